@@ -1,0 +1,341 @@
+// kernels.h: the kernel contract. The CPU and the CUDA implementation are exactly this.
+//
+//   N tokens of the packed batch    H hidden size       F feed-forward size    V vocabulary
+//   A query heads   G key heads     D head size         R compacted rows       L leaves   P pairs
+//   B sequences being decoded       I, O inner and outer size of a weight matrix (O, I)
+//
+// Tensors are dense, row-major and owned by the caller. "real" is f32 or bf16, as args.dtype says; statistics,
+// losses, rewards and gradients of parameters are f32. Ops on one stream run in order. Outputs marked += accumulate;
+// all others are overwritten, every element of them. Inputs are never written. Same inputs, same bits: every sum has
+// a fixed order that does not depend on the number of threads.
+#ifndef CRITICRM_KERNELS_H
+#define CRITICRM_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum { K_F32 = 0, K_BF16 = 1, K_I32 = 2, K_U64 = 3 } kdtype;
+
+typedef struct kstream kstream;  // a device and the queue of ops on it
+
+// Token embedding.  out[n] = table[id[n]]
+typedef struct {
+    void          *out;      // out (N, H)      real
+    const void    *table;    // in  (V, H)      real
+    const int32_t *id;       // in  (N)
+    int32_t        N, H, V;
+    kdtype         dtype;
+} embed_args;
+
+// dtable[row[u]] += Σ_j dout[src[j]],  j in [ptr[u], ptr[u+1]),  in the order of j. The rows are distinct.
+typedef struct {
+    float         *dtable;   // += (V, H)
+    const void    *dout;     // in  (N, H)      real
+    const int32_t *row;      // in  (U)         distinct ids
+    const int32_t *ptr;      // in  (U+1)       rising, ptr[0] = 0, ptr[U] = N
+    const int32_t *src;      // in  (N)         positions, grouped by id
+    int32_t        N, H, V, U;
+    kdtype         dtype;
+} embed_backward_args;
+
+// Row compaction.  out[r] = x[row[r]]; rows may repeat.
+typedef struct {
+    void          *out;      // out (R, H)      real
+    const void    *x;        // in  (N, H)      real
+    const int32_t *row;      // in  (R)
+    int32_t        R, N, H;
+    kdtype         dtype;
+} gather_args;
+
+// dx[n] = Σ_j dout[src[j]],  j in [ptr[n], ptr[n+1]),  in the order of j; zero where the range is empty.
+typedef struct {
+    void          *dx;       // out (N, H)      real
+    const void    *dout;     // in  (R, H)      real
+    const int32_t *ptr;      // in  (N+1)
+    const int32_t *src;      // in  (R)
+    int32_t        R, N, H;
+    kdtype         dtype;
+} gather_backward_args;
+
+// RMSNorm with the residual sum before it.  sum = x + res;  rstd = 1/sqrt(mean(sum²) + eps);  out = sum · rstd · w
+typedef struct {
+    void          *out;      // out (N, H)      real
+    void          *sum;      // out (N, H)      real   NULL iff res is NULL (then sum is x)
+    float         *rstd;     // out (N)
+    const void    *x;        // in  (N, H)      real
+    const void    *res;      // in  (N, H)      real   or NULL
+    const void    *w;        // in  (H)         real
+    float          eps;
+    int32_t        N, H;
+    kdtype         dtype;
+} rmsnorm_args;
+
+// With y = x·rstd:  dx += rstd · (dout·w - y · mean(dout·w·y))      dw += Σ_n dout · y        (x is the forward's sum)
+typedef struct {
+    void          *dx;       // +=  (N, H)      real
+    float         *dw;       // +=  (H)
+    const void    *dout;     // in  (N, H)      real
+    const void    *x;        // in  (N, H)      real
+    const void    *w;        // in  (H)         real
+    const float   *rstd;     // in  (N)
+    int32_t        N, H;
+    kdtype         dtype;
+} rmsnorm_backward_args;
+
+// Rotary position embedding in place on the first A+G heads (queries and keys) of qkv; the values stay. Channel i of a
+// head turns with channel i + D/2 (Hugging Face's layout):  a' = a·cos - b·sin,  b' = b·cos + a·sin.
+// rope_backward has the same arguments, holds dqkv in qkv, and turns by the opposite angle.
+typedef struct {
+    void          *qkv;      // in/out (N, A + 2G, D)  real
+    const float   *table;    // in  (T, D)      row t: cos(t·θ_i), i < D/2, then sin(t·θ_i)
+    const int32_t *pos;      // in  (N)         < T
+    int32_t        N, A, G, D, T;
+    kdtype         dtype;
+} rope_args;
+typedef rope_args rope_backward_args;
+
+// y = x·wᵀ (+ add)
+typedef struct {
+    void          *y;        // out (N, O)      real, or f32 if y_f32
+    const void    *x;        // in  (N, I)      real
+    const void    *w;        // in  (O, I)      real
+    const void    *add;      // in  (N, O)      as y, or NULL; may be y itself
+    int32_t        N, O, I, y_f32;
+    kdtype         dtype;
+} matmul_args;
+
+// dx = dy·w, or dx += dy·w if accumulate
+typedef struct {
+    void          *dx;       // out or += (N, I)  real
+    const void    *dy;       // in  (N, O)      real
+    const void    *w;        // in  (O, I)      real
+    int32_t        N, O, I, accumulate;
+    kdtype         dtype;
+} matmul_dx_args;
+
+// dw += dyᵀ·x
+typedef struct {
+    float         *dw;       // +=  (O, I)
+    const void    *dy;       // in  (N, O)      real
+    const void    *x;        // in  (N, I)      real
+    int32_t        N, O, I;
+    kdtype         dtype;
+} matmul_dw_args;
+
+// h = silu(gate)·up,  silu(g) = g/(1 + exp(-g));  a row of gu is gate (F) then up (F)
+typedef struct {
+    void          *h;        // out (N, F)      real
+    const void    *gu;       // in  (N, 2F)     real
+    int32_t        N, F;
+    kdtype         dtype;
+} swiglu_args;
+
+typedef struct {
+    void          *dgu;      // out (N, 2F)     real
+    const void    *dh;       // in  (N, F)      real
+    const void    *gu;       // in  (N, 2F)     real
+    int32_t        N, F;
+    kdtype         dtype;
+} swiglu_backward_args;
+
+// Attention over a packed forest: query q sees key k  iff  k <= q < end[k].  Query head a reads key head a·G/A.
+//   out = softmax(q·kᵀ/sqrt(D))·v over the visible keys        lse = log Σ exp(q·kᵀ/sqrt(D)), kept for backward
+typedef struct {
+    void          *out;      // out (N, A, D)          real
+    float         *lse;      // out (N, A)
+    const void    *qkv;      // in  (N, A + 2G, D)     real   after rope
+    const int32_t *end;      // in  (N)                just past the subtree of the token's node; n < end[n] <= N
+    int32_t        N, A, G, D;
+    kdtype         dtype;
+} attention_args;
+
+// p = exp(s - lse);  delta = Σ_d dout·out;  dv += pᵀ·dout;  ds = p·(dout·vᵀ - delta);  dq = ds·k/sqrt(D);  dk = dsᵀ·q/sqrt(D)
+typedef struct {
+    void          *dqkv;     // out (N, A + 2G, D)     real
+    float         *delta;    // scratch (N, A)
+    const void    *dout;     // in  (N, A, D)          real
+    const void    *out;      // in  (N, A, D)          real
+    const float   *lse;      // in  (N, A)
+    const void    *qkv;      // in  (N, A + 2G, D)     real
+    const int32_t *end;      // in  (N)
+    int32_t        N, A, G, D;
+    kdtype         dtype;
+} attention_backward_args;
+
+// Keys and values of new tokens into their cache slots (slots are distinct).
+typedef struct {
+    void          *kv;       // in/out (S, 2G, D)      real   cache of one layer: keys, then values; other slots unchanged
+    const void    *qkv;      // in  (N, A + 2G, D)     real   after rope
+    const int32_t *slot;     // in  (N)
+    int32_t        N, A, G, D, S;
+    kdtype         dtype;
+} kv_store_args;
+
+// One query token for each of B sequences against the cache. The context of sequence b is the shared segments of its
+// group g = group[b] (slots seg_start[i] … + seg_len[i], i in [seg_ptr[g], seg_ptr[g+1])) and then its own slots
+// own_start[b] … + own_len[b]. Sequences of a group are consecutive; the query sees the whole of its context.
+typedef struct {
+    void          *out;      // out (B, A, D)          real
+    const void    *qkv;      // in  (B, A + 2G, D)     real   only the queries are read
+    const void    *kv;       // in  (S, 2G, D)         real
+    const int32_t *group;    // in  (B)                rising
+    const int32_t *seg_ptr;  // in  (groups + 1)
+    const int32_t *seg_start;// in  (segments)
+    const int32_t *seg_len;  // in  (segments)
+    const int32_t *own_start;// in  (B)
+    const int32_t *own_len;  // in  (B)                >= 0; a context is never empty
+    int32_t        B, A, G, D, S, groups, segments;
+    kdtype         dtype;
+} attention_decode_args;
+
+// Critique loss: the LM head and the cross-entropy on compacted rows; never more than a chunk of logits exists.
+//   ce[r] = log Σ_v exp(x[r]·w[v]) - x[r]·w[target[r]]        loss = loss_scale · Σ_r weight[r]·ce[r]
+// With dx and dw, also the gradient of grad_scale · Σ_r weight[r]·ce[r], in the same pass.
+typedef struct {
+    float         *loss;     // out (1)
+    float         *logprob;  // out (R)                -ce
+    void          *dx;       // out (R, H)      real   or NULL (no gradient)
+    float         *dw;       // +=  (V, H)             or NULL (with dx)
+    const void    *x;        // in  (R, H)      real   after the final norm
+    const void    *w;        // in  (V, H)      real
+    const int32_t *target;   // in  (R)
+    const float   *weight;   // in  (R)
+    float          loss_scale, grad_scale;
+    float         *scratch;  // scratch (scratch_rows, V): logits of one chunk of rows
+    int32_t        R, H, V, scratch_rows;
+    kdtype         dtype;
+} critique_loss_args;
+
+// Reward head.  reward[l] = Σ_h x[row[l], h]·w[h], in f32 (rows are distinct)
+typedef struct {
+    float         *reward;   // out (L)
+    const void    *x;        // in  (N, H)      real   after the final norm
+    const int32_t *row;      // in  (L)
+    const float   *w;        // in  (H)
+    int32_t        L, N, H;
+    kdtype         dtype;
+} reward_head_args;
+
+// dx[row[l]] += dreward[l]·w      dw += Σ_l dreward[l]·x[row[l]]
+typedef struct {
+    void          *dx;       // +=  (N, H)      real
+    float         *dw;       // +=  (H)
+    const float   *dreward;  // in  (L)
+    const void    *x;        // in  (N, H)      real
+    const int32_t *row;      // in  (L)
+    const float   *w;        // in  (H)
+    int32_t        L, N, H;
+    kdtype         dtype;
+} reward_head_backward_args;
+
+// Joint objective. Side 2p of pair p is the chosen, 2p+1 the rejected one; its leaves are [side[s], side[s+1]).
+// Terms of a pair: CROSS all (c, r) combinations of its leaves; MEAN one, on the mean rewards of the sides;
+// ZIP (c_i, r_i) for i < min of the leaf counts. Each pair is the mean of its terms; a pair with an empty side is skipped.
+//   bt = -log σ(c - r - margin)      centre = center·(c + r)²        reward loss = loss_scale · Σ_p mean(bt + centre)
+// loss: 0 joint = lambda·critique + (1 - lambda)·reward   1 critique   2 reward loss
+//       3 loss_scale·Σ_p mean([c > r] + ½[c = r])         4 loss_scale·Σ_p mean(c - r)    5 number of terms with c = r
+// dreward: gradient of grad_scale · Σ_p mean(bt + centre)
+typedef enum { K_CROSS = 0, K_MEAN = 1, K_ZIP = 2 } kpairing;
+typedef struct {
+    float         *loss;     // out (6)
+    float         *dreward;  // out (L)
+    const float   *reward;   // in  (L)
+    const int32_t *side;     // in  (2P+1)
+    const float   *margin;   // in  (P)                or NULL: 0
+    const float   *critique; // in  (1)                critique loss of the same batch, or NULL: 0
+    float          lambda, center, loss_scale, grad_scale;
+    kpairing       pairing;
+    int32_t        L, P;
+} joint_loss_args;
+
+// norm[0] = sqrt(Σ g²);  norm[1] = how many elements are not finite
+typedef struct {
+    float         *norm;     // out (2)
+    const float   *g;        // in  (n)
+    int64_t        n;
+} grad_norm_args;
+
+// AdamW (Loshchilov & Hutter 2019) with clipping by the global norm. g' = g·min(1, max_norm/norm) (max_norm 0: no clipping)
+//   m = β1·m + (1-β1)·g';  v = β2·v + (1-β2)·g'²;  p -= lr·( (m/bias1)/(sqrt(v/bias2) + eps) + weight_decay·p )
+// p is master (then w = round(master)), or w itself where master is NULL (f32 only).
+// Nothing is changed if norm is not finite or norm[1] > 0.
+typedef struct {
+    void          *w;        // in/out (n)      real
+    float         *master;   // in/out (n)             or NULL
+    float         *m, *v;    // in/out (n)
+    const float   *g;        // in  (n)
+    const float   *norm;     // in  (2)                of all parameters' gradients
+    float          lr, beta1, beta2, eps, weight_decay, bias1, bias2, max_norm;   // biasK = 1 - βK^t
+    int64_t        n;
+    kdtype         dtype;
+} adamw_args;
+
+// Muon (Jordan 2024) for one matrix, R rows and C columns. With clipping as in adamw:
+//   m = momentum·m + g';  u = g' + momentum·m (Nesterov);  X = u/‖u‖;  five times  A = X·Xᵀ,  X = a·X + (b·A + c·A²)·X
+//   with (a, b, c) = (3.4445, -4.7750, 2.0315), on the transpose where R > C;  p -= lr·( max(1, R/C)^½·X + weight_decay·p )
+typedef struct {
+    void          *w;        // in/out (R, C)   real
+    float         *master;   // in/out (R, C)          or NULL
+    float         *m;        // in/out (R, C)
+    const float   *g;        // in  (R, C)
+    const float   *norm;     // in  (2)
+    float         *scratch;  // scratch (2·R·C + 2·min(R, C)²)
+    float          lr, momentum, weight_decay, max_norm;
+    int32_t        R, C;
+    kdtype         dtype;
+} muon_args;
+
+// One token for each row. temperature 0: the largest logit, the lowest id on ties. Otherwise p = softmax(logits/temperature);
+// with top_k > 0 or top_p < 1 the candidates are sorted by falling p, ties by rising id, cut after top_k and after the
+// first whose cumulative p reaches top_p; else they stay in order of id. u = uniform(seed, key[b], step[b]) in [0, 1)
+// picks the first candidate whose running sum exceeds u·total. uniform is the first word of Philox4x32-10 (Salmon et al.
+// 2011) with key = seed and counter = (step, 0, low key, high key), times 2⁻³².
+typedef struct {
+    int32_t       *id;       // out (B)
+    float         *logprob;  // out (B)                log softmax(logits)[id], at temperature 1
+    const float   *logits;   // in  (B, V)
+    const uint64_t*key;      // in  (B)                one stream of numbers per sequence
+    const int32_t *step;     // in  (B)                index of the token in its sequence
+    uint64_t       seed;
+    float          temperature, top_p;
+    int32_t        top_k, B, V;
+} sample_args;
+
+// The list of ops. An implementation that lacks one, or has another signature, does not link.
+#define KERNEL_OPS(X)                                                                          \
+    X(embed) X(embed_backward) X(gather) X(gather_backward) X(rmsnorm) X(rmsnorm_backward)     \
+    X(rope) X(rope_backward) X(matmul) X(matmul_dx) X(matmul_dw) X(swiglu) X(swiglu_backward)  \
+    X(attention) X(attention_backward) X(kv_store) X(attention_decode) X(critique_loss)        \
+    X(reward_head) X(reward_head_backward) X(joint_loss) X(grad_norm) X(adamw) X(muon) X(sample)
+
+typedef struct {
+    const char *name;                                                      // "cpu", "cuda"
+    kstream *(*open)(int32_t device, int32_t threads, const char **error); // threads 0: all cores; NULL with *error set
+    void (*close)(kstream *);
+    void *(*alloc)(kstream *, size_t bytes);                               // 64-byte aligned, not cleared; NULL: out of memory
+    void (*free)(kstream *, void *);
+    void (*upload)(kstream *, void *dst, const void *host, size_t bytes);
+    void (*download)(kstream *, void *host, const void *src, size_t bytes);// waits for the ops before it
+    void (*copy)(kstream *, void *dst, const void *src, size_t bytes);
+    void (*zero)(kstream *, void *dst, size_t bytes);
+    const char *(*sync)(kstream *);                                        // first fault since the last sync, or NULL
+#define X(op) void (*op)(kstream *, const op##_args *);
+    KERNEL_OPS(X)
+#undef X
+} kernel_table;
+
+extern const kernel_table kernels_cpu;
+
+// Every op of one implementation is declared from the list; defining one with other arguments is a compile error.
+#define KERNEL_DECLARE(op) void cpu_##op(kstream *, const op##_args *);
+KERNEL_OPS(KERNEL_DECLARE)
+#undef KERNEL_DECLARE
+
+#ifdef __cplusplus
+}
+#endif
+#endif

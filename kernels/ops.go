@@ -1,0 +1,492 @@
+package kernels
+
+/*
+#include "kernels.h"
+
+#define X(op) static inline void call_##op(const kernel_table *t, kstream *s, const op##_args *a) { t->op(s, a); }
+KERNEL_OPS(X)
+#undef X
+
+#cgo noescape call_embed
+#cgo nocallback call_embed
+#cgo noescape call_embed_backward
+#cgo nocallback call_embed_backward
+#cgo noescape call_gather
+#cgo nocallback call_gather
+#cgo noescape call_gather_backward
+#cgo nocallback call_gather_backward
+#cgo noescape call_rmsnorm
+#cgo nocallback call_rmsnorm
+#cgo noescape call_rmsnorm_backward
+#cgo nocallback call_rmsnorm_backward
+#cgo noescape call_rope
+#cgo nocallback call_rope
+#cgo noescape call_rope_backward
+#cgo nocallback call_rope_backward
+#cgo noescape call_matmul
+#cgo nocallback call_matmul
+#cgo noescape call_matmul_dx
+#cgo nocallback call_matmul_dx
+#cgo noescape call_matmul_dw
+#cgo nocallback call_matmul_dw
+#cgo noescape call_swiglu
+#cgo nocallback call_swiglu
+#cgo noescape call_swiglu_backward
+#cgo nocallback call_swiglu_backward
+#cgo noescape call_attention
+#cgo nocallback call_attention
+#cgo noescape call_attention_backward
+#cgo nocallback call_attention_backward
+#cgo noescape call_kv_store
+#cgo nocallback call_kv_store
+#cgo noescape call_attention_decode
+#cgo nocallback call_attention_decode
+#cgo noescape call_critique_loss
+#cgo nocallback call_critique_loss
+#cgo noescape call_reward_head
+#cgo nocallback call_reward_head
+#cgo noescape call_reward_head_backward
+#cgo nocallback call_reward_head_backward
+#cgo noescape call_joint_loss
+#cgo nocallback call_joint_loss
+#cgo noescape call_grad_norm
+#cgo nocallback call_grad_norm
+#cgo noescape call_adamw
+#cgo nocallback call_adamw
+#cgo noescape call_muon
+#cgo nocallback call_muon
+#cgo noescape call_sample
+#cgo nocallback call_sample
+*/
+import "C"
+
+// The methods below are the ops of kernels.h, in its order and with its names of dimensions. They check the arguments in the
+// order of the signature and panic with a constant sentence.
+
+func (t Tensor) is(typ DType, shape ...int) bool {
+	if t.ptr == nil || t.typ != typ || t.rank != len(shape) {
+		return false
+	}
+	for i, n := range shape {
+		if t.dim[i] != n {
+			return false
+		}
+	}
+	return true
+}
+
+func (t Tensor) real(rank int) bool {
+	return t.ptr != nil && t.rank == rank && (t.typ == F32 || t.typ == BF16)
+}
+
+func (t Tensor) f32() *C.float   { return (*C.float)(t.ptr) }
+func (t Tensor) i32() *C.int32_t { return (*C.int32_t)(t.ptr) }
+func (t Tensor) n(i int) C.int32_t {
+	if t.dim[i] > 1<<31-1 {
+		panic("kernels: a dimension is over 2³¹-1")
+	}
+	return C.int32_t(t.dim[i])
+}
+func (t Tensor) dt() C.kdtype { return C.kdtype(t.typ) }
+
+// Embed looks token embeddings up: out[n] = table[id[n]]. out (N, H), table (V, H) real; id (N).
+func (d *Device) Embed(out, table, id Tensor) {
+	must(out.real(2), "kernels: embed: out is not (N, H) real")
+	must(table.real(2) && table.is(out.typ, table.dim[0], out.dim[1]), "kernels: embed: table is not (V, H) of out's type")
+	must(id.is(I32, out.dim[0]), "kernels: embed: id is not (N) int32")
+	a := C.embed_args{out: out.ptr, table: table.ptr, id: id.i32(), N: out.n(0), H: out.n(1), V: table.n(0), dtype: out.dt()}
+	C.call_embed(d.table, d.stream, &a)
+}
+
+// EmbedBackward adds dout to the rows of dtable: dtable[row[u]] += Σ dout[src[j]], j in [ptr[u], ptr[u+1]).
+// dtable (V, H) f32; dout (N, H) real; row (U), ptr (U+1), src (N).
+func (d *Device) EmbedBackward(dtable, dout, row, ptr, src Tensor) {
+	must(dtable.rank == 2 && dtable.is(F32, dtable.dim[0], dtable.dim[1]), "kernels: embed_backward: dtable is not (V, H) f32")
+	must(dout.real(2) && dout.dim[1] == dtable.dim[1], "kernels: embed_backward: dout is not (N, H) real")
+	must(row.rank == 1 && row.is(I32, row.dim[0]), "kernels: embed_backward: row is not (U) int32")
+	must(ptr.is(I32, row.dim[0]+1), "kernels: embed_backward: ptr is not (U+1) int32")
+	must(src.is(I32, dout.dim[0]), "kernels: embed_backward: src is not (N) int32")
+	a := C.embed_backward_args{dtable: dtable.f32(), dout: dout.ptr, row: row.i32(), ptr: ptr.i32(), src: src.i32(),
+		N: dout.n(0), H: dout.n(1), V: dtable.n(0), U: row.n(0), dtype: dout.dt()}
+	C.call_embed_backward(d.table, d.stream, &a)
+}
+
+// Gather compacts rows: out[r] = x[row[r]]. out (R, H), x (N, H) real; row (R), repeats allowed.
+func (d *Device) Gather(out, x, row Tensor) {
+	must(out.real(2), "kernels: gather: out is not (R, H) real")
+	must(x.real(2) && x.is(out.typ, x.dim[0], out.dim[1]), "kernels: gather: x is not (N, H) of out's type")
+	must(row.is(I32, out.dim[0]), "kernels: gather: row is not (R) int32")
+	a := C.gather_args{out: out.ptr, x: x.ptr, row: row.i32(), R: out.n(0), N: x.n(0), H: out.n(1), dtype: out.dt()}
+	C.call_gather(d.table, d.stream, &a)
+}
+
+// GatherBackward scatters: dx[n] = Σ dout[src[j]], j in [ptr[n], ptr[n+1]). dx (N, H), dout (R, H) real; ptr (N+1), src (R).
+func (d *Device) GatherBackward(dx, dout, ptr, src Tensor) {
+	must(dx.real(2), "kernels: gather_backward: dx is not (N, H) real")
+	must(dout.real(2) && dout.is(dx.typ, dout.dim[0], dx.dim[1]), "kernels: gather_backward: dout is not (R, H) of dx's type")
+	must(ptr.is(I32, dx.dim[0]+1), "kernels: gather_backward: ptr is not (N+1) int32")
+	must(src.is(I32, dout.dim[0]), "kernels: gather_backward: src is not (R) int32")
+	a := C.gather_backward_args{dx: dx.ptr, dout: dout.ptr, ptr: ptr.i32(), src: src.i32(), R: dout.n(0), N: dx.n(0), H: dx.n(1), dtype: dx.dt()}
+	C.call_gather_backward(d.table, d.stream, &a)
+}
+
+// RMSNorm normalises sum = x + res: out = sum·rstd·w. out, sum, x, res (N, H) real; rstd (N) f32; w (H) real.
+// res and sum are both the zero Tensor where there is no residual to add.
+func (d *Device) RMSNorm(out, sum, rstd, x, res, w Tensor, eps float32) {
+	must(out.real(2), "kernels: rmsnorm: out is not (N, H) real")
+	must(sum.IsNil() == res.IsNil(), "kernels: rmsnorm: sum and res come together")
+	must(sum.IsNil() || sum.is(out.typ, out.dim[0], out.dim[1]), "kernels: rmsnorm: sum is not as out")
+	must(rstd.is(F32, out.dim[0]), "kernels: rmsnorm: rstd is not (N) f32")
+	must(x.is(out.typ, out.dim[0], out.dim[1]), "kernels: rmsnorm: x is not as out")
+	must(res.IsNil() || res.is(out.typ, out.dim[0], out.dim[1]), "kernels: rmsnorm: res is not as out")
+	must(w.is(out.typ, out.dim[1]), "kernels: rmsnorm: w is not (H) of out's type")
+	a := C.rmsnorm_args{out: out.ptr, sum: sum.ptr, rstd: rstd.f32(), x: x.ptr, res: res.ptr, w: w.ptr, eps: C.float(eps),
+		N: out.n(0), H: out.n(1), dtype: out.dt()}
+	C.call_rmsnorm(d.table, d.stream, &a)
+}
+
+// RMSNormBackward adds to dx (N, H) real and dw (H) f32; x is the forward's sum (N, H), dout as dx, w (H), rstd (N).
+func (d *Device) RMSNormBackward(dx, dw, dout, x, w, rstd Tensor) {
+	must(dx.real(2), "kernels: rmsnorm_backward: dx is not (N, H) real")
+	must(dw.is(F32, dx.dim[1]), "kernels: rmsnorm_backward: dw is not (H) f32")
+	must(dout.is(dx.typ, dx.dim[0], dx.dim[1]), "kernels: rmsnorm_backward: dout is not as dx")
+	must(x.is(dx.typ, dx.dim[0], dx.dim[1]), "kernels: rmsnorm_backward: x is not as dx")
+	must(w.is(dx.typ, dx.dim[1]), "kernels: rmsnorm_backward: w is not (H) of dx's type")
+	must(rstd.is(F32, dx.dim[0]), "kernels: rmsnorm_backward: rstd is not (N) f32")
+	a := C.rmsnorm_backward_args{dx: dx.ptr, dw: dw.f32(), dout: dout.ptr, x: x.ptr, w: w.ptr, rstd: rstd.f32(),
+		N: dx.n(0), H: dx.n(1), dtype: dx.dt()}
+	C.call_rmsnorm_backward(d.table, d.stream, &a)
+}
+
+// heads checks qkv (N, A+2G, D) and gives A.
+func heads(qkv Tensor, groups int) int {
+	must(qkv.real(3) && qkv.dim[2]%2 == 0, "kernels: qkv is not (N, A+2G, D) real with even D")
+	a := qkv.dim[1] - 2*groups
+	must(groups > 0 && a > 0 && a%groups == 0, "kernels: qkv: key heads do not divide the query heads")
+	return a
+}
+
+func ropeArgs(qkv, table, pos Tensor, groups int) C.rope_args {
+	a := heads(qkv, groups)
+	must(table.rank == 2 && table.is(F32, table.dim[0], qkv.dim[2]), "kernels: rope: table is not (T, D) f32")
+	must(pos.is(I32, qkv.dim[0]), "kernels: rope: pos is not (N) int32")
+	return C.rope_args{qkv: qkv.ptr, table: table.f32(), pos: pos.i32(), N: qkv.n(0), A: C.int32_t(a), G: C.int32_t(groups),
+		D: qkv.n(2), T: table.n(0), dtype: qkv.dt()}
+}
+
+// RoPE turns queries and keys of qkv (N, A+2G, D) in place by their positions pos (N); table (T, D) holds cos and sin.
+func (d *Device) RoPE(qkv, table, pos Tensor, groups int) {
+	a := ropeArgs(qkv, table, pos, groups)
+	C.call_rope(d.table, d.stream, &a)
+}
+
+// RoPEBackward turns the gradient dqkv (N, A+2G, D) back, in place.
+func (d *Device) RoPEBackward(dqkv, table, pos Tensor, groups int) {
+	a := ropeArgs(dqkv, table, pos, groups)
+	C.call_rope_backward(d.table, d.stream, &a)
+}
+
+// Matmul is y = x·wᵀ (+ add). y (N, O) as x or f32; x (N, I), w (O, I) real; add as y (it may be y) or the zero Tensor.
+func (d *Device) Matmul(y, x, w, add Tensor) {
+	must(y.real(2) && (y.typ == F32 || y.typ == x.typ), "kernels: matmul: y is not (N, O) of x's type or f32")
+	must(x.real(2) && x.dim[0] == y.dim[0], "kernels: matmul: x is not (N, I) real")
+	must(w.is(x.typ, y.dim[1], x.dim[1]), "kernels: matmul: w is not (O, I) of x's type")
+	must(add.IsNil() || add.is(y.typ, y.dim[0], y.dim[1]), "kernels: matmul: add is not as y")
+	a := C.matmul_args{y: y.ptr, x: x.ptr, w: w.ptr, add: add.ptr, N: y.n(0), O: y.n(1), I: x.n(1), dtype: x.dt()}
+	if y.typ == F32 {
+		a.y_f32 = 1
+	}
+	C.call_matmul(d.table, d.stream, &a)
+}
+
+// MatmulDX is dx = dy·w, or dx += dy·w. dx (N, I), dy (N, O), w (O, I) real.
+func (d *Device) MatmulDX(dx, dy, w Tensor, accumulate bool) {
+	must(dx.real(2), "kernels: matmul_dx: dx is not (N, I) real")
+	must(dy.real(2) && dy.is(dx.typ, dx.dim[0], dy.dim[1]), "kernels: matmul_dx: dy is not (N, O) of dx's type")
+	must(w.is(dx.typ, dy.dim[1], dx.dim[1]), "kernels: matmul_dx: w is not (O, I) of dx's type")
+	a := C.matmul_dx_args{dx: dx.ptr, dy: dy.ptr, w: w.ptr, N: dx.n(0), O: dy.n(1), I: dx.n(1), dtype: dx.dt()}
+	if accumulate {
+		a.accumulate = 1
+	}
+	C.call_matmul_dx(d.table, d.stream, &a)
+}
+
+// MatmulDW is dw += dyᵀ·x. dw (O, I) f32; dy (N, O), x (N, I) real.
+func (d *Device) MatmulDW(dw, dy, x Tensor) {
+	must(dw.rank == 2 && dw.is(F32, dw.dim[0], dw.dim[1]), "kernels: matmul_dw: dw is not (O, I) f32")
+	must(dy.real(2) && dy.dim[1] == dw.dim[0], "kernels: matmul_dw: dy is not (N, O) real")
+	must(x.is(dy.typ, dy.dim[0], dw.dim[1]), "kernels: matmul_dw: x is not (N, I) of dy's type")
+	a := C.matmul_dw_args{dw: dw.f32(), dy: dy.ptr, x: x.ptr, N: dy.n(0), O: dw.n(0), I: dw.n(1), dtype: dy.dt()}
+	C.call_matmul_dw(d.table, d.stream, &a)
+}
+
+// SwiGLU is h = silu(gate)·up. h (N, F), gu (N, 2F) real: gate, then up.
+func (d *Device) SwiGLU(h, gu Tensor) {
+	must(h.real(2), "kernels: swiglu: h is not (N, F) real")
+	must(gu.is(h.typ, h.dim[0], 2*h.dim[1]), "kernels: swiglu: gu is not (N, 2F) of h's type")
+	a := C.swiglu_args{h: h.ptr, gu: gu.ptr, N: h.n(0), F: h.n(1), dtype: h.dt()}
+	C.call_swiglu(d.table, d.stream, &a)
+}
+
+// SwiGLUBackward gives dgu (N, 2F) from dh (N, F) and the forward's gu (N, 2F), all real.
+func (d *Device) SwiGLUBackward(dgu, dh, gu Tensor) {
+	must(dgu.real(2), "kernels: swiglu_backward: dgu is not (N, 2F) real")
+	must(dh.real(2) && dh.typ == dgu.typ && dh.dim[0] == dgu.dim[0] && 2*dh.dim[1] == dgu.dim[1], "kernels: swiglu_backward: dh is not (N, F) of dgu's type")
+	must(gu.is(dgu.typ, dgu.dim[0], dgu.dim[1]), "kernels: swiglu_backward: gu is not as dgu")
+	a := C.swiglu_backward_args{dgu: dgu.ptr, dh: dh.ptr, gu: gu.ptr, N: dh.n(0), F: dh.n(1), dtype: dh.dt()}
+	C.call_swiglu_backward(d.table, d.stream, &a)
+}
+
+// Attention over a packed forest: query q sees key k iff k <= q < end[k]. out (N, A, D), qkv (N, A+2G, D) real;
+// lse (N, A) f32; end (N).
+func (d *Device) Attention(out, lse, qkv, end Tensor) {
+	must(out.real(3), "kernels: attention: out is not (N, A, D) real")
+	must(lse.is(F32, out.dim[0], out.dim[1]), "kernels: attention: lse is not (N, A) f32")
+	g := keyHeads(qkv, out)
+	must(end.is(I32, out.dim[0]), "kernels: attention: end is not (N) int32")
+	a := C.attention_args{out: out.ptr, lse: lse.f32(), qkv: qkv.ptr, end: end.i32(), N: out.n(0), A: out.n(1), G: g, D: out.n(2), dtype: out.dt()}
+	C.call_attention(d.table, d.stream, &a)
+}
+
+// keyHeads checks qkv (N, A+2G, D) against out (N, A, D) and gives G.
+func keyHeads(qkv, out Tensor) C.int32_t {
+	g := (qkv.dim[1] - out.dim[1]) / 2
+	must(heads(qkv, g) == out.dim[1] && qkv.typ == out.typ && qkv.dim[0] == out.dim[0] && qkv.dim[2] == out.dim[2],
+		"kernels: attention: qkv is not (N, A+2G, D) of out's type")
+	return C.int32_t(g)
+}
+
+// AttentionBackward gives dqkv (N, A+2G, D) from dout, out (N, A, D), lse (N, A), qkv (N, A+2G, D) and end (N);
+// delta (N, A) f32 is scratch.
+func (d *Device) AttentionBackward(dqkv, delta, dout, out, lse, qkv, end Tensor) {
+	must(dqkv.real(3) && dqkv.is(qkv.typ, qkv.dim[0], qkv.dim[1], qkv.dim[2]), "kernels: attention_backward: dqkv is not as qkv")
+	must(out.real(3), "kernels: attention_backward: out is not (N, A, D) real")
+	must(delta.is(F32, out.dim[0], out.dim[1]), "kernels: attention_backward: delta is not (N, A) f32")
+	must(dout.is(out.typ, out.dim[0], out.dim[1], out.dim[2]), "kernels: attention_backward: dout is not as out")
+	must(lse.is(F32, out.dim[0], out.dim[1]), "kernels: attention_backward: lse is not (N, A) f32")
+	g := keyHeads(qkv, out)
+	must(end.is(I32, out.dim[0]), "kernels: attention_backward: end is not (N) int32")
+	a := C.attention_backward_args{dqkv: dqkv.ptr, delta: delta.f32(), dout: dout.ptr, out: out.ptr, lse: lse.f32(), qkv: qkv.ptr,
+		end: end.i32(), N: out.n(0), A: out.n(1), G: g, D: out.n(2), dtype: out.dt()}
+	C.call_attention_backward(d.table, d.stream, &a)
+}
+
+// KVStore writes the keys and values of qkv (N, A+2G, D) to the slots slot (N) of the cache kv (S, 2G, D).
+func (d *Device) KVStore(kv, qkv, slot Tensor) {
+	must(kv.real(3) && kv.dim[1]%2 == 0, "kernels: kv_store: kv is not (S, 2G, D) real")
+	a := heads(qkv, kv.dim[1]/2)
+	must(qkv.typ == kv.typ && qkv.dim[2] == kv.dim[2], "kernels: kv_store: qkv is not (N, A+2G, D) of kv's type")
+	must(slot.is(I32, qkv.dim[0]), "kernels: kv_store: slot is not (N) int32")
+	args := C.kv_store_args{kv: kv.ptr, qkv: qkv.ptr, slot: slot.i32(), N: qkv.n(0), A: C.int32_t(a), G: kv.n(1) / 2, D: kv.n(2), S: kv.n(0), dtype: kv.dt()}
+	C.call_kv_store(d.table, d.stream, &args)
+}
+
+// DecodeContext says what each of B sequences sees: the shared segments of its group, then its own slots.
+type DecodeContext struct {
+	Group    Tensor // (B) int32, rising
+	SegPtr   Tensor // (groups+1) int32: segments of group g are [SegPtr[g], SegPtr[g+1])
+	SegStart Tensor // (segments) int32: first slot
+	SegLen   Tensor // (segments) int32: how many slots
+	OwnStart Tensor // (B) int32: first slot of the sequence's own tokens
+	OwnLen   Tensor // (B) int32: how many of them
+}
+
+// AttentionDecode is attention of one token for each of B sequences against the cache. out (B, A, D), qkv (B, A+2G, D),
+// kv (S, 2G, D) real.
+func (d *Device) AttentionDecode(out, qkv, kv Tensor, c DecodeContext) {
+	must(out.real(3), "kernels: attention_decode: out is not (B, A, D) real")
+	g := keyHeads(qkv, out)
+	must(kv.rank == 3 && kv.is(out.typ, kv.dim[0], 2*int(g), out.dim[2]), "kernels: attention_decode: kv is not (S, 2G, D) of out's type")
+	must(c.Group.is(I32, out.dim[0]), "kernels: attention_decode: group is not (B) int32")
+	must(c.SegPtr.rank == 1 && c.SegPtr.dim[0] > 0 && c.SegPtr.is(I32, c.SegPtr.dim[0]), "kernels: attention_decode: seg_ptr is not (groups+1) int32")
+	must(c.SegStart.rank == 1 && c.SegStart.is(I32, c.SegStart.dim[0]), "kernels: attention_decode: seg_start is not (segments) int32")
+	must(c.SegLen.is(I32, c.SegStart.dim[0]), "kernels: attention_decode: seg_len is not (segments) int32")
+	must(c.OwnStart.is(I32, out.dim[0]), "kernels: attention_decode: own_start is not (B) int32")
+	must(c.OwnLen.is(I32, out.dim[0]), "kernels: attention_decode: own_len is not (B) int32")
+	a := C.attention_decode_args{out: out.ptr, qkv: qkv.ptr, kv: kv.ptr, group: c.Group.i32(), seg_ptr: c.SegPtr.i32(),
+		seg_start: c.SegStart.i32(), seg_len: c.SegLen.i32(), own_start: c.OwnStart.i32(), own_len: c.OwnLen.i32(),
+		B: out.n(0), A: out.n(1), G: g, D: out.n(2), S: kv.n(0), groups: c.SegPtr.n(0) - 1, segments: c.SegStart.n(0), dtype: out.dt()}
+	C.call_attention_decode(d.table, d.stream, &a)
+}
+
+// CritiqueLoss are the arguments of the LM head with cross-entropy on R compacted rows.
+type CritiqueLoss struct {
+	Loss, LogProb        Tensor  // out (1), (R) f32
+	DX, DW               Tensor  // out (R, H) real, += (V, H) f32; both zero Tensors for no gradient
+	X, W                 Tensor  // in (R, H), (V, H) real
+	Target, Weight       Tensor  // in (R) int32, (R) f32
+	LossScale, GradScale float32 // factors of Σ weight·ce in the loss and in the gradient
+	Scratch              Tensor  // (rows, V) f32: logits of one chunk
+}
+
+// CritiqueLoss runs the LM head and the cross-entropy, and their gradient, chunk by chunk.
+func (d *Device) CritiqueLoss(c CritiqueLoss) {
+	must(c.Loss.is(F32, 1), "kernels: critique_loss: loss is not (1) f32")
+	must(c.X.real(2), "kernels: critique_loss: x is not (R, H) real")
+	must(c.LogProb.is(F32, c.X.dim[0]), "kernels: critique_loss: logprob is not (R) f32")
+	must(c.DX.IsNil() == c.DW.IsNil(), "kernels: critique_loss: dx and dw come together")
+	must(c.W.real(2) && c.W.is(c.X.typ, c.W.dim[0], c.X.dim[1]), "kernels: critique_loss: w is not (V, H) of x's type")
+	must(c.DX.IsNil() || c.DX.is(c.X.typ, c.X.dim[0], c.X.dim[1]), "kernels: critique_loss: dx is not as x")
+	must(c.DW.IsNil() || c.DW.is(F32, c.W.dim[0], c.W.dim[1]), "kernels: critique_loss: dw is not (V, H) f32")
+	must(c.Target.is(I32, c.X.dim[0]), "kernels: critique_loss: target is not (R) int32")
+	must(c.Weight.is(F32, c.X.dim[0]), "kernels: critique_loss: weight is not (R) f32")
+	must(c.Scratch.rank == 2 && c.Scratch.dim[0] > 0 && c.Scratch.is(F32, c.Scratch.dim[0], c.W.dim[0]), "kernels: critique_loss: scratch is not (rows, V) f32")
+	a := C.critique_loss_args{loss: c.Loss.f32(), logprob: c.LogProb.f32(), dx: c.DX.ptr, dw: c.DW.f32(), x: c.X.ptr, w: c.W.ptr,
+		target: c.Target.i32(), weight: c.Weight.f32(), loss_scale: C.float(c.LossScale), grad_scale: C.float(c.GradScale),
+		scratch: c.Scratch.f32(), R: c.X.n(0), H: c.X.n(1), V: c.W.n(0), scratch_rows: c.Scratch.n(0), dtype: c.X.dt()}
+	C.call_critique_loss(d.table, d.stream, &a)
+}
+
+// RewardHead is reward[l] = x[row[l]]·w. reward (L) f32; x (N, H) real; row (L) distinct; w (H) f32.
+func (d *Device) RewardHead(reward, x, row, w Tensor) {
+	must(reward.rank == 1 && reward.is(F32, reward.dim[0]), "kernels: reward_head: reward is not (L) f32")
+	must(x.real(2), "kernels: reward_head: x is not (N, H) real")
+	must(row.is(I32, reward.dim[0]), "kernels: reward_head: row is not (L) int32")
+	must(w.is(F32, x.dim[1]), "kernels: reward_head: w is not (H) f32")
+	a := C.reward_head_args{reward: reward.f32(), x: x.ptr, row: row.i32(), w: w.f32(), L: reward.n(0), N: x.n(0), H: x.n(1), dtype: x.dt()}
+	C.call_reward_head(d.table, d.stream, &a)
+}
+
+// RewardHeadBackward adds dreward[l]·w to dx[row[l]] and Σ dreward[l]·x[row[l]] to dw. dx, x (N, H) real; dw, w (H),
+// dreward (L) f32; row (L).
+func (d *Device) RewardHeadBackward(dx, dw, dreward, x, row, w Tensor) {
+	must(dx.real(2), "kernels: reward_head_backward: dx is not (N, H) real")
+	must(dw.is(F32, dx.dim[1]), "kernels: reward_head_backward: dw is not (H) f32")
+	must(dreward.rank == 1 && dreward.is(F32, dreward.dim[0]), "kernels: reward_head_backward: dreward is not (L) f32")
+	must(x.is(dx.typ, dx.dim[0], dx.dim[1]), "kernels: reward_head_backward: x is not as dx")
+	must(row.is(I32, dreward.dim[0]), "kernels: reward_head_backward: row is not (L) int32")
+	must(w.is(F32, dx.dim[1]), "kernels: reward_head_backward: w is not (H) f32")
+	a := C.reward_head_backward_args{dx: dx.ptr, dw: dw.f32(), dreward: dreward.f32(), x: x.ptr, row: row.i32(), w: w.f32(),
+		L: dreward.n(0), N: x.n(0), H: x.n(1), dtype: x.dt()}
+	C.call_reward_head_backward(d.table, d.stream, &a)
+}
+
+// Pairing says which rewards of a pair the pairwise loss compares.
+type Pairing int32
+
+// Cross compares every chosen leaf with every rejected one, Mean the mean rewards of the sides, Zip leaves of equal rank.
+const (
+	Cross Pairing = iota
+	Mean
+	Zip
+)
+
+// JointLoss are the arguments of the pairwise logistic loss on L leaves of P pairs, joined with the critique loss.
+type JointLoss struct {
+	Loss                 Tensor  // out (6) f32: joint, critique, reward, accuracy, mean margin, ties
+	DReward              Tensor  // out (L) f32
+	Reward               Tensor  // in (L) f32
+	Side                 Tensor  // in (2P+1) int32: leaves of chosen, rejected, chosen, …
+	Margin               Tensor  // in (P) f32, or the zero Tensor
+	Critique             Tensor  // in (1) f32, or the zero Tensor
+	Lambda, Center       float32 // weight of the critique loss; coefficient of (c + r)²
+	LossScale, GradScale float32
+	Pairing              Pairing
+}
+
+// JointLoss combines the losses and gives the gradient of the rewards.
+func (d *Device) JointLoss(j JointLoss) {
+	must(j.Loss.is(F32, 6), "kernels: joint_loss: loss is not (6) f32")
+	must(j.DReward.rank == 1 && j.DReward.is(F32, j.DReward.dim[0]), "kernels: joint_loss: dreward is not (L) f32")
+	must(j.Reward.is(F32, j.DReward.dim[0]), "kernels: joint_loss: reward is not (L) f32")
+	must(j.Side.rank == 1 && j.Side.dim[0]%2 == 1 && j.Side.is(I32, j.Side.dim[0]), "kernels: joint_loss: side is not (2P+1) int32")
+	must(j.Margin.IsNil() || j.Margin.is(F32, j.Side.dim[0]/2), "kernels: joint_loss: margin is not (P) f32")
+	must(j.Critique.IsNil() || j.Critique.is(F32, 1), "kernels: joint_loss: critique is not (1) f32")
+	must(j.Pairing >= Cross && j.Pairing <= Zip, "kernels: joint_loss: unknown pairing")
+	a := C.joint_loss_args{loss: j.Loss.f32(), dreward: j.DReward.f32(), reward: j.Reward.f32(), side: j.Side.i32(), margin: j.Margin.f32(),
+		critique: j.Critique.f32(), lambda: C.float(j.Lambda), center: C.float(j.Center), loss_scale: C.float(j.LossScale),
+		grad_scale: C.float(j.GradScale), pairing: C.kpairing(j.Pairing), L: j.Reward.n(0), P: j.Side.n(0) / 2}
+	C.call_joint_loss(d.table, d.stream, &a)
+}
+
+// GradNorm gives norm (2) f32 of g: its Euclidean norm, and how many elements are not finite.
+func (d *Device) GradNorm(norm, g Tensor) {
+	must(norm.is(F32, 2), "kernels: grad_norm: norm is not (2) f32")
+	must(g.typ == F32 && g.ptr != nil, "kernels: grad_norm: g is not f32")
+	a := C.grad_norm_args{norm: norm.f32(), g: g.f32(), n: C.int64_t(g.Len())}
+	C.call_grad_norm(d.table, d.stream, &a)
+}
+
+// AdamW are the arguments of one AdamW update of n parameters.
+type AdamW struct {
+	W      Tensor // in/out (n) real
+	Master Tensor // in/out (n) f32, or the zero Tensor where W is f32
+	M, V   Tensor // in/out (n) f32
+	G      Tensor // in (n) f32
+	Norm   Tensor // in (2) f32, from GradNorm of all gradients
+
+	LR, Beta1, Beta2, Eps, WeightDecay float32
+	Bias1, Bias2                       float32 // 1 - βᵗ
+	MaxNorm                            float32 // 0: no clipping
+}
+
+// AdamW updates parameters in place.
+func (d *Device) AdamW(p AdamW) {
+	n := p.W.Len()
+	must(p.W.ptr != nil && (p.W.typ == F32 || p.W.typ == BF16), "kernels: adamw: w is not real")
+	must(p.Master.IsNil() && p.W.typ == F32 || !p.Master.IsNil() && p.Master.typ == F32 && p.Master.Len() == n, "kernels: adamw: master is not (n) f32")
+	must(p.M.typ == F32 && p.M.ptr != nil && p.M.Len() == n, "kernels: adamw: m is not (n) f32")
+	must(p.V.typ == F32 && p.V.ptr != nil && p.V.Len() == n, "kernels: adamw: v is not (n) f32")
+	must(p.G.typ == F32 && p.G.ptr != nil && p.G.Len() == n, "kernels: adamw: g is not (n) f32")
+	must(p.Norm.is(F32, 2), "kernels: adamw: norm is not (2) f32")
+	a := C.adamw_args{w: p.W.ptr, master: p.Master.f32(), m: p.M.f32(), v: p.V.f32(), g: p.G.f32(), norm: p.Norm.f32(),
+		lr: C.float(p.LR), beta1: C.float(p.Beta1), beta2: C.float(p.Beta2), eps: C.float(p.Eps), weight_decay: C.float(p.WeightDecay),
+		bias1: C.float(p.Bias1), bias2: C.float(p.Bias2), max_norm: C.float(p.MaxNorm), n: C.int64_t(n), dtype: p.W.dt()}
+	C.call_adamw(d.table, d.stream, &a)
+}
+
+// Muon are the arguments of one Muon update of a matrix of R rows and C columns.
+type Muon struct {
+	W       Tensor // in/out (R, C) real
+	Master  Tensor // in/out (R, C) f32, or the zero Tensor where W is f32
+	M       Tensor // in/out (R, C) f32
+	G       Tensor // in (R, C) f32
+	Norm    Tensor // in (2) f32
+	Scratch Tensor // f32, MuonScratch(R, C) elements or more
+
+	LR, Momentum, WeightDecay, MaxNorm float32
+}
+
+// MuonScratch is how many f32 elements Muon needs as scratch for a matrix of r rows and c columns.
+func MuonScratch(r, c int) int { return 2*r*c + 2*min(r, c)*min(r, c) }
+
+// Muon updates a matrix in place.
+func (d *Device) Muon(p Muon) {
+	must(p.W.real(2), "kernels: muon: w is not (R, C) real")
+	r, c := p.W.dim[0], p.W.dim[1]
+	must(p.Master.IsNil() && p.W.typ == F32 || p.Master.is(F32, r, c), "kernels: muon: master is not (R, C) f32")
+	must(p.M.is(F32, r, c), "kernels: muon: m is not (R, C) f32")
+	must(p.G.is(F32, r, c), "kernels: muon: g is not (R, C) f32")
+	must(p.Norm.is(F32, 2), "kernels: muon: norm is not (2) f32")
+	must(p.Scratch.typ == F32 && p.Scratch.ptr != nil && p.Scratch.Len() >= MuonScratch(r, c), "kernels: muon: scratch is too small")
+	a := C.muon_args{w: p.W.ptr, master: p.Master.f32(), m: p.M.f32(), g: p.G.f32(), norm: p.Norm.f32(), scratch: p.Scratch.f32(),
+		lr: C.float(p.LR), momentum: C.float(p.Momentum), weight_decay: C.float(p.WeightDecay), max_norm: C.float(p.MaxNorm),
+		R: p.W.n(0), C: p.W.n(1), dtype: p.W.dt()}
+	C.call_muon(d.table, d.stream, &a)
+}
+
+// Sample are the arguments of drawing one token for each row of logits.
+type Sample struct {
+	ID          Tensor // out (B) int32
+	LogProb     Tensor // out (B) f32: log-probability of the token at temperature 1
+	Logits      Tensor // in (B, V) f32
+	Key         Tensor // in (B) uint64: the sequence's stream of random numbers
+	Step        Tensor // in (B) int32: index of the token in its sequence
+	Seed        uint64
+	Temperature float32 // 0: greedy
+	TopP        float32 // 1: off
+	TopK        int     // 0: off
+}
+
+// Sample draws tokens; the result depends on seed, key, step and logits only.
+func (d *Device) Sample(p Sample) {
+	must(p.ID.rank == 1 && p.ID.is(I32, p.ID.dim[0]), "kernels: sample: id is not (B) int32")
+	must(p.LogProb.is(F32, p.ID.dim[0]), "kernels: sample: logprob is not (B) f32")
+	must(p.Logits.rank == 2 && p.Logits.is(F32, p.ID.dim[0], p.Logits.dim[1]), "kernels: sample: logits is not (B, V) f32")
+	must(p.Key.is(U64, p.ID.dim[0]), "kernels: sample: key is not (B) uint64")
+	must(p.Step.is(I32, p.ID.dim[0]), "kernels: sample: step is not (B) int32")
+	must(p.Temperature >= 0 && p.TopP > 0 && p.TopP <= 1 && p.TopK >= 0, "kernels: sample: temperature, top_p or top_k is out of range")
+	a := C.sample_args{id: p.ID.i32(), logprob: p.LogProb.f32(), logits: p.Logits.f32(), key: (*C.uint64_t)(p.Key.ptr), step: p.Step.i32(),
+		seed: C.uint64_t(p.Seed), temperature: C.float(p.Temperature), top_p: C.float(p.TopP), top_k: C.int32_t(p.TopK), B: p.Logits.n(0), V: p.Logits.n(1)}
+	C.call_sample(d.table, d.stream, &a)
+}
