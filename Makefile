@@ -1,0 +1,35 @@
+# The two commands of a newcomer are `make demo` and `make test`; both do all their set-up themselves.
+GO   ?= go
+BIN  := bin/criticrm
+ARGS ?=
+
+.PHONY: demo test build setup base bench bench-compare lint clean
+
+demo: build            ## the whole method on the embedded model, in about three minutes
+	$(BIN) demo $(ARGS)
+
+test: setup lint       ## everything that is tested, without a GPU
+	$(GO) test -timeout 20m ./...
+
+build: setup           ## bin/criticrm
+	@mkdir -p bin
+	$(GO) build -trimpath -o $(BIN) ./cmd/criticrm
+
+setup:
+	@GO="$(GO)" sh scripts/setup.sh
+
+base: build            ## make the demo's base model again, from nothing (about 15 minutes on 2 cores)
+	$(BIN) base --output_dir demo/base $(ARGS)
+
+bench: setup           ## all benchmarks, in Go's benchmark format
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./bench
+
+bench-compare: setup   ## make bench-compare REF=main
+	sh scripts/bench-compare.sh "$(REF)"
+
+lint:
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "the files above are not formatted: run gofmt -w on them" >&2; exit 1; }
+	$(GO) vet ./...
+
+clean:
+	rm -rf bin runs
