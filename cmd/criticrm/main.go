@@ -1,0 +1,41 @@
+// Command criticrm trains critique-writing reward models (Critic-RM): it samples critiques, filters and refines them with
+// preference labels, trains critique and reward jointly, and scores and evaluates with the result.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signalContext()
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// signalCause is the reason of a context that a signal ended.
+type signalCause struct{ signal syscall.Signal }
+
+func (c signalCause) Error() string { return "stopped by " + c.signal.String() }
+
+// signalContext ends at the first SIGINT, SIGTERM or SIGUSR1, so that the work in hand is saved; a second signal ends the
+// process at once.
+func signalContext() (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1)
+	go func() {
+		s, ok := <-signals
+		if !ok {
+			return
+		}
+		cancel(signalCause{s.(syscall.Signal)})
+		if s, ok := <-signals; ok {
+			os.Exit(128 + int(s.(syscall.Signal)))
+		}
+	}()
+	return ctx, func() { signal.Stop(signals); close(signals) }
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// Exit codes. 130 and 143 follow a signal, after everything is saved.
+const (
+	exitOK     = 0
+	exitFailed = 1 // the run failed
+	exitUsage  = 2 // wrong flags, recipe or input: nothing was begun
+)
+
+// inputError is a fault of what the user gave, as opposed to one of the run.
+type inputError struct{ error }
+
+func (e inputError) Unwrap() error { return e.error }
+
+// run executes one command line and gives the exit code. Results go to stdout, everything else to stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "criticrm: %v\n", err)
+	var sig signalCause
+	if errors.As(context.Cause(ctx), &sig) {
+		return 128 + int(sig.signal)
+	}
+	var input inputError
+	if errors.As(err, &input) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "criticrm",
+		Short: "Train reward models that write a critique before they score (Critic-RM)",
+		Long: `criticrm trains Critic-RM reward models: the model writes its own critiques of each response, preference labels
+filter them, and one model learns critique and reward together. Rewards of several sampled critiques are averaged.
+
+The pipeline, each stage JSON Lines in and out:
+  criticrm generate --model M --in pairs.jsonl --out 1.jsonl
+  criticrm filter   --in 1.jsonl --out 2.jsonl
+  criticrm refine   --model M --in 2.jsonl --out 3.jsonl
+  criticrm train    --model M --train_file 3.jsonl --output_dir run
+  criticrm eval     --model run/model --in held-out.jsonl`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		return pflag.NormalizedName(strings.ReplaceAll(name, "-", "_"))
+	})
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return inputError{fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath())}
+	})
+	root.AddCommand(newVersion())
+	return root
+}

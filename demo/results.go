@@ -1,0 +1,230 @@
+package demo
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/gonum/stat"
+)
+
+// Categories in the order of the table.
+var categories = []string{"Chat", "Chat Hard", "Safety", "Reasoning"}
+
+// Interval is an accuracy in per cent with its 95 % interval.
+type Interval struct {
+	Value float64 `json:"value"`
+	Low   float64 `json:"low"`
+	High  float64 `json:"high"`
+}
+
+func (i Interval) String() string { return fmt.Sprintf("%.1f [%.1f, %.1f]", i.Value, i.Low, i.High) }
+
+// Row is one line of the table: a method at a number of critiques, on a share of the training pairs.
+type Row struct {
+	Method     string              `json:"method"`
+	M          int                 `json:"m,omitempty"`         // critiques averaged for a reward
+	Pairs      int                 `json:"pairs"`               // training pairs used; 0 for a judge
+	Overall    Interval            `json:"overall"`             // over the pairs of the evaluation split
+	Categories map[string]Interval `json:"categories"`          //
+	Macro      float64             `json:"macro"`               // mean of the categories
+	Seeds      []float64           `json:"seeds"`               // overall, per seed
+	SD         float64             `json:"sd"`                  // over the seeds; 0 for one seed
+	Full       bool                `json:"full_only,omitempty"` // measured by --full only
+	correct    [][]float64         // seed, pair: 1 right, 0.5 tie, 0 wrong
+}
+
+// Name is the row's label.
+func (r *Row) Name() string {
+	if r.M > 0 {
+		return fmt.Sprintf("%s m=%d", r.Method, r.M)
+	}
+	return r.Method
+}
+
+// Point is one point of a curve.
+type Point struct {
+	X float64  `json:"x"`
+	Y Interval `json:"y"`
+}
+
+// Curve is a named line of a plot.
+type Curve struct {
+	Name   string  `json:"name"`
+	Points []Point `json:"points"`
+}
+
+// Step is one optimizer step of the Critic-RM run, for the loss plot.
+type Step struct {
+	Step     int     `json:"step"`
+	Critique float64 `json:"critique_loss"`
+	Reward   float64 `json:"reward_loss"`
+	Lambda   float64 `json:"lambda"`
+	Accuracy float64 `json:"accuracy"`
+}
+
+// Example is a reply with a critique of the base model and one of the trained model.
+type Example struct {
+	Prompt   string  `json:"prompt"`
+	Reply    string  `json:"reply"`
+	Right    bool    `json:"right"`
+	Base     string  `json:"base_critique"`
+	Tuned    string  `json:"critic_rm_critique"`
+	Reward   float64 `json:"reward"`
+	BaseOff  bool    `json:"base_wrong"`
+	TunedOff bool    `json:"critic_rm_wrong"`
+}
+
+// Difference is a paired comparison of two rows, in points.
+type Difference struct {
+	A    string   `json:"a"`
+	B    string   `json:"b"`
+	Diff Interval `json:"difference"`
+}
+
+// Results are all figures of a demo run.
+type Results struct {
+	Version     string             `json:"version"`
+	Go          string             `json:"go"`
+	CPU         string             `json:"cpu"`
+	Threads     int                `json:"threads"`
+	Full        bool               `json:"full"`
+	Seeds       []uint64           `json:"seeds"`
+	TrainPairs  int                `json:"train_pairs"`
+	EvalPairs   int                `json:"eval_pairs"`
+	Seconds     map[string]float64 `json:"seconds"` // per stage, summed over the seeds
+	Stages      []string           `json:"stages"`  // order of Seconds
+	Rows        []*Row             `json:"table"`
+	Differences []Difference       `json:"differences"`
+	Quality     []QualityRow       `json:"critique_quality"`
+	ByM         []Curve            `json:"accuracy_by_m"`
+	ByData      []Curve            `json:"accuracy_by_pairs"`
+	Training    []Step             `json:"training"`
+	Examples    []Example          `json:"examples"`
+	Notes       []string           `json:"notes"`
+}
+
+// QualityRow measures the critiques themselves against the truth, which this task knows.
+type QualityRow struct {
+	Model   string  `json:"model"`
+	Parsed  float64 `json:"parsed"`  // share with a score
+	Verdict float64 `json:"verdict"` // share whose score takes the right side
+	Count   float64 `json:"verdict_count"`
+	Track   float64 `json:"verdict_track"`
+}
+
+const bootstrapDraws = 2000
+
+// fill computes the row's figures from its correctness. Intervals are the bootstrap over evaluation pairs of the mean over
+// seeds; the seeds' spread is given beside it.
+func (r *Row) fill(pairs []Pair) {
+	n := len(pairs)
+	mean := make([]float64, n)
+	r.Seeds = nil
+	for _, c := range r.correct {
+		for i, v := range c {
+			mean[i] += v / float64(len(r.correct))
+		}
+		r.Seeds = append(r.Seeds, 100*stat.Mean(c, nil))
+	}
+	if len(r.Seeds) > 1 {
+		r.SD = stat.StdDev(r.Seeds, nil)
+	}
+	r.Overall = bootstrap(mean)
+	r.Categories = map[string]Interval{}
+	r.Macro = 0
+	for _, c := range categories {
+		var part []float64
+		for i := range pairs {
+			if pairs[i].Question.Kind.Category() == c {
+				part = append(part, mean[i])
+			}
+		}
+		r.Categories[c] = bootstrap(part)
+		r.Macro += r.Categories[c].Value / float64(len(categories))
+	}
+}
+
+// bootstrap is the mean of x in per cent with its percentile interval.
+func bootstrap(x []float64) Interval {
+	if len(x) == 0 {
+		return Interval{math.NaN(), math.NaN(), math.NaN()}
+	}
+	r := rand.New(rand.NewPCG(20260101, uint64(len(x))))
+	means := make([]float64, bootstrapDraws)
+	for d := range means {
+		sum := 0.0
+		for range x {
+			sum += x[r.IntN(len(x))]
+		}
+		means[d] = 100 * sum / float64(len(x))
+	}
+	slices.Sort(means)
+	return Interval{100 * stat.Mean(x, nil), stat.Quantile(.025, stat.Empirical, means, nil), stat.Quantile(.975, stat.Empirical, means, nil)}
+}
+
+// compare is the paired difference a - b.
+func compare(a, b *Row) Difference {
+	d := make([]float64, len(a.correct[0]))
+	for s := range a.correct {
+		for i := range d {
+			d[i] += (a.correct[s][i] - b.correct[s][i]) / float64(len(a.correct))
+		}
+	}
+	return Difference{a.Name(), b.Name(), bootstrap(d)}
+}
+
+// correctness compares the scores of the two sides of each pair.
+func correctness(chosen, rejected []float64) []float64 {
+	out := make([]float64, len(chosen))
+	for i := range out {
+		switch {
+		case chosen[i] > rejected[i]:
+			out[i] = 1
+		case chosen[i] == rejected[i]:
+			out[i] = .5
+		}
+	}
+	return out
+}
+
+// WriteTable prints the table, one method a line.
+func (r *Results) WriteTable(w io.Writer) {
+	seeds := ""
+	if len(r.Seeds) > 1 {
+		seeds = fmt.Sprintf("  %5s", "sd")
+	}
+	head := fmt.Sprintf("%-34s %5s  %-19s%s", "method", "pairs", "overall [95 %]", seeds)
+	for _, c := range categories {
+		head += fmt.Sprintf("  %9s", c)
+	}
+	head += fmt.Sprintf("  %6s", "macro")
+	fmt.Fprintf(w, "%s\n%s\n", head, strings.Repeat("─", len([]rune(head))))
+	for _, row := range r.Rows {
+		pairs := "–"
+		if row.Pairs > 0 {
+			pairs = fmt.Sprint(row.Pairs)
+		}
+		fmt.Fprintf(w, "%-34s %5s  %-19s", row.Name(), pairs, row.Overall)
+		if len(r.Seeds) > 1 {
+			fmt.Fprintf(w, "  %5.1f", row.SD)
+		}
+		for _, c := range categories {
+			fmt.Fprintf(w, "  %9.1f", row.Categories[c].Value)
+		}
+		fmt.Fprintf(w, "  %6.1f\n", row.Macro)
+	}
+}
+
+// JSON is the content of results.json.
+func (r *Results) JSON() ([]byte, error) {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("demo: results: %w", err)
+	}
+	return append(b, '\n'), nil
+}
