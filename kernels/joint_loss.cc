@@ -1,0 +1,99 @@
+// joint_loss.cc: the joint objective, a Bradley-Terry loss on pairs of leaf rewards mixed with the critique loss.
+//   bt = -log σ(c - r - margin),  centre = center·(c + r)²,  reward loss = loss_scale·Σ_p mean over the terms of p (bt + centre)
+//   joint = lambda·critique + (1 - lambda)·reward loss
+// There are a few hundred terms in a batch: one thread, in double, in the order of the pairs.
+#include "rows.h"
+
+namespace {
+
+struct totals {
+    double loss = 0, wins = 0, margin = 0, ties = 0;
+    void add(const totals &t, double weight) {
+        loss += t.loss * weight;
+        wins += t.wins * weight;
+        margin += t.margin * weight;
+        ties += t.ties;  // a count, not a mean
+    }
+};
+
+// Adds one term and gives its derivatives to c and r.
+void term(double c, double r, double margin, double center, totals *t, double *dc, double *dr) {
+    const double z = c - r - margin, e = exp(-fabs(z));                  // e <= 1: nothing overflows
+    const double toward = z > 0 ? e / (1 + e) : 1 / (1 + e);             // σ(-z)
+    double loss = (z > 0 ? 0 : -z) + log1p(e), pull = 0;
+    if (center != 0) {
+        loss += center * (c + r) * (c + r);
+        pull = 2 * center * (c + r);
+    }
+    t->loss += loss;
+    t->wins += c > r ? 1 : c == r ? 0.5 : 0;
+    t->margin += c - r;
+    t->ties += c == r;
+    *dc = pull - toward;
+    *dr = pull + toward;
+}
+
+double mean(const float *x, int64_t n) {
+    double s = 0;
+    for (int64_t i = 0; i < n; i++) s += x[i];
+    return s / n;
+}
+
+// The terms of one pair: c (nc) and r (nr) are its rewards, dc (nc) and dr (nr) += the derivatives of the sum of its terms.
+int64_t pair_terms(const joint_loss_args *a, const float *c, int64_t nc, const float *r, int64_t nr, double margin, totals *t, double *dc,
+                   double *dr) {
+    double u, v;
+    if (a->pairing == K_MEAN) {
+        term(mean(c, nc), mean(r, nr), margin, a->center, t, &u, &v);
+        for (int64_t i = 0; i < nc; i++) dc[i] += u / nc;
+        for (int64_t j = 0; j < nr; j++) dr[j] += v / nr;
+        return 1;
+    }
+    if (a->pairing == K_ZIP) {
+        const int64_t n = nc < nr ? nc : nr;
+        for (int64_t i = 0; i < n; i++) {
+            term(c[i], r[i], margin, a->center, t, &u, &v);
+            dc[i] += u;
+            dr[i] += v;
+        }
+        return n;
+    }
+    for (int64_t i = 0; i < nc; i++)
+        for (int64_t j = 0; j < nr; j++) {
+            term(c[i], r[j], margin, a->center, t, &u, &v);
+            dc[i] += u;
+            dr[j] += v;
+        }
+    return nc * nr;
+}
+
+// A product in which a weight of zero leaves the term out, even if the term is infinite.
+double weighted(double weight, double x) { return weight == 0 ? 0 : weight * x; }
+
+}  // namespace
+
+void cpu_joint_loss(kstream *s, const joint_loss_args *a) {
+    for (int64_t i = 0; i <= 2 * (int64_t)a->P; i++)
+        if (a->side[i] < (i ? a->side[i - 1] : 0) || a->side[i] > a->L) throw std::out_of_range("joint_loss: side does not rise within [0, L]");
+    double *grad = s->scratch.get<double>(a->L);                         // (L)
+    for (int64_t l = 0; l < a->L; l++) {
+        grad[l] = 0;
+        a->dreward[l] = 0;
+    }
+    totals all;
+    for (int64_t p = 0; p < a->P; p++) {
+        const int64_t c = a->side[2 * p], r = a->side[2 * p + 1], end = a->side[2 * p + 2];
+        if (c == r || r == end) continue;
+        totals pair;
+        const int64_t n = pair_terms(a, a->reward + c, r - c, a->reward + r, end - r, a->margin ? a->margin[p] : 0, &pair, grad + c, grad + r);
+        all.add(pair, 1.0 / n);
+        for (int64_t l = c; l < end; l++) a->dreward[l] = (float)(a->grad_scale * grad[l] / n);
+    }
+    const double critique = a->critique ? *a->critique : 0, reward = weighted(a->loss_scale, all.loss);
+    a->loss[0] = (float)(weighted(a->lambda, critique) + weighted(1.0 - a->lambda, reward));
+    a->loss[1] = (float)critique;
+    a->loss[2] = (float)reward;
+    a->loss[3] = (float)(a->loss_scale * all.wins);
+    a->loss[4] = (float)(a->loss_scale * all.margin);
+    a->loss[5] = (float)all.ties;
+}

@@ -1,0 +1,220 @@
+// sample.cc: one token for each row of logits. u = Philox4x32-10(key = seed, counter = (step, 0, key)) (Salmon et al. 2011);
+// the first candidate whose running sum of exp((x - max)/temperature) exceeds u·total.
+// Greedy and plain sampling read a row three times and keep nothing; top-k and top-p sort only the head of the distribution.
+#include "rows.h"
+
+#include <algorithm>
+
+namespace {
+
+// The first of the four words.
+uint32_t philox(uint64_t seed, uint32_t step, uint64_t key) {
+    uint32_t c0 = step, c1 = 0, c2 = (uint32_t)key, c3 = (uint32_t)(key >> 32), k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    for (int round = 0; round < 10; round++) {
+        const uint64_t a = (uint64_t)0xD2511F53 * c0, b = (uint64_t)0xCD9E8D57 * c2;
+        c0 = (uint32_t)(b >> 32) ^ c1 ^ k0;
+        c1 = (uint32_t)b;
+        c2 = (uint32_t)(a >> 32) ^ c3 ^ k1;
+        c3 = (uint32_t)a;
+        k0 += 0x9E3779B9;
+        k1 += 0xBB67AE85;
+    }
+    return c0;
+}
+
+const int max_parts = 256;
+
+// A row and its softmax at the temperature: weight(x) = exp((x - max)·inverse).
+struct row {
+    const float *x;  // (V)
+    int V;
+    float max, inverse;
+};
+
+// A logit and its id as one number that sorts by falling logit, then by rising id.
+uint64_t pack(float x, int id) {
+    uint32_t b;
+    x += 0.0f;  // -0 is 0
+    memcpy(&b, &x, 4);
+    b = b >> 31 ? b : ~b & 0x7fffffff;
+    return (uint64_t)b << 32 | (uint32_t)id;
+}
+
+// Sorts by the upper word, keeping the order of equal ones: three passes of 11 bits. tmp has n elements.
+void radix_sort(uint64_t *key, uint64_t *tmp, int64_t n) {
+    const int bits = 11, buckets = 1 << bits;
+    for (int shift = 32; shift < 64; shift += bits) {
+        int32_t at[buckets] = {}, sum = 0;
+        for (int64_t i = 0; i < n; i++) at[key[i] >> shift & (buckets - 1)]++;
+        for (int b = 0; b < buckets; b++) {
+            const int32_t c = at[b];
+            at[b] = sum;
+            sum += c;
+        }
+        for (int64_t i = 0; i < n; i++) tmp[at[key[i] >> shift & (buckets - 1)]++] = key[i];
+        std::swap(key, tmp);
+    }
+    memcpy(tmp, key, n * sizeof(uint64_t));  // after an odd number of swaps tmp is the caller's key
+}
+
+}  // namespace
+
+static inline v16 weight(const row &r, v16 x) { return vexp((x - r.max) * r.inverse); }
+
+// The largest logit; NaN if there is a NaN.
+MULTIARCH static float largest(const float *x, int V) {
+    v16 top = splat(-INFINITY), nan = {};
+    each16(V, [&](int i, int k) {
+        v16 v = load(x + i, k, -INFINITY);
+        top = vmax(top, v);
+        nan = v == v ? nan : v;
+    });
+    const float n = maximum(nan == nan ? v16{} : splat(1));
+    return n > 0 ? NAN : maximum(top);
+}
+
+// Sums of the weights of V/size parts, and of all weights at temperature 1.
+MULTIARCH static double part_sums(const row &r, int size, double *part) {
+    dsum one;
+    for (int lo = 0; lo < r.V; lo += size) {
+        const int n = r.V - lo < size ? r.V - lo : size;
+        const float *x = r.x + lo;
+        dsum sum;
+        each16(n, [&](int i, int k) { sum.add(weight(r, load(x + i, k, -INFINITY))); });
+        part[lo / size] = sum.total();
+        if (r.inverse != 1) each16(n, [&](int i, int k) { one.add(vexp(load(x + i, k, -INFINITY) - r.max)); });
+    }
+    if (r.inverse != 1) return one.total();
+    double total = 0;
+    for (int p = 0; p * size < r.V; p++) total += part[p];
+    return total;
+}
+
+// How many logits are >= cut, and their weight.
+MULTIARCH static int64_t head_of(const row &r, float cut, double *total) {
+    dsum sum;
+    i16 above = {};
+    each16(r.V, [&](int i, int k) {
+        v16 x = load(r.x + i, k, NAN);  // NaN is not >= cut
+        v16 w = weight(r, x);
+        sum.add(x >= cut ? w : v16{});
+        above -= x >= cut;
+    });
+    int64_t n = 0;
+    for (int i = 0; i < 16; i++) n += above[i];
+    *total = sum.total();
+    return n;
+}
+
+// The first of n logits at which the running sum exceeds target; the last one of positive weight if rounding hides it.
+MULTIARCH static int pick(const row &r, const float *x, int n, double running, double target) {
+    int last = 0;
+    float w[16];
+    for (int i = 0; i < n; i += 16) {
+        const int k = n - i < 16 ? n - i : 16;
+        store(w, weight(r, load(x + i, k, -INFINITY)));
+        for (int j = 0; j < k; j++) {
+            if (w[j] > 0) last = i + j;
+            running += w[j];
+            if (running > target) return i + j;
+        }
+    }
+    return last;
+}
+
+// How many of n falling logits are kept: up to the first at which the running sum reaches need. *total is their weight.
+MULTIARCH static int keep(const row &r, const float *x, int n, double need, double *total) {
+    double running = 0;
+    float w[16];
+    for (int i = 0; i < n; i += 16) {
+        const int k = n - i < 16 ? n - i : 16;
+        store(w, weight(r, load(x + i, k, -INFINITY)));
+        for (int j = 0; j < k; j++) {
+            running += w[j];
+            if (running >= need) {
+                *total = running;
+                return i + j + 1;
+            }
+        }
+    }
+    *total = running;
+    return n;
+}
+
+// The logits that can be candidates, sorted: all those above a cut that is lowered until they hold enough.
+static int head(const sample_args *a, const row &r, double need, arena &scratch, uint64_t **keys) {
+    float cut = r.max;
+    int64_t count = 0;
+    for (float span = 4;; span *= 2) {
+        double weight = 0;
+        cut = span < 80 ? r.max - span / r.inverse : -INFINITY;
+        count = head_of(r, cut, &weight);
+        if (cut == -INFINITY || (a->top_k > 0 && count >= a->top_k) || weight >= need * (1 + 1e-9)) break;
+    }
+    uint64_t *key = scratch.get<uint64_t>(count);
+    int64_t n = 0;
+    for (int i = 0; i < r.V && n < count; i++)
+        if (r.x[i] >= cut) key[n++] = pack(r.x[i], i);
+    *keys = key;
+    if (a->top_k > 0 && a->top_k < n) {
+        std::nth_element(key, key + a->top_k, key + n);
+        std::sort(key, key + a->top_k);
+        return a->top_k;
+    }
+    if (n > 1024)
+        radix_sort(key, scratch.get<uint64_t>(n), n);
+    else
+        std::sort(key, key + n);
+    return (int)n;
+}
+
+static int draw(const sample_args *a, const row &r, const double *part, int size, double u, arena &scratch) {
+    double total = 0;
+    const int parts = (r.V + size - 1) / size;
+    for (int p = 0; p < parts; p++) total += part[p];
+    if (a->top_k > 0 || a->top_p < 1) {
+        const double need = a->top_p < 1 ? a->top_p * total : INFINITY;
+        uint64_t *key;
+        int n = head(a, r, need, scratch, &key);
+        float *x = scratch.get<float>(n);                                // (n) falling
+        for (int i = 0; i < n; i++) x[i] = r.x[(uint32_t)key[i]];
+        n = keep(r, x, n, need, &total);
+        return (int)(uint32_t)key[pick(r, x, n, 0, u * total)];
+    }
+    const double target = u * total;
+    double running = 0;
+    int p = 0;
+    while (p + 1 < parts && running + part[p] <= target) running += part[p++];
+    while (p > 0 && !(part[p] > 0)) p--;  // only if rounding hid the last part that weighs anything
+    return p * size + pick(r, r.x + p * size, std::min(size, r.V - p * size), running, target);
+}
+
+// A row with a NaN or without a finite maximum has no distribution: its token is its largest logit's, its logprob NaN.
+static void sample_row(const sample_args *a, int64_t b, arena &scratch) {
+    const bool greedy = a->temperature == 0;
+    const float *x = a->logits + b * a->V;                               // (V)
+    const float max = largest(x, a->V);
+    if (!isfinite(max)) {
+        int best = 0;
+        for (int i = 1; i < a->V; i++)
+            if (x[i] > x[best] || x[best] != x[best]) best = i;
+        a->id[b] = best;
+        a->logprob[b] = NAN;
+        return;
+    }
+    const row r = {x, a->V, max, greedy ? 1 : std::min(1 / a->temperature, 3e38f)};
+    const int size = 16 * ((a->V + 16 * max_parts - 1) / (16 * max_parts));
+    double part[max_parts];
+    const double total = part_sums(r, size, part);
+    int id;
+    if (greedy)
+        id = (int)(std::find(x, x + a->V, max) - x);
+    else
+        id = draw(a, r, part, size, philox(a->seed, (uint32_t)a->step[b], a->key[b]) * 0x1p-32, scratch);
+    a->id[b] = id;
+    a->logprob[b] = (float)((double)x[id] - max - log(total));
+}
+
+void cpu_sample(kstream *s, const sample_args *a) {
+    parallel_for(s, a->B, [=](int64_t b, arena &scratch) { sample_row(a, b, scratch); });
+}
