@@ -1,0 +1,56 @@
+// arch.h: compiles the part of an op's file after #else once per instruction set; ARCH_RUN picks at run time.
+//
+//   #ifndef ARCH
+//   #define ARCH_FILE "op.cc"
+//   #include "arch.h"
+//   void cpu_op(…) { ARCH_RUN(op, …); }
+//   #else
+//   namespace { namespace ARCH { void op(…) { … } } }
+//   #endif
+//
+// MULTIARCH of simd.h is less text, but the compiler splits vectors before it knows the clone's registers, and gives up on
+// broadcasts and reductions; here all of it is compiled for the set, and tiles are sized by its registers. Standard headers must be
+// included before, as their templates must not be compiled for a set that the processor may lack.
+#include "cpu.h"
+
+#if defined(__x86_64__)
+
+#define ARCH v4
+#define W 16
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v4")
+#include "vec.h"
+#include ARCH_FILE
+#pragma GCC pop_options
+#undef ARCH
+#undef W
+
+#define ARCH v3
+#define W 8
+#pragma GCC push_options
+#pragma GCC target("arch=x86-64-v3")
+#include "vec.h"
+#include ARCH_FILE
+#pragma GCC pop_options
+#undef ARCH
+#undef W
+
+#endif
+
+#define ARCH base
+#define W 4
+#include "vec.h"
+#include ARCH_FILE
+#undef ARCH
+#undef W
+
+#if defined(__x86_64__)
+#define ARCH_RUN(f, ...)                                                     \
+    do {                                                                     \
+        if (__builtin_cpu_supports("x86-64-v4")) v4::f(__VA_ARGS__);         \
+        else if (__builtin_cpu_supports("x86-64-v3")) v3::f(__VA_ARGS__);    \
+        else base::f(__VA_ARGS__);                                           \
+    } while (0)
+#else
+#define ARCH_RUN(f, ...) base::f(__VA_ARGS__)
+#endif

@@ -1,0 +1,94 @@
+// vec.h: vectors of W floats, one register of the instruction set ARCH. Included by arch.h, once per set.
+namespace {
+namespace ARCH {
+
+typedef float vf __attribute__((vector_size(4 * W)));
+typedef int32_t vi __attribute__((vector_size(4 * W)));
+typedef uint32_t vu __attribute__((vector_size(4 * W)));
+typedef float vf_mem __attribute__((vector_size(4 * W), aligned(4), may_alias));
+typedef int32_t vi_mem __attribute__((vector_size(4 * W), aligned(4), may_alias));
+typedef uint16_t vh_mem __attribute__((vector_size(2 * W), aligned(2), may_alias));
+
+#define INLINE inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+
+INLINE vf load(const float *p) { return *(const vf_mem *)p; }
+INLINE vf load(const bf16 *p) { return (vf)(__builtin_convertvector(*(const vh_mem *)p, vu) << 16); }
+INLINE vi load(const int32_t *p) { return *(const vi_mem *)p; }
+INLINE void store(float *p, vf x) { *(vf_mem *)p = x; }
+INLINE void store(bf16 *p, vf x) {
+    vu b = (vu)x, r = (b + 0x7fff + (b >> 16 & 1)) >> 16;
+    vu nan = (vu)((b & 0x7fffffff) > 0x7f800000);
+    *(vh_mem *)p = __builtin_convertvector((nan & (b >> 16 | 0x40)) | (~nan & r), vh_mem);
+}
+INLINE vf splat(float x) { return x - vf{}; }
+INLINE vi splat(int32_t x) { return x - vi{}; }
+INLINE vf vmax(vf a, vf b) { return a > b ? a : b; }
+INLINE vi lanes() {
+    vi x;
+    UNROLL for (int i = 0; i < W; i++) x[i] = i;
+    return x;
+}
+
+// Sum and maximum over the lanes, halving the width each time.
+template <class O> INLINE float reduce(vf x, O op) {
+    float a[W];
+    store(a, x);
+    UNROLL for (int w = W / 2; w; w /= 2)
+        UNROLL for (int i = 0; i < w; i++) a[i] = op(a[i], a[i + w]);
+    return a[0];
+}
+INLINE float sum(vf x) { return reduce(x, [](float a, float b) { return a + b; }); }
+INLINE float maximum(vf x) { return reduce(x, [](float a, float b) { return a > b ? a : b; }); }
+
+// 2^x within about 1 ulp for x <= 127; 0 below -127. x is n + f with |f| <= 1/2; the polynomial is minimax in the relative error
+// (1.9e-8, by Remez exchange) among those with 2^0 = 1. NaN stays NaN.
+INLINE vf vexp2(vf x) {
+    const vf lo = splat(-127.0f);
+    vf y = x < lo ? lo : x;
+    vf n = y + 12582912.0f;  // rounds to an integer in the low bits
+    vi k = (vi)n;
+    vf f = y - (n - 12582912.0f);
+    vf p = f * 0.000169482402f + 0.00134355237f;
+    p = p * f + 0.0096126385f;
+    p = p * f + 0.0555020459f;
+    p = p * f + 0.240226969f;
+    p = p * f + 0.693147302f;
+    p = p * f + 1.0f;
+    vf r = (vf)((vi)p + (k << 23));
+    return x < lo ? vf{} : r;
+}
+const float log2e = 1.44269504f, ln2 = 0.693147181f;
+
+// Rows of n elements between f32 and the real type T; the tail goes element by element.
+template <class T> INLINE void to_f32_row(float *d, const T *p, int n) {
+    int i = 0;
+    for (; i + W <= n; i += W) store(d + i, load(p + i));
+    for (; i < n; i++) d[i] = to_f32(p[i]);
+}
+template <class T> INLINE void from_f32_row(T *d, const float *p, int n) {
+    int i = 0;
+    for (; i + W <= n; i += W) store(d + i, load(p + i));
+    for (; i < n; i++) from_f32(d + i, p[i]);
+}
+// d = p + add
+template <class T> INLINE void from_f32_row(T *d, const float *p, const T *add, int n) {
+    int i = 0;
+    for (; i + W <= n; i += W) store(d + i, load(p + i) + load(add + i));
+    for (; i < n; i++) from_f32(d + i, p[i] + to_f32(add[i]));
+}
+
+// n rows of m elements, ld apart, as f32 rows of a distance that is written to *ld_out: in place, or converted in scratch.
+INLINE const float *f32_rows(const float *p, int64_t ld, int, int, arena &, int64_t *ld_out) {
+    *ld_out = ld;
+    return p;
+}
+inline const float *f32_rows(const bf16 *p, int64_t ld, int n, int m, arena &scratch, int64_t *ld_out) {
+    float *d = scratch.get<float>((size_t)n * m);
+    for (int i = 0; i < n; i++) to_f32_row(d + (size_t)i * m, p + i * ld, m);
+    *ld_out = m;
+    return d;
+}
+
+}  // namespace ARCH
+}  // namespace
