@@ -1,0 +1,94 @@
+package model_test
+
+import (
+	"slices"
+	"testing"
+
+	"criticrm/kernels"
+	"criticrm/model"
+)
+
+// The shape of the demo's model: 0.55 million parameters in the blocks.
+func demoConfig() model.Config {
+	return model.Config{VocabSize: 560, HiddenSize: 128, IntermediateSize: 320, NumHiddenLayers: 3, NumAttentionHeads: 4, NumKeyValueHeads: 2,
+		MaxPositionEmbeddings: 512, TieWordEmbeddings: true}
+}
+
+// demoBatch has trees of about 100 tokens: a prompt of 28, two responses of 12, on each two critiques of 12; 4096 tokens.
+func demoBatch() *model.Batch {
+	b := &model.Batch{Side: []int32{0}}
+	for seed := uint64(0); b.Len()+100 <= 4096; seed++ {
+		ids := randomIDs(100, 560, seed)
+		take := func(n int) []int32 { x := ids[:n]; ids = ids[n:]; return x }
+		b.Open(take(28))
+		for range 2 {
+			b.Open(take(12))
+			last := int32(b.Len() - 1)
+			for range 2 {
+				c := take(12)
+				row := last
+				b.Open(c)
+				for i, id := range c {
+					b.Row, b.Target, b.Weight = append(b.Row, row), append(b.Target, id), append(b.Weight, 1)
+					row = int32(b.Len() - len(c) + i)
+				}
+				b.Leaf = append(b.Leaf, int32(b.Len()-1))
+				b.Close()
+			}
+			b.Side = append(b.Side, int32(len(b.Leaf)))
+			b.Close()
+		}
+		b.Close()
+	}
+	return b
+}
+
+func BenchmarkTrainStep(b *testing.B) {
+	for _, typ := range []kernels.DType{kernels.F32, kernels.BF16} {
+		b.Run(typ.String(), func(b *testing.B) {
+			m, batch := newModel(b, demoConfig(), model.Options{DType: typ, Train: true, Head: true}, 0), demoBatch()
+			o := model.LossOptions{Lambda: 0.5, TokenScale: 1 / float32(len(batch.Row)), PairScale: 1 / float32(len(batch.Side)/2)}
+			b.ReportAllocs()
+			for b.Loop() {
+				m.ZeroGrad()
+				trainStep(b, m, batch, o)
+			}
+			b.ReportMetric(float64(b.N*batch.Len())/b.Elapsed().Seconds(), "tokens/s")
+		})
+	}
+}
+
+func BenchmarkEvaluate(b *testing.B) {
+	m, batch := newModel(b, demoConfig(), model.Options{Head: true}, 0), demoBatch()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := m.Evaluate(batch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N*batch.Len())/b.Elapsed().Seconds(), "tokens/s")
+}
+
+// BenchmarkGenerate decodes 512 sequences at once: pairs of responses to a prompt, 8 critiques of 32 tokens each.
+func BenchmarkGenerate(b *testing.B) {
+	m := newModel(b, demoConfig(), model.Options{Head: true}, 0)
+	var reqs []model.GenRequest
+	for p := range uint64(64) {
+		prompt := randomIDs(28, 560, p)
+		for r := range uint64(2) {
+			reqs = append(reqs, model.GenRequest{Prefix: slices.Concat(prompt, randomIDs(12, 560, 1000*r+p)), N: 8, Key: 2*p + r})
+		}
+	}
+	o := model.GenOptions{Temperature: 1, MaxTokens: 32, MaxSequences: 512, Reward: model.AtEnd}
+	tokens := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		tokens = 0
+		for _, samples := range generate(b, m, reqs, o) {
+			for _, s := range samples {
+				tokens += len(s.IDs)
+			}
+		}
+	}
+	b.ReportMetric(float64(b.N*tokens)/b.Elapsed().Seconds(), "tokens/s")
+}

@@ -1,0 +1,152 @@
+package model
+
+import "criticrm/kernels"
+
+// block is one layer of the decoder: x1 = x + Wo·attention(norm1(x));  y = x1 + Wd·swiglu(norm2(x1)).
+//
+// The sums are taken by the norm that follows them, so the residual stream between two layers is the pair (x1, mlp). In the
+// last layer only the rows that are read go on after the attention: r rows from n tokens (everywhere else r = n).
+type block struct{ norm1, qkv, out, norm2, gateUp, down weight }
+
+// acts is what a block's forward pass keeps for its backward pass, as views for the current sizes.
+type acts struct {
+	x, n1     kernels.Tensor // (n, H)           residual stream, and its norm
+	rstd1     kernels.Tensor // (n) f32
+	qkv, qkv2 kernels.Tensor // (n, A+2G, D)     after rope; the same as (n, (A+2G)·D)
+	att, att2 kernels.Tensor // (n, A, D)        the same as (n, A·D)
+	lse       kernels.Tensor // (n, A) f32
+	xr, attr  kernels.Tensor // (r, H), (r, A·D) the rows that go on; x and att2 themselves where all do
+	x1, n2    kernels.Tensor // (r, H)
+	rstd2     kernels.Tensor // (r) f32
+	gu, h     kernels.Tensor // (r, 2F), (r, F)
+
+	n, r int
+	base [11]kernels.Tensor // memory of the views; it grows only
+}
+
+// scratch is shared by all blocks.
+type scratch struct {
+	o, mlp      kernels.Tensor // (r, H)        outputs of attention and feed-forward, before the sum
+	dres, dresr kernels.Tensor // (n, H) (r, H) gradient of the residual stream; one tensor where r = n
+	dn, dnr     kernels.Tensor // (n, H) (r, H) gradient of a norm's output
+	dh, dgu     kernels.Tensor // (r, F) (r, 2F)
+	datt, datt2 kernels.Tensor // (n, A, D)     the same as (n, A·D)
+	dattr       kernels.Tensor // (r, A·D)
+	dqkv, dqkv2 kernels.Tensor // (n, A+2G, D)  the same as (n, (A+2G)·D)
+	delta       kernels.Tensor // (n, A) f32
+
+	base [11]kernels.Tensor
+}
+
+// attend is the first half of the forward pass, on all tokens. in and mlp are the residual stream (their sum); a zero mlp
+// stands for the first layer, where a.x already holds it.
+func (b *block) attend(m *Model, l int, a *acts, s *stage, in, mlp kernels.Tensor) {
+	d := m.Dev
+	if mlp.IsNil() {
+		d.RMSNorm(a.n1, none, a.rstd1, a.x, none, b.norm1.W, m.eps)
+	} else {
+		d.RMSNorm(a.n1, a.x, a.rstd1, in, mlp, b.norm1.W, m.eps)
+	}
+	d.Matmul(a.qkv2, a.n1, b.qkv.W, none)
+	d.RoPE(a.qkv, m.rope, s.pos, m.NumKeyValueHeads)
+	if !s.slot.IsNil() {
+		d.KVStore(m.kv[l], a.qkv, s.slot)
+	}
+	if s.decode {
+		d.AttentionDecode(a.att, a.qkv, m.kv[l], s.context)
+	} else {
+		d.Attention(a.att, a.lse, a.qkv, s.end)
+	}
+}
+
+// feed is the second half, on the rows that go on. It leaves the residual stream in a.x1 and z.mlp.
+func (b *block) feed(m *Model, a *acts, z *scratch) {
+	d := m.Dev
+	d.Matmul(z.o, a.attr, b.out.W, none)
+	d.RMSNorm(a.n2, a.x1, a.rstd2, a.xr, z.o, b.norm2.W, m.eps)
+	d.Matmul(a.gu, a.n2, b.gateUp.W, none)
+	d.SwiGLU(a.h, a.gu)
+	d.Matmul(z.mlp, a.h, b.down.W, none)
+}
+
+// feedBackward turns z.dresr, the gradient of x1 + mlp, into that of xr, and leaves the gradient of attr in z.dattr.
+func (b *block) feedBackward(m *Model, a *acts, z *scratch) {
+	d := m.Dev
+	d.MatmulDX(z.dh, z.dresr, b.down.W, false)
+	d.MatmulDW(b.down.G, z.dresr, a.h)
+	d.SwiGLUBackward(z.dgu, z.dh, a.gu)
+	d.MatmulDX(z.dnr, z.dgu, b.gateUp.W, false)
+	d.MatmulDW(b.gateUp.G, z.dgu, a.n2)
+	d.RMSNormBackward(z.dresr, b.norm2.G, z.dnr, a.x1, b.norm2.W, a.rstd2) // dresr += …
+	d.MatmulDX(z.dattr, z.dresr, b.out.W, false)
+	d.MatmulDW(b.out.G, z.dresr, a.attr)
+}
+
+// attendBackward turns z.dres, the gradient of x, into that of the layer below's x1 + mlp; z.datt is the gradient of att.
+func (b *block) attendBackward(m *Model, a *acts, s *stage, z *scratch) {
+	d := m.Dev
+	d.AttentionBackward(z.dqkv, z.delta, z.datt, a.att, a.lse, a.qkv, s.end)
+	d.RoPEBackward(z.dqkv, m.rope, s.pos, m.NumKeyValueHeads)
+	d.MatmulDX(z.dn, z.dqkv2, b.qkv.W, false)
+	d.MatmulDW(b.qkv.G, z.dqkv2, a.n1)
+	d.RMSNormBackward(z.dres, b.norm1.G, z.dn, a.x, b.norm1.W, a.rstd1) // dres += …
+}
+
+var none kernels.Tensor // an argument that is left out
+
+// fit sizes the views for n tokens of which r rows go on; compact says that the rows are gathered.
+func (a *acts) fit(m *Model, n, r int, compact bool) {
+	c, t := &m.Config, m.opt.DType
+	if a.n == n && a.r == r && compact == (a.xr != a.x) {
+		return
+	}
+	heads, ad := c.NumAttentionHeads+2*c.NumKeyValueHeads, c.NumAttentionHeads*c.HeadDim
+	a.n, a.r = n, r
+	a.x = m.fit(&a.base[0], t, n, c.HiddenSize)
+	a.n1 = m.fit(&a.base[1], t, n, c.HiddenSize)
+	a.rstd1 = m.fit(&a.base[2], kernels.F32, n)
+	a.qkv = m.fit(&a.base[3], t, n, heads, c.HeadDim)
+	a.qkv2 = a.qkv.View(n, heads*c.HeadDim)
+	a.att = m.fit(&a.base[4], t, n, c.NumAttentionHeads, c.HeadDim)
+	a.att2 = a.att.View(n, ad)
+	a.lse = m.fit(&a.base[5], kernels.F32, n, c.NumAttentionHeads)
+	a.xr, a.attr = a.x, a.att2
+	if compact {
+		both := m.fit(&a.base[6], t, r*(c.HiddenSize+ad))
+		a.xr = both.View(r, c.HiddenSize)
+		a.attr = both.Rows(r*c.HiddenSize, r*(c.HiddenSize+ad)).View(r, ad)
+	}
+	norms := m.fit(&a.base[7], t, 2*r, c.HiddenSize)
+	a.x1, a.n2 = norms.Rows(0, r), norms.Rows(r, 2*r)
+	a.rstd2 = m.fit(&a.base[8], kernels.F32, r)
+	a.gu = m.fit(&a.base[9], t, r, 2*c.IntermediateSize)
+	a.h = m.fit(&a.base[10], t, r, c.IntermediateSize)
+}
+
+// fitForward sizes the outputs of the two halves of a block for r rows.
+func (z *scratch) fitForward(m *Model, r int) {
+	z.o = m.fit(&z.base[0], m.opt.DType, r, m.HiddenSize)
+	z.mlp = m.fit(&z.base[1], m.opt.DType, r, m.HiddenSize)
+}
+
+// fitBackward sizes the gradients; compact says that the r rows are gathered from n tokens.
+func (z *scratch) fitBackward(m *Model, n, r int, compact bool) {
+	c, t := &m.Config, m.opt.DType
+	heads, ad := c.NumAttentionHeads+2*c.NumKeyValueHeads, c.NumAttentionHeads*c.HeadDim
+	z.dres = m.fit(&z.base[2], t, n, c.HiddenSize)
+	z.dn = m.fit(&z.base[3], t, n, c.HiddenSize)
+	z.dnr = m.fit(&z.base[4], t, r, c.HiddenSize)
+	z.dh = m.fit(&z.base[5], t, r, c.IntermediateSize)
+	z.dgu = m.fit(&z.base[6], t, r, 2*c.IntermediateSize)
+	z.datt = m.fit(&z.base[7], t, n, c.NumAttentionHeads, c.HeadDim)
+	z.datt2 = z.datt.View(n, ad)
+	z.dqkv = m.fit(&z.base[8], t, n, heads, c.HeadDim)
+	z.dqkv2 = z.dqkv.View(n, heads*c.HeadDim)
+	z.delta = m.fit(&z.base[9], kernels.F32, n, c.NumAttentionHeads)
+	z.dresr, z.dattr = z.dres, z.datt2
+	if compact {
+		both := m.fit(&z.base[10], t, r*(c.HiddenSize+ad))
+		z.dresr = both.View(r, c.HiddenSize)
+		z.dattr = both.Rows(r*c.HiddenSize, r*(c.HiddenSize+ad)).View(r, ad)
+	}
+}

@@ -1,0 +1,309 @@
+package model
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Config describes a Llama-family decoder with the names of Hugging Face's config.json. A Config written by hand needs the
+// sizes only: [New] fills the rest as [Config.WithDefaults] does.
+type Config struct {
+	ModelType             string  `json:"model_type"`              // "llama" (the default) or "mistral"
+	VocabSize             int     `json:"vocab_size"`              // V
+	HiddenSize            int     `json:"hidden_size"`             // H
+	IntermediateSize      int     `json:"intermediate_size"`       // F
+	NumHiddenLayers       int     `json:"num_hidden_layers"`       //
+	NumAttentionHeads     int     `json:"num_attention_heads"`     // A
+	NumKeyValueHeads      int     `json:"num_key_value_heads"`     // G; 0: as many as query heads
+	HeadDim               int     `json:"head_dim"`                // D; 0: hidden_size / num_attention_heads
+	MaxPositionEmbeddings int     `json:"max_position_embeddings"` // longest branch; 0: 2048
+	RMSNormEps            float64 `json:"rms_norm_eps"`            // 0: 1e-6
+	InitializerRange      float64 `json:"initializer_range"`       // standard deviation of New's weights; 0: 0.02
+	TieWordEmbeddings     bool    `json:"tie_word_embeddings"`     // the LM head is the embedding
+	Rope                  Rope    `json:"rope_parameters"`
+	BOSTokenID            *int32  `json:"bos_token_id"`
+	EOSTokenIDs           []int32 `json:"eos_token_id"`
+	PadTokenID            *int32  `json:"pad_token_id"`
+
+	classifier bool            // ForSequenceClassification: no LM head of its own, one label
+	raw        json.RawMessage // the file this was read from, which is kept for saving
+}
+
+// Rope are the rotary position embeddings. Type "llama3" stretches the long waves as Llama 3.1 does.
+type Rope struct {
+	Type             string  `json:"rope_type"`  // "default" or "llama3"
+	Theta            float64 `json:"rope_theta"` // base of the frequencies; 0: 10000
+	Factor           float64 `json:"factor,omitempty"`
+	LowFreqFactor    float64 `json:"low_freq_factor,omitempty"`
+	HighFreqFactor   float64 `json:"high_freq_factor,omitempty"`
+	OriginalPosition int     `json:"original_max_position_embeddings,omitempty"`
+}
+
+var architectures = []string{"LlamaForCausalLM", "LlamaForSequenceClassification", "MistralForCausalLM", "MistralForSequenceClassification"}
+
+// LoadConfig reads dir/config.json. What this package cannot compute is refused by name: other architectures, biases,
+// other activations or position scalings, a sliding window that would cut, quantised weights, models that bring code.
+func LoadConfig(dir string) (Config, error) {
+	path := filepath.Join(dir, "config.json")
+	f, err := os.Open(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("model: %w (want the directory of a Hugging Face model)", err)
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
+	if err != nil {
+		return Config{}, fmt.Errorf("model: read %s: %w", path, err)
+	}
+	c, err := parseConfig(raw)
+	if err != nil {
+		return Config{}, fmt.Errorf("model: %s: %w", path, err)
+	}
+	return c, nil
+}
+
+func parseConfig(raw []byte) (Config, error) {
+	m, err := parseObject(raw)
+	if err != nil {
+		return Config{}, err
+	}
+	f := &fields{m: m}
+	c := Config{raw: slices.Clone(raw)}
+	if err := c.readArchitecture(f); err != nil {
+		return Config{}, err
+	}
+	c.HiddenSize = f.whole("hidden_size", -1, 1, 1<<20)
+	c.NumHiddenLayers = f.whole("num_hidden_layers", -1, 1, 1024)
+	c.NumAttentionHeads = f.whole("num_attention_heads", -1, 1, 1024)
+	c.NumKeyValueHeads = f.whole("num_key_value_heads", int64(c.NumAttentionHeads), 1, 1024)
+	c.HeadDim = f.whole("head_dim", 0, 1, 1024)
+	c.IntermediateSize = f.whole("intermediate_size", -1, 1, 1<<22)
+	c.VocabSize = f.whole("vocab_size", -1, 1, 1<<24)
+	c.MaxPositionEmbeddings = f.whole("max_position_embeddings", 2048, 1, 1<<27)
+	c.RMSNormEps = f.positive("rms_norm_eps", 1e-6)
+	c.InitializerRange = f.positive("initializer_range", 0.02)
+	c.TieWordEmbeddings = f.flag("tie_word_embeddings")
+	c.BOSTokenID = f.id("bos_token_id", c.VocabSize)
+	c.EOSTokenIDs = f.ids("eos_token_id", c.VocabSize)
+	c.PadTokenID = f.id("pad_token_id", c.VocabSize)
+	c.readRope(f)
+	if f.err != nil {
+		return Config{}, f.err
+	}
+	if err := c.refuse(f); err != nil {
+		return Config{}, err
+	}
+	c = c.WithDefaults()
+	return c, c.check()
+}
+
+func (c *Config) readArchitecture(f *fields) error {
+	for _, k := range []string{"auto_map", "trust_remote_code"} {
+		if v := f.m[k]; v != nil && v != false {
+			return fmt.Errorf("%s asks for Python code; this program never runs model code", k)
+		}
+	}
+	list, _ := f.m["architectures"].([]any)
+	names := make([]string, len(list))
+	for i, v := range list {
+		names[i], _ = v.(string)
+	}
+	if len(names) != 1 || !slices.Contains(architectures, names[0]) {
+		return fmt.Errorf("architectures %q is not supported (supported: %s)", names, strings.Join(architectures, ", "))
+	}
+	family, classifier := strings.CutSuffix(names[0], "ForSequenceClassification")
+	family = strings.ToLower(strings.TrimSuffix(family, "ForCausalLM"))
+	c.ModelType, c.classifier = f.text("model_type"), classifier
+	if c.ModelType == "" {
+		c.ModelType = family
+	}
+	if f.err == nil && c.ModelType != family {
+		return fmt.Errorf("model_type: got %q, architectures [%q] needs %q", c.ModelType, names[0], family)
+	}
+	return f.err
+}
+
+// readRope takes both spellings: rope_theta beside rope_scaling (most published files), or rope_parameters (transformers 5).
+func (c *Config) readRope(f *fields) {
+	theta := f.positive("rope_theta", 0)
+	r, old := f.object("rope_parameters"), f.object("rope_scaling")
+	if r == nil {
+		r = old
+	} else if old != nil && fmt.Sprint(old.m) != fmt.Sprint(r.m) {
+		f.fail("rope_scaling", "differs from rope_parameters; keep one of them")
+	}
+	if r == nil {
+		c.Rope = Rope{Type: "default", Theta: theta}
+		return
+	}
+	inner := r.positive("rope_theta", 0)
+	if theta != 0 && inner != 0 && theta != inner {
+		f.fail("rope_theta", "got %v, but %srope_theta is %v", theta, r.at, inner)
+	}
+	c.Rope = Rope{Type: r.text("rope_type"), Theta: max(theta, inner)}
+	if c.Rope.Type == "" {
+		c.Rope.Type = r.text("type") // the spelling before Llama 3.1
+	}
+	if c.Rope.Type == "llama3" {
+		c.Rope.Factor = r.positive("factor", -1)
+		c.Rope.LowFreqFactor = r.positive("low_freq_factor", -1)
+		c.Rope.HighFreqFactor = r.positive("high_freq_factor", -1)
+		c.Rope.OriginalPosition = r.whole("original_max_position_embeddings", -1, 1, 1<<27)
+	}
+	if p := r.positive("partial_rotary_factor", 1); p != 1 {
+		r.fail("partial_rotary_factor", "got %v, only 1 is supported", p)
+	}
+	if f.err == nil {
+		f.err = r.err
+	}
+}
+
+// refuse names the settings that would change the maths and are not implemented.
+func (c *Config) refuse(f *fields) error {
+	for _, k := range []string{"attention_bias", "mlp_bias"} {
+		if f.flag(k) {
+			f.fail(k, "biases are not supported")
+		}
+	}
+	if a := f.text("hidden_act"); a != "" && a != "silu" {
+		f.fail("hidden_act", "got %q, only \"silu\" is supported", a)
+	}
+	if f.has("quantization_config") {
+		f.fail("quantization_config", "quantised weights are not supported; use the float32 or bfloat16 model")
+	}
+	if p := f.positive("partial_rotary_factor", 1); p != 1 {
+		f.fail("partial_rotary_factor", "got %v, only 1 is supported", p)
+	}
+	if f.has("sliding_window") {
+		if w := f.whole("sliding_window", 0, 1, 1<<30); w < c.MaxPositionEmbeddings {
+			f.fail("sliding_window", "got %d, want null or at least max_position_embeddings (%d): windows are not supported", w, c.MaxPositionEmbeddings)
+		}
+	}
+	if list, ok := f.m["layer_types"].([]any); ok {
+		for _, t := range list {
+			if t != "full_attention" {
+				f.fail("layer_types", "got %v, only \"full_attention\" is supported", t)
+			}
+		}
+	}
+	if c.classifier {
+		labels := f.whole("num_labels", 1, 1, 1<<20)
+		if l := f.object("id2label"); l != nil && len(l.m) > 0 {
+			labels = len(l.m)
+		}
+		if labels != 1 {
+			f.fail("num_labels", "got %d, a reward model has 1", labels)
+		}
+	}
+	return f.err
+}
+
+// WithDefaults fills the zero fields that have a default.
+func (c Config) WithDefaults() Config {
+	if c.ModelType == "" {
+		c.ModelType = "llama"
+	}
+	if c.NumKeyValueHeads == 0 {
+		c.NumKeyValueHeads = c.NumAttentionHeads
+	}
+	if c.HeadDim == 0 && c.NumAttentionHeads > 0 && c.HiddenSize%c.NumAttentionHeads == 0 {
+		c.HeadDim = c.HiddenSize / c.NumAttentionHeads
+	}
+	setDefault(&c.MaxPositionEmbeddings, 2048)
+	setDefault(&c.RMSNormEps, 1e-6)
+	setDefault(&c.InitializerRange, 0.02)
+	setDefault(&c.Rope.Type, "default")
+	setDefault(&c.Rope.Theta, 10000)
+	return c
+}
+
+func setDefault[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}
+
+// Validate says whether a Config, completed by [Config.WithDefaults], describes a model that this package can run.
+func (c Config) Validate() error {
+	if err := c.check(); err != nil {
+		return fmt.Errorf("model: config: %w", err)
+	}
+	return nil
+}
+
+func (c Config) check() error {
+	if c.ModelType != "llama" && c.ModelType != "mistral" {
+		return fmt.Errorf("model_type: got %q, want \"llama\" or \"mistral\"", c.ModelType)
+	}
+	for _, s := range []struct {
+		name      string
+		got, most int
+	}{
+		{"hidden_size", c.HiddenSize, 1 << 20}, {"num_hidden_layers", c.NumHiddenLayers, 1024},
+		{"num_attention_heads", c.NumAttentionHeads, 1024}, {"num_key_value_heads", c.NumKeyValueHeads, 1024},
+		{"intermediate_size", c.IntermediateSize, 1 << 22}, {"vocab_size", c.VocabSize, 1 << 24},
+		{"max_position_embeddings", c.MaxPositionEmbeddings, 1 << 27},
+	} {
+		if s.got < 1 || s.got > s.most {
+			return fmt.Errorf("%s: got %d, want 1..%d", s.name, s.got, s.most)
+		}
+	}
+	switch r := c.Rope; {
+	case c.HeadDim == 0:
+		return fmt.Errorf("num_attention_heads: got %d, hidden_size %d is not a multiple of it and head_dim is not given", c.NumAttentionHeads, c.HiddenSize)
+	case c.HeadDim < 2 || c.HeadDim > 1024 || c.HeadDim%2 != 0:
+		return fmt.Errorf("head_dim: got %d, want an even number in 2..1024", c.HeadDim)
+	case c.NumAttentionHeads%c.NumKeyValueHeads != 0:
+		return fmt.Errorf("num_key_value_heads: got %d, want a divisor of num_attention_heads (%d)", c.NumKeyValueHeads, c.NumAttentionHeads)
+	case !(c.RMSNormEps > 0) || math.IsInf(c.RMSNormEps, 0):
+		return fmt.Errorf("rms_norm_eps: got %v, want a finite number above 0", c.RMSNormEps)
+	case !(r.Theta > 0) || math.IsInf(r.Theta, 0):
+		return fmt.Errorf("rope_theta: got %v, want a finite number above 0", r.Theta)
+	case r.Type != "default" && r.Type != "llama3":
+		return fmt.Errorf("rope_type: got %q, supported: \"default\", \"llama3\"", r.Type)
+	case r.Type == "llama3" && (!(r.Factor > 0) || !(r.LowFreqFactor > 0) || !(r.HighFreqFactor > r.LowFreqFactor) || r.OriginalPosition < 1):
+		return errors.New("rope_parameters: llama3 wants factor > 0, high_freq_factor > low_freq_factor > 0 and original_max_position_embeddings > 0")
+	}
+	for _, id := range c.EOSTokenIDs {
+		if id < 0 || int(id) >= c.VocabSize {
+			return fmt.Errorf("eos_token_id: got %d, want token ids in 0..%d", id, c.VocabSize-1)
+		}
+	}
+	return nil
+}
+
+// inverse gives the turn per position of each of the D/2 planes in radians. Type llama3 keeps waves shorter than
+// original/high, divides the frequency of those longer than original/low by factor, and blends between.
+func (c Config) inverse() []float64 {
+	r, d := c.Rope, c.HeadDim
+	f := make([]float64, d/2)
+	for i := range f {
+		f[i] = math.Pow(r.Theta, -2*float64(i)/float64(d))
+		if r.Type == "llama3" {
+			turns := float64(r.OriginalPosition) * f[i] / (2 * math.Pi)
+			keep := min(max((turns-r.LowFreqFactor)/(r.HighFreqFactor-r.LowFreqFactor), 0), 1)
+			f[i] *= keep + (1-keep)/r.Factor
+		}
+	}
+	return f
+}
+
+// ropeTable gives rows [0, t) of the (t, D) table: cos of each plane's angle, then sin.
+func (c Config) ropeTable(t int) []float32 {
+	inv, d := c.inverse(), c.HeadDim
+	table := make([]float32, t*d)
+	for p := range t {
+		for i, f := range inv {
+			sin, cos := math.Sincos(float64(p) * f)
+			table[p*d+i], table[p*d+d/2+i] = float32(cos), float32(sin)
+		}
+	}
+	return table
+}

@@ -1,0 +1,280 @@
+package model_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"criticrm/checkpoint"
+	"criticrm/kernels"
+	"criticrm/model"
+)
+
+func baseConfig() map[string]any {
+	return map[string]any{"architectures": []string{"LlamaForCausalLM"}, "model_type": "llama", "hidden_size": 64, "intermediate_size": 96,
+		"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 256, "max_position_embeddings": 512,
+		"rms_norm_eps": 1e-5, "rope_theta": 500000.0, "eos_token_id": 2, "hidden_act": "silu"}
+}
+
+func writeConfig(t *testing.T, text string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestConfigErrors(t *testing.T) {
+	type change map[string]any
+	for _, c := range []struct {
+		set  change
+		want string
+	}{
+		{change{"architectures": []string{"FooForCausalLM"}}, `architectures ["FooForCausalLM"] is not supported (supported: LlamaForCausalLM`},
+		{change{"architectures": nil}, "architectures [] is not supported"},
+		{change{"model_type": "mistral"}, `model_type: got "mistral"`},
+		{change{"hidden_size": 0}, "hidden_size: got 0, want 1.."},
+		{change{"hidden_size": nil}, "hidden_size: missing"},
+		{change{"hidden_size": "64"}, "hidden_size: got string"},
+		{change{"hidden_size": 64.5}, "hidden_size: got 64.5"},
+		{change{"hidden_size": 66}, "hidden_size 66 is not a multiple"},
+		{change{"num_attention_heads": 0}, "num_attention_heads: got 0, want 1..1024"},
+		{change{"num_key_value_heads": 3}, "num_key_value_heads: got 3, want a divisor"},
+		{change{"num_hidden_layers": 1000000000}, "num_hidden_layers: got 1000000000, want 1..1024"},
+		{change{"head_dim": 15}, "head_dim: got 15, want an even number"},
+		{change{"rope_theta": "NaN"}, "rope_theta: got string"},
+		{change{"rope_theta": -1}, "rope_theta: got -1"},
+		{change{"rope_theta": json.Number("1e999")}, "rope_theta: got 1e999"},
+		{change{"rms_norm_eps": 0}, "rms_norm_eps: got 0"},
+		{change{"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 4}}, `rope_type: got "yarn"`},
+		{change{"rope_scaling": map[string]any{"type": "linear", "factor": 4}}, `rope_type: got "linear"`},
+		{change{"rope_scaling": map[string]any{"rope_type": "llama3"}}, "rope_scaling.factor: missing"},
+		{change{"rope_scaling": 4}, "rope_scaling: got number, want object"},
+		{change{"rope_parameters": map[string]any{"rope_type": "default", "rope_theta": 1e4}}, "rope_theta: got 500000, but rope_parameters.rope_theta is 10000"},
+		{change{"auto_map": map[string]any{"AutoConfig": "x.Y"}}, "auto_map asks for Python code; this program never runs model code"},
+		{change{"trust_remote_code": true}, "trust_remote_code asks for Python code"},
+		{change{"attention_bias": true}, "attention_bias: biases are not supported"},
+		{change{"mlp_bias": true}, "mlp_bias: biases are not supported"},
+		{change{"hidden_act": "gelu"}, `hidden_act: got "gelu"`},
+		{change{"sliding_window": 256}, "sliding_window: got 256, want null or at least max_position_embeddings (512)"},
+		{change{"layer_types": []string{"sliding_attention", "full_attention"}}, "layer_types: got sliding_attention"},
+		{change{"quantization_config": map[string]any{"bits": 4}}, "quantised weights are not supported"},
+		{change{"partial_rotary_factor": 0.5}, "partial_rotary_factor: got 0.5"},
+		{change{"eos_token_id": 256}, "eos_token_id: got 256, want token ids in 0..255"},
+		{change{"eos_token_id": []any{1, "x"}}, "eos_token_id: got x"},
+		{change{"tie_word_embeddings": 1}, "tie_word_embeddings: got number, want true or false"},
+		{change{"architectures": []string{"LlamaForSequenceClassification"}, "id2label": map[string]string{"0": "a", "1": "b"}}, "num_labels: got 2, a reward model has 1"},
+	} {
+		m := baseConfig()
+		maps.Copy(m, c.set)
+		maps.DeleteFunc(m, func(_ string, v any) bool { return v == nil })
+		text, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantConfigError(t, string(text), c.want)
+	}
+	deep := strings.Repeat(`{"a":`, 40) + "1" + strings.Repeat("}", 40)
+	for text, want := range map[string]string{
+		`[1]`: "got array, want object", `{"hidden_size": 1, "hidden_size": 2}`: `key "hidden_size" appears twice`, "": "cut off",
+		`{"a": `: "cut off", `{"a": 1} x`: "after the JSON object", deep: "nested deeper than 32",
+		`{"a": "` + strings.Repeat("x", 1<<20) + `"}`: "limit 1048576",
+	} {
+		wantConfigError(t, text, want)
+	}
+}
+
+func wantConfigError(t *testing.T, text, want string) {
+	t.Helper()
+	_, err := model.LoadConfig(writeConfig(t, text))
+	if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "config.json") {
+		t.Errorf("config %.80s: error %v, want config.json and %q", text, err, want)
+	}
+}
+
+// Both spellings of the rope fields say the same; optional fields have transformers' defaults.
+func TestConfigSpellings(t *testing.T) {
+	rope := map[string]any{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+	old := baseConfig()
+	old["rope_scaling"] = rope
+	fresh := baseConfig()
+	delete(fresh, "rope_theta")
+	fresh["rope_parameters"] = maps.Clone(rope)
+	fresh["rope_parameters"].(map[string]any)["rope_theta"] = 500000.0
+	want := model.Rope{Type: "llama3", Theta: 500000, Factor: 8, LowFreqFactor: 1, HighFreqFactor: 4, OriginalPosition: 64}
+	for _, m := range []map[string]any{old, fresh} {
+		text, _ := json.Marshal(m)
+		c, err := model.LoadConfig(writeConfig(t, string(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Rope != want || c.HeadDim != 16 || !slices.Equal(c.EOSTokenIDs, []int32{2}) || c.PadTokenID != nil {
+			t.Errorf("config %+v, want rope %+v, head_dim 16, eos [2], no pad", c, want)
+		}
+	}
+	plain := baseConfig()
+	maps.DeleteFunc(plain, func(k string, _ any) bool { return k == "rope_theta" || k == "num_key_value_heads" })
+	plain["eos_token_id"], plain["sliding_window"], plain["pad_token_id"] = []int{7, 9}, 512, -1
+	text, _ := json.Marshal(plain)
+	c, err := model.LoadConfig(writeConfig(t, string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Rope != (model.Rope{Type: "default", Theta: 10000}) || c.NumKeyValueHeads != 4 || !slices.Equal(c.EOSTokenIDs, []int32{7, 9}) {
+		t.Errorf("config %+v, want the defaults", c)
+	}
+	if err := (model.Config{}).Validate(); err == nil {
+		t.Error("an empty config is valid")
+	}
+}
+
+func weights(m *model.Model) map[string][]float32 {
+	out := map[string][]float32{}
+	for _, p := range m.Params() {
+		out[p.Name] = download(m, p.W)
+	}
+	return out
+}
+
+func TestSaveLoad(t *testing.T) {
+	for _, typ := range []kernels.DType{kernels.F32, kernels.BF16} {
+		for _, tied := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%v/tied=%v", typ, tied), func(t *testing.T) {
+				c := tinyConfig()
+				c.TieWordEmbeddings = tied
+				c.Rope = model.Rope{Type: "llama3", Theta: 5e5, Factor: 8, LowFreqFactor: 1, HighFreqFactor: 4, OriginalPosition: 64}
+				m := newModel(t, c, model.Options{DType: typ, Head: true}, 0)
+				b := pairBatch(2, 2, true)
+				lp, r, err := m.Evaluate(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				dir := filepath.Join(t.TempDir(), "causal")
+				if err := m.SaveCausalLM(dir); err != nil {
+					t.Fatal(err)
+				}
+				again := load(t, dir, model.Options{DType: typ})
+				lp2, r2, err := again.Evaluate(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(lp, lp2) || !slices.Equal(r, r2) {
+					t.Error("log-probabilities or rewards differ after save and load")
+				}
+				dir2 := filepath.Join(t.TempDir(), "classifier")
+				if err := again.SaveSequenceClassification(dir2); err != nil {
+					t.Fatal(err)
+				}
+				classifier := load(t, dir2, model.Options{DType: typ})
+				if classifier.HasLM() != tied {
+					t.Errorf("classifier has an LM head: %v", classifier.HasLM())
+				}
+				bare := *b
+				bare.Row, bare.Target, bare.Weight = nil, nil, nil
+				if _, r2, err = classifier.Evaluate(&bare); err != nil {
+					t.Fatal(err)
+				}
+				near(t, "reward of the exported classifier", r2, r, 1e-5)
+				want := weights(m)
+				for name, w := range weights(classifier) {
+					if !slices.Equal(w, want[name]) {
+						t.Errorf("%s differs in the exported classifier", name)
+					}
+				}
+				checkExport(t, dir2, c)
+			})
+		}
+	}
+}
+
+// checkExport reads what transformers looks at.
+func checkExport(t *testing.T, dir string, c model.Config) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var x struct {
+		Architectures []string
+		NumLabels     int               `json:"num_labels"`
+		ID2Label      map[string]string `json:"id2label"`
+		Pad           int32             `json:"pad_token_id"`
+	}
+	if err := json.Unmarshal(raw, &x); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(x.Architectures, []string{"LlamaForSequenceClassification"}) || x.NumLabels != 1 || x.ID2Label["0"] != "LABEL_0" {
+		t.Errorf("config.json of the export: %s", raw)
+	}
+	if slices.Contains(c.EOSTokenIDs, x.Pad) {
+		t.Errorf("pad_token_id %d is an end token: transformers would pool before it", x.Pad)
+	}
+}
+
+// Weights on disk that do not fit the config are refused before they are used.
+func TestLoadErrors(t *testing.T) {
+	m := newModel(t, tinyConfig(), model.Options{Head: true}, 0)
+	for want, spoil := range map[string]func(x []checkpoint.TensorData) []checkpoint.TensorData{
+		`tensor "model.layers.1.mlp.up_proj.weight" is missing (config.json: 3 layers`: func(x []checkpoint.TensorData) []checkpoint.TensorData {
+			return slices.DeleteFunc(x, func(d checkpoint.TensorData) bool { return d.Name == "model.layers.1.mlp.up_proj.weight" })
+		},
+		`shape [31], config.json implies [32]`: func(x []checkpoint.TensorData) []checkpoint.TensorData {
+			for i := range x {
+				if x[i].Name == "model.norm.weight" {
+					x[i].Shape, x[i].Data = []int64{31}, x[i].Data[:31*4]
+				}
+			}
+			return x
+		},
+		`"model.layers.0.self_attn.q_proj.bias": biases are not supported`: func(x []checkpoint.TensorData) []checkpoint.TensorData {
+			info := checkpoint.TensorInfo{Name: "model.layers.0.self_attn.q_proj.bias", DType: "F32", Shape: []int64{1}}
+			return append(x, checkpoint.TensorData{TensorInfo: info, Data: make([]byte, 4)})
+		},
+	} {
+		dir := t.TempDir()
+		if err := m.SaveCausalLM(dir); err != nil {
+			t.Fatal(err)
+		}
+		var x []checkpoint.TensorData
+		for _, p := range m.Params() {
+			if p.Kind == model.Head {
+				continue
+			}
+			info := checkpoint.TensorInfo{Name: p.Name, DType: "F32"}
+			for _, n := range p.Shape {
+				info.Shape = append(info.Shape, int64(n))
+			}
+			x = append(x, checkpoint.TensorData{TensorInfo: info, Data: checkpoint.F32Bytes(download(m, p.W))})
+		}
+		if err := checkpoint.WriteSafetensors(filepath.Join(dir, "model.safetensors"), spoil(x), nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := model.Load(m.Dev, dir, model.Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want one with %q", err, want)
+		}
+	}
+}
+
+func TestNewIsDeterministic(t *testing.T) {
+	a, b := newModel(t, tinyConfig(), model.Options{}, 1), newModel(t, tinyConfig(), model.Options{}, 2)
+	wb := weights(b)
+	for name, w := range weights(a) {
+		if !slices.Equal(w, wb[name]) {
+			t.Errorf("%s differs between two models of one seed", name)
+		}
+	}
+	other, err := model.New(openCPU(t, 0), tinyConfig(), model.Options{}, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if slices.Equal(weights(other)["model.embed_tokens.weight"], wb["model.embed_tokens.weight"]) {
+		t.Error("two seeds give the same embedding")
+	}
+}

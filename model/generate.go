@@ -1,0 +1,344 @@
+package model
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"criticrm/kernels"
+)
+
+// RewardAt says where the reward of a sample is read.
+type RewardAt int
+
+// NoReward reads none. AtContent reads at the last token before the stop token, AtEnd at the stop token. A sample that was
+// cut at MaxTokens has no stop token: both read at its last token.
+const (
+	NoReward RewardAt = iota
+	AtContent
+	AtEnd
+)
+
+// GenRequest asks for N samples that continue Prefix. Sample i draws its numbers from the stream SampleKey(Key, i).
+type GenRequest struct {
+	Prefix []int32
+	N      int
+	Key    uint64
+}
+
+// GenOptions hold for all requests of a call.
+type GenOptions struct {
+	Temperature  float32 // 0: greedy
+	TopP         float32 // nucleus; 0 and 1: off
+	TopK         int     // 0: off
+	MaxTokens    int     // per sample, with the stop token
+	Seed         uint64
+	Stop         []int32 // a sample ends with the first of these
+	Reward       RewardAt
+	MaxSequences int // decoded at once; 0: 256
+}
+
+// GenSample is one sampled continuation.
+type GenSample struct {
+	IDs     []int32 // with the stop token, if one came
+	LogProb float64 // sum over IDs of the natural log-probabilities at temperature 1
+	Stopped bool    // by a stop token, not by MaxTokens
+	Reward  float32 // as GenOptions.Reward says
+}
+
+// SampleKey is the key of the random stream of sample i of a request: mix(mix(key) + i·0x9e3779b97f4a7c15), where mix is the finaliser
+// of SplitMix64. Samples of one request never share a stream.
+func SampleKey(key uint64, i int) uint64 { return mix(mix(key) + uint64(i)*golden) }
+
+const (
+	defaultSequences = 256
+	prefillTokens    = 8192 // of new prefixes in one forward pass
+)
+
+// Generate samples continuations and calls done, on this goroutine, with all samples of a request as soon as the last of them ends;
+// requests end in any order. Tokens depend on the weights, Seed, Key, sample index and prefix only, as far as rounding allows: the
+// logits of a sequence may differ in the last bits with its company. Leading tokens that neighbouring requests have in common
+// are computed once when they are admitted together, and a request's prefix is kept once for all its samples. Finished
+// sequences leave the batch at once and waiting requests take their place.
+func (m *Model) Generate(ctx context.Context, reqs []GenRequest, o GenOptions, done func(req int, samples []GenSample)) error {
+	if err := m.checkGenerate(reqs, &o); err != nil {
+		return fmt.Errorf("model: generate: %w", err)
+	}
+	g := newGenerator(m, reqs, o, done)
+	for len(g.wait) > 0 || len(g.run) > 0 {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("model: generate: %w", err)
+		}
+		if g.admissible() {
+			g.prefill()
+		} else {
+			g.step()
+		}
+		if g.err != nil {
+			return fmt.Errorf("model: generate: %w", g.err)
+		}
+	}
+	return nil
+}
+
+func (m *Model) checkGenerate(reqs []GenRequest, o *GenOptions) error {
+	if o.TopP == 0 {
+		o.TopP = 1
+	}
+	if o.MaxSequences == 0 {
+		o.MaxSequences = defaultSequences
+	}
+	switch {
+	case !m.HasLM():
+		return errors.New("a sequence classifier has no LM head to sample from")
+	case !(o.Temperature >= 0) || !finite(o.Temperature):
+		return fmt.Errorf("temperature %v: want a finite number of at least 0", o.Temperature)
+	case !(o.TopP > 0 && o.TopP <= 1):
+		return fmt.Errorf("top_p %v: want 0 to 1", o.TopP)
+	case o.TopK < 0 || o.TopK > 1<<30:
+		return fmt.Errorf("top_k %d: want 0 (off) or more", o.TopK)
+	case o.MaxTokens < 1 || o.MaxTokens > m.MaxPositionEmbeddings:
+		return fmt.Errorf("max tokens %d: want 1..%d", o.MaxTokens, m.MaxPositionEmbeddings)
+	case o.MaxSequences < 1 || o.MaxSequences > 1<<20:
+		return fmt.Errorf("max sequences %d: want 1..%d", o.MaxSequences, 1<<20)
+	case o.Reward < NoReward || o.Reward > AtEnd:
+		return fmt.Errorf("reward position %d is not known", o.Reward)
+	case o.Reward != NoReward && !m.hasReward:
+		return errors.New("rewards are asked for, but the model has no reward head")
+	}
+	for _, id := range o.Stop {
+		if id < 0 || int(id) >= m.VocabSize {
+			return fmt.Errorf("stop token %d: want 0..%d", id, m.VocabSize-1)
+		}
+	}
+	for i, r := range reqs {
+		switch n := len(r.Prefix); {
+		case r.N < 0:
+			return fmt.Errorf("request %d: %d samples", i, r.N)
+		case n == 0:
+			return fmt.Errorf("request %d: the prefix is empty", i)
+		case n+o.MaxTokens > m.MaxPositionEmbeddings:
+			return fmt.Errorf("request %d: a prefix of %d tokens and %d new ones are over max_position_embeddings (%d)", i, n, o.MaxTokens, m.MaxPositionEmbeddings)
+		}
+		for j, id := range r.Prefix {
+			if id < 0 || int(id) >= m.VocabSize {
+				return fmt.Errorf("request %d: token %d: id %d, want 0..%d", i, j, id, m.VocabSize-1)
+			}
+		}
+	}
+	return nil
+}
+
+// job is a run of samples of one request that are admitted together.
+type job struct {
+	req, first, n int
+	key           uint64
+	prefix        []int32
+	path          []*segment // where the cache holds the prefix
+	live          int        // samples that have not ended
+}
+
+// sequence is one sample while it is decoded.
+type sequence struct {
+	job     *job
+	out     *GenSample
+	key     uint64
+	own     int32 // first of its MaxTokens slots in the cache
+	closing bool  // complete; runs once more to read the reward at its last token
+}
+
+// generator is the state of one call of Generate. The cache's first seats·MaxTokens slots are the sequences' own, the rest
+// holds prefixes.
+type generator struct {
+	m    *Model
+	o    GenOptions
+	done func(int, []GenSample)
+	stop []bool // by token id
+
+	samples [][]GenSample
+	left    []int // samples of a request that have not ended
+	wait    []*job
+	run     []*sequence // sequences of a job are neighbours
+	free    []int32     // own regions
+	seats   int
+	slots   slots
+	err     error
+
+	// host and device memory of a step, used again
+	ids, pos, slot, group, segPtr, segStart, segLen, ownStart, ownLen, index []int32
+	keys                                                                     []uint64
+	logprob, reward                                                          []float32
+	dev                                                                      *genBuffers
+	iota                                                                     []int32
+}
+
+func newGenerator(m *Model, reqs []GenRequest, o GenOptions, done func(int, []GenSample)) *generator {
+	g := &generator{m: m, o: o, done: done, stop: make([]bool, m.VocabSize), dev: &genBuffers{}}
+	for _, id := range o.Stop {
+		g.stop[id] = true
+	}
+	g.samples, g.left = make([][]GenSample, len(reqs)), make([]int, len(reqs))
+	total := 0
+	for i, r := range reqs {
+		g.samples[i], g.left[i] = make([]GenSample, r.N), r.N
+		total += r.N
+		for first := 0; first < r.N; first += o.MaxSequences {
+			g.wait = append(g.wait, &job{req: i, key: r.Key, first: first, n: min(r.N-first, o.MaxSequences), prefix: r.Prefix})
+		}
+		if r.N == 0 {
+			done(i, g.samples[i])
+		}
+	}
+	g.seats = min(o.MaxSequences, total)
+	for i := g.seats - 1; i >= 0; i-- {
+		g.free = append(g.free, int32(i*o.MaxTokens))
+	}
+	g.slots.first = g.seats * o.MaxTokens
+	m.fitCache(g.slots.first)
+	return g
+}
+
+// admissible says whether waiting jobs should enter now. They enter in groups, when a quarter of the seats is free, so that
+// neighbours share what they have in common and a forward pass over prefixes is worth its start.
+func (g *generator) admissible() bool {
+	if len(g.wait) == 0 || g.wait[0].n > len(g.free) {
+		return false
+	}
+	return len(g.run) == 0 || len(g.free) >= (g.seats+3)/4
+}
+
+// settle takes the drawn token of each sequence, in the order of seqs, and keeps those that go on in g.run.
+func (g *generator) settle(seqs []*sequence) {
+	for i, s := range seqs {
+		if g.take(s, i) {
+			g.run = append(g.run, s)
+			continue
+		}
+		g.free = append(g.free, s.own)
+		if s.job.live--; s.job.live == 0 {
+			g.slots.release(s.job.path)
+		}
+		r := s.job.req
+		if g.left[r]--; g.left[r] == 0 {
+			g.done(r, g.samples[r])
+		}
+	}
+}
+
+// take adds row i's token to s and says whether s goes on.
+func (g *generator) take(s *sequence, i int) bool {
+	if s.closing {
+		s.out.Reward = g.reward[i]
+		return false
+	}
+	id := g.ids[i]
+	s.out.IDs = append(s.out.IDs, id)
+	s.out.LogProb += float64(g.logprob[i])
+	s.out.Stopped = g.stop[id]
+	switch {
+	case !s.out.Stopped && len(s.out.IDs) < g.o.MaxTokens:
+		return true
+	case g.o.Reward == NoReward:
+		return false
+	case s.out.Stopped && g.o.Reward == AtContent:
+		s.out.Reward = g.reward[i] // of the row that drew the stop token: the last content token
+		return false
+	}
+	s.closing = true
+	return true
+}
+
+// step feeds the last token of every running sequence and draws the next.
+func (g *generator) step() {
+	m, n := g.m, len(g.run)
+	st := &stage{n: n, decode: true}
+	g.context()
+	p := &m.staging
+	p.put(&st.id, g.ids)
+	p.put(&st.pos, g.pos)
+	p.put(&st.slot, g.slot)
+	c := &st.context
+	p.put(&c.Group, g.group)
+	p.put(&c.SegPtr, g.segPtr)
+	p.put(&c.SegStart, g.segStart)
+	p.put(&c.SegLen, g.segLen)
+	p.put(&c.OwnStart, g.ownStart)
+	p.put(&c.OwnLen, g.ownLen)
+	p.put(&g.dev.index, g.index)
+	p.flush(m)
+	m.forward(st, false)
+	g.draw(n)
+	if g.err != nil {
+		return
+	}
+	seqs := g.run
+	g.run = g.run[:0] // settle writes behind its own reading
+	g.settle(seqs)
+	clear(seqs[len(g.run):])
+}
+
+// context describes the running sequences: last token, position, slot, and what each sees in the cache.
+func (g *generator) context() {
+	g.ids, g.pos, g.slot, g.index, g.group = g.ids[:0], g.pos[:0], g.slot[:0], g.index[:0], g.group[:0]
+	g.segPtr, g.segStart, g.segLen = append(g.segPtr[:0], 0), g.segStart[:0], g.segLen[:0]
+	g.ownStart, g.ownLen, g.keys = g.ownStart[:0], g.ownLen[:0], g.keys[:0]
+	var last *job
+	for _, s := range g.run {
+		if s.job != last {
+			last = s.job
+			for _, seg := range last.path {
+				g.segStart, g.segLen = append(g.segStart, seg.start), append(g.segLen, seg.n)
+			}
+			g.segPtr = append(g.segPtr, int32(len(g.segStart)))
+		}
+		k := int32(len(s.out.IDs))
+		g.ids = append(g.ids, s.out.IDs[k-1])
+		g.pos = append(g.pos, int32(len(last.prefix))+k-1)
+		g.slot = append(g.slot, s.own+k-1)
+		g.index = append(g.index, k)
+		g.group = append(g.group, int32(len(g.segPtr)-2))
+		g.ownStart, g.ownLen = append(g.ownStart, s.own), append(g.ownLen, k)
+		g.keys = append(g.keys, s.key)
+	}
+}
+
+// genBuffers are the device's side of sampling.
+type genBuffers struct{ key, index, id, logprob, reward, logits kernels.Tensor }
+
+// draw samples a token from each of the n rows of m.tail.f into g.ids and g.logprob, and reads the rewards of the rows. The
+// caller has set g.keys and g.dev.index.
+func (g *generator) draw(n int) {
+	m, d, t, b := g.m, g.m.Dev, &g.m.tail, g.dev
+	b.key = m.fit(&m.genBase[0], kernels.U64, n)
+	b.id = m.fit(&m.genBase[1], kernels.I32, n)
+	b.logprob = m.fit(&m.genBase[2], kernels.F32, n)
+	b.logits = m.fit(&t.base[8], kernels.F32, n, m.VocabSize)
+	d.Upload(b.key, g.keys)
+	d.Matmul(b.logits, t.f, m.head.W, none)
+	d.Sample(kernels.Sample{ID: b.id, LogProb: b.logprob, Logits: b.logits, Key: b.key, Step: b.index, Seed: g.o.Seed,
+		Temperature: g.o.Temperature, TopP: g.o.TopP, TopK: g.o.TopK})
+	g.ids, g.logprob = resize(g.ids, n), resizeF(g.logprob, n)
+	d.Download(g.ids, b.id)
+	d.Download(g.logprob, b.logprob)
+	if g.o.Reward != NoReward {
+		for i := len(g.iota); i < n; i++ {
+			g.iota = append(g.iota, int32(i))
+		}
+		rows := m.fit(&m.genBase[3], kernels.I32, n)
+		b.reward = m.fit(&m.genBase[4], kernels.F32, n)
+		d.Upload(rows, g.iota[:n])
+		d.RewardHead(b.reward, t.f, rows, m.score.W)
+		g.reward = resizeF(g.reward, n)
+		d.Download(g.reward, b.reward)
+	}
+	if err := d.Sync(); err != nil {
+		g.err = err
+	}
+}
+
+func resizeF(s []float32, n int) []float32 {
+	if cap(s) < n {
+		return make([]float32, n, n+n/8)
+	}
+	return s[:n]
+}

@@ -1,0 +1,197 @@
+package model_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"criticrm/kernels"
+	"criticrm/model"
+)
+
+// genRequests are prefixes with all kinds of sharing: none, a common start, one a prefix of the next, equal ones.
+func genRequests(n int) []model.GenRequest {
+	var reqs []model.GenRequest
+	for p := range uint64(3) {
+		prompt := randomIDs(9+int(p), 61, 100+p)
+		for r := range uint64(2) {
+			reqs = append(reqs, model.GenRequest{Prefix: slices.Concat(prompt, randomIDs(6, 61, 10*p+r)), N: n, Key: 1000*p + r})
+		}
+		reqs = append(reqs, model.GenRequest{Prefix: prompt, N: n, Key: 77 + p}, model.GenRequest{Prefix: prompt, N: 1, Key: 55 + p})
+	}
+	return append(reqs, model.GenRequest{Prefix: []int32{4}, N: n, Key: 5})
+}
+
+var sampling = model.GenOptions{Temperature: 0.9, MaxTokens: 12, Seed: 3, Stop: []int32{2, 7, 11}, Reward: model.AtEnd}
+
+// branches puts samples behind their prefixes as trees: rows predict the sampled tokens, leaves lie where the reward is read.
+func branches(reqs []model.GenRequest, got [][]model.GenSample, at model.RewardAt) *model.Batch {
+	b := &model.Batch{}
+	for i, r := range reqs {
+		for _, s := range got[i] {
+			first := int32(b.Len() + len(r.Prefix))
+			b.Open(r.Prefix)
+			b.Open(s.IDs)
+			b.Close()
+			b.Close()
+			for k, id := range s.IDs {
+				b.Row, b.Target = append(b.Row, first+int32(k)-1), append(b.Target, id)
+			}
+			leaf := first + int32(len(s.IDs)) - 1
+			if s.Stopped && at == model.AtContent {
+				leaf--
+			}
+			b.Leaf = append(b.Leaf, leaf)
+		}
+	}
+	return b
+}
+
+// Log-probabilities and rewards that are read while sampling are those of the same tokens in one forward pass.
+func TestSampledValues(t *testing.T) {
+	for _, typ := range []kernels.DType{kernels.F32, kernels.BF16} {
+		tol := map[kernels.DType]float64{kernels.F32: 1e-5, kernels.BF16: 0.05}[typ]
+		m := newModel(t, tinyConfig(), model.Options{DType: typ, Head: true}, 0)
+		for _, at := range []model.RewardAt{model.AtContent, model.AtEnd} {
+			o := sampling
+			o.Reward = at
+			reqs := genRequests(5)
+			got := generate(t, m, reqs, o)
+			logprob, reward, err := m.Evaluate(branches(reqs, got, at))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var lp, wantLP, r []float32
+			stopped, cut, k := 0, 0, 0
+			for _, samples := range got {
+				for _, s := range samples {
+					sum := 0.0
+					for range s.IDs {
+						sum += float64(logprob[k])
+						k++
+					}
+					lp, wantLP, r = append(lp, float32(s.LogProb)), append(wantLP, float32(sum)), append(r, s.Reward)
+					if s.Stopped {
+						stopped++
+					} else {
+						cut++
+					}
+					if s.Stopped != slices.Contains(o.Stop, s.IDs[len(s.IDs)-1]) || !s.Stopped && len(s.IDs) != o.MaxTokens {
+						t.Errorf("sample %v: stopped %v", s.IDs, s.Stopped)
+					}
+				}
+			}
+			if stopped == 0 || cut == 0 {
+				t.Errorf("%d samples stopped, %d were cut: both should occur", stopped, cut)
+			}
+			near(t, "log-probability", lp, wantLP, tol)
+			near(t, "reward", r, reward, tol)
+		}
+	}
+}
+
+// A request's tokens do not depend on how many run at once, on its neighbours, on the rewards, or on the number of threads.
+func TestSamplesDependOnKeyOnly(t *testing.T) {
+	m := newModel(t, tinyConfig(), model.Options{Head: true}, 0)
+	reqs := genRequests(5)
+	want := generate(t, m, reqs, sampling)
+	same := func(what string, got []model.GenSample, want []model.GenSample) {
+		t.Helper()
+		for i := range want {
+			if !slices.Equal(got[i].IDs, want[i].IDs) {
+				t.Errorf("%s: sample %d is %v, want %v", what, i, got[i].IDs, want[i].IDs)
+			}
+		}
+	}
+	for _, n := range []int{1, 3, 7, 1000} {
+		o := sampling
+		o.MaxSequences = n
+		for i, s := range generate(t, m, reqs, o) {
+			same("other MaxSequences", s, want[i])
+		}
+	}
+	backwards := slices.Clone(reqs)
+	slices.Reverse(backwards)
+	for i, s := range generate(t, m, backwards, sampling) {
+		same("other order", s, want[len(want)-1-i])
+	}
+	o := sampling
+	o.Reward = model.NoReward
+	for i := range reqs {
+		same("alone", generate(t, m, reqs[i:i+1], o)[0], want[i])
+	}
+	one := newModel(t, tinyConfig(), model.Options{Head: true}, 1)
+	for i, s := range generate(t, one, reqs, sampling) {
+		same("one thread", s, want[i])
+		for k := range s {
+			if s[k].Reward != want[i][k].Reward || s[k].LogProb != want[i][k].LogProb {
+				t.Errorf("request %d, sample %d: reward or log-probability differs with one thread", i, k)
+			}
+		}
+	}
+	fewer := slices.Clone(reqs[:1])
+	fewer[0].N = 2
+	same("fewer samples", want[0][:2], generate(t, m, fewer, sampling)[0])
+	if slices.Equal(want[0][0].IDs, want[0][1].IDs) && slices.Equal(want[0][1].IDs, want[0][2].IDs) {
+		t.Errorf("samples of one request are all %v", want[0][0].IDs)
+	}
+}
+
+func TestGreedyIsArgmax(t *testing.T) {
+	m := newModel(t, tinyConfig(), model.Options{}, 0)
+	reqs := genRequests(1)
+	for i, s := range generate(t, m, reqs, model.GenOptions{MaxTokens: 10}) {
+		var f model.Forest
+		f.Open(slices.Concat(reqs[i].Prefix, s[0].IDs))
+		f.Close()
+		_, logits, err := m.Logits(&f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, id := range s[0].IDs {
+			row := logits[(len(reqs[i].Prefix)+k-1)*m.VocabSize:][:m.VocabSize]
+			if best := slices.Index(row, slices.Max(row)); int32(best) != id {
+				t.Errorf("request %d, token %d: %d, the largest logit is %d", i, k, id, best)
+			}
+		}
+	}
+}
+
+func TestGenerateCancel(t *testing.T) {
+	m := newModel(t, tinyConfig(), model.Options{}, 0)
+	ctx, cancel := context.WithCancel(context.Background())
+	calls := 0
+	o := sampling
+	o.Reward, o.MaxSequences = model.NoReward, 2
+	err := m.Generate(ctx, genRequests(4), o, func(int, []model.GenSample) { calls++; cancel() })
+	if !errors.Is(err, context.Canceled) || calls == 0 || calls > 2 {
+		t.Errorf("error %v after %d requests, want context.Canceled after the first", err, calls)
+	}
+	generate(t, m, genRequests(2), model.GenOptions{MaxTokens: 3}) // and the model still works
+}
+
+func TestGenerateErrors(t *testing.T) {
+	m := newModel(t, tinyConfig(), model.Options{}, 0)
+	for want, spoil := range map[string]func(*model.GenRequest, *model.GenOptions){
+		"the prefix is empty":     func(r *model.GenRequest, o *model.GenOptions) { r.Prefix = nil },
+		"-1 samples":              func(r *model.GenRequest, o *model.GenOptions) { r.N = -1 },
+		"id 61":                   func(r *model.GenRequest, o *model.GenOptions) { r.Prefix = []int32{61} },
+		"max_position_embeddings": func(r *model.GenRequest, o *model.GenOptions) { r.Prefix = randomIDs(250, 61, 1) },
+		"temperature":             func(r *model.GenRequest, o *model.GenOptions) { o.Temperature = -1 },
+		"top_p":                   func(r *model.GenRequest, o *model.GenOptions) { o.TopP = 1.5 },
+		"top_k":                   func(r *model.GenRequest, o *model.GenOptions) { o.TopK = -1 },
+		"max tokens 0":            func(r *model.GenRequest, o *model.GenOptions) { o.MaxTokens = 0 },
+		"stop token -4":           func(r *model.GenRequest, o *model.GenOptions) { o.Stop = []int32{-4} },
+		"the model has no reward": func(r *model.GenRequest, o *model.GenOptions) { o.Reward = model.AtEnd },
+		"max sequences -1":        func(r *model.GenRequest, o *model.GenOptions) { o.MaxSequences = -1 },
+	} {
+		r, o := model.GenRequest{Prefix: []int32{1}, N: 1}, model.GenOptions{MaxTokens: 10}
+		spoil(&r, &o)
+		err := m.Generate(context.Background(), []model.GenRequest{r}, o, func(int, []model.GenSample) {})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got error %v, want one with %q", err, want)
+		}
+	}
+}

@@ -1,0 +1,297 @@
+// Package model is a Llama-family decoder with a language-model head and a reward head, for training and for sampling, on
+// the ops of package kernels.
+//
+// A batch is a packed forest ([Forest]): trees of token runs, depth first and without padding, in which a shared prefix is computed
+// once. [Model.TrainStep] runs forward, losses and backward over a [Batch] and adds to the gradients; [Model.Evaluate] gives
+// log-probabilities and rewards; [Model.Generate] samples continuations with a cache of keys and values. [Load] and the Save
+// methods read and write the directories of Hugging Face transformers. A Model must not be used by two goroutines at once.
+package model
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"criticrm/checkpoint"
+	"criticrm/kernels"
+)
+
+// Options say what a model is opened for.
+type Options struct {
+	DType kernels.DType // of weights and activations: F32 or BF16
+	Train bool          // make gradients, moments and (bfloat16) float32 master weights
+	Head  bool          // make a reward head of zeros if the files have none
+}
+
+// Model is a model on a device.
+type Model struct {
+	Config
+	Dev    *kernels.Device
+	Unused []string // names of tensors in the files that the model has no place for
+
+	opt       Options
+	hasReward bool
+	eps       float32
+	params    []*Param
+
+	embed, norm, head, score weight // head is the LM head: the embedding where they are tied, zero in a plain classifier
+	blocks                   []block
+
+	flatW, flatScore, flatG, flatMaster, flatM, flatV kernels.Tensor
+	gradNorm                                          kernels.Tensor // (2) f32
+	rope                                              kernels.Tensor // (T, D) f32, for positions < T
+
+	acts    []acts // one per layer; without gradients only the first and the last are used
+	scratch scratch
+	tail    tail
+	staging staging
+	kv      []kernels.Tensor  // per layer (S, 2G, D): cache of Generate
+	genBase [5]kernels.Tensor // of sampling
+	buffers []*kernels.Tensor // everything that fit has allocated
+}
+
+// New makes a model with random weights, which depend on the seed and on the parameters' names and shapes only.
+func New(dev *kernels.Device, c Config, o Options, seed uint64) (*Model, error) {
+	c = c.WithDefaults()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	m, err := build(dev, c, o, o.Head || c.classifier)
+	if err != nil {
+		return nil, err
+	}
+	m.initialise(seed)
+	return m, nil
+}
+
+func build(dev *kernels.Device, c Config, o Options, reward bool) (*Model, error) {
+	if o.DType != kernels.F32 && o.DType != kernels.BF16 {
+		return nil, fmt.Errorf("model: weights of type %v: want float32 or bfloat16", o.DType)
+	}
+	m := &Model{Config: c, Dev: dev, opt: o, hasReward: reward, eps: float32(c.RMSNormEps)}
+	m.blocks = make([]block, c.NumHiddenLayers)
+	m.acts = make([]acts, c.NumHiddenLayers)
+	m.kv = make([]kernels.Tensor, c.NumHiddenLayers)
+	m.allocate()
+	return m, nil
+}
+
+// Load reads a model directory: config.json, model.safetensors or its shards, and reward_head.safetensors if it is there.
+// Causal models and sequence classifiers with one label are read. Values are converted to the type that is asked for.
+func Load(dev *kernels.Device, dir string, o Options) (*Model, error) {
+	c, err := LoadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	files, err := checkpoint.OpenModelDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	defer files.Close()
+	source, err := openSource(dir, files)
+	if err != nil {
+		return nil, err
+	}
+	defer source.close()
+	m, err := build(dev, c, o, o.Head || source.has("score.weight"))
+	if err != nil {
+		return nil, err
+	}
+	if err := m.read(source, dir); err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// source gives the tensors of a directory and those of the reward head's file beside it.
+type source struct {
+	main *checkpoint.ModelDir
+	head *checkpoint.SafetensorsFile // or nil
+}
+
+const headFile = "reward_head.safetensors"
+
+func openSource(dir string, files *checkpoint.ModelDir) (source, error) {
+	s := source{main: files}
+	if files.Has("score.weight") || !exists(filepath.Join(dir, headFile)) {
+		return s, nil
+	}
+	head, err := checkpoint.OpenSafetensors(filepath.Join(dir, headFile))
+	if err != nil {
+		return s, fmt.Errorf("model: %w", err)
+	}
+	s.head = head
+	return s, nil
+}
+
+func (s source) close() {
+	if s.head != nil {
+		s.head.Close()
+	}
+}
+
+func (s source) inHead(name string) bool {
+	return name == "score.weight" && s.head != nil && s.head.Has(name)
+}
+
+func (s source) has(name string) bool { return s.main.Has(name) || s.inHead(name) }
+
+func (s source) info(name string) (checkpoint.TensorInfo, bool) {
+	if s.inHead(name) {
+		return s.head.Info(name)
+	}
+	return s.main.Info(name)
+}
+
+func (s source) values(name string) ([]float32, error) {
+	if s.inHead(name) {
+		return s.head.ReadF32(name)
+	}
+	return s.main.ReadF32(name)
+}
+
+// read fills all parameters from the files, after it has checked that names and shapes are those of the config.
+func (m *Model) read(s source, dir string) error {
+	known := make(map[string]bool, len(m.params))
+	for _, p := range m.params {
+		known[p.Name] = true
+		info, ok := s.info(p.Name)
+		if !ok && p.Kind == Head {
+			continue
+		}
+		if !ok {
+			return fmt.Errorf("model: %s: tensor %q is missing (config.json: %d layers, tie_word_embeddings %v)", dir, p.Name, m.NumHiddenLayers, m.TieWordEmbeddings)
+		}
+		if !sameShape(info.Shape, p.Shape) {
+			return fmt.Errorf("model: %s: tensor %q: shape %v, config.json implies %v", dir, p.Name, info.Shape, p.Shape)
+		}
+	}
+	for _, name := range s.main.Names() {
+		switch {
+		case known[name] || strings.HasSuffix(name, ".rotary_emb.inv_freq"):
+		case name == "lm_head.weight" && !m.ownHead(): // tied, or a classifier that kept it
+		case strings.HasSuffix(name, ".bias"):
+			return fmt.Errorf("model: %s: tensor %q: biases are not supported", dir, name)
+		default:
+			m.Unused = append(m.Unused, name)
+		}
+	}
+	for _, p := range m.params {
+		if p.Kind == Head && !s.has(p.Name) {
+			m.set(p, make([]float32, p.W.Len()))
+			continue
+		}
+		x, err := s.values(p.Name)
+		if err != nil {
+			return fmt.Errorf("model: %w", err)
+		}
+		m.set(p, x)
+	}
+	if err := m.Dev.Sync(); err != nil {
+		return fmt.Errorf("model: load %s: %w", dir, err)
+	}
+	return nil
+}
+
+func sameShape(a []int64, b []int) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != int64(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// Params lists all parameters, in the order of the layers; the tied LM head is the embedding and is listed once.
+func (m *Model) Params() []*Param { return m.params }
+
+// HasHead says whether the model has a reward head.
+func (m *Model) HasHead() bool { return m.hasReward }
+
+// HasLM says whether the model has an LM head: all have, except an untied sequence classifier.
+func (m *Model) HasLM() bool { return !m.head.W.IsNil() }
+
+// DType is the type of weights and activations.
+func (m *Model) DType() kernels.DType { return m.opt.DType }
+
+// Size is the number of parameters.
+func (m *Model) Size() int {
+	n := 0
+	for _, p := range m.params {
+		n += p.W.Len()
+	}
+	return n
+}
+
+// ZeroGrad clears all gradients. It panics without Options.Train.
+func (m *Model) ZeroGrad() {
+	m.mustTrain()
+	m.Dev.Zero(m.flatG)
+}
+
+// GradNorm gives (2) f32 on the device: the norm of all gradients together, and how many elements are not finite.
+// It panics without Options.Train.
+func (m *Model) GradNorm() kernels.Tensor {
+	m.mustTrain()
+	m.Dev.GradNorm(m.gradNorm, m.flatG)
+	return m.gradNorm
+}
+
+func (m *Model) mustTrain() {
+	if !m.opt.Train {
+		panic("model: no gradients: the model was opened without Options.Train")
+	}
+}
+
+var errNotTrained = errors.New("model: the model was opened without Options.Train")
+
+// Close frees the model's memory on the device. The device stays open.
+func (m *Model) Close() {
+	for _, t := range []kernels.Tensor{m.flatW, m.flatScore, m.flatG, m.flatMaster, m.flatM, m.flatV, m.gradNorm} {
+		m.Dev.Free(t)
+	}
+	for _, b := range m.buffers {
+		m.Dev.Free(*b)
+		*b = kernels.Tensor{}
+	}
+	*m = Model{Config: m.Config, Dev: m.Dev}
+}
+
+// fit gives a view of the shape in base's memory, which is replaced by a larger one where it is too small; its content is
+// undefined then.
+func (m *Model) fit(base *kernels.Tensor, t kernels.DType, shape ...int) kernels.Tensor {
+	n := 1
+	for _, s := range shape {
+		n *= s
+	}
+	if base.IsNil() || base.Len() < n {
+		if base.IsNil() {
+			m.buffers = append(m.buffers, base)
+		}
+		m.Dev.Free(*base)
+		*base = m.Dev.Alloc(t, max(n+n/8, 64))
+	}
+	return base.View(shape...)
+}
+
+// fitRope makes the table reach past a position.
+func (m *Model) fitRope(position int32) {
+	if !m.rope.IsNil() && int(position) < m.rope.Dim(0) {
+		return
+	}
+	rows := 256
+	for rows <= int(position) {
+		rows *= 2
+	}
+	if m.rope.IsNil() {
+		m.buffers = append(m.buffers, &m.rope)
+	}
+	m.Dev.Free(m.rope)
+	m.rope = m.Dev.Alloc(kernels.F32, rows, m.HeadDim)
+	m.Dev.Upload(m.rope, m.ropeTable(rows))
+}

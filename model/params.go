@@ -1,0 +1,201 @@
+package model
+
+import (
+	"fmt"
+	"math"
+
+	"criticrm/kernels"
+)
+
+// ParamKind says what a parameter is, for optimizers that treat kinds differently.
+type ParamKind int
+
+// Matrix is a projection (O, I) inside a block, Embedding the token table or the LM head (V, H), Norm a vector of weights
+// (H), Head the reward head.
+const (
+	Matrix ParamKind = iota
+	Embedding
+	Norm
+	Head
+)
+
+func (k ParamKind) String() string { return [...]string{"matrix", "embedding", "norm", "head"}[k] }
+
+// Param is one parameter under its Hugging Face name. W is of the model's type, except that the reward head is always
+// float32. G, M and V are float32 and there with Options.Train; Master is there for trained bfloat16 weights. Tensors have
+// the shape Shape, the reward head's are (H). Parameters that are multiplied together (q, k, v; gate, up) are neighbouring rows
+// of one tensor, so these are views.
+type Param struct {
+	Name         string
+	Shape        []int // as in the file: (V, H), (O, I), (H); (1, H) for the reward head
+	Kind         ParamKind
+	W, G, Master kernels.Tensor
+	M, V         kernels.Tensor // the optimizer's moments
+}
+
+// weight is what the forward and backward passes use: one or more parameters as one tensor, and its gradient.
+type weight struct{ W, G kernels.Tensor }
+
+type part struct {
+	name string
+	rows int
+}
+
+// each is the enumeration of all parameters: allocation, initialisation, import, export, the optimizer and the gradient norm are
+// loops over it or over the list it makes. A weight has the rows of its parts and cols columns; cols 0 makes it a vector.
+func (m *Model) each(f func(w *weight, kind ParamKind, cols int, parts ...part)) {
+	c := m.Config
+	h, ad, gd := c.HiddenSize, c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
+	f(&m.embed, Embedding, h, part{"model.embed_tokens.weight", c.VocabSize})
+	for l := range m.blocks {
+		b, at := &m.blocks[l], fmt.Sprintf("model.layers.%d.", l)
+		f(&b.norm1, Norm, 0, part{at + "input_layernorm.weight", h})
+		f(&b.qkv, Matrix, h, part{at + "self_attn.q_proj.weight", ad}, part{at + "self_attn.k_proj.weight", gd}, part{at + "self_attn.v_proj.weight", gd})
+		f(&b.out, Matrix, ad, part{at + "self_attn.o_proj.weight", h})
+		f(&b.norm2, Norm, 0, part{at + "post_attention_layernorm.weight", h})
+		f(&b.gateUp, Matrix, h, part{at + "mlp.gate_proj.weight", c.IntermediateSize}, part{at + "mlp.up_proj.weight", c.IntermediateSize})
+		f(&b.down, Matrix, c.IntermediateSize, part{at + "mlp.down_proj.weight", h})
+	}
+	f(&m.norm, Norm, 0, part{"model.norm.weight", h})
+	if m.ownHead() {
+		f(&m.head, Embedding, h, part{"lm_head.weight", c.VocabSize})
+	}
+	if m.hasReward { // last, because its weights are not of the model's type
+		f(&m.score, Head, 0, part{"score.weight", h})
+	}
+}
+
+// ownHead says whether there is an LM head apart from the embedding.
+func (m *Model) ownHead() bool { return !m.TieWordEmbeddings && !m.classifier }
+
+// alignElems keeps every tensor in the flat buffers on a cache line.
+const alignElems = 64
+
+// allocate makes the flat buffers, all zero, and binds every weight and parameter to its place in them. Gaps between
+// tensors stay zero for ever, so that an op over a whole buffer (the gradient norm) is exact.
+func (m *Model) allocate() {
+	d, real := m.Dev, m.opt.DType
+	size := 0
+	m.each(func(_ *weight, _ ParamKind, cols int, parts ...part) {
+		for _, p := range parts {
+			size += p.rows * max(cols, 1)
+		}
+		size = (size + alignElems - 1) &^ (alignElems - 1)
+	})
+	fresh := func(t kernels.DType, n int) kernels.Tensor {
+		x := d.Alloc(t, n)
+		d.Zero(x)
+		return x
+	}
+	m.flatW = fresh(real, size)
+	if real != kernels.F32 && m.hasReward {
+		m.flatScore = fresh(kernels.F32, m.HiddenSize)
+	}
+	if m.opt.Train {
+		m.flatG, m.flatM, m.flatV = fresh(kernels.F32, size), fresh(kernels.F32, size), fresh(kernels.F32, size)
+		if real != kernels.F32 {
+			m.flatMaster = fresh(kernels.F32, size)
+		}
+		m.gradNorm = fresh(kernels.F32, 2)
+	}
+	at := 0
+	m.each(func(w *weight, kind ParamKind, cols int, parts ...part) {
+		at = m.bind(w, kind, cols, parts, at)
+	})
+	if !m.ownHead() && m.TieWordEmbeddings {
+		m.head = m.embed
+	}
+}
+
+// bind places one weight at element `at` of the flat buffers, appends its parameters to the list, and gives the next place.
+func (m *Model) bind(w *weight, kind ParamKind, cols int, parts []part, at int) int {
+	rows := 0
+	for _, p := range parts {
+		rows += p.rows
+	}
+	shape := func(rows int) []int {
+		if cols == 0 {
+			return []int{rows}
+		}
+		return []int{rows, cols}
+	}
+	view := func(flat kernels.Tensor, at, rows int) kernels.Tensor {
+		if flat.IsNil() {
+			return kernels.Tensor{}
+		}
+		return flat.Rows(at, at+rows*max(cols, 1)).View(shape(rows)...)
+	}
+	flatW, atW, flatMaster := m.flatW, at, m.flatMaster
+	if kind == Head && !m.flatScore.IsNil() { // float32 beside bfloat16 weights: its own buffer, and no need of a master
+		flatW, atW, flatMaster = m.flatScore, 0, kernels.Tensor{}
+	}
+	w.W, w.G = view(flatW, atW, rows), view(m.flatG, at, rows)
+	for _, p := range parts {
+		q := &Param{Name: p.name, Shape: shape(p.rows), Kind: kind, W: view(flatW, atW, p.rows), G: view(m.flatG, at, p.rows),
+			Master: view(flatMaster, at, p.rows), M: view(m.flatM, at, p.rows), V: view(m.flatV, at, p.rows)}
+		if kind == Head {
+			q.Shape = []int{1, p.rows}
+		}
+		m.params = append(m.params, q)
+		at, atW = at+p.rows*max(cols, 1), atW+p.rows*max(cols, 1)
+	}
+	return (at + alignElems - 1) &^ (alignElems - 1)
+}
+
+// set writes a parameter's values, and the float32 master where there is one.
+func (m *Model) set(p *Param, x []float32) {
+	m.Dev.Upload(p.W, x)
+	if !p.Master.IsNil() {
+		m.Dev.Upload(p.Master, x)
+	}
+}
+
+// initialise draws weights: normal with standard deviation InitializerRange, norms 1, the reward head 0 (its first gradient
+// does not depend on a draw). A value depends on the seed, the parameter's name and its index only.
+func (m *Model) initialise(seed uint64) {
+	for _, p := range m.params {
+		x := make([]float32, p.W.Len())
+		switch p.Kind {
+		case Head:
+		case Norm:
+			for i := range x {
+				x[i] = 1
+			}
+		default:
+			normals(x, mix(seed^hashName(p.Name)), m.InitializerRange)
+		}
+		m.set(p, x)
+	}
+}
+
+// normals fills x with normal numbers of standard deviation sd: Box-Muller on the counter-based stream mix(key + i·φ).
+func normals(x []float32, key uint64, sd float64) {
+	for i := 0; i < len(x); i += 2 {
+		u := mix(key + uint64(i)*golden)
+		v := mix(key + uint64(i+1)*golden)
+		radius := sd * math.Sqrt(-2*math.Log((float64(u>>11)+0.5)/(1<<53)))
+		sin, cos := math.Sincos(2 * math.Pi * float64(v>>11) / (1 << 53))
+		x[i] = float32(radius * cos)
+		if i+1 < len(x) {
+			x[i+1] = float32(radius * sin)
+		}
+	}
+}
+
+const golden = 0x9e3779b97f4a7c15
+
+// mix is the finaliser of SplitMix64 (Steele, Lea & Flood 2014): a bijection on 64 bits.
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// hashName is FNV-1a.
+func hashName(s string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * 1099511628211
+	}
+	return h
+}

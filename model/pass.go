@@ -1,0 +1,327 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"criticrm/kernels"
+)
+
+// stage is one batch on the device. Row lists are compacted: the R rows that predict a token, then the L leaves.
+type stage struct {
+	n, rows, leaves int
+	compact         bool           // r = rows + leaves rows are gathered in the last layer; else all n tokens go on
+	id, pos, end    kernels.Tensor // (n)
+	row             kernels.Tensor // (r)
+	target          kernels.Tensor // (R)
+	weight, margin  kernels.Tensor // (R), (P) f32
+	side, iota      kernels.Tensor // (2P+1); (L) 0, 1, …
+	rowPtr, rowSrc  kernels.Tensor // which rows come from a token: (n+1), (r)
+	idRow           kernels.Tensor // which tokens have an id: (U), (U+1), (n)
+	idPtr, idSrc    kernels.Tensor
+
+	slot    kernels.Tensor // (n) cache slots to fill, or nothing
+	decode  bool           // attention against the cache, as context says
+	context kernels.DecodeContext
+}
+
+func (s *stage) read() int {
+	if s.compact {
+		return s.rows + s.leaves
+	}
+	return s.n
+}
+
+// tail is everything after the last layer, on r rows.
+type tail struct {
+	x, f, df        kernels.Tensor // (r, H)  residual stream, final norm, gradient of it
+	rstd            kernels.Tensor // (r) f32
+	loss            kernels.Tensor // (7) f32 joint_loss's six numbers, critique loss
+	logprob         kernels.Tensor // (R) f32
+	reward, dreward kernels.Tensor // (L) f32
+	logits          kernels.Tensor // (rows of a chunk, V) f32
+	base            [9]kernels.Tensor
+}
+
+// staging collects int32 arrays, so that a batch costs one upload of them.
+type staging struct {
+	host  []int32
+	items []staged
+	base  [3]kernels.Tensor // int32 arrays, weights, margins
+
+	row, keyPtr, keySrc, idPtr, idSrc, idRow, iota []int32 // host memory that is used again
+}
+
+type staged struct {
+	dst   *kernels.Tensor
+	at, n int
+}
+
+func (g *staging) put(dst *kernels.Tensor, x []int32) {
+	g.items = append(g.items, staged{dst, len(g.host), len(x)})
+	g.host = append(g.host, x...)
+}
+
+func (g *staging) flush(m *Model) {
+	dev := m.fit(&g.base[0], kernels.I32, len(g.host))
+	m.Dev.Upload(dev, g.host)
+	for _, i := range g.items {
+		*i.dst = dev.Rows(i.at, i.at+i.n)
+	}
+	g.host, g.items = g.host[:0], g.items[:0]
+}
+
+// stage uploads a batch; train adds what only the backward pass needs.
+func (m *Model) stage(b *Batch, train bool) *stage {
+	g := &m.staging
+	s := &stage{n: b.Len(), rows: len(b.Row), leaves: len(b.Leaf), compact: true}
+	g.row = append(append(g.row[:0], b.Row...), b.Leaf...)
+	for len(g.iota) < s.leaves {
+		g.iota = append(g.iota, int32(len(g.iota)))
+	}
+	g.put(&s.id, b.IDs)
+	g.put(&s.pos, b.Pos)
+	g.put(&s.end, b.End)
+	g.put(&s.row, g.row)
+	g.put(&s.target, b.Target)
+	g.put(&s.iota, g.iota[:s.leaves])
+	if train {
+		g.keyPtr, g.keySrc = lists(g.keyPtr, g.keySrc, g.row, s.n)
+		g.put(&s.rowPtr, g.keyPtr)
+		g.put(&s.rowSrc, g.keySrc)
+		g.idPtr, g.idSrc = lists(g.idPtr, g.idSrc, b.IDs, m.VocabSize)
+		var ptr []int32
+		g.idRow, ptr = distinct(g.idRow, g.idPtr)
+		g.put(&s.idRow, g.idRow)
+		g.put(&s.idPtr, ptr)
+		g.put(&s.idSrc, g.idSrc)
+		g.put(&s.side, b.Side)
+	}
+	g.flush(m)
+	s.weight = m.fit(&g.base[1], kernels.F32, s.rows)
+	if len(b.Weight) > 0 {
+		m.Dev.Upload(s.weight, b.Weight)
+	} else {
+		m.Dev.Zero(s.weight)
+	}
+	if len(b.Margin) > 0 {
+		s.margin = m.fit(&g.base[2], kernels.F32, len(b.Margin))
+		m.Dev.Upload(s.margin, b.Margin)
+	}
+	m.fitRope(slices.Max(b.Pos))
+	return s
+}
+
+// layer gives the activations of layer l. Without gradients the layers below the last share one set.
+func (m *Model) layer(l int, keep bool) *acts {
+	if !keep && l < len(m.acts)-1 {
+		l = 0
+	}
+	return &m.acts[l]
+}
+
+// forward runs the decoder and leaves the final norm of the rows that are read in m.tail.f (r, H). keep says that a backward
+// pass follows.
+func (m *Model) forward(s *stage, keep bool) {
+	d, z, last := m.Dev, &m.scratch, len(m.blocks)-1
+	var in, mlp kernels.Tensor
+	for l := range m.blocks {
+		b, a := &m.blocks[l], m.layer(l, keep)
+		r, compact := s.n, false
+		if l == last {
+			r, compact = s.read(), s.compact
+		}
+		a.fit(m, s.n, r, compact)
+		if l == 0 {
+			d.Embed(a.x, m.embed.W, s.id)
+		}
+		b.attend(m, l, a, s, in, mlp)
+		if compact {
+			d.Gather(a.xr, a.x, s.row)
+			d.Gather(a.attr, a.att2, s.row)
+		}
+		z.fitForward(m, r)
+		b.feed(m, a, z)
+		in, mlp = a.x1, z.mlp
+	}
+	t, r := &m.tail, s.read()
+	t.x = m.fit(&t.base[0], m.opt.DType, r, m.HiddenSize)
+	t.f = m.fit(&t.base[1], m.opt.DType, r, m.HiddenSize)
+	t.rstd = m.fit(&t.base[2], kernels.F32, r)
+	d.RMSNorm(t.f, t.x, t.rstd, in, mlp, m.norm.W, m.eps)
+}
+
+// backward reads forward from the bottom up: from m.tail.df to the gradients of all parameters.
+func (m *Model) backward(s *stage) {
+	d, z, t, last := m.Dev, &m.scratch, &m.tail, len(m.blocks)-1
+	z.fitBackward(m, s.n, s.read(), s.compact)
+	d.Zero(z.dresr)
+	d.RMSNormBackward(z.dresr, m.norm.G, t.df, t.x, m.norm.W, t.rstd)
+	for l := last; l >= 0; l-- {
+		b, a := &m.blocks[l], &m.acts[l]
+		b.feedBackward(m, a, z)
+		if l == last && s.compact {
+			d.GatherBackward(z.dres, z.dresr, s.rowPtr, s.rowSrc)
+			d.GatherBackward(z.datt2, z.dattr, s.rowPtr, s.rowSrc)
+		}
+		b.attendBackward(m, a, s, z)
+		if l == last && s.compact {
+			z.fitBackward(m, s.n, s.n, false) // dres stays: its memory and size are the same
+		}
+	}
+	d.EmbedBackward(m.embed.G, z.dres, s.idRow, s.idPtr, s.idSrc)
+}
+
+// LossOptions say what is minimised: Lambda·critique + (1 - Lambda)·reward. The scales make the sums over batches and devices
+// that share an optimizer step into means.
+type LossOptions struct {
+	Lambda     float32         // weight of the critique loss, 0 to 1
+	Center     float32         // coefficient of (c + r)², which keeps rewards around zero
+	TokenScale float32         // 1 / sum of the weights of all rows of the optimizer step
+	PairScale  float32         // 1 / number of all pairs of the optimizer step
+	Pairing    kernels.Pairing // which leaves of a pair are compared
+}
+
+// Losses of one batch, scaled by TokenScale and PairScale: those of the batches of one step add up to the step's.
+type Losses struct {
+	Joint    float32 // Lambda·Critique + (1 - Lambda)·Reward
+	Critique float32 // cross-entropy of the critique tokens
+	Reward   float32 // -log σ of the margins, with centring
+	Accuracy float32 // share of pairs in the right order; a tie counts one half
+	Margin   float32 // reward of the chosen minus reward of the rejected
+	Ties     float32 // number of compared pairs of rewards that are equal to the bit
+}
+
+// TrainStep runs the batch forward and backward and adds the gradient of the joint loss to the parameters' G. Leaves without pairs
+// take no part in the loss.
+func (m *Model) TrainStep(b *Batch, o LossOptions) (Losses, error) {
+	if !m.opt.Train {
+		return Losses{}, errNotTrained
+	}
+	err := b.validate(m, true)
+	if err == nil && len(b.Row)+len(b.Leaf) == 0 {
+		err = errors.New("nothing to learn from: no rows and no leaves")
+	}
+	if err == nil && (o.Pairing < kernels.Cross || o.Pairing > kernels.Zip) {
+		err = fmt.Errorf("pairing %d is not known", o.Pairing)
+	}
+	if err != nil {
+		return Losses{}, fmt.Errorf("model: batch: %w", err)
+	}
+	s := m.stage(b, true)
+	m.forward(s, true)
+	m.losses(s, o)
+	m.backward(s)
+	l, err := m.downloadLosses(s, o, len(b.Side) > 1)
+	if err != nil {
+		return Losses{}, fmt.Errorf("model: train step: %w", err)
+	}
+	return l, nil
+}
+
+// losses computes both losses and leaves their gradient in m.tail.df (r, H).
+func (m *Model) losses(s *stage, o LossOptions) {
+	d, t, h := m.Dev, &m.tail, m.HiddenSize
+	t.df = m.fit(&t.base[3], m.opt.DType, s.read(), h)
+	t.loss = m.fit(&t.base[4], kernels.F32, 7)
+	d.Zero(t.loss)
+	critique := t.loss.Rows(6, 7)
+	switch {
+	case s.rows == 0:
+	case o.Lambda*o.TokenScale == 0: // measured, not learned
+		m.critique(s, critique, o, none, none)
+		d.Zero(t.df.Rows(0, s.rows))
+	default:
+		m.critique(s, critique, o, t.df.Rows(0, s.rows), m.head.G)
+	}
+	if s.leaves == 0 {
+		return
+	}
+	t.reward = m.fit(&t.base[6], kernels.F32, s.leaves)
+	t.dreward = m.fit(&t.base[7], kernels.F32, s.leaves)
+	f, df := t.f.Rows(s.rows, s.rows+s.leaves), t.df.Rows(s.rows, s.rows+s.leaves)
+	d.Zero(df)
+	if s.side.Len() < 3 {
+		return
+	}
+	d.RewardHead(t.reward, f, s.iota, m.score.W)
+	d.JointLoss(kernels.JointLoss{Loss: t.loss.Rows(0, 6), DReward: t.dreward, Reward: t.reward, Side: s.side, Margin: s.margin,
+		Critique: critique, Lambda: o.Lambda, Center: o.Center, LossScale: o.PairScale, GradScale: (1 - o.Lambda) * o.PairScale, Pairing: o.Pairing})
+	d.RewardHeadBackward(df, m.score.G, t.dreward, f, s.iota, m.score.W)
+}
+
+// critique runs the LM head on the rows, chunk by chunk; dx and dw may be left out.
+func (m *Model) critique(s *stage, loss kernels.Tensor, o LossOptions, dx, dw kernels.Tensor) {
+	t := &m.tail
+	t.logprob = m.fit(&t.base[5], kernels.F32, s.rows)
+	t.logits = m.fit(&t.base[8], kernels.F32, min(s.rows, chunkRows(m.VocabSize)), m.VocabSize)
+	m.Dev.CritiqueLoss(kernels.CritiqueLoss{Loss: loss, LogProb: t.logprob, DX: dx, DW: dw, X: t.f.Rows(0, s.rows), W: m.head.W,
+		Target: s.target, Weight: s.weight, LossScale: o.TokenScale, GradScale: o.Lambda * o.TokenScale, Scratch: t.logits})
+}
+
+// chunkRows is how many rows of logits exist at once: a few megabytes of them, and enough rows for an efficient product.
+func chunkRows(vocab int) int { return max(256, (1<<20)/vocab) }
+
+func (m *Model) downloadLosses(s *stage, o LossOptions, pairs bool) (Losses, error) {
+	var x [7]float32
+	m.Dev.Download(x[:], m.tail.loss)
+	if err := m.Dev.Sync(); err != nil {
+		return Losses{}, err
+	}
+	if !pairs { // joint_loss did not run
+		x[0], x[1] = o.Lambda*x[6], x[6]
+	}
+	return Losses{Joint: x[0], Critique: x[1], Reward: x[2], Accuracy: x[3], Margin: x[4], Ties: x[5]}, nil
+}
+
+// Evaluate gives the natural log-probability of each Target at its Row and the reward at each Leaf. Weight, Side and Margin are not
+// read.
+func (m *Model) Evaluate(b *Batch) (logprob, reward []float32, err error) {
+	if err := b.validate(m, false); err != nil {
+		return nil, nil, fmt.Errorf("model: batch: %w", err)
+	}
+	logprob, reward = make([]float32, len(b.Row)), make([]float32, len(b.Leaf))
+	if len(b.Row)+len(b.Leaf) == 0 {
+		return logprob, reward, nil
+	}
+	s, t := m.stage(b, false), &m.tail
+	m.forward(s, false)
+	if s.rows > 0 {
+		t.loss = m.fit(&t.base[4], kernels.F32, 7)
+		m.critique(s, t.loss.Rows(6, 7), LossOptions{}, none, none)
+		m.Dev.Download(logprob, t.logprob)
+	}
+	if s.leaves > 0 {
+		t.reward = m.fit(&t.base[6], kernels.F32, s.leaves)
+		m.Dev.RewardHead(t.reward, t.f.Rows(s.rows, s.rows+s.leaves), s.iota, m.score.W)
+		m.Dev.Download(reward, t.reward)
+	}
+	if err := m.Dev.Sync(); err != nil {
+		return nil, nil, fmt.Errorf("model: evaluate: %w", err)
+	}
+	return logprob, reward, nil
+}
+
+// Logits gives the hidden states after the final norm (N, H) and the logits (N, V) of all tokens; the logits of a sequence classifier
+// are nil. It is for tests and inspection: it holds all of them at once.
+func (m *Model) Logits(f *Forest) (hidden, logits []float32, err error) {
+	if err := f.validate(&m.Config); err != nil {
+		return nil, nil, fmt.Errorf("model: forest: %w", err)
+	}
+	s := m.stage(&Batch{Forest: *f}, false)
+	s.compact = false
+	m.forward(s, false)
+	hidden = make([]float32, s.n*m.HiddenSize)
+	m.Dev.Download(hidden, m.tail.f)
+	if m.HasLM() {
+		logits = make([]float32, s.n*m.VocabSize)
+		out := m.fit(&m.tail.base[8], kernels.F32, s.n, m.VocabSize)
+		m.Dev.Matmul(out, m.tail.f, m.head.W, none)
+		m.Dev.Download(logits, out)
+	}
+	if err := m.Dev.Sync(); err != nil {
+		return nil, nil, fmt.Errorf("model: logits: %w", err)
+	}
+	return hidden, logits, nil
+}

@@ -1,0 +1,178 @@
+package model
+
+import "slices"
+
+// segment is a run of prefix tokens in the cache, which all jobs whose prefix runs through it share.
+type segment struct{ start, n, jobs int32 }
+
+// prefill admits waiting jobs: it computes their prefixes as one forest, stores the keys and values, and draws the first
+// token of every sample.
+func (g *generator) prefill() {
+	m := g.m
+	jobs := g.admit()
+	f := planting{jobs: jobs, row: make([]int32, len(jobs))}
+	f.plant(&g.slots, 0, len(jobs), 0, nil, -1)
+	m.fitCache(g.slots.first + g.slots.size)
+
+	var seqs []*sequence
+	var row []int32
+	g.keys, g.index = g.keys[:0], g.index[:0]
+	for i, j := range jobs {
+		for k := range j.n {
+			s := &sequence{job: j, out: &g.samples[j.req][j.first+k], key: SampleKey(j.key, j.first+k), own: g.free[len(g.free)-1]}
+			g.free = g.free[:len(g.free)-1]
+			seqs, row = append(seqs, s), append(row, f.row[i])
+			g.keys, g.index = append(g.keys, s.key), append(g.index, 0)
+		}
+	}
+	st := &stage{n: f.Len(), rows: len(row), compact: true}
+	p := &m.staging
+	p.put(&st.id, f.IDs)
+	p.put(&st.pos, f.Pos)
+	p.put(&st.end, f.End)
+	p.put(&st.slot, f.slot)
+	p.put(&st.row, row)
+	p.put(&g.dev.index, g.index)
+	p.flush(m)
+	m.fitRope(slices.Max(f.Pos) + int32(g.o.MaxTokens))
+	m.forward(st, false)
+	if g.draw(len(seqs)); g.err == nil {
+		g.settle(seqs)
+	}
+}
+
+// admit takes the jobs from the front of the queue that find seats, as many as fit one forward pass.
+func (g *generator) admit() []*job {
+	seats, tokens, n := len(g.free), 0, 0
+	for n < len(g.wait) {
+		j := g.wait[n]
+		fresh := len(j.prefix)
+		if n > 0 {
+			fresh -= common(g.wait[n-1].prefix, j.prefix)
+		}
+		if j.n > seats || n > 0 && tokens+fresh > prefillTokens {
+			break
+		}
+		j.live = j.n
+		seats, tokens, n = seats-j.n, tokens+fresh, n+1
+	}
+	jobs := g.wait[:n]
+	g.wait = g.wait[n:]
+	return jobs
+}
+
+// planting builds the forest of new prefixes and notes where the cache will hold each token.
+type planting struct {
+	Forest
+	slot []int32 // cache slot of each token
+	row  []int32 // last token of each job's prefix
+	jobs []*job
+}
+
+// plant appends the tokens from depth on of jobs [lo, hi), whose prefixes agree before it. Neighbours that agree further
+// become one node, with the rest below it. above are the segments that lead here; at is the token before depth.
+func (p *planting) plant(free *slots, lo, hi, depth int, above []*segment, at int32) {
+	for lo < hi {
+		j := p.jobs[lo]
+		if len(j.prefix) == depth {
+			p.row[lo], j.path = at, above
+			lo++
+			continue
+		}
+		end, depthNext := lo+1, len(j.prefix)
+		for end < hi { // the run of neighbours that go on with the same token, and how far all of them agree
+			c := common(j.prefix[depth:], p.jobs[end].prefix[depth:])
+			if c == 0 {
+				break
+			}
+			depthNext, end = min(depthNext, depth+c), end+1
+		}
+		seg := &segment{start: free.take(depthNext - depth), n: int32(depthNext - depth), jobs: int32(end - lo)}
+		p.Open(j.prefix[depth:depthNext])
+		for i := range seg.n {
+			p.slot = append(p.slot, seg.start+i)
+		}
+		p.plant(free, lo, end, depthNext, append(slices.Clip(above), seg), int32(p.Len()-1))
+		p.Close()
+		lo = end
+	}
+}
+
+// common is the number of leading tokens that a and b share.
+func common(a, b []int32) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+// slots hands out runs of the cache behind the sequences' own regions. It grows; freed runs are used again, first fit.
+type slots struct {
+	first, size int
+	holes       []hole // free runs in rising order, never adjacent
+}
+
+type hole struct{ at, n int }
+
+// take gives n slots in a row.
+func (s *slots) take(n int) int32 {
+	for i := range s.holes {
+		if h := &s.holes[i]; h.n >= n {
+			at := h.at
+			h.at, h.n = h.at+n, h.n-n
+			if h.n == 0 {
+				s.holes = slices.Delete(s.holes, i, i+1)
+			}
+			return int32(at)
+		}
+	}
+	at := s.first + s.size
+	if k := len(s.holes) - 1; k >= 0 && s.holes[k].at+s.holes[k].n == at { // the last hole reaches the end: extend it
+		at = s.holes[k].at
+		s.holes = s.holes[:k]
+	}
+	s.size = at + n - s.first
+	return int32(at)
+}
+
+// give takes n slots back.
+func (s *slots) give(at, n int) {
+	i, _ := slices.BinarySearchFunc(s.holes, at, func(h hole, at int) int { return h.at - at })
+	s.holes = slices.Insert(s.holes, i, hole{at, n})
+	if i+1 < len(s.holes) && at+n == s.holes[i+1].at {
+		s.holes[i].n += s.holes[i+1].n
+		s.holes = slices.Delete(s.holes, i+1, i+2)
+	}
+	if i > 0 && s.holes[i-1].at+s.holes[i-1].n == at {
+		s.holes[i-1].n += s.holes[i].n
+		s.holes = slices.Delete(s.holes, i, i+1)
+	}
+}
+
+// release ends one job's use of its path.
+func (s *slots) release(path []*segment) {
+	for _, seg := range path {
+		if seg.jobs--; seg.jobs == 0 {
+			s.give(int(seg.start), int(seg.n))
+		}
+	}
+}
+
+// fitCache makes the cache of every layer hold n slots; what is in it stays.
+func (m *Model) fitCache(n int) {
+	d := m.Dev
+	for l := range m.kv {
+		old := m.kv[l]
+		if !old.IsNil() && old.Dim(0) >= n {
+			continue
+		}
+		m.kv[l] = d.Alloc(m.opt.DType, n+n/4, 2*m.NumKeyValueHeads, m.HeadDim)
+		if old.IsNil() {
+			m.buffers = append(m.buffers, &m.kv[l])
+			continue
+		}
+		d.Copy(m.kv[l].Rows(0, old.Dim(0)), old)
+		d.Free(old)
+	}
+}

@@ -1,0 +1,187 @@
+package model
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"criticrm/checkpoint"
+	"criticrm/kernels"
+)
+
+// shardBytes is the size of a weight file from which on a model is split.
+const shardBytes = 5 << 30
+
+// SaveCausalLM writes dir as transformers' …ForCausalLM: config.json and model.safetensors (shards above 5 GB). A reward head goes to
+// reward_head.safetensors beside it ("score.weight", (1, H), F32), where Load finds it. Tokenizer files are the caller's.
+func (m *Model) SaveCausalLM(dir string) error {
+	if !m.HasLM() {
+		return errors.New("model: save: a sequence classifier has no LM head: use SaveSequenceClassification")
+	}
+	return m.save(dir, false)
+}
+
+// SaveSequenceClassification writes dir as transformers' …ForSequenceClassification with one label, whose score.weight is the reward head.
+// An LM head of its own is left out. The pad token in its config is one that is never the last token of a text, because
+// transformers pools at the last token that is not the pad token.
+func (m *Model) SaveSequenceClassification(dir string) error {
+	if !m.hasReward {
+		return errors.New("model: save: the model has no reward head")
+	}
+	return m.save(dir, true)
+}
+
+func (m *Model) save(dir string, classifier bool) error {
+	if err := m.writeDir(dir, classifier); err != nil {
+		return fmt.Errorf("model: save %s: %w", dir, err)
+	}
+	return nil
+}
+
+func (m *Model) writeDir(dir string, classifier bool) error {
+	config, err := m.configFile(classifier)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	var tensors, head []checkpoint.TensorData
+	for _, p := range m.params {
+		switch {
+		case p.Kind == Head && !classifier:
+			head = append(head, m.tensorData(p))
+		case p.Name == "lm_head.weight" && classifier:
+		default:
+			tensors = append(tensors, m.tensorData(p))
+		}
+	}
+	if err := m.Dev.Sync(); err != nil {
+		return err
+	}
+	if err := checkpoint.WriteModelDir(dir, tensors, shardBytes); err != nil {
+		return err
+	}
+	headPath := filepath.Join(dir, headFile)
+	if len(head) > 0 {
+		err = checkpoint.WriteSafetensors(headPath, head, map[string]string{"format": "pt"})
+	} else if err = os.Remove(headPath); errors.Is(err, os.ErrNotExist) { // of another model that was here
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	return checkpoint.WriteFileAtomic(filepath.Join(dir, "config.json"), config) // last: a directory without it does not load
+}
+
+// tensorData downloads a parameter in its own type.
+func (m *Model) tensorData(p *Param) checkpoint.TensorData {
+	t := checkpoint.TensorData{TensorInfo: checkpoint.TensorInfo{Name: p.Name, DType: "F32"}}
+	for _, n := range p.Shape {
+		t.Shape = append(t.Shape, int64(n))
+	}
+	if p.W.Type() == kernels.F32 {
+		x := make([]float32, p.W.Len())
+		m.Dev.Download(x, p.W)
+		t.Data = checkpoint.F32Bytes(x)
+		return t
+	}
+	bits := make([]uint16, p.W.Len())
+	m.Dev.Download(bits, p.W)
+	t.DType, t.Data = "BF16", make([]byte, 0, 2*len(bits))
+	for _, b := range bits {
+		t.Data = append(t.Data, byte(b), byte(b>>8))
+	}
+	return t
+}
+
+// configFile is config.json: the one the model was read from, with what this model decides put in.
+func (m *Model) configFile(classifier bool) ([]byte, error) {
+	c := &m.Config
+	file := map[string]any{}
+	if c.raw != nil {
+		var err error
+		if file, err = parseObject(c.raw); err != nil {
+			return nil, err
+		}
+	} else {
+		c.describe(file)
+	}
+	kind := "ForCausalLM"
+	for _, k := range []string{"id2label", "label2id", "num_labels", "problem_type"} {
+		delete(file, k)
+	}
+	if classifier {
+		kind = "ForSequenceClassification"
+		file["num_labels"] = 1
+		file["id2label"] = map[string]string{"0": "LABEL_0"}
+		file["label2id"] = map[string]int{"LABEL_0": 0}
+		file["pad_token_id"] = c.classifierPad()
+	}
+	family := map[string]string{"llama": "Llama", "mistral": "Mistral"}[c.ModelType]
+	file["architectures"] = []string{family + kind}
+	file["dtype"], file["torch_dtype"] = m.opt.DType.String(), m.opt.DType.String() // transformers 5, and before
+	b, err := json.MarshalIndent(file, "", "  ")
+	return append(b, '\n'), err
+}
+
+// describe spells a Config that did not come from a file, with the rope fields in the form that all versions of transformers read.
+func (c *Config) describe(file map[string]any) {
+	file["model_type"] = c.ModelType
+	file["vocab_size"] = c.VocabSize
+	file["hidden_size"] = c.HiddenSize
+	file["intermediate_size"] = c.IntermediateSize
+	file["num_hidden_layers"] = c.NumHiddenLayers
+	file["num_attention_heads"] = c.NumAttentionHeads
+	file["num_key_value_heads"] = c.NumKeyValueHeads
+	file["head_dim"] = c.HeadDim
+	file["max_position_embeddings"] = c.MaxPositionEmbeddings
+	file["rms_norm_eps"] = c.RMSNormEps
+	file["initializer_range"] = c.InitializerRange
+	file["tie_word_embeddings"] = c.TieWordEmbeddings
+	file["hidden_act"] = "silu"
+	file["attention_bias"] = false
+	file["mlp_bias"] = false
+	file["use_cache"] = true
+	file["rope_theta"] = c.Rope.Theta
+	file["rope_scaling"] = nil
+	if c.Rope.Type != "default" {
+		file["rope_scaling"] = map[string]any{"rope_type": c.Rope.Type, "factor": c.Rope.Factor, "low_freq_factor": c.Rope.LowFreqFactor,
+			"high_freq_factor": c.Rope.HighFreqFactor, "original_max_position_embeddings": c.Rope.OriginalPosition}
+	}
+	if c.ModelType == "mistral" {
+		file["sliding_window"] = nil // transformers' default would be 4096
+	}
+	file["bos_token_id"], file["pad_token_id"] = c.BOSTokenID, c.PadTokenID
+	file["eos_token_id"] = nil
+	switch len(c.EOSTokenIDs) {
+	case 0:
+	case 1:
+		file["eos_token_id"] = c.EOSTokenIDs[0]
+	default:
+		file["eos_token_id"] = c.EOSTokenIDs
+	}
+}
+
+// classifierPad chooses the pad token of an exported classifier: the model's own if no text ends with it (it is not an end token),
+// else the begin-of-text token, which no text ends with, else the highest id that is not an end token.
+func (c *Config) classifierPad() int32 {
+	for _, id := range []*int32{c.PadTokenID, c.BOSTokenID} {
+		if id != nil && !slices.Contains(c.EOSTokenIDs, *id) {
+			return *id
+		}
+	}
+	id := int32(c.VocabSize - 1)
+	for id > 0 && slices.Contains(c.EOSTokenIDs, id) {
+		id--
+	}
+	return id
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
