@@ -1,8 +1,19 @@
 // adamw.cc: the norm of a gradient, and one AdamW update (Loshchilov & Hutter 2019) with clipping by that norm.
 //   norm = sqrt(Σ g²) in double;  m = β1·m + (1-β1)·g';  v = β2·v + (1-β2)·g'²;  p -= lr·((m/bias1)/(sqrt(v/bias2) + eps) + wd·p)
+#ifndef ARCH
+#include "rows.h"
+
+#define ARCH_FILE "adamw.cc"
+#include "arch.h"
+
+void cpu_grad_norm(kstream *s, const grad_norm_args *a) { ARCH_RUN(grad_norm, s, a); }
+void cpu_adamw(kstream *s, const adamw_args *a) { ARCH_RUN(adamw, s, a); }
+
+#else
 #include "rows.h"
 
 namespace {
+namespace ARCH {
 
 const int64_t block = 16384;  // elements of an item
 
@@ -11,22 +22,18 @@ struct partial {
     int64_t bad;
 };
 
-}  // namespace
-
-MULTIARCH static partial squares_of(const float *g, int64_t n) {
+FLAT partial squares_of(const float *g, int64_t n) {
     dsum squares;
-    i16 bad = {};
-    each16(n, [&](int64_t i, int k) {
-        v16 x = load(g + i, k);
+    vi bad = {};
+    each(n, [&](int64_t i, int k) {
+        vf x = load(g + i, k);
         squares.add_square(x);
-        bad -= ((i16)x & 0x7f800000) == 0x7f800000;  // the comparison gives -1: infinite or NaN
+        bad -= ((vi)x & 0x7f800000) == 0x7f800000;  // true is -1: infinite or NaN
     });
-    int64_t count = 0;
-    for (int i = 0; i < 16; i++) count += bad[i];
-    return {squares.total(), count};
+    return {squares.total(), count(bad)};
 }
 
-void cpu_grad_norm(kstream *s, const grad_norm_args *a) {
+void grad_norm(kstream *s, const grad_norm_args *a) {
     const int64_t blocks = (a->n + block - 1) / block;
     partial *part = s->scratch.get<partial>(blocks);                     // (blocks)
     parallel_blocks(s, a->n, block, [=](int64_t lo, int64_t hi, arena &) { part[lo / block] = squares_of(a->g + lo, hi - lo); });
@@ -41,15 +48,15 @@ void cpu_grad_norm(kstream *s, const grad_norm_args *a) {
 
 // sqrt(x) within 1 ulp for x >= 0. As a loop of sqrtf it would be one element at a time, since sqrtf may set errno. Three
 // Newton steps for 1/sqrt(x) from the known guess on the bits (Lomont 2003), and one for the root itself.
-static inline v16 vsqrt(v16 x) {
-    v16 y = (v16)(0x5f375a86 - ((i16)x >> 1));
+inline vf vsqrt(vf x) {
+    vf y = (vf)(0x5f375a86 - ((vi)x >> 1));
     for (int i = 0; i < 3; i++) y = y * (1.5f - 0.5f * x * y * y);
-    v16 s = x * y;
+    vf s = x * y;
     s = s + 0.5f * y * (x - s * s);
     return x > 3.4e38f ? x : s;
 }
 
-template <class T> static inline void update(const adamw_args *a, float clip, int64_t lo, int64_t hi) {
+template <class T> inline void update(const adamw_args *a, float clip, int64_t lo, int64_t hi) {
     float *p = (a->master ? a->master : (float *)a->w) + lo;             // (n)
     T *w = (T *)a->w + lo;                                               // (n)
     float *m = a->m + lo;                                                // (n)
@@ -58,10 +65,10 @@ template <class T> static inline void update(const adamw_args *a, float clip, in
     const float b1 = a->beta1, b2 = a->beta2, c1 = 1 - b1, c2 = 1 - b2, r1 = 1 / a->bias1, r2 = 1 / a->bias2;
     const float lr = a->lr, decay = a->weight_decay, eps = a->eps;
     const bool round = a->master != nullptr;
-    each16(hi - lo, [=](int64_t i, int k) {
-        const v16 x = load(g + i, k) * clip;
-        const v16 mi = b1 * load(m + i, k) + c1 * x, vi = b2 * load(v + i, k) + c2 * (x * x);
-        v16 pi = load(p + i, k);
+    each(hi - lo, [=](int64_t i, int k) {
+        const vf x = load(g + i, k) * clip;
+        const vf mi = b1 * load(m + i, k) + c1 * x, vi = b2 * load(v + i, k) + c2 * (x * x);
+        vf pi = load(p + i, k);
         pi = pi - lr * (mi * r1 / (vsqrt(vi * r2) + eps) + decay * pi);
         store(m + i, mi, k);
         store(v + i, vi, k);
@@ -70,12 +77,16 @@ template <class T> static inline void update(const adamw_args *a, float clip, in
     });
 }
 
-MULTIARCH static void update_block(const adamw_args *a, float clip, int64_t lo, int64_t hi) {
+FLAT void update_block(const adamw_args *a, float clip, int64_t lo, int64_t hi) {
     a->dtype == K_BF16 ? update<bf16>(a, clip, lo, hi) : update<float>(a, clip, lo, hi);
 }
 
-void cpu_adamw(kstream *s, const adamw_args *a) {
+void adamw(kstream *s, const adamw_args *a) {
     if (!norm_is_usable(a->norm)) return;
     const float clip = clip_factor(a->norm, a->max_norm);
     parallel_blocks(s, a->n, block, [=](int64_t lo, int64_t hi, arena &) { update_block(a, clip, lo, hi); });
 }
+
+}  // namespace ARCH
+}  // namespace
+#endif

@@ -1,5 +1,5 @@
-// rows.h: rows of any length in steps of sixteen, sums in double, and the checks of indices that the small CPU ops share.
-// The last step of a row may be partial: it is the same vector code on a copy padded to sixteen, so that an element's
+// rows.h: what the ops on rows share: checks and sizes of items, and (after vec.h, per instruction set) rows of any length.
+// The last step of a row may be partial: it is the same vector code on a copy padded to a vector, so that an element's
 // result and its place in a sum do not depend on where the row ends.
 #ifndef CRITICRM_ROWS_H
 #define CRITICRM_ROWS_H
@@ -9,28 +9,6 @@
 
 #include "cpu.h"
 
-// The first n <= 16 elements of p, then fill; and the first n lanes of x back.
-template <class T> static inline v16 load(const T *p, int n, T fill = 0) {
-    if (n == 16) return load(p);
-    T t[16];
-    for (int i = 0; i < 16; i++) t[i] = fill;
-    memcpy(t, p, n * sizeof(T));
-    return load(t);
-}
-template <class T> static inline void store(T *p, v16 x, int n) {
-    if (n == 16) return store(p, x);
-    T t[16];
-    store(t, x);
-    memcpy(p, t, n * sizeof(T));
-}
-
-// f(i, width) for i = 0, 16, … below n; width is a constant 16 but for the last step.
-template <class F> static inline void each16(int64_t n, F f) {
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16) f(i, 16);
-    if (i < n) f(i, (int)(n - i));
-}
-
 // How many rows of n elements make an item: large enough to hide the cost of claiming it (about 0.1 µs), small enough
 // that a few thousand tokens spread over many cores.
 static inline int64_t rows_per_item(int64_t n) {
@@ -38,39 +16,128 @@ static inline int64_t rows_per_item(int64_t n) {
     return n < elements ? elements / (n > 0 ? n : 1) : 1;
 }
 
-// A sum of floats in double: lanes first, folded at the end, always in the same order.
-typedef double d8 __attribute__((vector_size(64)));
-struct dsum {
-    d8 lo = {}, hi = {};
-    static d8 half(v16 x, int h) {
-        typedef float v8 __attribute__((vector_size(32)));
-        v8 y = h ? __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15) : __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7);
-        return __builtin_convertvector(y, d8);
-    }
-    void add(v16 x) {
-        lo += half(x, 0);
-        hi += half(x, 1);
-    }
-    void add_square(v16 x) {
-        d8 a = half(x, 0), b = half(x, 1);
-        lo += a * a;
-        hi += b * b;
-    }
-    double total() const {
-        d8 s = lo + hi;
-        return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
-    }
-};
-
-// An index from outside is the one argument of an op that the Go side cannot check by shape.
+// An index is the one argument of an op that the Go side cannot check by shape.
 static inline void check_index(const char *op, const char *name, int64_t at, int64_t value, int64_t bound) {
     if (value < 0 || value >= bound)
         throw std::out_of_range(std::string(op) + ": " + name + "[" + std::to_string(at) + "] is " + std::to_string(value) +
                                 ", not in [0, " + std::to_string(bound) + ")");
 }
 
-// Factor of clipping to a global norm: min(1, max_norm/norm), 1 where max_norm is 0. norm as grad_norm gives it.
+// norm as grad_norm gives it. The factor of clipping to it is min(1, max_norm/norm), and 1 where max_norm is 0.
 static inline bool norm_is_usable(const float *norm) { return isfinite(norm[0]) && !(norm[1] > 0); }
 static inline float clip_factor(const float *norm, float max_norm) { return max_norm > 0 && norm[0] > max_norm ? max_norm / norm[0] : 1.0f; }
 
+#endif
+
+#ifdef ARCH
+// Inlines all that a function calls, the functions given to each() above all: only then is their width a constant.
+#ifndef FLAT
+#define FLAT __attribute__((flatten))
+#endif
+
+namespace {
+namespace ARCH {
+
+// bf16 as the odd halves of the words. A conversion of integers would be the same, but gcc cuts it to 256 bits: 1.6 times slower.
+INLINE vf widen(const float *p) { return load(p); }
+INLINE void narrow(float *p, vf x) { store(p, x); }
+#if W == 16
+typedef uint16_t vh __attribute__((vector_size(2 * W)));
+typedef uint16_t vhh __attribute__((vector_size(4 * W)));
+INLINE vf widen(const bf16 *p) {
+    return (vf)(vhh)__builtin_shufflevector(vh{}, (vh)*(const vh_mem *)p, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9,
+                                            25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+INLINE void narrow(bf16 *p, vf x) {
+    vu b = (vu)x, r = b + 0x7fff + (b >> 16 & 1);
+    r = x != x ? (b | 0x400000) : r;
+    *(vh_mem *)p = (vh_mem)__builtin_shufflevector((vhh)r, (vhh)r, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+}
+#else
+INLINE vf widen(const bf16 *p) { return load(p); }
+INLINE void narrow(bf16 *p, vf x) { store(p, x); }
+#endif
+
+// The first n <= W elements of p, then fill; and the first n lanes of x back.
+template <class T> INLINE vf load(const T *p, int n, float fill = 0) {
+    if (n == W) return widen(p);
+    float t[W];
+    for (int i = 0; i < W; i++) t[i] = fill;
+    for (int i = 0; i < W && i < n; i++) t[i] = to_f32(p[i]);
+    return load(t);
+}
+template <class T> INLINE void store(T *p, vf x, int n) {
+    if (n == W) {
+        narrow(p, x);
+        return;
+    }
+    float t[W];
+    store(t, x);
+    for (int i = 0; i < W && i < n; i++) from_f32(p + i, t[i]);
+}
+
+// f(i, width) for i = 0, W, … below n; width is the constant W but for the last step.
+template <class F> INLINE void each(int64_t n, F f) {
+    int64_t i = 0;
+    for (; i + W <= n; i += W) f(i, W);
+    if (i < n) f(i, (int)(n - i));
+}
+
+// A sum of floats in double: lane by lane, the lanes in their order at the end.
+typedef double vd __attribute__((vector_size(4 * W)));
+struct dsum {
+    vd lo = {}, hi = {};
+    static INLINE void halves(vf x, vd *a, vd *b) {
+        typedef float half __attribute__((vector_size(2 * W)));
+        half h[2];
+        memcpy(h, &x, sizeof x);
+        *a = __builtin_convertvector(h[0], vd);
+        *b = __builtin_convertvector(h[1], vd);
+    }
+    INLINE void add(vf x) {
+        vd a, b;
+        halves(x, &a, &b);
+        lo += a;
+        hi += b;
+    }
+    INLINE void add_square(vf x) {
+        vd a, b;
+        halves(x, &a, &b);
+        lo += a * a;
+        hi += b * b;
+    }
+    INLINE double total() const {
+        vd s = lo + hi;
+        double t = 0;
+        for (int i = 0; i < W / 2; i++) t += s[i];
+        return t;
+    }
+};
+
+// How many lanes of a comparison hold.
+INLINE int64_t count(vi x) {
+    int64_t n = 0;
+    for (int i = 0; i < W; i++) n += x[i];
+    return n;
+}
+
+// exp(x) within about 1 ulp for x <= 88.7; 0 below -87.3. Range reduction to |f| <= ½·ln 2 in two parts of ln 2, and the
+// minimax polynomial of Cephes expf (Moshier 1992).
+INLINE vf vexp(vf x) {
+    const vf lo = splat(-87.33654f);
+    vf y = vmax(x, lo), n = y * 1.44269504f + 12582912.0f;  // rounds to an integer in the low bits
+    vi k = (vi)n;
+    n = n - 12582912.0f;
+    vf f = y - n * 0.693359375f - n * -2.12194440e-4f;
+    vf p = f * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * f + 8.3334519073e-3f;
+    p = p * f + 4.1665795894e-2f;
+    p = p * f + 1.6666665459e-1f;
+    p = p * f + 5.0000001201e-1f;
+    p = p * f * f + f + 1.0f;
+    return x < lo ? vf{} : (vf)((vi)p + (k << 23));
+}
+
+}  // namespace ARCH
+}  // namespace
 #endif

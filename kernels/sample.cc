@@ -1,9 +1,10 @@
 // sample.cc: one token for each row of logits. u = Philox4x32-10(key = seed, counter = (step, 0, key)) (Salmon et al. 2011);
 // the first candidate whose running sum of exp((x - max)/temperature) exceeds u·total.
 // Greedy and plain sampling read a row three times and keep nothing; top-k and top-p sort only the head of the distribution.
-#include "rows.h"
-
+#ifndef ARCH
 #include <algorithm>
+
+#include "rows.h"
 
 namespace {
 
@@ -57,32 +58,73 @@ void radix_sort(uint64_t *key, uint64_t *tmp, int64_t n) {
     memcpy(tmp, key, n * sizeof(uint64_t));  // after an odd number of swaps tmp is the caller's key
 }
 
+// The count logits that are >= cut, sorted; only the first top_k of them if that is not 0.
+int sorted_head(const row &r, float cut, int64_t count, int top_k, arena &scratch, uint64_t **keys) {
+    uint64_t *key = scratch.get<uint64_t>(count);
+    int64_t n = 0;
+    for (int i = 0; i < r.V && n < count; i++)
+        if (r.x[i] >= cut) key[n++] = pack(r.x[i], i);
+    *keys = key;
+    if (top_k > 0 && top_k < n) {
+        std::nth_element(key, key + top_k, key + n);
+        std::sort(key, key + top_k);
+        return top_k;
+    }
+    if (n > 256)
+        radix_sort(key, scratch.get<uint64_t>(n), n);
+    else
+        std::sort(key, key + n);
+    return (int)n;
+}
+
 }  // namespace
 
-static inline v16 weight(const row &r, v16 x) { return vexp((x - r.max) * r.inverse); }
+#define ARCH_FILE "sample.cc"
+#include "arch.h"
+
+void cpu_sample(kstream *s, const sample_args *a) { ARCH_RUN(sample, s, a); }
+
+#else
+#include "rows.h"
+
+namespace {
+namespace ARCH {
+
+INLINE vf weight(const row &r, vf x) { return vexp((x - r.max) * r.inverse); }
 
 // The largest logit; NaN if there is a NaN.
-MULTIARCH static float largest(const float *x, int V) {
-    v16 top = splat(-INFINITY), nan = {};
-    each16(V, [&](int i, int k) {
-        v16 v = load(x + i, k, -INFINITY);
+FLAT float largest(const float *x, int V) {
+    vf top = splat(-INFINITY), nan = {};
+    each(V, [&](int i, int k) {
+        vf v = load(x + i, k, -INFINITY);
         top = vmax(top, v);
         nan = v == v ? nan : v;
     });
-    const float n = maximum(nan == nan ? v16{} : splat(1));
-    return n > 0 ? NAN : maximum(top);
+    return count(nan != nan) ? NAN : maximum(top);
+}
+
+// The first id of a value that is there.
+FLAT int index_of(const float *x, int V, float value) {
+    int i = 0;
+    for (; i + 8 * W <= V; i += 8 * W) {
+        vi hit = {};
+        for (int k = 0; k < 8; k++) hit |= load(x + i + k * W) == value;
+        if (count(hit)) break;
+    }
+    while (i < V - 1 && x[i] != value) i++;
+    return i;
 }
 
 // Sums of the weights of V/size parts, and of all weights at temperature 1.
-MULTIARCH static double part_sums(const row &r, int size, double *part) {
+FLAT double part_sums(const row &r, int size, double *part) {
     dsum one;
     for (int lo = 0; lo < r.V; lo += size) {
         const int n = r.V - lo < size ? r.V - lo : size;
         const float *x = r.x + lo;
         dsum sum;
-        each16(n, [&](int i, int k) { sum.add(weight(r, load(x + i, k, -INFINITY))); });
+        each(n, [&](int i, int k) { sum.add(weight(r, load(x + i, k, -INFINITY))); });
         part[lo / size] = sum.total();
-        if (r.inverse != 1) each16(n, [&](int i, int k) { one.add(vexp(load(x + i, k, -INFINITY) - r.max)); });
+        if (r.inverse != 1) each(n, [&](int i, int k) { one.add(vexp(load(x + i, k, -INFINITY) - r.max)); });
     }
     if (r.inverse != 1) return one.total();
     double total = 0;
@@ -91,27 +133,25 @@ MULTIARCH static double part_sums(const row &r, int size, double *part) {
 }
 
 // How many logits are >= cut, and their weight.
-MULTIARCH static int64_t head_of(const row &r, float cut, double *total) {
+FLAT int64_t head_of(const row &r, float cut, double *total) {
     dsum sum;
-    i16 above = {};
-    each16(r.V, [&](int i, int k) {
-        v16 x = load(r.x + i, k, NAN);  // NaN is not >= cut
-        v16 w = weight(r, x);
-        sum.add(x >= cut ? w : v16{});
+    vi above = {};
+    each(r.V, [&](int i, int k) {
+        vf x = load(r.x + i, k, NAN);  // NaN is not >= cut
+        vf w = weight(r, x);
+        sum.add(x >= cut ? w : vf{});
         above -= x >= cut;
     });
-    int64_t n = 0;
-    for (int i = 0; i < 16; i++) n += above[i];
     *total = sum.total();
-    return n;
+    return count(above);
 }
 
 // The first of n logits at which the running sum exceeds target; the last one of positive weight if rounding hides it.
-MULTIARCH static int pick(const row &r, const float *x, int n, double running, double target) {
+FLAT int pick(const row &r, const float *x, int n, double running, double target) {
     int last = 0;
-    float w[16];
-    for (int i = 0; i < n; i += 16) {
-        const int k = n - i < 16 ? n - i : 16;
+    float w[W];
+    for (int i = 0; i < n; i += W) {
+        const int k = n - i < W ? n - i : W;
         store(w, weight(r, load(x + i, k, -INFINITY)));
         for (int j = 0; j < k; j++) {
             if (w[j] > 0) last = i + j;
@@ -123,11 +163,11 @@ MULTIARCH static int pick(const row &r, const float *x, int n, double running, d
 }
 
 // How many of n falling logits are kept: up to the first at which the running sum reaches need. *total is their weight.
-MULTIARCH static int keep(const row &r, const float *x, int n, double need, double *total) {
+FLAT int keep(const row &r, const float *x, int n, double need, double *total) {
     double running = 0;
-    float w[16];
-    for (int i = 0; i < n; i += 16) {
-        const int k = n - i < 16 ? n - i : 16;
+    float w[W];
+    for (int i = 0; i < n; i += W) {
+        const int k = n - i < W ? n - i : W;
         store(w, weight(r, load(x + i, k, -INFINITY)));
         for (int j = 0; j < k; j++) {
             running += w[j];
@@ -141,34 +181,32 @@ MULTIARCH static int keep(const row &r, const float *x, int n, double need, doub
     return n;
 }
 
-// The logits that can be candidates, sorted: all those above a cut that is lowered until they hold enough.
-static int head(const sample_args *a, const row &r, double need, arena &scratch, uint64_t **keys) {
-    float cut = r.max;
+// The logits that can be candidates, sorted: all those above a cut that is lowered until they hold enough, and then, where
+// top_k bounds them, raised again by halves as long as they are many more than that: counting is cheaper than sorting.
+int head(const sample_args *a, const row &r, double need, arena &scratch, uint64_t **keys) {
+    float cut = r.max, above = r.max;  // above: a cut with too few
     int64_t count = 0;
+    double weight = 0;
     for (float span = 4;; span *= 2) {
-        double weight = 0;
         cut = span < 80 ? r.max - span / r.inverse : -INFINITY;
         count = head_of(r, cut, &weight);
         if (cut == -INFINITY || (a->top_k > 0 && count >= a->top_k) || weight >= need * (1 + 1e-9)) break;
+        above = cut;
     }
-    uint64_t *key = scratch.get<uint64_t>(count);
-    int64_t n = 0;
-    for (int i = 0; i < r.V && n < count; i++)
-        if (r.x[i] >= cut) key[n++] = pack(r.x[i], i);
-    *keys = key;
-    if (a->top_k > 0 && a->top_k < n) {
-        std::nth_element(key, key + a->top_k, key + n);
-        std::sort(key, key + a->top_k);
-        return a->top_k;
+    for (int i = 0; i < 8 && a->top_k > 0 && isfinite(cut) && count > 4 * (int64_t)a->top_k + 64; i++) {
+        const float middle = 0.5f * cut + 0.5f * above;
+        const int64_t n = head_of(r, middle, &weight);
+        if (n < a->top_k) {
+            above = middle;
+        } else {
+            cut = middle;
+            count = n;
+        }
     }
-    if (n > 1024)
-        radix_sort(key, scratch.get<uint64_t>(n), n);
-    else
-        std::sort(key, key + n);
-    return (int)n;
+    return sorted_head(r, cut, count, a->top_k, scratch, keys);
 }
 
-static int draw(const sample_args *a, const row &r, const double *part, int size, double u, arena &scratch) {
+int draw(const sample_args *a, const row &r, const double *part, int size, double u, arena &scratch) {
     double total = 0;
     const int parts = (r.V + size - 1) / size;
     for (int p = 0; p < parts; p++) total += part[p];
@@ -190,7 +228,7 @@ static int draw(const sample_args *a, const row &r, const double *part, int size
 }
 
 // A row with a NaN or without a finite maximum has no distribution: its token is its largest logit's, its logprob NaN.
-static void sample_row(const sample_args *a, int64_t b, arena &scratch) {
+void sample_row(const sample_args *a, int64_t b, arena &scratch) {
     const bool greedy = a->temperature == 0;
     const float *x = a->logits + b * a->V;                               // (V)
     const float max = largest(x, a->V);
@@ -208,13 +246,17 @@ static void sample_row(const sample_args *a, int64_t b, arena &scratch) {
     const double total = part_sums(r, size, part);
     int id;
     if (greedy)
-        id = (int)(std::find(x, x + a->V, max) - x);
+        id = index_of(x, a->V, max);
     else
         id = draw(a, r, part, size, philox(a->seed, (uint32_t)a->step[b], a->key[b]) * 0x1p-32, scratch);
     a->id[b] = id;
     a->logprob[b] = (float)((double)x[id] - max - log(total));
 }
 
-void cpu_sample(kstream *s, const sample_args *a) {
+void sample(kstream *s, const sample_args *a) {
     parallel_for(s, a->B, [=](int64_t b, arena &scratch) { sample_row(a, b, scratch); });
 }
+
+}  // namespace ARCH
+}  // namespace
+#endif
