@@ -1,0 +1,150 @@
+// attention_backward.cc: gradient of attention over a packed forest, from the probabilities that lse gives back.
+//
+// Two passes, so that every sum has one writer: blocks of keys gather dk and dv over all queries that see them and all query heads
+// of their group; blocks of queries gather dq. Both recompute p and ds of their tiles.
+#ifndef ARCH
+#include <algorithm>
+#include <cmath>
+
+#define ARCH_FILE "attention_backward.cc"
+#include "arch.h"
+
+void cpu_attention_backward(kstream *s, const attention_backward_args *a) { ARCH_RUN(attention_backward, s, a); }
+
+#else
+#include "gemm.h"
+
+#include "attention.h"
+
+namespace {
+namespace ARCH {
+
+const int KB = 64;  // keys per block of the first pass
+
+struct backward {
+    int N, A, G, D, Dp;
+    int64_t ld;                    // of a row of qkv
+    const float *qkv, *dout, *lse, *delta;
+    key_panels keys;
+    const float *kt, *vt;          // keys and values by columns
+    head_rows k, q, grad;          // keys, queries and dout by rows
+    float scale;                   // 1/sqrt(D)
+
+    // p and ds/scale, (rows, CHUNK) each, of queries [q0, q0 + rows) of head h and panel n of keys.
+    void tile(float *p, float *ds, int h, int q0, int rows, int panel, sight see) const {
+        const int g = (int)((int64_t)h * G / A);
+        const int64_t at = ((int64_t)g * keys.count + panel) * NR * D;
+        gemm_block<ROWS>(p, CHUNK, nullptr, 0, qkv + q0 * ld + h * D, ld, kt + at, 0, rows, NR, D);
+        gemm_block<ROWS>(ds, CHUNK, nullptr, 0, dout + ((int64_t)q0 * A + h) * D, (int64_t)A * D, vt + at, 0, rows, NR, D);
+        for (int r = 0; r < rows; r++) {
+            float *x = p + r * CHUNK, *y = ds + r * CHUNK;
+            if (see == SOME) mask(x, keys, panel, q0 + r);
+            int64_t row = (int64_t)(q0 + r) * A + h;
+            vf l = splat(lse[row] * log2e), del = splat(delta[row]);
+            UNROLL for (int v = 0; v < NV; v++) {
+                vf e = vexp2(load(x + v * W) * (scale * log2e) - l);
+                store(x + v * W, e);
+                store(y + v * W, e * (load(y + v * W) - del));
+            }
+        }
+    }
+
+    // dk, dv (KB, Dp) of keys [k0, k0 + KB) of key head g.
+    void of_keys(float *dk, float *dv, float *p, float *ds, int g, int k0) const {
+        std::fill(dk, dk + KB * Dp, 0.0f);
+        std::fill(dv, dv + KB * Dp, 0.0f);
+        const int P = std::min(KB / NR, keys.count - k0 / NR), p0 = k0 / NR;
+        const int end = *std::max_element(keys.hi + p0, keys.hi + p0 + P);
+        for (int q0 = k0 / QB * QB; q0 < end; q0 += QB) {
+            int rows = std::min(QB, N - q0);
+            for (int h = 0; h < A; h++) {
+                if ((int)((int64_t)h * G / A) != g) continue;
+                for (int n = 0; n < P; n++) {
+                    sight see = keys.of(p0 + n, q0, q0 + rows);
+                    if (see == NONE) continue;
+                    tile(p, ds, h, q0, rows, p0 + n, see);
+                    float *v = dv + n * NR * Dp, *w = dk + n * NR * Dp;
+                    gemm_block<COLUMNS>(v, Dp, v, Dp, p, CHUNK, grad.at(h, q0), grad.stride(), NR, Dp, rows);
+                    gemm_block<COLUMNS>(w, Dp, w, Dp, ds, CHUNK, q.at(h, q0), q.stride(), NR, Dp, rows);
+                }
+            }
+        }
+    }
+
+    // dq (QB, Dp) of queries [q0, q0 + rows) of head h.
+    void of_queries(float *dq, float *p, float *ds, int h, int q0, int rows) const {
+        std::fill(dq, dq + QB * Dp, 0.0f);
+        const int g = (int)((int64_t)h * G / A), last = (q0 + rows - 1) / NR;
+        for (int n = 0, m; n <= last; n = m) {
+            int width = 0;  // a run of panels that are seen
+            for (m = n; m <= last && width < CHUNK / NR; m++) {
+                sight see = keys.of(m, q0, q0 + rows);
+                if (see == NONE) break;
+                tile(p + width * NR, ds + width * NR, h, q0, rows, m, see);
+                width++;
+            }
+            if (width) gemm_block<ROWS>(dq, Dp, dq, Dp, ds, CHUNK, k.at(g, (int64_t)n * NR), k.stride(), rows, Dp, width * NR);
+            else m++;
+        }
+    }
+};
+
+// Rows of x (…, Dp) times f, onto rows of d that are ld apart.
+template <class T> void put(T *d, int64_t ld, float *x, int Dp, int rows, int D, float f) {
+    for (int r = 0; r < rows; r++, x += Dp, d += ld) {
+        for (int i = 0; i < Dp; i += W) store(x + i, load(x + i) * f);
+        from_f32_row(d, x, D);
+    }
+}
+
+template <class T> void row_products(kstream *s, float *delta, const T *x, const T *y, int64_t rows, int D) {
+    parallel_blocks(s, rows, 512, [=](int64_t lo, int64_t hi, arena &) {
+        for (int64_t r = lo; r < hi; r++) {
+            vf a = vf{};
+            int i = 0;
+            for (; i + W <= D; i += W) a += load(x + r * D + i) * load(y + r * D + i);
+            float t = sum(a);
+            for (; i < D; i++) t += to_f32(x[r * D + i]) * to_f32(y[r * D + i]);
+            delta[r] = t;
+        }
+    });
+}
+
+template <class T> void backward_of(kstream *s, const attention_backward_args *a) {
+    const int N = a->N, A = a->A, G = a->G, D = a->D, Dp = panels(D) * NR;
+    const int64_t ld = (int64_t)(A + 2 * G) * D;
+    if (N == 0) return;
+    T *dqkv = (T *)a->dqkv;
+    row_products(s, a->delta, (const T *)a->dout, (const T *)a->out, (int64_t)N * A, D);
+    const float *qkv = all_f32(s, (const T *)a->qkv, N * ld), *dout = all_f32(s, (const T *)a->dout, (int64_t)N * A * D);
+    const float *k = qkv + A * D, *v = k + G * D;
+    backward b{N, A, G, D, Dp, ld, qkv, dout, a->lse, a->delta, key_panels(s, a->end, N),
+               pack_head_columns(s, k, ld, G, N, D), pack_head_columns(s, v, ld, G, N, D),
+               head_rows(s, k, ld, G, N, D), head_rows(s, qkv, ld, A, N, D), head_rows(s, dout, (int64_t)A * D, A, N, D),
+               1 / std::sqrt((float)D)};
+    const int64_t of_keys = (int64_t)((N + KB - 1) / KB) * G, of_queries = (int64_t)((N + QB - 1) / QB) * A;
+    parallel_for(s, of_keys + of_queries, [&](int64_t i, arena &scratch) {
+        float *p = scratch.get<float>((size_t)QB * CHUNK), *ds = scratch.get<float>((size_t)QB * CHUNK);
+        if (i < of_keys) {
+            int g = (int)(i % G), k0 = (int)(i / G) * KB, rows = std::min(KB, N - k0);
+            float *dk = scratch.get<float>((size_t)KB * Dp), *dv = scratch.get<float>((size_t)KB * Dp);
+            b.of_keys(dk, dv, p, ds, g, k0);
+            put(dqkv + k0 * ld + (A + g) * D, ld, dk, Dp, rows, D, b.scale);
+            put(dqkv + k0 * ld + (A + G + g) * D, ld, dv, Dp, rows, D, 1);
+        } else {
+            int64_t j = i - of_keys;
+            int h = (int)(j % A), q0 = (int)(j / A) * QB, rows = std::min(QB, N - q0);
+            float *dq = scratch.get<float>((size_t)QB * Dp);
+            b.of_queries(dq, p, ds, h, q0, rows);
+            put(dqkv + q0 * ld + h * D, ld, dq, Dp, rows, D, b.scale);
+        }
+    });
+}
+
+void attention_backward(kstream *s, const attention_backward_args *a) {
+    a->dtype == K_BF16 ? backward_of<bf16>(s, a) : backward_of<float>(s, a);
+}
+
+}  // namespace ARCH
+}  // namespace
+#endif
