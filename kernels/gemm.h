@@ -88,6 +88,19 @@ void gemm(float *c, int64_t ldc, const float *add, int64_t ldadd, const float *a
     } while (k < K);
 }
 
+// One panel of C of which V·W columns are wanted; c is NR wide, add is NULL or c.
+template <layout L, int V>
+void gemm_panel(float *c, const float *add, const float *a, int64_t lda, const float *b, int M, int K) {
+    const int64_t rs = L == ROWS ? lda : 1;
+    int m = 0;
+#define TILES(R) \
+    for (; m + (R) <= M; m += (R)) micro<L, (R), V>(c + m * NR, NR, add ? add + m * NR : nullptr, NR, a + m * rs, lda, b, K);
+    TILES(MR)
+    TILES(4)
+    TILES(1)
+#undef TILES
+}
+
 template <int H> INLINE void transpose_stage(vf *r) {
     vi lo, hi;
     UNROLL for (int l = 0; l < W; l++) {

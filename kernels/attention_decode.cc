@@ -1,0 +1,219 @@
+// attention_decode.cc: attention of one token per sequence against the cache, and storing keys and values in it.
+//
+// An item is one key head and as many sequences of a group as fill a panel of NR query rows. The shared segments are read once for
+// all of them, as matrix products: scoresᵀ = K·Qᵀ and outᵀ += Vᵀ·P, so that keys and values are used where they lie and the softmax
+// runs down the lanes. Then each sequence goes on alone over its own slots, from the same running maximum and sum.
+#ifndef ARCH
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#define ARCH_FILE "attention_decode.cc"
+#include "arch.h"
+
+void cpu_kv_store(kstream *s, const kv_store_args *a) {
+    const size_t size = a->dtype == K_BF16 ? 2 : 4;
+    const size_t row = (size_t)2 * a->G * a->D * size, skip = (size_t)a->A * a->D * size;
+    const char *qkv = (const char *)a->qkv;
+    char *kv = (char *)a->kv;
+    const int32_t *slot = a->slot;
+    parallel_blocks(s, a->N, 256, [=](int64_t lo, int64_t hi, arena &) {
+        for (int64_t n = lo; n < hi; n++) memcpy(kv + slot[n] * row, qkv + n * (skip + row) + skip, row);
+    });
+}
+
+void cpu_attention_decode(kstream *s, const attention_decode_args *a) { ARCH_RUN(attention_decode, s, a); }
+
+#else
+#include "gemm.h"
+
+namespace {
+namespace ARCH {
+
+const int SPAN = 128;         // keys whose scores exist at once
+const float LOWEST = -1e30f;  // maximum over no keys
+
+// Sequences [b, b + n) of one group, for one key head.
+struct decode_item {
+    int32_t b, n, group;
+};
+
+template <class T> struct decoder {
+    const attention_decode_args &a;
+    int rep;      // query heads per key head
+    int64_t row;  // elements of a slot
+    float scale;  // log2(e)/sqrt(D)
+
+    const T *key(int64_t slot, int g) const { return (const T *)a.kv + slot * row + (int64_t)g * a.D; }
+    const T *value(int64_t slot, int g) const { return key(slot, a.G + g); }
+
+    // State of a panel: maximum and sum per lane, outᵀ (D, NR).
+    struct panel {
+        float m[NR], l[NR], *o;
+    };
+
+    // The panel of queries qt (D, NR) goes on over n <= SPAN keys from slot on; V·W of its columns are used.
+    template <int V> void span(panel &st, const float *qt, float *score, int64_t slot, int n, int g, arena &scratch) const {
+        int64_t ldk, ldv;
+        const float *k = f32_rows(key(slot, g), row, n, a.D, scratch, &ldk), *v = f32_rows(value(slot, g), row, n, a.D, scratch, &ldv);
+        gemm_panel<ROWS, V>(score, nullptr, k, ldk, qt, n, a.D);
+        UNROLL for (int j = 0; j < V; j++) {
+            float *x = score + j * W;
+            vf top = load(x);
+            for (int i = 1; i < n; i++) top = vmax(top, load(x + i * NR));
+            vf old = load(st.m + j * W), m = vmax(old, top * scale), alpha = vexp2(old - m), l = load(st.l + j * W) * alpha;
+            for (int i = 0; i < n; i++) {
+                vf p = vexp2(load(x + i * NR) * scale - m);
+                store(x + i * NR, p);
+                l += p;
+            }
+            store(st.m + j * W, m);
+            store(st.l + j * W, l);
+            float *o = st.o + j * W;
+            for (int d = 0; d < a.D; d++) store(o + d * NR, load(o + d * NR) * alpha);
+        }
+        gemm_panel<COLUMNS, V>(st.o, st.o, v, ldv, score, a.D, n);
+    }
+
+    // The shared segments for rows <= NR queries q (rows, D). o (rows, D), m and l (rows) get the state after them.
+    template <int V> void prefix(float *o, float *m, float *l, const float *q, int rows, int group, int g, arena &scratch) const {
+        float *qt = scratch.get<float>((size_t)a.D * NR), *score = scratch.get<float>((size_t)SPAN * NR);
+        panel st;
+        st.o = scratch.get<float>((size_t)a.D * NR);
+        pack_columns(qt, q, a.D, rows, a.D);
+        std::fill(st.m, st.m + NR, LOWEST);
+        std::fill(st.l, st.l + NR, 0.0f);
+        std::fill(st.o, st.o + a.D * NR, 0.0f);
+        for (int i = a.seg_ptr[group]; i < a.seg_ptr[group + 1]; i++)
+            for (int k = 0; k < a.seg_len[i]; k += SPAN)
+                span<V>(st, qt, score, a.seg_start[i] + k, std::min(SPAN, a.seg_len[i] - k), g, scratch);
+        for (int r = 0; r < rows; r++) {
+            m[r] = st.m[r];
+            l[r] = st.l[r];
+            for (int d = 0; d < a.D; d++) o[r * a.D + d] = st.o[d * NR + r];
+        }
+    }
+
+    // Scores of query q (D) against W keys from slot on: vectors along D, turned over to be summed.
+    INLINE vf dots(const float *q, int64_t slot, int g) const {
+        vf t[W];
+        UNROLL for (int i = 0; i < W; i++) t[i] = vf{};
+        const T *k = key(slot, g);
+        int d = 0;
+        for (; d + W <= a.D; d += W) {
+            vf x = load(q + d);
+            UNROLL for (int i = 0; i < W; i++) t[i] += x * load(k + i * row + d);
+        }
+        transpose(t);
+        vf s = t[0];
+        UNROLL for (int i = 1; i < W; i++) s += t[i];
+        for (; d < a.D; d++)
+            for (int i = 0; i < W; i++) s[i] += q[d] * to_f32(k[i * row + d]);
+        return s;
+    }
+
+    float dot(const float *q, int64_t slot, int g) const {
+        const T *k = key(slot, g);
+        vf t = vf{};
+        int d = 0;
+        for (; d + W <= a.D; d += W) t += load(q + d) * load(k + d);
+        float s = sum(t);
+        for (; d < a.D; d++) s += q[d] * to_f32(k[d]);
+        return s;
+    }
+
+    // o (D) += Σ p[i]·value[slot + i]
+    void add_values(float *o, const float *p, int64_t slot, int n, int g) const {
+        const T *v = value(slot, g);
+        int d = 0;
+        for (; d + 2 * W <= a.D; d += 2 * W) {  // four chains of sums
+            vf s[4] = {load(o + d), load(o + d + W), vf{}, vf{}};
+            int i = 0;
+            for (; i + 2 <= n; i += 2) {
+                vf x = splat(p[i]), y = splat(p[i + 1]);
+                const T *u = v + i * row + d;
+                s[0] += x * load(u);
+                s[1] += x * load(u + W);
+                s[2] += y * load(u + row);
+                s[3] += y * load(u + row + W);
+            }
+            if (i < n) {
+                s[0] += p[i] * load(v + i * row + d);
+                s[1] += p[i] * load(v + i * row + d + W);
+            }
+            store(o + d, s[0] + s[2]);
+            store(o + d + W, s[1] + s[3]);
+        }
+        for (; d < a.D; d++) {
+            float s = o[d];
+            for (int i = 0; i < n; i++) s += p[i] * to_f32(v[i * row + d]);
+            o[d] = s;
+        }
+    }
+
+    // One query goes on over n slots of its own.
+    void own(float *o, float &m, float &l, const float *q, int64_t slot, int n, int g) const {
+        float p[SPAN];
+        for (int k = 0; k < n; k += SPAN) {
+            const int c = std::min(SPAN, n - k);
+            int i = 0;
+            for (; i + W <= c; i += W) store(p + i, dots(q, slot + k + i, g));
+            for (; i < c; i++) p[i] = dot(q, slot + k + i, g);
+            const int full = (c + W - 1) / W * W;
+            for (; i < full; i++) p[i] = LOWEST;
+            vf top = load(p);
+            for (i = W; i < full; i += W) top = vmax(top, load(p + i));
+            const float now = std::max(m, maximum(top) * scale), alpha = vexp2(splat(m - now))[0];
+            vf t = vf{};
+            for (i = 0; i < full; i += W) {
+                vf e = vexp2(load(p + i) * scale - now);
+                store(p + i, e);
+                t += e;
+            }
+            m = now;
+            l = l * alpha + sum(t);
+            for (int d = 0; d < a.D; d++) o[d] *= alpha;
+            add_values(o, p, slot + k, c, g);
+        }
+    }
+
+    void run(const decode_item &it, int g, arena &scratch) const {
+        const int D = a.D, rows = it.n * rep;
+        float *q = scratch.get<float>((size_t)rows * D), *o = scratch.get<float>((size_t)rows * D);
+        float *m = scratch.get<float>(rows), *l = scratch.get<float>(rows);
+        const int64_t ld = (int64_t)(a.A + 2 * a.G) * D;
+        for (int i = 0; i < it.n; i++)
+            to_f32_row(q + (int64_t)i * rep * D, (const T *)a.qkv + (it.b + i) * ld + (int64_t)g * rep * D, rep * D);
+        for (int r = 0; r < rows; r += NR) {
+            const int n = std::min(NR, rows - r);
+            if (n > W) prefix<NV>(o + r * D, m + r, l + r, q + r * D, n, it.group, g, scratch);
+            else prefix<1>(o + r * D, m + r, l + r, q + r * D, n, it.group, g, scratch);
+        }
+        for (int r = 0; r < rows; r++) {
+            const int b = it.b + r / rep;
+            own(o + r * D, m[r], l[r], q + r * D, a.own_start[b], a.own_len[b], g);
+            for (int d = 0; d < D; d++) o[r * D + d] /= l[r];
+            from_f32_row((T *)a.out + ((int64_t)b * a.A + g * rep + r % rep) * D, o + r * D, D);
+        }
+    }
+};
+
+template <class T> void decode_of(kstream *s, const attention_decode_args *a) {
+    const decoder<T> dec{*a, a->A / a->G, (int64_t)2 * a->G * a->D, log2e / std::sqrt((float)a->D)};
+    const int most = std::max(1, NR / dec.rep);
+    decode_item *item = s->scratch.get<decode_item>(a->B);
+    int n = 0;
+    for (int b = 0; b < a->B;) {
+        int e = b + 1;
+        while (e < a->B && e - b < most && a->group[e] == a->group[b]) e++;
+        item[n++] = {b, e - b, a->group[b]};
+        b = e;
+    }
+    parallel_for(s, (int64_t)n * a->G, [&](int64_t i, arena &scratch) { dec.run(item[i / a->G], (int)(i % a->G), scratch); });
+}
+
+void attention_decode(kstream *s, const attention_decode_args *a) { a->dtype == K_BF16 ? decode_of<bf16>(s, a) : decode_of<float>(s, a); }
+
+}  // namespace ARCH
+}  // namespace
+#endif
