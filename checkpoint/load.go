@@ -1,0 +1,303 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"sort"
+
+	"criticrm/checkpoint/vfs"
+)
+
+// ErrNone is the error of Latest for a directory without a complete checkpoint.
+var ErrNone = errors.New("no complete checkpoint")
+
+// errDamaged marks errors that say the stored bytes are wrong, as opposed to not being readable now.
+var errDamaged = errors.New("damaged file")
+
+// Entry is a checkpoint directory as List finds it.
+type Entry struct {
+	Path   string // of the step directory
+	Step   int64
+	Stored int64 // bytes of its data files
+	Err    error // nil: complete, by its manifest and the sizes of its files; their content is checked by Verify
+
+	name   string
+	repeat int
+}
+
+// Complete says whether the checkpoint can be loaded, as far as names and sizes tell.
+func (e Entry) Complete() bool { return e.Err == nil }
+
+// unreadable says whether err is a failing disk, as opposed to files that are missing or wrong.
+func unreadable(err error) bool {
+	var ve *vfs.Error
+	return errors.As(err, &ve) && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, vfs.ErrNotRegular)
+}
+
+// List gives the checkpoints in dir, newest first, with the incomplete and damaged ones.
+func List(dir string) ([]Entry, error) {
+	root, err := vfs.OpenRoot(dir)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	defer root.Close()
+	entries, _, err := list(root, ".")
+	for i := range entries {
+		entries[i].Path = filepath.Join(dir, entries[i].name)
+	}
+	return entries, err
+}
+
+// list also gives the steps of saves that were cut off before their directory got its final name.
+func list(fsys vfs.FS, dir string) (entries []Entry, unfinished []int64, err error) {
+	all, err := fsys.ReadDir(dir)
+	if err != nil {
+		return nil, nil, vfs.Wrap("readdir", dir, err)
+	}
+	for _, d := range all {
+		var step int64
+		if n, _ := fmt.Sscanf(d.Name(), ".tmp-%d-", &step); n == 1 {
+			unfinished = append(unfinished, step)
+		}
+		step, repeat, ok := stepOf(d.Name())
+		if !ok {
+			continue
+		}
+		e := Entry{Path: join(dir, d.Name()), Step: step, name: d.Name(), repeat: repeat}
+		m, err := checkSizes(fsys, join(dir, d.Name()))
+		if e.Err = err; err == nil {
+			e.Stored, _ = m.Sizes()
+		}
+		entries = append(entries, e)
+	}
+	sort.Slice(entries, func(i, j int) bool {
+		if entries[i].Step != entries[j].Step {
+			return entries[i].Step > entries[j].Step
+		}
+		return entries[i].repeat > entries[j].repeat
+	})
+	return entries, unfinished, nil
+}
+
+// checkSizes reads the manifest and looks at the files: the right names, the right sizes, nothing else.
+func checkSizes(fsys vfs.FS, dir string) (*Manifest, error) {
+	base := path.Base(dir)
+	m, err := readManifest(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	all, err := fsys.ReadDir(dir)
+	if err != nil {
+		return nil, vfs.Wrap("readdir", base, err)
+	}
+	sizes := make(map[string]int64, len(all))
+	for _, d := range all {
+		st, err := d.Info()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", base, vfs.Wrap("lstat", d.Name(), err))
+		}
+		if !st.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s/%s: %w", base, d.Name(), vfs.ErrNotRegular)
+		}
+		sizes[d.Name()] = st.Size()
+	}
+	delete(sizes, manifestName)
+	for i := range m.Files {
+		f := &m.Files[i]
+		got, ok := sizes[f.Name]
+		if !ok {
+			return nil, fmt.Errorf("%s/%s: file is missing", base, f.Name)
+		}
+		if got != f.Stored {
+			return nil, fmt.Errorf("%s/%s: got %d bytes, want %d: %w", base, f.Name, got, f.Stored, errDamaged)
+		}
+		delete(sizes, f.Name)
+	}
+	for name := range sizes {
+		return nil, fmt.Errorf("%s/%s: file is not in the manifest", base, name)
+	}
+	return m, nil
+}
+
+// Latest gives the newest complete checkpoint in dir. It reads manifests and sizes only; Load checks the content. If
+// there is none the error wraps ErrNone, and says how many unfinished ones there are.
+func Latest(dir string) (path string, step int64, err error) {
+	root, err := vfs.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", 0, fmt.Errorf("%w in %s (no such directory)", ErrNone, dir)
+	}
+	if err != nil {
+		return "", 0, err
+	}
+	defer root.Close()
+	e, err := latest(root, ".", dir)
+	return filepath.Join(dir, e.name), e.Step, err
+}
+
+func latest(fsys vfs.FS, dir, shown string) (Entry, error) {
+	entries, unfinished, err := list(fsys, dir)
+	if err != nil {
+		return Entry{}, err
+	}
+	for _, e := range entries {
+		if e.Complete() {
+			return e, nil
+		}
+		if unreadable(e.Err) { // a disk that fails now says nothing about the checkpoint: no older one in its place
+			return Entry{}, e.Err
+		}
+		unfinished = append(unfinished, e.Step)
+	}
+	if len(unfinished) == 0 {
+		return Entry{}, fmt.Errorf("%w in %s", ErrNone, shown)
+	}
+	err = fmt.Errorf("%w in %s (%d unfinished: step %d", ErrNone, shown, len(unfinished), slices.Max(unfinished))
+	if len(entries) > 0 {
+		return Entry{}, fmt.Errorf("%w; %w)", err, entries[0].Err)
+	}
+	return Entry{}, fmt.Errorf("%w)", err)
+}
+
+// Load reads one step directory. Nothing is given out before every file's size and hashes, stored and decompressed, are
+// those of the manifest; errors name the file.
+func Load(path string) (*State, error) {
+	root, name, err := openStep(path)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return load(root, name)
+}
+
+// Verify is Load without keeping the content.
+func Verify(path string) error {
+	root, name, err := openStep(path)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	_, err = readAll(root, name, func(*Manifest, int, []byte) {})
+	return err
+}
+
+// ReadManifest gives the manifest of a step directory, with its own checksum verified.
+func ReadManifest(path string) (*Manifest, error) {
+	root, name, err := openStep(path)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	return readManifest(root, name)
+}
+
+func openStep(path string) (*vfs.Root, string, error) {
+	real, err := filepath.Abs(path)
+	if err == nil {
+		real, err = filepath.EvalSymlinks(real)
+	}
+	if err != nil {
+		return nil, "", openError(path, err)
+	}
+	root, err := vfs.OpenRoot(filepath.Dir(real))
+	return root, filepath.Base(real), err
+}
+
+// load joins the planes as the files arrive.
+func load(fsys vfs.FS, dir string) (*State, error) {
+	tensors := map[string]*TensorData{}
+	var order []string
+	m, err := readAll(fsys, dir, func(m *Manifest, i int, raw []byte) {
+		for _, p := range m.Files[i].Tensors {
+			t := tensors[p.Name]
+			if t == nil {
+				info := TensorInfo{p.Name, p.DType, p.Shape}
+				total, _ := info.Bytes() // checked with the manifest
+				t = &TensorData{TensorInfo: info, Data: make([]byte, total)}
+				tensors[p.Name] = t
+				order = append(order, p.Name)
+			}
+			joinPlanes(t.Data[p.Begin:p.Begin+p.Bytes], raw[p.Offset:p.Offset+p.Bytes], p.DType)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &State{Step: m.Step, Meta: m.Meta}
+	for _, name := range order {
+		s.Tensors = append(s.Tensors, *tensors[name])
+	}
+	return s, nil
+}
+
+// readAll verifies a checkpoint and hands the raw bytes of each file to use, in order. Files are read one after the
+// other through fresh descriptors; hashing and decompression run on all cores.
+func readAll(fsys vfs.FS, dir string, use func(m *Manifest, i int, raw []byte)) (*Manifest, error) {
+	m, err := checkSizes(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	base := path.Base(dir)
+	type result struct {
+		raw []byte
+		err error
+	}
+	// The reads are on this goroutine, so that their order is the same in every run; the work behind them is not.
+	queue := make([]chan result, len(m.Files))
+	ahead := min(len(m.Files), decodeAhead())
+	read := func(i int) error {
+		f := &m.Files[i]
+		stored, err := vfs.ReadFile(fsys, join(dir, f.Name), f.Stored)
+		if err != nil {
+			return fmt.Errorf("%s: %w", base, shorter(err))
+		}
+		queue[i] = make(chan result, 1)
+		go func() {
+			raw, err := f.decode(stored)
+			queue[i] <- result{raw, err}
+		}()
+		return nil
+	}
+	for i := range ahead {
+		if err := read(i); err != nil {
+			return nil, err
+		}
+	}
+	for i := range m.Files {
+		r := <-queue[i]
+		if r.err != nil {
+			return nil, fmt.Errorf("%s/%s: %w", base, m.Files[i].Name, r.err)
+		}
+		if i+ahead < len(m.Files) {
+			if err := read(i + ahead); err != nil {
+				return nil, err
+			}
+		}
+		use(m, i, r.raw)
+	}
+	return m, nil
+}
+
+// decode checks the stored bytes before the decompressor sees them, and the raw ones after.
+func (f *FileInfo) decode(stored []byte) ([]byte, error) {
+	if int64(len(stored)) != f.Stored {
+		return nil, fmt.Errorf("got %d bytes, want %d: %w", len(stored), f.Stored, errDamaged)
+	}
+	if sha256Hex(stored) != f.StoredSHA256 {
+		return nil, fmt.Errorf("checksum mismatch (stored bytes): %w", errDamaged)
+	}
+	raw, err := decodeFrame(stored, f.Raw)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", err, errDamaged)
+	}
+	if sha256Hex(raw) != f.RawSHA256 {
+		return nil, fmt.Errorf("checksum mismatch (raw bytes): %w", errDamaged)
+	}
+	return raw, nil
+}
