@@ -1,0 +1,196 @@
+package critic
+
+// Bootstrap intervals, resampled by prompt: pairs of one prompt are not independent, so whole prompts are drawn.
+
+import (
+	"slices"
+
+	"gonum.org/v1/gonum/stat"
+)
+
+// Interval is a bootstrap percentile interval.
+type Interval struct {
+	Low  float64 `json:"low"`
+	High float64 `json:"high"`
+}
+
+// Bootstrap resamples a fixed list of pairs. Draw d is the same for every statistic, so differences of two methods
+// are paired.
+type Bootstrap struct {
+	clusters [][]int // pairs of each prompt, prompts in order of first occurrence
+	category []int   // of each pair, index into names
+	names    []string
+	draws    int
+	level    float64
+	seed     uint64
+}
+
+// NewBootstrap groups the pairs by prompt and category. draws ≥ 1; level is for example 0.95.
+func NewBootstrap(records []*Record, draws int, level float64, seed uint64) *Bootstrap {
+	if draws < 1 {
+		panic("critic: NewBootstrap: draws must be positive")
+	}
+	if !(level > 0 && level < 1) {
+		panic("critic: NewBootstrap: level must lie between 0 and 1")
+	}
+	b := &Bootstrap{draws: draws, level: level, seed: seed}
+	for _, r := range records {
+		if !slices.Contains(b.names, r.Group()) {
+			b.names = append(b.names, r.Group())
+		}
+	}
+	slices.Sort(b.names)
+	cluster := map[string]int{}
+	for i, r := range records {
+		c, _ := slices.BinarySearch(b.names, r.Group())
+		b.category = append(b.category, c)
+		key := r.Prompt.key()
+		g, ok := cluster[key]
+		if !ok {
+			g = len(b.clusters)
+			cluster[key] = g
+			b.clusters = append(b.clusters, nil)
+		}
+		b.clusters[g] = append(b.clusters[g], i)
+	}
+	return b
+}
+
+// Categories are the category names in order.
+func (b *Bootstrap) Categories() []string { return b.names }
+
+// Prompts is the number of distinct prompts.
+func (b *Bootstrap) Prompts() int { return len(b.clusters) }
+
+// Estimate is a mean with its interval: over all pairs, as the unweighted mean of the categories, and per category.
+type Estimate struct {
+	N          int        `json:"n"`
+	Mean       float64    `json:"mean"`
+	Interval   Interval   `json:"interval"`
+	Macro      float64    `json:"macro"`
+	MacroRange Interval   `json:"macro_interval"`
+	Categories []Category `json:"categories"`
+}
+
+// Category is the part of an Estimate that belongs to one category.
+type Category struct {
+	Name     string   `json:"name"`
+	N        int      `json:"n"`
+	Mean     float64  `json:"mean"`
+	Interval Interval `json:"interval"`
+}
+
+// partial is a sum over some pairs of one category.
+type partial struct{ sum, n float64 }
+
+// Mean estimates the mean of x, one value per pair in the order of NewBootstrap. A draw without any pair of a
+// category is left out of that category's interval.
+func (b *Bootstrap) Mean(x []float64) Estimate {
+	if len(x) != len(b.category) {
+		panic("critic: Bootstrap.Mean: want one value per pair")
+	}
+	k := len(b.names)
+	// Per prompt and category first: a draw then costs one addition per prompt and category in it.
+	sums := make([]map[int]partial, len(b.clusters))
+	total := make([]partial, k)
+	for g, pairs := range b.clusters {
+		sums[g] = map[int]partial{}
+		for _, i := range pairs {
+			c := b.category[i]
+			p := sums[g][c]
+			sums[g][c] = partial{p.sum + x[i], p.n + 1}
+			total[c] = partial{total[c].sum + x[i], total[c].n + 1}
+		}
+	}
+	e := Estimate{N: len(x)}
+	var ok bool
+	if e.Mean, e.Macro, ok = overall(total); !ok {
+		return e
+	}
+	means, macros := make([]float64, 0, b.draws), make([]float64, 0, b.draws)
+	perCategory := make([][]float64, k)
+	drawn := make([]partial, k)
+	flat := flatten(sums)
+	for d := range b.draws {
+		clear(drawn)
+		key := mix(b.seed ^ mix(uint64(d)+1))
+		for i := range b.clusters {
+			for _, p := range flat[below(draw(key, uint64(i)), len(flat))] {
+				drawn[p.category].sum += p.sum
+				drawn[p.category].n += p.n
+			}
+		}
+		mean, macro, _ := overall(drawn)
+		means, macros = append(means, mean), append(macros, macro)
+		for c, p := range drawn {
+			if p.n > 0 {
+				perCategory[c] = append(perCategory[c], p.sum/p.n)
+			}
+		}
+	}
+	e.Interval, e.MacroRange = b.interval(means), b.interval(macros)
+	for c, name := range b.names {
+		e.Categories = append(e.Categories, Category{Name: name, N: int(total[c].n), Mean: total[c].sum / total[c].n,
+			Interval: b.interval(perCategory[c])})
+	}
+	return e
+}
+
+// Difference estimates the mean of x - y, paired.
+func (b *Bootstrap) Difference(x, y []float64) Estimate {
+	if len(x) != len(y) {
+		panic("critic: Bootstrap.Difference: want equally many values")
+	}
+	d := make([]float64, len(x))
+	for i := range x {
+		d[i] = x[i] - y[i]
+	}
+	return b.Mean(d)
+}
+
+type categorySum struct {
+	category int
+	partial
+}
+
+// flatten turns the maps into slices in category order: sums must not depend on map order.
+func flatten(sums []map[int]partial) [][]categorySum {
+	out := make([][]categorySum, len(sums))
+	for g, m := range sums {
+		for c, p := range m {
+			out[g] = append(out[g], categorySum{c, p})
+		}
+		slices.SortFunc(out[g], func(a, b categorySum) int { return a.category - b.category })
+	}
+	return out
+}
+
+// overall is the mean over all values and the unweighted mean over the categories that have any.
+func overall(parts []partial) (mean, macro float64, ok bool) {
+	var all partial
+	present := 0
+	for _, p := range parts {
+		if p.n > 0 {
+			all.sum += p.sum
+			all.n += p.n
+			macro += p.sum / p.n
+			present++
+		}
+	}
+	if present == 0 {
+		return 0, 0, false
+	}
+	return all.sum / all.n, macro / float64(present), true
+}
+
+// interval takes the empirical quantiles (1 ± level)/2; x is sorted in place.
+func (b *Bootstrap) interval(x []float64) Interval {
+	if len(x) == 0 {
+		return Interval{}
+	}
+	slices.Sort(x)
+	return Interval{
+		Low:  stat.Quantile((1-b.level)/2, stat.Empirical, x, nil),
+		High: stat.Quantile((1+b.level)/2, stat.Empirical, x, nil),
+	}
+}

@@ -1,0 +1,95 @@
+package critic
+
+// What is wrong with a set of records as a whole: double ids, double rows, contradictory labels.
+
+import (
+	"crypto/sha256"
+	"fmt"
+)
+
+// Issue is one finding about two records.
+type Issue struct {
+	Kind          string // "duplicate id", "duplicate row", "contradiction"
+	ID            string // of the later record
+	Line, Earlier int    // lines of the later and the earlier record (positions from 1 if made by program)
+}
+
+func (i Issue) String() string {
+	what := i.Kind
+	if i.Kind == "contradiction" {
+		what = "contradictory labels: same prompt, sides swapped"
+	}
+	return fmt.Sprintf("line %d (id %s): %s, see line %d", i.Line, quote(i.ID), what, i.Earlier)
+}
+
+// Checker collects issues record by record; its memory is some 100 bytes a record.
+type Checker struct {
+	Issues []Issue // the first maxIssues
+	Counts map[string]int
+
+	ids  map[string]int
+	rows map[[16]byte]int
+	n    int
+}
+
+// maxIssues bounds the list; Counts goes on.
+const maxIssues = 100
+
+// NewChecker starts an empty check.
+func NewChecker() *Checker {
+	return &Checker{Counts: map[string]int{}, ids: map[string]int{}, rows: map[[16]byte]int{}}
+}
+
+// Add looks at one record.
+func (c *Checker) Add(r *Record) {
+	c.n++
+	line := r.Line
+	if line == 0 {
+		line = c.n
+	}
+	note := func(kind string, earlier int) {
+		c.Counts[kind]++
+		if len(c.Issues) < maxIssues {
+			c.Issues = append(c.Issues, Issue{Kind: kind, ID: r.ID, Line: line, Earlier: earlier})
+		}
+	}
+	if earlier, ok := c.ids[r.ID]; ok {
+		note("duplicate id", earlier)
+	} else {
+		c.ids[r.ID] = line
+	}
+	first, second := r.Chosen, r.Rejected
+	if !r.Paired() {
+		first = r.Response
+	}
+	key := rowKey(r.Prompt.key(), first, second)
+	if earlier, ok := c.rows[key]; ok {
+		note("duplicate row", earlier)
+		return
+	}
+	c.rows[key] = line
+	if r.Paired() {
+		if earlier, ok := c.rows[rowKey(r.Prompt.key(), second, first)]; ok {
+			note("contradiction", earlier)
+		}
+	}
+}
+
+// Check runs a Checker over records.
+func Check(records []*Record) *Checker {
+	c := NewChecker()
+	for _, r := range records {
+		c.Add(r)
+	}
+	return c
+}
+
+func rowKey(parts ...string) (key [16]byte) {
+	h := sha256.New()
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:", len(p))
+		h.Write([]byte(p))
+	}
+	copy(key[:], h.Sum(nil))
+	return key
+}

@@ -1,0 +1,320 @@
+package critic
+
+// Records back to JSONL: input fields keep their order, new ones follow; one line per record.
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"criticrm/tokenizer"
+)
+
+// AppendJSON appends the record as one line of JSON without the newline. Errors name the record: a reward or
+// score that is not finite, or text that is not UTF-8, is never written.
+func (r *Record) AppendJSON(dst []byte) ([]byte, error) {
+	e := &encoder{b: append(dst, '{')}
+	start := len(e.b)
+	written := make(map[string]bool)
+	put := func(key string, raw []byte) {
+		if len(e.b) > start {
+			e.b = append(e.b, ',')
+		}
+		e.text(key)
+		e.b = append(e.b, ':')
+		if raw != nil {
+			e.b = append(e.b, raw...)
+		} else {
+			e.field(r, key)
+		}
+		written[key] = true
+	}
+	for _, m := range r.order {
+		switch {
+		case recordKey(m.key) && r.has(m.key): // also replaces a null that the input had
+			put(m.key, nil)
+		case m.raw != nil:
+			put(m.key, m.raw)
+		}
+	}
+	for _, key := range recordKeys() {
+		if !written[key] && r.has(key) {
+			put(key, nil)
+		}
+	}
+	if e.err != nil {
+		return dst, fmt.Errorf("critic: write record %s: %w", quote(r.ID), e.err)
+	}
+	return append(e.b, '}'), nil
+}
+
+// MarshalJSON is AppendJSON for encoding/json.
+func (r *Record) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil) }
+
+// has reports whether the struct holds the field. Fields of the other kind of record are left alone, so that for
+// example a pair may carry a foreign "reward".
+func (r *Record) has(key string) bool {
+	pair := r.Paired()
+	switch key {
+	case "id":
+		return true
+	case "prompt":
+		return true
+	case "chosen", "rejected":
+		return pair
+	case "response":
+		return !pair
+	case "correct":
+		return !pair && r.Correct != nil
+	case "category":
+		return r.Category != ""
+	case "subset":
+		return r.Subset != ""
+	case "margin":
+		return pair && r.Margin != nil
+	case "chosen_critiques":
+		return pair && len(r.ChosenCritiques) > 0
+	case "rejected_critiques":
+		return pair && len(r.RejectedCritiques) > 0
+	case "critiques":
+		return !pair && len(r.Critiques) > 0
+	case "chosen_reward":
+		return pair && r.ChosenReward != nil
+	case "rejected_reward":
+		return pair && r.RejectedReward != nil
+	case "reward":
+		return !pair && r.Reward != nil
+	case "dropped":
+		return r.Dropped != ""
+	case "critic":
+		return r.Critic != nil
+	}
+	return false
+}
+
+// encoder appends JSON; the first error sticks.
+type encoder struct {
+	b   []byte
+	err error
+}
+
+func (e *encoder) field(r *Record, key string) {
+	switch key {
+	case "id":
+		if r.numericID {
+			e.b = append(e.b, r.ID...)
+		} else {
+			e.text(r.ID)
+		}
+	case "prompt":
+		if len(r.Prompt.Messages) > 0 {
+			e.messages(r.Prompt.Messages)
+		} else {
+			e.text(r.Prompt.Text)
+		}
+	case "chosen":
+		e.text(r.Chosen)
+	case "rejected":
+		e.text(r.Rejected)
+	case "response":
+		e.text(r.Response)
+	case "correct":
+		e.b = strconv.AppendBool(e.b, *r.Correct)
+	case "category":
+		e.text(r.Category)
+	case "subset":
+		e.text(r.Subset)
+	case "margin":
+		e.number(*r.Margin)
+	case "chosen_critiques":
+		e.critiques(r.ChosenCritiques)
+	case "rejected_critiques":
+		e.critiques(r.RejectedCritiques)
+	case "critiques":
+		e.critiques(r.Critiques)
+	case "chosen_reward":
+		e.number(*r.ChosenReward)
+	case "rejected_reward":
+		e.number(*r.RejectedReward)
+	case "reward":
+		e.number(*r.Reward)
+	case "dropped":
+		e.text(r.Dropped)
+	case "critic":
+		b, err := json.Marshal(r.Critic)
+		if err != nil && e.err == nil {
+			e.err = err
+		}
+		e.b = append(e.b, b...)
+	}
+}
+
+func (e *encoder) messages(list []tokenizer.Message) {
+	e.b = append(e.b, '[')
+	for i, m := range list {
+		if i > 0 {
+			e.b = append(e.b, ',')
+		}
+		e.b = append(e.b, `{"role":`...)
+		e.text(m.Role)
+		e.b = append(e.b, `,"content":`...)
+		e.text(m.Content)
+		e.b = append(e.b, '}')
+	}
+	e.b = append(e.b, ']')
+}
+
+func (e *encoder) critiques(list []Critique) {
+	e.b = append(e.b, '[')
+	for i := range list {
+		if i > 0 {
+			e.b = append(e.b, ',')
+		}
+		e.critique(&list[i])
+	}
+	e.b = append(e.b, ']')
+}
+
+func (e *encoder) critique(c *Critique) {
+	key := func(k string) { e.b = append(append(append(e.b, `,"`...), k...), `":`...) }
+	e.b = append(e.b, `{"text":`...)
+	e.text(c.Text)
+	if c.Score != nil {
+		key("score")
+		e.number(*c.Score)
+	}
+	for _, f := range [...]struct{ k, v string }{{"finish_reason", c.FinishReason}, {"origin", c.Origin}} {
+		if f.v != "" {
+			key(f.k)
+			e.text(f.v)
+		}
+	}
+	if c.Kept != nil {
+		key("kept")
+		e.b = strconv.AppendBool(e.b, *c.Kept)
+	}
+	if c.Reason != "" {
+		key("reason")
+		e.text(c.Reason)
+	}
+	if c.Rank != 0 {
+		key("rank")
+		e.b = strconv.AppendInt(e.b, int64(c.Rank), 10)
+	}
+	if len(c.Meta) > 0 {
+		key("meta")
+		e.b = append(e.b, '[')
+		for i, v := range c.Meta {
+			if i > 0 {
+				e.b = append(e.b, ',')
+			}
+			e.number(v)
+		}
+		e.b = append(e.b, ']')
+	}
+	if c.Reward != nil {
+		key("reward")
+		e.float(float64(*c.Reward), 32)
+	}
+	if c.Correct != nil {
+		key("correct")
+		e.b = strconv.AppendBool(e.b, *c.Correct)
+	}
+	if c.LogProb != 0 {
+		key("logprob")
+		e.number(c.LogProb)
+	}
+	if len(c.Tokens) > 0 {
+		key("tokens")
+		e.b = append(e.b, '[')
+		for i, t := range c.Tokens {
+			if i > 0 {
+				e.b = append(e.b, ',')
+			}
+			e.b = strconv.AppendInt(e.b, int64(t), 10)
+		}
+		e.b = append(e.b, ']')
+	}
+	for _, m := range c.extra {
+		e.b = append(e.b, ',')
+		e.text(m.key)
+		e.b = append(append(e.b, ':'), m.raw...)
+	}
+	e.b = append(e.b, '}')
+}
+
+func (e *encoder) number(v float64) { e.float(v, 64) }
+
+// float prints the shortest text that reads back to the same bits.
+func (e *encoder) float(v float64, bits int) {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		if e.err == nil {
+			e.err = fmt.Errorf("number %v is not finite", v)
+		}
+		return
+	}
+	e.b = strconv.AppendFloat(e.b, v, 'g', -1, bits)
+}
+
+// text appends a JSON string; only what JSON demands is escaped, so that texts stay readable.
+func (e *encoder) text(s string) {
+	const hex = "0123456789abcdef"
+	if !utf8.ValidString(s) {
+		if e.err == nil {
+			e.err = fmt.Errorf("text %s is not valid UTF-8", quote(s))
+		}
+		return
+	}
+	e.b = append(e.b, '"')
+	start := 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if c >= 0x20 && c != '"' && c != '\\' {
+			continue
+		}
+		e.b = append(e.b, s[start:i]...)
+		start = i + 1
+		switch c {
+		case '"', '\\':
+			e.b = append(e.b, '\\', c)
+		case '\n':
+			e.b = append(e.b, '\\', 'n')
+		case '\r':
+			e.b = append(e.b, '\\', 'r')
+		case '\t':
+			e.b = append(e.b, '\\', 't')
+		default:
+			e.b = append(e.b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+	}
+	e.b = append(append(e.b, s[start:]...), '"')
+}
+
+// WriteRecords writes one line per record.
+func WriteRecords(w io.Writer, records []*Record) error {
+	bw := bufio.NewWriterSize(w, 1<<20)
+	var line []byte
+	for _, r := range records {
+		var err error
+		if line, err = r.AppendJSON(line[:0]); err != nil {
+			return err
+		}
+		line = append(line, '\n')
+		if _, err := bw.Write(line); err != nil {
+			return fmt.Errorf("critic: write records: %w", err)
+		}
+	}
+	if err := bw.Flush(); err != nil {
+		return fmt.Errorf("critic: write records: %w", err)
+	}
+	return nil
+}
+
+// validText replaces what is not UTF-8 by U+FFFD: a sample cut inside a character must not spoil its row. The
+// tokens keep the exact sample.
+func validText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

@@ -1,0 +1,383 @@
+package critic
+
+// Evaluate: how often the model prefers what people preferred, and how good its critiques are.
+//
+// A pair counts 1 if chosen is strictly ahead, 0 if it is behind and 0.5 for an exact tie; ties are counted. Three
+// methods are compared: the reward, the judge (mean of the critiques' own scores) and the length of the response,
+// because length alone wins some benchmarks.
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"gonum.org/v1/gonum/stat"
+)
+
+// EvalOptions are the settings of Evaluate.
+type EvalOptions struct {
+	Draws   int     `json:"draws"`   // bootstrap draws
+	Level   float64 `json:"level"`   // of the intervals
+	Seed    uint64  `json:"seed"`    // of the draws
+	Scale   Scale   `json:"scale"`   // of the critiques' scores
+	Samples []int   `json:"samples"` // the m of the curves; nil: powers of two up to what the records have
+}
+
+// DefaultEvalOptions is 2000 draws and 95 %.
+func DefaultEvalOptions() EvalOptions {
+	return EvalOptions{Draws: 2000, Level: 0.95, Seed: 1, Scale: DefaultScale()}
+}
+
+// Method is one way to prefer a response, measured.
+type Method struct {
+	Name        string `json:"name"`
+	Samples     int    `json:"samples,omitempty"` // critiques per response behind one verdict
+	Comparisons int    `json:"comparisons"`       // pairs × disjoint groups of samples
+	Ties        int    `json:"ties"`              // exact ties among them, counted 0.5
+	NoScore     int    `json:"no_score"`          // comparisons without a parsed score on some side, counted as ties too
+	Estimate
+	Correct []float64 `json:"-"` // per pair, mean over the groups
+}
+
+// Difference is one method minus another, paired.
+type Difference struct {
+	Name string `json:"name"`
+	Estimate
+}
+
+// VerdictAccuracy compares verdicts with known labels. A verdict is "right" above the middle of the scale. What is
+// not parsed counts as the wrong verdict.
+type VerdictAccuracy struct {
+	N        int     `json:"n"`
+	NoScore  int     `json:"no_score"`
+	Accuracy float64 `json:"accuracy"`
+	F1       float64 `json:"f1"` // with "wrong" as the positive class, as in CriticBench
+}
+
+// Quality describes the critiques themselves.
+type Quality struct {
+	CritiqueStats
+	ParsedShare    float64 `json:"parsed_share"`
+	TruncatedShare float64 `json:"truncated_share"`
+
+	Agreement      float64 `json:"agreement"`       // mean over pairs of the share of (z⁺, z⁻) with s⁺ > s⁻, ties 0.5
+	AgreementPairs int     `json:"agreement_pairs"` // pairs with a parsed score on both sides
+
+	Response *VerdictAccuracy `json:"response,omitempty"` // critiques of responses with a known label
+	Critique *VerdictAccuracy `json:"critique,omitempty"` // meta-judge scores of critiques with a known label
+}
+
+// Report is the result of Evaluate.
+type Report struct {
+	Records     int          `json:"records"`
+	Pairs       int          `json:"pairs"`
+	Prompts     int          `json:"prompts"`
+	Level       float64      `json:"level"`
+	Methods     []Method     `json:"methods"`
+	Differences []Difference `json:"differences"`
+	Quality     Quality      `json:"quality"`
+}
+
+// Method gives a method by name.
+func (r *Report) Method(name string) (*Method, bool) {
+	for i := range r.Methods {
+		if r.Methods[i].Name == name {
+			return &r.Methods[i], true
+		}
+	}
+	return nil, false
+}
+
+// Evaluate measures scored records. Rewards must be there for all pairs or for none: a missing or non-finite one
+// is an error, not a loss. Records that a filter has dropped are measured like all others.
+func Evaluate(records []*Record, o EvalOptions) (*Report, error) {
+	if o.Draws < 1 || !(o.Level > 0 && o.Level < 1) {
+		return nil, fmt.Errorf("critic: evaluate: got %d draws and level %v, want ≥ 1 and a level between 0 and 1", o.Draws, o.Level)
+	}
+	if err := o.Scale.Validate(); err != nil {
+		return nil, err
+	}
+	if len(records) == 0 {
+		return nil, fmt.Errorf("critic: evaluate: no records")
+	}
+	var pairs []*Record
+	for _, r := range records {
+		if r.Paired() {
+			pairs = append(pairs, r)
+		}
+	}
+	report := &Report{Records: len(records), Pairs: len(pairs), Level: o.Level, Quality: quality(records, o.Scale)}
+	if len(pairs) == 0 {
+		return report, nil
+	}
+	boot := NewBootstrap(pairs, o.Draws, o.Level, o.Seed)
+	report.Prompts = boot.Prompts()
+	if err := report.addMethods(pairs, boot, o.Samples); err != nil {
+		return nil, err
+	}
+	report.addDifferences(boot)
+	return report, nil
+}
+
+// verdict is one comparison: chosen minus rejected, and whether there was anything to compare.
+type verdict struct {
+	diff    float64
+	noScore bool
+}
+
+func (m *Method) add(pair int, v verdict) {
+	m.Comparisons++
+	switch {
+	case v.noScore:
+		m.NoScore++
+		m.Ties++
+		m.Correct[pair] += 0.5
+	case v.diff == 0:
+		m.Ties++
+		m.Correct[pair] += 0.5
+	case v.diff > 0:
+		m.Correct[pair]++
+	}
+}
+
+// addMethods measures reward, judge (both also as curves over the number of samples) and length.
+func (r *Report) addMethods(pairs []*Record, boot *Bootstrap, samples []int) error {
+	measure := func(name string, m, groups int, f func(p *Record, group int) verdict) {
+		method := Method{Name: name, Samples: m, Correct: make([]float64, len(pairs))}
+		for i, p := range pairs {
+			for g := range groups {
+				method.add(i, f(p, g))
+			}
+			method.Correct[i] /= float64(groups)
+		}
+		method.Estimate = boot.Mean(method.Correct)
+		r.Methods = append(r.Methods, method)
+	}
+	scored, err := haveRewards(pairs)
+	if err != nil {
+		return err
+	}
+	if scored {
+		measure("reward", 0, 1, func(p *Record, _ int) verdict { return verdict{diff: *p.ChosenReward - *p.RejectedReward} })
+		if most := fewestSamples(pairs, func(c *Critique) bool { return c.Reward != nil }); most > 0 {
+			for _, m := range sampleCounts(samples, most) {
+				measure(fmt.Sprintf("reward m=%d", m), m, most/m, func(p *Record, g int) verdict {
+					c, j := sampled(p.ChosenCritiques), sampled(p.RejectedCritiques)
+					return verdict{diff: meanReward(c[g*m:(g+1)*m]) - meanReward(j[g*m:(g+1)*m])}
+				})
+			}
+		}
+	}
+	if most := fewestSamples(pairs, func(*Critique) bool { return true }); most > 0 {
+		for _, m := range sampleCounts(samples, most) {
+			measure(fmt.Sprintf("judge N=%d", m), m, most/m, func(p *Record, g int) verdict {
+				c, j := sampled(p.ChosenCritiques), sampled(p.RejectedCritiques)
+				return judge(c[g*m:(g+1)*m], j[g*m:(g+1)*m])
+			})
+		}
+	}
+	measure("length", 0, 1, func(p *Record, _ int) verdict {
+		return verdict{diff: float64(utf8.RuneCountInString(p.Chosen) - utf8.RuneCountInString(p.Rejected))}
+	})
+	return nil
+}
+
+// judge compares the mean parsed scores of two lists.
+func judge(c, j []Critique) verdict {
+	plus, minus := parsedScores(c), parsedScores(j)
+	if len(plus) == 0 || len(minus) == 0 {
+		return verdict{noScore: true}
+	}
+	return verdict{diff: stat.Mean(plus, nil) - stat.Mean(minus, nil)}
+}
+
+// parsedScores are the scores of critiques that have one.
+func parsedScores(list []Critique) []float64 {
+	var out []float64
+	for i := range list {
+		if list[i].Score != nil {
+			out = append(out, *list[i].Score)
+		}
+	}
+	return out
+}
+
+// sampled are the critiques that the model itself wrote one by one.
+func sampled(list []Critique) []Critique {
+	if !slices.ContainsFunc(list, func(c Critique) bool { return c.Origin != "" }) {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(c Critique) bool { return c.Origin != "" })
+}
+
+// haveRewards reports whether the pairs carry rewards; some with and some without is an error.
+func haveRewards(pairs []*Record) (bool, error) {
+	with := 0
+	for _, p := range pairs {
+		if p.ChosenReward != nil || p.RejectedReward != nil {
+			with++
+		}
+	}
+	if with == 0 {
+		return false, nil
+	}
+	for _, p := range pairs {
+		for _, side := range p.Sides() {
+			v := *p.SideReward(side)
+			if v == nil {
+				return false, fmt.Errorf("critic: evaluate record %s: the reward of %s is missing: score all records first", quote(p.ID), side)
+			}
+			if math.IsNaN(*v) || math.IsInf(*v, 0) {
+				return false, fmt.Errorf("critic: evaluate record %s: the reward of %s is %v", quote(p.ID), side, *v)
+			}
+		}
+	}
+	return true, nil
+}
+
+// fewestSamples is the number of samples that every side of every pair has; 0 if some sample is not usable.
+func fewestSamples(pairs []*Record, usable func(*Critique) bool) int {
+	most := math.MaxInt
+	for _, p := range pairs {
+		for _, side := range p.Sides() {
+			list := sampled(*p.SideCritiques(side))
+			for i := range list {
+				if !usable(&list[i]) {
+					return 0
+				}
+			}
+			most = min(most, len(list))
+		}
+	}
+	return most
+}
+
+// sampleCounts are the m of a curve: those asked for that fit, or the powers of two below most and most itself.
+func sampleCounts(asked []int, most int) []int {
+	var out []int
+	if asked == nil {
+		for m := 1; m < most; m *= 2 {
+			out = append(out, m)
+		}
+		return append(out, most)
+	}
+	for _, m := range asked {
+		if m >= 1 && m <= most {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// addDifferences pairs the reward with the best-informed judge and both with length.
+func (r *Report) addDifferences(boot *Bootstrap) {
+	byName := func(prefix string) *Method {
+		var last *Method
+		for i := range r.Methods {
+			if strings.HasPrefix(r.Methods[i].Name, prefix) {
+				last = &r.Methods[i]
+			}
+		}
+		return last
+	}
+	reward, _ := r.Method("reward")
+	judge, length := byName("judge"), byName("length")
+	for _, d := range [][2]*Method{{reward, judge}, {reward, length}, {judge, length}} {
+		if d[0] != nil && d[1] != nil {
+			r.Differences = append(r.Differences, Difference{Name: d[0].Name + " - " + d[1].Name,
+				Estimate: boot.Difference(d[0].Correct, d[1].Correct)})
+		}
+	}
+}
+
+// quality measures the critiques.
+func quality(records []*Record, scale Scale) Quality {
+	q := Quality{CritiqueStats: *NewCritiqueStats(scale)}
+	var response, critique tally
+	agreement := 0.0
+	for _, r := range records {
+		q.Observe(r)
+		if r.Paired() {
+			if a, ok := agreementOf(parsedScores(sampled(r.ChosenCritiques)), parsedScores(sampled(r.RejectedCritiques))); ok {
+				agreement += a
+				q.AgreementPairs++
+			}
+		}
+		for _, side := range r.Sides() {
+			list := *r.SideCritiques(side)
+			for i := range list {
+				c := &list[i]
+				if side == Single && r.Correct != nil && c.Origin != OriginGiven {
+					response.add(c.Score, *r.Correct, scale)
+				}
+				if c.Correct != nil && len(c.Meta) > 0 {
+					mean := stat.Mean(c.Meta, nil)
+					critique.add(&mean, *c.Correct, scale)
+				}
+			}
+		}
+	}
+	if q.Critiques > 0 {
+		q.ParsedShare = float64(q.Parsed) / float64(q.Critiques)
+		q.TruncatedShare = float64(q.Truncated) / float64(q.Critiques)
+	}
+	if q.AgreementPairs > 0 {
+		q.Agreement = agreement / float64(q.AgreementPairs)
+	}
+	q.Response, q.Critique = response.result(), critique.result()
+	return q
+}
+
+// agreementOf is the share of combinations with s⁺ > s⁻, ties one half.
+func agreementOf(plus, minus []float64) (float64, bool) {
+	sum := 0.0
+	for _, p := range plus {
+		for _, m := range minus {
+			switch {
+			case p > m:
+				sum++
+			case p == m:
+				sum += 0.5
+			}
+		}
+	}
+	n := len(plus) * len(minus)
+	return sum / float64(max(n, 1)), n > 0
+}
+
+// tally counts verdicts against labels; positive is "wrong".
+type tally struct{ n, noScore, hits, truePos, falsePos, falseNeg int }
+
+func (t *tally) add(score *float64, right bool, scale Scale) {
+	t.n++
+	saysRight := !right // not parsed: the wrong verdict
+	if score == nil {
+		t.noScore++
+	} else {
+		saysRight = *score > scale.Middle()
+	}
+	switch {
+	case saysRight == right && right:
+		t.hits++
+	case saysRight == right:
+		t.hits++
+		t.truePos++
+	case saysRight:
+		t.falseNeg++
+	default:
+		t.falsePos++
+	}
+}
+
+func (t *tally) result() *VerdictAccuracy {
+	if t.n == 0 {
+		return nil
+	}
+	v := &VerdictAccuracy{N: t.n, NoScore: t.noScore, Accuracy: float64(t.hits) / float64(t.n)}
+	if d := 2*t.truePos + t.falsePos + t.falseNeg; d > 0 {
+		v.F1 = 2 * float64(t.truePos) / float64(d)
+	}
+	return v
+}

@@ -1,0 +1,238 @@
+package critic
+
+// Filter: keep pairs and critiques that agree with the human preference.
+//
+//	mean       keep a pair iff mean(s⁺) > mean(s⁻), s over the parsed scores of a side
+//	mean+each  and, in a kept pair, chosen critiques with s > mean(s⁻) and rejected ones with s < mean(s⁺)
+//	none       keep everything
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/gonum/stat"
+)
+
+// Why a record or a critique is dropped. The texts are fixed, so that they can be counted.
+const (
+	DropMean       = "mean score of chosen is not above mean score of rejected"
+	DropNoScore    = "a side has no parsed score"
+	DropUnparsed   = "score not parsed"
+	DropTruncated  = "cut by the token limit"
+	DropAgainst    = "score is against the label"
+	DropPair       = "pair dropped"
+	DropNoPair     = "no consistent pair of critiques"
+	DropNoCritique = "a side has no critique left"
+	DropNoMeta     = "meta-judge score not parsed"
+	DropRank       = "not among the best"
+	DropMerged     = "merged into a summary"
+	DropSummary    = "summary not parsed or cut"
+	DropDisagree   = "summaries do not agree with the label"
+)
+
+// Filter rules.
+const (
+	FilterMean     = "mean"
+	FilterMeanEach = "mean+each"
+	FilterNone     = "none"
+)
+
+// FilterOptions are the settings of Filter.
+type FilterOptions struct {
+	Rule          string  `json:"rule"`
+	DropTruncated bool    `json:"drop_truncated"` // critiques cut by the token limit count as if they were not there
+	MinSurvivors  float64 `json:"min_survivors"`  // share of pairs that must survive, else an error; 0: no guard
+}
+
+// DefaultFilterOptions is mean+each, and an error if less than a tenth of the pairs survives.
+func DefaultFilterOptions() FilterOptions {
+	return FilterOptions{Rule: FilterMeanEach, MinSurvivors: 0.1}
+}
+
+// Validate refuses unknown rules.
+func (o FilterOptions) Validate() error {
+	if rules := []string{FilterMean, FilterMeanEach, FilterNone}; !slices.Contains(rules, o.Rule) {
+		return fmt.Errorf("critic: filter: got %s, want one of %s", quote(o.Rule), strings.Join(rules, ", "))
+	}
+	if !(o.MinSurvivors >= 0 && o.MinSurvivors <= 1) {
+		return fmt.Errorf("critic: min_survivors: got %v, want 0 to 1", o.MinSurvivors)
+	}
+	return nil
+}
+
+// Filter decides on every record and critique; earlier decisions are forgotten, so it can be run again with other
+// rules. The error of a too small share of survivors comes with the full counts.
+func Filter(records []*Record, o FilterOptions) (*DropStats, error) {
+	stats := NewDropStats()
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	for _, r := range records {
+		if err := filterRecord(r, o); err != nil {
+			return stats, err
+		}
+		stats.Observe(r)
+	}
+	return stats, stats.CheckSurvivors(o.MinSurvivors)
+}
+
+// filterRecord decides on one pair.
+func filterRecord(r *Record, o FilterOptions) error {
+	if !r.Paired() {
+		return fmt.Errorf("critic: filter record %s: it has one response; filtering needs pairs", quote(r.ID))
+	}
+	r.Dropped = ""
+	for _, side := range r.Sides() {
+		list := *r.SideCritiques(side)
+		if len(list) == 0 {
+			return fmt.Errorf("critic: filter record %s: %s has no critiques: run generate first", quote(r.ID), side)
+		}
+		for i := range list {
+			list[i].decide(firstReason(&list[i], o))
+		}
+	}
+	if o.Rule == FilterNone {
+		r.dropIfEmpty(DropNoCritique)
+		return nil
+	}
+	plus, minus := keptScores(r.ChosenCritiques), keptScores(r.RejectedCritiques)
+	if len(plus) == 0 || len(minus) == 0 {
+		r.drop(DropNoScore)
+		return nil
+	}
+	meanPlus, meanMinus := stat.Mean(plus, nil), stat.Mean(minus, nil)
+	if !(meanPlus > meanMinus) {
+		r.drop(DropMean)
+		return nil
+	}
+	if o.Rule == FilterMeanEach { // never empties a side: some s⁺ ≥ mean(s⁺) > mean(s⁻), and the same for s⁻
+		dropAgainst(r.ChosenCritiques, func(s float64) bool { return s > meanMinus })
+		dropAgainst(r.RejectedCritiques, func(s float64) bool { return s < meanPlus })
+	}
+	return nil
+}
+
+// firstReason is why a critique is out before the label is looked at.
+func firstReason(c *Critique, o FilterOptions) string {
+	switch {
+	case o.DropTruncated && c.FinishReason == FinishLength:
+		return DropTruncated
+	case o.Rule != FilterNone && c.Score == nil:
+		return DropUnparsed
+	}
+	return ""
+}
+
+func dropAgainst(list []Critique, keep func(float64) bool) {
+	for i := range list {
+		if list[i].IsKept() && !keep(*list[i].Score) {
+			list[i].decide(DropAgainst)
+		}
+	}
+}
+
+// keptScores are the parsed scores of the critiques that are kept so far.
+func keptScores(list []Critique) []float64 {
+	var out []float64
+	for i := range list {
+		if list[i].IsKept() && list[i].Score != nil {
+			out = append(out, *list[i].Score)
+		}
+	}
+	return out
+}
+
+// drop takes the record out of training, with all its critiques.
+func (r *Record) drop(reason string) {
+	r.Dropped = reason
+	for _, side := range r.Sides() {
+		list := *r.SideCritiques(side)
+		for i := range list {
+			if list[i].IsKept() {
+				list[i].decide(DropPair)
+			}
+		}
+	}
+}
+
+// dropIfEmpty drops the record if a side has no critique left.
+func (r *Record) dropIfEmpty(reason string) {
+	for _, side := range r.Sides() {
+		if !slices.ContainsFunc(*r.SideCritiques(side), func(c Critique) bool { return c.IsKept() }) {
+			r.drop(reason)
+			return
+		}
+	}
+}
+
+// DropStats counts what Filter or Refine has kept and why the rest went. It is a function of the finished records
+// only.
+type DropStats struct {
+	Records         int            `json:"records"`
+	Kept            int            `json:"kept"`
+	Critiques       int            `json:"critiques"`
+	KeptCritiques   int            `json:"kept_critiques"`
+	Reasons         map[string]int `json:"reasons"`          // of dropped records
+	CritiqueReasons map[string]int `json:"critique_reasons"` // of dropped critiques
+}
+
+// NewDropStats starts counting.
+func NewDropStats() *DropStats {
+	return &DropStats{Reasons: map[string]int{}, CritiqueReasons: map[string]int{}}
+}
+
+// Observe adds one finished record.
+func (s *DropStats) Observe(r *Record) {
+	s.Records++
+	if r.Dropped == "" {
+		s.Kept++
+	} else {
+		s.Reasons[r.Dropped]++
+	}
+	for _, side := range r.Sides() {
+		for _, c := range *r.SideCritiques(side) {
+			s.Critiques++
+			if c.IsKept() {
+				s.KeptCritiques++
+			} else {
+				s.CritiqueReasons[c.Reason]++
+			}
+		}
+	}
+}
+
+// CheckSurvivors is an error with the counts if fewer than the share of records is left, or none at all.
+func (s *DropStats) CheckSurvivors(share float64) error {
+	if s.Records == 0 || share == 0 || s.Kept > 0 && float64(s.Kept) >= share*float64(s.Records) {
+		return nil
+	}
+	return fmt.Errorf("critic: only %d of %d records survive, want at least %.3g %% (%s): the critiques do not agree with the labels; look at some, change the critique prompt or the model, or lower min_survivors",
+		s.Kept, s.Records, 100*share, counts(s.Reasons))
+}
+
+// String is one line for the log.
+func (s *DropStats) String() string {
+	line := fmt.Sprintf("%d of %d records kept, %d of %d critiques kept", s.Kept, s.Records, s.KeptCritiques, s.Critiques)
+	if len(s.Reasons) > 0 {
+		line += "; records dropped: " + counts(s.Reasons)
+	}
+	if len(s.CritiqueReasons) > 0 {
+		line += "; critiques dropped: " + counts(s.CritiqueReasons)
+	}
+	return line
+}
+
+// counts lists a map as "12 × reason", sorted by reason.
+func counts(m map[string]int) string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	var parts []string
+	for _, k := range keys {
+		parts = append(parts, fmt.Sprintf("%d × %s", m[k], k))
+	}
+	return strings.Join(parts, ", ")
+}

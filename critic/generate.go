@@ -1,0 +1,263 @@
+package critic
+
+// Generate: N sampled critiques per response, with their own scores. The critic does not see the label.
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"criticrm/tokenizer"
+)
+
+// Request is a conversation that ends where the model is to write, and how many samples are wanted.
+type Request struct {
+	Messages []tokenizer.Message
+	N        int
+	Key      uint64 // random stream: sample i depends on (Sampling.Seed, Key, i) only
+}
+
+// Sampling says how a Generator samples.
+type Sampling struct {
+	Temperature float32 `json:"temperature"` // 0: the most likely token
+	TopP        float32 `json:"top_p"`       // in (0, 1]; 0 stands for 1
+	TopK        int     `json:"top_k"`       // 0: no limit
+	MaxTokens   int     `json:"max_tokens"`  // of one sample
+	Seed        uint64  `json:"seed"`
+	Reward      bool    `json:"reward"` // also read the reward after each sample
+}
+
+// DefaultSampling is temperature 0.7, top-p 0.9 and 512 tokens.
+func DefaultSampling() Sampling { return Sampling{Temperature: 0.7, TopP: 0.9, MaxTokens: 512} }
+
+// Validate refuses settings outside their range.
+func (s Sampling) Validate() error {
+	switch {
+	case !(s.Temperature >= 0 && s.Temperature <= 100):
+		return fmt.Errorf("critic: temperature: got %v, want 0 to 100", s.Temperature)
+	case !(s.TopP >= 0 && s.TopP <= 1):
+		return fmt.Errorf("critic: top_p: got %v, want 0 to 1", s.TopP)
+	case s.TopK < 0:
+		return fmt.Errorf("critic: top_k: got %d, want ≥ 0", s.TopK)
+	case s.MaxTokens < 1:
+		return fmt.Errorf("critic: max_tokens: got %d, want ≥ 1", s.MaxTokens)
+	}
+	return nil
+}
+
+// Sample is one text that a Generator wrote.
+type Sample struct {
+	Text         string  // without control tokens
+	Tokens       []int32 // as sampled, with the stop token if one came
+	LogProb      float64 // natural log, summed over Tokens
+	FinishReason string  // FinishStop or FinishLength
+	Reward       *float32
+}
+
+// Generator writes text. Generate gives len(reqs) lists, list i with reqs[i].N samples; sample j of a request must
+// depend on the messages, s, the request's Key and j only.
+type Generator interface {
+	Generate(ctx context.Context, reqs []Request, s Sampling) ([][]Sample, error)
+}
+
+// GenerateOptions are the settings of Generate.
+type GenerateOptions struct {
+	Critiques int      `json:"critiques"` // N samples per response
+	Sampling  Sampling `json:"sampling"`
+	Scale     Scale    `json:"scale"`
+	Chunk     int      `json:"-"`     // records per call of the Generator; never changes results
+	Model     string   `json:"model"` // name or hash of the model, stored with the critiques
+	Prompts   *Prompts `json:"-"`     // nil: DefaultPrompts
+}
+
+// DefaultGenerateOptions is N = 10 on a scale of 1 to 10.
+func DefaultGenerateOptions() GenerateOptions {
+	return GenerateOptions{Critiques: 10, Sampling: DefaultSampling(), Scale: DefaultScale(), Chunk: 64}
+}
+
+// Validate checks the settings and fills what has a default.
+func (o *GenerateOptions) Validate() error {
+	if o.Critiques < 1 || o.Critiques > 10000 {
+		return fmt.Errorf("critic: critiques: got %d, want 1 to 10000", o.Critiques)
+	}
+	if o.Critiques > 1 && o.Sampling.Temperature == 0 {
+		return fmt.Errorf("critic: temperature 0 makes all %d critiques equal: set a temperature or critiques to 1", o.Critiques)
+	}
+	if err := o.Scale.Validate(); err != nil {
+		return err
+	}
+	if o.Prompts == nil {
+		o.Prompts = DefaultPrompts()
+	}
+	if o.Chunk < 1 {
+		o.Chunk = 64
+	}
+	return o.Sampling.Validate()
+}
+
+// Generate asks g for o.Critiques critiques of every response and puts them into the records. Earlier samples are
+// replaced; critiques that the input gave stay in front. On an error the records of finished chunks are complete
+// and the others unchanged.
+func Generate(ctx context.Context, g Generator, records []*Record, o GenerateOptions) (*CritiqueStats, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	stats := NewCritiqueStats(o.Scale)
+	err := inChunks(ctx, records, o.Chunk, func(chunk []*Record) error {
+		if err := generateChunk(ctx, g, chunk, &o, "critique"); err != nil {
+			return err
+		}
+		for _, r := range chunk {
+			stats.Observe(r)
+		}
+		return nil
+	})
+	return stats, err
+}
+
+// inChunks calls f on consecutive parts and looks at the context between them.
+func inChunks(ctx context.Context, records []*Record, chunk int, f func([]*Record) error) error {
+	for len(records) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(chunk, len(records))
+		if err := f(records[:n]); err != nil {
+			return err
+		}
+		records = records[n:]
+	}
+	return nil
+}
+
+func generateChunk(ctx context.Context, g Generator, records []*Record, o *GenerateOptions, purpose string) error {
+	var reqs []Request
+	for _, r := range records {
+		for _, side := range r.Sides() {
+			reqs = append(reqs, Request{
+				Messages: o.Prompts.Critique.Messages(Values{Prompt: r.Prompt, Response: r.Text(side), Scale: o.Scale}),
+				N:        o.Critiques,
+				Key:      KeyOf(purpose, r.ID, side, 0),
+			})
+		}
+	}
+	out, err := callGenerator(ctx, g, reqs, o.Sampling)
+	if err != nil {
+		return fmt.Errorf("critic: generate for records %s to %s: %w", quote(records[0].ID), quote(records[len(records)-1].ID), err)
+	}
+	i := 0
+	for _, r := range records {
+		r.Dropped = ""
+		r.Critic = &CriticInfo{Model: o.Model, Prompts: o.Prompts.Hash(), Sampling: o.Sampling}
+		for _, side := range r.Sides() {
+			dst := r.SideCritiques(side)
+			*dst = append(givenCritiques(*dst), critiquesOf(out[i], o.Scale)...)
+			i++
+		}
+	}
+	return nil
+}
+
+// givenCritiques are those that came with the input.
+func givenCritiques(list []Critique) []Critique {
+	var out []Critique
+	for _, c := range list {
+		if c.Origin == OriginGiven {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func critiquesOf(samples []Sample, scale Scale) []Critique {
+	out := make([]Critique, len(samples))
+	for i, s := range samples {
+		text := validText(s.Text)
+		out[i] = Critique{Text: text, Tokens: s.Tokens, LogProb: s.LogProb, FinishReason: s.FinishReason, Reward: s.Reward}
+		if v := scale.scoreOf(text, s.FinishReason); v.OK {
+			out[i].Score = &v.Score
+		}
+	}
+	return out
+}
+
+// callGenerator calls g and refuses answers that break its contract, before they reach a record.
+func callGenerator(ctx context.Context, g Generator, reqs []Request, s Sampling) ([][]Sample, error) {
+	if s.TopP == 0 {
+		s.TopP = 1
+	}
+	out, err := g.Generate(ctx, reqs, s)
+	if err != nil {
+		return nil, err
+	}
+	if len(out) != len(reqs) {
+		return nil, fmt.Errorf("generator gave %d answers for %d requests", len(out), len(reqs))
+	}
+	for i, list := range out {
+		if len(list) != reqs[i].N {
+			return nil, fmt.Errorf("generator gave %d samples, want %d", len(list), reqs[i].N)
+		}
+		for _, x := range list {
+			switch {
+			case math.IsNaN(x.LogProb) || math.IsInf(x.LogProb, 0):
+				return nil, fmt.Errorf("generator gave the log-probability %v", x.LogProb)
+			case x.FinishReason != FinishStop && x.FinishReason != FinishLength:
+				return nil, fmt.Errorf("generator gave the finish reason %s", quote(x.FinishReason))
+			case s.Reward && (x.Reward == nil || math.IsNaN(float64(*x.Reward)) || math.IsInf(float64(*x.Reward), 0)):
+				return nil, fmt.Errorf("generator gave no finite reward for a sample: is there a reward head?")
+			}
+		}
+	}
+	return out, nil
+}
+
+// CritiqueStats counts what a generating stage has done. It is a function of the finished records only.
+type CritiqueStats struct {
+	Records   int            `json:"records"`
+	Responses int            `json:"responses"`
+	Critiques int            `json:"critiques"` // sampled ones; given ones are not counted
+	Parsed    int            `json:"parsed"`
+	Truncated int            `json:"truncated"` // finish reason "length"
+	Tokens    int            `json:"tokens"`
+	Unparsed  map[string]int `json:"unparsed"` // by cause
+	MeanScore float64        `json:"mean_score"`
+
+	scale Scale
+	sum   float64
+}
+
+// NewCritiqueStats counts on a scale.
+func NewCritiqueStats(s Scale) *CritiqueStats {
+	return &CritiqueStats{scale: s, Unparsed: map[string]int{}}
+}
+
+// Observe adds one finished record.
+func (s *CritiqueStats) Observe(r *Record) {
+	s.Records++
+	for _, side := range r.Sides() {
+		s.Responses++
+		for _, c := range *r.SideCritiques(side) {
+			if c.Origin == OriginGiven {
+				continue
+			}
+			s.Critiques++
+			s.Tokens += len(c.Tokens)
+			if c.FinishReason == FinishLength {
+				s.Truncated++
+			}
+			if c.Score != nil {
+				s.Parsed++
+				s.sum += *c.Score
+				s.MeanScore = s.sum / float64(s.Parsed)
+			} else {
+				s.Unparsed[s.scale.scoreOf(c.Text, c.FinishReason).Cause]++
+			}
+		}
+	}
+}
+
+// String is one line for the log.
+func (s *CritiqueStats) String() string {
+	return fmt.Sprintf("%d records, %d critiques: %d parsed (mean score %.2f), %d not parsed, %d cut by the token limit, %d tokens",
+		s.Records, s.Critiques, s.Parsed, s.MeanScore, s.Critiques-s.Parsed, s.Truncated, s.Tokens)
+}

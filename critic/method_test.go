@@ -1,0 +1,481 @@
+package critic
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var nan = math.NaN()
+
+func TestGenerate(t *testing.T) {
+	o := DefaultGenerateOptions()
+	o.Critiques, o.Model, o.Sampling.Seed = 5, "fake", 3
+	mk := func() []*Record {
+		var out []*Record
+		for i := range 7 {
+			out = append(out, pair(fmt.Sprint(i), nil, nil))
+		}
+		out[0].ChosenCritiques = []Critique{{Text: "old"}, {Text: "teacher", Origin: OriginGiven}}
+		return append(out, &Record{ID: "single", Prompt: Prompt{Text: "p"}, Response: "x"})
+	}
+	a := mk()
+	stats, err := Generate(context.Background(), randomGenerator(), a, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stats.Records != 8 || stats.Responses != 15 || stats.Critiques != 75 || stats.Truncated == 0 || stats.Parsed == 75 ||
+		stats.Parsed+stats.Unparsed[NoScore]+stats.Unparsed[CutScore] != 75 {
+		t.Errorf("%+v", stats)
+	}
+	if c := a[0].ChosenCritiques; len(c) != 6 || c[0].Text != "teacher" {
+		t.Errorf("given critiques stay, old samples go: %+v", c)
+	}
+	if a[1].Critic == nil || a[1].Critic.Model != "fake" || a[1].Critic.Prompts != DefaultPrompts().Hash() {
+		t.Errorf("critic %+v", a[1].Critic)
+	}
+	// Order and chunks do not matter.
+	b := mk()
+	slices.Reverse(b)
+	o.Chunk = 3
+	if _, err := Generate(context.Background(), randomGenerator(), b, o); err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(b)
+	for i := range a {
+		if mustJSON(t, a[i]) != mustJSON(t, b[i]) {
+			t.Errorf("record %d depends on order or chunks", i)
+		}
+	}
+	o.Sampling.Seed++
+	Generate(context.Background(), randomGenerator(), b, o)
+	if b[1].ChosenCritiques[0].Text == a[1].ChosenCritiques[0].Text {
+		t.Error("the seed changes nothing")
+	}
+	if a[1].ChosenCritiques[0].Text == a[1].RejectedCritiques[0].Text {
+		t.Error("both sides use one random stream")
+	}
+}
+
+func TestGenerateRefuses(t *testing.T) {
+	answer := func(s ...Sample) generatorFunc {
+		return func(_ context.Context, reqs []Request, _ Sampling) ([][]Sample, error) {
+			out := make([][]Sample, len(reqs))
+			for i := range out {
+				out[i] = s
+			}
+			return out, nil
+		}
+	}
+	ok := Sample{Text: "x", FinishReason: FinishStop}
+	for _, c := range []struct {
+		name string
+		g    Generator
+		mod  func(*GenerateOptions)
+		want string
+	}{
+		{"too few samples", answer(), nil, "generator gave 0 samples, want 1"},
+		{"too few answers", generatorFunc(func(context.Context, []Request, Sampling) ([][]Sample, error) { return nil, nil }), nil, "0 answers for 2"},
+		{"finish reason", answer(Sample{}), nil, "finish reason"},
+		{"log-probability", answer(Sample{FinishReason: FinishStop, LogProb: nan}), nil, "log-probability NaN"},
+		{"no reward", answer(ok), func(o *GenerateOptions) { o.Sampling.Reward = true }, "no finite reward"},
+		{"failure", generatorFunc(func(context.Context, []Request, Sampling) ([][]Sample, error) { return nil, errScripted }), nil, `generate for records "a" to "a": scripted`},
+		{"temperature 0", answer(ok), func(o *GenerateOptions) { o.Critiques, o.Sampling.Temperature = 2, 0 }, "all 2 critiques equal"},
+		{"top_p", answer(ok), func(o *GenerateOptions) { o.Sampling.TopP = 1.5 }, "top_p: got 1.5"},
+		{"critiques", answer(ok), func(o *GenerateOptions) { o.Critiques = 0 }, "critiques: got 0"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			o := DefaultGenerateOptions()
+			o.Critiques = 1
+			if c.mod != nil {
+				c.mod(&o)
+			}
+			r := pair("a", nil, nil)
+			_, err := Generate(context.Background(), c.g, []*Record{r}, o)
+			wantError(t, err, c.want)
+			if r.ChosenCritiques != nil {
+				t.Error("a failed stage changed the record")
+			}
+		})
+	}
+}
+
+func TestFilter(t *testing.T) {
+	for _, c := range []struct {
+		name, rule       string
+		plus, minus      []Critique
+		dropped          string
+		keptC, keptR     []int
+		reasonC, reasonR string // of the first critique
+	}{
+		{"agrees", FilterMean, scores(8, 2), scores(4, 3), "", []int{0, 1}, []int{0, 1}, "", ""},
+		{"each", FilterMeanEach, scores(8, 2), scores(4, 3), "", []int{0}, []int{0, 1}, "", ""},
+		{"each, rejected", FilterMeanEach, scores(5, 6), scores(7, 1, nan), "", []int{0, 1}, []int{1}, "", DropAgainst},
+		{"equal means", FilterMeanEach, scores(5, 5), scores(4, 6), DropMean, nil, nil, DropPair, DropPair},
+		{"disagrees", FilterMean, scores(1), scores(9), DropMean, nil, nil, DropPair, DropPair},
+		{"no score", FilterMean, scores(nan, nan), scores(1), DropNoScore, nil, nil, DropUnparsed, DropPair},
+		{"unparsed are not the minimum", FilterMean, scores(nan, 6), scores(5, 5), "", []int{1}, []int{0, 1}, DropUnparsed, ""},
+		{"none", FilterNone, scores(1, nan), scores(9), "", []int{0, 1}, []int{0}, "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := pair("a", c.plus, c.minus)
+			stats, err := Filter([]*Record{r}, FilterOptions{Rule: c.rule})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Dropped != c.dropped || !slices.Equal(keptIndexes(r.ChosenCritiques), c.keptC) || !slices.Equal(keptIndexes(r.RejectedCritiques), c.keptR) {
+				t.Errorf("dropped %q, kept %v %v", r.Dropped, keptIndexes(r.ChosenCritiques), keptIndexes(r.RejectedCritiques))
+			}
+			if r.ChosenCritiques[0].Reason != c.reasonC || r.RejectedCritiques[0].Reason != c.reasonR {
+				t.Errorf("reasons %q %q", r.ChosenCritiques[0].Reason, r.RejectedCritiques[0].Reason)
+			}
+			if stats.Records != 1 || stats.Kept != btoi(c.dropped == "") || stats.KeptCritiques != len(c.keptC)+len(c.keptR) {
+				t.Errorf("%+v", stats)
+			}
+		})
+	}
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// randomPairs are pairs with random critiques for property tests.
+func randomPairs(t *testing.T, n int, seed uint64) []*Record {
+	t.Helper()
+	var out []*Record
+	for i := range n {
+		out = append(out, pair(fmt.Sprintf("p%d", i), nil, nil))
+	}
+	o := DefaultGenerateOptions()
+	o.Critiques, o.Sampling.Seed = 6, seed
+	if _, err := Generate(context.Background(), randomGenerator(), out, o); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestFilterProperties: a kept pair agrees on average, every kept critique agrees with the other side's mean, both
+// sides keep one, every drop has a reason, and running the filter again changes nothing.
+func TestFilterProperties(t *testing.T) {
+	for _, rule := range []string{FilterMean, FilterMeanEach} {
+		records := randomPairs(t, 500, 1)
+		stats, err := Filter(records, FilterOptions{Rule: rule, DropTruncated: true, MinSurvivors: 0.2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept := 0
+		for _, r := range records {
+			for _, side := range r.Sides() {
+				for _, c := range *r.SideCritiques(side) {
+					if c.Kept == nil || *c.Kept != (c.Reason == "") || *c.Kept && (c.Score == nil || c.FinishReason == FinishLength) {
+						t.Fatalf("critique %+v", c)
+					}
+				}
+			}
+			if r.Dropped != "" {
+				continue
+			}
+			kept++
+			var mean [2]float64
+			for s, list := range [][]Critique{r.ChosenCritiques, r.RejectedCritiques} {
+				n := 0.0
+				for _, c := range list {
+					if c.Score != nil && c.FinishReason != FinishLength {
+						mean[s] += *c.Score
+						n++
+					}
+				}
+				mean[s] /= n
+			}
+			if mean[0] <= mean[1] || len(r.Kept(Chosen)) == 0 || len(r.Kept(Rejected)) == 0 {
+				t.Fatalf("record %s: means %v, %d and %d kept", r.ID, mean, len(r.Kept(Chosen)), len(r.Kept(Rejected)))
+			}
+			if rule == FilterMeanEach {
+				for _, c := range r.Kept(Chosen) {
+					if *c.Score <= mean[1] {
+						t.Fatalf("chosen critique with %v against mean %v", *c.Score, mean[1])
+					}
+				}
+				for _, c := range r.Kept(Rejected) {
+					if *c.Score >= mean[0] {
+						t.Fatalf("rejected critique with %v against mean %v", *c.Score, mean[0])
+					}
+				}
+			}
+		}
+		if kept != stats.Kept || kept == 0 || kept == 500 || stats.Reasons[DropMean]+stats.Reasons[DropNoScore] != 500-kept {
+			t.Errorf("%d kept, %s", kept, stats)
+		}
+		before := mustJSON(t, records[0])
+		again, err := Filter(records, FilterOptions{Rule: rule, DropTruncated: true})
+		if err != nil || mustJSON(t, records[0]) != before {
+			t.Errorf("the filter is not idempotent: %v", err)
+		}
+		if d := cmp.Diff(stats, again); d != "" {
+			t.Error(d)
+		}
+	}
+}
+
+func TestFilterGuards(t *testing.T) {
+	records := []*Record{pair("a", scores(9), scores(1))}
+	for i := range 9 {
+		records = append(records, pair(fmt.Sprint(i), scores(1), scores(9)))
+	}
+	if _, err := Filter(records, FilterOptions{Rule: FilterMean, MinSurvivors: 0.1}); err != nil {
+		t.Errorf("a tenth survives, a tenth is wanted: %v", err)
+	}
+	stats, err := Filter(records, FilterOptions{Rule: FilterMean, MinSurvivors: 0.11})
+	wantError(t, err, "only 1 of 10 records survive, want at least 11 % (9 × "+DropMean)
+	if stats.Kept != 1 {
+		t.Error("the error comes without counts")
+	}
+	_, err = Filter(records, FilterOptions{Rule: "men"})
+	wantError(t, err, `filter: got "men", want one of mean, mean+each, none`)
+	_, err = Filter([]*Record{pair("x", nil, scores(1))}, FilterOptions{Rule: FilterMean})
+	wantError(t, err, `record "x": chosen has no critiques: run generate first`)
+	_, err = Filter([]*Record{{ID: "x", Response: "r"}}, FilterOptions{Rule: FilterMean})
+	wantError(t, err, "needs pairs")
+}
+
+// refine filters with rule none and refines.
+func refine(t *testing.T, r *Record, o RefineOptions, g Generator) {
+	t.Helper()
+	if _, err := Filter([]*Record{r}, FilterOptions{Rule: FilterNone}); err != nil {
+		t.Fatal(err)
+	}
+	o.MinSurvivors = 0
+	if _, err := Refine(context.Background(), g, []*Record{r}, o); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func rankedScores(r *Record, s Side) (out []float64) {
+	for _, c := range r.Kept(s) {
+		out = append(out, *c.Score)
+	}
+	return out
+}
+
+func TestMargin(t *testing.T) {
+	o := DefaultRefineOptions()
+	o.Mode, o.TopK = RefineMargin, 2
+	r := pair("a", scores(9, 5, nan, 7), scores(8, 2, 4))
+	refine(t, r, o, nil)
+	// Margins: 9-2 = 7 first; then without those, 7-4 = 3 before 5-4 = 1.
+	if d := cmp.Diff([]float64{9, 7}, rankedScores(r, Chosen)); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]float64{2, 4}, rankedScores(r, Rejected)); d != "" {
+		t.Error(d)
+	}
+	if r.ChosenCritiques[1].Reason != DropRank {
+		t.Errorf("reason %q", r.ChosenCritiques[1].Reason)
+	}
+	// Equal margins: the higher log-likelihood per token wins, not the higher sum.
+	r = pair("a", scores(9, 9), scores(1))
+	r.ChosenCritiques[0].LogProb, r.ChosenCritiques[0].Tokens = -3, []int32{1, 2}       // -1.5 per token
+	r.ChosenCritiques[1].LogProb, r.ChosenCritiques[1].Tokens = -4, []int32{1, 2, 3, 4} // -1 per token
+	refine(t, r, o, nil)
+	if got := r.Kept(Chosen); len(got) != 1 || len(got[0].Tokens) != 4 {
+		t.Errorf("kept %+v", got)
+	}
+	r = pair("a", scores(5, 4), scores(5, 6))
+	refine(t, r, o, nil)
+	if r.Dropped != DropNoPair || len(r.Kept(Chosen)) != 0 || r.ChosenCritiques[0].Reason != DropPair {
+		t.Errorf("dropped %q", r.Dropped)
+	}
+}
+
+// TestPairModes: both sides keep equally many, ranks pair up consistently, and random depends on the seed only.
+func TestPairModes(t *testing.T) {
+	for _, mode := range []string{RefineMargin, RefineRandom, RefineRandomAll} {
+		o := DefaultRefineOptions()
+		o.Mode, o.TopK = mode, 3
+		pick := func(seed uint64) (all []string) {
+			o.Sampling.Seed = seed
+			for _, r := range randomPairs(t, 60, 2) {
+				refine(t, r, o, nil)
+				c, j := r.Kept(Chosen), r.Kept(Rejected)
+				if len(c) != len(j) || len(c) > 3 || r.Dropped == "" && len(c) == 0 {
+					t.Fatalf("%s: %d and %d kept", mode, len(c), len(j))
+				}
+				for i := range c {
+					if c[i].Rank != i+1 || j[i].Rank != i+1 || mode != RefineRandomAll && *c[i].Score <= *j[i].Score {
+						t.Fatalf("%s: rank %d: %+v %+v", mode, i, c[i], j[i])
+					}
+				}
+				all = append(all, mustJSON(t, r))
+			}
+			return all
+		}
+		a, b, c := pick(1), pick(1), pick(2)
+		if !slices.Equal(a, b) {
+			t.Errorf("%s is not deterministic", mode)
+		}
+		if slices.Equal(a, c) != (mode == RefineMargin) {
+			t.Errorf("%s: the seed matters: %v", mode, !slices.Equal(a, c))
+		}
+	}
+}
+
+// metaJudge gives the critique with text "critique i" the scores of table[i].
+func metaJudge(table map[string][]string) generatorFunc {
+	return func(_ context.Context, reqs []Request, s Sampling) ([][]Sample, error) {
+		out := make([][]Sample, len(reqs))
+		for i, q := range reqs {
+			text := q.Messages[len(q.Messages)-1].Content
+			for name, verdicts := range table {
+				if strings.Contains(text, name) {
+					for j := range q.N {
+						out[i] = append(out[i], Sample{Text: verdicts[j], FinishReason: FinishStop})
+					}
+				}
+			}
+		}
+		return out, nil
+	}
+}
+
+func TestRank(t *testing.T) {
+	o := DefaultRefineOptions()
+	o.TopK, o.MetaSamples = 2, 2
+	g := metaJudge(map[string][]string{
+		"critique 0": {"Score: 3", "Score: 4"},
+		"critique 1": {"nothing", "Score: 9"}, // mean over the parsed ones: 9
+		"critique 2": {"Score: 5", "Score: 8"},
+		"critique 3": {"nothing", "Score: 77"},
+	})
+	r := pair("a", scores(9, 8, 7, 6), scores(1, 2))
+	refine(t, r, o, g)
+	if d := cmp.Diff([]float64{8, 7}, rankedScores(r, Chosen)); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]float64{2, 1}, rankedScores(r, Rejected)); d != "" {
+		t.Error(d)
+	}
+	if r.ChosenCritiques[0].Reason != DropRank || r.ChosenCritiques[3].Reason != DropNoMeta {
+		t.Errorf("reasons %q %q", r.ChosenCritiques[0].Reason, r.ChosenCritiques[3].Reason)
+	}
+	if d := cmp.Diff([]float64{5, 8}, r.ChosenCritiques[2].Meta); d != "" {
+		t.Error(d)
+	}
+	r = pair("a", scores(9), scores(1))
+	refine(t, r, o, metaJudge(map[string][]string{"critique 0": {"?", "?"}}))
+	if r.Dropped != DropNoMeta {
+		t.Errorf("dropped %q", r.Dropped)
+	}
+	_, err := Refine(context.Background(), nil, []*Record{pair("a", scores(9), scores(1))}, o)
+	wantError(t, err, "refine rank: needs a model")
+}
+
+func TestSummarize(t *testing.T) {
+	o := DefaultRefineOptions()
+	o.Mode = RefineSummarize
+	write := func(chosen, rejected Sample) generatorFunc {
+		return func(_ context.Context, reqs []Request, _ Sampling) ([][]Sample, error) {
+			var out [][]Sample
+			for _, q := range reqs {
+				if strings.Contains(q.Messages[0].Content, "no!") {
+					out = append(out, []Sample{rejected})
+				} else {
+					out = append(out, []Sample{chosen})
+				}
+			}
+			return out, nil
+		}
+	}
+	good, bad := Sample{Text: "Score: 8", FinishReason: FinishStop}, Sample{Text: "Score: 2", FinishReason: FinishStop}
+	r := pair("a", scores(9, 8), scores(1, 2))
+	refine(t, r, o, write(good, bad))
+	c := r.Kept(Chosen)
+	if len(c) != 1 || c[0].Origin != OriginSummary || *c[0].Score != 8 || c[0].Rank != 1 || r.ChosenCritiques[0].Reason != DropMerged {
+		t.Errorf("%+v", r.ChosenCritiques)
+	}
+	r = pair("a", scores(9), scores(1, 2)) // one critique needs no summary
+	refine(t, r, o, write(good, bad))
+	if c := r.Kept(Chosen); len(c) != 1 || c[0].Origin != "" || len(r.Kept(Rejected)) != 1 {
+		t.Errorf("%+v", c)
+	}
+	r = pair("a", scores(9, 8), scores(1, 2))
+	refine(t, r, o, write(bad, good))
+	if r.Dropped != DropDisagree {
+		t.Errorf("dropped %q", r.Dropped)
+	}
+	r = pair("a", scores(9, 8), scores(1, 2))
+	refine(t, r, o, write(Sample{Text: "Score: 8 and", FinishReason: FinishLength}, bad))
+	if r.Dropped != DropSummary {
+		t.Errorf("dropped %q", r.Dropped)
+	}
+}
+
+func TestScore(t *testing.T) {
+	o := DefaultScoreOptions()
+	o.Critiques = 4
+	r := pair("a", nil, nil)
+	r.ChosenCritiques = []Critique{{Text: "given", Origin: OriginGiven}}
+	if _, err := Score(context.Background(), randomGenerator(), []*Record{r}, o); err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, c := range r.ChosenCritiques[1:] {
+		sum += float64(*c.Reward)
+	}
+	if len(r.ChosenCritiques) != 5 || *r.ChosenReward != sum/4 {
+		t.Errorf("mean %v, want %v", *r.ChosenReward, sum/4)
+	}
+	// Scoring uses other samples than generating, so that no critique of the training data comes back.
+	g := pair("a", nil, nil)
+	o.Sampling.Reward = true
+	Generate(context.Background(), randomGenerator(), []*Record{g}, o)
+	if g.ChosenCritiques[0].Text == r.ChosenCritiques[1].Text {
+		t.Error("score repeats generate's samples")
+	}
+}
+
+type rewarderFunc func([]RewardRequest) [][]float32
+
+func (f rewarderFunc) Rewards(_ context.Context, reqs []RewardRequest) ([][]float32, error) {
+	return f(reqs), nil
+}
+
+func TestRewarder(t *testing.T) {
+	records := []*Record{pair("a", nil, nil), {ID: "s", Prompt: Prompt{Text: "q"}, Response: "abc"}}
+	length := rewarderFunc(func(reqs []RewardRequest) (out [][]float32) {
+		for _, q := range reqs {
+			list := []float32{float32(len(q.Messages[len(q.Messages)-1].Content))}
+			for i, c := range q.Critiques {
+				list = append(list[:i:i], float32(c[0]))
+			}
+			out = append(out, list)
+		}
+		return out
+	})
+	if err := ScorePlain(context.Background(), length, records, 1); err != nil {
+		t.Fatal(err)
+	}
+	if *records[0].ChosenReward != 3 || *records[1].Reward != 3 {
+		t.Errorf("rewards %v %v", *records[0].ChosenReward, *records[1].Reward)
+	}
+	records = []*Record{pair("a", scores(1, 2), scores(3))}
+	records[0].ChosenCritiques[1].Tokens = []int32{9}
+	if err := Rescore(context.Background(), length, records, DefaultPrompts(), DefaultScale(), 8); err != nil {
+		t.Fatal(err)
+	}
+	if *records[0].ChosenReward != 5 || *records[0].ChosenCritiques[1].Reward != 9 || *records[0].RejectedReward != 1 {
+		t.Errorf("mean of 1 and 9 is 5, got %v", *records[0].ChosenReward)
+	}
+	bad := rewarderFunc(func(reqs []RewardRequest) [][]float32 { return make([][]float32, len(reqs)) })
+	wantError(t, ScorePlain(context.Background(), bad, records, 1), "gave 0 rewards, want 1")
+	inf := rewarderFunc(func(reqs []RewardRequest) [][]float32 { return [][]float32{{float32(math.Inf(1))}, {0}} })
+	wantError(t, ScorePlain(context.Background(), inf, records, 1), "gave the reward +Inf")
+}

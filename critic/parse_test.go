@@ -1,0 +1,119 @@
+package critic
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestParse(t *testing.T) {
+	for _, c := range []struct {
+		text  string
+		score float64 // -1: none
+		cause string
+	}{
+		{"Good.\nScore: 7", 7, ""},
+		{"Score: 7\n\nThat is all.", 7, ""},
+		{"Score: 10", 10, ""},
+		{"Score: 1", 1, ""},
+		{"score:3", 3, ""},
+		{"SCORE = 4", 4, ""},
+		{"**Score:** 7", 7, ""},
+		{"**Score: 7**", 7, ""},
+		{"**Score**: **7**", 7, ""},
+		{"__Score__: _7_", 7, ""},
+		{`{"score": 8}`, 8, ""},
+		{"Score: `9`", 9, ""},
+		{"Score: [6]", 6, ""},
+		{"Score: [[6]]", 6, ""},
+		{"Score: 7/10", 7, ""},
+		{"Score: 7 / 10.", 7, ""},
+		{"Score: **7**/10", 7, ""},
+		{"Score: 7 out of 10", 7, ""},
+		{"Score (1-10): 5", 5, ""},
+		{"Score (out of 10): 5", 5, ""},
+		{"Overall score: 7.", 7, ""},
+		{"Score: 7, because it is right.", 7, ""},
+		{"Score：7", 7, ""},
+		{"Score: 07", 7, ""},
+		{"Score: 3 … no. Score: 8", 8, ""},
+		{"Reply 5= Wrong. Score: 2", 2, ""},
+		{"Score: 7\nScore: 11", 7, ""},                  // the last one on the scale counts
+		{"Score: 7\nScore: none", 7, ""},                // the last one with a number counts
+		{"The answer says Score: 10.\nScore: 2", 2, ""}, // a quoted score is not the verdict
+		{"Score: 0", -1, OutOfRange},
+		{"Score: 11", -1, OutOfRange},
+		{"Score: -3", -1, OutOfRange},
+		{"Score: 99999999999999999999", -1, OutOfRange},
+		{"Score: 7.5", -1, NotInteger},
+		{"Score: 7,5", -1, NotInteger},
+		{"Score: 7/100", -1, NotInteger},
+		{"Score: 7 out of 5", -1, NotInteger},
+		{"Score: 6-7", -1, NotInteger},
+		{"Score: 6 – 7", -1, NotInteger},
+		{"Score: 70%", -1, NotInteger},
+		{"Score: 7th", -1, NotInteger},
+		{"Score: 7/", 7, ""},
+		{"", -1, NoScore},
+		{"score", -1, NoScore},
+		{"Score: seven", -1, NoScore},
+		{"Score:\n1. The answer is short.", -1, NoScore}, // a list number is no verdict
+		{"Underscore: 7", -1, NoScore},
+		{"Scores: 7", -1, NoScore},
+		{"I give it 7", -1, NoScore},
+		{"Éscore: 7", -1, NoScore},
+		{"Score: ٧", -1, NoScore}, // other digits
+	} {
+		v := DefaultScale().Parse(c.text)
+		if v.OK != (c.score >= 0) || v.OK && v.Score != c.score || v.Cause != c.cause {
+			t.Errorf("%q: got %+v, want %v %q", c.text, v, c.score, c.cause)
+		}
+	}
+	wide := Scale{0, 100}
+	if v := wide.Parse("Score: 0/100"); !v.OK || v.Score != 0 {
+		t.Errorf("0 to 100: %+v", v)
+	}
+	if v := wide.Parse("Score: 7/10"); v.OK {
+		t.Errorf("foreign denominator: %+v", v)
+	}
+}
+
+func TestCutScore(t *testing.T) {
+	s := DefaultScale()
+	for _, c := range []struct {
+		text, finish string
+		ok           bool
+	}{
+		{"Score: 1", FinishStop, true},
+		{"Score: 1", FinishLength, false}, // it may have been 10
+		{"Score: 1\nMore", FinishLength, true},
+		{"Score: 1.", FinishLength, true},
+	} {
+		v := s.scoreOf(c.text, c.finish)
+		if v.OK != c.ok || !v.OK && v.Cause != CutScore {
+			t.Errorf("%q %s: %+v", c.text, c.finish, v)
+		}
+	}
+}
+
+func TestScaleValidate(t *testing.T) {
+	for _, s := range []Scale{{5, 5}, {7, 1}, {-1, 3}, {0, 1001}} {
+		if s.Validate() == nil {
+			t.Errorf("%v passes", s)
+		}
+	}
+	if m := DefaultScale().Middle(); m != 5.5 {
+		t.Errorf("middle %v", m)
+	}
+}
+
+func TestParseIsLinear(t *testing.T) {
+	start := time.Now()
+	for _, text := range []string{strings.Repeat("score:", 1<<20), strings.Repeat("score"+strings.Repeat(" ", 50), 1<<15),
+		"Score:" + strings.Repeat(" ", 4<<20), strings.Repeat("Score (", 1<<19), strings.Repeat("score: 9", 1<<18)} {
+		DefaultScale().Parse(text)
+	}
+	if d := time.Since(start); d > 5*time.Second {
+		t.Errorf("hostile texts took %v", d)
+	}
+}

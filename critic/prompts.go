@@ -1,0 +1,323 @@
+package critic
+
+// Prompt templates: text files with sections and placeholders that users can replace.
+//
+//	# comment lines may stand before the first section
+//	[system]
+//	You are a critic.
+//	[user]
+//	{prompt}
+//	[assistant]
+//	{response}
+//
+// A section is one message; the model writes after the last one. "{name}" of a known placeholder is replaced,
+// "{{name}}" stands for the text "{name}", a line "\[user]" for the text "[user]". Any other use of braces is
+// plain text, except "{word}" in lower case, which is an error: it is a placeholder that does not exist here.
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"criticrm/tokenizer"
+)
+
+//go:embed prompts/*.txt
+var promptFiles embed.FS
+
+// maxPromptFile bounds a template file.
+const maxPromptFile = 1 << 20
+
+// Values fill the placeholders of a template.
+type Values struct {
+	Prompt    Prompt
+	Response  string
+	Critique  string
+	Critiques []string
+	Scale     Scale
+}
+
+// Template is one parsed prompt file.
+type Template struct {
+	name     string
+	source   string
+	sections []section
+}
+
+type section struct {
+	role  string
+	parts []part
+}
+
+// part is literal text, or a placeholder's name.
+type part struct {
+	text string
+	name string
+}
+
+// Name and Source tell where the template comes from and its text.
+func (t *Template) Name() string   { return t.name }
+func (t *Template) Source() string { return t.source }
+
+// ParseTemplate reads a template. required placeholders must occur, optional ones may; others are errors. name
+// stands for the file in errors.
+func ParseTemplate(name, source string, required, optional []string) (*Template, error) {
+	t := &Template{name: name, source: source}
+	if !utf8.ValidString(source) {
+		return nil, fmt.Errorf("critic: prompt %s: not valid UTF-8", name)
+	}
+	if len(source) > maxPromptFile {
+		return nil, fmt.Errorf("critic: prompt %s: %d bytes, limit %d", name, len(source), maxPromptFile)
+	}
+	known := append(slices.Clone(required), optional...)
+	seen := map[string]bool{}
+	var role string
+	var body []string
+	startLine := 0
+	flush := func() error {
+		if role == "" {
+			return nil
+		}
+		text := strings.Trim(strings.Join(body, "\n"), "\n")
+		if strings.TrimSpace(text) == "" {
+			return fmt.Errorf("critic: prompt %s:%d: section [%s] is empty", name, startLine, role)
+		}
+		parts, err := parseParts(text, known, seen)
+		if err != nil {
+			return fmt.Errorf("critic: prompt %s: section [%s] of line %d: %w", name, role, startLine, err)
+		}
+		t.sections = append(t.sections, section{role, parts})
+		return nil
+	}
+	for i, line := range strings.Split(strings.ReplaceAll(source, "\r\n", "\n"), "\n") {
+		switch s := strings.TrimRight(line, " \t"); {
+		case s == "[system]" || s == "[user]" || s == "[assistant]":
+			if err := flush(); err != nil {
+				return nil, err
+			}
+			if s == "[system]" && role != "" {
+				return nil, fmt.Errorf("critic: prompt %s:%d: [system] must be the first section", name, i+1)
+			}
+			role, body, startLine = strings.Trim(s, "[]"), nil, i+1
+		case role == "" && s != "" && s[0] != '#':
+			return nil, fmt.Errorf("critic: prompt %s:%d: text before the first section: want [system], [user] or [assistant]", name, i+1)
+		case strings.HasPrefix(line, `\[`):
+			body = append(body, line[1:])
+		default:
+			body = append(body, line)
+		}
+	}
+	if err := flush(); err != nil {
+		return nil, err
+	}
+	if len(t.sections) == 0 {
+		return nil, fmt.Errorf("critic: prompt %s: no section: want [system], [user] or [assistant]", name)
+	}
+	for _, r := range required {
+		if !seen[r] {
+			return nil, fmt.Errorf("critic: prompt %s: placeholder {%s} is missing", name, r)
+		}
+	}
+	return t, nil
+}
+
+// parseParts splits text at placeholders.
+func parseParts(text string, known []string, seen map[string]bool) ([]part, error) {
+	var parts []part
+	literal := ""
+	for text != "" {
+		i := strings.IndexByte(text, '{')
+		if i < 0 {
+			break
+		}
+		literal += text[:i]
+		text = text[i:]
+		name, n := placeholderAt(text[1:])
+		switch {
+		case strings.HasPrefix(text, "{{"):
+			if inner, n := placeholderAt(text[2:]); inner != "" && strings.HasPrefix(text[2+n:], "}") {
+				literal += "{" + inner + "}"
+				text = text[2+n+1:]
+				continue
+			}
+			literal, text = literal+"{", text[1:]
+		case name == "":
+			literal, text = literal+"{", text[1:]
+		case !slices.Contains(known, name):
+			return nil, fmt.Errorf("unknown placeholder {%s}: want one of {%s} (or {{%s}} for the text itself)",
+				clip(name), strings.Join(known, "}, {"), clip(name))
+		default:
+			if literal != "" {
+				parts = append(parts, part{text: literal})
+				literal = ""
+			}
+			parts = append(parts, part{name: name})
+			seen[name] = true
+			text = text[1+n:]
+		}
+	}
+	if literal += text; literal != "" {
+		parts = append(parts, part{text: literal})
+	}
+	return parts, nil
+}
+
+// placeholderAt reads "name}" and gives the name and the length with the brace; no name: "", 0.
+func placeholderAt(s string) (string, int) {
+	n := 0
+	for n < len(s) && (s[n] >= 'a' && s[n] <= 'z' || s[n] == '_') {
+		n++
+	}
+	if n == 0 || n == len(s) || s[n] != '}' {
+		return "", 0
+	}
+	return s[:n], n + 1
+}
+
+// Messages fills the template. Text of the record is inserted once and never read as template. A [user] section
+// that is only {prompt} takes over a whole conversation; a system message in it is joined to the template's.
+func (t *Template) Messages(v Values) []tokenizer.Message {
+	var out []tokenizer.Message
+	for _, s := range t.sections {
+		if s.role == "user" && len(s.parts) == 1 && s.parts[0].name == "prompt" && len(v.Prompt.Messages) > 0 {
+			conv := v.Prompt.Conversation()
+			if len(out) == 1 && out[0].Role == "system" && conv[0].Role == "system" {
+				out[0].Content += "\n\n" + conv[0].Content
+				conv = conv[1:]
+			}
+			out = append(out, conv...)
+			continue
+		}
+		var b strings.Builder
+		for _, p := range s.parts {
+			if p.name == "" {
+				b.WriteString(p.text)
+			} else {
+				b.WriteString(v.value(p.name))
+			}
+		}
+		out = append(out, tokenizer.Message{Role: s.role, Content: b.String()})
+	}
+	return out
+}
+
+func (v *Values) value(name string) string {
+	switch name {
+	case "prompt":
+		return v.Prompt.String()
+	case "response":
+		return v.Response
+	case "critique":
+		return v.Critique
+	case "critiques":
+		var b strings.Builder
+		for i, c := range v.Critiques {
+			if i > 0 {
+				b.WriteString("\n\n")
+			}
+			fmt.Fprintf(&b, "Critique %d:\n%s", i+1, c)
+		}
+		return b.String()
+	case "min":
+		return strconv.Itoa(v.Scale.Min)
+	case "max":
+		return strconv.Itoa(v.Scale.Max)
+	}
+	panic("critic: template has a placeholder that ParseTemplate does not know")
+}
+
+// Prompts are the three templates of the method.
+type Prompts struct {
+	Critique  *Template // {prompt} {response}, optional {min} {max}
+	Meta      *Template // and {critique}
+	Summarize *Template // and {critiques}
+}
+
+// promptSlots enumerates the templates with what they must hold.
+func (p *Prompts) slots() []struct {
+	file     string
+	dst      **Template
+	required []string
+} {
+	return []struct {
+		file     string
+		dst      **Template
+		required []string
+	}{
+		{"critique.txt", &p.Critique, []string{"prompt", "response"}},
+		{"meta.txt", &p.Meta, []string{"prompt", "response", "critique"}},
+		{"summarize.txt", &p.Summarize, []string{"prompt", "response", "critiques"}},
+	}
+}
+
+// DefaultPrompts are the embedded templates.
+func DefaultPrompts() *Prompts {
+	p, err := LoadPrompts("")
+	if err != nil {
+		panic(err) // the embedded files are tested
+	}
+	return p
+}
+
+// LoadPrompts takes the templates that a directory has (critique.txt, meta.txt, summarize.txt) and the embedded
+// ones for the rest. Another .txt file is an error, because it is most likely a misspelt name. "" is no directory.
+func LoadPrompts(dir string) (*Prompts, error) {
+	p := &Prompts{}
+	var names []string
+	for _, s := range p.slots() {
+		names = append(names, s.file)
+		source, err := fs.ReadFile(promptFiles, "prompts/"+s.file)
+		name := "default " + s.file
+		if dir != "" {
+			path := filepath.Join(dir, s.file)
+			own, ownErr := os.ReadFile(path)
+			if ownErr == nil {
+				source, name = own, path
+			} else if !errors.Is(ownErr, fs.ErrNotExist) {
+				err = ownErr
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("critic: load prompts: %w", err)
+		}
+		if *s.dst, err = ParseTemplate(name, string(source), s.required, []string{"min", "max"}); err != nil {
+			return nil, err
+		}
+	}
+	if dir == "" {
+		return p, nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("critic: load prompts: %w", err)
+	}
+	found := false
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) == ".txt" && !slices.Contains(names, e.Name()) {
+			return nil, fmt.Errorf("critic: prompt %s: unknown name: want %s", filepath.Join(dir, e.Name()), strings.Join(names, ", "))
+		}
+		found = found || slices.Contains(names, e.Name())
+	}
+	if !found {
+		return nil, fmt.Errorf("critic: load prompts: %s has none of %s", dir, strings.Join(names, ", "))
+	}
+	return p, nil
+}
+
+// Hash identifies the three texts: the first 16 hex digits of a SHA-256.
+func (p *Prompts) Hash() string {
+	h := sha256.New()
+	for _, s := range p.slots() {
+		fmt.Fprintf(h, "%s %d\n%s", s.file, len((*s.dst).source), (*s.dst).source)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:16]
+}

@@ -1,0 +1,376 @@
+package critic
+
+// JSONL in, strictly: limits, line ends, compression and the position of every error.
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// ReadOptions bounds what a file may hold. The zero value stands for DefaultReadOptions.
+type ReadOptions struct {
+	MaxLine  int   // bytes of one line, default 16 MiB
+	MaxText  int   // bytes of one text field, default 8 MiB
+	MaxBytes int64 // bytes of the whole file after decompression, default 1 TiB
+	MaxBad   int   // rows that may be bad: skipped and listed in Reader.Bad; default 0, the first one is fatal
+}
+
+// DefaultReadOptions gives the limits for untrusted files.
+func DefaultReadOptions() ReadOptions {
+	return ReadOptions{MaxLine: 16 << 20, MaxText: 8 << 20, MaxBytes: 1 << 40}
+}
+
+func (o ReadOptions) withDefaults() ReadOptions {
+	d := DefaultReadOptions()
+	if o.MaxLine <= 0 {
+		o.MaxLine = d.MaxLine
+	}
+	if o.MaxText <= 0 {
+		o.MaxText = d.MaxText
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = d.MaxBytes
+	}
+	return o
+}
+
+// maxWindow is the largest zstd window that is decoded: a header of 10 bytes may ask for 512 MiB.
+const maxWindow = 8 << 20
+
+// RowError is a fault of one place in a file.
+type RowError struct {
+	File string
+	Line int // 1-based; 0: the file as a whole
+	At   int // byte in the line from 0; -1: the line as a whole
+	Msg  string
+}
+
+func (e *RowError) Error() string {
+	switch {
+	case e.Line == 0:
+		return fmt.Sprintf("%s: %s", e.File, e.Msg)
+	case e.At < 0:
+		return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg)
+	}
+	return fmt.Sprintf("%s:%d@%d: %s", e.File, e.Line, e.At, e.Msg)
+}
+
+// Reader reads records one by one. Format, Bad, Notes and Blank tell what was found so far.
+type Reader struct {
+	Format Format
+	Bad    []error  // rows left out under MaxBad
+	Notes  []string // what was repaired, for example a byte order mark
+	Blank  int      // blank lines between rows
+
+	name    string
+	o       ReadOptions
+	in      *bufio.Reader
+	closers []func() error
+	line    int
+	blanks  int // blank lines since the last row; they count only if a row follows
+	total   int64
+	buf     []byte
+	rows    int
+	done    error // sticky end or error
+}
+
+// Open opens a .jsonl file, also compressed with zstd or gzip (by content, not by name).
+func Open(path string, o ReadOptions) (*Reader, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	r, err := NewReader(f, path, o)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	r.closers = append(r.closers, f.Close)
+	return r, nil
+}
+
+// openRegular refuses what is not a regular file before it opens it: opening a FIFO would hang.
+func openRegular(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("critic: read records: %w", err)
+	}
+	switch mode := info.Mode(); {
+	case mode.IsDir():
+		return nil, &RowError{File: path, Msg: "is a directory, want a .jsonl file"}
+	case !mode.IsRegular():
+		return nil, &RowError{File: path, Msg: "is not a regular file"}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("critic: read records: %w", err)
+	}
+	return f, nil
+}
+
+// NewReader reads records from any stream; name stands for the file in errors.
+func NewReader(in io.Reader, name string, o ReadOptions) (*Reader, error) {
+	r := &Reader{name: name, o: o.withDefaults()}
+	raw := bufio.NewReaderSize(in, 1<<16)
+	head, err := raw.Peek(zstd.HeaderMaxSize)
+	if err != nil && err != io.EOF {
+		return nil, fmt.Errorf("critic: read %s: %w", name, err)
+	}
+	switch {
+	case bytes.HasPrefix(head, []byte{0x28, 0xB5, 0x2F, 0xFD}):
+		if err := r.zstd(raw, head); err != nil {
+			return nil, err
+		}
+	case bytes.HasPrefix(head, []byte{0x1F, 0x8B}):
+		z, err := gzip.NewReader(raw)
+		if err != nil {
+			return nil, r.fault(0, -1, "damaged gzip: %v", err)
+		}
+		r.closers = append(r.closers, z.Close)
+		r.in = bufio.NewReaderSize(z, 1<<16)
+	default:
+		r.in = raw
+	}
+	if err := r.sniff(); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Reader) zstd(raw io.Reader, head []byte) error {
+	var h zstd.Header
+	if err := h.Decode(head); err != nil {
+		return r.fault(0, -1, "damaged zstd header: %v", err)
+	}
+	window := h.WindowSize
+	if h.SingleSegment {
+		window = 0 // then the frame is its own window; the output limits bound it
+	}
+	switch {
+	case window > maxWindow:
+		return r.fault(0, -1, "needs a %d MiB window, limit %d MiB (compress without --long)", window>>20, maxWindow>>20)
+	case h.DictionaryID != 0:
+		return r.fault(0, -1, "needs zstd dictionary %d, which is not supported", h.DictionaryID)
+	case !h.HasCheckSum:
+		return r.fault(0, -1, "has no checksum (recompress with zstd --check)")
+	}
+	z, err := zstd.NewReader(raw, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return fmt.Errorf("critic: read %s: %w", r.name, err)
+	}
+	r.closers = append(r.closers, func() error { z.Close(); return nil })
+	r.in = bufio.NewReaderSize(z, 1<<16)
+	return nil
+}
+
+// sniff looks at the first bytes: a byte order mark is removed, other kinds of file are refused by name.
+func (r *Reader) sniff() error {
+	head, err := r.in.Peek(4)
+	if err != nil && err != io.EOF {
+		return r.fault(0, -1, "cannot be read: %v", err)
+	}
+	switch {
+	case bytes.HasPrefix(head, []byte{0xEF, 0xBB, 0xBF}):
+		r.in.Discard(3)
+		r.Notes = append(r.Notes, "byte order mark at the start removed")
+	case bytes.HasPrefix(head, []byte{0xFF, 0xFE}), bytes.HasPrefix(head, []byte{0xFE, 0xFF}),
+		len(head) >= 2 && (head[0] == 0) != (head[1] == 0):
+		return r.fault(0, -1, "looks like UTF-16; convert to UTF-8")
+	case bytes.HasPrefix(head, []byte("PAR1")):
+		return r.fault(0, -1, "is a parquet file; convert it to .jsonl")
+	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
+		return r.fault(0, -1, "is a zip file, want .jsonl")
+	case len(head) > 0 && head[0] == '[':
+		return r.fault(0, -1, "is a JSON array, want one object a line (jq -c '.[]' converts it)")
+	}
+	return nil
+}
+
+func (r *Reader) fault(line, at int, format string, a ...any) error {
+	return &RowError{File: r.name, Line: line, At: at, Msg: fmt.Sprintf(format, a...)}
+}
+
+// Close ends the reading; it is needed after Open.
+func (r *Reader) Close() error {
+	var errs []error
+	for _, c := range r.closers {
+		errs = append(errs, c())
+	}
+	r.closers = nil
+	return errors.Join(errs...)
+}
+
+// Line is the number of the last line read, 1-based.
+func (r *Reader) Line() int { return r.line }
+
+// Next gives the next record, io.EOF after the last one. Errors name file, line and field; they are final except
+// for those that MaxBad lets pass.
+func (r *Reader) Next() (*Record, error) {
+	for r.done == nil {
+		line, err := r.readLine()
+		if err != nil {
+			r.done = err
+			break
+		}
+		if len(bytes.TrimSpace(line)) == 0 {
+			r.blanks++
+			continue
+		}
+		r.Blank, r.blanks = r.Blank+r.blanks, 0
+		rec, err := r.parse(line)
+		if err == nil {
+			r.rows++
+			return rec, nil
+		}
+		if len(r.Bad) >= r.o.MaxBad {
+			r.done = err
+			break
+		}
+		r.Bad = append(r.Bad, err)
+	}
+	if r.done == io.EOF && r.rows == 0 {
+		r.done = r.fault(0, -1, "no examples")
+	}
+	return nil, r.done
+}
+
+// parse decodes one line and holds the file to the format of its first row.
+func (r *Reader) parse(line []byte) (*Record, error) {
+	members, err := scanObject(line)
+	if err != nil {
+		return nil, r.rowError(err)
+	}
+	f, err := detect(&row{members: members, used: map[string]bool{}})
+	if err != nil {
+		return nil, r.rowError(err)
+	}
+	if r.Format == FormatUnknown {
+		r.Format = f
+	}
+	if f != r.Format {
+		return nil, r.fault(r.line, -1, "row is %s, the file began with %s: one file holds one format", f, r.Format)
+	}
+	rec, err := decode(members, f, r.line, r.o.MaxText)
+	if err != nil {
+		return nil, r.rowError(err)
+	}
+	return rec, nil
+}
+
+func (r *Reader) rowError(err error) error {
+	var s *syntaxError
+	if !errors.As(err, &s) {
+		return r.fault(r.line, -1, "%v", err)
+	}
+	if s.cut {
+		if _, more := r.in.Peek(1); more != nil {
+			return r.fault(r.line, -1, "line is cut off (unexpected end)")
+		}
+	}
+	return r.fault(r.line, s.at, "%s", s.msg)
+}
+
+// readLine gives the next line without its end, valid until the next call.
+func (r *Reader) readLine() ([]byte, error) {
+	r.buf = r.buf[:0]
+	for {
+		part, err := r.in.ReadSlice('\n')
+		r.buf = append(r.buf, part...)
+		r.total += int64(len(part))
+		if r.total > r.o.MaxBytes {
+			return nil, r.fault(0, -1, "decompresses to more than %d bytes", r.o.MaxBytes)
+		}
+		if len(r.buf) > r.o.MaxLine+2 || len(r.buf) > r.o.MaxLine && err != nil && err != bufio.ErrBufferFull {
+			return nil, r.fault(r.line+1, -1, "line is longer than %d bytes", r.o.MaxLine)
+		}
+		if err == bufio.ErrBufferFull {
+			continue
+		}
+		if err == io.EOF && len(r.buf) == 0 {
+			return nil, io.EOF
+		}
+		if err != nil && err != io.EOF {
+			return nil, r.fault(r.line+1, -1, "cannot be read: %v", err)
+		}
+		break
+	}
+	r.line++
+	line := bytes.TrimSuffix(bytes.TrimSuffix(r.buf, []byte("\n")), []byte("\r"))
+	if len(line) > r.o.MaxLine {
+		return nil, r.fault(r.line, -1, "line is longer than %d bytes", r.o.MaxLine)
+	}
+	if i := bytes.IndexByte(line, '\r'); i >= 0 {
+		return nil, r.fault(r.line, i, "lone carriage return: want LF or CRLF line ends")
+	}
+	return line, nil
+}
+
+// Records iterates over the rest; the last item may carry an error.
+func (r *Reader) Records() iter.Seq2[*Record, error] {
+	return func(yield func(*Record, error) bool) {
+		for {
+			rec, err := r.Next()
+			if err == io.EOF || !yield(rec, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// ReadFile reads all records of a file.
+func ReadFile(path string, o ReadOptions) ([]*Record, error) {
+	r, err := Open(path, o)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	var out []*Record
+	for rec, err := range r.Records() {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, rec)
+	}
+	return out, nil
+}
+
+// ParseRecord reads one record from one line of JSON under the default limits.
+func ParseRecord(line []byte) (*Record, error) {
+	r, err := NewReader(bytes.NewReader(line), "record", ReadOptions{})
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	rec, err := r.Next()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := r.Next(); err != io.EOF {
+		return nil, &RowError{File: "record", Line: r.line, At: -1, Msg: "more than one line"}
+	}
+	return rec, nil
+}
+
+// UnmarshalJSON is ParseRecord for encoding/json.
+func (r *Record) UnmarshalJSON(b []byte) error {
+	var line bytes.Buffer // JSON between other values may be spread over lines
+	if err := json.Compact(&line, b); err != nil {
+		return err
+	}
+	rec, err := ParseRecord(line.Bytes())
+	if err != nil {
+		return err
+	}
+	*r = *rec
+	return nil
+}

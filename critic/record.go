@@ -1,0 +1,244 @@
+package critic
+
+// Record: one row of a preference file with what the stages add to it.
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"criticrm/tokenizer"
+)
+
+// Side names one response of a record.
+type Side int
+
+const (
+	Chosen   Side = iota // the preferred response of a pair
+	Rejected             // the other response of a pair
+	Single               // the response of a record without a pair
+)
+
+// String is "chosen", "rejected" or "response": the JSON key of the side's text.
+func (s Side) String() string { return [...]string{"chosen", "rejected", "response"}[s] }
+
+// Prompt is what the response answers: plain text, or the messages of a conversation. Messages win if both are set.
+type Prompt struct {
+	Text     string
+	Messages []tokenizer.Message
+}
+
+// Conversation gives the prompt as messages; plain text is one user message. The result may be changed freely.
+func (p Prompt) Conversation() []tokenizer.Message {
+	if len(p.Messages) > 0 {
+		return slices.Clone(p.Messages)
+	}
+	return []tokenizer.Message{{Role: "user", Content: p.Text}}
+}
+
+// String gives the prompt as one text; conversations of several messages become a transcript "Role: content".
+func (p Prompt) String() string {
+	switch len(p.Messages) {
+	case 0:
+		return p.Text
+	case 1:
+		return p.Messages[0].Content
+	}
+	var b strings.Builder
+	for i, m := range p.Messages {
+		if i > 0 {
+			b.WriteString("\n\n")
+		}
+		if m.Role != "" {
+			b.WriteString(strings.ToUpper(m.Role[:1]) + m.Role[1:] + ": ")
+		}
+		b.WriteString(m.Content)
+	}
+	return b.String()
+}
+
+// key identifies a prompt: equal keys are equal conversations.
+func (p Prompt) key() string {
+	if len(p.Messages) == 1 && p.Messages[0].Role == "user" {
+		return "user\x00" + p.Messages[0].Content
+	}
+	if len(p.Messages) == 0 {
+		return "user\x00" + p.Text
+	}
+	var b strings.Builder
+	for _, m := range p.Messages {
+		b.WriteString(m.Role + "\x00" + m.Content + "\x01")
+	}
+	return b.String()
+}
+
+// Where a critique comes from. The empty origin is a sample of the critic.
+const (
+	OriginGiven   = "given"   // it was in the input, for example from a teacher or a person
+	OriginSummary = "summary" // Refine merged it from the others
+)
+
+// Finish reasons of a sample.
+const (
+	FinishStop   = "stop"   // the model ended the text
+	FinishLength = "length" // the limit of tokens cut it
+)
+
+// Critique is one critique of one response.
+type Critique struct {
+	Text         string
+	Tokens       []int32   // as sampled, with the stop token if one came; empty for given critiques
+	Score        *float64  // the verdict in the text; nil if it could not be parsed, never a stand-in value
+	LogProb      float64   // natural log, summed over Tokens, under the model that wrote it
+	FinishReason string    // FinishStop, FinishLength, or empty for given critiques
+	Origin       string    // empty, OriginGiven or OriginSummary
+	Kept         *bool     // nil until Filter or Refine has decided
+	Reason       string    // why it was dropped; one of the Drop… constants
+	Rank         int       // 1-based place among the kept ones after Refine; 0 before
+	Meta         []float64 // parsed scores of the meta-judge
+	Reward       *float32  // read after this critique by Score
+	Correct      *bool     // known label: is the critique itself right?
+
+	extra []member // fields that are not ours, in order
+}
+
+// IsKept reports whether training may use the critique: kept, or not yet decided on.
+func (c *Critique) IsKept() bool { return c.Kept == nil || *c.Kept }
+
+// MeanLogProb is the log-likelihood per token, 0 without tokens.
+func (c *Critique) MeanLogProb() float64 {
+	if len(c.Tokens) == 0 {
+		return 0
+	}
+	return c.LogProb / float64(len(c.Tokens))
+}
+
+// Decide records that the critique is kept (reason "") or dropped for the reason.
+func (c *Critique) decide(reason string) {
+	kept := reason == ""
+	c.Kept, c.Reason, c.Rank = &kept, reason, 0
+}
+
+// CriticInfo says which model and settings wrote the sampled critiques of a record.
+type CriticInfo struct {
+	Model    string   `json:"model,omitempty"` // as the caller names it
+	Prompts  string   `json:"prompts"`         // Prompts.Hash
+	Sampling Sampling `json:"sampling"`
+}
+
+// Record is one row: a preference pair (Chosen, Rejected), or one Response with an optional label.
+type Record struct {
+	ID       string // from the row, else "row-<line>"
+	Prompt   Prompt
+	Chosen   string // empty for a record of one response
+	Rejected string
+	Response string // empty for a pair
+	Correct  *bool  // known label of Response
+	Category string
+	Subset   string
+	Margin   *float64 // by how much chosen should be ahead; nil: not given
+
+	ChosenCritiques   []Critique
+	RejectedCritiques []Critique
+	Critiques         []Critique // of Response
+
+	ChosenReward   *float64 // mean over the critiques' rewards, or the plain reward
+	RejectedReward *float64
+	Reward         *float64 // of Response
+
+	Dropped string // why the pair is out of training; empty: it is in. One of the Drop… constants
+	Critic  *CriticInfo
+
+	Line int // line in the file it was read from, 1-based; 0 if made by program
+
+	order     []member // fields of the input in order; those that are ours are rewritten from the struct
+	numericID bool     // the id was a JSON integer and is written as one
+}
+
+// Paired reports whether the record is a preference pair.
+func (r *Record) Paired() bool { return r.Response == "" }
+
+// Sides lists the record's responses.
+func (r *Record) Sides() []Side {
+	if r.Paired() {
+		return []Side{Chosen, Rejected}
+	}
+	return []Side{Single}
+}
+
+// Text is the response of a side.
+func (r *Record) Text(s Side) string { return *[...]*string{&r.Chosen, &r.Rejected, &r.Response}[s] }
+
+// SideCritiques is the list of critiques of a side, to read or to replace.
+func (r *Record) SideCritiques(s Side) *[]Critique {
+	return [...]*[]Critique{&r.ChosenCritiques, &r.RejectedCritiques, &r.Critiques}[s]
+}
+
+// SideReward is the reward of a side, to read or to replace.
+func (r *Record) SideReward(s Side) **float64 {
+	return [...]**float64{&r.ChosenReward, &r.RejectedReward, &r.Reward}[s]
+}
+
+// Kept lists the critiques of a side that training may use, in rank order where Refine has ranked them. Index i
+// of the chosen list belongs to index i of the rejected one for critiques matched by rank.
+func (r *Record) Kept(s Side) []Critique {
+	var out []Critique
+	if r.Dropped != "" {
+		return nil
+	}
+	for _, c := range *r.SideCritiques(s) {
+		if c.IsKept() {
+			out = append(out, c)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Critique) int { return rankOrder(a.Rank) - rankOrder(b.Rank) })
+	return out
+}
+
+// rankOrder puts unranked critiques last.
+func rankOrder(rank int) int {
+	if rank == 0 {
+		return int(^uint32(0) >> 1)
+	}
+	return rank
+}
+
+// Group is the category that results are split by: Category, else Subset, else "all".
+func (r *Record) Group() string {
+	switch {
+	case r.Category != "":
+		return r.Category
+	case r.Subset != "":
+		return r.Subset
+	}
+	return "all"
+}
+
+// Messages is the conversation up to and with the response of a side: what a plain reward is read from.
+func (r *Record) Messages(s Side) []tokenizer.Message {
+	return append(r.Prompt.Conversation(), tokenizer.Message{Role: "assistant", Content: r.Text(s)})
+}
+
+// Extra gives the raw JSON of a field that is not ours.
+func (r *Record) Extra(key string) (json.RawMessage, bool) {
+	for _, m := range r.order {
+		if m.key == key && m.raw != nil {
+			return json.RawMessage(slices.Clone(m.raw)), true
+		}
+	}
+	return nil, false
+}
+
+// SetExtra adds or replaces a field that is not ours. It panics if the key is one of ours or v is no JSON value.
+func (r *Record) SetExtra(key string, v json.RawMessage) {
+	if recordKey(key) || !json.Valid(v) {
+		panic("critic: SetExtra: the key is a field of Record or the value is not JSON")
+	}
+	for i := range r.order {
+		if r.order[i].key == key {
+			r.order[i].raw = slices.Clone(v)
+			return
+		}
+	}
+	r.order = append(r.order, member{key: key, raw: slices.Clone(v)})
+}

@@ -1,0 +1,343 @@
+package critic
+
+// Refine: from the filtered critiques to the few that are trained on.
+//
+//	rank        a meta-judge scores each kept critique MetaSamples times; the TopK best means stay
+//	summarize   one critique per response, merged from the kept ones by the model
+//	margin      pairs (z⁺, z⁻) with s⁺ > s⁻, largest s⁺ - s⁻ first, ties by the sum of log-likelihoods per token;
+//	            greedily TopK pairs without using a critique twice; rank k of both sides belongs together
+//	random      TopK consistent pairs at random (ablation of margin)
+//	random-all  TopK pairs at random, consistent or not (ablation of the filter)
+//	none        what the filter kept
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/gonum/stat"
+)
+
+// Refine modes.
+const (
+	RefineRank      = "rank"
+	RefineSummarize = "summarize"
+	RefineMargin    = "margin"
+	RefineRandom    = "random"
+	RefineRandomAll = "random-all"
+	RefineNone      = "none"
+)
+
+// RefineOptions are the settings of Refine.
+type RefineOptions struct {
+	Mode         string   `json:"mode"`
+	TopK         int      `json:"top_k"`        // critiques kept per response (rank, margin, random, random-all)
+	MetaSamples  int      `json:"meta_samples"` // meta-judge scores averaged per critique (rank)
+	Sampling     Sampling `json:"sampling"`     // of the meta-judge or the summary; Seed also seeds random
+	Scale        Scale    `json:"scale"`
+	MinSurvivors float64  `json:"min_survivors"`
+	Chunk        int      `json:"-"`
+	Model        string   `json:"model"`
+	Prompts      *Prompts `json:"-"`
+}
+
+// DefaultRefineOptions is rank with K = 4 and three meta-judge scores.
+func DefaultRefineOptions() RefineOptions {
+	return RefineOptions{Mode: RefineRank, TopK: 4, MetaSamples: 3, Sampling: DefaultSampling(), Scale: DefaultScale(),
+		MinSurvivors: 0.1, Chunk: 64}
+}
+
+// NeedsGenerator reports whether the mode asks the model.
+func (o *RefineOptions) NeedsGenerator() bool {
+	return o.Mode == RefineRank || o.Mode == RefineSummarize
+}
+
+// Validate checks the settings and fills what has a default.
+func (o *RefineOptions) Validate() error {
+	modes := []string{RefineRank, RefineSummarize, RefineMargin, RefineRandom, RefineRandomAll, RefineNone}
+	if !slices.Contains(modes, o.Mode) {
+		return fmt.Errorf("critic: refine: got %s, want one of %s", quote(o.Mode), strings.Join(modes, ", "))
+	}
+	if o.TopK < 1 && o.Mode != RefineNone && o.Mode != RefineSummarize {
+		return fmt.Errorf("critic: top_k: got %d, want ≥ 1", o.TopK)
+	}
+	if o.Mode == RefineRank && o.MetaSamples < 1 {
+		return fmt.Errorf("critic: meta_samples: got %d, want ≥ 1", o.MetaSamples)
+	}
+	if !(o.MinSurvivors >= 0 && o.MinSurvivors <= 1) {
+		return fmt.Errorf("critic: min_survivors: got %v, want 0 to 1", o.MinSurvivors)
+	}
+	if err := o.Scale.Validate(); err != nil {
+		return err
+	}
+	if o.Prompts == nil {
+		o.Prompts = DefaultPrompts()
+	}
+	if o.Chunk < 1 {
+		o.Chunk = 64
+	}
+	if o.NeedsGenerator() {
+		return o.Sampling.Validate()
+	}
+	return nil
+}
+
+// Refine selects or merges the kept critiques of the kept pairs. g may be nil for modes that do not ask the model.
+// It reads Filter's decisions and adds its own, so a second run with another mode needs Filter again.
+func Refine(ctx context.Context, g Generator, records []*Record, o RefineOptions) (*DropStats, error) {
+	stats := NewDropStats()
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	err := inChunks(ctx, records, o.Chunk, func(chunk []*Record) error {
+		if err := refineChunk(ctx, g, chunk, &o); err != nil {
+			return err
+		}
+		for _, r := range chunk {
+			stats.Observe(r)
+		}
+		return nil
+	})
+	if err != nil {
+		return stats, err
+	}
+	return stats, stats.CheckSurvivors(o.MinSurvivors)
+}
+
+func refineChunk(ctx context.Context, g Generator, records []*Record, o *RefineOptions) error {
+	var live []*Record
+	for _, r := range records {
+		if !r.Paired() {
+			return fmt.Errorf("critic: refine record %s: it has one response; refining needs pairs", quote(r.ID))
+		}
+		if r.Dropped == "" {
+			r.dropIfEmpty(DropNoCritique)
+		}
+		if r.Dropped == "" {
+			live = append(live, r)
+		}
+	}
+	if o.NeedsGenerator() && g == nil {
+		return fmt.Errorf("critic: refine %s: needs a model", o.Mode)
+	}
+	switch o.Mode {
+	case RefineRank:
+		return rankChunk(ctx, g, live, o)
+	case RefineSummarize:
+		return summarizeChunk(ctx, g, live, o)
+	}
+	for _, r := range live {
+		switch o.Mode {
+		case RefineNone:
+			for _, side := range r.Sides() {
+				list := *r.SideCritiques(side)
+				r.choose(side, keptIndexes(list), "")
+			}
+		case RefineRandomAll:
+			c := shuffled(keptIndexes(r.ChosenCritiques), KeyOf("random-all", r.ID, Chosen, 0)^mix(o.Sampling.Seed))
+			j := shuffled(keptIndexes(r.RejectedCritiques), KeyOf("random-all", r.ID, Rejected, 0)^mix(o.Sampling.Seed))
+			n := min(o.TopK, len(c), len(j))
+			r.choose(Chosen, c[:n], DropRank)
+			r.choose(Rejected, j[:n], DropRank)
+		default:
+			r.choosePairs(o)
+		}
+	}
+	return nil
+}
+
+func keptIndexes(list []Critique) []int {
+	var out []int
+	for i := range list {
+		if list[i].IsKept() {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+func shuffled(x []int, key uint64) []int {
+	out := make([]int, len(x))
+	for i, p := range permutation(key, len(x)) {
+		out[i] = x[p]
+	}
+	return out
+}
+
+// choose keeps the critiques of one side at the given indexes, in that rank order; the other kept ones are dropped.
+func (r *Record) choose(s Side, indexes []int, reason string) {
+	list := *r.SideCritiques(s)
+	for i := range list {
+		if list[i].IsKept() && !slices.Contains(indexes, i) {
+			list[i].decide(reason)
+		}
+	}
+	for k, i := range indexes {
+		list[i].decide("")
+		list[i].Rank = k + 1
+	}
+}
+
+// candidate is a consistent pair of critiques: chosen index i, rejected index j, s⁺ > s⁻.
+type candidate struct {
+	i, j    int
+	margin  float64 // s⁺ - s⁻ > 0
+	logprob float64 // sum of the two log-likelihoods per token
+}
+
+// consistentPairs lists all pairs (z⁺, z⁻) of kept, parsed critiques with s⁺ > s⁻.
+func consistentPairs(r *Record) []candidate {
+	var out []candidate
+	for _, i := range keptIndexes(r.ChosenCritiques) {
+		for _, j := range keptIndexes(r.RejectedCritiques) {
+			c, d := &r.ChosenCritiques[i], &r.RejectedCritiques[j]
+			if c.Score != nil && d.Score != nil && *c.Score > *d.Score {
+				out = append(out, candidate{i, j, *c.Score - *d.Score, c.MeanLogProb() + d.MeanLogProb()})
+			}
+		}
+	}
+	return out
+}
+
+// choosePairs is margin and random: an order of the consistent pairs, then greedily TopK without reuse.
+func (r *Record) choosePairs(o *RefineOptions) {
+	pairs := consistentPairs(r)
+	if len(pairs) == 0 {
+		r.drop(DropNoPair)
+		return
+	}
+	if o.Mode == RefineMargin {
+		slices.SortStableFunc(pairs, func(a, b candidate) int { // ties left over stay in (i, j) order
+			return cmp.Or(cmp.Compare(b.margin, a.margin), cmp.Compare(b.logprob, a.logprob))
+		})
+	} else {
+		order := permutation(KeyOf("random", r.ID, Chosen, 0)^mix(o.Sampling.Seed), len(pairs))
+		mixed := make([]candidate, len(pairs))
+		for k, p := range order {
+			mixed[k] = pairs[p]
+		}
+		pairs = mixed
+	}
+	var chosen, rejected []int
+	for _, p := range pairs {
+		if len(chosen) < o.TopK && !slices.Contains(chosen, p.i) && !slices.Contains(rejected, p.j) {
+			chosen, rejected = append(chosen, p.i), append(rejected, p.j)
+		}
+	}
+	r.choose(Chosen, chosen, DropRank)
+	r.choose(Rejected, rejected, DropRank)
+}
+
+// rankChunk scores every kept critique with the meta-judge and keeps the best of each side.
+func rankChunk(ctx context.Context, g Generator, records []*Record, o *RefineOptions) error {
+	var reqs []Request
+	var places []*Critique
+	for _, r := range records {
+		for _, side := range r.Sides() {
+			list := *r.SideCritiques(side)
+			for _, i := range keptIndexes(list) {
+				reqs = append(reqs, Request{
+					Messages: o.Prompts.Meta.Messages(Values{Prompt: r.Prompt, Response: r.Text(side), Critique: list[i].Text, Scale: o.Scale}),
+					N:        o.MetaSamples,
+					Key:      KeyOf("meta", r.ID, side, i),
+				})
+				places = append(places, &list[i])
+			}
+		}
+	}
+	if len(reqs) == 0 {
+		return nil
+	}
+	out, err := callGenerator(ctx, g, reqs, o.Sampling)
+	if err != nil {
+		return fmt.Errorf("critic: refine from record %s: %w", quote(records[0].ID), err)
+	}
+	for k, samples := range out {
+		c := places[k]
+		c.Meta = nil
+		for _, s := range samples {
+			if v := o.Scale.scoreOf(validText(s.Text), s.FinishReason); v.OK {
+				c.Meta = append(c.Meta, v.Score)
+			}
+		}
+		if len(c.Meta) == 0 {
+			c.decide(DropNoMeta)
+		}
+	}
+	for _, r := range records {
+		for _, side := range r.Sides() {
+			r.choose(side, bestByMeta(*r.SideCritiques(side), o.TopK), DropRank)
+		}
+		r.dropIfEmpty(DropNoMeta)
+	}
+	return nil
+}
+
+// bestByMeta orders kept critiques by mean meta score, then by log-likelihood per token, then by index.
+func bestByMeta(list []Critique, k int) []int {
+	order := keptIndexes(list)
+	slices.SortStableFunc(order, func(a, b int) int {
+		x, y := &list[a], &list[b]
+		return cmp.Or(cmp.Compare(stat.Mean(y.Meta, nil), stat.Mean(x.Meta, nil)), cmp.Compare(y.MeanLogProb(), x.MeanLogProb()))
+	})
+	return order[:min(k, len(order))]
+}
+
+// summarizeChunk merges the kept critiques of each side into one. A side with one critique keeps it as it is. The
+// two summaries must agree with the label by the filter's own rule, s⁺ > s⁻, or the pair is dropped.
+func summarizeChunk(ctx context.Context, g Generator, records []*Record, o *RefineOptions) error {
+	var reqs []Request
+	for _, r := range records {
+		for _, side := range r.Sides() {
+			if texts := keptTexts(*r.SideCritiques(side)); len(texts) > 1 {
+				reqs = append(reqs, Request{
+					Messages: o.Prompts.Summarize.Messages(Values{Prompt: r.Prompt, Response: r.Text(side), Critiques: texts, Scale: o.Scale}),
+					N:        1,
+					Key:      KeyOf("summary", r.ID, side, 0),
+				})
+			}
+		}
+	}
+	var out [][]Sample
+	if len(reqs) > 0 {
+		var err error
+		if out, err = callGenerator(ctx, g, reqs, o.Sampling); err != nil {
+			return fmt.Errorf("critic: refine from record %s: %w", quote(records[0].ID), err)
+		}
+	}
+	k := 0
+	for _, r := range records {
+		complete := true
+		for _, side := range r.Sides() {
+			list := r.SideCritiques(side)
+			kept := keptIndexes(*list)
+			if len(kept) > 1 {
+				merged := critiquesOf(out[k], o.Scale)[0]
+				merged.Origin = OriginSummary
+				k++
+				*list = append(*list, merged)
+				kept = []int{len(*list) - 1}
+			}
+			r.choose(side, kept, DropMerged)
+			c := &(*list)[kept[0]]
+			complete = complete && c.Score != nil && c.FinishReason != FinishLength
+		}
+		switch {
+		case !complete:
+			r.drop(DropSummary)
+		case !(*r.Kept(Chosen)[0].Score > *r.Kept(Rejected)[0].Score):
+			r.drop(DropDisagree)
+		}
+	}
+	return nil
+}
+
+func keptTexts(list []Critique) []string {
+	var out []string
+	for _, i := range keptIndexes(list) {
+		out = append(out, list[i].Text)
+	}
+	return out
+}

@@ -1,0 +1,172 @@
+package critic
+
+// Score: r(x, y) = (1/m) Σ r(x, [y, zᵢ]) over m sampled critiques zᵢ, with the critiques.
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"criticrm/tokenizer"
+)
+
+// RewardRequest asks for rewards of given text: one after each critique, or, without critiques, one at the end of
+// the response. Critiques are token ids as sampled, because text may not come back to the same ids.
+type RewardRequest struct {
+	Messages  []tokenizer.Message
+	Critiques [][]int32
+}
+
+// Rewarder reads rewards without writing text. It gives len(reqs) lists: one reward per critique, or one.
+type Rewarder interface {
+	Rewards(ctx context.Context, reqs []RewardRequest) ([][]float32, error)
+}
+
+// ScoreOptions are the settings of Score; Critiques is m.
+type ScoreOptions = GenerateOptions
+
+// DefaultScoreOptions is one critique per response.
+func DefaultScoreOptions() ScoreOptions {
+	o := DefaultGenerateOptions()
+	o.Critiques = 1
+	return o
+}
+
+// Score samples o.Critiques critiques per response with their rewards and sets the mean rewards. The samples are
+// fresh: their keys differ from those of Generate, so a model is never scored on critiques that it was trained on.
+func Score(ctx context.Context, g Generator, records []*Record, o ScoreOptions) (*CritiqueStats, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	stats := NewCritiqueStats(o.Scale)
+	err := inChunks(ctx, records, o.Chunk, func(chunk []*Record) error {
+		if err := scoreChunk(ctx, g, chunk, &o); err != nil {
+			return err
+		}
+		for _, r := range chunk {
+			stats.Observe(r)
+		}
+		return nil
+	})
+	return stats, err
+}
+
+func scoreChunk(ctx context.Context, g Generator, records []*Record, o *ScoreOptions) error {
+	with := *o
+	with.Sampling.Reward = true
+	if err := generateChunk(ctx, g, records, &with, "score"); err != nil {
+		return err
+	}
+	for _, r := range records {
+		for _, side := range r.Sides() {
+			mean := meanReward(*r.SideCritiques(side))
+			*r.SideReward(side) = &mean
+		}
+	}
+	return nil
+}
+
+// meanReward is the mean over the critiques that have a reward, in float64; NaN without any.
+func meanReward(list []Critique) float64 {
+	sum, n := 0.0, 0
+	for i := range list {
+		if list[i].Reward != nil {
+			sum += float64(*list[i].Reward)
+			n++
+		}
+	}
+	return sum / float64(n)
+}
+
+// ScorePlain sets rewards that are read at the end of the responses, without critiques: the scalar reward model.
+func ScorePlain(ctx context.Context, rw Rewarder, records []*Record, chunk int) error {
+	return inChunks(ctx, records, max(chunk, 1), func(part []*Record) error { return scorePlainChunk(ctx, rw, part) })
+}
+
+func scorePlainChunk(ctx context.Context, rw Rewarder, records []*Record) error {
+	var reqs []RewardRequest
+	for _, r := range records {
+		for _, side := range r.Sides() {
+			reqs = append(reqs, RewardRequest{Messages: r.Messages(side)})
+		}
+	}
+	out, err := callRewarder(ctx, rw, reqs)
+	if err != nil {
+		return fmt.Errorf("critic: score from record %s: %w", quote(records[0].ID), err)
+	}
+	i := 0
+	for _, r := range records {
+		for _, side := range r.Sides() {
+			v := float64(out[i][0])
+			*r.SideReward(side) = &v
+			i++
+		}
+	}
+	return nil
+}
+
+// Rescore reads new rewards for the sampled critiques that the records already have, for example of another
+// checkpoint, and sets the means. p must hold the critique prompt that they were written under.
+func Rescore(ctx context.Context, rw Rewarder, records []*Record, p *Prompts, scale Scale, chunk int) error {
+	return inChunks(ctx, records, max(chunk, 1), func(part []*Record) error {
+		var reqs []RewardRequest
+		for _, r := range part {
+			for _, side := range r.Sides() {
+				q := RewardRequest{Messages: p.Critique.Messages(Values{Prompt: r.Prompt, Response: r.Text(side), Scale: scale})}
+				for _, c := range *r.SideCritiques(side) {
+					if len(c.Tokens) > 0 {
+						q.Critiques = append(q.Critiques, c.Tokens)
+					}
+				}
+				if len(q.Critiques) == 0 {
+					return fmt.Errorf("critic: rescore record %s: %s has no sampled critique", quote(r.ID), side)
+				}
+				reqs = append(reqs, q)
+			}
+		}
+		out, err := callRewarder(ctx, rw, reqs)
+		if err != nil {
+			return fmt.Errorf("critic: rescore from record %s: %w", quote(part[0].ID), err)
+		}
+		k := 0
+		for _, r := range part {
+			for _, side := range r.Sides() {
+				list, i := *r.SideCritiques(side), 0
+				for n := range list {
+					list[n].Reward = nil
+					if len(list[n].Tokens) > 0 {
+						v := out[k][i]
+						list[n].Reward = &v
+						i++
+					}
+				}
+				mean := meanReward(list)
+				*r.SideReward(side) = &mean
+				k++
+			}
+		}
+		return nil
+	})
+}
+
+// callRewarder calls rw and refuses answers that break its contract.
+func callRewarder(ctx context.Context, rw Rewarder, reqs []RewardRequest) ([][]float32, error) {
+	out, err := rw.Rewards(ctx, reqs)
+	if err != nil {
+		return nil, err
+	}
+	if len(out) != len(reqs) {
+		return nil, fmt.Errorf("rewarder gave %d answers for %d requests", len(out), len(reqs))
+	}
+	for i, list := range out {
+		if want := max(1, len(reqs[i].Critiques)); len(list) != want {
+			return nil, fmt.Errorf("rewarder gave %d rewards, want %d", len(list), want)
+		}
+		for _, v := range list {
+			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+				return nil, fmt.Errorf("rewarder gave the reward %v", v)
+			}
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,516 @@
+package critic
+
+// Stage: one step from a JSONL file to another that can be interrupted at any moment and goes on where it was.
+//
+// Rows are appended chunk by chunk; after each chunk the file is synced and then the sidecar OUT.stage.json is
+// replaced with the number of rows, bytes and their hash. What the file holds beyond the sidecar's count (a torn
+// row, a chunk that was not acknowledged) is cut on restart and made again, so an interrupted run ends with the
+// same bytes as an uninterrupted one. The output is complete only when the sidecar says so.
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Progress tells how far a stage is.
+type Progress struct {
+	Stage       string
+	Done, Total int // records
+	Resumed     int // of Done, those that an earlier run has made
+}
+
+// Stage is one step. Work gets consecutive records and changes them in place, one row each.
+type Stage struct {
+	Name     string
+	In, Out  string
+	Settings any // marshalled to JSON and stored; another run must have the same to resume
+	Chunk    int // records per call of Work and per sync
+	Read     ReadOptions
+	Restart  bool // forget an earlier output of this stage
+
+	Work     func(ctx context.Context, records []*Record) error
+	Observe  func(*Record)  // each finished record in order, those of earlier runs too; may be nil
+	Finish   func() error   // after the last record, before the output counts as complete; may be nil
+	Progress func(Progress) // after each chunk; may be nil
+}
+
+// StageResult is what a finished stage found.
+type StageResult struct {
+	Records int
+	Resumed int // made by earlier runs
+	Bad     []error
+	Notes   []string
+	Check   *Checker // duplicate ids, duplicate rows, contradictory labels of the input
+}
+
+// sidecar is the state next to the output.
+type sidecar struct {
+	Version  int             `json:"version"`
+	Stage    string          `json:"stage"`
+	Settings json.RawMessage `json:"settings"`
+	MaxBad   int             `json:"max_bad"`
+	Input    inputState      `json:"input"`
+	Done     int             `json:"done"`   // acknowledged rows
+	Bytes    int64           `json:"bytes"`  // their length
+	SHA256   string          `json:"sha256"` // and hash
+	Complete bool            `json:"complete"`
+}
+
+type inputState struct {
+	Name    string `json:"name"` // for people; a moved file is still the same
+	SHA256  string `json:"sha256"`
+	Bytes   int64  `json:"bytes"`
+	Records int    `json:"records"`
+}
+
+// sidecarVersion is the format of the sidecar.
+const sidecarVersion = 1
+
+// SidecarPath is where the state of an output lies.
+func SidecarPath(out string) string { return out + ".stage.json" }
+
+// run is the state of one Run.
+type run struct {
+	*Stage
+	side sidecar
+	out  *os.File
+	sum  hash.Hash // of the acknowledged bytes
+	res  *StageResult
+}
+
+// Run reads the whole input once to check it, then does what is not done yet. A cancelled context ends it between
+// chunks, or inside one if Work returns, with an error that wraps the context's; the next Run goes on.
+func (s *Stage) Run(ctx context.Context) (*StageResult, error) {
+	r := &run{Stage: s, sum: sha256.New(), res: &StageResult{Check: NewChecker()}}
+	if err := r.prepare(); err != nil {
+		return nil, err
+	}
+	if err := r.openOutput(); err != nil {
+		return nil, err
+	}
+	defer r.out.Close()
+	return r.res, r.work(ctx)
+}
+
+// prepare checks the settings and the input before anything is written.
+func (r *run) prepare() error {
+	if r.Work == nil || r.Chunk < 1 {
+		panic("critic: Stage needs Work and a positive Chunk")
+	}
+	if ext := filepath.Ext(r.Out); ext == ".zst" || ext == ".gz" {
+		return fmt.Errorf("critic: %s: output %s: rows are appended, which a compressed file does not allow: write .jsonl and compress it later", r.Name, r.Out)
+	}
+	if a, err := os.Stat(r.In); err == nil {
+		if b, err := os.Stat(r.Out); err == nil && os.SameFile(a, b) {
+			return fmt.Errorf("critic: %s: input and output are the same file %s", r.Name, r.In)
+		}
+	}
+	settings, err := json.Marshal(r.Settings)
+	if err != nil {
+		return fmt.Errorf("critic: %s: settings: %w", r.Name, err)
+	}
+	r.side = sidecar{Version: sidecarVersion, Stage: r.Name, Settings: settings, MaxBad: r.Read.MaxBad}
+	if complete, err := IsComplete(r.In); err != nil || !complete {
+		return errors.Join(err, fmt.Errorf("critic: %s: input %s is not complete: finish the stage that writes it first", r.Name, r.In))
+	}
+	in, err := openInput(r.In, r.Read)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	for rec, err := range in.Records() {
+		if err != nil {
+			return err
+		}
+		r.res.Check.Add(rec)
+		r.side.Input.Records++
+	}
+	r.res.Bad, r.res.Notes = in.Bad, in.Notes
+	r.side.Input.Name = filepath.Base(r.In)
+	r.side.Input.SHA256, r.side.Input.Bytes, err = in.finish()
+	return err
+}
+
+// input is a Reader that hashes the stored bytes of its file.
+type input struct {
+	*Reader
+	file *os.File
+	tee  io.Reader
+	sum  hash.Hash
+	n    int64
+}
+
+func (i *input) Write(p []byte) (int, error) {
+	i.n += int64(len(p))
+	return i.sum.Write(p)
+}
+
+func openInput(path string, o ReadOptions) (*input, error) {
+	f, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	in := &input{file: f, sum: sha256.New()}
+	in.tee = io.TeeReader(f, in)
+	if in.Reader, err = NewReader(in.tee, path, o); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return in, nil
+}
+
+func (i *input) close() { i.Reader.Close(); i.file.Close() }
+
+// finish reads what the decompressor has left and gives hash and length of the whole file.
+func (i *input) finish() (string, int64, error) {
+	if _, err := io.Copy(io.Discard, i.tee); err != nil {
+		return "", 0, fmt.Errorf("critic: read %s: %w", i.name, err)
+	}
+	return hex.EncodeToString(i.sum.Sum(nil)), i.n, nil
+}
+
+// openOutput locks the output, reads the sidecar and cuts what is not acknowledged.
+func (r *run) openOutput() (err error) {
+	if r.out, err = os.OpenFile(r.Out, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+		return fmt.Errorf("critic: %s: output: %w", r.Name, err)
+	}
+	defer func() {
+		if err != nil {
+			r.out.Close()
+		}
+	}()
+	if err := lockFile(r.out); err != nil {
+		return fmt.Errorf("critic: %s: output %s is in use by another run: %w", r.Name, r.Out, err)
+	}
+	info, err := r.out.Stat()
+	if err != nil {
+		return fmt.Errorf("critic: %s: output: %w", r.Name, err)
+	}
+	old, err := readSidecar(r.Out)
+	switch {
+	case r.Restart:
+		// The new sidecar replaces the old one before the file is cut: a crash in between leaves no false claim.
+	case errors.Is(err, fs.ErrNotExist):
+		if info.Size() > 0 {
+			return fmt.Errorf("critic: %s: output %s exists and has no %s beside it: remove it or choose another name",
+				r.Name, r.Out, filepath.Base(SidecarPath(r.Out)))
+		}
+	case err != nil:
+		return fmt.Errorf("critic: %s: %w (restart to begin again)", r.Name, err)
+	default:
+		if err := r.resume(old, info.Size()); err != nil {
+			return err
+		}
+	}
+	if r.side.Done == 0 {
+		r.side.SHA256 = hex.EncodeToString(r.sum.Sum(nil))
+		if err := r.save(); err != nil {
+			return err
+		}
+	}
+	if err := r.out.Truncate(r.side.Bytes); err != nil {
+		return fmt.Errorf("critic: %s: output: %w", r.Name, err)
+	}
+	if _, err := r.out.Seek(r.side.Bytes, io.SeekStart); err != nil {
+		return fmt.Errorf("critic: %s: output: %w", r.Name, err)
+	}
+	return nil
+}
+
+// resume takes over the state of an earlier run if it was the same work and its bytes are intact.
+func (r *run) resume(old *sidecar, size int64) error {
+	if what := r.side.differs(old); what != "" {
+		return fmt.Errorf("critic: %s: cannot resume %s: %s: choose another output or restart", r.Name, r.Out, what)
+	}
+	if size < old.Bytes {
+		return fmt.Errorf("critic: %s: output %s is damaged: %d bytes, want at least %d: restart", r.Name, r.Out, size, old.Bytes)
+	}
+	if _, err := io.CopyN(r.sum, r.out, old.Bytes); err != nil {
+		return fmt.Errorf("critic: %s: output: %w", r.Name, err)
+	}
+	if got := hex.EncodeToString(r.sum.Sum(nil)); got != old.SHA256 {
+		return fmt.Errorf("critic: %s: output %s was changed since it was written (sha256 of the first %d bytes %.12s… → %.12s…): restart",
+			r.Name, r.Out, old.Bytes, old.SHA256, got)
+	}
+	r.side.Done, r.side.Bytes, r.side.SHA256, r.side.Complete = old.Done, old.Bytes, old.SHA256, old.Complete
+	r.res.Resumed = old.Done
+	return nil
+}
+
+// differs names the first thing that is not as it was; empty: all equal.
+func (s *sidecar) differs(old *sidecar) string {
+	switch {
+	case old.Version != s.Version:
+		return fmt.Sprintf("its format is %d, this program knows %d", old.Version, s.Version)
+	case old.Stage != s.Stage:
+		return fmt.Sprintf("it was written by stage %s", quote(old.Stage))
+	case old.Input.SHA256 != s.Input.SHA256 || old.Input.Bytes != s.Input.Bytes:
+		return fmt.Sprintf("the input changed (sha256 %.12s… → %.12s…)", old.Input.SHA256, s.Input.SHA256)
+	case old.Input.Records != s.Input.Records || old.MaxBad != s.MaxBad:
+		return fmt.Sprintf("the number of bad rows allowed changed (%d → %d)", old.MaxBad, s.MaxBad)
+	}
+	return differingSetting(old.Settings, s.Settings)
+}
+
+// work goes through the input: skips and verifies what is done, does the rest.
+func (r *run) work(ctx context.Context) error {
+	in, err := openInput(r.In, r.Read)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	if err := r.skip(in); err != nil {
+		return err
+	}
+	r.report()
+	total := r.side.Input.Records
+	for r.side.Done < total {
+		if err := ctx.Err(); err != nil {
+			return r.interrupted(err)
+		}
+		chunk := make([]*Record, 0, r.Chunk)
+		for len(chunk) < r.Chunk && r.side.Done+len(chunk) < total {
+			rec, err := in.Next()
+			if err == io.EOF {
+				return r.inputChanged()
+			}
+			if err != nil {
+				return err
+			}
+			chunk = append(chunk, rec)
+		}
+		if err := r.Work(ctx, chunk); err != nil {
+			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+				return r.interrupted(err)
+			}
+			return err
+		}
+		if err := r.append(chunk); err != nil {
+			return err
+		}
+		r.report()
+	}
+	return r.finish(in)
+}
+
+func (r *run) interrupted(err error) error {
+	return fmt.Errorf("critic: %s: stopped after %d of %d records, run it again to go on: %w", r.Name, r.side.Done, r.side.Input.Records, err)
+}
+
+func (r *run) inputChanged() error {
+	return fmt.Errorf("critic: %s: input %s changed while it was read", r.Name, r.In)
+}
+
+// skip passes over the input records that the output already has, and checks that they belong together.
+func (r *run) skip(in *input) error {
+	if r.side.Done == 0 {
+		return nil
+	}
+	f, err := os.Open(r.Out)
+	if err != nil {
+		return fmt.Errorf("critic: %s: output: %w", r.Name, err)
+	}
+	defer f.Close()
+	// A row grows from stage to stage, so the limit of a line holds for inputs only.
+	o := r.Read.withDefaults()
+	o.MaxLine, o.MaxBad = 1<<30, 0
+	done, err := NewReader(io.LimitReader(f, r.side.Bytes), r.Out, o)
+	if err != nil {
+		return err
+	}
+	defer done.Close()
+	for i := range r.side.Done {
+		want, err := in.Next()
+		if err == io.EOF {
+			return r.inputChanged()
+		}
+		if err != nil {
+			return err
+		}
+		got, err := done.Next()
+		if err != nil {
+			return fmt.Errorf("critic: %s: output row %d: %w: restart", r.Name, i+1, err)
+		}
+		if got.ID != want.ID || got.Prompt.key() != want.Prompt.key() || got.Chosen != want.Chosen ||
+			got.Rejected != want.Rejected || got.Response != want.Response {
+			return fmt.Errorf("critic: %s: output row %d is record %s, the input has %s there: restart", r.Name, i+1, quote(got.ID), quote(want.ID))
+		}
+		if r.Observe != nil {
+			r.Observe(got)
+		}
+	}
+	return nil
+}
+
+// append writes one chunk, syncs it, and only then acknowledges it in the sidecar.
+func (r *run) append(chunk []*Record) error {
+	var b []byte
+	for _, rec := range chunk {
+		var err error
+		if b, err = rec.AppendJSON(b); err != nil {
+			return err
+		}
+		b = append(b, '\n')
+	}
+	if _, err := r.out.Write(b); err != nil {
+		return fmt.Errorf("critic: %s: write %s: %w", r.Name, r.Out, err)
+	}
+	if err := r.out.Sync(); err != nil {
+		return fmt.Errorf("critic: %s: write %s: %w", r.Name, r.Out, err)
+	}
+	r.sum.Write(b)
+	r.side.Done += len(chunk)
+	r.side.Bytes += int64(len(b))
+	r.side.SHA256 = hex.EncodeToString(r.sum.Sum(nil))
+	if err := r.save(); err != nil {
+		return err
+	}
+	if r.Observe != nil {
+		for _, rec := range chunk {
+			r.Observe(rec)
+		}
+	}
+	return nil
+}
+
+func (r *run) report() {
+	if r.Progress != nil {
+		r.Progress(Progress{Stage: r.Name, Done: r.side.Done, Total: r.side.Input.Records, Resumed: r.res.Resumed})
+	}
+}
+
+// finish makes sure that the input is still the one that was checked, and declares the output complete.
+func (r *run) finish(in *input) error {
+	if _, err := in.Next(); err != io.EOF {
+		return r.inputChanged()
+	}
+	sum, n, err := in.finish()
+	if err != nil {
+		return err
+	}
+	if sum != r.side.Input.SHA256 || n != r.side.Input.Bytes {
+		return r.inputChanged()
+	}
+	r.res.Records = r.side.Done
+	if r.Finish != nil {
+		if err := r.Finish(); err != nil {
+			return err
+		}
+	}
+	if r.side.Complete {
+		return nil
+	}
+	r.side.Complete = true
+	return r.save()
+}
+
+func (r *run) save() error {
+	b, err := json.MarshalIndent(&r.side, "", "  ")
+	if err != nil {
+		return fmt.Errorf("critic: %s: sidecar: %w", r.Name, err)
+	}
+	if err := replaceFile(SidecarPath(r.Out), append(b, '\n')); err != nil {
+		return fmt.Errorf("critic: %s: sidecar: %w", r.Name, err)
+	}
+	return nil
+}
+
+func readSidecar(out string) (*sidecar, error) {
+	b, err := os.ReadFile(SidecarPath(out))
+	if err != nil {
+		return nil, err
+	}
+	var s sidecar
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil || s.Done < 0 || s.Bytes < 0 {
+		return nil, fmt.Errorf("%s is not a stage's state", SidecarPath(out))
+	}
+	return &s, nil
+}
+
+// IsComplete reports whether a stage has finished the file. A file without a sidecar is not the work of a stage
+// and counts as complete.
+func IsComplete(path string) (bool, error) {
+	s, err := readSidecar(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("critic: %w", err)
+	}
+	return s.Complete, nil
+}
+
+// replaceFile writes atomically: temporary file, sync, rename, sync of the directory.
+func replaceFile(path string, data []byte) (err error) {
+	dir, base := filepath.Split(path)
+	if dir == "" {
+		dir = "."
+	}
+	f, err := os.CreateTemp(dir, "."+base+".tmp*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+		}
+	}()
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if err = os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// differingSetting compares two JSON values key by key and names the first difference with both values.
+func differingSetting(was, is json.RawMessage) string {
+	var values [2]any
+	for i, raw := range [...]json.RawMessage{was, is} {
+		d := json.NewDecoder(bytes.NewReader(raw))
+		d.UseNumber() // a seed may have more digits than a float64
+		if d.Decode(&values[i]) != nil {
+			return "the settings cannot be compared"
+		}
+	}
+	return differing("", values[0], values[1])
+}
+
+func differing(path string, was, is any) string {
+	a, aok := was.(map[string]any)
+	b, bok := is.(map[string]any)
+	if !aok || !bok {
+		x, _ := json.Marshal(was) // they came from JSON
+		y, _ := json.Marshal(is)
+		if bytes.Equal(x, y) {
+			return ""
+		}
+		return fmt.Sprintf("%s was %s, now %s", strings.TrimPrefix(path, "."), clip(string(x)), clip(string(y)))
+	}
+	for _, key := range unionKeys(a, b) {
+		if what := differing(path+"."+key, a[key], b[key]); what != "" {
+			return what
+		}
+	}
+	return ""
+}
