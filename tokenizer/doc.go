@@ -1,0 +1,20 @@
+// Package tokenizer turns text into token ids and back: byte-level BPE as stored in a
+// tokenizer.json, the chat templates that go with it, and a small trainer.
+//
+//	tok, err := tokenizer.Load("model/")          // model/tokenizer.json
+//	ids := tok.Encode("What is 12 + 30?")         // plain text, whatever it spells
+//	text := tok.Decode(ids)                       // byte for byte the same
+//
+//	chat, err := tokenizer.LoadChat("model/", tok)
+//	ids, err = chat.Encode([]tokenizer.Message{{Role: "user", Content: "hi"}}, true)
+//
+// Encode never makes a control token out of text: "<|eot_id|>" in a user's message is
+// nine characters of text. EncodeSpecial is for text the program itself wrote. A Chat
+// joins both: what the template writes may be a control token, message text never is.
+//
+// No regular expression from a file is ever run. A pre-tokenizer pattern has to be one of
+// the known ones (GPT-2, Llama-3, Qwen2), for which this package has scanners that take
+// linear time on every input. Everything a file may hold that is not implemented is
+// refused by name. A Tokenizer and a Chat are read-only after construction and safe for
+// concurrent use.
+package tokenizer

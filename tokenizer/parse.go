@@ -1,0 +1,391 @@
+package tokenizer
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+)
+
+// Load reads a tokenizer.json, or the one in a model directory.
+func Load(path string) (*Tokenizer, error) {
+	if info, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	} else if info.IsDir() {
+		dir := path
+		path = filepath.Join(dir, "tokenizer.json")
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			if _, err := os.Stat(filepath.Join(dir, "tokenizer.model")); err == nil {
+				return nil, fmt.Errorf("tokenizer: %s: tokenizer.json is missing; tokenizer.model (SentencePiece) is not supported", dir)
+			}
+			return nil, fmt.Errorf("tokenizer: %s: tokenizer.json is missing", dir)
+		}
+	}
+	b, err := readFile(path, MaxTokenizerFile)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	t, err := parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %s: %w", path, err)
+	}
+	return t, nil
+}
+
+// Parse reads the content of a tokenizer.json. Its errors begin with "tokenizer.json: ".
+func Parse(b []byte) (*Tokenizer, error) {
+	t, err := parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer.json: %w", err)
+	}
+	return t, nil
+}
+
+// readFile reads a regular file of at most limit bytes. Anything else (a FIFO, a device) is refused
+// before it is opened, so that nothing hangs.
+func readFile(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: not a regular file", path)
+	}
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%s: %d bytes, limit %d", path, info.Size(), limit)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("%s: over %d bytes", path, limit)
+	}
+	return b, err
+}
+
+// fileParts are the parts of tokenizer.json that Save writes back as they were.
+type fileParts struct {
+	truncation, padding, normalizer, preTokenizer, postProcessor, decoder []byte
+}
+
+// model is the "model" object before it is checked.
+type model struct {
+	typ          string
+	vocab        map[string]int32
+	merges       [][2]string
+	ignoreMerges bool
+}
+
+// parse reads and checks a tokenizer.json.
+func parse(b []byte) (*Tokenizer, error) {
+	t := &Tokenizer{bos: -1}
+	var m *model
+	err := readJSON(b, MaxTokenizerFile, func(r *jsonReader, key string) (err error) {
+		part := map[string]struct {
+			raw   *[]byte
+			check func(any) error
+		}{
+			"truncation":     {&t.parts.truncation, nil}, // length is the business of the caller
+			"padding":        {&t.parts.padding, nil},
+			"normalizer":     {&t.parts.normalizer, t.setNormalizer},
+			"pre_tokenizer":  {&t.parts.preTokenizer, t.setPreTokenizer},
+			"post_processor": {&t.parts.postProcessor, nil},
+			"decoder":        {&t.parts.decoder, checkDecoder},
+		}[key]
+		switch {
+		case key == "model":
+			m, err = readModel(r)
+		case key == "added_tokens":
+			err = t.readAdded(r)
+		case part.raw != nil:
+			*part.raw, err = r.raw()
+			if err == nil && part.check != nil {
+				v, _ := (&jsonReader{b: *part.raw}).value()
+				err = part.check(v)
+			}
+		default:
+			_, err = r.value() // "version", and what may come later
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case m == nil:
+		return nil, errors.New(`"model" is missing`)
+	case t.split.pattern == "":
+		return nil, errors.New(`pre_tokenizer is missing: want ByteLevel, or Split and ByteLevel`)
+	}
+	if err := t.build(m); err != nil {
+		return nil, err
+	}
+	v, _ := (&jsonReader{b: t.parts.postProcessor}).value()
+	t.setBOS(v)
+	return t, nil
+}
+
+// readModel reads the "model" object.
+func readModel(r *jsonReader) (*model, error) {
+	m := &model{typ: "BPE"} // files of old versions have no type
+	err := r.keys(func(key string) (err error) {
+		switch key {
+		case "type":
+			m.typ, err = r.str()
+			if err == nil && m.typ != "BPE" {
+				err = fmt.Errorf("model type %q is not supported, want \"BPE\"", m.typ)
+			}
+		case "vocab":
+			if r.kind() == "array" {
+				return errors.New(`model type "Unigram" is not supported, want "BPE"`)
+			}
+			m.vocab, err = readVocab(r)
+		case "merges":
+			m.merges, err = readMerges(r)
+		case "ignore_merges":
+			m.ignoreMerges, err = r.boolean()
+		case "unk_token", "fuse_unk": // never needed: every byte has a token
+			_, err = r.value()
+		default:
+			var v any
+			v, err = r.value()
+			if off := v == nil || v == false || v == "" || v == int64(0) || v == 0.0; err == nil && !off {
+				err = fmt.Errorf("model: %s is not supported", key)
+			}
+		}
+		return err
+	})
+	return m, err
+}
+
+func readVocab(r *jsonReader) (map[string]int32, error) {
+	vocab := map[string]int32{}
+	err := r.object(func(token string) error {
+		if len(vocab) >= maxVocab {
+			return fmt.Errorf("vocabulary has more than %d tokens", maxVocab)
+		}
+		id, err := r.integer()
+		switch _, twice := vocab[token]; {
+		case err != nil:
+			return err
+		case twice:
+			return fmt.Errorf("token %q appears twice", cut(token))
+		case token == "":
+			return errors.New("a token is empty")
+		case len(token) > maxToken:
+			return fmt.Errorf("token %q has %d bytes, limit %d", cut(token), len(token), maxToken)
+		case id < 0 || id >= maxVocab:
+			return fmt.Errorf("token %q: id %d, want 0 to %d", cut(token), id, maxVocab-1)
+		}
+		vocab[token] = int32(id)
+		return nil
+	})
+	return vocab, err
+}
+
+// readMerges reads pairs ["a", "b"] or, as older files have them, strings "a b".
+func readMerges(r *jsonReader) ([][2]string, error) {
+	var merges [][2]string
+	err := r.array(func(i int) error {
+		if i >= maxMerges {
+			return fmt.Errorf("more than %d merges", maxMerges)
+		}
+		var p [2]string
+		if r.kind() == "string" {
+			s, err := r.str()
+			if err != nil {
+				return err
+			}
+			var ok bool
+			if p[0], p[1], ok = strings.Cut(s, " "); !ok || strings.Contains(p[1], " ") {
+				return fmt.Errorf("merges[%d]: %q is not two tokens with a space between", i, cut(s))
+			}
+			merges = append(merges, p)
+			return nil
+		}
+		n := 0
+		err := r.array(func(k int) (err error) {
+			n++
+			if k > 1 {
+				return fmt.Errorf("merges[%d]: more than two tokens", i)
+			}
+			p[k], err = r.str()
+			return err
+		})
+		if err == nil && n != 2 {
+			err = fmt.Errorf("merges[%d]: %d tokens, want two", i, n)
+		}
+		merges = append(merges, p)
+		return err
+	})
+	return merges, err
+}
+
+// readAdded reads "added_tokens".
+func (t *Tokenizer) readAdded(r *jsonReader) error {
+	text := 0
+	return r.array(func(i int) error {
+		if i >= maxAdded {
+			return fmt.Errorf("more than %d added tokens", maxAdded)
+		}
+		v, err := r.value()
+		if err != nil {
+			return err
+		}
+		m, _ := v.(map[string]any)
+		content, _ := m["content"].(string)
+		id, ok := m["id"].(int64)
+		switch {
+		case content == "" || !ok:
+			return fmt.Errorf("added_tokens[%d]: want an id and a content", i)
+		case len(content) > maxToken:
+			return fmt.Errorf("token %q has %d bytes, limit %d", cut(content), len(content), maxToken)
+		case id < 0 || id >= maxVocab:
+			return fmt.Errorf("token %q: id %d, want 0 to %d", cut(content), id, maxVocab-1)
+		}
+		if text += len(content); text > maxAddedText {
+			return fmt.Errorf("added tokens have more than %d bytes of text", maxAddedText)
+		}
+		for _, flag := range []string{"lstrip", "rstrip", "single_word"} {
+			if on, _ := m[flag].(bool); on {
+				return fmt.Errorf("added token %q: %s is not supported", content, flag)
+			}
+		}
+		a := addedToken{id: int32(id), content: content}
+		a.special, _ = m["special"].(bool)
+		a.normalized, _ = m["normalized"].(bool)
+		t.added = append(t.added, a)
+		return nil
+	})
+}
+
+// build checks vocabulary, added tokens and merges against each other and makes the tables.
+func (t *Tokenizer) build(m *model) error {
+	if err := t.number(m.vocab); err != nil {
+		return err
+	}
+	t.raw = make([]string, len(t.tokens))
+	t.whole = make(map[string]int32, len(m.vocab))
+	for i := range t.bpe.byteID {
+		t.bpe.byteID[i] = -1
+	}
+	for id, token := range t.tokens {
+		_, inVocab := m.vocab[token]
+		_, isAdded := t.addID[token]
+		raw, ok := unspell(token)
+		switch {
+		case isAdded:
+			t.raw[id] = token
+		case !ok:
+			return fmt.Errorf("token %q (id %d) is not byte-level text", cut(token), id)
+		default:
+			t.raw[id] = raw
+		}
+		if inVocab && ok && !t.isSpec[id] {
+			t.whole[raw] = int32(id)
+			if len(raw) == 1 {
+				t.bpe.byteID[raw[0]] = int32(id)
+			}
+		}
+	}
+	for b, id := range t.bpe.byteID {
+		if id < 0 {
+			return fmt.Errorf("byte 0x%02X has no token (%q)", b, string(byteRune(byte(b))))
+		}
+	}
+	t.bpe.ignoreMerges = m.ignoreMerges
+	if m.ignoreMerges {
+		t.bpe.whole = t.whole
+	}
+	t.bpe.seed = maphash.MakeSeed() // places in the cache only; no id depends on it
+	t.bpe.cache = make([]atomic.Pointer[cached], cacheSlots)
+	return t.setMerges(m)
+}
+
+// number fills tokens, isSpec, addID and match: every id from 0 up has exactly one token.
+func (t *Tokenizer) number(vocab map[string]int32) error {
+	size := len(vocab)
+	t.addID = make(map[string]int32, len(t.added))
+	t.match = newTrie()
+	for i, a := range t.added {
+		if _, twice := t.addID[a.content]; twice {
+			return fmt.Errorf("token %q appears twice", a.content)
+		}
+		t.addID[a.content] = a.id
+		t.match.add(a.content, i)
+		if id, ok := vocab[a.content]; !ok {
+			size++
+		} else if id != a.id {
+			return fmt.Errorf("token %q has id %d in the vocabulary and %d in added_tokens", a.content, id, a.id)
+		}
+	}
+	t.tokens = make([]string, size)
+	t.isSpec = make([]bool, size)
+	put := func(token string, id int32) error {
+		switch {
+		case int(id) >= size:
+			return fmt.Errorf("token %q: id %d, want less than the number of tokens, %d", cut(token), id, size)
+		case t.tokens[id] != "" && t.tokens[id] != token:
+			a, b := min(t.tokens[id], token), max(t.tokens[id], token) // maps have no order, messages do
+			return fmt.Errorf("id %d is used by %q and %q", id, cut(a), cut(b))
+		}
+		t.tokens[id] = token
+		return nil
+	}
+	var errs []error // the least of all, so that the message does not depend on map order
+	for token, id := range vocab {
+		if err := put(token, id); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, a := range t.added {
+		if err := put(a.content, a.id); err != nil {
+			errs = append(errs, err)
+		} else {
+			t.isSpec[a.id] = a.special
+		}
+	}
+	var first error
+	for _, err := range errs {
+		if first == nil || err.Error() < first.Error() {
+			first = err
+		}
+	}
+	return first
+}
+
+// setMerges fills the merge table.
+func (t *Tokenizer) setMerges(m *model) error {
+	t.bpe.pairs = newPairTable(len(m.merges))
+	t.bpe.merges = make([]pair, len(m.merges))
+	for i, p := range m.merges {
+		var ids [3]int32
+		for k, token := range []string{p[0], p[1], p[0] + p[1]} {
+			id, ok := m.vocab[token]
+			if !ok {
+				return fmt.Errorf("merges[%d]: %q is not in the vocabulary", i, cut(token))
+			}
+			if t.isSpec[id] {
+				return fmt.Errorf("merges[%d]: %q is a special token", i, cut(token))
+			}
+			ids[k] = id
+		}
+		t.bpe.merges[i] = pair{ids[0], ids[1]}
+		t.bpe.pairs.set(ids[0], ids[1], i, ids[2])
+	}
+	return nil
+}
+
+// cut shortens a token for a message.
+func cut(s string) string {
+	if len(s) > 64 {
+		return strings.ToValidUTF8(s[:60], "") + " …"
+	}
+	return s
+}
