@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <chrono>
 #include <new>
 #include <utility>
@@ -190,9 +191,9 @@ void thread_pool::run(int64_t n, item_fn f, void *context) {
         work(*scratch[0]);
     } else {
         gate.store(((uint64_t)generation(gate.load()) + 1) << 32 | open_bit);
-        if (sleepers.load() > 0) {
+        if (int asleep = sleepers.load()) {  // wake no more than there are items for
             { std::lock_guard<std::mutex> lock(mu); }
-            wake.notify_all();
+            for (int64_t i = std::min<int64_t>(asleep, n - 1); i > 0; i--) wake.notify_one();
         }
         work(*scratch[0]);
         await_workers();
