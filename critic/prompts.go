@@ -10,7 +10,7 @@ package critic
 //	[assistant]
 //	{response}
 //
-// A section is one message; the model writes after the last one. "{name}" of a known placeholder is replaced,
+// A section is one message, its name the role; the model writes after the last one. "{name}" of a known placeholder is replaced,
 // "{{name}}" stands for the text "{name}", a line "\[user]" for the text "[user]". Any other use of braces is
 // plain text, except "{word}" in lower case, which is an error: it is a placeholder that does not exist here.
 
@@ -100,7 +100,7 @@ func ParseTemplate(name, source string, required, optional []string) (*Template,
 	}
 	for i, line := range strings.Split(strings.ReplaceAll(source, "\r\n", "\n"), "\n") {
 		switch s := strings.TrimRight(line, " \t"); {
-		case s == "[system]" || s == "[user]" || s == "[assistant]":
+		case isSection(s):
 			if err := flush(); err != nil {
 				return nil, err
 			}
@@ -128,6 +128,14 @@ func ParseTemplate(name, source string, required, optional []string) (*Template,
 		}
 	}
 	return t, nil
+}
+
+// isSection says whether a line begins a section: a role in brackets, [user] or any other lower-case word that the chat template
+// knows.
+func isSection(line string) bool {
+	role, ok := strings.CutPrefix(line, "[")
+	role, end := strings.CutSuffix(role, "]")
+	return ok && end && role != "" && strings.Trim(role, "abcdefghijklmnopqrstuvwxyz_") == ""
 }
 
 // parseParts splits text at placeholders.

@@ -4,7 +4,7 @@ import (
 	"math/rand/v2"
 	"strings"
 
-	"criticrm/model"
+	"criticrm/critic"
 	"criticrm/tokenizer"
 )
 
@@ -30,17 +30,8 @@ const chatTemplate = `{% for message in messages %}<|{{ message['role'] }}|>{{ m
 
 const (
 	baseVocab   = 576 // rows of the embedding
-	baseContext = 256
+	baseContext = 512
 )
-
-// baseConfig is the base model's shape: 0.59 million parameters.
-func baseConfig(t *tokenizer.Tokenizer) model.Config {
-	c := model.Config{
-		VocabSize: baseVocab, HiddenSize: 128, IntermediateSize: 320, NumLayers: 3, NumHeads: 4, NumKVHeads: 2, HeadDim: 32,
-		RMSNormEps: 1e-5, RopeTheta: 1e4, MaxPositions: baseContext, TieEmbeddings: true,
-	}
-	return c
-}
 
 // drillMix is the mix of the first stage.
 var drillMix = mix{{Chat, .25}, {ChatHard, .10}, {Safety, .20}, {Count, .22}, {Track, .23}}
@@ -79,8 +70,7 @@ func (w *writer) text(spans ...span) {
 	all := b.String()
 	at := 0
 	for _, id := range w.tok.Encode(all) {
-		piece := w.tok.Token(id)
-		piece = w.tok.Decode([]int32{id})
+		piece := w.tok.Decode([]int32{id})
 		first := at + len(piece) - len(strings.TrimLeft(piece, " "))
 		w.doc.IDs = append(w.doc.IDs, id)
 		w.doc.Weights = append(w.doc.Weights, weights[min(first, len(weights)-1)])
@@ -204,4 +194,13 @@ func trainTokenizer(seed uint64) (*tokenizer.Tokenizer, error) {
 		}
 	}
 	return tokenizer.Train(texts, tokenizer.TrainConfig{VocabSize: baseVocab, Special: specialTokens, Pattern: "qwen2"})
+}
+
+// joinCritiques spells several critiques as the method's {critiques} placeholder does.
+func joinCritiques(texts []string) string {
+	t, err := critic.ParseTemplate("critiques", "[user]\n{critiques}\n", nil, []string{"critiques"})
+	if err != nil {
+		panic(err) // the template is a constant
+	}
+	return t.Messages(critic.Values{Critiques: texts})[0].Content
 }

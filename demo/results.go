@@ -4,12 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
-	"math/rand/v2"
-	"slices"
 	"strings"
 
 	"gonum.org/v1/gonum/stat"
+
+	"criticrm/critic"
 )
 
 // Categories in the order of the table.
@@ -117,79 +116,45 @@ type QualityRow struct {
 	Track   float64 `json:"verdict_track"`
 }
 
-const bootstrapDraws = 2000
-
-// fill computes the row's figures from its correctness. Intervals are the bootstrap over evaluation pairs of the mean over
+// fill computes the row's figures from its correctness. Intervals are the bootstrap over evaluation prompts of the mean over
 // seeds; the seeds' spread is given beside it.
-func (r *Row) fill(pairs []Pair) {
-	n := len(pairs)
-	mean := make([]float64, n)
+func (r *Row) fill(boot *critic.Bootstrap) {
 	r.Seeds = nil
 	for _, c := range r.correct {
-		for i, v := range c {
-			mean[i] += v / float64(len(r.correct))
-		}
-		r.Seeds = append(r.Seeds, 100*stat.Mean(c, nil))
+		r.Seeds = append(r.Seeds, percent(c))
 	}
 	if len(r.Seeds) > 1 {
 		r.SD = stat.StdDev(r.Seeds, nil)
 	}
-	r.Overall = bootstrap(mean)
+	e := boot.Mean(meanOver(r.correct))
+	r.Overall, r.Macro = interval(e.Mean, e.Interval), 100*e.Macro
 	r.Categories = map[string]Interval{}
-	r.Macro = 0
-	for _, c := range categories {
-		var part []float64
-		for i := range pairs {
-			if pairs[i].Question.Kind.Category() == c {
-				part = append(part, mean[i])
-			}
-		}
-		r.Categories[c] = bootstrap(part)
-		r.Macro += r.Categories[c].Value / float64(len(categories))
+	for _, c := range e.Categories {
+		r.Categories[c.Name] = interval(c.Mean, c.Interval)
 	}
 }
 
-// bootstrap is the mean of x in per cent with its percentile interval.
-func bootstrap(x []float64) Interval {
-	if len(x) == 0 {
-		return Interval{math.NaN(), math.NaN(), math.NaN()}
-	}
-	r := rand.New(rand.NewPCG(20260101, uint64(len(x))))
-	means := make([]float64, bootstrapDraws)
-	for d := range means {
-		sum := 0.0
-		for range x {
-			sum += x[r.IntN(len(x))]
-		}
-		means[d] = 100 * sum / float64(len(x))
-	}
-	slices.Sort(means)
-	return Interval{100 * stat.Mean(x, nil), stat.Quantile(.025, stat.Empirical, means, nil), stat.Quantile(.975, stat.Empirical, means, nil)}
+func interval(mean float64, i critic.Interval) Interval {
+	return Interval{100 * mean, 100 * i.Low, 100 * i.High}
 }
+
+// meanOver is the mean over the seeds, pair by pair.
+func meanOver(correct [][]float64) []float64 {
+	mean := make([]float64, len(correct[0]))
+	for _, c := range correct {
+		for i, v := range c {
+			mean[i] += v / float64(len(correct))
+		}
+	}
+	return mean
+}
+
+func percent(x []float64) float64 { return 100 * stat.Mean(x, nil) }
 
 // compare is the paired difference a - b.
-func compare(a, b *Row) Difference {
-	d := make([]float64, len(a.correct[0]))
-	for s := range a.correct {
-		for i := range d {
-			d[i] += (a.correct[s][i] - b.correct[s][i]) / float64(len(a.correct))
-		}
-	}
-	return Difference{a.Name(), b.Name(), bootstrap(d)}
-}
-
-// correctness compares the scores of the two sides of each pair.
-func correctness(chosen, rejected []float64) []float64 {
-	out := make([]float64, len(chosen))
-	for i := range out {
-		switch {
-		case chosen[i] > rejected[i]:
-			out[i] = 1
-		case chosen[i] == rejected[i]:
-			out[i] = .5
-		}
-	}
-	return out
+func compare(boot *critic.Bootstrap, a, b *Row) Difference {
+	e := boot.Difference(meanOver(a.correct), meanOver(b.correct))
+	return Difference{a.Name(), b.Name(), interval(e.Mean, e.Interval)}
 }
 
 // WriteTable prints the table, one method a line.
@@ -227,4 +192,12 @@ func (r *Results) JSON() ([]byte, error) {
 		return nil, fmt.Errorf("demo: results: %w", err)
 	}
 	return append(b, '\n'), nil
+}
+
+// WriteExamples prints the critiques to read.
+func (r *Results) WriteExamples(w io.Writer) {
+	for _, e := range r.Examples {
+		fmt.Fprintf(w, "\n%s\n  reply      %s  (%s)\n  base       %s%s\n  Critic-RM  %s  → reward %.2f\n", e.Prompt, e.Reply,
+			map[bool]string{true: "right", false: "wrong"}[e.Right], e.Base, map[bool]string{true: "   ✗", false: ""}[e.BaseOff], e.Tuned, e.Reward)
+	}
 }

@@ -120,7 +120,7 @@ func Wrap(m *model.Model, tok *tokenizer.Tokenizer, chat *tokenizer.Chat, o Opti
 	if o.MaxTokens == 0 {
 		o.MaxTokens = 8192
 	}
-	e := &Engine{Model: m, Tok: tok, Chat: chat, options: o, stop: m.Config.EOS}
+	e := &Engine{Model: m, Tok: tok, Chat: chat, options: o, stop: m.Config.EOSTokenIDs}
 	switch o.HeadPosition {
 	case "", "end":
 		e.position = model.AtEnd
@@ -140,7 +140,7 @@ func Wrap(m *model.Model, tok *tokenizer.Tokenizer, chat *tokenizer.Chat, o Opti
 // endOfTurn finds the token that ends the model's turn: the last of the configured end tokens that the chat template writes
 // after an assistant's message.
 func endOfTurn(c model.Config, chat *tokenizer.Chat) (int32, error) {
-	if len(c.EOS) == 0 {
+	if len(c.EOSTokenIDs) == 0 {
 		return 0, errors.New("engine: config.json names no eos_token_id: nothing would end a critique")
 	}
 	ids, err := chat.Encode([]tokenizer.Message{{Role: "user", Content: "a"}, {Role: "assistant", Content: "b"}}, false)
@@ -148,13 +148,13 @@ func endOfTurn(c model.Config, chat *tokenizer.Chat) (int32, error) {
 		return 0, err
 	}
 	for i := len(ids) - 1; i >= 0; i-- {
-		for _, e := range c.EOS {
+		for _, e := range c.EOSTokenIDs {
 			if ids[i] == e {
 				return e, nil
 			}
 		}
 	}
-	return c.EOS[0], nil
+	return c.EOSTokenIDs[0], nil
 }
 
 // Close frees the model.
@@ -176,7 +176,7 @@ func (e *Engine) Generate(ctx context.Context, reqs []critic.Request, s critic.S
 		if err != nil {
 			return nil, err
 		}
-		if limit := e.Model.Config.MaxPositions; limit > 0 && len(prefix)+s.MaxTokens > limit {
+		if limit := e.Model.Config.MaxPositionEmbeddings; limit > 0 && len(prefix)+s.MaxTokens > limit {
 			return nil, fmt.Errorf("engine: a prompt of %d tokens with %d to write is over the model's %d positions: lower --max_tokens, or drop or truncate long rows", len(prefix), s.MaxTokens, limit)
 		}
 		in[i] = model.GenRequest{Prefix: prefix, N: r.N, Key: r.Key}
@@ -190,11 +190,10 @@ func (e *Engine) Generate(ctx context.Context, reqs []critic.Request, s critic.S
 		o.Reward = e.position
 	}
 	out := make([][]critic.Sample, len(reqs))
-	err := e.Model.Generate(ctx, in, o, func(i int, samples []model.GenSample) error {
+	err := e.Model.Generate(ctx, in, o, func(i int, samples []model.GenSample) {
 		for _, g := range samples {
 			out[i] = append(out[i], e.sample(g, s.Reward))
 		}
-		return nil
 	})
 	return out, err
 }

@@ -69,6 +69,6 @@ The pipeline, each stage JSON Lines in and out:
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return inputError{fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath())}
 	})
-	root.AddCommand(newVersion())
+	root.AddCommand(newDemo(), newBase(), newVersion())
 	return root
 }

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"criticrm/demo"
+)
+
+func newDemo() *cobra.Command {
+	o := demo.Options{Seeds: []uint64{0}}
+	var seeds []uint
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the whole method on the embedded model and compare it with its rivals",
+		Long: `demo samples critiques from the embedded base model, filters and refines them with preference labels, trains a Critic-RM,
+and compares it on held-out pairs with a scalar reward model, the base model as judge, and training on unfiltered critiques.
+It ends with a table and leaves results.json and report.html in --output_dir.`,
+		Example: "  criticrm demo\n  criticrm demo --full --seeds 0,1,2 --output_dir runs/full",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(seeds) > 0 {
+				o.Seeds = nil
+				for _, s := range seeds {
+					o.Seeds = append(o.Seeds, uint64(s))
+				}
+			} else if o.Full {
+				o.Seeds = []uint64{0, 1, 2}
+			}
+			o.Version, o.Log = version(), cmd.ErrOrStderr()
+			r, err := demo.Run(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			w := cmd.OutOrStdout()
+			r.WriteExamples(w)
+			fmt.Fprintln(w)
+			r.WriteTable(w)
+			fmt.Fprintf(w, "\nresults: %s   report: %s\n", filepath.Join(o.Dir, "results.json"), filepath.Join(o.Dir, "report.html"))
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Dir, "output_dir", "runs/demo", "directory for results.json, report.html and the models")
+	f.StringVar(&o.BaseDir, "base", "", "base model directory (default: the embedded one)")
+	f.BoolVar(&o.Full, "full", false, "three seeds, other refinements, data efficiency, sweeps, a second round")
+	f.UintSliceVar(&seeds, "seeds", nil, "seeds, one run of the experiment each (default 0; with --full 0,1,2)")
+	f.IntVar(&o.Threads, "threads", 0, "CPU threads; 0: all cores; never changes a result")
+	return cmd
+}
+
+func newBase() *cobra.Command {
+	o := demo.DefaultBaseOptions()
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "base",
+		Short: "Make the demo's base model from nothing",
+		Long: `base trains the demo's tokenizer and base language model from nothing: clean drills first, then documents as a critic with
+systematic faults writes them. The same options give the same bytes on the same type of machine.`,
+		Example: "  criticrm base --output_dir demo/base",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Report = func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }
+			return demo.MakeBase(cmd.Context(), dir, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&dir, "output_dir", "runs/base", "directory of the model")
+	f.Uint64Var(&o.Seed, "seed", o.Seed, "seed of weights and documents")
+	f.IntVar(&o.DrillSteps, "drill_steps", o.DrillSteps, "updates of the first stage")
+	f.IntVar(&o.LessonSteps, "lesson_steps", o.LessonSteps, "updates of the second stage")
+	f.IntVar(&o.Documents, "documents", o.Documents, "documents per update")
+	f.IntVar(&o.Threads, "threads", 0, "CPU threads; 0: all cores; never changes a result")
+	return cmd
+}

@@ -1,0 +1,205 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"criticrm/checkpoint"
+	"criticrm/critic"
+	"criticrm/trainer"
+)
+
+// full adds what a single short run leaves out: other refinements, less and more data, the scalar model's sweep, and a second
+// round of critiques written by the trained model.
+func (r *runner) full(ctx context.Context, all []Pair, sampled []*critic.Record, first bool) error {
+	if first {
+		if err := r.sweeps(ctx, all, sampled); err != nil {
+			return err
+		}
+	}
+	for _, n := range []int{trainPairs / 10, trainPairs / 4, trainPairs / 2} {
+		if err := r.scalarRow(ctx, all, n); err != nil {
+			return err
+		}
+	}
+	if err := r.scalarRow(ctx, Pairs(10000+r.seed, 10*trainPairs, Train), 10*trainPairs); err != nil {
+		return err
+	}
+	for _, n := range []int{trainPairs / 4, trainPairs / 2} {
+		if _, err := r.variant(ctx, fmt.Sprintf("Critic-RM, %d %% of the pairs", 100*n/trainPairs), sampled, trainer.Critic, critic.RefineMargin, n, []int{1, 8}); err != nil {
+			return err
+		}
+	}
+	for _, v := range []struct{ name, mode string }{
+		{"Critic-RM, filter only (random K)", critic.RefineRandom},
+		{"Critic-RM, rank by meta-judge", critic.RefineRank},
+		{"Critic-RM, summarize", critic.RefineSummarize},
+	} {
+		if _, err := r.variant(ctx, v.name, sampled, trainer.Critic, v.mode, trainPairs, []int{1, 8}); err != nil {
+			return err
+		}
+	}
+	return r.secondRound(ctx, all, sampled)
+}
+
+// secondRound lets the trained model write the critiques and trains a fresh copy of the base model on them.
+func (r *runner) secondRound(ctx context.Context, all []Pair, sampled []*critic.Record) error {
+	start := time.Now()
+	rs := clone(sampled)
+	if _, err := r.refine(ctx, rs, critic.RefineMargin, 2); err != nil {
+		return err
+	}
+	e, _, err := r.train(ctx, rs, r.recipe(trainer.Critic, trainPairs))
+	if err != nil {
+		return err
+	}
+	again := records(all)
+	_, err = critic.Generate(ctx, e, again, r.generateOptions(critiquesEach, 2))
+	e.Close()
+	if err != nil {
+		return err
+	}
+	r.clock("second round's critiques", start)
+	_, err = r.variant(ctx, "Critic-RM, second round", again, trainer.Critic, critic.RefineMargin, trainPairs, []int{1, 8})
+	return err
+}
+
+// sweeps shows on the validation split, never on the evaluation pairs, how the settings of recipe were chosen.
+func (r *runner) sweeps(ctx context.Context, all []Pair, sampled []*critic.Record) error {
+	start := time.Now()
+	for _, t := range []struct {
+		lr     float64
+		epochs float64
+	}{{3e-4, 8}, {3e-4, 20}, {1e-3, 3}, {1e-3, 8}, {1e-3, 20}, {2e-3, 8}} {
+		c := r.recipe(trainer.BT, trainPairs)
+		c.LearningRate, c.Epochs = t.lr, t.epochs
+		e, _, err := r.train(ctx, records(all), c)
+		if err != nil {
+			return err
+		}
+		correct, err := r.scalar(ctx, e, r.valid)
+		e.Close()
+		if err != nil {
+			return err
+		}
+		r.note("validation split, scalar RM, learning rate %g, %g epochs: %.1f", t.lr, t.epochs, percent(correct))
+	}
+	rs := clone(sampled)
+	if _, err := r.refine(ctx, rs, critic.RefineMargin, 2); err != nil {
+		return err
+	}
+	for _, position := range []string{"content", "end"} {
+		c := r.recipe(trainer.Critic, trainPairs)
+		c.HeadPosition = position
+		e, _, err := r.train(ctx, rs, c)
+		if err != nil {
+			return err
+		}
+		held := r.eval
+		r.eval = r.valid
+		d, err := r.measure(ctx, e, 8, true, 8)
+		r.eval = held
+		e.Close()
+		if err != nil {
+			return err
+		}
+		r.note("validation split, Critic-RM, reward read at the critique's %s: %.1f at m = 8", map[string]string{"content": "last word", "end": "end token"}[position], percent(d.reward(8)))
+	}
+	r.clock("sweeps on the validation split", start)
+	return nil
+}
+
+func (r *runner) note(format string, a ...any) {
+	s := fmt.Sprintf(format, a...)
+	r.results.Notes = append(r.results.Notes, s)
+	r.printf("           %s", s)
+}
+
+// finish computes intervals, curves and comparisons.
+func (r *runner) finish() {
+	byM, byData := map[string]*Curve{}, map[string]*Curve{}
+	curve := func(in map[string]*Curve, to *[]Curve, name string, x float64, y Interval) {
+		if in[name] == nil {
+			*to = append(*to, Curve{Name: name})
+			in[name] = &(*to)[len(*to)-1]
+		}
+		in[name].Points = append(in[name].Points, Point{x, y})
+	}
+	r.results.ByM, r.results.ByData = make([]Curve, 0, 8), make([]Curve, 0, 8) // room, so that the pointers stay
+	boot := critic.NewBootstrap(records(r.eval), 2000, .95, 1)
+	for _, row := range r.results.Rows {
+		row.fill(boot)
+		base := row.Method
+		if i := len("Critic-RM"); len(base) > i && base[:i+1] == "Critic-RM," && base[len(base)-len("of the pairs"):] == "of the pairs" {
+			base = "Critic-RM"
+		}
+		if row.M > 0 && row.Method == base && (base == "Critic-RM" || base == "CLoud-style" || base == "LLM judge (base)") {
+			curve(byM, &r.results.ByM, base, float64(row.M), row.Overall)
+		}
+		if base == "scalar RM" || base == "Critic-RM" && row.M == 8 {
+			curve(byData, &r.results.ByData, base, float64(row.Pairs), row.Overall)
+		}
+	}
+	sortCurves(r.results.ByData)
+	if best := r.rows["Critic-RM m=8 600"]; best != nil {
+		for _, key := range []string{"scalar RM 600", "LLM judge (base) m=10 0", "CLoud-style m=8 600", "Critic-RM m=1 600"} {
+			r.results.Differences = append(r.results.Differences, compare(boot, best, r.rows[key]))
+		}
+		r.results.Differences = append(r.results.Differences, compare(boot, r.rows["Critic-RM, 10 % of the pairs m=8 60"], r.rows["scalar RM 600"]))
+	}
+}
+
+// write leaves results.json and report.html, whole or not at all.
+func (r *runner) write() error {
+	b, err := r.results.JSON()
+	if err != nil {
+		return err
+	}
+	if err := checkpoint.WriteFileAtomic(filepath.Join(r.Dir, "results.json"), b); err != nil {
+		return err
+	}
+	if b, err = r.results.HTML(); err != nil {
+		return err
+	}
+	return checkpoint.WriteFileAtomic(filepath.Join(r.Dir, "report.html"), b)
+}
+
+// examples picks replies to read: where the base's first critique is wrong and the trained model's is right, one of each kind, and
+// one where both are right.
+func examples(pairs []Pair, base, tuned *measured) []Example {
+	var out []Example
+	seen := map[string]bool{}
+	middle := critic.DefaultScale().Middle()
+	wrong := func(c *critic.Critique, right bool) bool { return c.Score == nil || (*c.Score > middle) != right }
+	for i := range pairs {
+		for _, side := range []critic.Side{critic.Rejected, critic.Chosen} {
+			b, t := &(*base.records[i].SideCritiques(side))[0], &(*tuned.records[i].SideCritiques(side))[0]
+			right := side == critic.Chosen
+			key := string(pairs[i].Question.Kind)
+			if !wrong(b, right) {
+				key = "both right"
+			}
+			if wrong(t, right) || seen[key] {
+				continue
+			}
+			seen[key] = true
+			reply := pairs[i].Rejected.Text
+			if right {
+				reply = pairs[i].Chosen.Text
+			}
+			out = append(out, Example{Prompt: pairs[i].Question.Prompt, Reply: reply, Right: right, Base: b.Text, Tuned: t.Text,
+				Reward: float64(*t.Reward), BaseOff: wrong(b, right), TunedOff: wrong(t, right)})
+		}
+	}
+	return out
+}
+
+// sortCurves puts points in the order of x.
+func sortCurves(cs []Curve) {
+	for _, c := range cs {
+		slices.SortFunc(c.Points, func(a, b Point) int { return int(a.X - b.X) })
+	}
+}
