@@ -1,0 +1,151 @@
+package spec
+
+// Attention over a packed forest: query q sees key k iff k <= q < end[k]; query head a reads key head a·G/A.
+// out = softmax(q·kᵀ/sqrt(D))·v over the visible keys, lse = log Σ exp(q·kᵀ/sqrt(D)).
+type Attention[T Real] struct {
+	Out        []T     `arg:"out real N,A,D"`
+	LSE        []T     `arg:"out f32 N,A"`
+	QKV        []T     `arg:"in real N,A+2G,D"`
+	End        []int32 `arg:"in i32 N"`
+	N, A, G, D int
+	Round      func(T) T // probabilities may be rounded before they meet the values
+}
+
+// head is head h of token n of qkv (N, A+2G, D): queries, then keys, then values.
+func head[T Real](qkv []T, n, h, a, g, d int) []T { return qkv[(n*(a+2*g)+h)*d:][:d] }
+
+// Run attends.
+func (o *Attention[T]) Run() {
+	score := make([]T, 0, o.N)
+	value := make([][]T, 0, o.N)
+	for q := range o.N {
+		for a := range o.A {
+			g := a * o.G / o.A
+			query := head(o.QKV, q, a, o.A, o.G, o.D)
+			score, value = score[:0], value[:0]
+			for k := range q + 1 {
+				if q < int(o.End[k]) {
+					score = append(score, dot(query, head(o.QKV, k, o.A+g, o.A, o.G, o.D))/sqrt(T(o.D)))
+					value = append(value, head(o.QKV, k, o.A+o.G+g, o.A, o.G, o.D))
+				}
+			}
+			o.LSE[q*o.A+a] = softmaxMean(o.Out[(q*o.A+a)*o.D:][:o.D], score, value, o.Round)
+		}
+	}
+}
+
+// softmaxMean is out = softmax(score)·value, and gives log Σ exp(score).
+func softmaxMean[T Real](out, score []T, value [][]T, rnd func(T) T) T {
+	top := score[0]
+	for _, s := range score {
+		top = max(top, s)
+	}
+	var sum T
+	for _, s := range score {
+		sum += exp(s - top)
+	}
+	for d := range out {
+		var mean T
+		for k, s := range score {
+			mean += round(rnd, exp(s-top)/sum) * value[k][d]
+		}
+		out[d] = mean
+	}
+	return top + log(sum)
+}
+
+// AttentionBackward is p = exp(s - lse); delta = Σ_d dout·out; dv = pᵀ·dout; ds = p·(dout·vᵀ - delta); dq = ds·k/sqrt(D);
+// dk = dsᵀ·q/sqrt(D), with sums over the query heads of a key head.
+type AttentionBackward[T Real] struct {
+	DQKV       []T     `arg:"out real N,A+2G,D"`
+	Delta      []T     `arg:"scratch f32 N,A"`
+	DOut       []T     `arg:"in real N,A,D"`
+	Out        []T     `arg:"in real N,A,D"`
+	LSE        []T     `arg:"in f32 N,A"`
+	QKV        []T     `arg:"in real N,A+2G,D"`
+	End        []int32 `arg:"in i32 N"`
+	N, A, G, D int
+	Round      func(T) T // p and ds may be rounded before they are multiplied
+}
+
+// Run gives the gradient of queries, keys and values.
+func (o *AttentionBackward[T]) Run() {
+	clear(o.DQKV)
+	for q := range o.N {
+		for a := range o.A {
+			g := a * o.G / o.A
+			dout := o.DOut[(q*o.A+a)*o.D:][:o.D]
+			delta := dot(dout, o.Out[(q*o.A+a)*o.D:][:o.D])
+			query, dquery := head(o.QKV, q, a, o.A, o.G, o.D), head(o.DQKV, q, a, o.A, o.G, o.D)
+			for k := range q + 1 {
+				if q >= int(o.End[k]) {
+					continue
+				}
+				key, dkey := head(o.QKV, k, o.A+g, o.A, o.G, o.D), head(o.DQKV, k, o.A+g, o.A, o.G, o.D)
+				value, dvalue := head(o.QKV, k, o.A+o.G+g, o.A, o.G, o.D), head(o.DQKV, k, o.A+o.G+g, o.A, o.G, o.D)
+				p := exp(dot(query, key)/sqrt(T(o.D)) - o.LSE[q*o.A+a])
+				ds := round(o.Round, p*(dot(dout, value)-delta))
+				p = round(o.Round, p)
+				for d := range o.D {
+					dvalue[d] += p * dout[d]
+					dquery[d] += ds * key[d] / sqrt(T(o.D))
+					dkey[d] += ds * query[d] / sqrt(T(o.D))
+				}
+			}
+		}
+	}
+}
+
+// KVStore writes keys and values of new tokens into their cache slots.
+type KVStore[T Real] struct {
+	KV            []T     `arg:"in/out real S,2G,D"`
+	QKV           []T     `arg:"in real N,A+2G,D"`
+	Slot          []int32 `arg:"in i32 N"`
+	N, A, G, D, S int
+}
+
+// Run copies.
+func (o *KVStore[T]) Run() {
+	for n, slot := range o.Slot {
+		copy(o.KV[int(slot)*2*o.G*o.D:][:2*o.G*o.D], o.QKV[(n*(o.A+2*o.G)+o.A)*o.D:])
+	}
+}
+
+// AttentionDecode attends with one query for each of B sequences. The context of sequence b is the segments of its group
+// (slots SegStart[i] … + SegLen[i], i in [SegPtr[g], SegPtr[g+1])) and then OwnStart[b] … + OwnLen[b].
+type AttentionDecode[T Real] struct {
+	Out                             []T     `arg:"out real B,A,D"`
+	QKV                             []T     `arg:"in real B,A+2G,D"`
+	KV                              []T     `arg:"in real S,2G,D"`
+	Group                           []int32 `arg:"in i32 B"`
+	SegPtr                          []int32 `arg:"in i32 Groups+1"`
+	SegStart                        []int32 `arg:"in i32 Segments"`
+	SegLen                          []int32 `arg:"in i32 Segments"`
+	OwnStart                        []int32 `arg:"in i32 B"`
+	OwnLen                          []int32 `arg:"in i32 B"`
+	B, A, G, D, S, Groups, Segments int
+	Round                           func(T) T
+}
+
+// Run attends.
+func (o *AttentionDecode[T]) Run() {
+	for b := range o.B {
+		for a := range o.A {
+			g := a * o.G / o.A
+			var score []T
+			var value [][]T
+			see := func(start, n int32) {
+				for slot := int(start); slot < int(start+n); slot++ {
+					key := o.KV[(slot*2*o.G+g)*o.D:][:o.D]
+					score = append(score, dot(head(o.QKV, b, a, o.A, o.G, o.D), key)/sqrt(T(o.D)))
+					value = append(value, o.KV[(slot*2*o.G+o.G+g)*o.D:][:o.D])
+				}
+			}
+			for i := o.SegPtr[o.Group[b]]; i < o.SegPtr[o.Group[b]+1]; i++ {
+				see(o.SegStart[i], o.SegLen[i])
+			}
+			see(o.OwnStart[b], o.OwnLen[b])
+			softmaxMean(o.Out[(b*o.A+a)*o.D:][:o.D], score, value, o.Round)
+		}
+	}
+}

@@ -1,0 +1,317 @@
+package spec
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math"
+	"math/rand/v2"
+	"reflect"
+)
+
+// Case is an op with arguments. The same case is a conformance test, a gradient check if it is small, and, with Bench, a
+// benchmark instead of a test.
+type Case struct {
+	Op    string // the name in kernels.h
+	Name  string // op/dtype/what, unique; the seed of its random numbers
+	BF16  bool   // "real" is bfloat16
+	Bench bool
+	make  func(g *Gen) Op
+}
+
+// Make gives the op with all its arguments: what the case leaves open is filled with numbers from a normal distribution,
+// and everything is rounded to the type that it has on a device.
+func (c Case) Make() Op {
+	h := fnv.New64a()
+	h.Write([]byte(c.Name))
+	g := &Gen{Rand: rand.New(rand.NewPCG(h.Sum64(), 0)), BF16: c.BF16}
+	op := c.make(g)
+	v := reflect.ValueOf(op).Elem()
+	for i := range v.NumField() { // scalars are float32 in the header
+		if f := v.Field(i); f.Kind() == reflect.Float64 {
+			f.SetFloat(float64(float32(f.Float())))
+		}
+	}
+	for _, a := range Args(op) {
+		if a.Value.IsNil() && !a.Nil {
+			if !a.IsFloat() && a.Dir == In {
+				panic(fmt.Sprintf("spec: case %s has no %s", c.Name, a.Name))
+			}
+			a.Value.Set(reflect.MakeSlice(a.Value.Type(), a.Len(), a.Len()))
+			if a.Dir == In || a.Dir == InOut {
+				copy(a.Floats(), g.Normal(a.Len(), 1))
+			}
+		}
+		if a.IsFloat() && !a.Nil {
+			RoundTo(a.Floats(), c.BF16 && a.Type == Real32)
+		}
+	}
+	Args(op) // checks shapes
+	return op
+}
+
+// RoundTo rounds to bfloat16 or float32.
+func RoundTo(x []float64, bf16 bool) {
+	for i, v := range x {
+		f := float32(v)
+		if bf16 {
+			f = RoundBF16(f)
+		}
+		x[i] = float64(f)
+	}
+}
+
+// Gen makes arguments.
+type Gen struct {
+	*rand.Rand
+	BF16 bool
+}
+
+// Normal is n numbers of a normal distribution.
+func (g *Gen) Normal(n int, scale float64) []float64 {
+	x := make([]float64, n)
+	for i := range x {
+		x[i] = scale * g.NormFloat64()
+	}
+	return x
+}
+
+// Constant is n times v.
+func (g *Gen) Constant(n int, v float64) []float64 {
+	x := make([]float64, n)
+	for i := range x {
+		x[i] = v
+	}
+	return x
+}
+
+// Ints is n integers in [0, below).
+func (g *Gen) Ints(n, below int) []int32 {
+	x := make([]int32, n)
+	for i := range x {
+		x[i] = int32(g.IntN(below))
+	}
+	return x
+}
+
+// Distinct is n different integers in [0, below).
+func (g *Gen) Distinct(n, below int) []int32 {
+	x := make([]int32, n)
+	for i, v := range g.Perm(below)[:n] {
+		x[i] = int32(v)
+	}
+	return x
+}
+
+// Group sorts the positions of id, whose values lie in [0, below), by value: Src holds them, Ptr where each value starts.
+func Group(id []int32, below int) (ptr, src []int32) {
+	ptr = []int32{0}
+	for v := range below {
+		for n, x := range id {
+			if int(x) == v {
+				src = append(src, int32(n))
+			}
+		}
+		ptr = append(ptr, int32(len(src)))
+	}
+	if src == nil {
+		src = []int32{}
+	}
+	return ptr, src
+}
+
+// GroupUsed is Group without the values that do not occur; Row lists those that do.
+func GroupUsed(id []int32, below int) (row, ptr, src []int32) {
+	all, src := Group(id, below)
+	row, ptr = []int32{}, []int32{0}
+	for v := range below {
+		if all[v+1] > all[v] {
+			row, ptr = append(row, int32(v)), append(ptr, all[v+1])
+		}
+	}
+	return row, ptr, src
+}
+
+type list []Case
+
+// add makes a case for each type of real numbers.
+func (l *list) add(op, name string, make func(g *Gen) Op) {
+	*l = append(*l, Case{Op: op, Name: op + "/f32/" + name, make: make},
+		Case{Op: op, Name: op + "/bf16/" + name, make: make, BF16: true})
+}
+
+// add32 makes one case: the op has no argument of type real.
+func (l *list) add32(op, name string, make func(g *Gen) Op) {
+	*l = append(*l, Case{Op: op, Name: op + "/f32/" + name, make: make})
+}
+
+// Cases is the list of cases, without the benchmarks.
+func Cases() []Case {
+	var l list
+	l.rows()
+	l.matmul()
+	l.attention()
+	l.decode()
+	l.loss()
+	l.joint()
+	l.optim()
+	l.sample()
+	return l
+}
+
+func (l *list) rows() {
+	for _, s := range [][3]int{{1, 1, 1}, {2, 3, 5}, {17, 31, 3}, {129, 33, 17}, {33, 64, 560}, {0, 17, 3}} {
+		n, h, v := s[0], s[1], s[2]
+		name := fmt.Sprintf("N%d_H%d_V%d", n, h, v)
+		l.add("embed", name, func(g *Gen) Op { return &Embed[float64]{ID: g.Ints(n, v), N: n, H: h, V: v} })
+		l.add("embed_backward", name, func(g *Gen) Op {
+			row, ptr, src := GroupUsed(g.Ints(n, v), v)
+			return &EmbedBackward[float64]{Row: row, Ptr: ptr, Src: src, N: n, H: h, V: v, U: len(row)}
+		})
+	}
+	// R is below, equal to and above N: rows repeat, as the last token of a response does for each of its critiques
+	for _, s := range [][3]int{{1, 1, 1}, {3, 2, 2}, {17, 5, 31}, {5, 129, 33}, {129, 33, 17}, {0, 3, 17}} {
+		r, n, h := s[0], s[1], s[2]
+		name := fmt.Sprintf("R%d_N%d_H%d", r, n, h)
+		l.add("gather", name, func(g *Gen) Op { return &Gather[float64]{Row: g.Ints(r, n), R: r, N: n, H: h} })
+		l.add("gather_backward", name, func(g *Gen) Op {
+			ptr, src := Group(g.Ints(r, n), n)
+			return &GatherBackward[float64]{Ptr: ptr, Src: src, R: r, N: n, H: h}
+		})
+	}
+	for _, s := range [][2]int{{1, 1}, {2, 3}, {3, 17}, {5, 31}, {17, 33}, {31, 129}, {129, 64}, {3, 1024}, {0, 16}} {
+		n, h := s[0], s[1]
+		for _, scale := range []float64{1, 1e-4, 300} {
+			if scale != 1 && h != 33 {
+				continue
+			}
+			name := fmt.Sprintf("N%d_H%d_x%g", n, h, scale)
+			norm := func(g *Gen, res bool) *RMSNorm[float64] {
+				o := &RMSNorm[float64]{X: g.Normal(n*h, scale), W: g.Normal(h, 1), Eps: 1e-5, N: n, H: h}
+				if res {
+					o.Res, o.Sum = g.Normal(n*h, scale), make([]float64, n*h)
+				}
+				return o
+			}
+			l.add("rmsnorm", name, func(g *Gen) Op { return norm(g, false) })
+			l.add("rmsnorm", name+"_residual", func(g *Gen) Op { return norm(g, true) })
+			l.add("rmsnorm_backward", name, func(g *Gen) Op {
+				f := norm(g, false)
+				RoundTo(f.X, g.BF16)
+				f.Out, f.RStd = make([]float64, n*h), make([]float64, n)
+				f.Run()
+				return &RMSNormBackward[float64]{X: f.X, W: f.W, RStd: f.RStd, N: n, H: h}
+			})
+		}
+	}
+	l.add("rmsnorm", "zero_row", func(g *Gen) Op {
+		return &RMSNorm[float64]{X: g.Constant(2*17, 0), Eps: 1e-6, N: 2, H: 17}
+	})
+	for _, s := range [][4]int{{1, 1, 1, 2}, {2, 2, 1, 4}, {3, 3, 1, 6}, {17, 4, 2, 16}, {33, 6, 3, 34}, {129, 4, 4, 64}, {2, 2, 2, 128}, {0, 2, 1, 8}} {
+		n, a, g, d := s[0], s[1], s[2], s[3]
+		name := fmt.Sprintf("N%d_A%d_G%d_D%d", n, a, g, d)
+		rope := func(r *Gen) *RoPE[float64] {
+			return &RoPE[float64]{Table: RoPETable(200, d, 1e4), Pos: r.Ints(n, 200), N: n, A: a, G: g, D: d, T: 200}
+		}
+		l.add("rope", name, func(r *Gen) Op { return rope(r) })
+		l.add("rope_backward", name, func(r *Gen) Op { return (*RoPEBackward[float64])(rope(r)) })
+	}
+}
+
+func (l *list) matmul() {
+	for _, s := range [][3]int{{1, 1, 1}, {2, 3, 17}, {17, 33, 129}, {129, 31, 2}, {3, 129, 257}, {64, 64, 64}, {65, 127, 128}, {1, 560, 128}, {33, 1, 31}, {0, 3, 17}} {
+		n, o, i := s[0], s[1], s[2]
+		name := fmt.Sprintf("N%d_O%d_I%d", n, o, i)
+		l.add("matmul", name, func(g *Gen) Op { return &Matmul[float64]{N: n, O: o, I: i} })
+		l.add("matmul", name+"_y32", func(g *Gen) Op { return &Matmul[float64]{N: n, O: o, I: i, YF32: true} })
+		l.add("matmul", name+"_add", func(g *Gen) Op {
+			return &Matmul[float64]{Add: g.Normal(n*o, 1), N: n, O: o, I: i}
+		})
+		l.add("matmul", name+"_add_in_place", func(g *Gen) Op {
+			return &Matmul[float64]{Add: g.Normal(n*o, 1), N: n, O: o, I: i, InPlace: true}
+		})
+		l.add("matmul", name+"_add_y32", func(g *Gen) Op {
+			return &Matmul[float64]{Add: g.Normal(n*o, 1), N: n, O: o, I: i, YF32: true}
+		})
+		l.add("matmul_dx", name, func(g *Gen) Op { return &MatmulDX[float64]{N: n, O: o, I: i} })
+		l.add("matmul_dx", name+"_accumulate", func(g *Gen) Op { return &MatmulDX[float64]{N: n, O: o, I: i, Accumulate: true} })
+		l.add("matmul_dw", name, func(g *Gen) Op { return &MatmulDW[float64]{N: n, O: o, I: i} })
+	}
+	for _, s := range [][2]int{{1, 1}, {2, 3}, {3, 17}, {17, 31}, {33, 129}, {129, 32}, {0, 17}} {
+		n, f := s[0], s[1]
+		for _, scale := range []float64{1, 100} { // at 100 the sigmoid is 0 or 1 and exp overflows float32
+			name := fmt.Sprintf("N%d_F%d_x%g", n, f, scale)
+			l.add("swiglu", name, func(g *Gen) Op { return &SwiGLU[float64]{GU: g.Normal(2*n*f, scale), N: n, F: f} })
+			l.add("swiglu_backward", name, func(g *Gen) Op {
+				return &SwiGLUBackward[float64]{GU: g.Normal(2*n*f, scale), N: n, F: f}
+			})
+		}
+	}
+}
+
+func (l *list) optim() {
+	for _, n := range []int{0, 1, 2, 3, 17, 129, 1000, 70001} {
+		l.add32("grad_norm", fmt.Sprintf("n%d", n), func(g *Gen) Op { return &GradNorm[float64]{N: n} })
+	}
+	l.add32("grad_norm", "nan", func(g *Gen) Op {
+		x := g.Normal(1000, 1)
+		x[17], x[999] = math.NaN(), math.NaN()
+		return &GradNorm[float64]{G: x, N: len(x)}
+	})
+	l.add32("grad_norm", "inf", func(g *Gen) Op {
+		x := g.Normal(1000, 1)
+		x[0], x[500], x[999] = math.Inf(1), math.Inf(-1), math.Inf(1)
+		return &GradNorm[float64]{G: x, N: len(x)}
+	})
+	limits := []struct {
+		name          string
+		norm, bad     float64
+		maxNorm, wd   float64
+		step          int
+		master, still bool
+	}{
+		{name: "first", norm: 2, wd: 0.1, step: 1}, {name: "later", norm: 2, maxNorm: 100, wd: 0.01, step: 1000},
+		{name: "clipped", norm: 50, maxNorm: 1, step: 7}, {name: "master", norm: 1, maxNorm: 1, step: 3, master: true},
+		{name: "norm_inf", norm: math.Inf(1), maxNorm: 1, step: 3}, {name: "norm_nan", norm: math.NaN(), step: 3},
+		{name: "not_finite", norm: 1, bad: 1, step: 3}, {name: "still", step: 2, wd: 0.1, still: true},
+	}
+	for _, c := range limits {
+		for _, n := range []int{1, 3, 17, 1000} {
+			l.add("adamw", fmt.Sprintf("%s_n%d", c.name, n), func(g *Gen) Op {
+				o := &AdamW[float64]{LR: 1e-3, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: c.wd, MaxNorm: c.maxNorm, N: n,
+					Norm: []float64{c.norm, c.bad}, W: g.Normal(n, 1), M: g.Normal(n, 0.1), V: g.Normal(n, 0.1)}
+				o.Bias1, o.Bias2 = 1-math.Pow(o.Beta1, float64(c.step)), 1-math.Pow(o.Beta2, float64(c.step))
+				if c.still { // no gradient yet: the step is decay only, not 0/0
+					o.G, o.M, o.V = g.Constant(n, 0), g.Constant(n, 0), g.Constant(n, 0)
+				}
+				for i := range o.V {
+					o.V[i] *= o.V[i]
+				}
+				o.Master = master(g, c.master, o.W)
+				return o
+			})
+		}
+		for _, s := range [][2]int{{1, 1}, {1, 17}, {17, 1}, {3, 5}, {17, 33}, {64, 32}} {
+			r, k := s[0], s[1]
+			l.add("muon", fmt.Sprintf("%s_R%d_C%d", c.name, r, k), func(g *Gen) Op {
+				o := &Muon[float64]{LR: 0.02, Momentum: 0.95, WeightDecay: c.wd, MaxNorm: c.maxNorm, R: r, C: k,
+					Norm: []float64{c.norm, c.bad}, W: g.Normal(r*k, 1), ScratchLen: 2*r*k + 2*min(r, k)*min(r, k)}
+				if c.still {
+					o.G, o.M = g.Constant(r*k, 0), g.Constant(r*k, 0)
+				}
+				o.Master = master(g, c.master, o.W)
+				return o
+			})
+		}
+	}
+}
+
+// master is the float32 copy of parameters that bfloat16 weights always have and float32 ones sometimes.
+func master(g *Gen, want bool, w []float64) []float64 {
+	if !want && !g.BF16 {
+		return nil
+	}
+	m := append([]float64(nil), w...)
+	RoundTo(m, false)
+	copy(w, m)
+	return m
+}

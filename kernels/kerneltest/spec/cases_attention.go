@@ -1,0 +1,233 @@
+package spec
+
+import (
+	"fmt"
+	"math/rand/v2"
+)
+
+// Forest builds a packed forest, depth first.
+type Forest struct {
+	node   []int32 // of each token
+	parent []int32 // of each node, -1 for roots
+	end    []int32 // of each node: just past the tokens of its subtree
+	open   []int32 // the open nodes, from a root down
+}
+
+// Open starts a node of n tokens below the open one.
+func (f *Forest) Open(n int) {
+	id, parent := int32(len(f.end)), int32(-1)
+	if len(f.open) > 0 {
+		parent = f.open[len(f.open)-1]
+	}
+	f.end, f.parent, f.open = append(f.end, 0), append(f.parent, parent), append(f.open, id)
+	for range n {
+		f.node = append(f.node, id)
+	}
+}
+
+// Close ends the subtree of the open node.
+func (f *Forest) Close() {
+	f.end[f.open[len(f.open)-1]] = int32(len(f.node))
+	f.open = f.open[:len(f.open)-1]
+}
+
+// Leaf is a node without children.
+func (f *Forest) Leaf(n int) { f.Open(n); f.Close() }
+
+// End gives the end of every token.
+func (f *Forest) End() []int32 {
+	end := make([]int32, len(f.node))
+	for i, n := range f.node {
+		end[i] = f.end[n]
+	}
+	return end
+}
+
+// PairTree is [prompt][chosen][critiques…][rejected][critiques…].
+func (f *Forest) PairTree(prompt, response, critique, k int) {
+	f.Open(prompt)
+	for range 2 {
+		f.Open(response)
+		for range k {
+			f.Leaf(critique)
+		}
+		f.Close()
+	}
+	f.Close()
+}
+
+func sequences(n ...int) *Forest {
+	f := new(Forest)
+	for _, n := range n {
+		f.Leaf(n)
+	}
+	return f
+}
+
+func pairs(prompt, response, critique, k, trees int) *Forest {
+	f := new(Forest)
+	for range trees {
+		f.PairTree(prompt, response, critique, k)
+	}
+	return f
+}
+
+// chain is a tree of some depth whose nodes have a sibling each.
+func chain(depth, n int) *Forest {
+	f := new(Forest)
+	for range depth {
+		f.Leaf(1)
+		f.Open(n)
+		f.Leaf(2)
+	}
+	for range depth {
+		f.Close()
+	}
+	return f
+}
+
+// random is a forest of about n tokens; a node has 0 to 9 of them, so that empty nodes occur at every place.
+func random(r *rand.Rand, n int) *Forest {
+	f := new(Forest)
+	var grow func(depth int)
+	grow = func(depth int) {
+		f.Open(r.IntN(10))
+		for depth < 6 && len(f.node) < n && r.IntN(3) > 0 {
+			grow(depth + 1)
+		}
+		f.Close()
+	}
+	for len(f.node) < n {
+		grow(1)
+	}
+	return f
+}
+
+type forest struct {
+	name string
+	make func(g *Gen) *Forest
+
+	large bool
+}
+
+func forests() []forest {
+	fixed := func(f *Forest) func(*Gen) *Forest { return func(*Gen) *Forest { return f } }
+	return []forest{
+		{"one_token", fixed(sequences(1)), false},
+		{"two_tokens", fixed(sequences(2)), false},
+		{"causal17", fixed(sequences(17)), false},
+		{"causal129", fixed(sequences(129)), true},
+		{"packed_1_2_3_31_33", fixed(sequences(1, 2, 3, 31, 33)), false},
+		{"ones", fixed(sequences(1, 1, 1, 1, 1)), false},
+		{"pair_3_2_1_k2", fixed(pairs(3, 2, 1, 2, 1)), false},
+		{"pairs_17_9_5_k3", fixed(pairs(17, 9, 5, 3, 2)), true},
+		{"empty_prompt_and_critiques", fixed(pairs(0, 5, 0, 2, 2)), false},
+		{"depth6", fixed(chain(6, 3)), false},
+		{"depth6_long", fixed(chain(6, 33)), true},
+		{"random40", func(g *Gen) *Forest { return random(g.Rand, 40) }, false},
+		{"random150", func(g *Gen) *Forest { return random(g.Rand, 150) }, true},
+		{"random300", func(g *Gen) *Forest { return random(g.Rand, 300) }, true},
+		{"empty", fixed(new(Forest)), false},
+	}
+}
+
+func (l *list) attention() {
+	for _, f := range forests() {
+		for _, s := range [][3]int{{1, 1, 2}, {4, 2, 32}, {3, 1, 6}, {2, 2, 64}, {1, 1, 128}, {6, 3, 80}} {
+			if f.large && s[0] == 6 {
+				continue // for the time that the reference takes
+			}
+			l.attend(f, s[0], s[1], s[2], 1)
+		}
+	}
+	// scores of ±hundreds: without the maximum taken off, exp overflows
+	l.attend(forest{"causal33_sharp", func(*Gen) *Forest { return sequences(33) }, false}, 2, 1, 16, 12)
+	// longer than any tile, with the critiques of a response far behind it
+	l.attend(forest{"stream2100", func(*Gen) *Forest {
+		f := new(Forest)
+		f.PairTree(300, 200, 100, 3)
+		f.PairTree(5, 70, 33, 4)
+		f.Leaf(2100 - len(f.node))
+		return f
+	}, true}, 2, 1, 16, 1)
+}
+
+func (l *list) attend(f forest, a, k, d int, scale float64) {
+	forward := func(g *Gen) *Attention[float64] {
+		end := f.make(g).End()
+		n := len(end)
+		return &Attention[float64]{QKV: g.Normal(n*(a+2*k)*d, scale), End: end, N: n, A: a, G: k, D: d}
+	}
+	name := fmt.Sprintf("%s_A%d_G%d_D%d", f.name, a, k, d)
+	l.add("attention", name, func(g *Gen) Op { return forward(g) })
+	l.add("attention_backward", name, func(g *Gen) Op { return AttentionBackwardOf(forward(g), g) })
+}
+
+// AttentionBackwardOf runs the forward op and gives the arguments of its backward op, with a random gradient. The output is
+// rounded as the device stores it.
+func AttentionBackwardOf(f *Attention[float64], g *Gen) *AttentionBackward[float64] {
+	RoundTo(f.QKV, g.BF16)
+	f.Out, f.LSE = make([]float64, f.N*f.A*f.D), make([]float64, f.N*f.A)
+	f.Run()
+	return &AttentionBackward[float64]{DOut: g.Normal(len(f.Out), 1), Out: f.Out, LSE: f.LSE, QKV: f.QKV, End: f.End,
+		N: f.N, A: f.A, G: f.G, D: f.D}
+}
+
+func (l *list) decode() {
+	for _, s := range [][5]int{{1, 1, 1, 2, 1}, {3, 4, 2, 32, 17}, {17, 3, 1, 6, 31}, {2, 6, 3, 128, 33}, {0, 2, 1, 8, 4}} {
+		n, a, k, d, slots := s[0], s[1], s[2], s[3], s[4]
+		l.add("kv_store", fmt.Sprintf("N%d_A%d_G%d_D%d_S%d", n, a, k, d, slots), func(g *Gen) Op {
+			return &KVStore[float64]{Slot: g.Distinct(n, slots), N: n, A: a, G: k, D: d, S: slots}
+		})
+	}
+	// per group: lengths of the shared segments, then of each sequence's own slots
+	contexts := []struct {
+		name   string
+		shared [][]int
+		own    [][]int
+	}{
+		{"one_slot", [][]int{{}}, [][]int{{1}}},
+		{"only_shared", [][]int{{5}}, [][]int{{0}}},
+		{"only_own", [][]int{{}, {}}, [][]int{{3, 17}, {1}}},
+		{"eight_samples", [][]int{{33}}, [][]int{{1, 2, 3, 4, 5, 6, 7, 31}}},
+		{"levels_with_empty_segments", [][]int{{17, 0, 9, 1}, {0}, {129}}, [][]int{{2, 0, 33}, {1, 1}, {7}}},
+		{"group_without_sequences", [][]int{{3}, {4}, {2, 2}}, [][]int{{1, 1}, {}, {0, 5}}},
+		{"long", [][]int{{700, 300}, {64}}, [][]int{{1, 129, 64, 65}, {500, 3}}},
+		{"none", [][]int{}, [][]int{}},
+	}
+	for _, c := range contexts {
+		for _, s := range [][3]int{{1, 1, 2}, {4, 2, 32}, {3, 1, 6}, {4, 4, 64}, {8, 2, 128}} {
+			a, k, d := s[0], s[1], s[2]
+			l.add("attention_decode", fmt.Sprintf("%s_A%d_G%d_D%d", c.name, a, k, d), func(g *Gen) Op {
+				return Decode(g, c.shared, c.own, a, k, d)
+			})
+		}
+	}
+}
+
+// Decode lays the segments and the sequences' own slots out in random order, with gaps.
+func Decode(g *Gen, shared, own [][]int, a, k, d int) *AttentionDecode[float64] {
+	o := &AttentionDecode[float64]{A: a, G: k, D: d, Groups: len(shared), Group: []int32{}, SegPtr: []int32{0},
+		SegStart: []int32{}, SegLen: []int32{}, OwnStart: []int32{}, OwnLen: []int32{}}
+	for i := range shared {
+		for _, n := range shared[i] {
+			o.SegLen = append(o.SegLen, int32(n))
+		}
+		o.SegPtr = append(o.SegPtr, int32(len(o.SegLen)))
+		for _, n := range own[i] {
+			o.Group, o.OwnLen = append(o.Group, int32(i)), append(o.OwnLen, int32(n))
+		}
+	}
+	o.B, o.Segments = len(o.Group), len(o.SegLen)
+	starts := make([]int32, o.B+o.Segments)
+	for _, i := range g.Perm(len(starts)) {
+		starts[i] = int32(o.S + g.IntN(3))
+		if i < o.Segments {
+			o.S = int(starts[i] + o.SegLen[i])
+		} else {
+			o.S = int(starts[i] + o.OwnLen[i-o.Segments])
+		}
+	}
+	o.SegStart, o.OwnStart = append(o.SegStart, starts[:o.Segments]...), append(o.OwnStart, starts[o.Segments:]...)
+	return o
+}

@@ -1,0 +1,149 @@
+package spec
+
+import "fmt"
+
+func (l *list) loss() {
+	// With a vocabulary of one word the loss is a difference of equal numbers, and any rounding is infinitely much: V >= 2.
+	for _, s := range [][4]int{{1, 1, 2, 1}, {1, 3, 2, 1}, {5, 17, 33, 2}, {3, 2, 129, 64}, {33, 31, 129, 16}, {129, 64, 257, 64}, {17, 33, 560, 17}, {0, 3, 5, 2}} {
+		r, h, v, rows := s[0], s[1], s[2], s[3]
+		name := fmt.Sprintf("R%d_H%d_V%d_rows%d", r, h, v, rows)
+		critique := func(g *Gen, grad bool, scale float64) *CritiqueLoss[float64] {
+			o := &CritiqueLoss[float64]{X: g.Normal(r*h, scale), Target: g.Ints(r, v), Weight: g.Normal(r, 1),
+				LossScale: 0.25, GradScale: 3, R: r, H: h, V: v, ScratchRows: rows}
+			if grad {
+				o.DX, o.DW = make([]float64, r*h), g.Normal(v*h, 1)
+			}
+			return o
+		}
+		l.add("critique_loss", name, func(g *Gen) Op { return critique(g, true, 1) })
+		l.add("critique_loss", name+"_no_gradient", func(g *Gen) Op { return critique(g, false, 1) })
+		l.add("critique_loss", name+"_sharp", func(g *Gen) Op { return critique(g, true, 100) })
+		l.add("critique_loss", name+"_repeated_rows", func(g *Gen) Op {
+			o := critique(g, true, 1)
+			for i := h; i < len(o.X); i++ {
+				o.X[i] = o.X[i%h]
+			}
+			return o
+		})
+		l.add("critique_loss", name+"_weight_0", func(g *Gen) Op {
+			o := critique(g, true, 1)
+			for i := range o.Weight {
+				o.Weight[i] *= float64(i % 2)
+			}
+			return o
+		})
+	}
+	for _, s := range [][3]int{{1, 1, 1}, {2, 3, 17}, {17, 33, 31}, {129, 129, 129}, {3, 200, 128}, {0, 3, 17}} {
+		n, rows, h := s[0], s[1], s[2]
+		name := fmt.Sprintf("L%d_N%d_H%d", n, rows, h)
+		l.add("reward_head", name, func(g *Gen) Op {
+			return &RewardHead[float64]{Row: g.Distinct(n, rows), L: n, N: rows, H: h}
+		})
+		l.add("reward_head_backward", name, func(g *Gen) Op {
+			return &RewardHeadBackward[float64]{Row: g.Distinct(n, rows), L: n, N: rows, H: h}
+		})
+	}
+}
+
+func (l *list) joint() {
+	sides := []struct {
+		name   string
+		leaves []int // per side
+	}{
+		{"no_pairs", nil},
+		{"one_one", []int{1, 1}},
+		{"two_three", []int{2, 3}},
+		{"four_four_x3", []int{4, 4, 4, 4, 4, 4}},
+		{"empty_sides", []int{0, 2, 3, 0, 0, 0, 2, 1}},
+		{"only_empty", []int{0, 3}},
+		{"odd", []int{17, 31, 1, 33, 3, 1, 1, 1}},
+		{"many", many(129)},
+	}
+	for _, s := range sides {
+		for pairing, name := range []string{"cross", "mean", "zip"} {
+			base := func(g *Gen) *JointLoss[float64] {
+				o := &JointLoss[float64]{Side: []int32{0}, P: len(s.leaves) / 2, Pairing: Pairing(pairing),
+					Lambda: 0.3, LossScale: 0.5, GradScale: 2}
+				for _, n := range s.leaves {
+					o.L += n
+					o.Side = append(o.Side, int32(o.L))
+				}
+				return o
+			}
+			l.add32("joint_loss", s.name+"_"+name, func(g *Gen) Op { return base(g) })
+			l.add32("joint_loss", s.name+"_"+name+"_margin_centre_critique", func(g *Gen) Op {
+				o := base(g)
+				o.Margin, o.Critique, o.Center = g.Normal(o.P, 1), g.Normal(1, 1), 0.01
+				return o
+			})
+			l.add32("joint_loss", s.name+"_"+name+"_ties", func(g *Gen) Op {
+				o := base(g)
+				o.Reward = make([]float64, o.L)
+				for i := range o.Reward { // few values, exact in every sum
+					o.Reward[i] = float64(g.IntN(3))
+				}
+				return o
+			})
+			// rewards of ±1e4: log σ must not overflow, and is linear there
+			l.add32("joint_loss", s.name+"_"+name+"_far", func(g *Gen) Op {
+				o := base(g)
+				o.Reward = make([]float64, o.L)
+				for i := range o.Reward {
+					o.Reward[i] = 1e4 * float64(1-2*g.IntN(2))
+				}
+				return o
+			})
+		}
+	}
+	l.add32("joint_loss", "leaves_beside_pairs", func(g *Gen) Op { // they have no gradient
+		return &JointLoss[float64]{Side: []int32{2, 3, 5}, Lambda: 0.5, LossScale: 1, GradScale: 1, L: 7, P: 1}
+	})
+}
+
+func many(pairs int) (leaves []int) {
+	for i := range 2 * pairs {
+		leaves = append(leaves, (i*7)%5)
+	}
+	return leaves
+}
+
+func (l *list) sample() {
+	modes := []struct {
+		name              string
+		temperature, topP float64
+		topK              int
+	}{
+		{"greedy", 0, 1, 0}, {"plain", 1, 1, 0}, {"cold", 0.1, 1, 0}, {"hot", 3, 1, 0}, {"top1", 1, 1, 1}, {"top5", 0.8, 1, 5},
+		{"top_above_V", 1, 1, 5000}, {"nucleus", 1, 0.9, 0}, {"nucleus_tiny", 1, 1e-6, 0}, {"both", 0.7, 0.8, 20}, {"greedy_ignores_top", 0, 0.5, 3},
+	}
+	for _, m := range modes {
+		for _, s := range [][2]int{{1, 1}, {3, 2}, {17, 33}, {5, 560}, {31, 129}, {2, 5003}, {0, 7}} {
+			b, v := s[0], s[1]
+			base := func(g *Gen) *Sample[float64] {
+				o := &Sample[float64]{Key: make([]uint64, b), Step: g.Ints(b, 1000), Seed: g.Uint64(), B: b, V: v,
+					Temperature: m.temperature, TopP: m.topP, TopK: m.topK}
+				for i := range o.Key {
+					o.Key[i] = g.Uint64()
+				}
+				o.Logits = g.Normal(b*v, 2)
+				return o
+			}
+			name := fmt.Sprintf("%s_B%d_V%d", m.name, b, v)
+			l.add32("sample", name, func(g *Gen) Op { return base(g) })
+			l.add32("sample", name+"_ties", func(g *Gen) Op {
+				o := base(g)
+				for i := range o.Logits {
+					o.Logits[i] = float64(g.IntN(3))
+				}
+				return o
+			})
+			l.add32("sample", name+"_far", func(g *Gen) Op {
+				o := base(g)
+				for i := range o.Logits {
+					o.Logits[i] *= 1e4
+				}
+				return o
+			})
+		}
+	}
+}

@@ -1,0 +1,214 @@
+package spec
+
+// CritiqueLoss is the LM head with cross-entropy: ce[r] = log Σ_v exp(x[r]·w[v]) - x[r]·w[target[r]],
+// loss = loss_scale · Σ_r weight[r]·ce[r], logprob = -ce; with DX also the gradient of grad_scale · Σ_r weight[r]·ce[r].
+type CritiqueLoss[T Real] struct {
+	Loss                 []T     `arg:"out f32 1"`
+	LogProb              []T     `arg:"out f32 R"`
+	DX                   []T     `arg:"out real R,H or-nil"`
+	DW                   []T     `arg:"+= f32 V,H or-nil"`
+	X                    []T     `arg:"in real R,H"`
+	W                    []T     `arg:"in real V,H"`
+	Target               []int32 `arg:"in i32 R"`
+	Weight               []T     `arg:"in f32 R"`
+	Scratch              []T     `arg:"scratch f32 ScratchRows,V"`
+	LossScale, GradScale T
+	R, H, V, ScratchRows int
+	Round                func(T) T // gradients of logits may be rounded before they are multiplied
+}
+
+// Run gives loss and gradients.
+func (o *CritiqueLoss[T]) Run() {
+	o.Loss[0] = 0
+	clear(o.DX)
+	dw := make([]T, len(o.DW))
+	logit := make([]T, o.V)
+	for r, target := range o.Target {
+		x := o.X[r*o.H:][:o.H]
+		for v := range logit {
+			logit[v] = dot(x, o.W[v*o.H:][:o.H])
+		}
+		lse := logSumExp(logit)
+		o.LogProb[r] = logit[target] - lse
+		o.Loss[0] -= o.Weight[r] * o.LogProb[r]
+		if o.DX == nil {
+			continue
+		}
+		for v := range logit {
+			d := exp(logit[v] - lse)
+			if v == int(target) {
+				d--
+			}
+			d = round(o.Round, d*o.Weight[r]*o.GradScale)
+			for h := range o.H {
+				o.DX[r*o.H+h] += d * o.W[v*o.H+h]
+				dw[v*o.H+h] += d * x[h]
+			}
+		}
+	}
+	o.Loss[0] *= o.LossScale
+	for i := range dw {
+		o.DW[i] += dw[i]
+	}
+}
+
+func logSumExp[T Real](x []T) T {
+	top := x[0]
+	for _, v := range x {
+		top = max(top, v)
+	}
+	var sum T
+	for _, v := range x {
+		sum += exp(v - top)
+	}
+	return top + log(sum)
+}
+
+// RewardHead is reward[l] = x[row[l]]·w.
+type RewardHead[T Real] struct {
+	Reward  []T     `arg:"out f32 L"`
+	X       []T     `arg:"in real N,H"`
+	Row     []int32 `arg:"in i32 L"`
+	W       []T     `arg:"in f32 H"`
+	L, N, H int
+}
+
+// Run reads the rewards.
+func (o *RewardHead[T]) Run() {
+	for l, n := range o.Row {
+		o.Reward[l] = dot(o.X[int(n)*o.H:][:o.H], o.W)
+	}
+}
+
+// RewardHeadBackward is dx[row[l]] += dreward[l]·w; dw += Σ_l dreward[l]·x[row[l]].
+type RewardHeadBackward[T Real] struct {
+	DX      []T     `arg:"+= real N,H"`
+	DW      []T     `arg:"+= f32 H"`
+	DReward []T     `arg:"in f32 L"`
+	X       []T     `arg:"in real N,H"`
+	Row     []int32 `arg:"in i32 L"`
+	W       []T     `arg:"in f32 H"`
+	L, N, H int
+}
+
+// Run adds the gradients.
+func (o *RewardHeadBackward[T]) Run() {
+	dw := make([]T, o.H)
+	for l, n := range o.Row {
+		for h := range o.H {
+			o.DX[int(n)*o.H+h] += o.DReward[l] * o.W[h]
+			dw[h] += o.DReward[l] * o.X[int(n)*o.H+h]
+		}
+	}
+	for h := range dw {
+		o.DW[h] += dw[h]
+	}
+}
+
+// Pairing says which rewards of a pair are compared.
+type Pairing int32
+
+// Cross is all chosen against all rejected leaves, Mean the means of both sides, Zip leaf i against leaf i.
+const (
+	Cross Pairing = iota
+	Mean
+	Zip
+)
+
+// JointLoss is the pairwise logistic loss on rewards joined with the critique loss; see kernels.h for its six outputs.
+type JointLoss[T Real] struct {
+	Loss                                 []T     `arg:"out f32 6 each"`
+	DReward                              []T     `arg:"out f32 L"`
+	Reward                               []T     `arg:"in f32 L exact"`
+	Side                                 []int32 `arg:"in i32 2P+1"`
+	Margin                               []T     `arg:"in f32 P or-nil"`
+	Critique                             []T     `arg:"in f32 1 or-nil"`
+	Lambda, Center, LossScale, GradScale T
+	Pairing                              Pairing
+	L, P                                 int
+}
+
+// Run gives losses, statistics and the gradient of the rewards.
+func (o *JointLoss[T]) Run() {
+	clear(o.DReward)
+	var reward, accuracy, difference, ties T
+	for p := range o.P {
+		chosen, rejected := o.side(2*p), o.side(2*p+1)
+		terms := o.terms(chosen, rejected)
+		var margin T
+		if o.Margin != nil {
+			margin = o.Margin[p]
+		}
+		for _, t := range terms {
+			c, r := o.mean(t.chosen), o.mean(t.rejected)
+			share := 1 / T(len(terms))
+			// bt = -log σ(z) = log(1 + exp(-z)), which does not overflow in this form
+			z := c - r - margin
+			bt := max(-z, 0) + log1p(exp(-max(z, -z)))
+			reward += share * (bt + o.Center*(c+r)*(c+r))
+			difference += share * (c - r)
+			switch {
+			case c > r:
+				accuracy += share
+			case c == r:
+				accuracy += share / 2
+				ties++
+			}
+			dbt, dcentre := -1/(1+exp(z)), 2*o.Center*(c+r)
+			o.spread(t.chosen, o.GradScale*share*(dcentre+dbt))
+			o.spread(t.rejected, o.GradScale*share*(dcentre-dbt))
+		}
+	}
+	var critique T
+	if o.Critique != nil {
+		critique = o.Critique[0]
+	}
+	reward *= o.LossScale
+	joint := o.Lambda*critique + (1-o.Lambda)*reward
+	copy(o.Loss, []T{joint, critique, reward, o.LossScale * accuracy, o.LossScale * difference, ties})
+}
+
+// term compares the mean rewards of two sets of leaves; most often they are one leaf each.
+type term struct{ chosen, rejected []int }
+
+func (o *JointLoss[T]) side(s int) (leaves []int) {
+	for l := o.Side[s]; l < o.Side[s+1]; l++ {
+		leaves = append(leaves, int(l))
+	}
+	return leaves
+}
+
+func (o *JointLoss[T]) terms(chosen, rejected []int) (terms []term) {
+	if len(chosen) == 0 || len(rejected) == 0 {
+		return nil
+	}
+	switch o.Pairing {
+	case Cross:
+		for _, c := range chosen {
+			for _, r := range rejected {
+				terms = append(terms, term{[]int{c}, []int{r}})
+			}
+		}
+	case Mean:
+		terms = append(terms, term{chosen, rejected})
+	case Zip:
+		for i := range min(len(chosen), len(rejected)) {
+			terms = append(terms, term{chosen[i : i+1], rejected[i : i+1]})
+		}
+	}
+	return terms
+}
+
+func (o *JointLoss[T]) mean(leaves []int) T {
+	var sum T
+	for _, l := range leaves {
+		sum += o.Reward[l]
+	}
+	return sum / T(len(leaves))
+}
+
+func (o *JointLoss[T]) spread(leaves []int, d T) {
+	for _, l := range leaves {
+		o.DReward[l] += d / T(len(leaves))
+	}
+}

@@ -1,0 +1,109 @@
+package spec
+
+// Matmul is y = x·wᵀ (+ add).
+type Matmul[T Real] struct {
+	Y       []T `arg:"out y N,O"`
+	X       []T `arg:"in real N,I"`
+	W       []T `arg:"in real O,I"`
+	Add     []T `arg:"in y N,O or-nil"`
+	N, O, I int
+	YF32    bool
+	InPlace bool // implementations get y, which holds add, as add
+}
+
+// Run multiplies.
+func (o *Matmul[T]) Run() {
+	for n := range o.N {
+		for j := range o.O {
+			y := dot(o.X[n*o.I:][:o.I], o.W[j*o.I:][:o.I])
+			if o.Add != nil {
+				y += o.Add[n*o.O+j]
+			}
+			o.Y[n*o.O+j] = y
+		}
+	}
+}
+
+// MatmulDX is dx = dy·w, or dx += dy·w.
+type MatmulDX[T Real] struct {
+	DX         []T `arg:"acc real N,I"`
+	DY         []T `arg:"in real N,O"`
+	W          []T `arg:"in real O,I"`
+	N, O, I    int
+	Accumulate bool
+}
+
+// Run multiplies.
+func (o *MatmulDX[T]) Run() {
+	for n := range o.N {
+		for i := range o.I {
+			var sum T
+			for j := range o.O {
+				sum += o.DY[n*o.O+j] * o.W[j*o.I+i]
+			}
+			if o.Accumulate {
+				sum += o.DX[n*o.I+i]
+			}
+			o.DX[n*o.I+i] = sum
+		}
+	}
+}
+
+// MatmulDW is dw += dyᵀ·x.
+type MatmulDW[T Real] struct {
+	DW      []T `arg:"+= f32 O,I"`
+	DY      []T `arg:"in real N,O"`
+	X       []T `arg:"in real N,I"`
+	N, O, I int
+}
+
+// Run multiplies.
+func (o *MatmulDW[T]) Run() {
+	for j := range o.O {
+		for i := range o.I {
+			var sum T
+			for n := range o.N {
+				sum += o.DY[n*o.O+j] * o.X[n*o.I+i]
+			}
+			o.DW[j*o.I+i] += sum
+		}
+	}
+}
+
+// SwiGLU is h = silu(gate)·up, silu(g) = g/(1 + exp(-g)); a row of gu is gate (F) then up (F).
+type SwiGLU[T Real] struct {
+	H    []T `arg:"out real N,F"`
+	GU   []T `arg:"in real N,2F"`
+	N, F int
+}
+
+// Run applies the gate.
+func (o *SwiGLU[T]) Run() {
+	for n := range o.N {
+		for f := range o.F {
+			gate, up := o.GU[n*2*o.F+f], o.GU[n*2*o.F+o.F+f]
+			o.H[n*o.F+f] = gate / (1 + exp(-gate)) * up
+		}
+	}
+}
+
+// SwiGLUBackward is dup = dh·silu(gate), dgate = dh·up·silu'(gate), silu'(g) = σ(g)·(1 + g·(1 - σ(g))).
+type SwiGLUBackward[T Real] struct {
+	DGU  []T `arg:"out real N,2F"`
+	DH   []T `arg:"in real N,F"`
+	GU   []T `arg:"in real N,2F"`
+	N, F int
+}
+
+// Run gives both gradients.
+func (o *SwiGLUBackward[T]) Run() {
+	for n := range o.N {
+		for f := range o.F {
+			g, u := n*2*o.F+f, n*2*o.F+o.F+f
+			gate, up, dh := o.GU[g], o.GU[u], o.DH[n*o.F+f]
+			sig := 1 / (1 + exp(-gate))
+			o.DGU[g] = dh * up * sig * (1 + gate*(1-sig))
+			o.DGU[u] = dh * gate * sig
+		}
+	}
+}

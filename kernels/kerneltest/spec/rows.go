@@ -1,0 +1,185 @@
+package spec
+
+import "math"
+
+// Embed is out[n] = table[id[n]].
+type Embed[T Real] struct {
+	Out     []T     `arg:"out real N,H"`
+	Table   []T     `arg:"in real V,H"`
+	ID      []int32 `arg:"in i32 N"`
+	N, H, V int
+}
+
+// Run looks the rows up.
+func (o *Embed[T]) Run() {
+	for n, id := range o.ID {
+		copy(o.Out[n*o.H:][:o.H], o.Table[int(id)*o.H:])
+	}
+}
+
+// EmbedBackward is dtable[row[u]] += Σ_j dout[src[j]], j in [ptr[u], ptr[u+1]).
+type EmbedBackward[T Real] struct {
+	DTable     []T     `arg:"+= f32 V,H"`
+	DOut       []T     `arg:"in real N,H"`
+	Row        []int32 `arg:"in i32 U"`
+	Ptr        []int32 `arg:"in i32 U+1"`
+	Src        []int32 `arg:"in i32 N"`
+	N, H, V, U int
+}
+
+// Run adds the rows.
+func (o *EmbedBackward[T]) Run() {
+	for u, row := range o.Row {
+		for h := range o.H {
+			var sum T
+			for _, n := range o.Src[o.Ptr[u]:o.Ptr[u+1]] {
+				sum += o.DOut[int(n)*o.H+h]
+			}
+			o.DTable[int(row)*o.H+h] += sum
+		}
+	}
+}
+
+// Gather is out[r] = x[row[r]].
+type Gather[T Real] struct {
+	Out     []T     `arg:"out real R,H"`
+	X       []T     `arg:"in real N,H"`
+	Row     []int32 `arg:"in i32 R"`
+	R, N, H int
+}
+
+// Run copies the rows.
+func (o *Gather[T]) Run() {
+	for r, n := range o.Row {
+		copy(o.Out[r*o.H:][:o.H], o.X[int(n)*o.H:])
+	}
+}
+
+// GatherBackward is dx[n] = Σ_j dout[src[j]], j in [ptr[n], ptr[n+1]).
+type GatherBackward[T Real] struct {
+	DX      []T     `arg:"out real N,H"`
+	DOut    []T     `arg:"in real R,H"`
+	Ptr     []int32 `arg:"in i32 N+1"`
+	Src     []int32 `arg:"in i32 R"`
+	R, N, H int
+}
+
+// Run sums the rows.
+func (o *GatherBackward[T]) Run() {
+	for n := range o.N {
+		for h := range o.H {
+			var sum T
+			for _, r := range o.Src[o.Ptr[n]:o.Ptr[n+1]] {
+				sum += o.DOut[int(r)*o.H+h]
+			}
+			o.DX[n*o.H+h] = sum
+		}
+	}
+}
+
+// RMSNorm is sum = x + res; rstd = 1/sqrt(mean(sum²) + eps); out = sum · rstd · w.
+type RMSNorm[T Real] struct {
+	Out   []T `arg:"out real N,H"`
+	Sum   []T `arg:"out real N,H or-nil"`
+	RStd  []T `arg:"out f32 N"`
+	X     []T `arg:"in real N,H"`
+	Res   []T `arg:"in real N,H or-nil"`
+	W     []T `arg:"in real H"`
+	Eps   T
+	N, H  int
+	Round func(T) T // the sum may be rounded as it is stored before it is used
+}
+
+// Run normalises the rows.
+func (o *RMSNorm[T]) Run() {
+	for n := range o.N {
+		row := append([]T(nil), o.X[n*o.H:][:o.H]...)
+		if o.Res != nil {
+			for h := range row {
+				row[h] = round(o.Round, row[h]+o.Res[n*o.H+h])
+			}
+			copy(o.Sum[n*o.H:], row)
+		}
+		o.RStd[n] = 1 / sqrt(dot(row, row)/T(o.H)+o.Eps)
+		for h, x := range row {
+			o.Out[n*o.H+h] = x * o.RStd[n] * o.W[h]
+		}
+	}
+}
+
+// RMSNormBackward is, with y = x·rstd, dx += rstd · (dout·w - y · mean(dout·w·y)); dw += Σ_n dout · y.
+type RMSNormBackward[T Real] struct {
+	DX   []T `arg:"+= real N,H"`
+	DW   []T `arg:"+= f32 H"`
+	DOut []T `arg:"in real N,H"`
+	X    []T `arg:"in real N,H"`
+	W    []T `arg:"in real H"`
+	RStd []T `arg:"in f32 N"`
+	N, H int
+}
+
+// Run adds the gradients.
+func (o *RMSNormBackward[T]) Run() {
+	dw := make([]T, o.H)
+	for n := range o.N {
+		var mean T
+		for h := range o.H {
+			i := n*o.H + h
+			mean += o.DOut[i] * o.W[h] * o.X[i] * o.RStd[n] / T(o.H)
+		}
+		for h := range o.H {
+			i := n*o.H + h
+			y := o.X[i] * o.RStd[n]
+			o.DX[i] += o.RStd[n] * (o.DOut[i]*o.W[h] - y*mean)
+			dw[h] += o.DOut[i] * y
+		}
+	}
+	for h := range dw {
+		o.DW[h] += dw[h]
+	}
+}
+
+// RoPE turns channels i and i + D/2 of queries and keys: a' = a·cos - b·sin, b' = b·cos + a·sin.
+type RoPE[T Real] struct {
+	QKV           []T     `arg:"in/out real N,A+2G,D"`
+	Table         []T     `arg:"in f32 T,D"`
+	Pos           []int32 `arg:"in i32 N"`
+	N, A, G, D, T int
+}
+
+// Run turns by the angles of the positions.
+func (o *RoPE[T]) Run() { turn(o, 1) }
+
+// RoPEBackward has a gradient in QKV.
+type RoPEBackward[T Real] RoPE[T]
+
+// Run turns by the opposite angles: the transpose of a rotation is its inverse.
+func (o *RoPEBackward[T]) Run() { turn((*RoPE[T])(o), -1) }
+
+func turn[T Real](o *RoPE[T], sign T) {
+	half := o.D / 2
+	for n, pos := range o.Pos {
+		cos := o.Table[int(pos)*o.D:][:half]
+		sin := o.Table[int(pos)*o.D+half:][:half]
+		for head := range o.A + o.G {
+			x := o.QKV[(n*(o.A+2*o.G)+head)*o.D:][:o.D]
+			for i := range half {
+				a, b := x[i], x[i+half]
+				x[i] = a*cos[i] - sign*b*sin[i]
+				x[i+half] = b*cos[i] + sign*a*sin[i]
+			}
+		}
+	}
+}
+
+// RoPETable gives cos(t·θ_i), i < D/2, then sin(t·θ_i) in row t, with θ_i = base^(-2i/D).
+func RoPETable(t, d int, base float64) []float64 {
+	table := make([]float64, t*d)
+	for row := range t {
+		for i := range d / 2 {
+			angle := float64(row) * math.Pow(base, -2*float64(i)/float64(d))
+			table[row*d+i], table[row*d+d/2+i] = math.Cos(angle), math.Sin(angle)
+		}
+	}
+	return table
+}

@@ -1,0 +1,260 @@
+package spec
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"gonum.org/v1/gonum/diff/fd"
+	"gonum.org/v1/gonum/stat/distuv"
+)
+
+// gradient of a forward op by its backward op, and the same by the definition of a derivative.
+type gradient struct {
+	loss func() float64              // runs the forward op on its present inputs
+	by   map[string][]float64        // what the backward op says
+	in   map[string]func() []float64 // the inputs, to be moved
+}
+
+// weigh gives a loss Σ c·out for an output of the forward op, with its gradient c.
+func weigh(r *Gen, out []float64) (c []float64, loss func() float64) {
+	c = r.Normal(len(out), 1)
+	return c, func() (sum float64) {
+		for i := range out {
+			sum += c[i] * out[i]
+		}
+		return sum
+	}
+}
+
+// backward runs the backward op of a forward op that has run. Accumulated outputs start at zero or, where the forward op
+// passes an input on, at that gradient.
+func backward(r *Gen, op Op) (g gradient, ok bool) {
+	zero := func(x []float64) []float64 { return make([]float64, len(x)) }
+	var sum func() float64
+	var dout []float64
+	g.in = map[string]func() []float64{}
+	for _, a := range Args(op) {
+		if a.Dir != Out && a.IsFloat() && !a.Nil {
+			g.in[a.Name] = a.Floats
+		}
+	}
+	switch o := op.(type) {
+	case *Embed[float64]:
+		dout, sum = weigh(r, o.Out)
+		row, ptr, src := GroupUsed(o.ID, o.V)
+		b := EmbedBackward[float64]{DTable: zero(o.Table), DOut: dout, Row: row, Ptr: ptr, Src: src, N: o.N, H: o.H, V: o.V, U: len(row)}
+		b.Run()
+		g.by = map[string][]float64{"Table": b.DTable}
+	case *Gather[float64]:
+		dout, sum = weigh(r, o.Out)
+		ptr, src := Group(o.Row, o.N)
+		b := GatherBackward[float64]{DX: zero(o.X), DOut: dout, Ptr: ptr, Src: src, R: o.R, N: o.N, H: o.H}
+		b.Run()
+		g.by = map[string][]float64{"X": b.DX}
+	case *RMSNorm[float64]:
+		dout, sum = weigh(r, o.Out)
+		b := RMSNormBackward[float64]{DX: zero(o.X), DW: zero(o.W), DOut: dout, X: o.X, W: o.W, RStd: o.RStd, N: o.N, H: o.H}
+		if o.Res != nil { // the residual stream goes on behind the norm: its gradient is in dx already
+			passed, residual := weigh(r, o.Sum)
+			norm := sum
+			sum = func() float64 { return norm() + residual() }
+			b.X, b.DX = o.Sum, append([]float64(nil), passed...)
+		}
+		b.Run()
+		g.by = map[string][]float64{"X": b.DX, "Res": b.DX, "W": b.DW}
+	case *RoPE[float64]:
+		dout, sum = weigh(r, o.QKV)
+		b := RoPEBackward[float64](*o)
+		b.QKV = append([]float64(nil), dout...)
+		b.Run()
+		g.by = map[string][]float64{"QKV": b.QKV}
+	case *Matmul[float64]:
+		dout, sum = weigh(r, o.Y)
+		x := MatmulDX[float64]{DX: zero(o.X), DY: dout, W: o.W, N: o.N, O: o.O, I: o.I}
+		w := MatmulDW[float64]{DW: zero(o.W), DY: dout, X: o.X, N: o.N, O: o.O, I: o.I}
+		x.Run()
+		w.Run()
+		g.by = map[string][]float64{"X": x.DX, "W": w.DW, "Add": dout}
+	case *SwiGLU[float64]:
+		dout, sum = weigh(r, o.H)
+		b := SwiGLUBackward[float64]{DGU: zero(o.GU), DH: dout, GU: o.GU, N: o.N, F: o.F}
+		b.Run()
+		g.by = map[string][]float64{"GU": b.DGU}
+	case *Attention[float64]:
+		dout, sum = weigh(r, o.Out)
+		b := AttentionBackward[float64]{DQKV: zero(o.QKV), DOut: dout, Out: o.Out, LSE: o.LSE, QKV: o.QKV, End: o.End, N: o.N, A: o.A, G: o.G, D: o.D}
+		b.Run()
+		g.by = map[string][]float64{"QKV": b.DQKV}
+	case *CritiqueLoss[float64]:
+		b := *o
+		b.DX, b.DW, b.LogProb, b.Loss = zero(o.X), zero(o.W), zero(o.LogProb), zero(o.Loss)
+		b.Run()
+		g.by = map[string][]float64{"X": b.DX, "W": b.DW}
+		sum = func() float64 { return o.Loss[0] / o.LossScale * o.GradScale }
+	case *RewardHead[float64]:
+		dout, sum = weigh(r, o.Reward)
+		b := RewardHeadBackward[float64]{DX: zero(o.X), DW: zero(o.W), DReward: dout, X: o.X, Row: o.Row, W: o.W, L: o.L, N: o.N, H: o.H}
+		b.Run()
+		g.by = map[string][]float64{"X": b.DX, "W": b.DW}
+	case *JointLoss[float64]:
+		g.by = map[string][]float64{"Reward": append([]float64(nil), o.DReward...)}
+		sum = func() float64 { return o.Loss[2] / o.LossScale * o.GradScale }
+	default:
+		return g, false
+	}
+	g.loss = func() float64 { op.Run(); return sum() }
+	return g, true
+}
+
+// hasBackward are the ops whose gradient must be checked.
+var hasBackward = []string{"embed", "gather", "rmsnorm", "rope", "matmul", "swiglu", "attention", "critique_loss", "reward_head", "joint_loss"}
+
+// TestGradients compares each backward op with finite differences of its forward op, on every case that is small.
+func TestGradients(t *testing.T) {
+	checked := map[string]int{}
+	for _, c := range Cases() {
+		if c.BF16 {
+			continue
+		}
+		op := c.Make()
+		elements := 0
+		for _, a := range Args(op) {
+			if a.Dir != Out && a.IsFloat() && !a.Nil {
+				elements += a.Len()
+			}
+		}
+		if elements == 0 || elements > 600 {
+			continue
+		}
+		start := Clone(op)
+		op.Run()
+		g, ok := backward(&Gen{Rand: rand.New(rand.NewPCG(1, uint64(elements)))}, op)
+		if !ok {
+			continue
+		}
+		checked[c.Op]++
+		t.Run(c.Name, func(t *testing.T) { check(t, op, start, g) })
+	}
+	for _, op := range hasBackward {
+		if checked[op] == 0 {
+			t.Errorf("no case of %s is small enough for a gradient check", op)
+		}
+	}
+}
+
+func check(t *testing.T, op, start Op, g gradient) {
+	initial := map[string][]float64{}
+	for _, a := range Args(start) {
+		if a.IsFloat() && !a.Nil {
+			initial[a.Name] = a.Floats()
+		}
+	}
+	for name, analytic := range g.by {
+		if g.in[name] == nil {
+			continue // left out of this case
+		}
+		x0 := initial[name]
+		input := g.in[name]()
+		loss := func(x []float64) float64 {
+			for n, now := range g.in { // an op in place has overwritten its input
+				copy(now(), initial[n])
+			}
+			copy(input, x)
+			return g.loss()
+		}
+		largest := 0.0
+		for _, x := range x0 {
+			largest = max(largest, math.Abs(x))
+		}
+		scale := 1e-6
+		// A central difference of step h has an error of h² · f'''/6 and of 1e-16 · f/h. The formula of fourth order lets the
+		// step be large, so that neither matters; it follows the size of the numbers.
+		h := 1e-3 * min(1, max(largest, 1e-3))
+		fourth := fd.Formula{Stencil: []fd.Point{{Loc: -2, Coeff: 1. / 12}, {Loc: -1, Coeff: -2. / 3}, {Loc: 1, Coeff: 2. / 3}, {Loc: 2, Coeff: -1. / 12}},
+			Derivative: 1, Step: h}
+		numeric := fd.Gradient(nil, loss, x0, &fd.Settings{Formula: fourth})
+		for _, v := range append(numeric, analytic...) {
+			scale = max(scale, math.Abs(v))
+		}
+		for i := range numeric {
+			if !(math.Abs(numeric[i]-analytic[i]) <= 1e-6*scale) {
+				t.Fatalf("d%s[%d] = %g, finite differences say %g", name, i, analytic[i], numeric[i])
+			}
+		}
+		loss(x0)
+	}
+}
+
+// TestPhilox has the known answers of the authors' library, Random123 1.14, file tests/kat_vectors.
+func TestPhilox(t *testing.T) {
+	const f = 0xffffffff
+	for _, k := range []struct {
+		counter [4]uint32
+		key     [2]uint32
+		want    [4]uint32
+	}{
+		{[4]uint32{}, [2]uint32{}, [4]uint32{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
+		{[4]uint32{f, f, f, f}, [2]uint32{f, f}, [4]uint32{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
+		{[4]uint32{0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, [2]uint32{0xa4093822, 0x299f31d0},
+			[4]uint32{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+	} {
+		if got := Philox(k.counter, k.key); got != k.want {
+			t.Errorf("Philox(%x, %x) = %x, want %x", k.counter, k.key, got, k.want)
+		}
+	}
+}
+
+// TestUniform has 1000 bins and a million draws over three streams that differ in one word each.
+func TestUniform(t *testing.T) {
+	for _, at := range []func(i int) float64{
+		func(i int) float64 { return Uniform(7, 0, uint32(i)) },
+		func(i int) float64 { return Uniform(7, uint64(i)<<32, 3) },
+		func(i int) float64 { return Uniform(uint64(i), 5, 0) },
+	} {
+		const bins, draws = 1000, 300_000
+		count := make([]float64, bins)
+		for i := range draws {
+			count[int(at(i)*bins)]++
+		}
+		chi := 0.0
+		for _, c := range count {
+			chi += (c - draws/bins) * (c - draws/bins) / (draws / bins)
+		}
+		if p := (distuv.ChiSquared{K: bins - 1}).Survival(chi); p < 1e-4 || p > 1-1e-4 {
+			t.Errorf("chi² = %g over %d bins: p = %g", chi, bins, p)
+		}
+	}
+}
+
+// TestForestMask compares "k <= q < end[k]" with the definition: the node of k is the node of q or one above it, and k <= q.
+func TestForestMask(t *testing.T) {
+	for _, c := range forests() {
+		f := c.make(&Gen{Rand: rand.New(rand.NewPCG(3, 4))})
+		end := f.End()
+		for q := range end {
+			for k := range end {
+				above := f.node[q]
+				for above >= 0 && above != f.node[k] {
+					above = f.parent[above]
+				}
+				want := above == f.node[k] && k <= q
+				if got := k <= q && q < int(end[k]); got != want {
+					t.Fatalf("%s: query %d sees key %d: %v, want %v", c.name, q, k, got, want)
+				}
+			}
+		}
+	}
+}
+
+// TestNames guards that no two cases share a name, and so a seed.
+func TestNames(t *testing.T) {
+	seen := map[string]bool{}
+	for _, c := range Cases() {
+		if seen[c.Name] {
+			t.Errorf("two cases are called %s", c.Name)
+		}
+		seen[c.Name] = true
+	}
+	t.Logf("%d cases", len(seen))
+}
