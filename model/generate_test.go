@@ -159,6 +159,27 @@ func TestGreedyIsArgmax(t *testing.T) {
 	}
 }
 
+// The cache grows while sequences run, and what they have in it stays; freed slots are used again.
+func TestCacheGrows(t *testing.T) {
+	o := sampling
+	o.MaxSequences, o.Reward, o.Stop = 6, model.NoReward, []int32{2, 3, 5, 7, 11, 13, 17}
+	var reqs []model.GenRequest
+	for i, n := range []int{1, 2, 3, 2, 60, 1, 4, 120, 3, 90, 200, 2, 150} {
+		reqs = append(reqs, model.GenRequest{Prefix: randomIDs(n, 61, uint64(i)), N: 1 + i%3, Key: uint64(i)})
+	}
+	got := generate(t, newModel(t, tinyConfig(), model.Options{}, 0), reqs, o)
+	roomy := newModel(t, tinyConfig(), model.Options{}, 0)
+	generate(t, roomy, []model.GenRequest{{Prefix: randomIDs(200, 61, 99), N: 200}}, model.GenOptions{MaxTokens: 20})
+	for i := range reqs {
+		want := generate(t, roomy, reqs[i:i+1], o)[0]
+		for k := range want {
+			if !slices.Equal(got[i][k].IDs, want[k].IDs) {
+				t.Errorf("request %d, sample %d: %v, want %v", i, k, got[i][k].IDs, want[k].IDs)
+			}
+		}
+	}
+}
+
 func TestGenerateCancel(t *testing.T) {
 	m := newModel(t, tinyConfig(), model.Options{}, 0)
 	ctx, cancel := context.WithCancel(context.Background())

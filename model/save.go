@@ -110,6 +110,7 @@ func (m *Model) configFile(classifier bool) ([]byte, error) {
 	} else {
 		c.describe(file)
 	}
+	c.describeTokens(file)
 	kind := "ForCausalLM"
 	for _, k := range []string{"id2label", "label2id", "num_labels", "problem_type"} {
 		delete(file, k)
@@ -155,6 +156,10 @@ func (c *Config) describe(file map[string]any) {
 	if c.ModelType == "mistral" {
 		file["sliding_window"] = nil // transformers' default would be 4096
 	}
+}
+
+// describeTokens spells the special tokens, which a caller may have changed since the file was read.
+func (c *Config) describeTokens(file map[string]any) {
 	file["bos_token_id"], file["pad_token_id"] = c.BOSTokenID, c.PadTokenID
 	file["eos_token_id"] = nil
 	switch len(c.EOSTokenIDs) {
