@@ -232,9 +232,34 @@ func (s *Store) commit(tmp string, m *Manifest) (string, error) {
 			if err := vfs.RemoveAll(s.fs, from); err != nil {
 				return "", err
 			}
-			return name, vfs.Wrap("fsync", s.shown, s.fs.SyncDir(s.dir))
+			return name, s.renew(m.Step, name)
 		}
 	}
+}
+
+// renew makes the entry of a checkpoint durable that an earlier save may have left in doubt: it was killed before the
+// fsync of the directory, or that fsync failed. In the second case another fsync would succeed and mean nothing, so the
+// entry is written anew, to a second name and back; each rename is one step, the checkpoint is there all the time.
+func (s *Store) renew(step int64, name string) error {
+	spare := ""
+	for repeat := 2; spare == ""; repeat++ {
+		_, err := s.fs.Lstat(join(s.dir, stepDir(step, repeat)))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			spare = stepDir(step, repeat)
+		case err != nil:
+			return vfs.Wrap("lstat", stepDir(step, repeat), err)
+		}
+	}
+	for _, move := range [][2]string{{name, spare}, {spare, name}} {
+		if err := s.fs.Rename(join(s.dir, move[0]), join(s.dir, move[1])); err != nil {
+			return vfs.Wrap("rename", move[0], err)
+		}
+		if err := s.fs.SyncDir(s.dir); err != nil {
+			return vfs.Wrap("fsync", s.shown, err)
+		}
+	}
+	return nil
 }
 
 // rename is the moment of the commit, with the proof that it worked. A checkpoint that did not become durable, or whose
@@ -292,7 +317,8 @@ func (s *Store) clean() error {
 	return nil
 }
 
-// prune removes complete checkpoints behind the newest keep. Damaged ones count for nothing and are left for the user.
+// prune removes complete checkpoints behind the newest keep steps. Repeats of a step (-r2 …) stay and go with it, since they
+// are no second place to go back to. Damaged ones count for nothing and are left for the user.
 func (s *Store) prune(saved string, keep int) error {
 	if keep <= 0 {
 		return nil
@@ -303,15 +329,18 @@ func (s *Store) prune(saved string, keep int) error {
 	}
 	left := max(keep, 2) - 1 // the saved one is kept whatever its step
 	var gone []string
+	counted, _, _ := stepOf(saved)
+	newStep := counted
 	for _, e := range entries {
 		if unreadable(e.Err) {
 			return e.Err
 		}
-		if !e.Complete() || e.name == saved {
+		if !e.Complete() || e.Step == newStep || e.Step == counted {
 			continue
 		}
 		if left > 0 {
 			left--
+			counted = e.Step
 			continue
 		}
 		if err := s.fs.Rename(join(s.dir, e.name), join(s.dir, delPrefix+e.name)); err != nil {
@@ -323,6 +352,9 @@ func (s *Store) prune(saved string, keep int) error {
 		return nil
 	}
 	if err := s.fs.SyncDir(s.dir); err != nil {
+		for _, name := range gone { // nobody knows which name is on the disk: nothing may be removed under either
+			s.fs.Rename(join(s.dir, name), join(s.dir, strings.TrimPrefix(name, delPrefix)))
+		}
 		return vfs.Wrap("fsync", s.shown, err)
 	}
 	for _, name := range gone {

@@ -183,8 +183,14 @@ func MkdirAll(fsys FS, name string, perm fs.FileMode) error {
 	}
 	err := fsys.Mkdir(name, perm)
 	if err != nil {
+		if !errors.Is(err, fs.ErrExist) {
+			return Wrap("mkdir", name, err)
+		}
 		st, lerr := fsys.Lstat(name)
-		if lerr != nil || !st.IsDir() {
+		if lerr != nil {
+			return Wrap("lstat", name, lerr)
+		}
+		if !st.IsDir() {
 			return Wrap("mkdir", name, err)
 		}
 	}

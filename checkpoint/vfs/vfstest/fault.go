@@ -167,6 +167,9 @@ func (f *Fault) Lock(name string) (l io.Closer, err error) {
 		return err
 	})
 	if err != nil {
+		if l != nil {
+			l.Close() // the fault came after the lock was taken
+		}
 		return nil, err
 	}
 	return faultLock{f, l, name}, nil
@@ -178,7 +181,8 @@ type faultLock struct {
 	name string
 }
 
-func (l faultLock) Close() error { return l.f.do("unlock", l.name, l.l.Close) }
+// Close lets the lock go also when it reports an error: the process would have gone on without it.
+func (l faultLock) Close() error { return l.f.close("unlock", l.name, l.l) }
 
 type faultFile struct {
 	f    *Fault
@@ -246,12 +250,14 @@ func (f *faultFile) Sync() error {
 }
 
 // Close lets the descriptor go also when it reports an error, as close(2) does.
-func (f *faultFile) Close() error {
-	op, hit := f.f.begin("close", f.name)
-	err := f.file.Close()
-	if hit && !f.f.plan.Crash && f.f.plan.Err != nil {
-		return pathErr("close", f.name, f.f.plan.Err)
+func (f *faultFile) Close() error { return f.f.close("close", f.name, f.file) }
+
+func (f *Fault) close(kind, name string, c io.Closer) error {
+	op, hit := f.begin(kind, name)
+	err := c.Close()
+	if hit && !f.plan.Crash && f.plan.Err != nil {
+		return pathErr(kind, name, f.plan.Err)
 	}
-	f.f.end(op, hit)
+	f.end(op, hit)
 	return err
 }
