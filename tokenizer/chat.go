@@ -1,0 +1,278 @@
+package tokenizer
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+)
+
+// Message is one turn of a conversation.
+type Message struct {
+	Role    string `json:"role"`
+	Content string `json:"content"`
+}
+
+// Chat is a chat template bound to a tokenizer.
+type Chat struct {
+	tok      *Tokenizer
+	name     string // of the template's file, for messages
+	source   string
+	template *template
+	spelling *spelling
+	vars     map[string]any
+	varTexts []string // all strings in vars, and the source: marks must not occur in them
+}
+
+// LoadChat reads the chat template of a model directory: chat_template.jinja, else "chat_template" in
+// tokenizer_config.json, a string or a list of named templates of which it takes "default". The special
+// tokens of tokenizer_config.json (bos_token, eos_token, …) are variables of the template.
+func LoadChat(dir string, t *Tokenizer) (*Chat, error) {
+	config, err := readChatConfig(filepath.Join(dir, "tokenizer_config.json"))
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	path := filepath.Join(dir, "chat_template.jinja")
+	b, err := readFile(path, MaxTemplate)
+	switch {
+	case err == nil:
+		config.template, config.has = string(b), true
+	case errors.Is(err, os.ErrNotExist):
+		path = filepath.Join(dir, "tokenizer_config.json")
+	default:
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	if !config.has {
+		return nil, fmt.Errorf("tokenizer: %s: no chat template (chat_template.jinja, or \"chat_template\" in tokenizer_config.json)", dir)
+	}
+	c, err := newChat(path, t, config.template, config.vars)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	return c, nil
+}
+
+// NewChat binds a template. vars are what it may use besides messages and add_generation_prompt:
+// bos_token, eos_token, …; maps with string keys, lists, strings, numbers, bools and nil only.
+// A template sees strftime_now only if vars has "date", a day as "2006-01-02": rewards must not
+// change with the calendar.
+func NewChat(t *Tokenizer, source string, vars map[string]any) (*Chat, error) {
+	c, err := newChat("chat template", t, source, vars)
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	return c, nil
+}
+
+func newChat(name string, t *Tokenizer, source string, vars map[string]any) (*Chat, error) {
+	scan, err := scanTemplate(source)
+	if err != nil {
+		return nil, fmt.Errorf("%s%w", name, err)
+	}
+	if !utf8.ValidString(source) {
+		return nil, fmt.Errorf("%s: not valid UTF-8", name)
+	}
+	c := &Chat{tok: t, name: name, source: source, varTexts: []string{source}}
+	clean, err := c.copyVar(vars, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	c.vars = clean.(map[string]any)
+	literals := scan.literals
+	for key, v := range c.vars {
+		if s, ok := v.(string); ok && strings.HasSuffix(key, "_token") {
+			literals = append(literals, s)
+		}
+	}
+	c.spelling = newSpelling(t.added, literals)
+	for _, w := range c.spelling.words {
+		c.varTexts = append(c.varTexts, w)
+	}
+	if c.template, err = parseTemplate(source); err != nil {
+		return nil, fmt.Errorf("%s: cannot be parsed: %w (give a simpler one with --template FILE)", name, err)
+	}
+	return c, nil
+}
+
+// copyVar copies a variable for a template, so that none can change the caller's, and refuses types
+// with methods, which a template could call.
+func (c *Chat) copyVar(v any, depth int) (any, error) {
+	if depth > maxJSONDepth {
+		return nil, fmt.Errorf("variables nest deeper than %d", maxJSONDepth)
+	}
+	switch x := v.(type) {
+	case nil, bool, int, int64, float64:
+		return x, nil
+	case string:
+		c.varTexts = append(c.varTexts, x)
+		return x, nil
+	case []any:
+		out := make([]any, len(x))
+		for i, v := range x {
+			var err error
+			if out[i], err = c.copyVar(v, depth+1); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	case map[string]any:
+		out := make(map[string]any, len(x))
+		for k, v := range x {
+			var err error
+			if out[k], err = c.copyVar(v, depth+1); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	}
+	return nil, fmt.Errorf("variable of type %T: want a map, list, string, number or bool", v)
+}
+
+// Source is the text of the template.
+func (c *Chat) Source() string { return c.source }
+
+// Text renders a conversation. With addGenerationPrompt it ends where the assistant is to write.
+// The ids of a conversation come from Encode, not from the text: the text does not tell which
+// control tokens are spelled by messages.
+func (c *Chat) Text(messages []Message, addGenerationPrompt bool) (string, error) {
+	out, m, err := c.render(messages, addGenerationPrompt)
+	if err != nil {
+		return "", err
+	}
+	return m.undo.Replace(out), nil
+}
+
+// Encode gives the ids of a rendered conversation. What the template writes may be control tokens;
+// message text that spells one is plain text.
+func (c *Chat) Encode(messages []Message, addGenerationPrompt bool) ([]int32, error) {
+	out, m, err := c.render(messages, addGenerationPrompt)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]int32, 0, len(out)/3+4)
+	for {
+		n, i, j := c.spelling.all.find(out)
+		switch {
+		case n < 0:
+			return c.tok.AppendEncode(ids, m.undo.Replace(out)), nil
+		case n >= c.spelling.known:
+			return nil, fmt.Errorf("tokenizer: tokenizer.json: %q is missing, the chat template writes it", c.spelling.words[n])
+		}
+		ids = c.tok.AppendEncode(ids, m.undo.Replace(out[:i]))
+		ids = append(ids, c.tok.addID[c.spelling.words[n]])
+		out = out[j:]
+	}
+}
+
+// render gives the rendered text, marks in it.
+func (c *Chat) render(messages []Message, addGenerationPrompt bool) (string, *marker, error) {
+	texts := append([]string(nil), c.varTexts...)
+	for i, m := range messages {
+		switch {
+		case !plainRole(m.Role):
+			return "", nil, fmt.Errorf("tokenizer: messages[%d]: role %q: want 1 to 64 letters, digits, - or _", i, cut(m.Role))
+		case len(m.Content) > MaxText:
+			return "", nil, fmt.Errorf("tokenizer: messages[%d]: text is %d bytes, limit %d", i, len(m.Content), MaxText)
+		case !utf8.ValidString(m.Content):
+			return "", nil, fmt.Errorf("tokenizer: messages[%d]: text is not valid UTF-8", i)
+		}
+		texts = append(texts, m.Content)
+	}
+	mark, err := c.spelling.newMarker(texts)
+	if err != nil {
+		return "", nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	list := make([]any, len(messages))
+	for i, m := range messages {
+		list[i] = map[string]any{"role": m.Role, "content": mark.text(m.Content)}
+	}
+	// Fresh copies for each rendering: a template can change what it is given.
+	vars, _ := (&Chat{}).copyVar(c.vars, 0)
+	data := vars.(map[string]any)
+	data["messages"] = list
+	data["add_generation_prompt"] = addGenerationPrompt
+	out, err := c.template.render(data)
+	if err != nil {
+		return "", nil, fmt.Errorf("tokenizer: %s: %w", c.name, err)
+	}
+	return out, mark, nil
+}
+
+// plainRole says whether a role is a plain name. Templates write roles between control tokens, and some
+// write "<|" + role + "|>"; so a role is part of the template's text and cannot be just anything.
+func plainRole(role string) bool {
+	for _, r := range role {
+		if r != '-' && r != '_' && !(r >= '0' && r <= '9') && !(r >= 'a' && r <= 'z') && !(r >= 'A' && r <= 'Z') {
+			return false
+		}
+	}
+	return role != "" && len(role) <= 64
+}
+
+// chatConfig is what tokenizer_config.json says about chats.
+type chatConfig struct {
+	template string
+	has      bool
+	vars     map[string]any
+}
+
+// readChatConfig reads tokenizer_config.json; a missing file is an empty one.
+func readChatConfig(path string) (*chatConfig, error) {
+	c := &chatConfig{vars: map[string]any{}}
+	b, err := readFile(path, MaxConfigFile)
+	if errors.Is(err, os.ErrNotExist) {
+		return c, nil
+	} else if err != nil {
+		return nil, err
+	}
+	err = readJSON(b, MaxConfigFile, func(r *jsonReader, key string) error {
+		v, err := r.value()
+		if err != nil {
+			return err
+		}
+		switch {
+		case key == "auto_map" || key == "trust_remote_code" && v == true:
+			return fmt.Errorf("%s asks for Python code; this program never runs model code", key)
+		case key == "chat_template":
+			c.template, c.has, err = chosenTemplate(v)
+			return err
+		case strings.HasSuffix(key, "_token"):
+			if m, ok := v.(map[string]any); ok {
+				v = m["content"]
+			}
+			if s, ok := v.(string); ok {
+				c.vars[key] = s
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// chosenTemplate takes a template, or the one named "default" of a list.
+func chosenTemplate(v any) (string, bool, error) {
+	switch x := v.(type) {
+	case nil:
+		return "", false, nil
+	case string:
+		return x, true, nil
+	case []any:
+		var names []string
+		for _, v := range x {
+			m, _ := v.(map[string]any)
+			name, _ := m["name"].(string)
+			text, ok := m["template"].(string)
+			if name == "default" && ok {
+				return text, true, nil
+			}
+			names = append(names, name)
+		}
+		return "", false, fmt.Errorf("chat_template: no template is named \"default\" (found: %s)", cut(strings.Join(names, ", ")))
+	}
+	return "", false, errors.New("chat_template: want a string or a list of named templates")
+}
