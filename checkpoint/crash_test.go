@@ -182,7 +182,7 @@ func enumerate(save saver, p prior, rng *rand.Rand) (states int, err error) {
 				after := disk.Crash(model, rng)
 				states++
 				err := survives(after, newest, int(min(newest, 2)))
-				if err == nil && (k+int(model))%3 == 0 {
+				if err == nil && (k+int(model))%4 == 0 {
 					err = recovers(after, p.step+1)
 				}
 				if err != nil {
@@ -225,7 +225,7 @@ func TestCrashAnywhere(t *testing.T) {
 func TestCrashTwice(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	ps := priors(t)
-	const pairs = 1000
+	const pairs = 600
 	for i := range pairs {
 		p := ps[rng.IntN(len(ps))]
 		disk := p.disk.Crash(vfstest.KeepAll, rng)
@@ -251,7 +251,7 @@ func TestCrashTwice(t *testing.T) {
 // TestHistories: saves, prunings and crashes at random; two verified checkpoints remain once there were two.
 func TestHistories(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
-	const histories = 150
+	const histories = 100
 	crashes := 0
 	for h := range histories {
 		disk := vfstest.NewSim()
