@@ -40,9 +40,9 @@ struct backward {
             float *x = p + r * CHUNK, *y = ds + r * CHUNK;
             if (see == SOME) mask(x, keys, panel, q0 + r);
             int64_t row = (int64_t)(q0 + r) * A + h;
-            vf l = splat(lse[row] * log2e), del = splat(delta[row]);
+            vf l = splat(lse[row]), del = splat(delta[row]);
             UNROLL for (int v = 0; v < NV; v++) {
-                vf e = vexp2(load(x + v * W) * (scale * log2e) - l);
+                vf e = vexp2((load(x + v * W) * scale - l) * log2e);  // log2e last: it rounds the difference, not two large numbers
                 store(x + v * W, e);
                 store(y + v * W, e * (load(y + v * W) - del));
             }

@@ -25,8 +25,7 @@ inline float cross_entropy(float *x, int V, int target, const float *f) {
     for (; v + W <= V; v += W) t = vmax(t, load(x + v));
     top = maximum(t);
     for (; v < V; v++) top = std::max(top, x[v]);
-    const float shift = top * log2e;
-    auto e = [&](vf y) { return vexp2(y * log2e - shift); };
+    auto e = [&](vf y) { return vexp2((y - top) * log2e); };  // exactly 1 at the top
     for (v = 0; v + 2 * W <= V; v += 2 * W) {
         vf a = e(load(x + v)), b = e(load(x + v + W));
         if (f) {
