@@ -154,7 +154,7 @@ func (r *Reader) zstd(raw io.Reader, head []byte) error {
 	}
 	window := h.WindowSize
 	if h.SingleSegment {
-		window = 0 // then the frame is its own window; the output limits bound it
+		window = h.FrameContentSize // the frame is its own window
 	}
 	switch {
 	case window > maxWindow:
