@@ -3,8 +3,8 @@ package spec
 // CritiqueLoss is the LM head with cross-entropy: ce[r] = log Σ_v exp(x[r]·w[v]) - x[r]·w[target[r]],
 // loss = loss_scale · Σ_r weight[r]·ce[r], logprob = -ce; with DX also the gradient of grad_scale · Σ_r weight[r]·ce[r].
 type CritiqueLoss[T Real] struct {
-	Loss                 []T     `arg:"out f32 1"`
-	LogProb              []T     `arg:"out f32 R"`
+	Loss                 []T     `arg:"out f32 1 log"`
+	LogProb              []T     `arg:"out f32 R log"`
 	DX                   []T     `arg:"out real R,H or-nil"`
 	DW                   []T     `arg:"+= f32 V,H or-nil"`
 	X                    []T     `arg:"in real R,H"`

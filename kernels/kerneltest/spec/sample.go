@@ -8,7 +8,7 @@ import (
 // Sample draws one token for each row of logits; see kernels.h.
 type Sample[T Real] struct {
 	ID                []int32  `arg:"out i32 B"`
-	LogProb           []T      `arg:"out f32 B"`
+	LogProb           []T      `arg:"out f32 B log"`
 	Logits            []T      `arg:"in f32 B,V exact"`
 	Key               []uint64 `arg:"in u64 B"`
 	Step              []int32  `arg:"in i32 B"`

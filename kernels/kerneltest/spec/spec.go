@@ -51,6 +51,7 @@ type Arg struct {
 	Nil   bool // an optional argument that is left out
 	Exact bool // ties of the values matter: no jitter
 	Each  bool // elements have different units: one tolerance each
+	Log   bool // a sum near 1 has gone through a logarithm: an absolute error like that of 1 is natural
 	Value reflect.Value
 }
 
@@ -138,6 +139,8 @@ func parse(op reflect.Value, tag string) (a Arg) {
 			a.Exact = true
 		case "each":
 			a.Each = true
+		case "log":
+			a.Log = true
 		default:
 			panic("spec: flag of " + tag)
 		}

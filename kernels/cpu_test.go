@@ -1,0 +1,27 @@
+package kernels_test
+
+import (
+	"testing"
+
+	"criticrm/kernels"
+	"criticrm/kernels/kerneltest"
+)
+
+// cpu opens the CPU device with a number of threads.
+func cpu(tb testing.TB, threads int) func() *kernels.Device {
+	return func() *kernels.Device {
+		d, err := kernels.OpenCPU(threads)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return d
+	}
+}
+
+func TestCPU(t *testing.T) {
+	kerneltest.TestDevice(t, cpu(t, 1), cpu(t, 2), cpu(t, 3), cpu(t, 7))
+}
+
+func BenchmarkCPU(b *testing.B) {
+	kerneltest.Bench(b, cpu(b, 0))
+}

@@ -1,0 +1,94 @@
+package kerneltest
+
+import (
+	"testing"
+
+	"criticrm/kernels"
+	"criticrm/kernels/kerneltest/spec"
+)
+
+// Bench measures each op at the shapes of models: sub-benchmarks op/dtype/shape, which report GFLOP/s where arithmetic is the
+// work and GB/s, of each argument once, where memory is. The time includes waiting for the device.
+func Bench(b *testing.B, open func() *kernels.Device) {
+	d := open()
+	defer d.Close()
+	for _, c := range spec.Benchmarks() {
+		b.Run(c.Name, func(b *testing.B) { benchCase(b, c, d) })
+	}
+}
+
+func benchCase(b *testing.B, c spec.Case, d *kernels.Device) {
+	op := c.Make()
+	buf := newBuffers(d, op, c.BF16)
+	defer buf.free()
+	call(d, op, buf.tensor) // the first run fills caches and grows scratch memory
+	if err := d.Sync(); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		call(d, op, buf.tensor)
+		if err := d.Sync(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	nanoseconds := float64(b.Elapsed().Nanoseconds()) / float64(b.N)
+	if f := flops(op); f > 0 {
+		b.ReportMetric(f/nanoseconds, "GFLOP/s")
+		return
+	}
+	bytes := 0
+	for _, a := range spec.Args(op) {
+		if !a.Nil {
+			n := buf.view[a.Name].Bytes()
+			if a.Dir == spec.InOut {
+				n *= 2
+			}
+			bytes += n
+		}
+	}
+	b.ReportMetric(float64(bytes)/nanoseconds, "GB/s")
+}
+
+// flops are the operations of matrix products, which is what peers count; 0 for ops that have none. Attention counts visible
+// pairs only.
+func flops(op spec.Op) float64 {
+	switch o := op.(type) {
+	case *spec.Matmul[float64]:
+		return 2 * float64(o.N) * float64(o.O) * float64(o.I)
+	case *spec.MatmulDX[float64]:
+		return 2 * float64(o.N) * float64(o.O) * float64(o.I)
+	case *spec.MatmulDW[float64]:
+		return 2 * float64(o.N) * float64(o.O) * float64(o.I)
+	case *spec.Attention[float64]: // q·kᵀ and p·v
+		return 4 * visible(o.End) * float64(o.A*o.D)
+	case *spec.AttentionBackward[float64]: // q·kᵀ, dout·vᵀ, pᵀ·dout, ds·k, dsᵀ·q
+		return 10 * visible(o.End) * float64(o.A*o.D)
+	case *spec.AttentionDecode[float64]:
+		keys := 0
+		for b, g := range o.Group {
+			keys += int(o.OwnLen[b])
+			for i := o.SegPtr[g]; i < o.SegPtr[g+1]; i++ {
+				keys += int(o.SegLen[i])
+			}
+		}
+		return 4 * float64(keys) * float64(o.A*o.D)
+	case *spec.CritiqueLoss[float64]:
+		f := 2 * float64(o.R) * float64(o.H) * float64(o.V)
+		if o.DX != nil {
+			f *= 3
+		}
+		return f
+	case *spec.Muon[float64]:
+		s, l := float64(min(o.R, o.C)), float64(max(o.R, o.C))
+		return 5 * (2*s*s*l + 2*s*s*s + 2*s*s*l)
+	}
+	return 0
+}
+
+// visible is the number of pairs of a query and a key that it sees.
+func visible(end []int32) (n float64) {
+	for k, e := range end {
+		n += float64(int(e) - k)
+	}
+	return n
+}

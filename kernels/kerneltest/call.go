@@ -1,0 +1,88 @@
+package kerneltest
+
+import (
+	"fmt"
+
+	"criticrm/kernels"
+	"criticrm/kernels/kerneltest/spec"
+)
+
+// call runs an op of the specification on a device. t gives the tensor of the argument of that name, the zero Tensor where
+// the argument is left out.
+func call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
+	switch o := op.(type) {
+	case *spec.Embed[float64]:
+		d.Embed(t("Out"), t("Table"), t("ID"))
+	case *spec.EmbedBackward[float64]:
+		d.EmbedBackward(t("DTable"), t("DOut"), t("Row"), t("Ptr"), t("Src"))
+	case *spec.Gather[float64]:
+		d.Gather(t("Out"), t("X"), t("Row"))
+	case *spec.GatherBackward[float64]:
+		d.GatherBackward(t("DX"), t("DOut"), t("Ptr"), t("Src"))
+	case *spec.RMSNorm[float64]:
+		d.RMSNorm(t("Out"), t("Sum"), t("RStd"), t("X"), t("Res"), t("W"), float32(o.Eps))
+	case *spec.RMSNormBackward[float64]:
+		d.RMSNormBackward(t("DX"), t("DW"), t("DOut"), t("X"), t("W"), t("RStd"))
+	case *spec.RoPE[float64]:
+		d.RoPE(t("QKV"), t("Table"), t("Pos"), o.G)
+	case *spec.RoPEBackward[float64]:
+		d.RoPEBackward(t("QKV"), t("Table"), t("Pos"), o.G)
+	case *spec.Matmul[float64]:
+		add := t("Add")
+		if o.InPlace {
+			d.Copy(t("Y"), add)
+			add = t("Y")
+		}
+		d.Matmul(t("Y"), t("X"), t("W"), add)
+	case *spec.MatmulDX[float64]:
+		d.MatmulDX(t("DX"), t("DY"), t("W"), o.Accumulate)
+	case *spec.MatmulDW[float64]:
+		d.MatmulDW(t("DW"), t("DY"), t("X"))
+	case *spec.SwiGLU[float64]:
+		d.SwiGLU(t("H"), t("GU"))
+	case *spec.SwiGLUBackward[float64]:
+		d.SwiGLUBackward(t("DGU"), t("DH"), t("GU"))
+	case *spec.Attention[float64]:
+		d.Attention(t("Out"), t("LSE"), t("QKV"), t("End"))
+	case *spec.AttentionBackward[float64]:
+		d.AttentionBackward(t("DQKV"), t("Delta"), t("DOut"), t("Out"), t("LSE"), t("QKV"), t("End"))
+	case *spec.KVStore[float64]:
+		d.KVStore(t("KV"), t("QKV"), t("Slot"))
+	case *spec.AttentionDecode[float64]:
+		d.AttentionDecode(t("Out"), t("QKV"), t("KV"), kernels.DecodeContext{Group: t("Group"), SegPtr: t("SegPtr"),
+			SegStart: t("SegStart"), SegLen: t("SegLen"), OwnStart: t("OwnStart"), OwnLen: t("OwnLen")})
+	case *spec.CritiqueLoss[float64]:
+		d.CritiqueLoss(kernels.CritiqueLoss{Loss: t("Loss"), LogProb: t("LogProb"), DX: t("DX"), DW: t("DW"), X: t("X"), W: t("W"),
+			Target: t("Target"), Weight: t("Weight"), LossScale: float32(o.LossScale), GradScale: float32(o.GradScale), Scratch: t("Scratch")})
+	case *spec.RewardHead[float64]:
+		d.RewardHead(t("Reward"), t("X"), t("Row"), t("W"))
+	case *spec.RewardHeadBackward[float64]:
+		d.RewardHeadBackward(t("DX"), t("DW"), t("DReward"), t("X"), t("Row"), t("W"))
+	default:
+		callStep(d, op, t)
+	}
+}
+
+// callStep runs the ops that come once in a step, after the model.
+func callStep(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
+	switch o := op.(type) {
+	case *spec.JointLoss[float64]:
+		d.JointLoss(kernels.JointLoss{Loss: t("Loss"), DReward: t("DReward"), Reward: t("Reward"), Side: t("Side"), Margin: t("Margin"),
+			Critique: t("Critique"), Lambda: float32(o.Lambda), Center: float32(o.Center), LossScale: float32(o.LossScale),
+			GradScale: float32(o.GradScale), Pairing: kernels.Pairing(o.Pairing)})
+	case *spec.GradNorm[float64]:
+		d.GradNorm(t("Norm"), t("G"))
+	case *spec.AdamW[float64]:
+		d.AdamW(kernels.AdamW{W: t("W"), Master: t("Master"), M: t("M"), V: t("V"), G: t("G"), Norm: t("Norm"), LR: float32(o.LR),
+			Beta1: float32(o.Beta1), Beta2: float32(o.Beta2), Eps: float32(o.Eps), WeightDecay: float32(o.WeightDecay),
+			Bias1: float32(o.Bias1), Bias2: float32(o.Bias2), MaxNorm: float32(o.MaxNorm)})
+	case *spec.Muon[float64]:
+		d.Muon(kernels.Muon{W: t("W"), Master: t("Master"), M: t("M"), G: t("G"), Norm: t("Norm"), Scratch: t("Scratch"),
+			LR: float32(o.LR), Momentum: float32(o.Momentum), WeightDecay: float32(o.WeightDecay), MaxNorm: float32(o.MaxNorm)})
+	case *spec.Sample[float64]:
+		d.Sample(kernels.Sample{ID: t("ID"), LogProb: t("LogProb"), Logits: t("Logits"), Key: t("Key"), Step: t("Step"), Seed: o.Seed,
+			Temperature: float32(o.Temperature), TopP: float32(o.TopP), TopK: o.TopK})
+	default:
+		panic(fmt.Sprintf("kerneltest: no call for %T", op))
+	}
+}

@@ -1,0 +1,197 @@
+// Package kerneltest tests and measures an implementation of the kernels: a device's test is a constructor and one call.
+//
+//	func TestCPU(t *testing.T) { kerneltest.TestDevice(t, open) }
+//	func BenchmarkCPU(b *testing.B) { kerneltest.Bench(b, open) }
+//
+// Package spec has the cases and the float64 reference. Tolerances are derived for each buffer of each case: see [bound].
+package kerneltest
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"criticrm/kernels"
+	"criticrm/kernels/kerneltest/spec"
+)
+
+// TestDevice runs all cases on a device against the reference, twice. Inputs must be
+// unchanged, nothing outside of the outputs written, every element of an output overwritten, and both runs must have the
+// same bits; so must the runs on each of the devices that others open, which differ in, say, the number of threads.
+func TestDevice(t *testing.T, open func() *kernels.Device, others ...func() *kernels.Device) {
+	devices := []*kernels.Device{open()}
+	for _, o := range others {
+		devices = append(devices, o())
+	}
+	defer func() {
+		for _, d := range devices {
+			d.Close()
+		}
+	}()
+	for _, c := range spec.Cases() {
+		t.Run(c.Name, func(t *testing.T) { testCase(t, c, devices) })
+	}
+	t.Run("distribution", func(t *testing.T) { testDistribution(t, devices[0]) })
+	t.Run("philox", func(t *testing.T) { testPhilox(t, devices[0]) })
+}
+
+func testCase(t *testing.T, c spec.Case, devices []*kernels.Device) {
+	op := c.Make()
+	var first map[string]any
+	for i, d := range devices {
+		b := newBuffers(d, op, c.BF16)
+		for run := range 2 - min(i, 1) { // twice on the first device
+			b.upload()
+			call(d, op, b.tensor)
+			if err := d.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			got := b.download()
+			if err := b.intact(got); err != nil {
+				t.Fatal(err)
+			}
+			if first == nil {
+				first = got
+			} else if err := b.same(first, got); err != nil {
+				t.Fatalf("not deterministic: run %d of device %d: %v", run, i, err)
+			}
+		}
+		b.free()
+	}
+	compare(t, c, op, first)
+}
+
+// compare checks the outputs of a device against the reference.
+func compare(t *testing.T, c spec.Case, op spec.Op, got map[string]any) {
+	b := newBound(c, op)
+	for i, a := range b.outputs {
+		switch {
+		case a.Nil:
+		case a.Type == spec.I32:
+			for j, id := range ints(got[a.Name]) {
+				if !b.allows(i, j, id) {
+					t.Fatalf("%s[%d] = %d, want %d", a.Name, j, id, integers(a)[j])
+				}
+			}
+		case c.Op == "sample" && b.undecided():
+			// the probability of another token is another number
+		default:
+			if err := b.check(i, floats(got[a.Name])); err != "" {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// testPhilox reads the random number of a stream from the token that it picks: with 2¹⁶ equal logits all running sums
+// are exact, and the token is the upper half of the number. The known answer is that of Random123 for zero key and counter.
+func testPhilox(t *testing.T, d *kernels.Device) {
+	const b, v = 64, 1 << 16
+	keys, steps, ids := make([]uint64, b), make([]int32, b), make([]int32, b)
+	r := rand.New(rand.NewPCG(1, 2))
+	for i := 1; i < b; i++ {
+		keys[i], steps[i] = r.Uint64(), r.Int32()
+	}
+	for _, seed := range []uint64{0, 1, 1 << 32, r.Uint64()} {
+		draw(d, make([]float32, b*v), keys, steps, ids, kernels.Sample{Seed: seed, Temperature: 1, TopP: 1})
+		if err := d.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		if seed == 0 && ids[0] != 0x6627 {
+			t.Errorf("the first number of stream 0 begins with %x, want 6627", ids[0])
+		}
+		for i, id := range ids {
+			if want := int32(spec.Uniform(seed, keys[i], uint32(steps[i])) * v); id != want {
+				t.Fatalf("seed %x, key %x, step %d: token %x, want %x", seed, keys[i], steps[i], id, want)
+			}
+		}
+	}
+}
+
+// draw samples with temporary tensors.
+func draw(d *kernels.Device, logits []float32, keys []uint64, steps, ids []int32, s kernels.Sample) {
+	n := len(ids)
+	s.ID, s.LogProb = d.Alloc(kernels.I32, n), d.Alloc(kernels.F32, n)
+	s.Logits = d.Alloc(kernels.F32, n, len(logits)/n)
+	s.Key, s.Step = d.Alloc(kernels.U64, n), d.Alloc(kernels.I32, n)
+	d.Upload(s.Logits, logits)
+	d.Upload(s.Key, keys)
+	d.Upload(s.Step, steps)
+	d.Sample(s)
+	d.Download(ids, s.ID)
+	for _, t := range []kernels.Tensor{s.ID, s.LogProb, s.Logits, s.Key, s.Step} {
+		d.Free(t)
+	}
+}
+
+// testDistribution counts 20 000 draws from the same logits and tests them with Pearson's χ² against the probabilities
+// that are left after the cut. The threshold, p = 1e-6, is not met by chance in the life of the project.
+func testDistribution(t *testing.T, d *kernels.Device) {
+	const b, v = 20000, 24
+	r := rand.New(rand.NewPCG(11, 12))
+	row := make([]float32, v)
+	for i := range row {
+		row[i] = float32(r.NormFloat64())
+	}
+	logits := slices.Repeat(row, b)
+	ids := make([]int32, b)
+	for _, m := range []struct {
+		temperature, topP float32
+		topK              int
+	}{{1, 1, 0}, {0.6, 1, 0}, {2, 1, 7}, {1, 0.8, 0}, {0.9, 0.9, 10}} {
+		// one long sequence, and many sequences at their first token, must both be uniform
+		for _, along := range []bool{false, true} {
+			keys, steps := make([]uint64, b), make([]int32, b)
+			for i := range keys {
+				if along {
+					keys[i], steps[i] = 99, int32(i)
+				} else {
+					keys[i] = uint64(i)
+				}
+			}
+			draw(d, logits, keys, steps, ids, kernels.Sample{Seed: 5, Temperature: m.temperature, TopP: m.topP, TopK: m.topK})
+			if err := d.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			count := make([]float64, v)
+			for _, id := range ids {
+				count[id]++
+			}
+			p := kept(row, float64(m.temperature), float64(m.topP), m.topK)
+			if chance := chiSquared(count, p); !(chance > 1e-6) {
+				t.Errorf("%+v, along a sequence %v: counts %v have p = %g under %.4f", m, along, count, chance, p)
+			}
+		}
+	}
+}
+
+// kept is the distribution that top-k and top-p leave, written without the specification.
+func kept(logits []float32, temperature, topP float64, topK int) []float64 {
+	p := make([]float64, len(logits))
+	order := make([]int, len(logits))
+	sum := 0.0
+	for i, l := range logits {
+		p[i], order[i] = math.Exp(float64(l)/temperature), i
+		sum += p[i]
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		if p[i] > p[j] {
+			return -1
+		}
+		return 1
+	})
+	cumulative := 0.0
+	for rank, i := range order {
+		if topK > 0 && rank >= topK || topP < 1 && cumulative >= topP {
+			p[i] = 0
+			continue
+		}
+		p[i] /= sum
+		cumulative += p[i]
+	}
+	for i := range p {
+		p[i] /= cumulative
+	}
+	return p
+}
