@@ -73,7 +73,7 @@ func (r *runner) sweeps(ctx context.Context, all []Pair, sampled []*critic.Recor
 	for _, t := range []struct {
 		lr     float64
 		epochs float64
-	}{{3e-4, 8}, {3e-4, 20}, {1e-3, 3}, {1e-3, 8}, {1e-3, 20}, {2e-3, 8}} {
+	}{{3e-4, 8}, {3e-4, 20}, {1e-3, 3}, {1e-3, 8}, {1e-3, 20}, {1e-3, 40}, {2e-3, 8}, {2e-3, 20}} {
 		c := r.recipe(trainer.BT, trainPairs)
 		c.LearningRate, c.Epochs = t.lr, t.epochs
 		e, _, err := r.train(ctx, records(all), c)

@@ -53,9 +53,11 @@ func (r *Results) HTML() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-var palette = []color.Color{
-	color.RGBA{0x1f, 0x4e, 0x9c, 255}, color.RGBA{0xc0, 0x4b, 0x1c, 255}, color.RGBA{0x2e, 0x7d, 0x4f, 255},
-	color.RGBA{0x7a, 0x3f, 0x9d, 255}, color.RGBA{0x55, 0x55, 0x55, 255},
+// colors of the lines, the same in every plot.
+var colors = map[string]color.Color{
+	"Critic-RM": color.RGBA{0x1f, 0x4e, 0x9c, 255}, "CLoud-style": color.RGBA{0xc0, 0x4b, 0x1c, 255},
+	"LLM judge (base)": color.RGBA{0x2e, 0x7d, 0x4f, 255}, "scalar RM": color.RGBA{0x7a, 0x3f, 0x9d, 255},
+	"critique loss": color.RGBA{0x2e, 0x7d, 0x4f, 255}, "reward loss": color.RGBA{0xc0, 0x4b, 0x1c, 255}, "λ": color.RGBA{0x88, 0x88, 0x88, 255},
 }
 
 // curvePlot draws curves with their intervals over a logarithmic x axis.
@@ -63,7 +65,7 @@ func curvePlot(title, x string, curves []Curve) (template.HTML, error) {
 	p := newPlot(title, x, "preference accuracy, %")
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, ticksOf(curves)
 	p.Legend.Top, p.Legend.Left = false, false
-	for i, c := range curves {
+	for _, c := range curves {
 		if len(c.Points) == 0 {
 			continue
 		}
@@ -73,7 +75,7 @@ func curvePlot(title, x string, curves []Curve) (template.HTML, error) {
 			xy[j].X, xy[j].Y = pt.X, pt.Y.Value
 			errs[j].Low, errs[j].High = pt.Y.Value-pt.Y.Low, pt.Y.High-pt.Y.Value
 		}
-		if err := addLine(p, c.Name, xy, palette[i%len(palette)], true); err != nil {
+		if err := addLine(p, c.Name, xy, true); err != nil {
 			return "", err
 		}
 		bars, err := plotter.NewYErrorBars(struct {
@@ -83,7 +85,7 @@ func curvePlot(title, x string, curves []Curve) (template.HTML, error) {
 		if err != nil {
 			return "", err
 		}
-		bars.Color = palette[i%len(palette)]
+		bars.Color = colors[c.Name]
 		p.Add(bars)
 	}
 	return svg(p)
@@ -93,7 +95,7 @@ func curvePlot(title, x string, curves []Curve) (template.HTML, error) {
 func (r *Results) lossPlot() (template.HTML, error) {
 	p := newPlot("Losses and λ of the Critic-RM run", "step", "loss; λ")
 	p.Legend.Top = true
-	for i, s := range []struct {
+	for _, s := range []struct {
 		name string
 		of   func(Step) float64
 	}{
@@ -108,7 +110,7 @@ func (r *Results) lossPlot() (template.HTML, error) {
 		if len(xy) == 0 {
 			continue
 		}
-		if err := addLine(p, s.name, xy, palette[i], false); err != nil {
+		if err := addLine(p, s.name, xy, false); err != nil {
 			return "", err
 		}
 	}
@@ -125,15 +127,15 @@ func newPlot(title, x, y string) *plot.Plot {
 	return p
 }
 
-func addLine(p *plot.Plot, name string, xy plotter.XYs, c color.Color, dots bool) error {
+func addLine(p *plot.Plot, name string, xy plotter.XYs, dots bool) error {
 	line, points, err := plotter.NewLinePoints(xy)
 	if err != nil {
 		return err
 	}
-	line.Color, line.Width = c, vg.Points(1.6)
+	line.Color, line.Width = colors[name], vg.Points(1.6)
 	p.Add(line)
 	if dots {
-		points.Color, points.Shape, points.Radius = c, draw.CircleGlyph{}, vg.Points(2.5)
+		points.Color, points.Shape, points.Radius = colors[name], draw.CircleGlyph{}, vg.Points(2.5)
 		p.Add(points)
 	}
 	p.Legend.Add(name, line)

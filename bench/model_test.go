@@ -1,6 +1,8 @@
-package model_test
+package bench
 
 import (
+	"context"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -12,6 +14,28 @@ import (
 func demoConfig() model.Config {
 	return model.Config{VocabSize: 560, HiddenSize: 128, IntermediateSize: 320, NumHiddenLayers: 3, NumAttentionHeads: 4, NumKeyValueHeads: 2,
 		MaxPositionEmbeddings: 512, TieWordEmbeddings: true}
+}
+
+func newModel(b *testing.B, o model.Options) *model.Model {
+	d, err := kernels.OpenCPU(0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m, err := model.New(d, demoConfig(), o, 7)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { m.Close(); d.Close() })
+	return m
+}
+
+func randomIDs(n, vocab int, seed uint64) []int32 {
+	r := rand.New(rand.NewPCG(seed, 9))
+	ids := make([]int32, n)
+	for i := range ids {
+		ids[i] = int32(r.IntN(vocab))
+	}
+	return ids
 }
 
 // demoBatch has trees of about 100 tokens: a prompt of 28, two responses of 12, on each two critiques of 12; 4096 tokens.
@@ -46,12 +70,14 @@ func demoBatch() *model.Batch {
 func BenchmarkTrainStep(b *testing.B) {
 	for _, typ := range []kernels.DType{kernels.F32, kernels.BF16} {
 		b.Run(typ.String(), func(b *testing.B) {
-			m, batch := newModel(b, demoConfig(), model.Options{DType: typ, Train: true, Head: true}, 0), demoBatch()
+			m, batch := newModel(b, model.Options{DType: typ, Train: true, Head: true}), demoBatch()
 			o := model.LossOptions{Lambda: 0.5, TokenScale: 1 / float32(len(batch.Row)), PairScale: 1 / float32(len(batch.Side)/2)}
 			b.ReportAllocs()
 			for b.Loop() {
 				m.ZeroGrad()
-				trainStep(b, m, batch, o)
+				if _, err := m.TrainStep(batch, o); err != nil {
+					b.Fatal(err)
+				}
 			}
 			b.ReportMetric(float64(b.N*batch.Len())/b.Elapsed().Seconds(), "tokens/s")
 		})
@@ -59,7 +85,7 @@ func BenchmarkTrainStep(b *testing.B) {
 }
 
 func BenchmarkEvaluate(b *testing.B) {
-	m, batch := newModel(b, demoConfig(), model.Options{Head: true}, 0), demoBatch()
+	m, batch := newModel(b, model.Options{Head: true}), demoBatch()
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, _, err := m.Evaluate(batch); err != nil {
@@ -71,7 +97,7 @@ func BenchmarkEvaluate(b *testing.B) {
 
 // BenchmarkGenerate decodes 512 sequences at once: pairs of responses to a prompt, 8 critiques of 32 tokens each.
 func BenchmarkGenerate(b *testing.B) {
-	m := newModel(b, demoConfig(), model.Options{Head: true}, 0)
+	m := newModel(b, model.Options{Head: true})
 	var reqs []model.GenRequest
 	for p := range uint64(64) {
 		prompt := randomIDs(28, 560, p)
@@ -84,10 +110,13 @@ func BenchmarkGenerate(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		tokens = 0
-		for _, samples := range generate(b, m, reqs, o) {
+		err := m.Generate(context.Background(), reqs, o, func(_ int, samples []model.GenSample) {
 			for _, s := range samples {
 				tokens += len(s.IDs)
 			}
+		})
+		if err != nil {
+			b.Fatal(err)
 		}
 	}
 	b.ReportMetric(float64(b.N*tokens)/b.Elapsed().Seconds(), "tokens/s")
