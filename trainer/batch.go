@@ -1,0 +1,127 @@
+package trainer
+
+import (
+	"slices"
+
+	"criticrm/model"
+)
+
+// Dataset is random access to examples. Example may be called in any order and more than once for an index, and must give
+// the same example each time; the trainer does not change what it gets.
+type Dataset interface {
+	Len() int
+	Example(i int) (Example, error)
+}
+
+// Hasher is a Dataset that can tell whether it is the same as in an earlier process. A run over one can be resumed only
+// with equal data.
+type Hasher interface {
+	Hash() (string, error)
+}
+
+// Slice is a Dataset in memory.
+type Slice []Example
+
+// Len is the number of examples.
+func (s Slice) Len() int { return len(s) }
+
+// Example is example i.
+func (s Slice) Example(i int) (Example, error) { return s[i], nil }
+
+// Pack puts items of the given sizes into bins of a capacity: first-fit decreasing, equal sizes in order, so that the
+// result is a function of the arguments. An item over the capacity is alone in its bin. The items of a bin are in
+// order; capacity 0 is one bin.
+func Pack(sizes []int, capacity int) [][]int {
+	order := make([]int, len(sizes))
+	for i := range order {
+		order[i] = i
+	}
+	if len(sizes) == 0 {
+		return nil
+	}
+	if capacity <= 0 {
+		return [][]int{order}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return sizes[b] - sizes[a] })
+	var bins [][]int
+	var room []int
+	for _, i := range order {
+		at := slices.IndexFunc(room, func(r int) bool { return r >= sizes[i] })
+		if at < 0 {
+			at = len(bins)
+			bins, room = append(bins, nil), append(room, capacity)
+		}
+		bins[at] = append(bins[at], i)
+		room[at] -= sizes[i]
+	}
+	for _, b := range bins {
+		slices.Sort(b)
+	}
+	return bins
+}
+
+// Packed is the work of one update: its micro-batches, and the sums over all of them that the losses are divided by.
+type Packed struct {
+	Batches  []*model.Batch
+	Weight   float64 // sum of the loss weights of all rows
+	Pairs    int     // pairs whose sides both have a reward
+	Examples int
+	Tokens   int // of all micro-batches
+	Flat     int // tokens if no branch shared its prefix
+	Cut      int // examples that were shortened
+	Dropped  int // examples over the length limit, and pairs without anything to train on
+}
+
+// packExamples fetches the examples of the indices, checks and packs them. limit is the longest sequence, 0 for none.
+func packExamples(data Dataset, indices []int, c *Config, limit, vocab int) (*Packed, error) {
+	p := &Packed{}
+	examples, tokens := make([]Example, 0, len(indices)), make([]int, 0, len(indices))
+	for _, i := range indices {
+		e, err := data.Example(i)
+		if err != nil {
+			return nil, err
+		}
+		if err := e.check(c, vocab); err != nil {
+			return nil, err
+		}
+		cut, drop, err := e.fit(c, limit)
+		if err != nil {
+			return nil, err
+		}
+		s := e.size(c)
+		if drop || s.weight == 0 && s.pairs == 0 {
+			p.Dropped++
+			continue
+		}
+		if cut {
+			p.Cut++
+		}
+		examples, tokens = append(examples, e), append(tokens, s.tokens)
+		p.Examples++
+		p.Weight += s.weight
+		p.Pairs += s.pairs
+		p.Tokens += s.tokens
+		p.Flat += s.flat
+	}
+	for _, bin := range Pack(tokens, c.BatchTokens) {
+		b := &model.Batch{}
+		for _, i := range bin {
+			examples[i].appendTo(b, c)
+		}
+		p.Batches = append(p.Batches, b)
+	}
+	return p, nil
+}
+
+// lossOptions are the loss's arguments for every micro-batch: the sums over the micro-batches of what TrainStep gives are
+// then the means over the whole update.
+func (p *Packed) lossOptions(c *Config, lambda float64) model.LossOptions {
+	o := model.LossOptions{Lambda: float32(lambda), Center: float32(c.CenterCoefficient), Pairing: c.pairing()}
+	if p.Weight > 0 {
+		o.TokenScale = float32(1 / p.Weight)
+	}
+	if p.Pairs > 0 {
+		o.PairScale = 1 / float32(p.Pairs)
+	}
+	return o
+}

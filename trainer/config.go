@@ -1,0 +1,206 @@
+package trainer
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"criticrm/critic"
+	"criticrm/kernels"
+)
+
+// Methods. Critic is Critic-RM's joint loss with a weight that moves from the critiques to the rewards; BT is a scalar
+// Bradley–Terry model, whose reward is read at the end of the response; Cloud takes every critique and a constant weight;
+// SFT and LM are language modelling, SFT on critiques or answers, LM on whole documents.
+const (
+	Critic = "critic"
+	BT     = "bt"
+	Cloud  = "cloud"
+	SFT    = "sft"
+	LM     = "lm"
+)
+
+// Config is a training recipe. The yaml names are the names in recipes and of the command's flags; the alias tag lists
+// other names that are understood; the help tag is the field's comment, from which the command's help is made; a field
+// with the tag resume:"free" may change between a run and its continuation, every other one may not.
+type Config struct {
+	// What goes in and comes out.
+	Model        string `yaml:"model_name_or_path" alias:"model" resume:"free" help:"directory of the model to start from (Hugging Face layout)"`
+	TrainFile    string `yaml:"train_file" alias:"train,data,dataset_name" resume:"free" help:"JSON Lines file of training records"`
+	EvalFile     string `yaml:"eval_file" alias:"eval" resume:"free" help:"JSON Lines file of held-out records; none: no evaluation while training"`
+	OutputDir    string `yaml:"output_dir" alias:"output,out" resume:"free" help:"directory of the run: recipe.yaml, metrics.jsonl, checkpoints/, model/"`
+	Method       string `yaml:"method" help:"critic (joint loss), bt (scalar Bradley-Terry), cloud (all critiques, constant weight), sft or lm (language modelling)"`
+	PromptDir    string `yaml:"prompt_dir" alias:"prompts" resume:"free" help:"directory with a critique.txt that replaces the built-in critique prompt"`
+	ChatTemplate string `yaml:"chat_template_path" alias:"chat_template" resume:"free" help:"Jinja chat template file that replaces the model's"`
+	ScoreMin     int    `yaml:"score_min" help:"lowest score that the critique prompt names"`
+	ScoreMax     int    `yaml:"score_max" help:"highest score that the critique prompt names"`
+
+	// Batches. A unit is a pair of responses, or a document for sft and lm.
+	BatchSize    int     `yaml:"per_device_train_batch_size" alias:"batch_size" help:"pairs (or documents) per device and accumulation step"`
+	Accumulation int     `yaml:"gradient_accumulation_steps" alias:"accumulation" help:"the batch of an update is this times per_device_train_batch_size"`
+	BatchTokens  int     `yaml:"max_tokens_per_batch" alias:"batch_tokens" help:"tokens of a micro-batch: the examples of an update are packed into micro-batches of at most this many (a longer example goes alone); 0: all at once"`
+	MaxLength    int     `yaml:"max_length" alias:"max_seq_length,cutoff_len" help:"tokens of a whole sequence (prompt, response and critique); 0: the model's limit"`
+	Overlong     string  `yaml:"overlong" help:"sequences over max_length: error, drop, truncate-left (the prompt's start) or truncate-right (the response's end); a critique is never cut"`
+	DataOrder    string  `yaml:"data_order" help:"shuffled (a new order each epoch, from the seed) or sequential"`
+	HeadPosition string  `yaml:"head_position" help:"where a reward is read: end (the end-of-turn token) or content (the last token before it)"`
+	MaxCritiques int     `yaml:"max_critiques" alias:"top_k" help:"use at most the first this many critiques of a response; 0: all"`
+	PromptWeight float64 `yaml:"prompt_weight" help:"lm: loss weight of the tokens that are not an answer, where a record tells them apart"`
+
+	// Length and learning rate.
+	Epochs         float64 `yaml:"num_train_epochs" alias:"epochs" help:"passes over the data, may be a fraction; max_steps overrides it"`
+	MaxSteps       int     `yaml:"max_steps" help:"number of updates; 0 or less: from num_train_epochs"`
+	LearningRate   float64 `yaml:"learning_rate" alias:"lr" help:"peak learning rate of AdamW"`
+	Scheduler      string  `yaml:"lr_scheduler_type" alias:"lr_scheduler,schedule" help:"linear, cosine, constant or constant_with_warmup"`
+	WarmupSteps    int     `yaml:"warmup_steps" help:"updates of linear warm-up; 0: from warmup_ratio"`
+	WarmupRatio    float64 `yaml:"warmup_ratio" help:"share of the updates that warm up"`
+	StableFraction float64 `yaml:"stable_fraction" alias:"lr_stable_fraction" help:"share of the updates, warm-up included, before linear or cosine decay begins"`
+	MinLRRatio     float64 `yaml:"min_lr_ratio" help:"linear and cosine end at this share of the peak"`
+
+	// Optimizer.
+	Optimizer        string  `yaml:"optimizer" alias:"optim" help:"adamw, or muon (Muon for the matrices of the blocks, AdamW for the rest)"`
+	Beta1            float64 `yaml:"adam_beta1" alias:"beta1" help:"decay of AdamW's first moment"`
+	Beta2            float64 `yaml:"adam_beta2" alias:"beta2" help:"decay of AdamW's second moment"`
+	Epsilon          float64 `yaml:"adam_epsilon" alias:"epsilon,eps" help:"added to the root of AdamW's second moment"`
+	WeightDecay      float64 `yaml:"weight_decay" alias:"wd" help:"decoupled decay of matrices and embeddings; norms and the reward head never decay"`
+	MaxGradNorm      float64 `yaml:"max_grad_norm" alias:"clip" help:"clip the global gradient norm; 0: no clipping"`
+	MuonLearningRate float64 `yaml:"muon_learning_rate" alias:"muon_lr" help:"peak learning rate of Muon"`
+	MuonMomentum     float64 `yaml:"muon_momentum" help:"momentum of Muon (Nesterov)"`
+	MuonWeightDecay  float64 `yaml:"muon_weight_decay" help:"decoupled decay of the matrices that Muon updates"`
+	BF16             bool    `yaml:"bf16" help:"bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32"`
+
+	// Loss: λ·critique + (1-λ)·reward.
+	LambdaSchedule    string  `yaml:"lambda_schedule" help:"critic: last-epoch (1, then 1 - beta·t over the last epoch), constant (from lm_weight) or linear (1 for lambda_hold, then down to 1 - beta)"`
+	LambdaBeta        float64 `yaml:"lambda_beta" help:"critic: how far lambda falls, in (0, 1]"`
+	LambdaHold        float64 `yaml:"lambda_hold" help:"critic, linear: share of the updates before lambda falls"`
+	LMWeight          float64 `yaml:"lm_weight" help:"cloud and constant: weight of the critique loss against a reward loss of weight 1, so lambda = w/(1+w)"`
+	Pairing           string  `yaml:"pairing" alias:"critique_pairing" help:"which rewards of a pair are compared: cross (all combinations), mean (the sides' means) or zip (equal rank)"`
+	CenterCoefficient float64 `yaml:"center_rewards_coefficient" alias:"center" help:"weight of (chosen + rejected)², which keeps rewards near zero"`
+	UseMargin         bool    `yaml:"use_margin" help:"subtract the record's margin from the reward difference"`
+
+	// The run.
+	Seed           uint64 `yaml:"seed" help:"seed of the data order and of a new reward head"`
+	Threads        int    `yaml:"threads" resume:"free" help:"CPU threads; 0: all cores; never changes a result"`
+	LoggingSteps   int    `yaml:"logging_steps" resume:"free" help:"a console line every this many updates; 0: none"`
+	EvalSteps      int    `yaml:"eval_steps" resume:"free" help:"evaluate every this many updates; 0: after each epoch"`
+	SaveSteps      int    `yaml:"save_steps" resume:"free" help:"checkpoint every this many updates; 0: only at the end and when interrupted"`
+	SaveTotalLimit int    `yaml:"save_total_limit" resume:"free" help:"checkpoints that are kept; 0: all"`
+	Resume         string `yaml:"resume" alias:"resume_from_checkpoint" resume:"free" help:"latest, auto (latest if there is one) or the path of a checkpoint; empty: a new run in an empty output_dir"`
+}
+
+// Default is the joint stage with the published settings of CLoud where Critic-RM's are not known: global batch 96 pairs,
+// learning rate 1e-6 with 10 % warm-up and cosine decay to 1 %, betas 0.9 and 0.95, clipping at 1.
+func Default() Config {
+	return Config{
+		Method: Critic, BatchSize: 8, Accumulation: 12, BatchTokens: 8192, Overlong: "error", DataOrder: "shuffled", HeadPosition: "end", ScoreMin: 1, ScoreMax: 10,
+		PromptWeight: 1,
+		Epochs:       3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01,
+		Optimizer: "adamw", Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1, MuonLearningRate: 0.01, MuonMomentum: 0.95,
+		LambdaSchedule: "last-epoch", LambdaBeta: 1, LMWeight: 1, Pairing: "cross",
+		Seed: 42, LoggingSteps: 10, SaveSteps: 500,
+	}
+}
+
+// Validate says, for the first field that is wrong, its name, value and the allowed ones. Files are not looked at.
+func (c Config) Validate() error {
+	for _, e := range []struct{ name, value, allowed string }{
+		{"method", c.Method, "critic bt cloud sft lm"},
+		{"overlong", c.Overlong, "error drop truncate-left truncate-right"},
+		{"data_order", c.DataOrder, "shuffled sequential"},
+		{"head_position", c.HeadPosition, "end content"},
+		{"lr_scheduler_type", c.Scheduler, "linear cosine constant constant_with_warmup"},
+		{"optimizer", c.Optimizer, "adamw muon"},
+		{"lambda_schedule", c.LambdaSchedule, "last-epoch constant linear"},
+		{"pairing", c.Pairing, "cross mean zip"},
+	} {
+		if !slices.Contains(strings.Fields(e.allowed), e.value) {
+			return fmt.Errorf("trainer: config: %s: got %q, want one of %s", e.name, e.value, e.allowed)
+		}
+	}
+	inf, half := math.Inf(1), math.Nextafter(1, 0)
+	for _, r := range []struct {
+		name          string
+		value, lo, hi float64
+		lowExcl       bool // the lower end itself is not allowed
+	}{
+		{"per_device_train_batch_size", float64(c.BatchSize), 1, 1 << 20, false},
+		{"gradient_accumulation_steps", float64(c.Accumulation), 1, 1 << 20, false},
+		{"max_tokens_per_batch", float64(c.BatchTokens), 0, 1 << 30, false},
+		{"max_length", float64(c.MaxLength), 0, 1 << 30, false},
+		{"max_critiques", float64(c.MaxCritiques), 0, 1 << 20, false},
+		{"prompt_weight", c.PromptWeight, 0, 1e6, false},
+		{"num_train_epochs", c.Epochs, 0, 1e6, c.MaxSteps <= 0},
+		{"max_steps", float64(c.MaxSteps), -1, 1 << 40, false},
+		{"learning_rate", c.LearningRate, 0, 1e3, true},
+		{"warmup_steps", float64(c.WarmupSteps), 0, 1 << 40, false},
+		{"warmup_ratio", c.WarmupRatio, 0, 1, false},
+		{"stable_fraction", c.StableFraction, 0, 1, false},
+		{"min_lr_ratio", c.MinLRRatio, 0, 1, false},
+		{"adam_beta1", c.Beta1, 0, half, false},
+		{"adam_beta2", c.Beta2, 0, half, false},
+		{"adam_epsilon", c.Epsilon, 0, 1, true},
+		{"weight_decay", c.WeightDecay, 0, 1e3, false},
+		{"max_grad_norm", c.MaxGradNorm, 0, 1e30, false},
+		{"muon_learning_rate", c.MuonLearningRate, 0, 1e3, c.Optimizer == "muon"},
+		{"muon_momentum", c.MuonMomentum, 0, half, false},
+		{"muon_weight_decay", c.MuonWeightDecay, 0, 1e3, false},
+		{"lambda_beta", c.LambdaBeta, 0, 1, true},
+		{"lambda_hold", c.LambdaHold, 0, 1, false},
+		{"lm_weight", c.LMWeight, 0, 1e6, false},
+		{"center_rewards_coefficient", c.CenterCoefficient, 0, 1e6, false},
+		{"threads", float64(c.Threads), 0, 1024, false},
+		{"logging_steps", float64(c.LoggingSteps), 0, inf, false},
+		{"eval_steps", float64(c.EvalSteps), 0, inf, false},
+		{"save_steps", float64(c.SaveSteps), 0, inf, false},
+		{"save_total_limit", float64(c.SaveTotalLimit), 0, inf, false},
+	} {
+		if !(r.value >= r.lo && r.value <= r.hi) || r.lowExcl && r.value == r.lo { // a NaN fails the first test
+			open := "from"
+			if r.lowExcl {
+				open = "more than"
+			}
+			return fmt.Errorf("trainer: config: %s: got %v, want %s %v to %v", r.name, r.value, open, r.lo, r.hi)
+		}
+	}
+	if err := (critic.Scale{Min: c.ScoreMin, Max: c.ScoreMax}).Validate(); err != nil {
+		return fmt.Errorf("trainer: config: score_min, score_max: %w", err)
+	}
+	if c.Resume != "" && c.OutputDir == "" {
+		return fmt.Errorf("trainer: config: resume: needs output_dir")
+	}
+	return nil
+}
+
+// validateFiles checks what a run from files needs besides Validate.
+func (c Config) validateFiles() error {
+	for _, f := range [][2]string{{"model_name_or_path", c.Model}, {"train_file", c.TrainFile}, {"output_dir", c.OutputDir}} {
+		if f[1] == "" {
+			return fmt.Errorf("trainer: config: %s is missing", f[0])
+		}
+	}
+	return nil
+}
+
+// rewards says whether the method trains a reward head.
+func (c Config) rewards() bool { return c.Method == Critic || c.Method == BT || c.Method == Cloud }
+
+// critiques says whether the method trains on critiques.
+func (c Config) critiques() bool { return c.Method == Critic || c.Method == Cloud || c.Method == SFT }
+
+// dtype is the type of weights and activations.
+func (c Config) dtype() kernels.DType {
+	if c.BF16 {
+		return kernels.BF16
+	}
+	return kernels.F32
+}
+
+func (c Config) pairing() kernels.Pairing {
+	switch c.Pairing {
+	case "mean":
+		return kernels.Mean
+	case "zip":
+		return kernels.Zip
+	}
+	return kernels.Cross
+}

@@ -1,0 +1,146 @@
+package trainer
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"criticrm/kernels"
+	"criticrm/model"
+)
+
+// Evaluation are the losses on held-out examples. Figures that do not exist (no pairs, no critiques) are NaN.
+type Evaluation struct {
+	Loss, CritiqueLoss, RewardLoss float64
+	Accuracy, Margin               float64
+	Ties                           int
+	Examples, Pairs, Dropped       int
+	Tokens                         int
+	Seconds                        float64
+}
+
+// evalBatch is how many examples are fetched and packed at once.
+const evalBatch = 64
+
+// Evaluate computes the losses of a data set without gradients. Its sums are float64, in order.
+func Evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambda float64) (Evaluation, error) {
+	var e Evaluation
+	start := time.Now()
+	var critique, weight, reward, accuracy, margin float64
+	for lo := 0; lo < data.Len(); lo += evalBatch {
+		if err := ctx.Err(); err != nil {
+			return e, err
+		}
+		var index []int
+		for i := lo; i < min(lo+evalBatch, data.Len()); i++ {
+			index = append(index, i)
+		}
+		p, err := packExamples(data, index, &c, limit(m, c), m.VocabSize)
+		if err != nil {
+			return e, fmt.Errorf("trainer: evaluation: %w", err)
+		}
+		for _, b := range p.Batches {
+			logprob, rewards, err := m.Evaluate(b)
+			if err != nil {
+				return e, fmt.Errorf("trainer: evaluation: %w", err)
+			}
+			for i, lp := range logprob {
+				critique -= float64(b.Weight[i]) * float64(lp)
+			}
+			s := pairSums(b, rewards, c)
+			reward, accuracy, margin, e.Ties = reward+s.loss, accuracy+s.accuracy, margin+s.margin, e.Ties+s.ties
+		}
+		weight, e.Pairs, e.Tokens = weight+p.Weight, e.Pairs+p.Pairs, e.Tokens+p.Tokens
+		e.Examples, e.Dropped = e.Examples+p.Examples, e.Dropped+p.Dropped
+	}
+	n := float64(e.Pairs) // without pairs or rows the quotients are 0/0 = NaN
+	e.CritiqueLoss, e.RewardLoss, e.Accuracy, e.Margin = critique/weight, reward/n, accuracy/n, margin/n
+	for _, part := range []struct{ share, loss float64 }{{lambda, e.CritiqueLoss}, {1 - lambda, e.RewardLoss}} {
+		if part.share > 0 && !math.IsNaN(part.loss) {
+			e.Loss += part.share * part.loss
+		}
+	}
+	e.Seconds = time.Since(start).Seconds()
+	return e, nil
+}
+
+// sums over pairs, each pair the mean of its terms.
+type sums struct {
+	loss, accuracy, margin float64
+	ties                   int
+}
+
+// pairSums is the kernels' joint_loss in float64, without a gradient: bt = -log σ(c - r - margin), plus center·(c + r)².
+func pairSums(b *model.Batch, reward []float32, c Config) sums {
+	var total sums
+	for p := 0; 2*p+2 < len(b.Side); p++ {
+		chosen, rejected := reward[b.Side[2*p]:b.Side[2*p+1]], reward[b.Side[2*p+1]:b.Side[2*p+2]]
+		if len(chosen) == 0 || len(rejected) == 0 {
+			continue
+		}
+		offset := 0.0
+		if b.Margin != nil {
+			offset = float64(b.Margin[p])
+		}
+		var s sums
+		n := 0.0
+		term := func(x, y float64) {
+			d := x - y
+			s.loss += softplus(offset-d) + c.CenterCoefficient*(x+y)*(x+y)
+			s.margin += d
+			switch {
+			case d > 0:
+				s.accuracy++
+			case d == 0:
+				s.accuracy += 0.5
+				s.ties++
+			}
+			n++
+		}
+		switch c.pairing() {
+		case kernels.Mean:
+			term(mean(chosen), mean(rejected))
+		case kernels.Zip:
+			for i := range min(len(chosen), len(rejected)) {
+				term(float64(chosen[i]), float64(rejected[i]))
+			}
+		default:
+			for _, x := range chosen {
+				for _, y := range rejected {
+					term(float64(x), float64(y))
+				}
+			}
+		}
+		total.loss, total.accuracy, total.margin, total.ties = total.loss+s.loss/n, total.accuracy+s.accuracy/n, total.margin+s.margin/n, total.ties+s.ties
+	}
+	return total
+}
+
+// softplus is log(1 + exp(x)) = -log σ(-x) without overflow.
+func softplus(x float64) float64 { return max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))) }
+
+func mean(x []float32) float64 {
+	s := 0.0
+	for _, v := range x {
+		s += float64(v)
+	}
+	return s / float64(len(x))
+}
+
+// pairs are the fields of an evaluation's log line.
+func (e Evaluation) pairs(step int) []pair {
+	list := []pair{{"step", step}, {"eval_loss", e.Loss}}
+	for _, p := range []struct {
+		name string
+		v    float64
+	}{{"eval_critique_loss", e.CritiqueLoss}, {"eval_reward_loss", e.RewardLoss}, {"eval_accuracy", e.Accuracy}, {"eval_margin", e.Margin}} {
+		if !math.IsNaN(p.v) {
+			list = append(list, pair{p.name, p.v})
+		}
+	}
+	if e.Ties > 0 {
+		list = append(list, pair{"eval_ties", e.Ties})
+	}
+	return append(list, pair{"eval_samples", e.Examples}, pair{"eval_runtime", e.Seconds})
+}

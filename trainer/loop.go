@@ -1,0 +1,476 @@
+package trainer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"criticrm/checkpoint"
+	"criticrm/model"
+)
+
+// ErrInterrupted says that a run stopped because its context ended, after a checkpoint if it has an output_dir. It can be
+// resumed.
+var ErrInterrupted = errors.New("trainer: interrupted")
+
+// maxSkips is how many steps in a row may have a gradient that is not finite before a run stops.
+const maxSkips = 10
+
+// maxSaveErrors is how many checkpoints in a row may fail before a run stops.
+const maxSaveErrors = 3
+
+// Result is what a run came to.
+type Result struct {
+	Steps   int         // updates of the whole run, with those before a resume
+	Skipped int         // of them without an update, because a gradient was not finite
+	Last    Metrics     // of the last update that this process made
+	Eval    *Evaluation // the last one; nil without held-out data
+	Dropped int         // examples that were not used, each time they came up
+	Cut     int         // examples that were shortened, each time they came up
+	Tokens  int64       // through the model, in the whole run
+	Seconds float64     // of this process
+
+	// Packing, of this process: MicroBatches held PackedTokens of MicroBatches·max_tokens_per_batch that would have fitted
+	// (Efficiency; 0 without a limit), and sharing prefixes saved Sharing times as many.
+	MicroBatches int
+	PackedTokens int64
+	Efficiency   float64
+	Sharing      float64
+
+	Checkpoint string // the last checkpoint; "" if none
+	ModelDir   string // the final model; "" without output_dir
+}
+
+type options struct {
+	eval   Dataset
+	report Report
+	last   func(dir string) error
+}
+
+// Option is an option of Train.
+type Option func(*options)
+
+// WithEval gives held-out examples, which are evaluated as eval_steps says.
+func WithEval(d Dataset) Option { return func(o *options) { o.eval = d } }
+
+// WithReport says where progress goes.
+func WithReport(r Report) Option { return func(o *options) { o.report = r } }
+
+// WithFiles adds files to the final model's directory before the run is called done.
+func WithFiles(f func(dir string) error) Option { return func(o *options) { o.last = f } }
+
+// run is a training run.
+type run struct {
+	options
+	m        *model.Model
+	data     Dataset
+	c        Config
+	plan     Plan
+	hash     string
+	st       state
+	opt      *optimizer
+	log      *metricsLog
+	console  *console
+	order    []int // of epoch orderOf
+	orderOf  int
+	result   Result
+	store    *checkpoint.Store // nil without output_dir; holds the lock that keeps a second trainer out
+	saved    int               // step of the last checkpoint, -1 for none
+	saveErrs int
+}
+
+// Train trains the model in place on a data set. The model needs gradients (model.Options.Train), the type that the recipe
+// says, and a reward head for the methods that train one. With output_dir the run leaves recipe.yaml, metrics.jsonl,
+// checkpoints and the final model there, and can be resumed bit for bit; without it nothing is written. The same recipe,
+// data and first model give the same bits on any number of threads.
+//
+// When ctx ends, the step that runs is finished, a checkpoint is written, and the error is ErrInterrupted.
+func Train(ctx context.Context, m *model.Model, data Dataset, c Config, opts ...Option) (Result, error) {
+	r := &run{m: m, data: data, c: c, orderOf: -1, saved: -1}
+	for _, o := range opts {
+		o(&r.options)
+	}
+	start := time.Now()
+	err := r.train(ctx)
+	r.result.Seconds = time.Since(start).Seconds()
+	r.finishResult()
+	return r.result, err
+}
+
+func (r *run) train(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, r.close()) }()
+	if err := r.setUp(); err != nil {
+		return err
+	}
+	for {
+		if err := r.evaluate(ctx); err != nil && ctx.Err() == nil {
+			return err
+		}
+		if err := r.saveMaybe(); err != nil {
+			return err
+		}
+		if r.st.Step == r.plan.Total && !r.st.EvalDue {
+			return r.finish()
+		}
+		if ctx.Err() != nil {
+			return r.interrupt(ctx)
+		}
+		if err := r.step(); err != nil {
+			return err
+		}
+	}
+}
+
+// close gives back what setUp took, as far as it came.
+func (r *run) close() error {
+	var errs []error
+	if r.console != nil {
+		r.console.close()
+	}
+	if r.opt != nil {
+		r.opt.close()
+	}
+	if r.log != nil {
+		errs = append(errs, r.log.close())
+	}
+	if r.store != nil {
+		errs = append(errs, r.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// setUp checks everything that can be checked before the first step, and puts the run at its first step, or at the
+// checkpoint's.
+func (r *run) setUp() error {
+	c := r.c
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	if r.data.Len() == 0 {
+		return fmt.Errorf("trainer: there are no examples to train on")
+	}
+	if c.rewards() && !r.m.HasHead() {
+		return fmt.Errorf("trainer: method %s trains a reward head and the model has none", c.Method)
+	}
+	if c.Method != BT && !r.m.HasLM() {
+		return fmt.Errorf("trainer: method %s trains a language-model head and the model has none", c.Method)
+	}
+	for _, p := range r.m.Params() {
+		if p.G.IsNil() {
+			return fmt.Errorf("trainer: the model was opened without gradients (parameter %s)", p.Name)
+		}
+		if p.Kind != model.Head && p.W.Type() != c.dtype() {
+			return fmt.Errorf("trainer: bf16 is %v, but parameter %s is %v", c.BF16, p.Name, p.W.Type())
+		}
+	}
+	if h, ok := r.data.(Hasher); ok {
+		sum, err := h.Hash()
+		if err != nil {
+			return err
+		}
+		r.hash = sum
+	}
+	r.plan = NewPlan(c, r.data.Len())
+	r.st = state{Version: stateVersion, Examples: r.data.Len(), DataHash: r.hash, Recipe: recipeText(c)}
+	if c.OutputDir != "" {
+		if err := r.openOutput(); err != nil {
+			return err
+		}
+	}
+	r.opt = newOptimizer(r.m, &r.c)
+	r.console = newConsole(r.report, c, r.plan, r.st.Step)
+	if r.saved >= 0 {
+		r.console.say("resumed at step %d of %d", r.st.Step, r.plan.Total)
+	}
+	return nil
+}
+
+func (r *run) checkpoints() string { return filepath.Join(r.c.OutputDir, "checkpoints") }
+
+// openOutput makes the run's directory, or resumes what is there.
+func (r *run) openOutput() error {
+	dir := r.c.OutputDir
+	if err := os.MkdirAll(r.checkpoints(), 0o755); err != nil {
+		return fmt.Errorf("trainer: output_dir: %w", err)
+	}
+	store, err := checkpoint.Open(r.checkpoints())
+	if err != nil {
+		return fmt.Errorf("trainer: output_dir: %w", err)
+	}
+	r.store = store
+	from, err := r.startFrom()
+	if err != nil {
+		return err
+	}
+	if from != "" {
+		if err := r.resume(from); err != nil {
+			return err
+		}
+	}
+	text, err := r.c.Recipe()
+	if err != nil {
+		return err
+	}
+	if err := checkpoint.WriteFileAtomic(filepath.Join(dir, "recipe.yaml"), text); err != nil {
+		return fmt.Errorf("trainer: output_dir: %w", err)
+	}
+	r.log, err = openMetrics(filepath.Join(dir, "metrics.jsonl"), r.st.Step)
+	return err
+}
+
+// startFrom is the checkpoint that the recipe asks to go on from, "" for a new run.
+func (r *run) startFrom() (string, error) {
+	switch r.c.Resume {
+	case "", "auto", "latest", "true":
+	default:
+		return r.c.Resume, nil
+	}
+	newest, step, err := checkpoint.Latest(r.checkpoints())
+	switch {
+	case errors.Is(err, checkpoint.ErrNone) && (r.c.Resume == "" || r.c.Resume == "auto"):
+		return "", nil
+	case err != nil:
+		return "", fmt.Errorf("trainer: resume: %s: %w", r.checkpoints(), err)
+	case r.c.Resume == "":
+		return "", fmt.Errorf("trainer: output_dir %s has a checkpoint of step %d: set resume to latest to go on, or take another directory", r.c.OutputDir, step)
+	}
+	return newest, nil
+}
+
+func (r *run) resume(path string) error {
+	s, err := checkpoint.Load(path)
+	if err != nil {
+		return fmt.Errorf("trainer: resume: %w", err)
+	}
+	var st state
+	if err := json.Unmarshal(s.Meta, &st); err != nil {
+		return fmt.Errorf("trainer: resume: %s: %w", path, err)
+	}
+	if err := st.continues(r.c, r.plan, r.hash); err != nil {
+		return err
+	}
+	if int64(st.Step) != s.Step {
+		return fmt.Errorf("trainer: resume: %s is of step %d, its state of step %d", path, s.Step, st.Step)
+	}
+	if err := restore(r.m, s); err != nil {
+		return err
+	}
+	st.Recipe = recipeText(r.c)
+	r.st, r.saved, r.result.Checkpoint = st, st.Step, path
+	return nil
+}
+
+// indices are the examples of the next update.
+func (r *run) indices() []int {
+	epoch, k := r.st.Step/r.plan.PerEpoch, r.st.Step%r.plan.PerEpoch
+	if r.orderOf != epoch {
+		r.order, r.orderOf = Order(r.c.Seed, epoch, r.plan.Examples), epoch
+		if r.c.DataOrder == "sequential" {
+			slices.Sort(r.order)
+		}
+	}
+	return r.order[k*r.plan.Batch : min((k+1)*r.plan.Batch, r.plan.Examples)]
+}
+
+// limit is the longest sequence the run allows.
+func limit(m *model.Model, c Config) int {
+	if c.MaxLength > 0 && c.MaxLength < m.MaxPositionEmbeddings {
+		return c.MaxLength
+	}
+	return m.MaxPositionEmbeddings
+}
+
+// step makes one update: gradients of all micro-batches, then the optimizer, then one line of metrics.
+func (r *run) step() error {
+	start := time.Now()
+	index := r.indices()
+	p, err := packExamples(r.data, index, &r.c, limit(r.m, r.c), r.m.VocabSize)
+	if err != nil {
+		return err
+	}
+	lambda, factor := Lambda(r.c, r.plan, r.st.Step), LRFactor(r.c, r.plan, r.st.Step)
+	m := Metrics{Lambda: lambda, LearningRate: r.c.LearningRate * factor}
+	if err := r.gradients(p, lambda, &m); err != nil {
+		return fmt.Errorf("trainer: step %d: %w", r.st.Step+1, err)
+	}
+	if len(p.Batches) > 0 {
+		norm, bad, err := r.opt.step(factor, r.st.Updates+1)
+		if err != nil {
+			return fmt.Errorf("trainer: step %d: %w", r.st.Step+1, err)
+		}
+		m.GradNorm = norm
+		if m.Skipped = !finite(norm, bad); m.Skipped {
+			r.st.Skipped++
+			r.st.SkipRow++
+			r.console.say("step %d: no update: the gradient has %d elements that are not finite", r.st.Step+1, bad)
+		} else {
+			r.st.Updates++
+			r.st.SkipRow = 0
+		}
+	}
+	r.count(p, len(index))
+	m.Step, m.NumTokens = r.st.Step, r.st.Tokens
+	m.Epoch = float64(r.st.Step) / float64(r.plan.PerEpoch)
+	m.TokensPerSecond = float64(p.Tokens) / max(time.Since(start).Seconds(), 1e-9)
+	r.result.Last = m
+	r.console.step(m)
+	if err := r.log.write(m.pairs()); err != nil {
+		return err
+	}
+	if r.st.SkipRow >= maxSkips {
+		return fmt.Errorf("trainer: stopped at step %d: the gradients of %d steps in a row were not finite; the newest checkpoint is %s", r.st.Step, r.st.SkipRow, named(r.result.Checkpoint))
+	}
+	return nil
+}
+
+func named(checkpoint string) string {
+	if checkpoint == "" {
+		return "none"
+	}
+	return checkpoint
+}
+
+// gradients adds up the gradients and losses of the micro-batches.
+func (r *run) gradients(p *Packed, lambda float64, m *Metrics) error {
+	r.m.ZeroGrad()
+	o := p.lossOptions(&r.c, lambda)
+	for _, b := range p.Batches {
+		l, err := r.m.TrainStep(b, o)
+		if err != nil {
+			return err
+		}
+		m.Loss += float64(l.Joint)
+		m.CritiqueLoss += float64(l.Critique)
+		m.RewardLoss += float64(l.Reward)
+		m.Accuracy += float64(l.Accuracy)
+		m.Margin += float64(l.Margin)
+		m.Ties += int(l.Ties)
+	}
+	if p.Weight == 0 {
+		m.CritiqueLoss = nan()
+	}
+	if p.Pairs == 0 {
+		m.RewardLoss, m.Accuracy, m.Margin = nan(), nan(), nan()
+	}
+	return nil
+}
+
+// count moves the run's position past an update.
+func (r *run) count(p *Packed, examples int) {
+	r.st.Step++
+	r.st.EvalDue = r.evalNow()
+	r.st.Consumed += int64(examples)
+	r.st.Tokens += int64(p.Tokens)
+	r.st.Dropped += p.Dropped
+	r.st.Cut += p.Cut
+	r.result.MicroBatches += len(p.Batches)
+	r.result.PackedTokens += int64(p.Tokens)
+	r.result.Sharing += float64(p.Flat) // divided at the end
+}
+
+// evalNow says whether an evaluation follows the last step: every eval_steps updates, or each epoch, and at the end.
+func (r *run) evalNow() bool {
+	every := r.c.EvalSteps
+	if every == 0 {
+		every = r.plan.PerEpoch
+	}
+	return r.eval != nil && r.eval.Len() > 0 && (r.st.Step%every == 0 || r.st.Step == r.plan.Total)
+}
+
+// evaluate makes the evaluation that is due, if one is. One that ctx ends stays due, also over a resume.
+func (r *run) evaluate(ctx context.Context) error {
+	if !r.st.EvalDue || r.eval == nil {
+		r.st.EvalDue = false
+		return nil
+	}
+	e, err := Evaluate(ctx, r.m, r.eval, r.c, Lambda(r.c, r.plan, r.st.Step-1))
+	if err != nil {
+		return err
+	}
+	r.st.EvalDue = false
+	r.result.Eval = &e
+	r.console.say("%s", consoleLine(e.pairs(r.st.Step)))
+	return r.log.write(e.pairs(r.st.Step))
+}
+
+// saveMaybe writes a checkpoint after every save_steps updates. A save that fails is reported and training goes on; the
+// third in a row is an error.
+func (r *run) saveMaybe() error {
+	if r.c.OutputDir == "" || r.c.SaveSteps == 0 || r.st.Step%r.c.SaveSteps != 0 || r.st.Step == 0 || r.st.Step == r.plan.Total {
+		return nil
+	}
+	err := r.save()
+	if err == nil {
+		r.saveErrs = 0
+		return nil
+	}
+	if r.saveErrs++; r.saveErrs >= maxSaveErrors {
+		return err
+	}
+	r.console.say("%v; training goes on, the newest good checkpoint is %s", err, named(r.result.Checkpoint))
+	return nil
+}
+
+// save writes a checkpoint of the present step, unless there is one.
+func (r *run) save() error {
+	if r.saved == r.st.Step {
+		return nil
+	}
+	s, err := snapshot(r.m, r.st)
+	if err != nil {
+		return err
+	}
+	path, err := r.store.Save(s, r.c.SaveTotalLimit)
+	if path == "" {
+		return fmt.Errorf("trainer: saving step %d: %w", r.st.Step, err)
+	}
+	if err != nil { // it is safe; something older could not be removed
+		r.console.say("checkpoint of step %d: %v", r.st.Step, err)
+	}
+	r.saved, r.result.Checkpoint = r.st.Step, path
+	return nil
+}
+
+// interrupt writes a checkpoint and gives ErrInterrupted.
+func (r *run) interrupt(ctx context.Context) error {
+	stop := fmt.Errorf("%w at step %d of %d: %w", ErrInterrupted, r.st.Step, r.plan.Total, context.Cause(ctx))
+	if r.c.OutputDir == "" {
+		return stop
+	}
+	if err := r.save(); err != nil {
+		return errors.Join(stop, err)
+	}
+	return fmt.Errorf("%w; saved as %s, go on with resume: latest", stop, r.result.Checkpoint)
+}
+
+// finish writes the last checkpoint and the final model, and proves that the model can be read back.
+func (r *run) finish() error {
+	if r.c.OutputDir == "" {
+		return nil
+	}
+	if err := r.save(); err != nil {
+		return err
+	}
+	dir := filepath.Join(r.c.OutputDir, "model")
+	if err := r.saveModel(dir); err != nil {
+		return err
+	}
+	r.result.ModelDir = dir
+	return nil
+}
+
+func (r *run) finishResult() {
+	res := &r.result
+	res.Steps, res.Skipped, res.Tokens, res.Dropped, res.Cut = r.st.Step, r.st.Skipped, r.st.Tokens, r.st.Dropped, r.st.Cut
+	if res.PackedTokens > 0 {
+		res.Sharing /= float64(res.PackedTokens)
+		if r.c.BatchTokens > 0 {
+			res.Efficiency = float64(res.PackedTokens) / (float64(res.MicroBatches) * float64(r.c.BatchTokens))
+		}
+	}
+}

@@ -1,0 +1,518 @@
+package trainer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"criticrm/checkpoint"
+	"criticrm/kernels"
+	"criticrm/model"
+)
+
+const (
+	tinyVocab = 48
+	tinyEnd   = 4
+)
+
+// tiny makes the model of the tests: two layers of width 16.
+func tiny(t testing.TB, c Config, threads int) *model.Model {
+	t.Helper()
+	dev, err := kernels.OpenCPU(threads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(dev.Close)
+	m, err := model.New(dev, model.Config{VocabSize: tinyVocab, HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 2, NumAttentionHeads: 2, NumKeyValueHeads: 1,
+		MaxPositionEmbeddings: 64, InitializerRange: 0.1, EOSTokenIDs: []int32{tinyEnd}}, model.Options{DType: c.dtype(), Train: true, Head: c.rewards()}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	return m
+}
+
+// pairs makes n pairs of a learnable task: token 20 + a in the chosen and token 30 + a in the rejected response, critiques that
+// say which (40 or 41), of lengths that differ.
+func pairs(n int) Slice {
+	d := make(Slice, n)
+	for i := range d {
+		word := func(k, j int) int32 { return int32(5 + philox(uint64(i), [4]uint32{uint32(k), uint32(j)})[0]%15) }
+		run := func(k, n int) (ids []int32) {
+			for j := range n {
+				ids = append(ids, word(k, j))
+			}
+			return ids
+		}
+		d[i] = Example{ID: fmt.Sprint(i), Prompt: append([]int32{1}, run(0, 1+i%4)...)}
+		for s, side := range []*Side{&d[i].Chosen, &d[i].Rejected} {
+			side.Response = Branch{IDs: append(run(1+s, i%3), int32(20+10*s+i%5), 2)}
+			side.Response.Read = len(side.Response.IDs) - 1
+			for k := range 1 + (i+s)%2 {
+				z := append(run(3+k, k+i%2), int32(40+s), tinyEnd)
+				side.Critiques = append(side.Critiques, Branch{IDs: z, Read: len(z) - 1})
+			}
+		}
+	}
+	return d
+}
+
+// testConfig is a recipe with accumulation, packing and epochs that do not divide into its 20 steps: 10 is in the middle of an
+// epoch of 7 updates.
+func testConfig(dir string) Config {
+	c := Default()
+	c.OutputDir = dir
+	c.BatchSize, c.Accumulation, c.BatchTokens = 2, 2, 60
+	c.MaxSteps, c.LearningRate, c.WarmupRatio, c.WeightDecay, c.MaxGradNorm = 20, 3e-3, 0.2, 0.1, 0.5
+	c.SaveSteps, c.UseMargin, c.CenterCoefficient = 0, true, 0.01
+	return c
+}
+
+// stopAfter ends a context once step n is done.
+func stopAfter(n int) (context.Context, Option) {
+	ctx, cancel := context.WithCancel(context.Background())
+	return ctx, WithReport(Report{OnStep: func(m Metrics) {
+		if m.Step == n {
+			cancel()
+		}
+	}})
+}
+
+var wallClock = regexp.MustCompile(`"(tokens_per_second|eval_runtime)": [^,}]*`)
+
+// outcome is everything a run leaves that must not depend on interruptions: metrics without the wall clock, all tensors of the
+// last checkpoint, and the final model.
+func outcome(t *testing.T, dir string) (metrics string, tensors map[string]string) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, _, err := checkpoint.Latest(filepath.Join(dir, "checkpoints"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := checkpoint.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tensors = map[string]string{"meta": string(s.Meta)}
+	for _, x := range s.Tensors {
+		tensors[x.Name] = string(x.Data)
+	}
+	for _, name := range []string{"model.safetensors", "reward_head.safetensors", metaFile} {
+		b, err := os.ReadFile(filepath.Join(dir, "model", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tensors[name] = string(b)
+	}
+	return wallClock.ReplaceAllString(string(b), ""), tensors
+}
+
+func sameOutcome(t *testing.T, a, b string) {
+	t.Helper()
+	metricsA, tensorsA := outcome(t, a)
+	metricsB, tensorsB := outcome(t, b)
+	if metricsA != metricsB {
+		t.Errorf("metrics differ:\n%s\n%s", metricsA, metricsB)
+	}
+	delete(tensorsA, "meta") // holds the paths and save settings of the run
+	delete(tensorsB, "meta")
+	if len(tensorsA) != len(tensorsB) {
+		t.Errorf("%d and %d tensors", len(tensorsA), len(tensorsB))
+	}
+	for name, x := range tensorsA {
+		if tensorsB[name] != x {
+			t.Errorf("%s differs", name)
+		}
+	}
+}
+
+func TestResumeIsExact(t *testing.T) {
+	data, held := pairs(27), pairs(33)[27:]
+	for _, bf16 := range []bool{false, true} {
+		for _, optimizer := range []string{"adamw", "muon"} {
+			t.Run(fmt.Sprintf("bf16=%v/%s", bf16, optimizer), func(t *testing.T) {
+				straight := testConfig(filepath.Join(t.TempDir(), "straight"))
+				straight.BF16, straight.Optimizer, straight.EvalSteps = bf16, optimizer, 5
+				if _, err := Train(context.Background(), tiny(t, straight, 1), data, straight, WithEval(held)); err != nil {
+					t.Fatal(err)
+				}
+				broken := straight
+				broken.OutputDir = filepath.Join(filepath.Dir(straight.OutputDir), "broken")
+				broken.SaveSteps, broken.LoggingSteps = 4, 3
+				for _, stop := range []int{10, 13, 19, 0} { // the last one runs to the end
+					ctx, at := stopAfter(stop)
+					r, err := Train(ctx, tiny(t, broken, 2), data, broken, WithEval(held), at)
+					if stop == 0 && err != nil || stop != 0 && (!errors.Is(err, ErrInterrupted) || r.Steps != stop) {
+						t.Fatalf("stop at %d: step %d, %v", stop, r.Steps, err)
+					}
+					broken.Resume = "latest"
+				}
+				sameOutcome(t, straight.OutputDir, broken.OutputDir)
+				b, _ := os.ReadFile(filepath.Join(broken.OutputDir, "metrics.jsonl"))
+				if n := bytes.Count(b, []byte("\n")); n != 20+4 {
+					t.Errorf("%d lines of metrics, want 20 steps and 4 evaluations", n)
+				}
+			})
+		}
+	}
+}
+
+// A run that stops after every single step and goes on is the run that does not stop.
+func TestResumeAtEveryStep(t *testing.T) {
+	data := pairs(27)
+	straight := testConfig(filepath.Join(t.TempDir(), "straight"))
+	if _, err := Train(context.Background(), tiny(t, straight, 1), data, straight); err != nil {
+		t.Fatal(err)
+	}
+	broken := straight
+	broken.OutputDir, broken.SaveTotalLimit = filepath.Join(filepath.Dir(straight.OutputDir), "broken"), 2
+	for stop := 1; stop <= 20; stop++ {
+		ctx, at := stopAfter(stop)
+		r, err := Train(ctx, tiny(t, broken, 1), data, broken, at)
+		if r.Steps != stop || stop < 20 && !errors.Is(err, ErrInterrupted) || stop == 20 && err != nil {
+			t.Fatalf("stop at %d: step %d, %v", stop, r.Steps, err)
+		}
+		broken.Resume = "latest"
+	}
+	sameOutcome(t, straight.OutputDir, broken.OutputDir)
+}
+
+// A killed process leaves metrics behind its last checkpoint, and perhaps half a line.
+func TestResumeCutsMetrics(t *testing.T) {
+	data := pairs(27)
+	a := testConfig(filepath.Join(t.TempDir(), "a"))
+	if _, err := Train(context.Background(), tiny(t, a, 1), data, a); err != nil {
+		t.Fatal(err)
+	}
+	b := a
+	b.OutputDir, b.Resume = filepath.Join(filepath.Dir(a.OutputDir), "b"), "auto"
+	ctx, at := stopAfter(7)
+	if _, err := Train(ctx, tiny(t, b, 1), data, b, at); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	path := filepath.Join(b.OutputDir, "metrics.jsonl")
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(f, `{"step": 8, "loss": 1}`+"\n"+`{"step": 9, "lo`)
+	f.Close()
+	if _, err := Train(context.Background(), tiny(t, b, 1), data, b); err != nil {
+		t.Fatal(err)
+	}
+	sameOutcome(t, a.OutputDir, b.OutputDir)
+
+	// A finished run has nothing left to do and stays as it is.
+	before, _ := outcome(t, b.OutputDir)
+	r, err := Train(context.Background(), tiny(t, b, 1), data, b)
+	if after, _ := outcome(t, b.OutputDir); err != nil || r.Steps != 20 || after != before {
+		t.Errorf("a finished run again: step %d, %v", r.Steps, err)
+	}
+}
+
+// hashed is a data set that can tell whether it changed.
+type hashed struct {
+	Slice
+	hash string
+}
+
+func (c hashed) Hash() (string, error) { return c.hash, nil }
+
+func TestResumeRefusesChanges(t *testing.T) {
+	data := pairs(27)
+	c := testConfig(t.TempDir())
+	ctx, at := stopAfter(5)
+	if _, err := Train(ctx, tiny(t, c, 1), hashed{data, "aaaa"}, c, at); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	if _, err := Train(context.Background(), tiny(t, c, 1), hashed{data, "aaaa"}, c); err == nil || !strings.Contains(err.Error(), "has a checkpoint of step 5: set resume to latest") {
+		t.Errorf("a new run over an old one: %v", err)
+	}
+	c.Resume = "latest"
+	bf16 := c
+	bf16.BF16 = true
+	for _, x := range []struct {
+		change func(c *Config, d *hashed, m **model.Model)
+		want   string
+	}{
+		{func(c *Config, d *hashed, m **model.Model) { c.LearningRate, c.BatchSize = 1e-3, 4 },
+			"per_device_train_batch_size was 2, now 4; learning_rate was 0.003, now 0.001"},
+		{func(c *Config, d *hashed, m **model.Model) { d.hash = "bbbb" }, "the training data changed since the run began (sha256 aaaa → bbbb)"},
+		{func(c *Config, d *hashed, m **model.Model) { d.Slice = d.Slice[:26] }, "had 27 examples, now 26"},
+		{func(c *Config, d *hashed, m **model.Model) { *c, *m = bf16, tiny(t, bf16, 1) }, "bf16 was false, now true"},
+		{func(c *Config, d *hashed, m **model.Model) {
+			sft := *c
+			sft.Method = SFT
+			*m = tiny(t, sft, 1) // a model without a head
+		}, "the model has none"},
+		{func(c *Config, d *hashed, m **model.Model) { c.Resume = filepath.Join(c.OutputDir, "nowhere") }, "nowhere"},
+	} {
+		changed, d, m := c, hashed{data, "aaaa"}, tiny(t, c, 1)
+		x.change(&changed, &d, &m)
+		if _, err := Train(context.Background(), m, d, changed); err == nil || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("got %v, want %s", err, x.want)
+		}
+	}
+	// Free fields may change.
+	c.Threads, c.LoggingSteps, c.SaveSteps, c.SaveTotalLimit = 2, 1, 3, 2
+	if r, err := Train(context.Background(), tiny(t, c, 1), hashed{data, "aaaa"}, c); err != nil || r.Steps != 20 {
+		t.Errorf("resume with other log settings: step %d, %v", r.Steps, err)
+	}
+	if list, err := checkpoint.List(filepath.Join(c.OutputDir, "checkpoints")); err != nil || len(list) != 2 {
+		t.Errorf("%d checkpoints with save_total_limit 2, %v", len(list), err)
+	}
+}
+
+// weights are all weights of a model.
+func weights(m *model.Model) (w []float32) {
+	for _, p := range m.Params() {
+		x := make([]float32, p.W.Len())
+		m.Dev.Download(x, p.W)
+		w = append(w, x...)
+	}
+	return w
+}
+
+// One big batch is many small ones, whatever the micro-batches: only rounding differs. Pairs and critique tokens are spread
+// unevenly over the micro-batches, so that an average of averages would be wrong by far.
+func TestAccumulationChangesRoundingOnly(t *testing.T) {
+	data := pairs(24)
+	type result struct {
+		w       []float32
+		metrics []Metrics
+	}
+	train := func(batch, accum, tokens int) (r result) {
+		c := testConfig("")
+		c.BatchSize, c.Accumulation, c.BatchTokens, c.MaxSteps = batch, accum, tokens, 6
+		m := tiny(t, c, 2)
+		if _, err := Train(context.Background(), m, data, c, WithReport(Report{OnStep: func(x Metrics) { r.metrics = append(r.metrics, x) }})); err != nil {
+			t.Fatal(err)
+		}
+		r.w = weights(m)
+		return r
+	}
+	want := train(12, 1, 0)
+	for _, x := range [][3]int{{1, 12, 1}, {3, 4, 50}, {4, 3, 100}} {
+		got := train(x[0], x[1], x[2])
+		for i, m := range got.metrics {
+			n := want.metrics[i]
+			for _, v := range [][2]float64{{m.Loss, n.Loss}, {m.CritiqueLoss, n.CritiqueLoss}, {m.RewardLoss, n.RewardLoss}, {m.Margin, n.Margin}, {m.GradNorm, n.GradNorm}} {
+				if math.Abs(v[0]-v[1]) > 2e-4*(1+math.Abs(v[1])) {
+					t.Errorf("%v: step %d: %v, want %v", x, i+1, v[0], v[1])
+				}
+			}
+			if m.NumTokens != n.NumTokens {
+				t.Errorf("%v: step %d: %d tokens, want %d", x, i+1, m.NumTokens, n.NumTokens)
+			}
+		}
+		for i := range got.w {
+			if math.Abs(float64(got.w[i]-want.w[i])) > 2e-3 { // Adam turns a gradient near zero into a step of up to its rate
+				t.Fatalf("%v: weight %d: %v, want %v", x, i, got.w[i], want.w[i])
+			}
+		}
+	}
+}
+
+func TestThreadsChangeNothing(t *testing.T) {
+	data, c := pairs(20), testConfig("")
+	c.MaxSteps = 5
+	var first []float32
+	for _, threads := range []int{1, 2, 3} {
+		m := tiny(t, c, threads)
+		if _, err := Train(context.Background(), m, data, c); err != nil {
+			t.Fatal(err)
+		}
+		w := weights(m)
+		if first == nil {
+			first = w
+		}
+		if !slices.Equal(w, first) {
+			t.Errorf("%d threads give other weights than 1", threads)
+		}
+	}
+}
+
+// A tiny model learns each kind of task by heart.
+func TestOverfit(t *testing.T) {
+	data := pairs(16)
+	documents := make(Slice, 8)
+	for i := range documents {
+		documents[i].Document = Branch{IDs: append(slices.Clone(data[i].Prompt), data[i].Chosen.Response.IDs...)}
+		documents[i].Document.IDs[0] = int32(20 + i)
+	}
+	for _, x := range []struct {
+		method, optimizer string
+		data              Slice
+		loss              float64
+	}{{Critic, "adamw", data, .1}, {Critic, "muon", data, .1}, {BT, "adamw", data, .1}, {Cloud, "adamw", data, .9}, {SFT, "adamw", data, 1.1}, {LM, "adamw", documents, .6}} {
+		t.Run(x.method+"/"+x.optimizer, func(t *testing.T) {
+			c := testConfig("")
+			c.Method, c.Optimizer, c.MaxSteps, c.LearningRate, c.MuonLearningRate, c.WeightDecay = x.method, x.optimizer, 80, 1e-2, 2e-2, 0
+			c.BatchSize, c.Accumulation, c.LambdaSchedule, c.UseMargin, c.CenterCoefficient = 16, 1, "linear", false, 0
+			var first *Metrics
+			m := tiny(t, c, 2)
+			r, err := Train(context.Background(), m, x.data, c, WithEval(x.data), WithReport(Report{OnStep: func(m Metrics) {
+				if first == nil {
+					first = &m
+				}
+			}}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("loss %.3f to %.3f, accuracy %.2f, critique loss %.3f", first.Loss, r.Last.Loss, r.Last.Accuracy, r.Last.CritiqueLoss)
+			if r.Last.Loss > x.loss || r.Last.Loss >= first.Loss {
+				t.Errorf("loss %v to %v, want at most %v", first.Loss, r.Last.Loss, x.loss)
+			}
+			if c.rewards() && (r.Last.Accuracy != 1 || r.Eval.Accuracy != 1) {
+				t.Errorf("accuracy %v, evaluated %v", r.Last.Accuracy, r.Eval.Accuracy)
+			}
+			if r.Eval == nil || math.Abs(r.Eval.Loss-r.Last.Loss) > .05 {
+				t.Errorf("evaluation %+v is not near the training loss %v", r.Eval, r.Last.Loss)
+			}
+		})
+	}
+}
+
+// The evaluation's float64 losses are those of the kernels, for every pairing.
+func TestEvaluateAgreesWithTraining(t *testing.T) {
+	data := pairs(12)
+	for i := range data {
+		data[i].Margin = float32(i%3) / 4
+	}
+	for _, pairing := range []string{"cross", "mean", "zip"} {
+		c := testConfig("")
+		c.Pairing, c.BatchSize, c.Accumulation, c.LambdaSchedule, c.DataOrder = pairing, 12, 1, "constant", "sequential"
+		c.MaxSteps, c.LearningRate = 9, 5e-3
+		m := tiny(t, c, 1)
+		if _, err := Train(context.Background(), m, data, c); err != nil {
+			t.Fatal(err)
+		}
+		e, err := Evaluate(context.Background(), m, data, c, .5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.MaxSteps = 1
+		r, err := Train(context.Background(), m, data, c) // its losses are those before the update
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range [][2]float64{{e.Loss, r.Last.Loss}, {e.CritiqueLoss, r.Last.CritiqueLoss}, {e.RewardLoss, r.Last.RewardLoss}, {e.Accuracy, r.Last.Accuracy}, {e.Margin, r.Last.Margin}} {
+			if math.Abs(v[0]-v[1]) > 1e-5*(1+math.Abs(v[1])) || math.IsNaN(v[0]) {
+				t.Errorf("%s: evaluation %v, training %v", pairing, v[0], v[1])
+			}
+		}
+	}
+}
+
+func TestNonFiniteGradientsAreSkipped(t *testing.T) {
+	data, c := pairs(8), testConfig(t.TempDir())
+	c.MaxSteps, c.BatchSize, c.Accumulation = 30, 8, 1
+	m := tiny(t, c, 1)
+	before := weights(m) // the last norm's weights are 1, as overflow puts them back
+	var log bytes.Buffer
+	overflow(m, true)
+	r, err := Train(context.Background(), m, data, c, WithReport(Report{Log: &log}))
+	if err == nil || !strings.Contains(err.Error(), "10 steps in a row") || r.Skipped != 10 || r.Steps != 10 {
+		t.Fatalf("%d steps, %d skipped, %v", r.Steps, r.Skipped, err)
+	}
+	overflow(m, false)
+	if !slices.Equal(weights(m), before) {
+		t.Error("a skipped update changed weights")
+	}
+	if !strings.Contains(log.String(), "step 10: no update: the gradient has ") {
+		t.Errorf("the log does not say so:\n%s", log.String())
+	}
+	b, _ := os.ReadFile(filepath.Join(c.OutputDir, "metrics.jsonl"))
+	if n := bytes.Count(b, []byte(`"skipped": true`)); n != 10 {
+		t.Errorf("%d skipped steps in the metrics", n)
+	}
+}
+
+// overflow puts a weight of the last norm to where the logits overflow, and back.
+func overflow(m *model.Model, on bool) {
+	for _, p := range m.Params() {
+		if p.Name == "model.norm.weight" {
+			x := make([]float32, p.W.Len())
+			for i := range x {
+				x[i] = 1
+				if on {
+					x[i] = 3e38
+				}
+			}
+			m.Dev.Upload(p.W, x)
+		}
+	}
+}
+
+func TestTrainRefuses(t *testing.T) {
+	c := testConfig("")
+	long := pairs(4)
+	long[2].Prompt = make([]int32, 100)
+	sft := c
+	sft.Method = SFT
+	bf16 := c
+	bf16.BF16 = true
+	for _, x := range []struct {
+		m    *model.Model
+		data Slice
+		c    Config
+		want string
+	}{
+		{tiny(t, c, 1), nil, c, "no examples"},
+		{tiny(t, sft, 1), pairs(4), c, "trains a reward head and the model has none"},
+		{tiny(t, bf16, 1), pairs(4), c, "bf16 is false, but parameter"},
+		{tiny(t, c, 1), long, c, `example "2": `},
+		{tiny(t, c, 1), pairs(4), Config{}, "config: method"},
+	} {
+		if _, err := Train(context.Background(), x.m, x.data, x.c); err == nil || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("got %v, want %s", err, x.want)
+		}
+	}
+}
+
+func TestOverlongExamplesAreDropped(t *testing.T) {
+	c := testConfig("")
+	c.Overlong, c.MaxSteps = "drop", 7
+	long := pairs(27)
+	long[2].Prompt = make([]int32, 100)
+	for i := range long[2].Prompt {
+		long[2].Prompt[i] = 7
+	}
+	r, err := Train(context.Background(), tiny(t, c, 1), long, c)
+	if err != nil || r.Dropped != 1 || r.Cut != 0 {
+		t.Errorf("drop: %+v, %v", r, err)
+	}
+	c.Overlong = "truncate-left"
+	r, err = Train(context.Background(), tiny(t, c, 1), long, c)
+	if err != nil || r.Dropped != 0 || r.Cut != 1 {
+		t.Errorf("truncate-left: %+v, %v", r, err)
+	}
+	if r.Sharing <= 1 || r.Efficiency <= 0 || r.Efficiency > 1.2 || r.MicroBatches < 7 {
+		t.Errorf("packing: %+v", r)
+	}
+}
+
+func TestConsoleLine(t *testing.T) {
+	var log bytes.Buffer
+	c := testConfig("")
+	c.LoggingSteps, c.MaxSteps = 2, 5
+	if _, err := Train(context.Background(), tiny(t, c, 1), pairs(8), c, WithReport(Report{Log: &log})); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	want := regexp.MustCompile(`^\{'epoch': '[0-9.]+', 'loss': '[0-9.]+', 'critique_loss': '[0-9.]+', 'reward_loss': '[0-9.]+', 'lambda': '[0-9.]+', 'accuracy': .*'learning_rate': '0.\d+', 'grad_norm': '[0-9.]+', 'num_tokens': '\d+', 'tokens_per_second': '[0-9.e+]+'\}$`)
+	if len(lines) != 2 || !want.MatchString(lines[0]) {
+		t.Errorf("log:\n%s", log.String())
+	}
+}

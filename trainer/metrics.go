@@ -1,0 +1,236 @@
+package trainer
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+
+	"criticrm/checkpoint"
+)
+
+// Metrics are the figures of one update, of its whole batch. Step counts from 1. Losses are before the update, GradNorm
+// is before clipping.
+type Metrics struct {
+	Step            int
+	Epoch           float64
+	Loss            float64 // lambda·CritiqueLoss + (1-lambda)·RewardLoss
+	CritiqueLoss    float64 // weighted mean over critique tokens; NaN if there are none
+	RewardLoss      float64 // mean over pairs; NaN if there are none
+	Lambda          float64
+	Accuracy        float64 // share of pairs in the right order, ties count one half; NaN if there are none
+	Margin          float64 // mean of chosen - rejected; NaN if there are none
+	Ties            int     // equal rewards
+	LearningRate    float64
+	GradNorm        float64
+	NumTokens       int64 // since the run's start
+	TokensPerSecond float64
+	Skipped         bool // no update: the gradient was not finite
+}
+
+// pair is a name and a value of a log line.
+type pair struct {
+	name  string
+	value any // int, int64, float64, bool
+}
+
+// pairs are the fields of a log line under Hugging Face's names. What does not exist (NaN) is left out, except that the
+// gradient norm is then null.
+func (m Metrics) pairs() []pair {
+	list := []pair{{"step", m.Step}, {"epoch", m.Epoch}, {"loss", m.Loss}}
+	add := func(name string, v float64) {
+		if !math.IsNaN(v) {
+			list = append(list, pair{name, v})
+		}
+	}
+	add("critique_loss", m.CritiqueLoss)
+	add("reward_loss", m.RewardLoss)
+	list = append(list, pair{"lambda", m.Lambda})
+	add("accuracy", m.Accuracy)
+	add("margin", m.Margin)
+	if m.Ties > 0 {
+		list = append(list, pair{"ties", m.Ties})
+	}
+	list = append(list, pair{"learning_rate", m.LearningRate}, pair{"grad_norm", m.GradNorm}, pair{"num_tokens", m.NumTokens}, pair{"tokens_per_second", m.TokensPerSecond})
+	if m.Skipped {
+		list = append(list, pair{"skipped", true})
+	}
+	return list
+}
+
+// jsonLine is one object with the pairs in order; a float64 has as many digits as it takes to read it back exactly, and is
+// null if it is not finite.
+func jsonLine(list []pair) []byte {
+	b := []byte{'{'}
+	for i, p := range list {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(strconv.AppendQuote(b, p.name), ": "...)
+		if f, ok := p.value.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
+			b = append(b, "null"...)
+		} else if ok {
+			b = strconv.AppendFloat(b, f, 'g', -1, 64)
+		} else {
+			b = fmt.Append(b, p.value)
+		}
+	}
+	return append(b, "}\n"...)
+}
+
+// consoleLine is Hugging Face's line: every value as a quoted number with four digits.
+func consoleLine(list []pair) string {
+	var parts []string
+	for _, p := range list {
+		if f, ok := p.value.(float64); ok {
+			parts = append(parts, fmt.Sprintf("'%s': '%.4g'", p.name, f))
+		} else if p.name != "step" {
+			parts = append(parts, fmt.Sprintf("'%s': '%v'", p.name, p.value))
+		}
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
+}
+
+// Report says where a run's progress goes; the zero Report is silent.
+type Report struct {
+	Log      io.Writer     // lines for people, stderr as a rule; nil: none
+	Terminal bool          // show a progress bar on Log in place of a line per logging_steps
+	OnStep   func(Metrics) // called after each update; nil: not
+}
+
+// StderrReport reports on standard error: with a bar if it is a terminal.
+func StderrReport() Report {
+	return Report{Log: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+}
+
+// console writes to Report.Log.
+type console struct {
+	r      Report
+	every  int // logging_steps
+	bar    *progressbar.ProgressBar
+	window []Metrics // since the last line
+}
+
+func newConsole(r Report, c Config, p Plan, done int) *console {
+	k := &console{r: r, every: c.LoggingSteps}
+	if r.Log != nil && r.Terminal {
+		k.bar = progressbar.NewOptions(p.Total, progressbar.OptionSetWriter(r.Log), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
+			progressbar.OptionSetItsString("step"), progressbar.OptionFullWidth(), progressbar.OptionSetDescription("train"))
+		_ = k.bar.Set(done) // a bar that cannot be drawn must not stop a run
+	}
+	return k
+}
+
+// say writes a line, above the bar if there is one.
+func (k *console) say(format string, args ...any) {
+	if k.r.Log == nil {
+		return
+	}
+	if k.bar != nil {
+		_ = k.bar.Clear()
+	}
+	fmt.Fprintf(k.r.Log, format+"\n", args...)
+}
+
+// step reports an update. A line has the means over the steps since the last one of losses, accuracy and margin, and the
+// last step's other figures.
+func (k *console) step(m Metrics) {
+	if k.r.OnStep != nil {
+		k.r.OnStep(m)
+	}
+	if k.r.Log == nil {
+		return
+	}
+	if k.bar != nil {
+		k.bar.Describe(fmt.Sprintf("loss %.4g acc %.3g", m.Loss, m.Accuracy))
+		_ = k.bar.Set(m.Step)
+		return
+	}
+	k.window = append(k.window, m)
+	if k.every <= 0 || m.Step%k.every != 0 {
+		return
+	}
+	mean := func(f func(Metrics) float64) float64 {
+		sum, n := 0.0, 0
+		for _, x := range k.window {
+			if v := f(x); !math.IsNaN(v) {
+				sum, n = sum+v, n+1
+			}
+		}
+		return sum / float64(n) // NaN without a value
+	}
+	m.Loss, m.CritiqueLoss = mean(func(x Metrics) float64 { return x.Loss }), mean(func(x Metrics) float64 { return x.CritiqueLoss })
+	m.RewardLoss, m.Accuracy = mean(func(x Metrics) float64 { return x.RewardLoss }), mean(func(x Metrics) float64 { return x.Accuracy })
+	m.Margin, m.TokensPerSecond = mean(func(x Metrics) float64 { return x.Margin }), mean(func(x Metrics) float64 { return x.TokensPerSecond })
+	k.window = k.window[:0]
+	fmt.Fprintln(k.r.Log, consoleLine(m.pairs()))
+}
+
+func (k *console) close() {
+	if k.bar != nil {
+		_ = k.bar.Exit()
+		fmt.Fprintln(k.r.Log)
+	}
+}
+
+// metricsLog is metrics.jsonl of a run: a line per update and per evaluation, written at once.
+type metricsLog struct{ f *os.File }
+
+// openMetrics opens the file for appending, after cutting it back to lines of at most step: those after it belong to updates
+// that a resumed run makes again. A nil log takes lines and drops them.
+func openMetrics(path string, step int) (*metricsLog, error) {
+	if err := cutMetrics(path, step); err != nil {
+		return nil, fmt.Errorf("trainer: metrics: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("trainer: metrics: %w", err)
+	}
+	return &metricsLog{f}, nil
+}
+
+func cutMetrics(path string, step int) error {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	keep := 0
+	for r := bufio.NewReader(bytes.NewReader(b)); ; {
+		line, err := r.ReadBytes('\n')
+		if err != nil {
+			break // the end, or a line that was cut off
+		}
+		var at struct{ Step int }
+		if json.Unmarshal(line, &at) != nil || at.Step > step || at.Step == 0 {
+			break
+		}
+		keep += len(line)
+	}
+	if keep == len(b) {
+		return nil
+	}
+	return checkpoint.WriteFileAtomic(path, b[:keep])
+}
+
+func (l *metricsLog) write(list []pair) error {
+	if l == nil {
+		return nil
+	}
+	if _, err := l.f.Write(jsonLine(list)); err != nil {
+		return fmt.Errorf("trainer: metrics: %w", err)
+	}
+	return nil
+}
+
+func (l *metricsLog) close() error { return l.f.Close() }

@@ -1,0 +1,215 @@
+package trainer
+
+import (
+	"fmt"
+	"strings"
+
+	"criticrm/critic"
+	"criticrm/tokenizer"
+)
+
+// Encoder spells a conversation as tokens; with generation, up to the place where the model is to write.
+// *tokenizer.Chat is one.
+type Encoder interface {
+	Encode(messages []tokenizer.Message, generation bool) ([]int32, error)
+}
+
+// Renderer makes examples of records: it is the one place where text becomes training tokens.
+type Renderer struct {
+	Chat Encoder
+	// Text spells plain text, without control tokens; it is for critiques that were not sampled, and for documents.
+	Text func(text string) []int32
+	// Decode is the text of tokens; it is for records that must be shortened.
+	Decode func(ids []int32) string
+	// End ends a turn: it is put behind critiques and documents that have no tokens of their own.
+	End int32
+	// BOS is put before documents of plain text; nil if the tokenizer puts nothing there.
+	BOS []int32
+	// Request is the conversation that ends where a critique of a response is written.
+	Request func(r *critic.Record, s critic.Side) ([]tokenizer.Message, error)
+}
+
+// Outcome says what became of a record.
+type Outcome struct {
+	Dropped string // why it is not used; "" if it is
+	Cut     bool   // it was shortened to fit
+	Length  int    // critiques that the sampling limit had cut, and that have no end token therefore
+}
+
+// Reasons why a record is not used.
+const (
+	dropNoCritiques = "no critiques"
+	dropOverlong    = "too long"
+	dropEqual       = "equal responses"
+)
+
+// Pair makes an example of a preference record. The tokens that both sides begin with are the shared prompt; a critique's
+// tokens are those that were sampled, or its text and the end-of-turn token. A scalar model's reward is read at the last
+// token of the rendered conversation. limit is the longest sequence.
+func (d *Renderer) Pair(rec *critic.Record, c Config, limit int) (Example, Outcome, error) {
+	r, try := *rec, 0
+	for ; try < 8; try++ {
+		e, o, err := d.pair(&r, c)
+		if err != nil || o.Dropped != "" {
+			return e, o, err
+		}
+		o.Cut = try > 0
+		over := e.over(&c, limit)
+		switch {
+		case max(over[0], over[1]) <= 0:
+			return e, o, nil
+		case c.Overlong == "error":
+			return e, o, fmt.Errorf("trainer: record %q (line %d): %d tokens, the limit is %d (set overlong to drop, truncate-left or truncate-right)",
+				rec.ID, rec.Line, limit+max(over[0], over[1]), limit)
+		case c.Overlong == "drop" || !d.shorten(&r, over, c.Overlong):
+			return e, Outcome{Dropped: dropOverlong}, nil
+		}
+	}
+	return Example{}, Outcome{Dropped: dropOverlong}, nil // what is over does not get less
+}
+
+// pair renders a record as it is.
+func (d *Renderer) pair(r *critic.Record, c Config) (Example, Outcome, error) {
+	var o Outcome
+	e := Example{ID: r.ID}
+	if r.Margin != nil {
+		e.Margin = float32(*r.Margin)
+	}
+	var ids [2][]int32
+	for i, s := range [...]critic.Side{critic.Chosen, critic.Rejected} {
+		var err error
+		if c.Method == BT {
+			ids[i], err = d.Chat.Encode(r.Messages(s), false)
+		} else {
+			ids[i], err = d.request(r, s)
+		}
+		if err != nil {
+			return e, o, fmt.Errorf("trainer: record %q (line %d): %s: %w", r.ID, r.Line, s, err)
+		}
+	}
+	n := commonPrefix(ids[0], ids[1])
+	if n == len(ids[0]) && n == len(ids[1]) {
+		o.Dropped = dropEqual
+		return e, o, nil
+	}
+	n = min(n, len(ids[0])-1, len(ids[1])-1) // a response keeps a token of its own, to read a reward and to predict from
+	e.Prompt = ids[0][:n:n]
+	for i, s := range [...]critic.Side{critic.Chosen, critic.Rejected} {
+		side := []*Side{&e.Chosen, &e.Rejected}[i]
+		side.Response = Branch{IDs: ids[i][n:], Read: len(ids[i]) - n - 1}
+		if err := d.critiques(side, r, s, c, &o); err != nil {
+			return e, o, err
+		}
+	}
+	if c.Method != BT && len(e.Chosen.Critiques) == 0 && len(e.Rejected.Critiques) == 0 {
+		o.Dropped = dropNoCritiques
+	}
+	return e, o, nil
+}
+
+func (d *Renderer) request(r *critic.Record, s critic.Side) ([]int32, error) {
+	m, err := d.Request(r, s)
+	if err != nil {
+		return nil, err
+	}
+	return d.Chat.Encode(m, true)
+}
+
+// critiques adds a side's critiques: all of them for cloud, else those that are kept.
+func (d *Renderer) critiques(side *Side, r *critic.Record, s critic.Side, c Config, o *Outcome) error {
+	list := r.Kept(s)
+	switch c.Method {
+	case BT:
+		return nil
+	case Cloud:
+		list = *r.SideCritiques(s)
+	}
+	if c.MaxCritiques > 0 && len(list) > c.MaxCritiques {
+		list = list[:c.MaxCritiques]
+	}
+	for i, z := range list {
+		b, err := d.critique(z, c)
+		if err != nil {
+			return fmt.Errorf("trainer: record %q (line %d): %s: critique %d: %w", r.ID, r.Line, s, i+1, err)
+		}
+		if z.FinishReason == critic.FinishLength {
+			o.Length++
+		}
+		side.Critiques = append(side.Critiques, b)
+	}
+	return nil
+}
+
+func (d *Renderer) critique(z critic.Critique, c Config) (Branch, error) {
+	ids := z.Tokens
+	if len(ids) == 0 {
+		ids = d.Text(z.Text)
+		if z.FinishReason != critic.FinishLength {
+			ids = append(ids[:len(ids):len(ids)], d.End)
+		}
+	}
+	b := Branch{IDs: ids, Read: ReadAt(ids, d.End, c.HeadPosition)}
+	if b.Read < 0 {
+		return b, fmt.Errorf("it is empty (head_position %s reads the reward at a token of it)", c.HeadPosition)
+	}
+	return b, nil
+}
+
+// over is by how many tokens the longest branch of each side is over the limit.
+func (e *Example) over(c *Config, limit int) (over [2]int) {
+	for i, s := range []*Side{&e.Chosen, &e.Rejected} {
+		longest := 0
+		for _, z := range c.critiquesOf(s) {
+			longest = max(longest, len(z.IDs))
+		}
+		over[i] = len(e.Prompt) + len(s.Response.IDs) + longest - limit
+	}
+	return over
+}
+
+// shorten cuts the text of a record by about as many tokens as it is over the limit: the end of a response, or the start
+// of the conversation, system messages excepted. It says false if there is not that much to cut.
+func (d *Renderer) shorten(r *critic.Record, over [2]int, policy string) bool {
+	if policy == "truncate-right" {
+		for i, text := range []*string{&r.Chosen, &r.Rejected} {
+			if over[i] <= 0 {
+				continue
+			}
+			ids := d.Text(*text)
+			if len(ids) <= over[i] {
+				return false
+			}
+			*text = strings.ToValidUTF8(d.Decode(ids[:len(ids)-over[i]]), "")
+			if strings.TrimSpace(*text) == "" {
+				return false
+			}
+		}
+		return true
+	}
+	messages, cut := r.Prompt.Conversation(), max(over[0], over[1])
+	for i := range messages {
+		if messages[i].Role == "system" || cut == 0 {
+			continue
+		}
+		ids := d.Text(messages[i].Content)
+		if i == len(messages)-1 && len(ids) <= cut {
+			return false // the last message is what the response answers: something of it stays
+		}
+		n := min(cut, len(ids))
+		messages[i].Content = strings.ToValidUTF8(d.Decode(ids[n:]), "")
+		cut -= n
+	}
+	r.Prompt = critic.Prompt{Messages: messages}
+	if len(messages) == 1 && messages[0].Role == "user" {
+		r.Prompt = critic.Prompt{Text: messages[0].Content}
+	}
+	return cut == 0
+}
+
+func commonPrefix(a, b []int32) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}

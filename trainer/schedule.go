@@ -1,0 +1,78 @@
+package trainer
+
+import "math"
+
+// Plan is the length of a run in updates.
+type Plan struct {
+	Examples int // usable examples of the data set
+	Batch    int // examples of one update; the last one of an epoch may have fewer
+	PerEpoch int // updates of an epoch
+	Total    int // updates of the run
+}
+
+// NewPlan computes the length of a run over n examples: ⌈n/batch⌉ updates an epoch, max_steps of them or
+// ⌈num_train_epochs·PerEpoch⌉.
+func NewPlan(c Config, n int) Plan {
+	p := Plan{Examples: n, Batch: c.BatchSize * c.Accumulation}
+	p.PerEpoch = (n + p.Batch - 1) / p.Batch
+	p.Total = c.MaxSteps
+	if c.MaxSteps <= 0 {
+		p.Total = int(math.Ceil(c.Epochs*float64(p.PerEpoch) - 1e-9))
+	}
+	return p
+}
+
+// LRFactor is the share of the peak learning rate at update step (from 0). Warm-up is linear, (step+1)/warmup, so that no
+// update is wasted on a rate of zero; it then stays at 1 until stable_fraction of the run, and decays over the rest
+// towards min_lr_ratio, which the step after the last one would have.
+func LRFactor(c Config, p Plan, step int) float64 {
+	if c.Scheduler == "constant" {
+		return 1
+	}
+	warmup := c.WarmupSteps
+	if warmup == 0 {
+		warmup = int(math.Ceil(c.WarmupRatio * float64(p.Total)))
+	}
+	if step < warmup {
+		return float64(step+1) / float64(warmup)
+	}
+	hold := max(warmup, int(math.Round(c.StableFraction*float64(p.Total))))
+	if c.Scheduler == "constant_with_warmup" || step < hold {
+		return 1
+	}
+	t := 1.0
+	if p.Total > hold {
+		t = min(1, float64(step-hold)/float64(p.Total-hold))
+	}
+	fall := t
+	if c.Scheduler == "cosine" {
+		fall = (1 - math.Cos(math.Pi*t)) / 2
+	}
+	return 1 - (1-c.MinLRRatio)*fall
+}
+
+// Lambda is the weight of the critique loss at update step (from 0); the reward loss has 1-Lambda.
+//
+//	last-epoch: 1 until the last epoch of T updates, then 1 - beta·t/T, t = 0 … T-1
+//	linear:     1 for lambda_hold of the run, then 1 - beta·t/T over the T updates that are left
+//	constant:   w/(1+w), w = lm_weight, which is reward + w·critique up to a factor
+func Lambda(c Config, p Plan, step int) float64 {
+	constant := c.LMWeight / (1 + c.LMWeight)
+	switch {
+	case c.Method == BT:
+		return 0
+	case c.Method == SFT || c.Method == LM:
+		return 1
+	case c.Method == Cloud || c.LambdaSchedule == "constant":
+		return constant
+	}
+	start := p.Total - p.PerEpoch
+	if c.LambdaSchedule == "linear" {
+		start = int(math.Round(c.LambdaHold * float64(p.Total)))
+	}
+	start = max(start, 0)
+	if step < start {
+		return 1
+	}
+	return 1 - c.LambdaBeta*min(1, float64(step-start)/float64(max(p.Total-start, 1)))
+}

@@ -1,0 +1,179 @@
+package trainer
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"criticrm/checkpoint"
+	"criticrm/kernels"
+	"criticrm/model"
+)
+
+// stateVersion is the version of state in checkpoints.
+const stateVersion = 1
+
+// state is what a checkpoint holds besides tensors. With the recipe it says everything about where a run stands: the data
+// order, the schedules and the head's first values are functions of the recipe and Step. Thread counts, paths and the wall
+// clock are not state.
+type state struct {
+	Version  int               `json:"version"`
+	Step     int               `json:"step"`      // updates that were tried
+	Updates  int64             `json:"updates"`   // updates that were made: the t of the optimizer's bias corrections
+	Consumed int64             `json:"consumed"`  // examples of the order that are behind
+	Tokens   int64             `json:"tokens"`    // tokens that went through the model
+	Skipped  int               `json:"skipped"`   // steps without an update because a gradient was not finite
+	SkipRow  int               `json:"skip_row"`  // how many of the last steps, without a gap
+	Dropped  int               `json:"dropped"`   // examples that were not used
+	Cut      int               `json:"cut"`       // examples that were shortened
+	Examples int               `json:"examples"`  // length of the data set
+	DataHash string            `json:"data_hash"` // of the data set, "" if it cannot tell
+	Recipe   map[string]string `json:"recipe"`    // every field as text
+	EvalDue  bool              `json:"eval_due"`  // the evaluation after Step is still to be made
+}
+
+// buffers lists the tensors of a parameter by the role they have in a checkpoint.
+func buffers(p *model.Param) []struct {
+	role string
+	t    kernels.Tensor
+} {
+	return []struct {
+		role string
+		t    kernels.Tensor
+	}{{"weight", p.W}, {"master", p.Master}, {"m", p.M}, {"v", p.V}}
+}
+
+// snapshot copies everything that training changes to host memory: per parameter the weight as stored, the float32 master
+// where there is one, and the optimizer's moments. A value that is not finite, or a negative second moment, is an error: such
+// a checkpoint must not replace a good one.
+func snapshot(m *model.Model, st state) (*checkpoint.State, error) {
+	out := &checkpoint.State{Step: int64(st.Step)}
+	for _, p := range m.Params() {
+		for _, b := range buffers(p) {
+			if b.t.IsNil() {
+				continue
+			}
+			d := checkpoint.TensorData{TensorInfo: checkpoint.TensorInfo{Name: b.role + "/" + p.Name, DType: "F32", Shape: shape64(p.Shape)}}
+			x := make([]float32, b.t.Len())
+			m.Dev.Download(x, b.t)
+			for i, v := range x {
+				if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) || b.role == "v" && v < 0 {
+					return nil, fmt.Errorf("trainer: checkpoint of step %d: %s: element %d is %v, so nothing was saved", st.Step, d.Name, i, v)
+				}
+			}
+			if b.t.Type() == kernels.BF16 {
+				d.DType, d.Data = "BF16", checkpoint.BF16Bytes(x) // exact: the values are bfloat16 already
+			} else {
+				d.Data = checkpoint.F32Bytes(x)
+			}
+			out.Tensors = append(out.Tensors, d)
+		}
+	}
+	if err := m.Dev.Sync(); err != nil {
+		return nil, err
+	}
+	meta, err := json.Marshal(st)
+	out.Meta = meta
+	return out, err
+}
+
+// restore puts a checkpoint's tensors into the model, bit for bit. The checkpoint must have exactly the model's tensors.
+func restore(m *model.Model, s *checkpoint.State) error {
+	have := map[string]checkpoint.TensorData{}
+	for _, t := range s.Tensors {
+		have[t.Name] = t
+	}
+	for _, p := range m.Params() {
+		for _, b := range buffers(p) {
+			if b.t.IsNil() {
+				continue
+			}
+			name, want := b.role+"/"+p.Name, "F32"
+			if b.t.Type() == kernels.BF16 {
+				want = "BF16"
+			}
+			t, ok := have[name]
+			if !ok {
+				return fmt.Errorf("trainer: resume: the checkpoint has no tensor %s: it is of another model or dtype", name)
+			}
+			if t.DType != want || !slices.Equal(t.Shape, shape64(p.Shape)) || len(t.Data) != b.t.Bytes() {
+				return fmt.Errorf("trainer: resume: tensor %s is %s %v in the checkpoint, %s %v in the model", name, t.DType, t.Shape, want, p.Shape)
+			}
+			delete(have, name)
+			if want == "BF16" {
+				m.Dev.Upload(b.t, decode(t.Data, 2, func(b []byte) uint16 { return binary.LittleEndian.Uint16(b) }))
+			} else {
+				m.Dev.Upload(b.t, decode(t.Data, 4, func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }))
+			}
+		}
+	}
+	for name := range have {
+		return fmt.Errorf("trainer: resume: the model has no place for the checkpoint's tensor %s", name)
+	}
+	return m.Dev.Sync()
+}
+
+// decode reads little-endian elements of a size.
+func decode[T any](b []byte, size int, one func([]byte) T) []T {
+	x := make([]T, len(b)/size)
+	for i := range x {
+		x[i] = one(b[i*size:])
+	}
+	return x
+}
+
+func shape64(shape []int) []int64 {
+	out := make([]int64, len(shape))
+	for i, n := range shape {
+		out[i] = int64(n)
+	}
+	return out
+}
+
+// recipeText is the recipe for state.Recipe.
+func recipeText(c Config) map[string]string {
+	out := map[string]string{}
+	for _, f := range Fields() {
+		out[f.Name] = f.Text(c)
+	}
+	return out
+}
+
+// continues says whether a run in state st may go on with this recipe and data: nil, or an error that lists every change
+// that matters, old → new.
+func (st *state) continues(c Config, p Plan, dataHash string) error {
+	if st.Version != stateVersion {
+		return fmt.Errorf("trainer: resume: the checkpoint's state has version %d, this program reads %d", st.Version, stateVersion)
+	}
+	var changes []string
+	for _, f := range Fields() {
+		if was, now := st.Recipe[f.Name], f.Text(c); !f.Free && was != now {
+			changes = append(changes, fmt.Sprintf("%s was %s, now %s", f.Name, was, now))
+		}
+	}
+	if len(changes) > 0 {
+		return fmt.Errorf("trainer: cannot resume: %s (use the old values, or start a new run)", strings.Join(changes, "; "))
+	}
+	if st.DataHash != dataHash {
+		return fmt.Errorf("trainer: cannot resume: the training data changed since the run began (sha256 %.12s → %.12s); records, tokenizer, chat template and critique prompt must stay as they were", st.DataHash, dataHash)
+	}
+	if st.Examples != p.Examples {
+		return fmt.Errorf("trainer: cannot resume: the training data had %d examples, now %d", st.Examples, p.Examples)
+	}
+	if st.Step < 0 || st.Step > p.Total || st.Consumed != p.consumed(st.Step) {
+		return fmt.Errorf("trainer: cannot resume: step %d with %d examples behind is no point of this run", st.Step, st.Consumed)
+	}
+	return nil
+}
+
+// consumed is how many examples of the order are behind after a number of updates.
+func (p Plan) consumed(step int) int64 {
+	if p.PerEpoch == 0 {
+		return 0
+	}
+	epoch, k := step/p.PerEpoch, step%p.PerEpoch
+	return int64(epoch)*int64(p.Examples) + int64(k)*int64(p.Batch)
+}
