@@ -32,9 +32,10 @@ type ModelDir struct {
 }
 
 // OpenModelDir opens the weights of a model directory and checks all headers. All files are opened inside the
-// directory; a link that leads out of it, a FIFO or a device is refused.
+// directory; a link that leads out of it, a FIFO or a device is refused. A snapshot in a Hugging Face cache
+// (models--name/snapshots/revision), whose files are links into the blobs beside it, may link within models--name.
 func OpenModelDir(dir string) (*ModelDir, error) {
-	root, err := vfs.OpenRoot(dir)
+	root, err := openModelRoot(dir)
 	if err != nil {
 		return nil, openError(dir, err)
 	}
@@ -49,6 +50,40 @@ func OpenModelDir(dir string) (*ModelDir, error) {
 		return d.orClose(err)
 	}
 	return nil, noWeights(root, dir)
+}
+
+// modelRoot is a model directory inside the folder that its files may not lead out of.
+type modelRoot struct {
+	*vfs.Root
+	prefix string
+}
+
+func openModelRoot(dir string) (*modelRoot, error) {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, err
+	}
+	if real, err = filepath.Abs(real); err != nil {
+		return nil, err
+	}
+	root, prefix := real, "."
+	if up := filepath.Dir(real); filepath.Base(up) == "snapshots" && strings.HasPrefix(filepath.Base(filepath.Dir(up)), "models--") {
+		root, prefix = filepath.Dir(up), filepath.Join("snapshots", filepath.Base(real))
+	}
+	r, err := vfs.OpenRoot(root)
+	return &modelRoot{r, prefix}, err
+}
+
+func (r *modelRoot) OpenFile(name string, flag int, perm fs.FileMode) (vfs.File, error) {
+	return r.Root.OpenFile(filepath.Join(r.prefix, name), flag, perm)
+}
+
+func (r *modelRoot) Lstat(name string) (fs.FileInfo, error) {
+	return r.Root.Lstat(filepath.Join(r.prefix, name))
+}
+
+func (r *modelRoot) ReadDir(name string) ([]fs.DirEntry, error) {
+	return r.Root.ReadDir(filepath.Join(r.prefix, name))
 }
 
 func (d *ModelDir) orClose(err error) (*ModelDir, error) {

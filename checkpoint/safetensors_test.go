@@ -457,3 +457,39 @@ func FuzzHeader(f *testing.F) {
 		}
 	})
 }
+
+// A snapshot in a Hugging Face cache holds links into the blobs beside it; those are followed, links further out are not.
+func TestOpenModelDirInCache(t *testing.T) {
+	cache := t.TempDir()
+	snapshot := filepath.Join(cache, "models--org--name", "snapshots", "0123abcd")
+	blobs := filepath.Join(cache, "models--org--name", "blobs")
+	for _, d := range []string{snapshot, blobs} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tensors := []TensorData{{TensorInfo{"a", "F32", []int64{2}}, F32Bytes([]float32{1, 2})}}
+	if err := WriteSafetensors(filepath.Join(blobs, "feed"), tensors, nil); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(snapshot, "model.safetensors")
+	if err := os.Symlink("../../blobs/feed", link); err != nil {
+		t.Fatal(err)
+	}
+	d, err := OpenModelDir(snapshot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	outside := filepath.Join(cache, "secret")
+	if err := os.Rename(filepath.Join(blobs, "feed"), outside); err != nil {
+		t.Fatal(err)
+	}
+	os.Remove(link)
+	if err := os.Symlink("../../../secret", link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenModelDir(snapshot); err == nil {
+		t.Fatal("a link out of the model's cache folder is followed")
+	}
+}
