@@ -74,10 +74,9 @@ func (s *templateScan) tag(src string, i int) (end int, word string, err error) 
 	if statement {
 		closing = "%}"
 	}
-	depth, zero := 0, false // zero: behind / // or %
+	depth := 0
 	for i += 2; i < len(src); {
 		c := src[i]
-		divide := false
 		switch {
 		case depth == 0 && strings.HasPrefix(src[i:], closing):
 			return i + 2, word, nil
@@ -100,21 +99,16 @@ func (s *templateScan) tag(src string, i int) (end int, word string, err error) 
 				n++
 			}
 			w := src[i : i+n]
-			if err := checkWord(w, statement && word == "", zero && !strings.HasPrefix(src[i+n:], ".")); err != nil {
+			if err := checkWord(w, statement && word == ""); err != nil {
 				return i, word, err
 			}
 			if word == "" {
 				word = w
 			}
 			i += n
-		case c == '/' || c == '%':
-			divide = true
-			i++
 		default:
-			divide = zero && (c == ' ' || c == '\t' || c == '\n')
 			i++
 		}
-		zero = divide
 		if i-start-quoted > maxTag {
 			return start, word, fmt.Errorf("a tag is longer than %d bytes", maxTag)
 		}
@@ -139,9 +133,8 @@ func stringLiteral(s string) int {
 	return len(s)
 }
 
-// checkWord refuses what no chat template needs. first: the word names a statement; divisor: it stands
-// behind a division. The engine gives a wrong number for 1 // 0, so the literal is caught here.
-func checkWord(w string, first, divisor bool) error {
+// checkWord refuses what no chat template needs. first: the word names a statement.
+func checkWord(w string, first bool) error {
 	switch {
 	case first && (w == "include" || w == "extends" || w == "import" || w == "from"):
 		return fmt.Errorf("{%% %s %%} is not allowed: a chat template cannot load files", w)
@@ -149,8 +142,6 @@ func checkWord(w string, first, divisor bool) error {
 		return fmt.Errorf("{%% %s %%} is not supported in a chat template", w)
 	case strings.HasPrefix(w, "__"):
 		return fmt.Errorf("cannot be rendered: %q is not allowed", w)
-	case divisor && strings.Trim(w, "0") == "":
-		return fmt.Errorf("cannot be rendered: division by zero")
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 
 // The template engine, gonja, inside bounds. A template comes with a model and is not trusted: it can
 // load no file, runs for two seconds at most, and writes 16 MiB at most. What remains: a single
-// expression (a string doubled again and again) can still take much memory.
+// expression (a string doubled again and again) can still take much memory and time.
 
 // template is a parsed chat template.
 type template struct {
@@ -59,6 +59,7 @@ func parseTemplate(source string) (t *template, err error) {
 		text := strings.TrimPrefix(err.Error(), fmt.Sprintf("failed to parse template '%s': ", source))
 		return nil, errors.New(cutError(text))
 	}
+	repair(g.Root())
 	return &template{g}, nil
 }
 
@@ -71,6 +72,7 @@ func (t *template) render(data map[string]any) (out string, err error) {
 		}
 	}()
 	maps.Copy(data, b.functions())
+	maps.Copy(data, b.repairs())
 	if day, ok := data["date"].(string); ok {
 		when, err := time.Parse(time.DateOnly, day)
 		if err != nil {

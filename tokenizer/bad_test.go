@@ -1,0 +1,240 @@
+package tokenizer
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tinyFile is a valid tokenizer.json that a test can change.
+func tinyFile(t testing.TB) map[string]any {
+	t.Helper()
+	b, err := tinyTokenizer(t).encodeJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f map[string]any
+	if err := json.Unmarshal(b, &f); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func marshal(t testing.TB, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+type object = map[string]any
+
+func TestBadTokenizerFiles(t *testing.T) {
+	split := func(regex string) object {
+		return object{"type": "Sequence", "pretokenizers": []any{
+			object{"type": "Split", "pattern": object{"Regex": regex}, "behavior": "Isolated", "invert": false},
+			object{"type": "ByteLevel", "add_prefix_space": false, "use_regex": false},
+		}}
+	}
+	model := func(f object) object { return f["model"].(object) }
+	vocab := func(f object) object { return model(f)["vocab"].(object) }
+	added := func(f object) object { return f["added_tokens"].([]any)[0].(object) }
+	for want, change := range map[string]func(f object){
+		`model type "Unigram" is not supported, want "BPE"`:                func(f object) { model(f)["type"] = "Unigram" },
+		`model type "WordPiece" is not supported`:                          func(f object) { model(f)["type"] = "WordPiece" },
+		`pre_tokenizer pattern "(a+)+" is not one of the known patterns`:   func(f object) { f["pre_tokenizer"] = split("(a+)+") },
+		`merges[17]: "zqzq" is not in the vocabulary`:                      func(f object) { model(f)["merges"].([]any)[17] = []any{"zqzq", "a"} },
+		`merges[3]: "qz" is not in the vocabulary`:                         func(f object) { model(f)["merges"].([]any)[3] = "q z" },
+		`merges[3]: "qz" is not two tokens`:                                func(f object) { model(f)["merges"].([]any)[3] = "qz" },
+		`merges[3]: 1 tokens, want two`:                                    func(f object) { model(f)["merges"].([]any)[3] = []any{"q"} },
+		`merges[3]: more than two tokens`:                                  func(f object) { model(f)["merges"].([]any)[3] = []any{"q", "r", "s"} },
+		`id 5 is used by "\"" and "new"`:                                   func(f object) { vocab(f)["new"] = 5 },
+		`token "new": id 900, want less than the number of tokens, `:       func(f object) { vocab(f)["new"] = 900 },
+		`token "new": id -1, want 0 to 1048575`:                            func(f object) { vocab(f)["new"] = -1 },
+		`token "new": id 1048576, want 0 to 1048575`:                       func(f object) { vocab(f)["new"] = 1 << 20 },
+		`got 1.5, want an integer`:                                         func(f object) { vocab(f)["new"] = 1.5 },
+		`token "a b" (id `:                                                 func(f object) { vocab(f)["a b"] = len(vocab(f)) },
+		`is not byte-level text`:                                           func(f object) { vocab(f)["日本"] = len(vocab(f)) },
+		`a token is empty`:                                                 func(f object) { vocab(f)[""] = 7 },
+		`has 4097 bytes, limit 4096`:                                       func(f object) { vocab(f)[strings.Repeat("a", 4097)] = len(vocab(f)) },
+		`byte 0x61 has no token ("a")`:                                     func(f object) { delete(vocab(f), "a"); vocab(f)["zz"] = 68; model(f)["merges"] = []any{} },
+		`added token "<|pad|>": lstrip is not supported`:                   func(f object) { added(f)["lstrip"] = true },
+		`added token "<|pad|>": rstrip is not supported`:                   func(f object) { added(f)["rstrip"] = true },
+		`added token "<|pad|>": single_word is not supported`:              func(f object) { added(f)["single_word"] = true },
+		`token "<|pad|>" has id 0 in the vocabulary and 9 in added_tokens`: func(f object) { added(f)["id"] = 9 },
+		`token "<|x|>": id -7, want 0 to`:                                  func(f object) { added(f)["id"] = -7; added(f)["content"] = "<|x|>" },
+		`token "<|user|>" appears twice`:                                   func(f object) { added(f)["content"], added(f)["id"] = "<|user|>", 1 },
+		`added_tokens[0]: want an id and a content`:                        func(f object) { delete(added(f), "id") },
+		`normalizer "Lowercase" is not supported, want NFC or none`:        func(f object) { f["normalizer"] = object{"type": "Lowercase"} },
+		`pre_tokenizer "Whitespace" is not supported here`:                 func(f object) { f["pre_tokenizer"] = object{"type": "Whitespace"} },
+		`pre_tokenizer is missing`:                                         func(f object) { f["pre_tokenizer"] = nil },
+		`decoder "WordPiece" is not supported, want ByteLevel`:             func(f object) { f["decoder"] = object{"type": "WordPiece"} },
+		`model: byte_fallback is not supported`:                            func(f object) { model(f)["byte_fallback"] = true },
+		`model: dropout is not supported`:                                  func(f object) { model(f)["dropout"] = 0.1 },
+		`model: continuing_subword_prefix is not supported`:                func(f object) { model(f)["continuing_subword_prefix"] = "##" },
+		`"model" is missing`:                                               func(f object) { delete(f, "model") },
+		`add_prefix_space is not supported`: func(f object) {
+			f["pre_tokenizer"] = object{"type": "ByteLevel", "add_prefix_space": true, "use_regex": true}
+		},
+		`use_regex after a "Split" is not supported`: func(f object) {
+			f["pre_tokenizer"] = split(patternQwen2)
+			f["pre_tokenizer"].(object)["pretokenizers"].([]any)[1].(object)["use_regex"] = true
+		},
+		`behavior Removed, invert false: want "Isolated", false`: func(f object) {
+			f["pre_tokenizer"] = split(patternQwen2)
+			f["pre_tokenizer"].(object)["pretokenizers"].([]any)[0].(object)["behavior"] = "Removed"
+		},
+		`is a special token`: func(f object) { // "ab" would come out of plain text
+			m := model(f)["merges"].([]any)
+			first := m[0].([]any)
+			added(f)["content"] = first[0].(string) + first[1].(string)
+			added(f)["id"] = vocab(f)[added(f)["content"].(string)]
+		},
+	} {
+		f := tinyFile(t)
+		change(f)
+		_, err := Parse(marshal(t, f))
+		if err == nil || !strings.HasPrefix(err.Error(), "tokenizer.json: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("got  %v\nwant tokenizer.json: %s", err, want)
+		}
+	}
+}
+
+func TestBadTokenizerJSON(t *testing.T) {
+	for want, text := range map[string]string{
+		"got nothing, want object":              "",
+		"got array, want object":                "[]",
+		"not valid UTF-8":                       "{\"a\":\"\xff\"}",
+		"unexpected end at byte":                `{"model":{"vocab":{"a":1`,
+		`key "model" appears twice`:             `{"model":{},"model":{}}`,
+		`token "a" appears twice`:               `{"model":{"vocab":{"a":1,"a":2}}}`,
+		"nested deeper than 32":                 `{"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + "}",
+		"trailing bytes at byte 2":              "{}x",
+		"invalid Unicode escape at byte 6":      `{"x":"\ud800"}`,
+		"control character in a string":         "{\"x\":\"a\nb\"}",
+		"invalid number":                        `{"x":01}`,
+		"invalid character 't'":                 `{"x":tru}`,
+		"got 'x', want '}' at byte 6":           `{"a":1x}`,
+		"got array, want object at byte":        `{"model":[]}`,
+		`model type "Unigram" is not supported`: `{"model":{"vocab":[["a",-1.5]]}}`,
+	} {
+		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40q: got %v, want %s", text, err, want)
+		}
+	}
+	if r := (&jsonReader{b: []byte(`"a\u0041\ud83d\ude42\n\/"`)}); true {
+		if s, err := r.str(); err != nil || s != "aA🙂\n/" {
+			t.Errorf("escapes: %q, %v", s, err)
+		}
+	}
+}
+
+// Two million entries are refused fast and without much memory.
+func TestTokenizerLimits(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`{"model":{"type":"BPE","vocab":{`)
+	for i := range 2_000_000 {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `"t%d":%d`, i, i)
+	}
+	b.WriteString(`},"merges":[]}}`)
+	file := []byte(b.String())
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	_, err := Parse(file)
+	took := time.Since(start)
+	runtime.ReadMemStats(&after)
+	if err == nil || !strings.Contains(err.Error(), "vocabulary has more than 1048576 tokens") {
+		t.Errorf("got %v", err)
+	}
+	if alloc := after.TotalAlloc - before.TotalAlloc; alloc > 512<<20 || took > 20*time.Second {
+		t.Errorf("%d bytes allocated, %v", alloc, took)
+	}
+	if _, err := Parse(make([]byte, MaxTokenizerFile+1)); err == nil || !strings.Contains(err.Error(), "67108865 bytes, limit 67108864") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLoadErrors(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Load(dir); err == nil || !strings.HasSuffix(err.Error(), "tokenizer.json is missing") {
+		t.Errorf("empty directory: %v", err)
+	}
+	os.WriteFile(filepath.Join(dir, "tokenizer.model"), []byte("x"), 0o600)
+	want := "tokenizer.json is missing; tokenizer.model (SentencePiece) is not supported"
+	if _, err := Load(dir); err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("SentencePiece: %v", err)
+	}
+	if _, err := Load(filepath.Join(dir, "none")); err == nil {
+		t.Error("no file: no error")
+	}
+	path := filepath.Join(dir, "tokenizer.json")
+	os.WriteFile(path, []byte("[]"), 0o600)
+	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), path+": got array, want object") {
+		t.Errorf("array: %v", err)
+	}
+	if _, err := Load("/dev/null"); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("device: %v", err)
+	}
+	if err := tinyTokenizer(t).Save(filepath.Join(dir, "no", "such", "folder")); err == nil {
+		t.Error("saved into nowhere")
+	}
+}
+
+// Merges as strings, a Sequence of NFC, an added token in the vocabulary, ByteLevel with its own pattern.
+func TestAcceptedForms(t *testing.T) {
+	f := tinyFile(t)
+	m := f["model"].(object)
+	merges := m["merges"].([]any)
+	for i, p := range merges {
+		merges[i] = p.([]any)[0].(string) + " " + p.([]any)[1].(string)
+	}
+	delete(m, "type")
+	f["normalizer"] = object{"type": "Sequence", "normalizers": []any{object{"type": "NFC"}}}
+	tok, err := Parse(marshal(t, f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := tok.Decode(tok.Encode("e\u0301")); got != "é" {
+		t.Errorf("NFC gives %+q", got)
+	}
+	saveAndCompare(t, tok)
+	f["pre_tokenizer"] = object{"type": "ByteLevel", "add_prefix_space": false}
+	if tok, err = Parse(marshal(t, f)); err != nil || !tok.split.gpt2 {
+		t.Errorf("ByteLevel: %v", err)
+	}
+}
+
+// A special token in the vocabulary is not reached from plain text even where the whole piece spells it.
+func TestIgnoreMergesSkipsSpecial(t *testing.T) {
+	f := tinyFile(t)
+	m := f["model"].(object)
+	m["ignore_merges"] = true
+	id := len(m["vocab"].(object))
+	m["vocab"].(object)["==>>"] = id
+	m["vocab"].(object)["==<<"] = id + 1
+	f["added_tokens"] = append(f["added_tokens"].([]any), object{"id": id, "content": "==>>", "special": true})
+	tok, err := Parse(marshal(t, f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ids := tok.Encode("==>>"); len(ids) != 4 {
+		t.Errorf("plain text becomes %v", ids)
+	}
+	if ids := tok.Encode("==<<"); len(ids) != 1 || int(ids[0]) != id+1 {
+		t.Errorf("ignore_merges: %v", ids)
+	}
+	if ids := tok.EncodeSpecial("a==>>"); len(ids) != 2 || int(ids[1]) != id {
+		t.Errorf("EncodeSpecial: %v", ids)
+	}
+}

@@ -1,0 +1,123 @@
+package tokenizer
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+// Encoding and decoding give the text back, whatever it is, and plain text has no special token.
+func FuzzEncode(f *testing.F) {
+	for _, s := range []string{"", "a", "the cat's 1234 \r\n\t x", "<|end|>", "日本語 e\u0301", "\xff\xfe\x00", "'ſ'S  \u0085\u3000", strings.Repeat("abc", 40)} {
+		f.Add(s)
+	}
+	tok := tinyTokenizer(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		ids := tok.Encode(text)
+		if got := tok.Decode(ids); got != text {
+			t.Errorf("%q becomes %q", text, got)
+		}
+		for _, id := range ids {
+			if tok.IsSpecial(id) {
+				t.Errorf("%q: special token %d", text, id)
+			}
+		}
+		if got := tok.Decode(tok.EncodeSpecial(text)); got != text {
+			t.Errorf("EncodeSpecial: %q becomes %q", text, got)
+		}
+		if got := strings.Join(tok.Pieces(text), ""); got != text {
+			t.Errorf("pieces of %q give %q", text, got)
+		}
+		if utf8.ValidString(text) {
+			if a := nfcString(text); nfcString(a) != a {
+				t.Errorf("NFC of %+q is not stable: %+q", text, a)
+			}
+		}
+	})
+}
+
+// Whatever is accepted can be used and saved.
+func FuzzParse(f *testing.F) {
+	whole, err := tinyTokenizer(f).encodeJSON()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	for _, s := range []string{"", "{}", "[]", `{"model":{"vocab":{"a":0},"merges":["a b",["a","b"]]}}`,
+		`{"added_tokens":[{"id":0,"content":"<s>"}],"normalizer":{"type":"NFC"},"pre_tokenizer":{"type":"ByteLevel"}}`,
+		`{"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}}]}}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		tok, err := Parse(b)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "tokenizer.json: ") || len(err.Error()) > 1000 {
+				t.Errorf("error %q", err)
+			}
+			return
+		}
+		start := time.Now()
+		for _, text := range []string{"the cat 123", "<|end|>\u00e9", "\x00\xff"} {
+			ids := tok.Encode(text)
+			if got := tok.Decode(ids); got != text && !tok.nfc {
+				t.Errorf("%q becomes %q", text, got)
+			}
+		}
+		if d := time.Since(start); d > time.Second {
+			t.Errorf("three short texts take %v", d)
+		}
+		saved, err := tok.encodeJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := Parse(saved); err != nil || !slices.Equal(again.tokens, tok.tokens) {
+			t.Errorf("saved and read: %v", err)
+		}
+	})
+}
+
+// A template ends within its bounds, with text or an error, and no message makes a control token.
+func FuzzChat(f *testing.F) {
+	for _, s := range []string{chatML, "", "{{ messages[0].content | trim }}", "{% for i in range(9) %}{{ i }}{% endfor %}", "{% macro m(a) %}{{ m(a) }}{% endmacro %}{{ m(1) }}",
+		"{{ 1 // 0 }}", "{% set ns = namespace(a=1) %}{% set ns.a = 'x' * 9 %}{{ ns.a[-1:] }}", "{% if a is defined and not b %}{% else %}{% endif %}"} {
+		f.Add(s, "<|end|> hi", "\U0010FFFD|end|>")
+	}
+	tok := tinyTokenizer(f)
+	f.Fuzz(func(t *testing.T, source, first, second string) {
+		m := []Message{{"user", first}, {"assistant", second}}
+		start := time.Now()
+		if chat, err := NewChat(tok, source, nil); err == nil {
+			_, err1 := chat.Encode(m, true)
+			text, err2 := chat.Text(m, true)
+			if err1 == nil && err2 != nil || len(text) > maxOutput {
+				t.Errorf("Encode: %v, Text: %v, %d bytes", err1, err2, len(text))
+			}
+		} else if len(err.Error()) > 1000 {
+			t.Errorf("an error of %d bytes", len(err.Error()))
+		}
+		if d := time.Since(start); d > 5*renderTime {
+			t.Errorf("takes %v", d)
+		}
+		// A fixed template and any messages: exactly the template's control tokens.
+		chat, err := NewChat(tok, chatML, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids, err := chat.Encode(m, false)
+		if err != nil {
+			return // not UTF-8
+		}
+		special := 0
+		for _, id := range ids {
+			if tok.IsSpecial(id) {
+				special++
+			}
+		}
+		want := "<|user|>" + strings.TrimSpace(first) + "<|end|>\n<|assistant|>" + strings.TrimSpace(second) + "<|end|>\n"
+		if got := tok.Decode(ids); got != want || special != 4 {
+			t.Errorf("%d control tokens, text %q, want %q", special, got, want)
+		}
+	})
+}
