@@ -102,7 +102,7 @@ void gemm_panel(float *c, const float *add, const float *a, int64_t lda, const f
 }
 
 template <int H> INLINE void transpose_stage(vf *r) {
-    vi lo, hi;
+    vi lo{}, hi{};
     UNROLL for (int l = 0; l < W; l++) {
         lo[l] = l & H ? W + l - H : l;
         hi[l] = l & H ? W + l : l + H;
