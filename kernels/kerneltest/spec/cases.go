@@ -267,12 +267,14 @@ func (l *list) optim() {
 		norm, bad     float64
 		maxNorm, wd   float64
 		step          int
+		scale         float64 // of gradient and momentum, if not 1
 		master, still bool
 	}{
 		{name: "first", norm: 2, wd: 0.1, step: 1}, {name: "later", norm: 2, maxNorm: 100, wd: 0.01, step: 1000},
 		{name: "clipped", norm: 50, maxNorm: 1, step: 7}, {name: "master", norm: 1, maxNorm: 1, step: 3, master: true},
 		{name: "norm_inf", norm: math.Inf(1), maxNorm: 1, step: 3}, {name: "norm_nan", norm: math.NaN(), step: 3},
 		{name: "not_finite", norm: 1, bad: 1, step: 3}, {name: "still", step: 2, wd: 0.1, still: true},
+		{name: "tiny", norm: 1e-8, step: 5, scale: 1e-8}, // eps is as large as the rest
 	}
 	for _, c := range limits {
 		for _, n := range []int{1, 3, 17, 1000} {
@@ -282,6 +284,9 @@ func (l *list) optim() {
 				o.Bias1, o.Bias2 = 1-math.Pow(o.Beta1, float64(c.step)), 1-math.Pow(o.Beta2, float64(c.step))
 				if c.still { // no gradient yet: the step is decay only, not 0/0
 					o.G, o.M, o.V = g.Constant(n, 0), g.Constant(n, 0), g.Constant(n, 0)
+				}
+				if c.scale != 0 {
+					o.G, o.M, o.V = g.Normal(n, c.scale), g.Normal(n, c.scale), g.Normal(n, c.scale)
 				}
 				for i := range o.V {
 					o.V[i] *= o.V[i]
@@ -297,6 +302,9 @@ func (l *list) optim() {
 					Norm: []float64{c.norm, c.bad}, W: g.Normal(r*k, 1), ScratchLen: 2*r*k + 2*min(r, k)*min(r, k)}
 				if c.still {
 					o.G, o.M = g.Constant(r*k, 0), g.Constant(r*k, 0)
+				}
+				if c.scale != 0 {
+					o.G, o.M = g.Normal(r*k, c.scale), g.Normal(r*k, c.scale)
 				}
 				o.Master = master(g, c.master, o.W)
 				return o

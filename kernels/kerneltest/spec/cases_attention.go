@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 )
 
@@ -193,6 +194,7 @@ func (l *list) decode() {
 		{"levels_with_empty_segments", [][]int{{17, 0, 9, 1}, {0}, {129}}, [][]int{{2, 0, 33}, {1, 1}, {7}}},
 		{"group_without_sequences", [][]int{{3}, {4}, {2, 2}}, [][]int{{1, 1}, {}, {0, 5}}},
 		{"long", [][]int{{700, 300}, {64}}, [][]int{{1, 129, 64, 65}, {500, 3}}},
+		{"forty_samples", [][]int{{3, 64}, {1}}, [][]int{make([]int, 40), {1, 1, 1}}}, // all at their first token
 		{"none", [][]int{}, [][]int{}},
 	}
 	for _, c := range contexts {
@@ -205,7 +207,7 @@ func (l *list) decode() {
 	}
 }
 
-// Decode lays the segments and the sequences' own slots out in random order, with gaps.
+// Decode lays the segments and the sequences' own slots out in random order, with gaps. A gap holds NaN, as fresh memory may.
 func Decode(g *Gen, shared, own [][]int, a, k, d int) *AttentionDecode[float64] {
 	o := &AttentionDecode[float64]{A: a, G: k, D: d, Groups: len(shared), Group: []int32{}, SegPtr: []int32{0},
 		SegStart: []int32{}, SegLen: []int32{}, OwnStart: []int32{}, OwnLen: []int32{}}
@@ -221,12 +223,19 @@ func Decode(g *Gen, shared, own [][]int, a, k, d int) *AttentionDecode[float64] 
 	o.B, o.Segments = len(o.Group), len(o.SegLen)
 	starts := make([]int32, o.B+o.Segments)
 	for _, i := range g.Perm(len(starts)) {
-		starts[i] = int32(o.S + g.IntN(3))
-		if i < o.Segments {
-			o.S = int(starts[i] + o.SegLen[i])
+		gap, n := g.IntN(3), o.SegLen
+		if i >= o.Segments {
+			n = o.OwnLen[i-o.Segments:]
 		} else {
-			o.S = int(starts[i] + o.OwnLen[i-o.Segments])
+			n = n[i:]
 		}
+		starts[i] = int32(o.S + gap)
+		o.KV = append(o.KV, g.Constant(gap*2*k*d, math.NaN())...)
+		o.KV = append(o.KV, g.Normal(int(n[0])*2*k*d, 1)...)
+		o.S += gap + int(n[0])
+	}
+	if o.KV == nil {
+		o.KV = []float64{}
 	}
 	o.SegStart, o.OwnStart = append(o.SegStart, starts[:o.Segments]...), append(o.OwnStart, starts[o.Segments:]...)
 	return o
