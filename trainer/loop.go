@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"criticrm/checkpoint"
@@ -36,7 +35,8 @@ type Result struct {
 	Seconds float64     // of this process
 
 	// Packing, of this process: MicroBatches held PackedTokens of MicroBatches·max_tokens_per_batch that would have fitted
-	// (Efficiency; 0 without a limit), and sharing prefixes saved Sharing times as many.
+	// (Efficiency; 0 without a limit), and would have been Sharing times as many
+	// if every branch were a sequence of its own.
 	MicroBatches int
 	PackedTokens int64
 	Efficiency   float64
@@ -183,6 +183,12 @@ func (r *run) setUp() error {
 		}
 	}
 	r.opt = newOptimizer(r.m, &r.c)
+	if r.saved < 0 { // the model may come from an earlier run, whose moments are not ours
+		for _, p := range r.m.Params() {
+			r.m.Dev.Zero(p.M)
+			r.m.Dev.Zero(p.V)
+		}
+	}
 	r.console = newConsole(r.report, c, r.plan, r.st.Step)
 	if r.saved >= 0 {
 		r.console.say("resumed at step %d of %d", r.st.Step, r.plan.Total)
@@ -269,10 +275,7 @@ func (r *run) resume(path string) error {
 func (r *run) indices() []int {
 	epoch, k := r.st.Step/r.plan.PerEpoch, r.st.Step%r.plan.PerEpoch
 	if r.orderOf != epoch {
-		r.order, r.orderOf = Order(r.c.Seed, epoch, r.plan.Examples), epoch
-		if r.c.DataOrder == "sequential" {
-			slices.Sort(r.order)
-		}
+		r.order, r.orderOf = r.c.order(epoch, r.plan.Examples), epoch
 	}
 	return r.order[k*r.plan.Batch : min((k+1)*r.plan.Batch, r.plan.Examples)]
 }

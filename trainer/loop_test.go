@@ -343,6 +343,32 @@ func TestThreadsChangeNothing(t *testing.T) {
 	}
 }
 
+// A second run on a model does not start from the first one's moments.
+func TestMomentsStartAtZero(t *testing.T) {
+	data, c := pairs(20), testConfig("")
+	c.MaxSteps = 3
+	m := tiny(t, c, 1)
+	start := make([][]float32, len(m.Params()))
+	for i, p := range m.Params() {
+		start[i] = make([]float32, p.W.Len())
+		m.Dev.Download(start[i], p.W)
+	}
+	var first []float32
+	for range 2 {
+		for i, p := range m.Params() {
+			m.Dev.Upload(p.W, start[i])
+		}
+		if _, err := Train(context.Background(), m, data, c); err != nil {
+			t.Fatal(err)
+		}
+		if w := weights(m); first == nil {
+			first = w
+		} else if !slices.Equal(w, first) {
+			t.Error("the second run gives other weights than the first")
+		}
+	}
+}
+
 // A tiny model learns each kind of task by heart.
 func TestOverfit(t *testing.T) {
 	data := pairs(16)
@@ -500,6 +526,20 @@ func TestOverlongExamplesAreDropped(t *testing.T) {
 	}
 	if r.Sharing <= 1 || r.Efficiency <= 0 || r.Efficiency > 1.2 || r.MicroBatches < 7 {
 		t.Errorf("packing: %+v", r)
+	}
+}
+
+func TestProgressBar(t *testing.T) {
+	var log bytes.Buffer
+	c := testConfig("")
+	c.MaxSteps = 5
+	if _, err := Train(context.Background(), tiny(t, c, 1), pairs(8), c, WithReport(Report{Log: &log, Terminal: true}), WithEval(pairs(2))); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"loss ", "5/5", "'eval_loss'"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("no %q in %q", want, log.String())
+		}
 	}
 }
 

@@ -32,3 +32,15 @@ func Order(seed uint64, epoch, n int) []int {
 	}
 	return order
 }
+
+// order is the order of n examples in an epoch.
+func (c *Config) order(epoch, n int) []int {
+	if c.DataOrder == "shuffled" {
+		return Order(c.Seed, epoch, n)
+	}
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	return order
+}

@@ -95,7 +95,8 @@ func RunOn(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result
 	say("%s: %d parameters, %s, %d examples, %d updates of %d, %d an epoch", c.Method, m.Size(), m.DType(), plan.Examples, plan.Total, plan.Batch, plan.PerEpoch)
 	result, err := Train(ctx, m, train, c, opts...)
 	if err == nil {
-		say("%d updates, %d tokens in %.1f s; sharing prefixes saved %.2f times as many; model in %s", result.Steps, result.Tokens, result.Seconds, result.Sharing, result.ModelDir)
+		say("%d updates, %d tokens in %.1f s; micro-batches %.0f %% full; without shared prefixes it would be %.2f times the tokens; model in %s",
+			result.Steps, result.Tokens, result.Seconds, 100*result.Efficiency, result.Sharing, result.ModelDir)
 	}
 	return result, err
 }

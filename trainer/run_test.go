@@ -186,6 +186,14 @@ func (words) Encode(messages []tokenizer.Message, generation bool) (ids []int32,
 	return ids, nil
 }
 
+// endless is words without end tokens.
+type endless struct{ words }
+
+func (e endless) Encode(messages []tokenizer.Message, generation bool) ([]int32, error) {
+	ids, err := e.words.Encode(messages, generation)
+	return slices.DeleteFunc(ids, func(id int32) bool { return id == 4 }), err
+}
+
 func wordIDs(text string) (ids []int32) {
 	for _, w := range strings.Fields(text) {
 		ids = append(ids, int32(w[0]-'a')+10)
@@ -230,12 +238,14 @@ func TestRenderPair(t *testing.T) {
 	if err != nil || !slices.Equal(e.Chosen.Response.IDs, []int32{15, 16, 4}) || e.Chosen.Response.Read != 2 || e.Chosen.Critiques != nil {
 		t.Errorf("bt: %+v, %v", e, err)
 	}
-	// One response begins as the other: each keeps a token of its own.
+	// One response begins as the other, and the template ends no turn: each side keeps a token of its own.
 	rec.Chosen, rec.Rejected = "e", "e e"
+	d.Chat = endless{}
 	e, _, err = d.Pair(rec, c, 100)
-	if err != nil || len(e.Chosen.Response.IDs) == 0 || len(e.Rejected.Response.IDs) == 0 {
+	if err != nil || !slices.Equal(e.Chosen.Response.IDs, []int32{14}) || !slices.Equal(e.Rejected.Response.IDs, []int32{14, 14}) {
 		t.Errorf("prefix: %+v, %v", e, err)
 	}
+	d.Chat = words{}
 	rec.Rejected = "e"
 	if _, o, _ := d.Pair(rec, c, 100); o.Dropped != dropEqual {
 		t.Errorf("equal responses: %+v", o)
