@@ -1,6 +1,6 @@
 #!/bin/sh
-# Everything the build needs beside this repository: Go, g++, OpenBLAS, Go modules. Installs OpenBLAS from the distribution if
-# it is missing, says so, and gives the command to run by hand where there are no rights.
+# Everything the build needs beside this repository: Go, g++, Go modules. Installs g++ from the distribution if it is missing, says
+# so, and gives the command to run by hand where there are no rights.
 set -eu
 GO=${GO:-go}
 
@@ -36,15 +36,7 @@ command -v g++ >/dev/null 2>&1 || install "the C++ compiler" g++
 gcc_major=$(g++ -dumpversion | cut -d. -f1)
 [ "$gcc_major" -ge 12 ] || fail "g++ $gcc_major is too old: 12 or newer is needed. Run: sudo apt-get install -y g++-12, and build with CXX=g++-12 CC=gcc-12"
 
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-probe='#include <cblas.h>
-int main() { openblas_set_num_threads(1); return 0; }'
-have_blas() { echo "$probe" >"$tmp/p.cc" && g++ -o "$tmp/p" "$tmp/p.cc" -lopenblas 2>/dev/null; }
-have_blas || install "OpenBLAS, for matrix multiplication" libopenblas-dev
-have_blas || fail "libopenblas-dev is installed but does not link: see 'update-alternatives --display libopenblas.so-x86_64-linux-gnu'"
-
-if ! GOFLAGS=-mod=mod GOPROXY=off "$GO" mod download 2>/dev/null; then
+if ! GOPROXY=off "$GO" list -deps -test ./... >/dev/null 2>&1; then
 	echo "setup: downloading Go modules"
 	"$GO" mod download || fail "the Go modules cannot be downloaded: check the network, or GOPROXY"
 fi
