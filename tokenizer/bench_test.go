@@ -1,22 +1,20 @@
 package tokenizer
 
 import (
-	"path/filepath"
+	"os"
 	"strings"
 	"testing"
 )
 
-// benchTokenizer gives a tokenizer and about 1 MB of the golden strings.
+// benchTokenizer gives a tokenizer and 4 MB of conversations in English.
 func benchTokenizer(b *testing.B) (*Tokenizer, string) {
-	dir := shared(b, "golden/tokenizer_llama3")
-	tok := mustLoad(b, dir)
-	var text strings.Builder
-	for _, l := range readLines[goldenString](b, filepath.Join(dir, "strings.jsonl")) {
-		if l.Kind == "text" || l.Kind == "code" || l.Kind == "mixture" {
-			text.WriteString(l.Text + "\n")
-		}
+	tok := mustLoad(b, shared(b, "golden/tokenizer_llama3"))
+	text, err := os.ReadFile(shared(b, "data/hh_harmless_test.jsonl"))
+	if err != nil {
+		b.Fatal(err)
 	}
-	return tok, strings.Repeat(text.String(), 1+(1<<20)/text.Len())
+	s := strings.NewReplacer(`\n`, "\n", `\"`, `"`).Replace(string(text))
+	return tok, s[:min(len(s), 4<<20)]
 }
 
 func BenchmarkEncode(b *testing.B) {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -167,4 +168,32 @@ func TestSaveKeepsFile(t *testing.T) {
 			t.Errorf("%s: saved file differs", name)
 		}
 	}
+}
+
+// One tokenizer and one chat in many goroutines (run with -race).
+func TestConcurrentUse(t *testing.T) {
+	tok := tinyTokenizer(t)
+	chat := mustChat(t, chatML, map[string]any{"list": []any{1}})
+	m := []Message{{"user", "the cat <|end|> sat"}}
+	want, wantChat := tok.Encode(trainTexts[0]), must(chat.Encode(m, true))
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range 50 {
+				tok.Encode(trainTexts[i%len(trainTexts)])
+				if !slices.Equal(tok.Encode(trainTexts[0]), want) || !slices.Equal(must(chat.Encode(m, true)), wantChat) {
+					t.Error("the ids differ")
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
