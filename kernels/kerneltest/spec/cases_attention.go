@@ -141,6 +141,11 @@ func (l *list) attention() {
 			l.attend(f, s[0], s[1], s[2], 1)
 		}
 	}
+	// subtrees that end one token before, at and after a multiple of a block's size, whatever it is, with blocks before them
+	for _, b := range []int{16, 32, 64, 128} {
+		l.attend(forest{fmt.Sprintf("ends_about_%d", b), func(*Gen) *Forest { return sequences(2*b-1, 2, b-2, 1, 2*b, b) }, true}, 2, 1, 16, 1)
+		l.attend(forest{fmt.Sprintf("nodes_about_%d", b), func(*Gen) *Forest { return pairs(b, b-1, 2, 3, 2) }, true}, 2, 1, 16, 1)
+	}
 	// scores of ±hundreds: without the maximum taken off, exp overflows
 	l.attend(forest{"causal33_sharp", func(*Gen) *Forest { return sequences(33) }, false}, 2, 1, 16, 12)
 	// longer than any tile, with the critiques of a response far behind it
