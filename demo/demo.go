@@ -31,14 +31,14 @@ type Options struct {
 	BaseDir string   // base model; "" is the embedded one
 	Seeds   []uint64 // one column of the experiment each
 	Full    bool     // also refinement variants, data efficiency, the scalar model's sweep, a second round
+	Pairs   int      // training pairs; 0: 600
+	Held    int      // evaluation pairs; 0: 500
 	Threads int      // 0: all cores; never changes a result
 	Version string   // of the program, for results.json
 	Log     io.Writer
 }
 
 const (
-	trainPairs    = 600
-	evalPairs     = 500
 	validPairs    = 400
 	evalSeed      = 777
 	validSeed     = 888
@@ -50,7 +50,6 @@ type runner struct {
 	Options
 	session
 	results *Results
-	rows    map[string]*Row
 	valid   []Pair
 }
 
@@ -58,6 +57,15 @@ type runner struct {
 func Run(ctx context.Context, o Options) (*Results, error) {
 	if o.Log == nil {
 		o.Log = io.Discard
+	}
+	if o.Pairs == 0 {
+		o.Pairs = 600
+	}
+	if o.Held == 0 {
+		o.Held = 500
+	}
+	if len(o.Seeds) == 0 || o.Pairs < 40 || o.Held < 10 {
+		return nil, fmt.Errorf("demo: %d seeds, %d pairs, %d held-out pairs: want at least 1, 40 and 10", len(o.Seeds), o.Pairs, o.Held)
 	}
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
@@ -83,10 +91,10 @@ func Run(ctx context.Context, o Options) (*Results, error) {
 		return nil, err
 	}
 	defer base.Close()
-	r := &runner{Options: o, rows: map[string]*Row{}, valid: Pairs(validSeed, validPairs, Validation)}
+	r := &runner{Options: o, valid: Pairs(validSeed, validPairs, Validation)}
 	r.results = &Results{Version: o.Version, Go: runtime.Version(), CPU: cpuName(), Threads: threads(o.Threads), Full: o.Full, Seeds: o.Seeds,
-		TrainPairs: trainPairs, EvalPairs: evalPairs, Seconds: map[string]float64{}}
-	r.session = session{dev: dev, dir: dir, base: base, prompts: prompts, eval: Pairs(evalSeed, evalPairs, Evaluation), log: r.printf, time: r.clock}
+		TrainPairs: o.Pairs, EvalPairs: o.Held, Seconds: map[string]float64{}}
+	r.session = session{dev: dev, dir: dir, base: base, prompts: prompts, eval: Pairs(evalSeed, o.Held, Evaluation), log: r.printf, time: r.clock}
 	for i, seed := range o.Seeds {
 		r.seed = seed
 		if err := r.oneSeed(ctx, i == 0); err != nil {
@@ -137,19 +145,30 @@ func (r *runner) clock(stage string, since time.Time) {
 
 // add notes a seed's correctness for a row; rows stand in the order in which they first come up.
 func (r *runner) add(method string, m, pairs int, correct []float64) {
-	row := Row{Method: method, M: m, Pairs: pairs}
-	key := fmt.Sprintf("%s %d", row.Name(), pairs)
-	if r.rows[key] == nil {
-		r.rows[key] = &row
-		r.results.Rows = append(r.results.Rows, &row)
+	row := r.row(method, m, pairs)
+	if row == nil {
+		row = &Row{Method: method, M: m, Pairs: pairs}
+		r.results.Rows = append(r.results.Rows, row)
 	}
-	r.rows[key].correct = append(r.rows[key].correct, correct)
+	row.correct = append(row.correct, correct)
 }
+
+// row finds a row; nil if there is none yet.
+func (r *runner) row(method string, m, pairs int) *Row {
+	for _, row := range r.results.Rows {
+		if row.Method == method && row.M == m && row.Pairs == pairs {
+			return row
+		}
+	}
+	return nil
+}
+
+const tenPercent = "Critic-RM, 10 % of the pairs"
 
 // oneSeed runs all methods at the session's seed.
 func (r *runner) oneSeed(ctx context.Context, first bool) error {
-	r.printf("\nseed %d: %d preference pairs, %d held-out pairs, no prompt in common", r.seed, trainPairs, evalPairs)
-	all := Pairs(10000+r.seed, trainPairs, Train)
+	r.printf("\nseed %d: %d preference pairs, %d held-out pairs, no prompt in common", r.seed, r.Pairs, r.Held)
+	all := Pairs(10000+r.seed, r.Pairs, Train)
 
 	start := time.Now()
 	sampled := records(all)
@@ -158,19 +177,19 @@ func (r *runner) oneSeed(ctx context.Context, first bool) error {
 		return err
 	}
 	r.clock("generate", start)
-	r.printf("generate   %.1f s: %d critiques of %d replies, %s", time.Since(start).Seconds(), 2*trainPairs*critiquesEach, 2*trainPairs, stats)
+	r.printf("generate   %.1f s: %d critiques of %d replies, %s", time.Since(start).Seconds(), 2*r.Pairs*critiquesEach, 2*r.Pairs, stats)
 
-	if err := r.scalarRow(ctx, all, trainPairs); err != nil {
+	if err := r.scalarRow(ctx, all, r.Pairs); err != nil {
 		return err
 	}
 	judge, err := r.judgeRow(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := r.variant(ctx, "CLoud-style", sampled, trainer.Cloud, critic.RefineRandomAll, trainPairs, []int{1, 4, 8}); err != nil {
+	if _, err := r.variant(ctx, "CLoud-style", sampled, trainer.Cloud, critic.RefineRandomAll, r.Pairs, []int{1, 4, 8}); err != nil {
 		return err
 	}
-	tuned, err := r.variant(ctx, "Critic-RM", sampled, trainer.Critic, critic.RefineMargin, trainPairs, []int{1, 4, 8})
+	tuned, err := r.variant(ctx, "Critic-RM", sampled, trainer.Critic, critic.RefineMargin, r.Pairs, []int{1, 4, 8})
 	if err != nil {
 		return err
 	}
@@ -178,7 +197,7 @@ func (r *runner) oneSeed(ctx context.Context, first bool) error {
 		r.results.Quality = []QualityRow{judge.quality("base"), tuned.quality("Critic-RM")}
 		r.results.Examples = examples(r.eval, judge, tuned)
 	}
-	if _, err := r.variant(ctx, "Critic-RM, 10 % of the pairs", sampled, trainer.Critic, critic.RefineMargin, trainPairs/10, []int{1, 8}); err != nil {
+	if _, err := r.variant(ctx, tenPercent, sampled, trainer.Critic, critic.RefineMargin, r.Pairs/10, []int{1, 8}); err != nil {
 		return err
 	}
 	if r.Full {
@@ -225,7 +244,7 @@ func (r *runner) judgeRow(ctx context.Context) (*measured, error) {
 func (r *runner) variant(ctx context.Context, name string, sampled []*critic.Record, method, mode string, n int, ms []int) (*measured, error) {
 	start := time.Now()
 	k := 2
-	if n < trainPairs/4 {
+	if n < r.Pairs/4 {
 		k = 4
 	}
 	rs := clone(sampled[:n])

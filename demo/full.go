@@ -20,16 +20,16 @@ func (r *runner) full(ctx context.Context, all []Pair, sampled []*critic.Record,
 			return err
 		}
 	}
-	for _, n := range []int{trainPairs / 10, trainPairs / 4, trainPairs / 2} {
+	for _, n := range []int{r.Pairs / 10, r.Pairs / 4, r.Pairs / 2} {
 		if err := r.scalarRow(ctx, all, n); err != nil {
 			return err
 		}
 	}
-	if err := r.scalarRow(ctx, Pairs(10000+r.seed, 10*trainPairs, Train), 10*trainPairs); err != nil {
+	if err := r.scalarRow(ctx, Pairs(10000+r.seed, 10*r.Pairs, Train), 10*r.Pairs); err != nil {
 		return err
 	}
-	for _, n := range []int{trainPairs / 4, trainPairs / 2} {
-		if _, err := r.variant(ctx, fmt.Sprintf("Critic-RM, %d %% of the pairs", 100*n/trainPairs), sampled, trainer.Critic, critic.RefineMargin, n, []int{1, 8}); err != nil {
+	for _, n := range []int{r.Pairs / 4, r.Pairs / 2} {
+		if _, err := r.variant(ctx, fmt.Sprintf("Critic-RM, %d %% of the pairs", 100*n/r.Pairs), sampled, trainer.Critic, critic.RefineMargin, n, []int{1, 8}); err != nil {
 			return err
 		}
 	}
@@ -38,7 +38,7 @@ func (r *runner) full(ctx context.Context, all []Pair, sampled []*critic.Record,
 		{"Critic-RM, rank by meta-judge", critic.RefineRank},
 		{"Critic-RM, summarize", critic.RefineSummarize},
 	} {
-		if _, err := r.variant(ctx, v.name, sampled, trainer.Critic, v.mode, trainPairs, []int{1, 8}); err != nil {
+		if _, err := r.variant(ctx, v.name, sampled, trainer.Critic, v.mode, r.Pairs, []int{1, 8}); err != nil {
 			return err
 		}
 	}
@@ -52,7 +52,7 @@ func (r *runner) secondRound(ctx context.Context, all []Pair, sampled []*critic.
 	if _, err := r.refine(ctx, rs, critic.RefineMargin, 2); err != nil {
 		return err
 	}
-	e, _, err := r.train(ctx, rs, r.recipe(trainer.Critic, trainPairs))
+	e, _, err := r.train(ctx, rs, r.recipe(trainer.Critic, r.Pairs))
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (r *runner) secondRound(ctx context.Context, all []Pair, sampled []*critic.
 		return err
 	}
 	r.clock("second round's critiques", start)
-	_, err = r.variant(ctx, "Critic-RM, second round", again, trainer.Critic, critic.RefineMargin, trainPairs, []int{1, 8})
+	_, err = r.variant(ctx, "Critic-RM, second round", again, trainer.Critic, critic.RefineMargin, r.Pairs, []int{1, 8})
 	return err
 }
 
@@ -74,7 +74,7 @@ func (r *runner) sweeps(ctx context.Context, all []Pair, sampled []*critic.Recor
 		lr     float64
 		epochs float64
 	}{{3e-4, 8}, {3e-4, 20}, {1e-3, 3}, {1e-3, 8}, {1e-3, 20}, {1e-3, 40}, {2e-3, 8}, {2e-3, 20}} {
-		c := r.recipe(trainer.BT, trainPairs)
+		c := r.recipe(trainer.BT, r.Pairs)
 		c.LearningRate, c.Epochs = t.lr, t.epochs
 		e, _, err := r.train(ctx, records(all), c)
 		if err != nil {
@@ -92,7 +92,7 @@ func (r *runner) sweeps(ctx context.Context, all []Pair, sampled []*critic.Recor
 		return err
 	}
 	for _, position := range []string{"content", "end"} {
-		c := r.recipe(trainer.Critic, trainPairs)
+		c := r.recipe(trainer.Critic, r.Pairs)
 		c.HeadPosition = position
 		e, _, err := r.train(ctx, rs, c)
 		if err != nil {
@@ -144,12 +144,11 @@ func (r *runner) finish() {
 		}
 	}
 	sortCurves(r.results.ByData)
-	if best := r.rows["Critic-RM m=8 600"]; best != nil {
-		for _, key := range []string{"scalar RM 600", "LLM judge (base) m=10 0", "CLoud-style m=8 600", "Critic-RM m=1 600"} {
-			r.results.Differences = append(r.results.Differences, compare(boot, best, r.rows[key]))
-		}
-		r.results.Differences = append(r.results.Differences, compare(boot, r.rows["Critic-RM, 10 % of the pairs m=8 60"], r.rows["scalar RM 600"]))
+	best, scalar := r.row("Critic-RM", 8, r.Pairs), r.row("scalar RM", 0, r.Pairs)
+	for _, other := range []*Row{scalar, r.row("LLM judge (base)", critiquesEach, 0), r.row("CLoud-style", 8, r.Pairs), r.row("Critic-RM", 1, r.Pairs)} {
+		r.results.Differences = append(r.results.Differences, compare(boot, best, other))
 	}
+	r.results.Differences = append(r.results.Differences, compare(boot, r.row(tenPercent, 8, r.Pairs/10), scalar))
 }
 
 // write leaves results.json and report.html, whole or not at all.

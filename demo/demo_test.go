@@ -1,0 +1,166 @@
+package demo
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"criticrm/critic"
+	"criticrm/tokenizer"
+)
+
+// small runs the experiment on few pairs.
+func small(t *testing.T, threads int) (*Results, string) {
+	t.Helper()
+	dir := t.TempDir()
+	r, err := Run(t.Context(), Options{Dir: dir, Seeds: []uint64{3}, Pairs: 60, Held: 80, Threads: threads, Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, dir
+}
+
+func TestRun(t *testing.T) {
+	r, dir := small(t, 2)
+	value := func(method string, m, pairs int) float64 {
+		for _, row := range r.Rows {
+			if row.Method == method && row.M == m && row.Pairs == pairs {
+				return row.Overall.Value
+			}
+		}
+		t.Fatalf("the table has no row %q m=%d", method, m)
+		return 0
+	}
+	ours, scalar, judge := value("Critic-RM", 8, 60), value("scalar RM", 0, 60), value("LLM judge (base)", 10, 0)
+	if ours < scalar+10 || ours < judge+5 {
+		t.Errorf("Critic-RM %.1f, scalar RM %.1f, judge %.1f: the method does not win", ours, scalar, judge)
+	}
+	html, err := os.ReadFile(filepath.Join(dir, "report.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(html, []byte("<svg")); n != 3 {
+		t.Errorf("the report has %d plots, want 3", n)
+	}
+	if m := regexp.MustCompile(`(?:src|href)="[^"]*"`).Find(html); m != nil {
+		t.Errorf("the report needs %s", m)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "results.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Results
+	if err := json.Unmarshal(b, &back); err != nil || len(back.Rows) != len(r.Rows) || back.Seconds["generate"] <= 0 {
+		t.Errorf("results.json: %v, %d rows, want %d; seconds %v", err, len(back.Rows), len(r.Rows), back.Seconds)
+	}
+
+	again, _ := small(t, 1)
+	for i, row := range again.Rows {
+		if row.Overall != r.Rows[i].Overall {
+			t.Errorf("%s: %v with two threads, %v with one", row.Name(), r.Rows[i].Overall, row.Overall)
+		}
+	}
+}
+
+// The shipped tokenizer is what its recipe gives, and a base model does not depend on threads.
+func TestMakeBase(t *testing.T) {
+	o := DefaultBaseOptions()
+	tok, err := trainTokenizer(o.Seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "tokenizer.json")
+	if err := tok.Save(path); err != nil {
+		t.Fatal(err)
+	}
+	made, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shipped, err := files.ReadFile("base/tokenizer.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(made, shipped) {
+		t.Error("the shipped tokenizer is not what its recipe gives: run make base")
+	}
+	o.DrillSteps, o.LessonSteps, o.Documents = 3, 2, 8
+	var models [2][]byte
+	for i := range models {
+		o.Threads = i + 1
+		dir := filepath.Join(t.TempDir(), "base")
+		if err := MakeBase(t.Context(), dir, o); err != nil {
+			t.Fatal(err)
+		}
+		if models[i], err = os.ReadFile(filepath.Join(dir, "model.safetensors")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !bytes.Equal(models[0], models[1]) {
+		t.Error("the base model depends on the number of threads")
+	}
+}
+
+// Documents spell conversations as the chat template and the prompts do, so that the base model meets in use what it was trained on.
+func TestDocumentsMatchPrompts(t *testing.T) {
+	dir := t.TempDir()
+	if err := extract("base", dir); err != nil {
+		t.Fatal(err)
+	}
+	tok, err := tokenizer.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chat, err := tokenizer.LoadChat(dir, tok)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prompts, err := loadPrompts(filepath.Join(dir, "prompts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkDocuments(t, tok, chat, prompts)
+}
+
+func checkDocuments(t *testing.T, tok *tokenizer.Tokenizer, chat *tokenizer.Chat, prompts *critic.Prompts) {
+	id := func(s string) int32 { v, _ := tok.ID(s); return v }
+	kinds := map[string]int{}
+	for i := range 300 {
+		d := lesson(tok, 1, i)
+		if len(d.IDs) > baseContext || len(d.IDs) != len(d.Weights) {
+			t.Fatalf("document %d has %d tokens and %d weights", i, len(d.IDs), len(d.Weights))
+		}
+		r := stream(1, "lesson", i)
+		q, p := drawScene(r, taskMix.draw(r), -1)
+		v := critic.Values{Prompt: critic.Prompt{Text: q.Prompt}, Response: p.Text, Scale: critic.DefaultScale()}
+		template, end, name := prompts.Critique, id("<|critique|>"), "critique"
+		switch {
+		case slices.Contains(d.IDs, id("<|meta|>")):
+			template, end, name = prompts.Meta, id("<|meta|>"), "meta"
+			from, to := slices.Index(d.IDs, id("<|critique|>")), slices.Index(d.IDs, id("<|meta|>"))
+			v.Critique = tok.DecodeText(d.IDs[from+1 : to])
+		case slices.Contains(d.IDs, id("<|summary|>")):
+			template, end, name = prompts.Summarize, id("<|summary|>"), "summary"
+			from, to := slices.Index(d.IDs, id("<|critiques|>")), slices.Index(d.IDs, id("<|summary|>"))
+			for _, c := range strings.Split(tok.DecodeText(d.IDs[from+1:to]), "\n\n") {
+				v.Critiques = append(v.Critiques, c[strings.Index(c, "\n")+1:])
+			}
+		}
+		kinds[name]++
+		want, err := chat.Encode(template.Messages(v), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := d.IDs[:slices.Index(d.IDs, end)+1]; !slices.Equal(got, want) {
+			t.Fatalf("%s document %d begins\n%q, the prompt is\n%q", name, i, tok.Decode(got), tok.Decode(want))
+		}
+	}
+	if len(kinds) != 3 {
+		t.Errorf("only %v among 300 documents", kinds)
+	}
+}
