@@ -37,7 +37,6 @@ func TestMessageTextIsPlain(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 			continue
 		}
-		// Go's trim and Python's take the same white space off.
 		want := []int32{1}
 		want = tok.AppendEncode(want, strings.TrimSpace(text))
 		want = append(want, 3)
@@ -225,6 +224,7 @@ func TestTemplateLanguage(t *testing.T) {
 		{"{% set m = messages[-1] %}{{ m.content[-1] }}{{ 'éa'[0] }}{{ 'x'.split('-')[-1] }}{% if messages[-2] %}2{% endif %}", "iéx"},
 		{"{% set d = {'a': [1, 2]} %}{{ d['a'][-2] }}{% set ns = namespace() %}{% set ns['k'] = 3 %}{{ ns['k'] }}", "13"},
 		{"{{ '-' * 3 }}{{ 2 * 3 }}{{ 0.5 * 4 }}{{ 'a' * 0 }}", "---62.0"},
+		{"{{ ' \x1c\u3000a\u001f' | trim }}{{ '\x1cb\x1d '.strip() }}{{ 'xcx'.strip('x') }}", "abc"},
 		{"{{ 7 // 2 }}{{ 7 % 4 }}", "33"},
 	} {
 		got, err := mustChat(t, c.source, vars).Text([]Message{{"user", "hi"}}, false)

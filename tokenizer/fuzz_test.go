@@ -115,7 +115,7 @@ func FuzzChat(f *testing.F) {
 				special++
 			}
 		}
-		want := "<|user|>" + strings.TrimSpace(first) + "<|end|>\n<|assistant|>" + strings.TrimSpace(second) + "<|end|>\n"
+		want := "<|user|>" + strings.TrimFunc(first, pythonSpace) + "<|end|>\n<|assistant|>" + strings.TrimFunc(second, pythonSpace) + "<|end|>\n"
 		if got := tok.Decode(ids); got != want || special != 4 {
 			t.Errorf("%d control tokens, text %q, want %q", special, got, want)
 		}

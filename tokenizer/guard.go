@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
+	"unicode"
 
 	"github.com/nikolalohinski/gonja/v2/builtins"
 	controls "github.com/nikolalohinski/gonja/v2/builtins/control_structures"
@@ -187,6 +189,9 @@ func guardedFilters() *exec.FilterSet {
 					return exec.AsValue(b.fail("cannot be rendered: filter %s: %d is over %d", name, a.Integer(), maxItems))
 				}
 			}
+			if name == "trim" && in.IsString() && len(va.Args)+len(va.KwArgs) == 0 {
+				return exec.AsValue(strings.TrimFunc(in.String(), pythonSpace))
+			}
 			out := inner(e, in, va)
 			if out.IsString() && out.Len() > maxOutput {
 				return exec.AsValue(b.fail("output is over %d bytes", maxOutput))
@@ -201,17 +206,41 @@ func guardedFilters() *exec.FilterSet {
 // (center, ljust, zfill, format, …).
 func guardedMethods() exec.Methods {
 	m := builtins.Methods
-	m.Str = keepMethods(m.Str, nil, "capitalize", "count", "endswith", "find", "isalnum", "isalpha", "isascii",
+	m.Str = keepMethods[string](stripping{m.Str}, nil, "capitalize", "count", "endswith", "find", "isalnum", "isalpha", "isascii",
 		"isdecimal", "isdigit", "islower", "isnumeric", "isspace", "istitle", "isupper", "join", "lower", "lstrip",
 		"partition", "removeprefix", "removesuffix", "replace", "rfind", "rpartition", "rsplit", "rstrip", "split",
 		"splitlines", "startswith", "strip", "swapcase", "title", "upper")
-	m.List = keepMethods(m.List, checkTree, "append", "copy", "reverse")
-	m.Dict = keepMethods(m.Dict, checkTree, "clear", "copy", "get", "items", "keys", "pop", "setdefault", "update", "values")
+	m.List = keepMethods[[]any](m.List, checkTree, "append", "copy", "reverse")
+	m.Dict = keepMethods[map[string]any](m.Dict, checkTree, "clear", "copy", "get", "items", "keys", "pop", "setdefault", "update", "values")
 	return m
 }
 
+// pythonSpace is what Python's strip takes off: U+001C … U+001F too, unlike Go.
+func pythonSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1C && r <= 0x1F }
+
+// stripping is the methods of strings, with Python's idea of white space.
+type stripping struct{ *exec.MethodSet[string] }
+
+func (s stripping) Get(name string) (exec.Method[string], bool) {
+	inner, ok := s.MethodSet.Get(name)
+	trim := map[string]func(string, func(rune) bool) string{
+		"strip": strings.TrimFunc, "lstrip": strings.TrimLeftFunc, "rstrip": strings.TrimRightFunc,
+	}[name]
+	if trim == nil {
+		return inner, ok
+	}
+	return func(self string, value *exec.Value, va *exec.VarArgs) (any, error) {
+		if len(va.Args)+len(va.KwArgs) == 0 {
+			return trim(self, pythonSpace), nil
+		}
+		return inner(self, value, va)
+	}, ok
+}
+
 // keepMethods takes the named methods over; after each call check sees the value it was called on.
-func keepMethods[T any](from *exec.MethodSet[T], check func(any) error, names ...string) *exec.MethodSet[T] {
+func keepMethods[T any](from interface {
+	Get(string) (exec.Method[T], bool)
+}, check func(any) error, names ...string) *exec.MethodSet[T] {
 	set := map[string]exec.Method[T]{}
 	for _, name := range names {
 		inner, ok := from.Get(name)

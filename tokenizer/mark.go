@@ -3,7 +3,6 @@ package tokenizer
 import (
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -54,7 +53,7 @@ func newSpelling(added []addedToken, literals []string) *spelling {
 		}
 	}
 	for _, a := range added {
-		put(a.content, a.special || strings.TrimSpace(a.content) != "")
+		put(a.content, a.special || strings.TrimFunc(a.content, pythonSpace) != "")
 	}
 	s.known = len(s.words)
 	for _, w := range literals {
@@ -132,7 +131,7 @@ func (s *spelling) newMarker(texts []string) (*marker, error) {
 
 // text marks one message text, which is UTF-8. undo gives it back byte for byte.
 func (m *marker) text(text string) string {
-	core := strings.TrimFunc(text, unicode.IsSpace)
+	core := strings.TrimFunc(text, pythonSpace)
 	from := strings.Index(text, core)
 	to := from + len(core)
 	begins, ends := m.begins(core), m.ends(core)
