@@ -30,11 +30,15 @@ const (
 	RefineNone      = "none"
 )
 
+// DropSpare is why a kept critique is left out of a summary of the first SummaryOf.
+const DropSpare = "not needed for the summary"
+
 // RefineOptions are the settings of Refine.
 type RefineOptions struct {
 	Mode         string   `json:"mode"`
 	TopK         int      `json:"top_k"`        // critiques kept per response (rank, margin, random, random-all)
 	MetaSamples  int      `json:"meta_samples"` // meta-judge scores averaged per critique (rank)
+	SummaryOf    int      `json:"summary_of"`   // summarize merges at most the first this many kept critiques; 0: all
 	Sampling     Sampling `json:"sampling"`     // of the meta-judge or the summary; Seed also seeds random
 	Scale        Scale    `json:"scale"`
 	MinSurvivors float64  `json:"min_survivors"`
@@ -65,6 +69,9 @@ func (o *RefineOptions) Validate() error {
 	}
 	if o.Mode == RefineRank && o.MetaSamples < 1 {
 		return fmt.Errorf("critic: meta_samples: got %d, want ≥ 1", o.MetaSamples)
+	}
+	if o.SummaryOf < 0 {
+		return fmt.Errorf("critic: summary_of: got %d, want ≥ 0", o.SummaryOf)
 	}
 	if !(o.MinSurvivors >= 0 && o.MinSurvivors <= 1) {
 		return fmt.Errorf("critic: min_survivors: got %v, want 0 to 1", o.MinSurvivors)
@@ -285,12 +292,13 @@ func bestByMeta(list []Critique, k int) []int {
 	return order[:min(k, len(order))]
 }
 
-// summarizeChunk merges the kept critiques of each side into one. A side with one critique keeps it as it is. The
-// two summaries must agree with the label by the filter's own rule, s⁺ > s⁻, or the pair is dropped.
+// summarizeChunk merges the kept critiques of each side, or the first SummaryOf of them, into one. A side with one critique
+// to merge keeps it as it is. The two summaries must agree with the label by the filter's own rule, s⁺ > s⁻, or the pair is dropped.
 func summarizeChunk(ctx context.Context, g Generator, records []*Record, o *RefineOptions) error {
 	var reqs []Request
 	for _, r := range records {
 		for _, side := range r.Sides() {
+			spare(*r.SideCritiques(side), o.SummaryOf)
 			if texts := keptTexts(*r.SideCritiques(side)); len(texts) > 1 {
 				reqs = append(reqs, Request{
 					Messages: o.Prompts.Summarize.Messages(Values{Prompt: r.Prompt, Response: r.Text(side), Critiques: texts, Scale: o.Scale}),
@@ -332,6 +340,17 @@ func summarizeChunk(ctx context.Context, g Generator, records []*Record, o *Refi
 		}
 	}
 	return nil
+}
+
+// spare drops the kept critiques after the first n; 0 keeps all.
+func spare(list []Critique, n int) {
+	kept := keptIndexes(list)
+	if n == 0 || n >= len(kept) {
+		return
+	}
+	for _, i := range kept[n:] {
+		list[i].decide(DropSpare)
+	}
 }
 
 func keptTexts(list []Critique) []string {
