@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"criticrm/checkpoint"
 	"criticrm/critic"
 	"criticrm/engine"
 	"criticrm/kernels"
@@ -27,7 +28,7 @@ var files embed.FS
 
 // Options of a run.
 type Options struct {
-	Dir     string   // results.json, report.html and the models go here
+	Dir     string   // for results.json, report.html, base/, prompts/ and the run critic-rm/ with its model
 	BaseDir string   // base model; "" is the embedded one
 	Seeds   []uint64 // one column of the experiment each
 	Full    bool     // also refinement variants, data efficiency, the scalar model's sweep, a second round
@@ -105,19 +106,19 @@ func Run(ctx context.Context, o Options) (*Results, error) {
 	return r.results, r.write()
 }
 
-// extract writes an embedded directory to disk.
+// extract writes all files of an embedded directory to disk.
 func extract(from, to string) error {
-	if err := os.MkdirAll(to, 0o755); err != nil {
-		return fmt.Errorf("demo: %w", err)
-	}
 	entries, err := files.ReadDir(from)
+	if err == nil {
+		err = os.MkdirAll(to, 0o755)
+	}
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
 	for _, e := range entries {
 		b, err := files.ReadFile(from + "/" + e.Name())
 		if err == nil {
-			err = os.WriteFile(filepath.Join(to, e.Name()), b, 0o644)
+			err = checkpoint.WriteFileAtomic(filepath.Join(to, e.Name()), b)
 		}
 		if err != nil {
 			return fmt.Errorf("demo: %w", err)
@@ -259,7 +260,15 @@ func (r *runner) variant(ctx context.Context, name string, sampled []*critic.Rec
 	r.printf("refine     %s, %s, top %d: %s", name, mode, k, drops)
 
 	start = time.Now()
-	e, steps, err := r.train(ctx, rs, r.recipe(method, n))
+	c := r.recipe(method, n)
+	main := name == "Critic-RM" && r.results.Training == nil
+	if main {
+		c.OutputDir = filepath.Join(r.Dir, "critic-rm")
+		if err := os.RemoveAll(c.OutputDir); err != nil { // of an earlier demo
+			return nil, fmt.Errorf("demo: %w", err)
+		}
+	}
+	e, steps, err := r.train(ctx, rs, c)
 	if err != nil {
 		return nil, err
 	}
@@ -268,7 +277,7 @@ func (r *runner) variant(ctx context.Context, name string, sampled []*critic.Rec
 	last := steps[len(steps)-1]
 	r.printf("train      %.1f s: %d steps, critique loss %.3f → %.3f, reward loss %.3f → %.3f", time.Since(start).Seconds(), len(steps),
 		steps[0].Critique, last.Critique, steps[0].Reward, last.Reward)
-	if name == "Critic-RM" && r.results.Training == nil {
+	if main {
 		r.results.Training = steps
 	}
 

@@ -3,9 +3,12 @@ package demo
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
+	"criticrm/checkpoint"
 	"criticrm/critic"
 	"criticrm/engine"
 	"criticrm/kernels"
@@ -93,7 +96,8 @@ func (s *session) recipe(method string, pairs int) trainer.Config {
 	return c
 }
 
-// train trains a copy of the base model and gives it with its steps.
+// train trains a copy of the base model and gives it with its steps. With an output_dir in the recipe the run is kept there, with the
+// model as a directory that the other commands take.
 func (s *session) train(ctx context.Context, rs []*critic.Record, c trainer.Config) (*engine.Engine, []Step, error) {
 	m, err := model.Load(s.dev, s.dir, model.Options{DType: kernels.F32, Train: true, Head: true})
 	if err != nil {
@@ -113,7 +117,10 @@ func (s *session) train(ctx context.Context, rs []*critic.Record, c trainer.Conf
 	report := trainer.Report{OnStep: func(t trainer.Metrics) {
 		steps = append(steps, Step{t.Step, t.CritiqueLoss, t.RewardLoss, t.Lambda, t.Accuracy})
 	}}
-	if _, err := trainer.Train(ctx, m, data, c, trainer.WithReport(report)); err != nil {
+	copyTokenizer := trainer.WithFiles(func(dir string) error {
+		return copyFiles(s.dir, dir, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+	})
+	if _, err := trainer.Train(ctx, m, data, c, trainer.WithReport(report), copyTokenizer); err != nil {
 		e.Close()
 		return nil, nil, err
 	}
@@ -221,3 +228,16 @@ func (d *measured) quality(name string) QualityRow {
 }
 
 const maxSequences = 512
+
+func copyFiles(from, to string, names ...string) error {
+	for _, n := range names {
+		b, err := os.ReadFile(filepath.Join(from, n))
+		if err == nil {
+			err = checkpoint.WriteFileAtomic(filepath.Join(to, n), b)
+		}
+		if err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+	}
+	return nil
+}

@@ -91,7 +91,7 @@ func newChat(name string, t *Tokenizer, source string, vars map[string]any) (*Ch
 		c.varTexts = append(c.varTexts, w)
 	}
 	if c.template, err = parseTemplate(source); err != nil {
-		return nil, fmt.Errorf("%s: cannot be parsed: %w (give a simpler one with --template FILE)", name, err)
+		return nil, fmt.Errorf("%s: cannot be parsed: %w (give a simpler one with --chat_template FILE)", name, err)
 	}
 	return c, nil
 }

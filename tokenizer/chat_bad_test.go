@@ -147,7 +147,7 @@ func TestBadTemplates(t *testing.T) {
 		{text(70000), "chat template: 70000 bytes, limit 65536"},
 		{deep(201), "brackets nest deeper than 200"},
 		{"{{ 1" + strings.Repeat(" + 1", 2000) + " }}", "a tag is longer than 4096 bytes"},
-		{`{% frobnicate %}`, "(give a simpler one with --template FILE)"},
+		{`{% frobnicate %}`, "(give a simpler one with --chat_template FILE)"},
 		{`{{ "a" `, "cannot be parsed: "},
 		{`{{ 1 // 0 }}`, "cannot be rendered: division by zero"},
 		{`{% set z = 0 %}{{ 1 % z }}`, "cannot be rendered: division by zero"},
