@@ -19,7 +19,7 @@ func newDemo() *cobra.Command {
 and compares it on held-out pairs with a scalar reward model, the base model as judge, and training on unfiltered critiques.
 It ends with a table and leaves results.json and report.html in --output_dir.`,
 		Example: "  criticrm demo\n  criticrm demo --full --seeds 0,1,2 --output_dir runs/full",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(seeds) > 0 {
 				o.Seeds = nil
@@ -60,7 +60,7 @@ func newBase() *cobra.Command {
 		Long: `base trains the demo's tokenizer and base language model from nothing: clean drills first, then documents as a critic with
 systematic faults writes them. The same options give the same bytes on the same type of machine.`,
 		Example: "  criticrm base --output_dir demo/base",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Report = func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }
 			return demo.MakeBase(cmd.Context(), dir, o)

@@ -9,13 +9,16 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"criticrm/critic"
 )
 
 // Exit codes. 130 and 143 follow a signal, after everything is saved.
 const (
 	exitOK     = 0
 	exitFailed = 1 // the run failed
-	exitUsage  = 2 // wrong flags, recipe or input: nothing was begun
+	exitUsage  = 2 // wrong flags, recipe, model or file: nothing was begun
+	exitData   = 3 // a row of a data file is wrong
 )
 
 // inputError is a fault of what the user gave, as opposed to one of the run.
@@ -33,10 +36,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "criticrm: %v\n", err)
+	fmt.Fprintf(stderr, "criticrm: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
 	var sig signalCause
 	if errors.As(context.Cause(ctx), &sig) {
 		return 128 + int(sig.signal)
+	}
+	var row *critic.RowError
+	if errors.As(err, &row) {
+		return exitData
 	}
 	var input inputError
 	if errors.As(err, &input) {
@@ -57,18 +64,34 @@ The pipeline, each stage JSON Lines in and out:
   criticrm filter   --in 1.jsonl --out 2.jsonl
   criticrm refine   --model M --in 2.jsonl --out 3.jsonl
   criticrm train    --model M --train_file 3.jsonl --output_dir run
-  criticrm eval     --model run/model --in held-out.jsonl`,
+  criticrm eval     --model run/model --in held-out.jsonl
+
+Flags may be written with dashes or underscores. Results go to standard output, everything else to standard error.
+Exit codes: 0 done, 1 the run failed, 2 wrong flags, recipe, model or file, 3 a wrong row in a data file,
+130 and 143 stopped by SIGINT and SIGTERM after everything was saved: the same command goes on
+(train: with --resume latest).`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			var names []string
+			for _, c := range cmd.Commands() {
+				names = append(names, c.Name())
+			}
+			return inputError{fmt.Errorf("unknown command %q, did you mean %q? (see 'criticrm --help')", args[0], nearest(args[0], names))}
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		return pflag.NormalizedName(strings.ReplaceAll(name, "-", "_"))
 	})
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return inputError{fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath())}
-	})
-	root.AddCommand(newDemo(), newBase(), newVersion())
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(newGenerate(), newFilter(), newRefine(), newTrain(), newScore(), newEval(), newTokenize(), newLogits(), newInspect(), newExport(),
+		newDemo(), newBase(), newVersion())
+	for _, cmd := range root.Commands() {
+		acceptAliases(cmd)
+	}
 	return root
 }

@@ -1,0 +1,275 @@
+package main
+
+// What several commands share: flags, aliases, opening a model, running a stage, errors and their exit codes.
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"criticrm/critic"
+	"criticrm/engine"
+	"criticrm/kernels"
+	"criticrm/model"
+)
+
+// Names that other programs use for the same thing. A command gives its own in Annotations: alias → flag.
+var commonAliases = map[string]string{"model_name_or_path": "model", "prompt_dir": "prompts", "chat_template_path": "chat_template",
+	"score_min": "scale_min", "score_max": "scale_max", "max_new_tokens": "max_tokens", "input": "in", "output": "out", "num_critiques": "critiques"}
+
+// acceptAliases lets a command's flags be written with dashes and under their aliases.
+func acceptAliases(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	known := map[string]bool{}
+	flags.VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		name = strings.ReplaceAll(name, "-", "_")
+		if to, ok := cmd.Annotations[name]; ok {
+			name = to
+		} else if to, ok := commonAliases[name]; ok && known[to] && !known[name] {
+			name = to
+		}
+		return pflag.NormalizedName(name)
+	})
+}
+
+// flagError names the nearest flag for one that is not known.
+func flagError(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) && len(unknown.GetSpecifiedName()) > 1 {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		names = append(names, slices.Sorted(maps.Keys(cmd.Annotations))...)
+		name := strings.ReplaceAll(unknown.GetSpecifiedName(), "-", "_")
+		return inputError{fmt.Errorf("unknown flag --%s, did you mean --%s? (see '%s --help')", name, nearest(name, names), cmd.CommandPath())}
+	}
+	return inputError{fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath())}
+}
+
+// nearest is the candidate with the smallest edit distance (Levenshtein); the first of equals.
+func nearest(name string, candidates []string) string {
+	best, least := "", 1<<30
+	for _, c := range candidates {
+		row := make([]int, len(c)+1)
+		for j := range row {
+			row[j] = j
+		}
+		for i := range len(name) {
+			diagonal := row[0]
+			row[0] = i + 1
+			for j := range len(c) {
+				cost := diagonal
+				if name[i] != c[j] {
+					cost++
+				}
+				diagonal = row[j+1]
+				row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+			}
+		}
+		if row[len(c)] < least {
+			best, least = c, row[len(c)]
+		}
+	}
+	return best
+}
+
+// noArgs refuses words that belong to no flag.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return inputError{fmt.Errorf("unexpected argument %q: flags are written --name value, switches --name or --name=false (see '%s --help')", args[0], cmd.CommandPath())}
+}
+
+// required refuses empty values; pairs are flag, value.
+func required(cmd *cobra.Command, pairs ...string) error {
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] == "" {
+			return inputError{fmt.Errorf("--%s is missing (see '%s --help')", pairs[i], cmd.CommandPath())}
+		}
+	}
+	return nil
+}
+
+// begin marks an error that came before any work as the user's to mend; a full disk is not.
+func begin(err error) error {
+	if err == nil || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	return inputError{err}
+}
+
+// modelFlags say which model is opened and how.
+type modelFlags struct {
+	dir, chatTemplate     string
+	bf16                  bool
+	maxSequences, threads int
+}
+
+func (m *modelFlags) bind(f *pflag.FlagSet) {
+	f.StringVar(&m.dir, "model", "", "model directory (Hugging Face layout)")
+	f.StringVar(&m.chatTemplate, "chat_template", "", "Jinja chat template file that replaces the model's")
+	f.BoolVar(&m.bf16, "bf16", false, "bfloat16 weights and activations; rewards stay float32")
+	f.IntVar(&m.maxSequences, "max_sequences", 0, "sequences decoded at once; 0: 256")
+	f.IntVar(&m.threads, "threads", 0, "CPU threads; 0: all cores; never changes a result")
+}
+
+func (m *modelFlags) dtype() kernels.DType {
+	if m.bf16 {
+		return kernels.BF16
+	}
+	return kernels.F32
+}
+
+// open opens the model as an engine; close frees it and its device.
+func (m *modelFlags) open(reward bool) (e *engine.Engine, close func(), err error) {
+	if m.threads < 0 || m.maxSequences < 0 {
+		return nil, nil, inputError{fmt.Errorf("--threads and --max_sequences: got %d and %d, want 0 or more", m.threads, m.maxSequences)}
+	}
+	dev, err := kernels.OpenCPU(m.threads)
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err = engine.Open(dev, m.dir, engine.Options{DType: m.dtype(), ChatTemplate: m.chatTemplate, MaxSequences: m.maxSequences, RequireReward: reward})
+	if err != nil {
+		dev.Close()
+		return nil, nil, begin(err)
+	}
+	return e, func() { e.Close(); dev.Close() }, nil
+}
+
+// openModel opens weights only.
+func (m *modelFlags) openModel(o model.Options) (*model.Model, func(), error) {
+	dev, err := kernels.OpenCPU(m.threads)
+	if err != nil {
+		return nil, nil, err
+	}
+	mod, err := model.Load(dev, m.dir, o)
+	if err != nil {
+		dev.Close()
+		return nil, nil, begin(err)
+	}
+	return mod, func() { mod.Close(); dev.Close() }, nil
+}
+
+// label names the model in records and in the state of a stage: the directory's name and a hash of everything that text and
+// rewards depend on, so that a run is never continued with another model.
+func (m *modelFlags) label() (string, error) {
+	dir, err := filepath.Abs(m.dir)
+	if err != nil {
+		return "", inputError{err}
+	}
+	h := sha256.New()
+	add := func(path string) error {
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		fmt.Fprintf(h, "%s\n", filepath.Base(path))
+		_, err = io.Copy(h, f)
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", inputError{err}
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		weights := strings.HasPrefix(name, "model") && strings.HasSuffix(name, ".safetensors") || name == headFile
+		if !weights && !slices.Contains(modelFiles, name) {
+			continue
+		}
+		if err := add(filepath.Join(dir, name)); err != nil {
+			return "", inputError{err}
+		}
+	}
+	if m.chatTemplate != "" {
+		if err := add(m.chatTemplate); err != nil {
+			return "", inputError{err}
+		}
+	}
+	label := filepath.Base(dir) + "@" + hex.EncodeToString(h.Sum(nil)[:6])
+	if m.bf16 {
+		label += "/bf16"
+	}
+	return label, nil
+}
+
+// Files of a model directory besides the weights in model*.safetensors.
+const (
+	headFile = "reward_head.safetensors"
+	metaFile = "critic_rm.json"
+)
+
+var (
+	tokenizerFiles = []string{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "generation_config.json"}
+	modelFiles     = append([]string{"config.json", metaFile, "model.safetensors.index.json"}, tokenizerFiles[:5]...)
+)
+
+// fileFlags are the input and output of a stage.
+type fileFlags struct {
+	in, out string
+	restart bool
+	maxBad  int
+}
+
+func (o *fileFlags) bind(f *pflag.FlagSet) {
+	f.StringVar(&o.in, "in", "", "input, JSON Lines (may be compressed with zstd or gzip)")
+	f.StringVar(&o.out, "out", "", "output, JSON Lines; an interrupted run goes on where it stopped")
+	f.BoolVar(&o.restart, "restart", false, "forget an earlier output and begin again")
+	f.IntVar(&o.maxBad, "max_bad", 0, "bad rows that are left out and listed before the file is refused")
+}
+
+// runStage runs a stage with progress on stderr and tells what it found in the input.
+func (o *fileFlags) runStage(cmd *cobra.Command, s *critic.Stage) error {
+	p := newProgress(cmd.ErrOrStderr())
+	s.Restart, s.Read.MaxBad, s.Progress = o.restart, o.maxBad, p.stage
+	res, err := s.Run(cmd.Context())
+	p.close()
+	if res == nil {
+		return begin(err)
+	}
+	w := cmd.ErrOrStderr()
+	for _, e := range res.Bad {
+		fmt.Fprintf(w, "left out: %v\n", e)
+	}
+	for _, n := range res.Notes {
+		fmt.Fprintf(w, "%s: %s\n", o.in, n)
+	}
+	for i, issue := range res.Check.Issues {
+		if i == 5 {
+			fmt.Fprintln(w, "… ('criticrm inspect' counts all)")
+			break
+		}
+		fmt.Fprintf(w, "%s: %v\n", o.in, issue)
+	}
+	return err
+}
+
+func bindSampling(f *pflag.FlagSet, s *critic.Sampling, topK string) {
+	f.Float32Var(&s.Temperature, "temperature", s.Temperature, "0: the most likely token")
+	f.Float32Var(&s.TopP, "top_p", s.TopP, "sample from the most likely tokens with this much probability")
+	f.IntVar(&s.TopK, topK, s.TopK, "sample from this many most likely tokens; 0: no limit")
+	f.IntVar(&s.MaxTokens, "max_tokens", s.MaxTokens, "tokens of one sample")
+	f.Uint64Var(&s.Seed, "seed", s.Seed, "seed of the samples")
+}
+
+func bindScale(f *pflag.FlagSet, s *critic.Scale) {
+	f.IntVar(&s.Min, "scale_min", s.Min, "lowest score")
+	f.IntVar(&s.Max, "scale_max", s.Max, "highest score")
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"criticrm/checkpoint"
+	"criticrm/critic"
+)
+
+// evalResult is the file that --json writes.
+type evalResult struct {
+	File    string         `json:"file"`
+	Model   string         `json:"model,omitempty"`
+	LeftOut map[string]int `json:"left_out"` // records without a measurement, by reason
+	*critic.Report
+}
+
+func newEval() *cobra.Command {
+	s := sampler{o: critic.DefaultScoreOptions()}
+	o := critic.DefaultEvalOptions()
+	var (
+		category, jsonFile string
+		judge              bool
+	)
+	cmd := &cobra.Command{
+		Use:   "eval",
+		Short: "Measure preference accuracy on held-out pairs",
+		Long: `eval counts how often the response that people preferred has the higher reward, overall and per category, with bootstrap
+intervals over prompts. Beside the reward stand the judge (the mean of the scores that the critiques themselves give) and the length of
+the response, and, with several critiques per response, the accuracy against their number. Ties count one half and are shown.
+Without --model the file must hold rewards (of 'criticrm score') or critiques; with it the records are scored first.`,
+		Example: `  criticrm eval --model run/model --in held-out.jsonl --samples 8
+  criticrm eval --in scored.jsonl --category subset --json eval.json
+  criticrm eval --model base --judge --in held-out.jsonl --samples 4`,
+		Args:        noArgs,
+		Annotations: map[string]string{"m": "samples", "critiques": "samples"},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := required(cmd, "in", s.files.in); err != nil {
+				return err
+			}
+			o.Scale = s.o.Scale
+			records, err := s.evalRecords(cmd, judge)
+			if err != nil {
+				return err
+			}
+			result := evalResult{File: s.files.in, Model: s.o.Model, LeftOut: map[string]int{}}
+			var kept []*critic.Record
+			for _, r := range records {
+				if r.Dropped == dropOverlong {
+					result.LeftOut[r.Dropped]++
+					continue
+				}
+				if category != "" {
+					if err := setCategory(r, category, s.files.in); err != nil {
+						return err
+					}
+				}
+				kept = append(kept, r)
+			}
+			if len(kept) == 0 {
+				return inputError{fmt.Errorf("%s: all %d records are left out: %s", s.files.in, len(records), dropOverlong)}
+			}
+			if result.Report, err = critic.Evaluate(kept, o); err != nil {
+				return begin(err)
+			}
+			if n := result.LeftOut[dropOverlong]; n > 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d records are not measured: %s\n", n, len(records), dropOverlong)
+			}
+			fmt.Fprint(cmd.OutOrStdout(), result.Report)
+			if jsonFile == "" {
+				return nil
+			}
+			b, err := json.MarshalIndent(result, "", "  ")
+			if err != nil {
+				return err
+			}
+			return checkpoint.WriteFileAtomic(jsonFile, append(b, '\n'))
+		},
+	}
+	f := cmd.Flags()
+	s.bind(f, "samples", "with --model: critiques of each response (m)")
+	f.BoolVar(&s.plain, "plain", false, "with --model: no critiques, a scalar reward at the end of the response")
+	f.BoolVar(&judge, "judge", false, "with --model: a model without a reward head, measured by its critiques' scores alone")
+	f.StringVar(&category, "category", "", "field of the records that results are split by (default: category, else subset)")
+	f.StringVar(&jsonFile, "json", "", "also write the report to this file")
+	f.IntVar(&o.Draws, "draws", o.Draws, "bootstrap draws")
+	f.Float64Var(&o.Level, "level", o.Level, "of the intervals")
+	f.Uint64Var(&o.Seed, "eval_seed", o.Seed, "seed of the bootstrap")
+	f.IntSliceVar(&o.Samples, "curve", nil, "numbers of critiques to average (default: powers of two)")
+	return cmd
+}
+
+// evalRecords reads the records, and with a model scores them first: through --out, or in memory.
+func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*critic.Record, error) {
+	in := s.files.in
+	if s.model.dir == "" {
+		if s.files.out != "" || judge || s.plain {
+			return nil, inputError{fmt.Errorf("--out, --judge and --plain need --model (see '%s --help')", cmd.CommandPath())}
+		}
+		if ok, err := critic.IsComplete(in); err != nil || !ok {
+			return nil, inputError{fmt.Errorf("%s is not complete: finish the stage that writes it first", in)}
+		}
+	} else {
+		if err := s.plainByItself(cmd); err != nil {
+			return nil, err
+		}
+		closeModel, err := s.open(!judge)
+		if err != nil {
+			return nil, err
+		}
+		defer closeModel()
+		if s.files.out != "" && !judge {
+			if err := s.scoreFile(cmd); err != nil {
+				return nil, err
+			}
+			in = s.files.out
+		}
+	}
+	records, err := critic.ReadFile(in, critic.ReadOptions{MaxBad: s.files.maxBad, MaxLine: 1 << 30})
+	if err != nil {
+		return nil, begin(err)
+	}
+	if s.model.dir != "" && in == s.files.in {
+		err = s.scoreRecords(cmd, records, nil)
+	}
+	return records, err
+}
+
+// setCategory splits the results by a field of the record.
+func setCategory(r *critic.Record, field, file string) error {
+	switch field {
+	case "category":
+		return nil
+	case "subset":
+		r.Category = r.Subset
+		return nil
+	}
+	raw, ok := r.Extra(field)
+	if !ok {
+		return &critic.RowError{File: file, Line: r.Line, At: -1, Msg: fmt.Sprintf("key %q is missing (--category)", field)}
+	}
+	if json.Unmarshal(raw, &r.Category) != nil {
+		r.Category = string(raw)
+	}
+	return nil
+}

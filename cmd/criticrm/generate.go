@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"criticrm/critic"
+)
+
+func newGenerate() *cobra.Command {
+	s := sampler{o: critic.DefaultGenerateOptions()}
+	cmd := &cobra.Command{
+		Use:   "generate",
+		Short: "Let the model write critiques of both responses of every pair",
+		Long: `generate samples N critiques of each response and reads the score that each of them ends with. The critic does not see the label.
+Records keep all their fields and gain critiques. An interrupted run (Ctrl-C, SIGTERM, a crash) goes on where it was when
+the same command is given again, and ends with the same bytes.`,
+		Example: `  criticrm generate --model llama --in pairs.jsonl --out 1.jsonl
+  criticrm generate --model llama --in pairs.jsonl --out 1.jsonl --critiques 20 --temperature 1 --top_p 0.95 --seed 1 --overlong drop
+  criticrm generate --model llama --in pairs.jsonl --out 1.jsonl --prompts my-prompts --scale_min 1 --scale_max 5`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := required(cmd, "model", s.model.dir, "in", s.files.in, "out", s.files.out); err != nil {
+				return err
+			}
+			closeModel, err := s.open(false)
+			if err != nil {
+				return err
+			}
+			defer closeModel()
+			stage, stats, err := critic.GenerateStage(s.files.in, s.files.out, s.engine, s.o)
+			if err != nil {
+				return inputError{err}
+			}
+			if err := s.run(cmd, stage); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %v\n", s.files.out, stats)
+			if stats.Critiques > 0 && stats.Parsed == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), "warning: no critique ends in a score: the filter will keep nothing; look at some critiques, the prompt and the chat template")
+			}
+			return nil
+		},
+	}
+	s.bind(cmd.Flags(), "critiques", "critiques of each response (N)")
+	return cmd
+}

@@ -1,0 +1,303 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"criticrm/checkpoint"
+	"criticrm/critic"
+	"criticrm/model"
+	"criticrm/tokenizer"
+)
+
+func newInspect() *cobra.Command {
+	var text string
+	var generation, verify bool
+	cmd := &cobra.Command{
+		Use:   "inspect PATH",
+		Short: "Show what a model, checkpoint, safetensors or records file holds",
+		Long: `inspect tells by content what PATH is:
+  model directory      architecture, tokenizer, tensors; with --text the token ids of a rendered conversation
+  checkpoint           a step directory (every hash is verified), or a directory of steps or a run: the list of them
+  .safetensors         tensors and metadata
+  JSON Lines           records per category, critiques, what is kept, duplicates and contradictory labels`,
+		Example: `  criticrm inspect run/model
+  criticrm inspect run/model --text 'What is 12 + 30?'
+  criticrm inspect run/model --text '[{"role":"user","content":"hi"},{"role":"assistant","content":"hello"}]' --generation=false
+  criticrm inspect run/checkpoints
+  criticrm inspect 2.jsonl`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return inputError{fmt.Errorf("want one PATH, got %d (see '%s --help')", len(args), cmd.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			path, w := args[0], cmd.OutOrStdout()
+			info, err := os.Stat(path)
+			if err != nil {
+				return inputError{err}
+			}
+			has := func(name string) bool { _, err := os.Stat(filepath.Join(path, name)); return err == nil }
+			switch {
+			case text != "":
+				err = showConversation(w, path, text, generation)
+			case !info.IsDir() && strings.HasSuffix(path, ".safetensors"):
+				err = showSafetensors(w, path)
+			case !info.IsDir():
+				err = showRecords(w, path)
+			case has("manifest.json"):
+				err = showStep(w, path)
+			case has("config.json"):
+				err = showModel(w, path)
+			case has("checkpoints"):
+				err = showSteps(w, filepath.Join(path, "checkpoints"), verify)
+			default:
+				err = showSteps(w, path, verify)
+			}
+			return begin(err)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&text, "text", "", "model directory: print the ids of this user message, or of a JSON array of messages")
+	f.BoolVar(&generation, "generation", true, "with --text: up to where the model is to write")
+	f.BoolVar(&verify, "verify", false, "directory of steps: read every file and verify its hash")
+	return cmd
+}
+
+func showModel(w io.Writer, dir string) error {
+	c, err := model.LoadConfig(dir)
+	if err != nil {
+		return err
+	}
+	c = c.WithDefaults()
+	d, err := checkpoint.OpenModelDir(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	tensors := d.Tensors()
+	fmt.Fprintf(w, "model %s: %s, %d layers, hidden %d, ffn %d, %d heads on %d key heads, vocabulary %d, %d positions, tied %v\n", dir, c.ModelType,
+		c.NumHiddenLayers, c.HiddenSize, c.IntermediateSize, c.NumAttentionHeads, c.NumKeyValueHeads, c.VocabSize, c.MaxPositionEmbeddings, c.TieWordEmbeddings)
+	head := "none"
+	if d.Has("score.weight") {
+		head = "score.weight"
+	}
+	if f, err := checkpoint.OpenSafetensors(filepath.Join(dir, headFile)); err == nil {
+		head = headFile
+		tensors = append(tensors, f.Tensors()...)
+		f.Close()
+	} else if !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	fmt.Fprintf(w, "reward head: %s\n", head)
+	if b, err := os.ReadFile(filepath.Join(dir, metaFile)); err == nil {
+		fmt.Fprintf(w, "%s: %s\n", metaFile, strings.Join(strings.Fields(string(b)), " "))
+	}
+	t, err := tokenizer.Load(dir)
+	if err != nil {
+		fmt.Fprintf(w, "tokenizer: %v\n", err)
+	} else {
+		var ends []string
+		for _, id := range c.EOSTokenIDs {
+			ends = append(ends, fmt.Sprintf("%d %s", id, t.Token(id)))
+		}
+		fmt.Fprintf(w, "tokenizer: %d tokens; end tokens: %s\n", t.VocabSize(), strings.Join(ends, ", "))
+		if _, err := tokenizer.LoadChat(dir, t); err != nil {
+			fmt.Fprintf(w, "chat template: %v\n", err)
+		} else {
+			fmt.Fprintln(w, "chat template: yes")
+		}
+	}
+	return showTensors(w, tensors)
+}
+
+func showTensors(w io.Writer, tensors []checkpoint.TensorInfo) error {
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	var elements, bytes int64
+	for _, x := range tensors {
+		n := int64(1)
+		for _, d := range x.Shape {
+			n *= d
+		}
+		elements += n
+		size, err := x.Bytes()
+		if err != nil {
+			return err
+		}
+		bytes += size
+		fmt.Fprintf(t, "%s\t%s\t%v\n", x.Name, x.DType, x.Shape)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%d tensors, %d parameters, %d bytes\n", len(tensors), elements, bytes)
+	return err
+}
+
+func showSafetensors(w io.Writer, path string) error {
+	f, err := checkpoint.OpenSafetensors(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	meta := f.Metadata()
+	for _, k := range slices.Sorted(maps.Keys(meta)) {
+		fmt.Fprintf(w, "metadata %q: %q\n", k, meta[k])
+	}
+	return showTensors(w, f.Tensors())
+}
+
+// showStep reads a whole checkpoint, so that what it prints is known to be intact.
+func showStep(w io.Writer, path string) error {
+	s, err := checkpoint.Load(path)
+	if err != nil {
+		return err
+	}
+	m, err := checkpoint.ReadManifest(path)
+	if err != nil {
+		return err
+	}
+	stored, raw := m.Sizes()
+	fmt.Fprintf(w, "checkpoint of step %d: %d files, %d bytes stored, %d raw (%.1f %%); every hash is right\n", s.Step, len(m.Files), stored, raw, 100*float64(stored)/float64(max(raw, 1)))
+	var state map[string]json.RawMessage
+	if json.Unmarshal(s.Meta, &state) == nil {
+		for _, k := range []string{"updates", "consumed", "examples", "tokens", "skipped", "data_hash"} {
+			if v, ok := state[k]; ok {
+				fmt.Fprintf(w, "%s: %s\n", k, v)
+			}
+		}
+	}
+	var infos []checkpoint.TensorInfo
+	for _, t := range s.Tensors {
+		infos = append(infos, t.TensorInfo)
+	}
+	return showTensors(w, infos)
+}
+
+func showSteps(w io.Writer, dir string, verify bool) error {
+	list, err := checkpoint.List(dir)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		return fmt.Errorf("%s: neither a model directory nor checkpoints: no config.json, no step-…", dir)
+	}
+	for _, e := range list {
+		what := "complete"
+		if err := e.Err; err != nil {
+			what = err.Error()
+		} else if verify {
+			if what = "verified"; checkpoint.Verify(e.Path) != nil {
+				what = checkpoint.Verify(e.Path).Error()
+			}
+		}
+		fmt.Fprintf(w, "%s: step %d, %d bytes, %s\n", e.Path, e.Step, e.Stored, what)
+	}
+	return nil
+}
+
+func showRecords(w io.Writer, path string) error {
+	r, err := critic.Open(path, critic.ReadOptions{MaxLine: 1 << 30, MaxBad: 1000})
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	check, drops, stats := critic.NewChecker(), critic.NewDropStats(), critic.NewCritiqueStats(critic.DefaultScale())
+	groups := map[string]int{}
+	given, rewards := 0, 0
+	for rec, err := range r.Records() {
+		if err != nil {
+			return err
+		}
+		check.Add(rec)
+		drops.Observe(rec)
+		stats.Observe(rec)
+		groups[rec.Group()]++
+		for _, side := range rec.Sides() {
+			if *rec.SideReward(side) != nil {
+				rewards++
+			}
+			for _, c := range *rec.SideCritiques(side) {
+				if c.Origin == critic.OriginGiven {
+					given++
+				}
+			}
+		}
+	}
+	fmt.Fprintf(w, "%s: %v\n", path, r.Format)
+	fmt.Fprintf(w, "records: %v\n", drops)
+	if stats.Critiques > 0 || given > 0 {
+		fmt.Fprintf(w, "critiques: %v; %d given\n", stats, given)
+	}
+	if rewards > 0 {
+		fmt.Fprintf(w, "rewards: %d of %d responses\n", rewards, stats.Responses)
+	}
+	for _, g := range slices.Sorted(maps.Keys(groups)) {
+		fmt.Fprintf(w, "category %q: %d\n", g, groups[g])
+	}
+	for _, kind := range slices.Sorted(maps.Keys(check.Counts)) {
+		fmt.Fprintf(w, "%s: %d\n", kind, check.Counts[kind])
+	}
+	for i, issue := range check.Issues {
+		if i == 10 {
+			fmt.Fprintln(w, "  …")
+			break
+		}
+		fmt.Fprintf(w, "  %v\n", issue)
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(w, "note: %s\n", n)
+	}
+	for _, bad := range r.Bad {
+		fmt.Fprintf(w, "bad row: %v\n", bad)
+	}
+	return nil
+}
+
+// showConversation prints text and ids of a conversation as training and scoring see it.
+func showConversation(w io.Writer, dir, text string, generation bool) error {
+	t, err := tokenizer.Load(dir)
+	if err != nil {
+		return err
+	}
+	chat, err := tokenizer.LoadChat(dir, t)
+	if err != nil {
+		return err
+	}
+	messages := []tokenizer.Message{{Role: "user", Content: text}}
+	if strings.HasPrefix(strings.TrimSpace(text), "[") {
+		messages = nil
+		if err := json.Unmarshal([]byte(text), &messages); err != nil {
+			return fmt.Errorf("--text: want a JSON array of {role, content}: %w", err)
+		}
+	}
+	rendered, err := chat.Text(messages, generation)
+	if err != nil {
+		return err
+	}
+	ids, err := chat.Encode(messages, generation)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "text: %q\nids: %s\n", rendered, strings.Join(strings.Fields(fmt.Sprint(ids)), ", "))
+	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	for i, id := range ids {
+		kind := ""
+		if t.IsSpecial(id) {
+			kind = "special"
+		}
+		fmt.Fprintf(tw, "%d\t%d\t%q\t%s\n", i, id, t.Token(id), kind)
+	}
+	return tw.Flush()
+}

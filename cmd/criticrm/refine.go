@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"criticrm/critic"
+	"criticrm/engine"
+)
+
+func newRefine() *cobra.Command {
+	o := critic.DefaultRefineOptions()
+	var (
+		files             fileFlags
+		m                 modelFlags
+		prompts, overlong string
+	)
+	cmd := &cobra.Command{
+		Use:   "refine",
+		Short: "Select or merge the critiques that the filter kept",
+		Long: `refine reduces the kept critiques of each response to the few that are trained on. Modes:
+  rank        the model judges each critique --meta_samples times; the --top_k with the best means stay (needs --model)
+  summarize   one critique per response, merged from the kept ones by the model (needs --model)
+  margin      pairs of critiques with the largest difference of scores; rank k of both sides belongs together
+  random      --top_k pairs of critiques that agree with the label, at random
+  random-all  --top_k critiques of each side at random, whatever their scores
+  none        what the filter kept
+It reads the decisions of filter and adds its own; for another mode run filter again.`,
+		Example: `  criticrm refine --model llama --in 2.jsonl --out 3.jsonl
+  criticrm refine --model llama --in 2.jsonl --out 3.jsonl --mode summarize --summary_of 3
+  criticrm refine --in 2.jsonl --out 3.jsonl --mode margin --top_k 2`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := required(cmd, "in", files.in, "out", files.out); err != nil {
+				return err
+			}
+			if overlong != "error" && overlong != "drop" {
+				return inputError{fmt.Errorf("--overlong: got %q, want error or drop", overlong)}
+			}
+			var err error
+			if o.Prompts, err = critic.LoadPrompts(prompts); err != nil {
+				return inputError{err}
+			}
+			if err := o.Validate(); err != nil {
+				return inputError{err}
+			}
+			var g critic.Generator
+			judge := &contextGuard{drop: overlong == "drop"}
+			if o.NeedsGenerator() {
+				if err := required(cmd, "model", m.dir); err != nil {
+					return err
+				}
+				e, closeModel, err := m.open(false)
+				if err != nil {
+					return err
+				}
+				defer closeModel()
+				if o.Model, err = m.label(); err != nil {
+					return err
+				}
+				judge.e, g = e, judge
+			}
+			stage, stats, err := critic.RefineStage(files.in, files.out, g, o)
+			if err != nil {
+				return inputError{err}
+			}
+			err = files.runStage(cmd, stage)
+			if judge.left > 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%d questions to the model left out: %s\n", judge.left, dropOverlong)
+			}
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %v\n", files.out, stats)
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	m.bind(f)
+	files.bind(f)
+	f.StringVar(&o.Mode, "mode", o.Mode, "rank, summarize, margin, random, random-all or none")
+	f.IntVar(&o.TopK, "top_k", o.TopK, "critiques kept per response (K)")
+	f.IntVar(&o.MetaSamples, "meta_samples", o.MetaSamples, "rank: scores of the meta-judge averaged per critique")
+	f.IntVar(&o.SummaryOf, "summary_of", o.SummaryOf, "summarize: merge at most the first this many; 0: all")
+	f.StringVar(&prompts, "prompts", "", "directory with meta.txt or summarize.txt in place of the built-in prompts")
+	f.StringVar(&overlong, "overlong", "error", "questions over the model's context: error, or drop (they count as not answered)")
+	f.Float64Var(&o.MinSurvivors, "min_survivors", o.MinSurvivors, "share of pairs that must survive; 0: no guard")
+	f.IntVar(&o.Chunk, "chunk", o.Chunk, "records between two saves; never changes a result")
+	bindSampling(f, &o.Sampling, "sampling_top_k")
+	bindScale(f, &o.Scale)
+	return cmd
+}
+
+// contextGuard answers questions over the model's context with nothing, as a sample that the limit cut at once.
+type contextGuard struct {
+	e    *engine.Engine
+	drop bool
+	left int
+}
+
+func (g *contextGuard) Generate(ctx context.Context, reqs []critic.Request, s critic.Sampling) ([][]critic.Sample, error) {
+	if !g.drop {
+		return g.e.Generate(ctx, reqs, s)
+	}
+	out := make([][]critic.Sample, len(reqs))
+	var fit []critic.Request
+	var place []int
+	for i, r := range reqs {
+		ids, err := g.e.Encode(r.Messages, true)
+		if err != nil {
+			return nil, err
+		}
+		if len(ids)+s.MaxTokens <= g.e.Model.MaxPositionEmbeddings {
+			fit, place = append(fit, r), append(place, i)
+			continue
+		}
+		g.left++
+		out[i] = make([]critic.Sample, r.N)
+		for j := range out[i] {
+			out[i][j].FinishReason = critic.FinishLength
+		}
+	}
+	if len(fit) == 0 {
+		return out, nil
+	}
+	answers, err := g.e.Generate(ctx, fit, s)
+	if err != nil {
+		return nil, err
+	}
+	for k, i := range place {
+		out[i] = answers[k]
+	}
+	return out, nil
+}

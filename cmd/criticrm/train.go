@@ -1,0 +1,128 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"criticrm/trainer"
+)
+
+func newTrain() *cobra.Command {
+	given := trainer.Default()
+	var recipe string
+	var printConfig bool
+	cmd := &cobra.Command{
+		Use:   "train",
+		Short: "Train critique and reward together (or a scalar reward model, or the critic alone)",
+		Long: `train runs a recipe: a YAML file, flags of the same names, or both; flags win. Methods: critic (Critic-RM), cloud (all critiques, constant
+weight), bt (scalar Bradley-Terry), sft and lm (language modelling).
+
+SIGINT, SIGTERM and SIGUSR1 end the run after the step in hand and a checkpoint; --resume latest goes on from there, bit for bit.
+A second signal ends it at once. The final model is output_dir/model.`,
+		Example: `  criticrm train --model llama --train_file 3.jsonl --output_dir run
+  criticrm train --recipe examples/critic-rm.yaml --learning_rate 5e-6 --max_steps 200
+  criticrm train --recipe examples/critic-rm.yaml --resume latest
+  criticrm train --recipe examples/bt.yaml --print_config`,
+		Args:        noArgs,
+		Annotations: map[string]string{"config": "recipe"},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&recipe, "recipe", "", "YAML file with the names below; flags override it")
+	f.BoolVar(&printConfig, "print_config", false, "print the resolved recipe and stop")
+	for _, field := range trainer.Fields() {
+		bindField(f, field.Name, field.Ptr(&given), field.Help)
+		for _, a := range field.Aliases {
+			cmd.Annotations[a] = field.Name
+		}
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := resolve(f, recipe, &given)
+		if err != nil {
+			return inputError{err}
+		}
+		if printConfig {
+			text, err := c.Recipe()
+			if err == nil {
+				_, err = cmd.OutOrStdout().Write(text)
+			}
+			return err
+		}
+		return train(cmd, c)
+	}
+	return cmd
+}
+
+func train(cmd *cobra.Command, c trainer.Config) error {
+	if err := required(cmd, "model", c.Model, "train_file", c.TrainFile, "output_dir", c.OutputDir); err != nil {
+		return err
+	}
+	stderr := cmd.ErrOrStderr()
+	res, err := trainer.Run(cmd.Context(), c, trainer.Report{Log: stderr, Terminal: isTerminal(stderr)})
+	switch {
+	case err != nil && res.Steps == 0 && !errors.Is(err, trainer.ErrInterrupted) && !errors.Is(err, syscall.ENOSPC):
+		return inputError{err} // nothing was begun
+	case err != nil:
+		return err
+	}
+	w := cmd.OutOrStdout()
+	fmt.Fprintf(w, "step %d: loss %.4g, accuracy %.3g, margin %.4g\n", res.Steps, res.Last.Loss, res.Last.Accuracy, res.Last.Margin)
+	if e := res.Eval; e != nil {
+		fmt.Fprintf(w, "held out: loss %.4g, accuracy %.3g on %d pairs, %d ties\n", e.Loss, e.Accuracy, e.Pairs, e.Ties)
+	}
+	fmt.Fprintf(w, "model: %s\n", res.ModelDir)
+	return nil
+}
+
+// resolve is the recipe with the flags that were given on top.
+func resolve(f *pflag.FlagSet, recipe string, given *trainer.Config) (trainer.Config, error) {
+	c := trainer.Default()
+	if recipe != "" {
+		var err error
+		if c, err = trainer.LoadRecipe(recipe); err != nil {
+			return c, err
+		}
+	}
+	for _, field := range trainer.Fields() {
+		if f.Changed(field.Name) {
+			assign(field.Ptr(&c), field.Ptr(given))
+		}
+	}
+	return c, c.Validate()
+}
+
+func bindField(f *pflag.FlagSet, name string, ptr any, help string) {
+	switch p := ptr.(type) {
+	case *string:
+		f.StringVar(p, name, *p, help)
+	case *int:
+		f.IntVar(p, name, *p, help)
+	case *uint64:
+		f.Uint64Var(p, name, *p, help)
+	case *float64:
+		f.Float64Var(p, name, *p, help)
+	case *bool:
+		f.BoolVar(p, name, *p, help)
+	default:
+		panic("criticrm: a recipe field has a type without a flag")
+	}
+}
+
+func assign(dst, src any) {
+	switch p := dst.(type) {
+	case *string:
+		*p = *src.(*string)
+	case *int:
+		*p = *src.(*int)
+	case *uint64:
+		*p = *src.(*uint64)
+	case *float64:
+		*p = *src.(*float64)
+	case *bool:
+		*p = *src.(*bool)
+	}
+}
