@@ -36,17 +36,62 @@ func benchCase(b *testing.B, c spec.Case, d *kernels.Device) {
 		b.ReportMetric(f/nanoseconds, "GFLOP/s")
 		return
 	}
-	bytes := 0
+	b.ReportMetric(bytes(op, buf)/nanoseconds, "GB/s")
+}
+
+// bytes is what an op reads and writes at least: every argument once, accumulated ones twice, and of arguments that are
+// indexed only the rows that are used.
+func bytes(op spec.Op, buf *buffers) (sum float64) {
 	for _, a := range spec.Args(op) {
-		if !a.Nil {
-			n := buf.view[a.Name].Bytes()
-			if a.Dir == spec.InOut {
-				n *= 2
-			}
-			bytes += n
+		if a.Nil {
+			continue
+		}
+		n := float64(used(op, a) * buf.view[a.Name].Type().Size())
+		if _, store := op.(*spec.KVStore[float64]); a.Dir == spec.InOut && !store {
+			n *= 2
+		}
+		sum += n
+	}
+	return sum
+}
+
+// used is how many elements of an argument an op touches.
+func used(op spec.Op, a spec.Arg) int {
+	switch o := op.(type) {
+	case *spec.Embed[float64]:
+		if a.Name == "Table" {
+			return o.N * o.H
+		}
+	case *spec.EmbedBackward[float64]:
+		if a.Name == "DTable" {
+			return o.U * o.H
+		}
+	case *spec.Gather[float64]:
+		if a.Name == "X" {
+			return o.R * o.H
+		}
+	case *spec.RewardHead[float64]:
+		if a.Name == "X" {
+			return o.L * o.H
+		}
+	case *spec.RewardHeadBackward[float64]:
+		if a.Name == "X" || a.Name == "DX" {
+			return o.L * o.H
+		}
+	case *spec.RoPE[float64]:
+		if a.Name == "QKV" {
+			return o.N * (o.A + o.G) * o.D
+		}
+	case *spec.RoPEBackward[float64]:
+		if a.Name == "QKV" {
+			return o.N * (o.A + o.G) * o.D
+		}
+	case *spec.KVStore[float64]:
+		if a.Name == "KV" || a.Name == "QKV" {
+			return o.N * 2 * o.G * o.D
 		}
 	}
-	b.ReportMetric(float64(bytes)/nanoseconds, "GB/s")
+	return a.Len()
 }
 
 // flops are the operations of matrix products, which is what peers count; 0 for ops that have none. Attention counts visible
