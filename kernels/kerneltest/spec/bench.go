@@ -23,9 +23,6 @@ func Benchmarks() []Case {
 	}
 	// prompt 512, response 384, critiques 256, K = 4: the tree of the design's example
 	l.attend(forest{"pair_tree", func(*Gen) *Forest { return pairs(512, 384, 256, 4, 1) }, true}, 16, 4, 64, 1)
-	for i := range l {
-		l[i].Bench = true
-	}
 	return l
 }
 

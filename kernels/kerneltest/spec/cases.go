@@ -8,14 +8,13 @@ import (
 	"reflect"
 )
 
-// Case is an op with arguments. The same case is a conformance test, a gradient check if it is small, and, with Bench, a
-// benchmark instead of a test.
+// Case is an op with arguments. The same case is a conformance test and, if it is small, a gradient check; those of
+// Benchmarks are measured instead.
 type Case struct {
-	Op    string // the name in kernels.h
-	Name  string // op/dtype/what, unique; the seed of its random numbers
-	BF16  bool   // "real" is bfloat16
-	Bench bool
-	make  func(g *Gen) Op
+	Op   string // the name in kernels.h
+	Name string // op/dtype/what, unique; the seed of its random numbers
+	BF16 bool   // "real" is bfloat16
+	make func(g *Gen) Op
 }
 
 // Make gives the op with all its arguments: what the case leaves open is filled with numbers from a normal distribution,
