@@ -74,7 +74,7 @@ func (s *session) refine(ctx context.Context, rs []*critic.Record, mode string, 
 		return nil, err
 	}
 	o := critic.DefaultRefineOptions()
-	o.Mode, o.TopK, o.Sampling, o.Prompts, o.MinSurvivors, o.Chunk = mode, k, s.sampling(7), s.prompts, 0, 512
+	o.Mode, o.TopK, o.SummaryOf, o.Sampling, o.Prompts, o.MinSurvivors, o.Chunk = mode, k, 3, s.sampling(7), s.prompts, 0, 512
 	return critic.Refine(ctx, s.base, rs, o)
 }
 
