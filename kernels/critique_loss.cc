@@ -71,22 +71,23 @@ template <class T> void critique_loss_of(kstream *s, const critique_loss_args *a
             float *y = a->scratch + lo * V;
             int64_t ld;
             const float *xf = f32_rows(x + (int64_t)r * H, H, n, H, scratch, &ld);
-            gemm<ROWS>(y, V, nullptr, 0, xf, ld, wt, (int64_t)H * NR, n, V, H);
+            gemm(y, V, nullptr, 0, xf, ld, wt, (int64_t)H * NR, n, V, H);
             for (int i = 0; i < n; i++) {
                 float f = a->grad_scale * a->weight[r + i];
                 a->logprob[r + i] = cross_entropy(y + (int64_t)i * V, V, a->target[r + i], grad ? &f : nullptr);
             }
             if (!grad) return;
             float *d = scratch.get<float>((size_t)n * H);
-            gemm<ROWS>(d, H, nullptr, 0, y, V, wp, (int64_t)V * NR, n, H, V);
+            gemm(d, H, nullptr, 0, y, V, wp, (int64_t)V * NR, n, H, V);
             from_f32_row(dx + (int64_t)r * H, d, n * H);
             for (int p = 0; p < panels(H); p++)
                 pack_rows(xp + ((int64_t)p * rows + lo) * NR, xf + p * NR, ld, std::min(NR, H - p * NR), n);
         });
         if (!grad) continue;
-        parallel_tiles(s, V, H, [&](int m, int n, int p, int np, arena &) {
+        parallel_tiles(s, V, H, [&](int m, int n, int p, int np, arena &scratch) {
             float *c = a->dw + (int64_t)m * H + p * NR;
-            gemm<COLUMNS>(c, H, c, H, a->scratch + m, V, xp + (int64_t)p * rows * NR, (int64_t)rows * NR, n, std::min(np * NR, H - p * NR), rows);
+            gemm_columns(c, H, c, H, a->scratch + m, V, xp + (int64_t)p * rows * NR, (int64_t)rows * NR, n, std::min(np * NR, H - p * NR), rows,
+                         scratch);
         });
     }
     double total = 0;  // in the order of the rows

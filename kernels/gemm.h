@@ -1,7 +1,8 @@
 // gemm.h: C = (add) + A·B in f32, the core of matmul, attention and the critique loss. Included after vec.h, per instruction set.
 //
 // B is packed into panels of NR columns: panel p holds B[k][p·NR … + NR] as rows k of NR floats, zero beyond the last column. A is
-// read where it lies: rows (A[m][k] at a[m·lda + k]) or, for a transposed factor, columns (a[k·lda + m]). A tile of MR × NR sums
+// read where it lies: rows (A[m][k] at a[m·lda + k]) or, for a transposed factor, columns (a[k·lda + m]), which gemm_columns copies
+// to slivers first: R columns side by side, k by k, for a tile of R rows of C. A tile of MR × NR sums
 // stays in registers; each element of C is one chain of sums over k, so where tiles are cut never changes its bits. Only the blocks
 // of k do, and they are KC long everywhere.
 
@@ -15,12 +16,12 @@ const int MR = 6, NV = 2;   // 12 sums, 2 of B, 2 spare of 16 registers
 #endif
 const int NR = NV * W, KC = 512;
 
-enum layout { ROWS, COLUMNS };
+enum layout { ROWS, COLUMNS, SLIVERS };
 
 // c[R][V·W] = add + a·b; add is NULL, another matrix, or c itself.
 template <layout L, int R, int V>
 INLINE void micro(float *c, int64_t ldc, const float *add, int64_t ldadd, const float *a, int64_t lda, const float *b, int K) {
-    const int64_t rs = L == ROWS ? lda : 1, ks = L == ROWS ? 1 : lda;
+    const int64_t rs = L == ROWS ? lda : 1, ks = L == ROWS ? 1 : L == COLUMNS ? lda : R;
     vf s[R][V];
     UNROLL for (int r = 0; r < R; r++)
         UNROLL for (int v = 0; v < V; v++) s[r][v] = vf{};
@@ -54,36 +55,73 @@ inline void tile(float *c, int64_t ldc, const float *add, int64_t ldadd, const f
         for (int j = 0; j < n; j++) c[r * ldc + j] = t[r * NR + j] + (add ? add[r * ldadd + j] : 0);
 }
 
+// Rows of C in tiles: as many as fit of each height, the highest first.
+#undef ALL_TILES
+#if W == 16
+#define ALL_TILES TILES(MR) TILES(8) TILES(4) TILES(2) TILES(1)
+#else
+#define ALL_TILES TILES(MR) TILES(4) TILES(2) TILES(1)
+#endif
+
 // C (M, N) = add + A (M, K)·B (K, N); panels of b are stride floats apart. K <= KC, or the caller wants one chain.
 template <layout L>
 void gemm_block(float *c, int64_t ldc, const float *add, int64_t ldadd, const float *a, int64_t lda, const float *b, int64_t stride,
                 int M, int N, int K) {
-    const int64_t rs = L == ROWS ? lda : 1;
+    const int64_t rs = L == ROWS ? lda : L == COLUMNS ? 1 : K;
     for (int j = 0; j < N; j += NR, b += stride) {
         int n = std::min(NR, N - j), m = 0;
         const float *d = add ? add + j : nullptr;
 #define TILES(R)                                                                                                      \
     for (; m + (R) <= M; m += (R))                                                                                    \
         tile<L, (R)>(c + m * ldc + j, ldc, d ? d + m * ldadd : nullptr, ldadd, a + m * rs, lda, b, K, n);
-        TILES(MR)
-#if W == 16
-        TILES(8)
-#endif
-        TILES(4)
-        TILES(2)
-        TILES(1)
+        ALL_TILES
 #undef TILES
     }
 }
 
-// The same for any K.
-template <layout L>
-void gemm(float *c, int64_t ldc, const float *add, int64_t ldadd, const float *a, int64_t lda, const float *b, int64_t stride, int M,
-          int N, int K) {
+// The same for any K and rows of A.
+inline void gemm(float *c, int64_t ldc, const float *add, int64_t ldadd, const float *a, int64_t lda, const float *b, int64_t stride, int M,
+                 int N, int K) {
     int k = 0;
     do {
         int kc = std::min(KC, K - k);
-        gemm_block<L>(c, ldc, k ? c : add, k ? ldc : ldadd, a + (L == ROWS ? k : k * lda), lda, b + (int64_t)k * NR, stride, M, N, kc);
+        gemm_block<ROWS>(c, ldc, k ? c : add, k ? ldc : ldadd, a + k, lda, b + (int64_t)k * NR, stride, M, N, kc);
+        k += kc;
+    } while (k < K);
+}
+
+// R columns of A become a sliver: side by side, k by k.
+template <int R, class T> INLINE void sliver(float *__restrict d, const T *__restrict a) {
+    float t[R];
+    UNROLL for (int r = 0; r < R; r++) t[r] = to_f32(a[r]);
+    memcpy(d, t, sizeof t);
+}
+
+// M columns of A, K long, as the slivers of their tiles, each m·K floats after the start. All slivers grow together, for the sake of
+// the cache lines and pages that the columns share.
+template <class T> void pack_slivers(float *d, const T *a, int64_t lda, int M, int K) {
+    const int ahead = 8;
+    for (int k = 0; k < K; k++, a += lda) {
+        if (k + ahead < K)
+            for (int m = 0; m < M; m += 64 / (int)sizeof(T)) __builtin_prefetch(a + ahead * lda + m);
+        int m = 0;
+#define TILES(R) \
+    for (; m + (R) <= M; m += (R)) sliver<(R)>(d + (int64_t)m * K + k * (R), a + m);
+        ALL_TILES
+#undef TILES
+    }
+}
+
+// The same for columns of A: read where they lie, each element would touch a cache line and often a page of its own.
+template <class T>
+void gemm_columns(float *c, int64_t ldc, const float *add, int64_t ldadd, const T *a, int64_t lda, const float *b, int64_t stride, int M,
+                  int N, int K, arena &scratch) {
+    float *slivers = scratch.get<float>((size_t)M * std::min(KC, K));
+    int k = 0;
+    do {
+        int kc = std::min(KC, K - k);
+        pack_slivers(slivers, a + (int64_t)k * lda, lda, M, kc);
+        gemm_block<SLIVERS>(c, ldc, k ? c : add, k ? ldc : ldadd, slivers, 0, b + (int64_t)k * NR, stride, M, N, kc);
         k += kc;
     } while (k < K);
 }
@@ -181,8 +219,9 @@ template <class T> float *pack(kstream *s, const T *x, int64_t ld, int N, int K)
 // f(m, rows, panel, panels, scratch) for tiles that cover M rows and N columns: enough for the threads, large enough to reuse the
 // panels. The cut depends on the number of threads; no bit of a result does (see above).
 template <class F> void parallel_tiles(kstream *s, int M, int N, F f) {
-    int want = 4 * s->pool.size(), P = panels(N), rows = 96;
-    while (rows > 24 && (M + rows - 1) / rows < want) rows /= 2;
+    int want = s->pool.size() == 1 ? 1 : 4 * s->pool.size(), P = panels(N), rows = 96;
+    while (rows > 48 && (M + rows - 1) / rows < want) rows /= 2;
+    if (rows == 48 && (int64_t)(M + rows - 1) / rows * P < want) rows = 24;
     int nm = (M + rows - 1) / rows, np = std::max(1, std::min(P, want / std::max(nm, 1)));
     int width = (P + np - 1) / std::max(np, 1);
     if (width < 1) return;

@@ -22,10 +22,10 @@ void rows_times_panels(Y *y, const Y *add, int64_t ldy, const float *x, int64_t 
                        arena &scratch) {
     if constexpr (sizeof(Y) == 4) {
         (void)scratch;
-        gemm<ROWS>(y, ldy, add, ldy, x, ldx, b, (int64_t)K * NR, rows, cols, K);
+        gemm(y, ldy, add, ldy, x, ldx, b, (int64_t)K * NR, rows, cols, K);
     } else {
         float *t = scratch.get<float>((size_t)rows * cols);
-        gemm<ROWS>(t, cols, nullptr, 0, x, ldx, b, (int64_t)K * NR, rows, cols, K);
+        gemm(t, cols, nullptr, 0, x, ldx, b, (int64_t)K * NR, rows, cols, K);
         for (int r = 0; r < rows; r++) {
             const float *p = t + (int64_t)r * cols;
             if (add) from_f32_row(y + r * ldy, p, add + r * ldy, cols);
@@ -63,10 +63,8 @@ template <class T> void matmul_dw_of(kstream *s, const matmul_dw_args *a) {
     if (N == 0) return;
     float *b = pack(s, (const T *)a->x, I, I, N), *dw = a->dw;
     parallel_tiles(s, O, I, [=](int m, int rows, int p, int np, arena &scratch) {
-        int64_t ld;
-        const float *d = f32_rows(dy + m, O, N, rows, scratch, &ld);
         float *c = dw + (int64_t)m * I + p * NR;
-        gemm<COLUMNS>(c, I, c, I, d, ld, b + (int64_t)p * NR * N, (int64_t)N * NR, rows, std::min(np * NR, I - p * NR), N);
+        gemm_columns(c, I, c, I, dy + m, O, b + (int64_t)p * NR * N, (int64_t)N * NR, rows, std::min(np * NR, I - p * NR), N, scratch);
     });
 }
 

@@ -22,12 +22,12 @@ const int64_t block = 16384;  // elements of an item
 
 // C (m, n) = add + op(A)·B on all threads: op(A) is A (m, k), or Aᵀ with A (k, m); b holds the panels of B (k, n).
 void product(kstream *s, bool transposed, int m, int n, int k, const float *a, const float *b, const float *add, float *c) {
-    parallel_tiles(s, m, n, [=](int i, int rows, int p, int np, arena &) {
+    parallel_tiles(s, m, n, [=](int i, int rows, int p, int np, arena &scratch) {
         const int cols = std::min(np * NR, n - p * NR);
         const int64_t at = (int64_t)i * n + p * NR, stride = (int64_t)k * NR;
         const float *d = add ? add + at : nullptr;
-        if (transposed) gemm<COLUMNS>(c + at, n, d, n, a + i, m, b + p * stride, stride, rows, cols, k);
-        else gemm<ROWS>(c + at, n, d, n, a + (int64_t)i * k, k, b + p * stride, stride, rows, cols, k);
+        if (transposed) gemm_columns(c + at, n, d, n, a + i, m, b + p * stride, stride, rows, cols, k, scratch);
+        else gemm(c + at, n, d, n, a + (int64_t)i * k, k, b + p * stride, stride, rows, cols, k);
     });
 }
 
