@@ -73,43 +73,7 @@ func openChat(dir, file string, tok *tokenizer.Tokenizer) (*tokenizer.Chat, erro
 	if file == "" {
 		return tokenizer.LoadChat(dir, tok)
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("engine: chat template: %w", err)
-	}
-	return tokenizer.NewChat(tok, string(text), specials(dir))
-}
-
-// specials are the template variables that name special tokens, from tokenizer_config.json.
-func specials(dir string) map[string]any {
-	vars := map[string]any{}
-	for name, token := range tokenNames(dir) {
-		vars[name] = token
-	}
-	return vars
-}
-
-// tokenNames reads bos_token, eos_token and the like; each is a string or an object with content.
-func tokenNames(dir string) map[string]string {
-	out := map[string]string{}
-	b, err := os.ReadFile(filepath.Join(dir, "tokenizer_config.json"))
-	if err != nil {
-		return out
-	}
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(b, &fields) != nil {
-		return out
-	}
-	for _, name := range []string{"bos_token", "eos_token", "pad_token", "unk_token"} {
-		var s string
-		var o struct{ Content string }
-		if json.Unmarshal(fields[name], &s) == nil && s != "" {
-			out[name] = s
-		} else if json.Unmarshal(fields[name], &o) == nil && o.Content != "" {
-			out[name] = o.Content
-		}
-	}
-	return out
+	return tokenizer.LoadChatFile(dir, file, tok)
 }
 
 // Wrap joins an open model to a tokenizer and a chat template.
@@ -129,32 +93,12 @@ func Wrap(m *model.Model, tok *tokenizer.Tokenizer, chat *tokenizer.Chat, o Opti
 	default:
 		return nil, fmt.Errorf("engine: head position %q: want end or content", o.HeadPosition)
 	}
-	end, err := endOfTurn(m.Config, chat)
+	end, err := chat.EndOfTurn(m.Config.EOSTokenIDs)
 	if err != nil {
 		return nil, err
 	}
 	e.end = end
 	return e, nil
-}
-
-// endOfTurn finds the token that ends the model's turn: the last of the configured end tokens that the chat template writes
-// after an assistant's message.
-func endOfTurn(c model.Config, chat *tokenizer.Chat) (int32, error) {
-	if len(c.EOSTokenIDs) == 0 {
-		return 0, errors.New("engine: config.json names no eos_token_id: nothing would end a critique")
-	}
-	ids, err := chat.Encode([]tokenizer.Message{{Role: "user", Content: "a"}, {Role: "assistant", Content: "b"}}, false)
-	if err != nil {
-		return 0, err
-	}
-	for i := len(ids) - 1; i >= 0; i-- {
-		for _, e := range c.EOSTokenIDs {
-			if ids[i] == e {
-				return e, nil
-			}
-		}
-	}
-	return c.EOSTokenIDs[0], nil
 }
 
 // Close frees the model.
@@ -257,35 +201,27 @@ func (e *Engine) appendRewards(b *model.Batch, r critic.RewardRequest) error {
 		return err
 	}
 	b.Open(prefix)
+	response := b.Len() - 1
 	if len(r.Critiques) == 0 {
-		b.Leaf = append(b.Leaf, int32(b.Len()-1))
+		b.Leaf = append(b.Leaf, int32(response))
 	}
 	for _, c := range r.Critiques {
 		if len(c) == 0 {
 			return errors.New("engine: an empty critique has no token to read a reward at")
 		}
+		at := response
+		if i := e.position.Index(c, e.stop); i >= 0 {
+			at = b.Len() + i
+		}
 		b.Open(c)
-		b.Leaf = append(b.Leaf, int32(e.leaf(b.Len(), c)))
 		b.Close()
+		b.Leaf = append(b.Leaf, int32(at))
 	}
 	b.Close()
 	return nil
 }
 
-// leaf is the position where the reward of a critique is read, n being just past it. A critique that was cut is read at its
-// last token.
-func (e *Engine) leaf(n int, c []int32) int {
-	if e.position == model.AtContent && len(c) > 1 {
-		for _, s := range e.stop {
-			if c[len(c)-1] == s {
-				return n - 2
-			}
-		}
-	}
-	return n - 1
-}
-
-// meta is what a trained model directory says of its head, beside the weights.
+// metaFile is what a trained model directory says of its head, beside the weights.
 const metaFile = "critic_rm.json"
 
 func headPosition(dir string) (string, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"criticrm/kernels"
 )
@@ -18,6 +19,16 @@ const (
 	AtContent
 	AtEnd
 )
+
+// Index is where the reward of a sample is read: an index in ids, which end with one of the stop tokens or with none. It
+// is -1, the token before the sample, for AtContent and a sample that is a stop token only.
+func (at RewardAt) Index(ids, stop []int32) int {
+	n := len(ids) - 1
+	if at == AtContent && n >= 0 && slices.Contains(stop, ids[n]) {
+		n--
+	}
+	return n
+}
 
 // GenRequest asks for N samples that continue Prefix. Sample i draws its numbers from the stream SampleKey(Key, i).
 type GenRequest struct {

@@ -39,11 +39,7 @@ func branches(reqs []model.GenRequest, got [][]model.GenSample, at model.RewardA
 			for k, id := range s.IDs {
 				b.Row, b.Target = append(b.Row, first+int32(k)-1), append(b.Target, id)
 			}
-			leaf := first + int32(len(s.IDs)) - 1
-			if s.Stopped && at == model.AtContent {
-				leaf--
-			}
-			b.Leaf = append(b.Leaf, leaf)
+			b.Leaf = append(b.Leaf, first+int32(at.Index(s.IDs, sampling.Stop)))
 		}
 	}
 	return b
@@ -191,6 +187,21 @@ func TestGenerateCancel(t *testing.T) {
 		t.Errorf("error %v after %d requests, want context.Canceled after the first", err, calls)
 	}
 	generate(t, m, genRequests(2), model.GenOptions{MaxTokens: 3}) // and the model still works
+}
+
+func TestRewardAtIndex(t *testing.T) {
+	for _, x := range []struct {
+		ids  []int32
+		at   model.RewardAt
+		want int
+	}{
+		{[]int32{5, 6, 4}, model.AtEnd, 2}, {[]int32{5, 6, 4}, model.AtContent, 1}, {[]int32{5, 6, 9}, model.AtContent, 1}, {[]int32{4, 6}, model.AtContent, 1},
+		{[]int32{5, 6}, model.AtEnd, 1}, {[]int32{4}, model.AtContent, -1}, {[]int32{4}, model.AtEnd, 0}, {nil, model.AtContent, -1},
+	} {
+		if got := x.at.Index(x.ids, []int32{4, 9}); got != x.want {
+			t.Errorf("%d in %v: %d, want %d", x.at, x.ids, got, x.want)
+		}
+	}
 }
 
 func TestGenerateErrors(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -30,19 +31,27 @@ type Chat struct {
 // tokenizer_config.json, a string or a list of named templates of which it takes "default". The special
 // tokens of tokenizer_config.json (bos_token, eos_token, …) are variables of the template.
 func LoadChat(dir string, t *Tokenizer) (*Chat, error) {
-	config, err := readChatConfig(filepath.Join(dir, "tokenizer_config.json"))
+	path := filepath.Join(dir, "chat_template.jinja")
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		path = ""
+	}
+	return LoadChatFile(dir, path, t)
+}
+
+// LoadChatFile is LoadChat with the template from another file, which the special tokens of dir still fill in; "" is the
+// one in tokenizer_config.json.
+func LoadChatFile(dir, file string, t *Tokenizer) (*Chat, error) {
+	path := filepath.Join(dir, "tokenizer_config.json")
+	config, err := readChatConfig(path)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
-	path := filepath.Join(dir, "chat_template.jinja")
-	b, err := readFile(path, MaxTemplate)
-	switch {
-	case err == nil:
-		config.template, config.has = string(b), true
-	case errors.Is(err, os.ErrNotExist):
-		path = filepath.Join(dir, "tokenizer_config.json")
-	default:
-		return nil, fmt.Errorf("tokenizer: %w", err)
+	if file != "" {
+		b, err := readFile(file, MaxTemplate)
+		if err != nil {
+			return nil, fmt.Errorf("tokenizer: chat template: %w", err)
+		}
+		path, config.template, config.has = file, string(b), true
 	}
 	if !config.has {
 		return nil, fmt.Errorf("tokenizer: %s: no chat template (chat_template.jinja, or \"chat_template\" in tokenizer_config.json)", dir)
@@ -132,6 +141,24 @@ func (c *Chat) copyVar(v any, depth int) (any, error) {
 
 // Source is the text of the template.
 func (c *Chat) Source() string { return c.source }
+
+// EndOfTurn finds the token that ends the model's turn: the last of ends, a model's end tokens, that the template writes
+// after an assistant's message, or the first of them where it writes none. Without ends it is an error.
+func (c *Chat) EndOfTurn(ends []int32) (int32, error) {
+	if len(ends) == 0 {
+		return 0, errors.New("tokenizer: the model's config.json names no eos_token_id: nothing would end a critique")
+	}
+	ids, err := c.Encode([]Message{{Role: "user", Content: "a"}, {Role: "assistant", Content: "b"}}, false)
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range slices.Backward(ids) {
+		if slices.Contains(ends, id) {
+			return id, nil
+		}
+	}
+	return ends[0], nil
+}
 
 // Text renders a conversation. With addGenerationPrompt it ends where the assistant is to write.
 // The ids of a conversation come from Encode, not from the text: the text does not tell which

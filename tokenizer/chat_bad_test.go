@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -274,5 +275,51 @@ func TestLoadChat(t *testing.T) {
 		if got, err := chat.Text(nil, false); err != nil || got != c.want {
 			t.Errorf("got %q, %v, want %q", got, err, c.want)
 		}
+	}
+}
+
+func TestLoadChatFile(t *testing.T) {
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "other.jinja")
+	os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), []byte(`{"chat_template":"config","bos_token":"<|pad|>"}`), 0o600)
+	os.WriteFile(filepath.Join(dir, "chat_template.jinja"), []byte("jinja"), 0o600)
+	os.WriteFile(file, []byte("{{ bos_token }}other"), 0o600)
+	for path, want := range map[string]string{"": "config", file: "<|pad|>other"} {
+		chat, err := LoadChatFile(dir, path, tinyTokenizer(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := chat.Text(nil, false); err != nil || got != want {
+			t.Errorf("%q: got %q, %v, want %q", path, got, err, want)
+		}
+	}
+	if _, err := LoadChatFile(dir, filepath.Join(dir, "none"), tinyTokenizer(t)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("missing template: %v", err)
+	}
+}
+
+func TestEndOfTurn(t *testing.T) {
+	tok := tinyTokenizer(t)
+	id := func(s string) int32 {
+		n, ok := tok.ID(s)
+		if !ok {
+			t.Fatalf("no token %s", s)
+		}
+		return n
+	}
+	end, user, pad := id("<|end|>"), id("<|user|>"), id("<|pad|>")
+	chat, err := NewChat(tok, "{% for m in messages %}<|user|>{{ m['content'] }}<|end|>{% endfor %}<|user|>", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		ends []int32
+		want int32
+	}{{[]int32{pad, end}, end}, {[]int32{end, pad}, end}, {[]int32{end, user}, user}, {[]int32{pad}, pad}} {
+		if got, err := chat.EndOfTurn(x.ends); err != nil || got != x.want {
+			t.Errorf("EndOfTurn(%v) = %d, %v, want %d", x.ends, got, err, x.want)
+		}
+	}
+	if _, err := chat.EndOfTurn(nil); err == nil || !strings.Contains(err.Error(), "eos_token_id") {
+		t.Errorf("no end tokens: %v", err)
 	}
 }

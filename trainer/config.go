@@ -8,6 +8,7 @@ import (
 
 	"criticrm/critic"
 	"criticrm/kernels"
+	"criticrm/model"
 )
 
 // Methods. Critic is Critic-RM's joint loss with a weight that moves from the critiques to the rewards; BT is a scalar
@@ -193,6 +194,14 @@ func (c Config) dtype() kernels.DType {
 		return kernels.BF16
 	}
 	return kernels.F32
+}
+
+// readAt is head_position as the model knows it.
+func (c Config) readAt() model.RewardAt {
+	if c.HeadPosition == "content" {
+		return model.AtContent
+	}
+	return model.AtEnd
 }
 
 func (c Config) pairing() kernels.Pairing {

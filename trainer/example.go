@@ -42,16 +42,6 @@ type Example struct {
 	Document Branch
 }
 
-// ReadAt is the index at which a reward is read in ids, a text that may end with the end-of-turn token end: the last
-// token for position "end", the last one before the end-of-turn token for "content". It is negative if there is none.
-func ReadAt(ids []int32, end int32, position string) int {
-	n := len(ids)
-	if position == "content" && n > 0 && ids[n-1] == end {
-		return n - 2
-	}
-	return n - 1
-}
-
 // IsDocument says whether the example is a document.
 func (e *Example) IsDocument() bool { return len(e.Document.IDs) > 0 }
 

@@ -144,18 +144,6 @@ func TestFit(t *testing.T) {
 	}
 }
 
-func TestReadAt(t *testing.T) {
-	for _, x := range []struct {
-		ids      []int32
-		position string
-		want     int
-	}{{[]int32{5, 6, 4}, "end", 2}, {[]int32{5, 6, 4}, "content", 1}, {[]int32{5, 6}, "content", 1}, {[]int32{4}, "content", -1}, {nil, "end", -1}} {
-		if got := ReadAt(x.ids, 4, x.position); got != x.want {
-			t.Errorf("ReadAt(%v, %s) = %d, want %d", x.ids, x.position, got, x.want)
-		}
-	}
-}
-
 func TestPack(t *testing.T) {
 	for _, x := range []struct {
 		sizes    []int

@@ -24,6 +24,7 @@ type Records struct {
 	Dropped map[string]int // rows that are not used, by reason
 	Cut     int            // rows that were shortened to fit
 	Length  int            // critiques that the sampling limit had cut
+	Empty   int            // critiques that were left out because they are empty
 
 	examples []Example
 	hash     string
@@ -49,6 +50,9 @@ func (d *Records) String() string {
 	}
 	if d.Length > 0 {
 		s += fmt.Sprintf(", %d critiques without an end (cut when sampled)", d.Length)
+	}
+	if d.Empty > 0 {
+		s += fmt.Sprintf(", %d empty critiques left out", d.Empty)
 	}
 	return s
 }
@@ -145,6 +149,7 @@ func (d *Records) readPairs(r *Renderer, c Config, limit int) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", d.Path, err)
 		}
+		d.Empty += o.Empty
 		if o.Dropped != "" {
 			d.Dropped[o.Dropped]++
 			continue

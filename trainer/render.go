@@ -23,6 +23,8 @@ type Renderer struct {
 	Decode func(ids []int32) string
 	// End ends a turn: it is put behind critiques and documents that have no tokens of their own.
 	End int32
+	// Ends are the tokens that end a sampled critique; none: End only.
+	Ends []int32
 	// BOS is put before documents of plain text; nil if the tokenizer puts nothing there.
 	BOS []int32
 	// Request is the conversation that ends where a critique of a response is written.
@@ -34,6 +36,7 @@ type Outcome struct {
 	Dropped string // why it is not used; "" if it is
 	Cut     bool   // it was shortened to fit
 	Length  int    // critiques that the sampling limit had cut, and that have no end token therefore
+	Empty   int    // critiques without a token that head_position could read a reward at; they are left out
 }
 
 // Reasons why a record is not used.
@@ -97,9 +100,7 @@ func (d *Renderer) pair(r *critic.Record, c Config) (Example, Outcome, error) {
 	for i, s := range [...]critic.Side{critic.Chosen, critic.Rejected} {
 		side := []*Side{&e.Chosen, &e.Rejected}[i]
 		side.Response = Branch{IDs: ids[i][n:], Read: len(ids[i]) - n - 1}
-		if err := d.critiques(side, r, s, c, &o); err != nil {
-			return e, o, err
-		}
+		d.critiques(side, r, s, c, &o)
 	}
 	if c.Method != BT && len(e.Chosen.Critiques) == 0 && len(e.Rejected.Critiques) == 0 {
 		o.Dropped = dropNoCritiques
@@ -116,31 +117,31 @@ func (d *Renderer) request(r *critic.Record, s critic.Side) ([]int32, error) {
 }
 
 // critiques adds a side's critiques: all of them for cloud, else those that are kept.
-func (d *Renderer) critiques(side *Side, r *critic.Record, s critic.Side, c Config, o *Outcome) error {
+func (d *Renderer) critiques(side *Side, r *critic.Record, s critic.Side, c Config, o *Outcome) {
 	list := r.Kept(s)
 	switch c.Method {
 	case BT:
-		return nil
+		return
 	case Cloud:
 		list = *r.SideCritiques(s)
 	}
 	if c.MaxCritiques > 0 && len(list) > c.MaxCritiques {
 		list = list[:c.MaxCritiques]
 	}
-	for i, z := range list {
-		b, err := d.critique(z, c)
-		if err != nil {
-			return fmt.Errorf("trainer: record %q (line %d): %s: critique %d: %w", r.ID, r.Line, s, i+1, err)
+	for _, z := range list {
+		b := d.critique(z, c)
+		if b.Read < 0 { // the model ended at once: there is no token to read a reward at
+			o.Empty++
+			continue
 		}
 		if z.FinishReason == critic.FinishLength {
 			o.Length++
 		}
 		side.Critiques = append(side.Critiques, b)
 	}
-	return nil
 }
 
-func (d *Renderer) critique(z critic.Critique, c Config) (Branch, error) {
+func (d *Renderer) critique(z critic.Critique, c Config) Branch {
 	ids := z.Tokens
 	if len(ids) == 0 {
 		ids = d.Text(z.Text)
@@ -148,11 +149,11 @@ func (d *Renderer) critique(z critic.Critique, c Config) (Branch, error) {
 			ids = append(ids[:len(ids):len(ids)], d.End)
 		}
 	}
-	b := Branch{IDs: ids, Read: ReadAt(ids, d.End, c.HeadPosition)}
-	if b.Read < 0 {
-		return b, fmt.Errorf("it is empty (head_position %s reads the reward at a token of it)", c.HeadPosition)
+	ends := d.Ends
+	if ends == nil {
+		ends = []int32{d.End}
 	}
-	return b, nil
+	return Branch{IDs: ids, Read: c.readAt().Index(ids, ends)} // as Generate reads it
 }
 
 // over is by how many tokens the longest branch of each side is over the limit.

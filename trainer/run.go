@@ -18,12 +18,8 @@ package trainer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 
 	"criticrm/critic"
 	"criticrm/kernels"
@@ -118,8 +114,16 @@ func openRenderer(c Config, mc model.Config) (*Renderer, error) {
 	if err == nil {
 		d.Chat = chat
 	}
-	if d.End, err = endOfTurn(mc, d.Chat); err != nil {
-		return nil, err
+	d.Ends = mc.EOSTokenIDs
+	switch {
+	case chat != nil:
+		if d.End, err = chat.EndOfTurn(d.Ends); err != nil {
+			return nil, err
+		}
+	case len(d.Ends) == 0:
+		return nil, errors.New("trainer: config.json names no eos_token_id: nothing would end a document")
+	default:
+		d.End = d.Ends[0]
 	}
 	prompts, err := critic.LoadPrompts(c.PromptDir)
 	if err != nil {
@@ -140,46 +144,5 @@ func openChat(c Config, tok *tokenizer.Tokenizer) (*tokenizer.Chat, error) {
 	if c.ChatTemplate == "" {
 		return tokenizer.LoadChat(c.Model, tok)
 	}
-	text, err := os.ReadFile(c.ChatTemplate)
-	if err != nil {
-		return nil, fmt.Errorf("trainer: chat template: %w", err)
-	}
-	vars := map[string]any{}
-	if b, err := os.ReadFile(filepath.Join(c.Model, "tokenizer_config.json")); err == nil {
-		var fields map[string]json.RawMessage
-		if err := json.Unmarshal(b, &fields); err != nil {
-			return nil, fmt.Errorf("trainer: %s: tokenizer_config.json: %w", c.Model, err)
-		}
-		for _, name := range []string{"bos_token", "eos_token", "pad_token", "unk_token"} {
-			var plain string
-			var full struct{ Content string }
-			if json.Unmarshal(fields[name], &plain) == nil && plain != "" {
-				vars[name] = plain
-			} else if json.Unmarshal(fields[name], &full) == nil && full.Content != "" {
-				vars[name] = full.Content
-			}
-		}
-	}
-	return tokenizer.NewChat(tok, string(text), vars)
-}
-
-// endOfTurn is the token that ends a critique: the last of the model's end tokens that the template writes after an answer, or
-// without a template the first of them.
-func endOfTurn(c model.Config, chat Encoder) (int32, error) {
-	if len(c.EOSTokenIDs) == 0 {
-		return 0, errors.New("trainer: config.json names no eos_token_id: nothing would end a critique")
-	}
-	if chat == nil {
-		return c.EOSTokenIDs[0], nil
-	}
-	ids, err := chat.Encode([]tokenizer.Message{{Role: "user", Content: "a"}, {Role: "assistant", Content: "b"}}, false)
-	if err != nil {
-		return 0, err
-	}
-	for _, id := range slices.Backward(ids) {
-		if slices.Contains(c.EOSTokenIDs, id) {
-			return id, nil
-		}
-	}
-	return c.EOSTokenIDs[0], nil
+	return tokenizer.LoadChatFile(c.Model, c.ChatTemplate, tok)
 }

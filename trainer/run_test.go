@@ -251,9 +251,21 @@ func TestRenderPair(t *testing.T) {
 		t.Errorf("equal responses: %+v", o)
 	}
 	c.Method = Critic
-	rec.Rejected, rec.ChosenCritiques, rec.RejectedCritiques = "f", []critic.Critique{{Text: ""}}, nil
-	if _, _, err := d.Pair(rec, c, 100); err == nil || !strings.Contains(err.Error(), `record "r" (line 0): chosen: critique 1: it is empty`) {
-		t.Errorf("empty critique: %v", err)
+	rec.Rejected, rec.ChosenCritiques, rec.RejectedCritiques = "f", []critic.Critique{{Text: ""}, {Text: "i"}}, nil
+	if e, o, err := d.Pair(rec, c, 100); err != nil || o.Empty != 1 || len(e.Chosen.Critiques) != 1 {
+		t.Errorf("empty critique: %+v, %+v, %v", e, o, err)
+	}
+	// A sampled critique ends with any of the model's end tokens, not only with the template's.
+	d.Ends = []int32{5, 4}
+	rec.ChosenCritiques = []critic.Critique{{Tokens: []int32{30, 31, 5}}, {Tokens: []int32{30, 31, 4}}, {Tokens: []int32{30, 31}}, {Tokens: []int32{5}}}
+	e, o, err = d.Pair(rec, c, 100)
+	if err != nil || o.Empty != 1 || len(e.Chosen.Critiques) != 3 {
+		t.Fatalf("ends: %+v, %+v, %v", e, o, err)
+	}
+	for i, z := range e.Chosen.Critiques {
+		if z.Read != 1 {
+			t.Errorf("critique %d is read at %d, want the last token of its content", i, z.Read)
+		}
 	}
 }
 
