@@ -87,7 +87,7 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 	f.StringVar(&prompts, "prompts", "", "directory with meta.txt or summarize.txt in place of the built-in prompts")
 	f.StringVar(&overlong, "overlong", "error", "questions over the model's context: error, or drop (they count as not answered)")
 	f.Float64Var(&o.MinSurvivors, "min_survivors", o.MinSurvivors, "share of pairs that must survive; 0: no guard")
-	f.IntVar(&o.Chunk, "chunk", o.Chunk, "records between two saves; never changes a result")
+	f.IntVar(&o.Chunk, "chunk", o.Chunk, "records between two saves; another number changes rounding at most")
 	bindSampling(f, &o.Sampling, "sampling_top_k")
 	bindScale(f, &o.Scale)
 	return cmd

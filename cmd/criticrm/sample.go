@@ -37,7 +37,7 @@ func (s *sampler) bind(f *pflag.FlagSet, count, help string) {
 	f.IntVar(&s.o.Critiques, count, s.o.Critiques, help)
 	f.StringVar(&s.prompts, "prompts", "", "directory with critique.txt in place of the built-in prompt")
 	f.StringVar(&s.overlong, "overlong", "error", "records over the model's context: error, or drop (marked as dropped and counted)")
-	f.IntVar(&s.o.Chunk, "chunk", s.o.Chunk, "records between two saves; never changes a result")
+	f.IntVar(&s.o.Chunk, "chunk", s.o.Chunk, "records between two saves; another number changes rounding at most")
 	bindSampling(f, &s.o.Sampling, "top_k")
 	bindScale(f, &s.o.Scale)
 }

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestEval(t *testing.T) {
+	dir := t.TempDir()
+	in := writeFile(t, filepath.Join(dir, "scored.jsonl"),
+		`{"prompt":"1","chosen":"a","rejected":"bb","chosen_reward":2,"rejected_reward":1,"kind":"x"}`+"\n"+
+			`{"prompt":"2","chosen":"a","rejected":"bb","chosen_reward":1,"rejected_reward":1,"kind":"x"}`+"\n"+
+			`{"prompt":"3","chosen":"aa","rejected":"b","chosen_reward":0,"rejected_reward":1,"kind":"y"}`+"\n"+
+			`{"prompt":"4","chosen":"aa","rejected":"b","chosen_reward":3,"rejected_reward":1,"kind":"y"}`+"\n")
+	result := filepath.Join(dir, "eval.json")
+	out, _ := must(t, "eval", "--in", in, "--category", "kind", "--json", result)
+	for _, want := range []string{"4 records, 4 pairs of 4 prompts", "x (2)", "y (2)", "reward - length", "length"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in %s", want, out)
+		}
+	}
+	var got struct {
+		File    string
+		Methods []struct {
+			Name       string
+			Mean       float64
+			Ties       int
+			Categories []struct{ Mean float64 }
+		}
+	}
+	if err := json.Unmarshal([]byte(readFile(t, result)), &got); err != nil {
+		t.Fatal(err)
+	}
+	if m := got.Methods[0]; got.File != in || m.Name != "reward" || m.Mean != 0.625 || m.Ties != 1 || m.Categories[0].Mean != 0.75 {
+		t.Errorf("%+v", got)
+	}
+	if code, _, errs := command(t, "eval", "--in", in, "--category", "topic"); code != exitData || errs != "criticrm: "+in+`:1: key "topic" is missing (--category)`+"\n" {
+		t.Errorf("%d %q", code, errs)
+	}
+}
+
+// TestEvalModel: with a model the records are scored first, in memory or through a file, with the same figures.
+func TestEvalModel(t *testing.T) {
+	dir := t.TempDir()
+	in := writeFile(t, filepath.Join(dir, "in.jsonl"), sumPairs(6))
+	args := []string{"eval", "--model", rewardModel(t, "critic"), "--in", in, "--samples", "2", "--max_tokens", "8", "--prompts", shortPrompts(t), "--draws", "100"}
+	memory, _ := must(t, args...)
+	file, _ := must(t, append(args, "--out", filepath.Join(dir, "scored.jsonl"))...)
+	again, _ := must(t, "eval", "--in", filepath.Join(dir, "scored.jsonl"), "--draws", "100")
+	if memory != file || memory != again {
+		t.Errorf("in memory:\n%s\nthrough a file:\n%s\nof the file:\n%s", memory, file, again)
+	}
+	for _, want := range []string{"reward m=1", "reward m=2", "judge N=2", "length", "even (3)", "odd (3)", "critiques: 24, "} {
+		if !strings.Contains(memory, want) {
+			t.Errorf("no %q in %s", want, memory)
+		}
+	}
+	judge, _ := must(t, "eval", "--model", tinyModel(t), "--judge", "--in", in, "--samples", "2", "--max_tokens", "8", "--prompts", shortPrompts(t))
+	if strings.Contains(judge, "reward") || !strings.Contains(judge, "judge N=2") {
+		t.Errorf("%s", judge)
+	}
+}

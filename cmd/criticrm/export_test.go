@@ -1,0 +1,39 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestExport: both forms give the rewards of the model they come from.
+func TestExport(t *testing.T) {
+	dir := t.TempDir()
+	in := writeFile(t, filepath.Join(dir, "in.jsonl"), sumPairs(4))
+	for _, method := range []string{"critic", "bt"} {
+		want, _ := must(t, "score", "--model", rewardModel(t, method), "--in", in, "--plain")
+		for _, format := range []string{"sequence-classification", "causal-lm"} {
+			out := filepath.Join(dir, method+"-"+format)
+			if stdout, _ := must(t, "export", "--model", rewardModel(t, method), "--out", out, "--format", format); !strings.HasPrefix(stdout, out+": "+format+", ") {
+				t.Errorf("%q", stdout)
+			}
+			if got, _ := must(t, "score", "--model", out, "--in", in, "--plain"); got != want {
+				t.Errorf("%s as %s gives other rewards", method, format)
+			}
+		}
+	}
+	config := readFile(t, filepath.Join(dir, "bt-sequence-classification", "config.json"))
+	for _, want := range []string{`"LlamaForSequenceClassification"`, `"pad_token_id"`, `"LABEL_0"`} {
+		if !strings.Contains(config, want) {
+			t.Errorf("no %s in %s", want, config)
+		}
+	}
+	for _, c := range []struct{ model, out, want string }{
+		{tinyModel(t), filepath.Join(dir, "x"), tinyModel(t) + ": the model has no reward head: train one, or use --format causal-lm"},
+		{rewardModel(t, "bt"), dir, "--out: " + dir + " is not empty: choose another directory"},
+	} {
+		if code, _, errs := command(t, "export", "--model", c.model, "--out", c.out); code != exitUsage || errs != "criticrm: "+c.want+"\n" {
+			t.Errorf("%d %q", code, errs)
+		}
+	}
+}

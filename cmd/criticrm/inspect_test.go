@@ -1,0 +1,38 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestInspect(t *testing.T) {
+	dir := t.TempDir()
+	run := filepath.Dir(rewardModel(t, "critic"))
+	records := writeFile(t, filepath.Join(dir, "r.jsonl"), judged("a", []int{9}, []int{1})+judged("a", []int{9}, []int{1})+
+		`{"id":"c","prompt":"What is a?","chosen":"no","rejected":"yes a"}`+"\n")
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{run + "/model"}, []string{"llama, 2 layers, hidden 32", "reward head: reward_head.safetensors", `"method": "critic"`, "end tokens: 1 <|eot|>", "chat template: yes", "score.weight", "parameters"}},
+		{[]string{tinyModel(t)}, []string{"reward head: none"}},
+		{[]string{run}, []string{"step-00000010: step 10, ", ", complete"}},
+		{[]string{run + "/checkpoints", "--verify"}, []string{", verified"}},
+		{[]string{run + "/checkpoints/step-00000010"}, []string{"checkpoint of step 10", "every hash is right", "examples: 2", "v/score.weight"}},
+		{[]string{run + "/model/model.safetensors"}, []string{`metadata "format": "pt"`, "model.norm.weight", "[32]"}},
+		{[]string{records}, []string{"3 of 3 records kept", "4 critiques: 4 parsed (mean score 5.00)", `category "all": 3`, "duplicate id: 1", "duplicate row: 1", "contradiction: 1", "line 3 (id \"c\"): contradictory labels"}},
+		{[]string{tinyModel(t), "--text", "hi <|eot|>"}, []string{`"<|bos|><|start|>user\nhi <|eot|><|eot|><|start|>assistant\n"`, "ids: [0, 2, "}},
+		{[]string{tinyModel(t), "--generation=false", "--text", `[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]`}, []string{`<|start|>assistant\nb<|eot|>"`}},
+	} {
+		out, _ := must(t, append([]string{"inspect"}, c.args...)...)
+		for _, w := range c.want {
+			if !strings.Contains(out, w) {
+				t.Errorf("inspect %v: no %q in\n%s", c.args, w, out)
+			}
+		}
+	}
+	if code, _, errs := command(t, "inspect", dir); code != exitUsage || errs != "criticrm: "+dir+": neither a model directory nor checkpoints: no config.json, no step-…\n" {
+		t.Errorf("%d %q", code, errs)
+	}
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"criticrm/trainer"
+)
+
+// TestTrainFlags: every field of a recipe is a flag, flags win over the file, and what is printed is a recipe again.
+func TestTrainFlags(t *testing.T) {
+	recipe := writeFile(t, filepath.Join(t.TempDir(), "r.yaml"), "lr: 0.25\nmax_steps: 7\nmethod: bt\n")
+	printed, _ := must(t, "train", "--config", recipe, "--max_steps", "9", "--prompts", "p", "--print-config")
+	c := trainer.Default()
+	if err := trainer.ParseRecipe([]byte(printed), &c); err != nil {
+		t.Fatal(err)
+	}
+	want := trainer.Default()
+	want.LearningRate, want.MaxSteps, want.Method, want.PromptDir = 0.25, 9, "bt", "p"
+	if c != want {
+		t.Errorf("got %+v, want %+v", c, want)
+	}
+	flags := newTrain().Flags()
+	for _, f := range trainer.Fields() {
+		if flag := flags.Lookup(f.Name); flag == nil || flag.Usage != f.Help || flag.DefValue != f.Default {
+			t.Errorf("%s: %+v", f.Name, flag)
+		}
+		for _, a := range f.Aliases {
+			value := f.Default
+			if value == "" {
+				value = "x"
+			}
+			if _, errs := must(t, "train", "--"+a+"="+value, "--output_dir=x", "--print_config"); errs != "" {
+				t.Errorf("%s: %s", a, errs)
+			}
+		}
+	}
+}
+
+// steps are the losses of metrics.jsonl, in order; each step must be there once.
+func steps(t *testing.T, run string) []float64 {
+	t.Helper()
+	var losses []float64
+	for _, line := range strings.Split(strings.TrimSpace(readFile(t, filepath.Join(run, "metrics.jsonl"))), "\n") {
+		var m struct {
+			Step int
+			Loss *float64
+		}
+		if err := json.Unmarshal([]byte(line), &m); err != nil {
+			t.Fatal(err)
+		}
+		if m.Loss == nil {
+			continue // an evaluation
+		}
+		if losses = append(losses, *m.Loss); m.Step != len(losses) {
+			t.Fatalf("%s: step %d on line %d", run, m.Step, len(losses))
+		}
+	}
+	return losses
+}
+
+// TestTrainResume: a process stopped by SIGTERM and a run stopped in process go on and end with the bytes of an
+// uninterrupted run; the loss falls.
+func TestTrainResume(t *testing.T) {
+	dir := t.TempDir()
+	file := writeFile(t, filepath.Join(dir, "3.jsonl"), judged("a", []int{9, 8}, []int{1, 2})+judged("b", []int{7}, []int{3})+judged("c", []int{9}, []int{2})+judged("d", []int{6}, []int{2}))
+	args := func(out string, more ...string) []string {
+		return append([]string{"train", "--model", tinyModel(t), "--train_file", file, "--eval_file", file, "--output_dir", filepath.Join(dir, out), "--prompts", filepath.Dir(file),
+			"--max_steps", "60", "--batch_size", "2", "--accumulation", "1", "--lr", "0.005", "--save_steps", "16", "--eval_steps", "30", "--logging_steps", "5", "--lambda_schedule", "constant"}, more...)
+	}
+	writeFile(t, filepath.Join(dir, "critique.txt"), "[user]\n{prompt}\n[assistant]\n{response}\n[user]\nReview.\n")
+	out, errs := must(t, args("whole")...)
+	if !strings.HasPrefix(out, "step 60: loss ") || !strings.HasSuffix(out, "model: "+filepath.Join(dir, "whole", "model")+"\n") || !strings.Contains(out, "held out: ") {
+		t.Errorf("%q", out)
+	}
+	if !strings.Contains(errs, "{'epoch': ") || !strings.Contains(errs, "warning: 4 of 4 evaluation examples are also trained on") {
+		t.Errorf("%q", errs)
+	}
+	whole := steps(t, filepath.Join(dir, "whole"))
+	if len(whole) != 60 || !(whole[59] < 0.5*whole[0]) {
+		t.Errorf("%d steps, loss %v → %v", len(whole), whole[0], whole[len(whole)-1])
+	}
+	metrics := filepath.Join(dir, "killed", "metrics.jsonl")
+	if code := signalled(t, syscall.SIGTERM, func() bool { return countLines(metrics) >= 10 }, []string{filepath.Dir(metrics)}, args("killed")...); code != 143 {
+		t.Fatalf("exit code %d after SIGTERM", code)
+	}
+	if code, _, errs := command(t, args("killed")...); code != exitUsage || !strings.Contains(errs, "set resume to latest to go on, or take another directory") {
+		t.Errorf("%d %q", code, errs)
+	}
+	must(t, args("killed", "--resume", "latest")...)
+	ctx, watch := stopAfter("{'epoch': '10'")
+	code, _, errs := commandContext(t, ctx, watch, args("stopped")...)
+	if code != 143 || !strings.Contains(lastLine(errs), "stopped by terminated; saved as ") {
+		t.Fatalf("%d %q", code, errs)
+	}
+	must(t, args("stopped", "--resume_from_checkpoint", "auto")...)
+	for _, run := range []string{"killed", "stopped"} {
+		if got := steps(t, filepath.Join(dir, run)); len(got) != 60 || got[59] != whole[59] {
+			t.Errorf("%s: %d steps, last loss %v, want %v", run, len(got), got[len(got)-1], whole[59])
+		}
+		for _, name := range []string{"model.safetensors", headFile} {
+			if readFile(t, filepath.Join(dir, run, "model", name)) != readFile(t, filepath.Join(dir, "whole", "model", name)) {
+				t.Errorf("%s: %s differs from the uninterrupted run", run, name)
+			}
+		}
+	}
+	if code, _, errs := command(t, args("stopped", "--resume", "latest", "--lr", "0.01")...); code != exitUsage ||
+		!strings.Contains(lastLine(errs), "cannot resume: learning_rate was 0.005, now 0.01") {
+		t.Errorf("%d %q", code, errs)
+	}
+}
+
+// TestRecipes: the examples are valid recipes.
+func TestRecipes(t *testing.T) {
+	list, err := filepath.Glob(filepath.Join("..", "..", "examples", "*.yaml"))
+	if err != nil || len(list) < 3 {
+		t.Fatalf("%v %v", list, err)
+	}
+	for _, path := range list {
+		c, err := trainer.LoadRecipe(path)
+		if err != nil {
+			t.Error(err)
+		}
+		if err := c.Validate(); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		if out, _ := must(t, "train", "--recipe", path, "--print_config"); !strings.Contains(out, "method: "+c.Method) {
+			t.Errorf("%s: %q", path, out)
+		}
+	}
+	if info, err := os.Stat(filepath.Join("..", "..", "examples", "pipeline.sh")); err != nil || info.Mode()&0o111 == 0 {
+		t.Errorf("examples/pipeline.sh is not executable: %v", err)
+	}
+}
