@@ -1,7 +1,6 @@
 // cpu.cc: the CPU device: threads, scratch memory, faults, and the table of its ops.
 #include "cpu.h"
 
-#include <cblas.h>
 #include <sched.h>
 #include <stdlib.h>
 
@@ -226,7 +225,6 @@ kstream *cpu_open(int32_t, int32_t threads, const char **error) {
             threads = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : (int)std::thread::hardware_concurrency();
             if (threads < 1) threads = 1;
         }
-        openblas_set_num_threads(1);  // the ops cut the work themselves: tiles, and so sums, are then the same for any number
         return new kstream(threads);
     } catch (...) {
         *error = "cannot start the device: out of memory";

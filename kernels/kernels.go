@@ -7,7 +7,7 @@ package kernels
 
 /*
 #cgo CXXFLAGS: -O3 -std=gnu++17 -Wall -Wextra -Werror -Wno-psabi -fno-strict-aliasing -fopenmp-simd
-#cgo LDFLAGS: -lopenblas -lpthread
+#cgo LDFLAGS: -lpthread
 #include <stdlib.h>
 #include "kernels.h"
 
