@@ -8,7 +8,7 @@
 //   namespace { namespace ARCH { void op(…) { … } } }
 //   #endif
 //
-// MULTIARCH of simd.h is less text, but the compiler splits vectors before it knows the clone's registers, and gives up on
+// target_clones would be less text, but the compiler splits vectors before it knows the clone's registers, and gives up on
 // broadcasts and reductions; here all of it is compiled for the set, and tiles are sized by its registers. Standard headers must be
 // included before, as their templates must not be compiled for a set that the processor may lack.
 #include "cpu.h"

@@ -6,6 +6,10 @@
 #ifndef CRITICRM_CPU_H
 #define CRITICRM_CPU_H
 
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <exception>
@@ -17,7 +21,22 @@
 #include <vector>
 
 #include "kernels.h"
-#include "simd.h"
+
+typedef uint16_t bf16;  // the upper half of a float
+
+static inline float to_f32(float x) { return x; }
+static inline float to_f32(bf16 x) {
+    uint32_t b = (uint32_t)x << 16;
+    float f;
+    memcpy(&f, &b, 4);
+    return f;
+}
+static inline void from_f32(float *p, float x) { *p = x; }
+static inline void from_f32(bf16 *p, float x) {  // to nearest, ties to even
+    uint32_t b;
+    memcpy(&b, &x, 4);
+    *p = (b & 0x7fffffff) > 0x7f800000 ? (bf16)(b >> 16 | 0x40) : (bf16)((b + 0x7fff + (b >> 16 & 1)) >> 16);
+}
 
 // Memory that lives until the next reset. It grows and is kept, so that a repeated op allocates nothing. Contents are
 // undefined, addresses 64-byte aligned.

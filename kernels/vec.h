@@ -13,14 +13,32 @@ typedef uint16_t vh_mem __attribute__((vector_size(2 * W), aligned(2), may_alias
 #define UNROLL _Pragma("GCC unroll 16")
 
 INLINE vf load(const float *p) { return *(const vf_mem *)p; }
-INLINE vf load(const bf16 *p) { return (vf)(__builtin_convertvector(*(const vh_mem *)p, vu) << 16); }
 INLINE vi load(const int32_t *p) { return *(const vi_mem *)p; }
 INLINE void store(float *p, vf x) { *(vf_mem *)p = x; }
+
+// bf16. With AVX-512 as the odd halves of the words: a conversion of integers would be the same, but gcc cuts it to 256 bits, which is
+// 1.6 times slower.
+#if W == 16
+typedef uint16_t vh __attribute__((vector_size(2 * W)));
+typedef uint16_t vhh __attribute__((vector_size(4 * W)));
+INLINE vf load(const bf16 *p) {
+    return (vf)(vhh)__builtin_shufflevector(vh{}, (vh)*(const vh_mem *)p, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9,
+                                            25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+INLINE void store(bf16 *p, vf x) {
+    vu b = (vu)x, r = b + 0x7fff + (b >> 16 & 1);
+    r = x != x ? (b | 0x400000) : r;
+    *(vh_mem *)p = (vh_mem)__builtin_shufflevector((vhh)r, (vhh)r, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+}
+#else
+INLINE vf load(const bf16 *p) { return (vf)(__builtin_convertvector(*(const vh_mem *)p, vu) << 16); }
 INLINE void store(bf16 *p, vf x) {
     vu b = (vu)x, r = (b + 0x7fff + (b >> 16 & 1)) >> 16;
     vu nan = (vu)((b & 0x7fffffff) > 0x7f800000);
     *(vh_mem *)p = __builtin_convertvector((nan & (b >> 16 | 0x40)) | (~nan & r), vh_mem);
 }
+#endif
+
 INLINE vf splat(float x) { return x - vf{}; }
 INLINE vi splat(int32_t x) { return x - vi{}; }
 INLINE vf vmax(vf a, vf b) { return a > b ? a : b; }
