@@ -62,6 +62,11 @@ func (m *Model) writeDir(dir string, classifier bool) error {
 	if err := m.Dev.Sync(); err != nil {
 		return err
 	}
+	// Without its config no directory loads: nobody takes the weights of two models, half of each written, for one.
+	configPath := filepath.Join(dir, "config.json")
+	if err := os.Remove(configPath); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	if err := checkpoint.WriteModelDir(dir, tensors, shardBytes); err != nil {
 		return err
 	}
@@ -74,7 +79,7 @@ func (m *Model) writeDir(dir string, classifier bool) error {
 	if err != nil {
 		return err
 	}
-	return checkpoint.WriteFileAtomic(filepath.Join(dir, "config.json"), config) // last: a directory without it does not load
+	return checkpoint.WriteFileAtomic(configPath, config) // last
 }
 
 // tensorData downloads a parameter in its own type.

@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -15,6 +16,38 @@ func nan() float64 { return math.NaN() }
 
 // metaFile says how a trained reward model is to be read; it lies beside the weights.
 const metaFile = "critic_rm.json"
+
+// publishModel makes dir the final model. It is written and proved beside dir and renamed at the end, so that dir is always a
+// whole model: this one, an older one, or none.
+func (r *run) publishModel(dir string) error {
+	partial := dir + ".partial"
+	if err := os.RemoveAll(partial); err != nil { // of a run that was killed here
+		return fmt.Errorf("trainer: final model: %w", err)
+	}
+	if err := r.saveModel(partial); err != nil {
+		return errors.Join(err, os.RemoveAll(partial))
+	}
+	err := os.RemoveAll(dir)
+	if err == nil {
+		err = os.Rename(partial, dir)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(dir))
+	}
+	if err != nil {
+		return fmt.Errorf("trainer: final model: %w", err)
+	}
+	return nil
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
 
 // saveModel writes the model as a Hugging Face directory with critic_rm.json and what WithFiles adds, then opens it again and
 // wants the same rewards and log-probabilities, bit for bit, on the first example that fits.

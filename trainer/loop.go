@@ -460,7 +460,7 @@ func (r *run) finish() error {
 		return err
 	}
 	dir := filepath.Join(r.c.OutputDir, "model")
-	if err := r.saveModel(dir); err != nil {
+	if err := r.publishModel(dir); err != nil {
 		return err
 	}
 	r.result.ModelDir = dir
