@@ -31,7 +31,7 @@ Nothing is deleted: what is dropped is marked, with the reason. Fewer survivors 
 			if err != nil {
 				return inputError{err}
 			}
-			stage.Work = withoutOverlong(stage.Work)
+			stage.Work = labelled(files.in, stage.Work)
 			if err := files.runStage(cmd, stage); err != nil {
 				return err
 			}
@@ -47,14 +47,28 @@ Nothing is deleted: what is dropped is marked, with the reason. Fewer survivors 
 	return cmd
 }
 
-// withoutOverlong passes by the records that generate has left out: they have no critiques to decide on.
-func withoutOverlong(work func(context.Context, []*critic.Record) error) func(context.Context, []*critic.Record) error {
+// labelled lets work have the records that generate has not left out as too long, which have no critiques to decide on, and refuses
+// rows without anything to filter by file and line.
+func labelled(file string, work func(context.Context, []*critic.Record) error) func(context.Context, []*critic.Record) error {
 	return func(ctx context.Context, records []*critic.Record) error {
 		var rest []*critic.Record
 		for _, r := range records {
-			if r.Dropped != dropOverlong {
-				rest = append(rest, r)
+			if r.Dropped == dropOverlong {
+				continue
 			}
+			fault := ""
+			if !r.Paired() {
+				fault = "it has one response, filtering needs pairs"
+			}
+			for _, side := range r.Sides() {
+				if len(*r.SideCritiques(side)) == 0 && fault == "" {
+					fault = fmt.Sprintf("%q has no critiques: run generate first", side)
+				}
+			}
+			if fault != "" {
+				return &critic.RowError{File: file, Line: r.Line, At: -1, Msg: fault}
+			}
+			rest = append(rest, r)
 		}
 		if len(rest) == 0 {
 			return nil

@@ -136,3 +136,26 @@ func TestRecipes(t *testing.T) {
 		t.Errorf("examples/pipeline.sh is not executable: %v", err)
 	}
 }
+
+// TestTrainOverlong: each policy for rows over the limit, and its count.
+func TestTrainOverlong(t *testing.T) {
+	dir := t.TempDir()
+	long := strings.Repeat("x1", 400)
+	response := writeFile(t, filepath.Join(dir, "response.jsonl"), sumPairs(2)+`{"prompt":"p","chosen":"`+long+`","rejected":"b"}`+"\n")
+	prompt := writeFile(t, filepath.Join(dir, "prompt.jsonl"), sumPairs(2)+`{"prompt":"`+long+`","chosen":"a","rejected":"b"}`+"\n")
+	for _, c := range []struct{ policy, file, want string }{
+		{"drop", response, "3 rows, 2 examples, 1 dropped (too long)"},
+		{"truncate-right", response, "3 rows, 3 examples, 1 shortened"},
+		{"truncate-left", prompt, "3 rows, 3 examples, 1 shortened"},
+	} {
+		_, errs := must(t, "train", "--model", tinyModel(t), "--train_file", c.file, "--method", "bt", "--overlong", c.policy, "--output_dir", filepath.Join(t.TempDir(), "run"),
+			"--max_steps", "2", "--batch_size", "3", "--accumulation", "1")
+		if !strings.Contains(errs, "train: "+c.file+": "+c.want+"\n") {
+			t.Errorf("%s: %q", c.policy, errs)
+		}
+	}
+	if code, _, errs := command(t, "train", "--model", tinyModel(t), "--train_file", response, "--method", "bt", "--output_dir", filepath.Join(dir, "run")); code != exitUsage ||
+		lastLine(errs) != "criticrm: "+response+`: trainer: record "row-3" (line 3): 812 tokens, the limit is 512 (set overlong to drop, truncate-left or truncate-right)` {
+		t.Errorf("%d %q", code, errs)
+	}
+}
