@@ -39,22 +39,24 @@ fi
 say "train: $steps updates, stopped halfway by SIGTERM"
 lines() { if [ -f "$out/run/metrics.jsonl" ]; then wc -l < "$out/run/metrics.jsonl"; else echo 0; fi; }
 
-"$criticrm" train --recipe "$here/critic-rm.yaml" --model "$model" --train_file "$out/3.jsonl" --output_dir "$out/run" \
-    --per_device_train_batch_size 8 --gradient_accumulation_steps 1 --max_steps "$steps" --learning_rate 2e-3 \
-    --lambda_schedule linear --lambda_hold 0.3 --logging_steps 20 --save_steps 50 --resume auto &
-job=$!
-while kill -0 $job 2> /dev/null && [ "$(lines)" -lt $((steps / 2)) ]; do sleep 0.1; done
-kill -TERM $job 2> /dev/null || true
-code=0
-wait $job || code=$?
-echo "exit code $code after $(lines) updates"
-[ $code = 143 ] || [ $code = 0 ] || exit $code
+if [ ! -d "$out/run/model" ]; then
+    "$criticrm" train --recipe "$here/critic-rm.yaml" --model "$model" --train_file "$out/3.jsonl" --output_dir "$out/run" \
+        --per_device_train_batch_size 8 --gradient_accumulation_steps 1 --max_steps "$steps" --learning_rate 2e-3 \
+        --lambda_schedule linear --lambda_hold 0.3 --logging_steps 20 --save_steps 50 --resume auto &
+    job=$!
+    while kill -0 $job 2> /dev/null && [ "$(lines)" -lt $((steps / 2)) ]; do sleep 0.1; done
+    kill -TERM $job 2> /dev/null || true
+    code=0
+    wait $job || code=$?
+    echo "exit code $code after $(lines) updates"
+    [ $code = 143 ] || [ $code = 0 ] || exit $code
 
-say "train: resumed"
-"$criticrm" train --recipe "$here/critic-rm.yaml" --model "$model" --train_file "$out/3.jsonl" --output_dir "$out/run" \
-    --per_device_train_batch_size 8 --gradient_accumulation_steps 1 --max_steps "$steps" --learning_rate 2e-3 \
-    --lambda_schedule linear --lambda_hold 0.3 --logging_steps 20 --save_steps 50 --resume latest
-echo "updates in metrics.jsonl: $(lines), of them different: $(sed 's/,.*//' "$out/run/metrics.jsonl" | sort -u | wc -l)"
+    say "train: resumed"
+    "$criticrm" train --recipe "$here/critic-rm.yaml" --model "$model" --train_file "$out/3.jsonl" --output_dir "$out/run" \
+        --per_device_train_batch_size 8 --gradient_accumulation_steps 1 --max_steps "$steps" --learning_rate 2e-3 \
+        --lambda_schedule linear --lambda_hold 0.3 --logging_steps 20 --save_steps 50 --resume latest
+    echo "updates in metrics.jsonl: $(lines), of them different: $(sed 's/,.*//' "$out/run/metrics.jsonl" | sort -u | wc -l)"
+fi
 "$criticrm" inspect "$out/run"
 
 say "eval: held-out pairs, four critiques of each response"
