@@ -232,6 +232,14 @@ func TestLoadErrors(t *testing.T) {
 			}
 			return x
 		},
+		`"model.layers.2.self_attn.o_proj.weight"`: func(x []checkpoint.TensorData) []checkpoint.TensorData { // NaN weights, by name
+			for i := range x {
+				if x[i].Name == "model.layers.2.self_attn.o_proj.weight" {
+					copy(x[i].Data[8:], []byte{0, 0, 0xc0, 0x7f})
+				}
+			}
+			return x
+		},
 		`"model.layers.0.self_attn.q_proj.bias": biases are not supported`: func(x []checkpoint.TensorData) []checkpoint.TensorData {
 			info := checkpoint.TensorInfo{Name: "model.layers.0.self_attn.q_proj.bias", DType: "F32", Shape: []int64{1}}
 			return append(x, checkpoint.TensorData{TensorInfo: info, Data: make([]byte, 4)})
@@ -276,5 +284,30 @@ func TestNewIsDeterministic(t *testing.T) {
 	defer other.Close()
 	if slices.Equal(weights(other)["model.embed_tokens.weight"], wb["model.embed_tokens.weight"]) {
 		t.Error("two seeds give the same embedding")
+	}
+}
+
+// A save over another model that breaks off leaves a directory that does not load, not a mixture of both.
+func TestBrokenSaveDoesNotLoad(t *testing.T) {
+	dir := t.TempDir()
+	m := newModel(t, tinyConfig(), model.Options{Head: true}, 0)
+	if err := m.SaveCausalLM(dir); err != nil {
+		t.Fatal(err)
+	}
+	head := filepath.Join(dir, "reward_head.safetensors")
+	if err := os.Remove(head); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(head, "in the way"), 0o755); err != nil { // the head comes after the weights
+		t.Fatal(err)
+	}
+	if err := m.SaveCausalLM(dir); err == nil {
+		t.Fatal("the head was written over a directory")
+	}
+	if err := os.RemoveAll(head); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := model.Load(m.Dev, dir, model.Options{}); err == nil || !strings.Contains(err.Error(), "config.json") {
+		t.Errorf("half a save loads: %v", err)
 	}
 }

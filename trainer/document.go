@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
 	"slices"
+	"unicode/utf8"
 
 	"criticrm/critic"
 	"criticrm/tokenizer"
@@ -17,13 +19,13 @@ import (
 // documentRow is a row of a file for language modelling, in one of four forms: text; input_ids with weights or without;
 // messages; prompt and completion. Other keys are not read.
 type documentRow struct {
-	ID         any
-	Text       *string
-	InputIDs   []int32   `json:"input_ids"`
-	Weights    []float32 `json:"weights"`
-	Messages   []tokenizer.Message
-	Prompt     json.RawMessage
-	Completion *string
+	ID         any                 `json:"id"`
+	Text       *string             `json:"text"`
+	InputIDs   []int32             `json:"input_ids"`
+	Weights    []float32           `json:"weights"`
+	Messages   []tokenizer.Message `json:"messages"`
+	Prompt     json.RawMessage     `json:"prompt"`
+	Completion *string             `json:"completion"`
 }
 
 // maxRow is the longest line of a file of documents, in bytes.
@@ -60,8 +62,14 @@ func readDocuments(path string, f func(line int, row *documentRow) error) error 
 		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 			continue
 		}
+		if !utf8.Valid(lines.Bytes()) { // encoding/json would put other letters there and say nothing
+			return fmt.Errorf("trainer: %s:%d: not valid UTF-8", path, n)
+		}
 		var row documentRow
-		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+		var wrong *json.UnmarshalTypeError
+		if err := json.Unmarshal(lines.Bytes(), &row); errors.As(err, &wrong) {
+			return fmt.Errorf("trainer: %s:%d: %q: got %s, want %s", path, n, wrong.Field, wrong.Value, wrong.Type)
+		} else if err != nil {
 			return fmt.Errorf("trainer: %s:%d: %w", path, n, err)
 		}
 		if err := f(n, &row); err != nil {
@@ -69,7 +77,9 @@ func readDocuments(path string, f func(line int, row *documentRow) error) error 
 		}
 		rows++
 	}
-	if err := lines.Err(); err != nil {
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return fmt.Errorf("trainer: %s:%d: the line is longer than %d bytes", path, n+1, maxRow)
+	} else if err != nil {
 		return fmt.Errorf("trainer: %s:%d: %w", path, n+1, err)
 	}
 	if rows == 0 {

@@ -344,3 +344,24 @@ func TestDocuments(t *testing.T) {
 		}
 	}
 }
+
+func TestReadDocumentsErrors(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "d.jsonl")
+	for text, want := range map[string]string{
+		"":                                          "d.jsonl: no examples",
+		"\n \n":                                     "d.jsonl: no examples",
+		"{\"text\": \"a\"}\n{\"text\": 3}\n":        "d.jsonl:2: \"text\": got number, want string",
+		"{\"text\": \"a\"}\n\n{\"text\"":            "d.jsonl:3: ",
+		"{\"text\": \"a\"} {}":                      "d.jsonl:1: ",
+		"{\"text\": \"\xff\"}":                      "d.jsonl:1: not valid UTF-8",
+		"{}\n" + strings.Repeat("x", maxRow+1):      "d.jsonl:2: the line is longer than",
+		"{\"input_ids\": [1, 99999999999]}":         "d.jsonl:1: \"input_ids\": got number 99999999999, want int32",
+		"{\"messages\": [{\"role\": \"user\"}, 7]}": "d.jsonl:1: ",
+	} {
+		write(t, path, text)
+		err := readDocuments(path, func(int, *documentRow) error { return nil })
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40q: %v, want %s", text, err, want)
+		}
+	}
+}
