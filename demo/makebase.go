@@ -26,7 +26,7 @@ type BaseOptions struct {
 
 // DefaultBaseOptions is the recipe of the shipped base model.
 func DefaultBaseOptions() BaseOptions {
-	return BaseOptions{Seed: 1, DrillSteps: 2200, LessonSteps: 1000, Documents: 96}
+	return BaseOptions{Seed: 1, DrillSteps: 1200, LessonSteps: 800, Documents: 96}
 }
 
 // MakeBase trains the demo's base model from nothing and writes it to dir in Hugging Face layout. The same options give the same
@@ -104,14 +104,14 @@ type baseStage struct {
 
 func baseStages(tok *tokenizer.Tokenizer, o BaseOptions) []baseStage {
 	c := trainer.Default()
-	c.Method, c.Optimizer, c.DataOrder = trainer.LM, "muon", "sequential"
+	c.Method, c.DataOrder = trainer.LM, "sequential"
 	c.BatchSize, c.Accumulation, c.Epochs = o.Documents, 1, 1
 	c.Scheduler, c.MinLRRatio, c.WarmupSteps = "linear", .02, 150
-	c.Beta1, c.Beta2, c.WeightDecay, c.MuonWeightDecay, c.MuonMomentum = .9, .98, .1, .01, .95
+	c.Beta1, c.Beta2, c.WeightDecay = .9, .98, .1
 	c.LoggingSteps, c.SaveSteps, c.Seed = 0, 0, o.Seed
 	drills, lessons := c, c
-	drills.MaxSteps, drills.LearningRate, drills.MuonLearningRate, drills.StableFraction = o.DrillSteps, 3e-3, .015, .8
-	lessons.MaxSteps, lessons.LearningRate, lessons.MuonLearningRate, lessons.StableFraction = o.LessonSteps, 2e-3, .012, .3
+	drills.MaxSteps, drills.LearningRate, drills.StableFraction = o.DrillSteps, 3e-3, .8
+	lessons.MaxSteps, lessons.LearningRate, lessons.StableFraction = o.LessonSteps, 2e-3, .3
 	return []baseStage{
 		{"drills", drills, func(i int) document { return drill(tok, o.Seed, i) }},
 		{"lessons", lessons, func(i int) document { return lesson(tok, o.Seed, i) }},

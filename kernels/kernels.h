@@ -274,21 +274,6 @@ typedef struct {
     kdtype         dtype;
 } adamw_args;
 
-// Muon (Jordan 2024) for one matrix, R rows and C columns. With clipping as in adamw:
-//   m = momentum·m + g';  u = g' + momentum·m (Nesterov);  X = u/‖u‖;  five times  A = X·Xᵀ,  X = a·X + (b·A + c·A²)·X
-//   with (a, b, c) = (3.4445, -4.7750, 2.0315), on the transpose where R > C;  p -= lr·( max(1, R/C)^½·X + weight_decay·p )
-typedef struct {
-    void          *w;        // in/out (R, C)   real
-    float         *master;   // in/out (R, C)          or NULL
-    float         *m;        // in/out (R, C)
-    const float   *g;        // in  (R, C)
-    const float   *norm;     // in  (2)
-    float         *scratch;  // scratch (2·R·C + 2·min(R, C)²)
-    float          lr, momentum, weight_decay, max_norm;
-    int32_t        R, C;
-    kdtype         dtype;
-} muon_args;
-
 // One token for each row. temperature 0: the largest logit, the lowest id on ties. Otherwise p = softmax(logits/temperature);
 // with top_k > 0 or top_p < 1 the candidates are sorted by falling p, ties by rising id, cut after top_k and after the
 // first whose cumulative p reaches top_p; else they stay in order of id. u = uniform(seed, key[b], step[b]) in [0, 1)
@@ -310,7 +295,7 @@ typedef struct {
     X(embed) X(embed_backward) X(gather) X(gather_backward) X(rmsnorm) X(rmsnorm_backward)     \
     X(rope) X(rope_backward) X(matmul) X(matmul_dx) X(matmul_dw) X(swiglu) X(swiglu_backward)  \
     X(attention) X(attention_backward) X(kv_store) X(attention_decode) X(critique_loss)        \
-    X(reward_head) X(reward_head_backward) X(joint_loss) X(grad_norm) X(adamw) X(muon) X(sample)
+    X(reward_head) X(reward_head_backward) X(joint_loss) X(grad_norm) X(adamw) X(sample)
 
 typedef struct {
     const char *name;                                                      // "cpu", "cuda"

@@ -53,8 +53,6 @@ KERNEL_OPS(X)
 #cgo nocallback call_grad_norm
 #cgo noescape call_adamw
 #cgo nocallback call_adamw
-#cgo noescape call_muon
-#cgo nocallback call_muon
 #cgo noescape call_sample
 #cgo nocallback call_sample
 */
@@ -433,36 +431,6 @@ func (d *Device) AdamW(p AdamW) {
 		lr: C.float(p.LR), beta1: C.float(p.Beta1), beta2: C.float(p.Beta2), eps: C.float(p.Eps), weight_decay: C.float(p.WeightDecay),
 		bias1: C.float(p.Bias1), bias2: C.float(p.Bias2), max_norm: C.float(p.MaxNorm), n: C.int64_t(n), dtype: p.W.dt()}
 	C.call_adamw(d.table, d.stream, &a)
-}
-
-// Muon are the arguments of one Muon update of a matrix of R rows and C columns.
-type Muon struct {
-	W       Tensor // in/out (R, C) real
-	Master  Tensor // in/out (R, C) f32, or the zero Tensor where W is f32
-	M       Tensor // in/out (R, C) f32
-	G       Tensor // in (R, C) f32
-	Norm    Tensor // in (2) f32
-	Scratch Tensor // f32, MuonScratch(R, C) elements or more
-
-	LR, Momentum, WeightDecay, MaxNorm float32
-}
-
-// MuonScratch is how many f32 elements Muon needs as scratch for a matrix of r rows and c columns.
-func MuonScratch(r, c int) int { return 2*r*c + 2*min(r, c)*min(r, c) }
-
-// Muon updates a matrix in place.
-func (d *Device) Muon(p Muon) {
-	must(p.W.real(2), "kernels: muon: w is not (R, C) real")
-	r, c := p.W.dim[0], p.W.dim[1]
-	must(p.Master.IsNil() && p.W.typ == F32 || p.Master.is(F32, r, c), "kernels: muon: master is not (R, C) f32")
-	must(p.M.is(F32, r, c), "kernels: muon: m is not (R, C) f32")
-	must(p.G.is(F32, r, c), "kernels: muon: g is not (R, C) f32")
-	must(p.Norm.is(F32, 2), "kernels: muon: norm is not (2) f32")
-	must(p.Scratch.typ == F32 && p.Scratch.ptr != nil && p.Scratch.Len() >= MuonScratch(r, c), "kernels: muon: scratch is too small")
-	a := C.muon_args{w: p.W.ptr, master: p.Master.f32(), m: p.M.f32(), g: p.G.f32(), norm: p.Norm.f32(), scratch: p.Scratch.f32(),
-		lr: C.float(p.LR), momentum: C.float(p.Momentum), weight_decay: C.float(p.WeightDecay), max_norm: C.float(p.MaxNorm),
-		R: p.W.n(0), C: p.W.n(1), dtype: p.W.dt()}
-	C.call_muon(d.table, d.stream, &a)
 }
 
 // Sample are the arguments of drawing one token for each row of logits.

@@ -59,16 +59,12 @@ type Config struct {
 	MinLRRatio     float64 `yaml:"min_lr_ratio" help:"linear and cosine end at this share of the peak"`
 
 	// Optimizer.
-	Optimizer        string  `yaml:"optimizer" alias:"optim" help:"adamw, or muon (Muon for the matrices of the blocks, AdamW for the rest)"`
-	Beta1            float64 `yaml:"adam_beta1" alias:"beta1" help:"decay of AdamW's first moment"`
-	Beta2            float64 `yaml:"adam_beta2" alias:"beta2" help:"decay of AdamW's second moment"`
-	Epsilon          float64 `yaml:"adam_epsilon" alias:"epsilon,eps" help:"added to the root of AdamW's second moment"`
-	WeightDecay      float64 `yaml:"weight_decay" alias:"wd" help:"decoupled decay of matrices and embeddings; norms and the reward head never decay"`
-	MaxGradNorm      float64 `yaml:"max_grad_norm" alias:"clip" help:"clip the global gradient norm; 0: no clipping"`
-	MuonLearningRate float64 `yaml:"muon_learning_rate" alias:"muon_lr" help:"peak learning rate of Muon"`
-	MuonMomentum     float64 `yaml:"muon_momentum" help:"momentum of Muon (Nesterov)"`
-	MuonWeightDecay  float64 `yaml:"muon_weight_decay" help:"decoupled decay of the matrices that Muon updates"`
-	BF16             bool    `yaml:"bf16" help:"bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32"`
+	Beta1       float64 `yaml:"adam_beta1" alias:"beta1" help:"decay of AdamW's first moment"`
+	Beta2       float64 `yaml:"adam_beta2" alias:"beta2" help:"decay of AdamW's second moment"`
+	Epsilon     float64 `yaml:"adam_epsilon" alias:"epsilon,eps" help:"added to the root of AdamW's second moment"`
+	WeightDecay float64 `yaml:"weight_decay" alias:"wd" help:"decoupled decay of matrices and embeddings; norms and the reward head never decay"`
+	MaxGradNorm float64 `yaml:"max_grad_norm" alias:"clip" help:"clip the global gradient norm; 0: no clipping"`
+	BF16        bool    `yaml:"bf16" help:"bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32"`
 
 	// Loss: λ·critique + (1-λ)·reward.
 	LambdaSchedule    string  `yaml:"lambda_schedule" help:"critic: last-epoch (1, then 1 - beta·t over the last epoch), constant (from lm_weight) or linear (1 for lambda_hold, then down to 1 - beta)"`
@@ -96,7 +92,7 @@ func Default() Config {
 		Method: Critic, BatchSize: 8, Accumulation: 12, BatchTokens: 8192, Overlong: "error", DataOrder: "shuffled", HeadPosition: "end", ScoreMin: 1, ScoreMax: 10,
 		PromptWeight: 1,
 		Epochs:       3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01,
-		Optimizer: "adamw", Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1, MuonLearningRate: 0.01, MuonMomentum: 0.95,
+		Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
 		LambdaSchedule: "last-epoch", LambdaBeta: 1, LMWeight: 1, Pairing: "cross",
 		Seed: 42, LoggingSteps: 10, SaveSteps: 500,
 	}
@@ -110,7 +106,6 @@ func (c Config) Validate() error {
 		{"data_order", c.DataOrder, "shuffled sequential"},
 		{"head_position", c.HeadPosition, "end content"},
 		{"lr_scheduler_type", c.Scheduler, "linear cosine constant constant_with_warmup"},
-		{"optimizer", c.Optimizer, "adamw muon"},
 		{"lambda_schedule", c.LambdaSchedule, "last-epoch constant linear"},
 		{"pairing", c.Pairing, "cross mean zip"},
 	} {
@@ -142,9 +137,6 @@ func (c Config) Validate() error {
 		{"adam_epsilon", c.Epsilon, 0, 1, true},
 		{"weight_decay", c.WeightDecay, 0, 1e3, false},
 		{"max_grad_norm", c.MaxGradNorm, 0, 1e30, false},
-		{"muon_learning_rate", c.MuonLearningRate, 0, 1e3, c.Optimizer == "muon"},
-		{"muon_momentum", c.MuonMomentum, 0, half, false},
-		{"muon_weight_decay", c.MuonWeightDecay, 0, 1e3, false},
 		{"lambda_beta", c.LambdaBeta, 0, 1, true},
 		{"lambda_hold", c.LambdaHold, 0, 1, false},
 		{"lm_weight", c.LMWeight, 0, 1e6, false},

@@ -132,9 +132,6 @@ func (r *run) close() error {
 	if r.console != nil {
 		r.console.close()
 	}
-	if r.opt != nil {
-		r.opt.close()
-	}
 	if r.log != nil {
 		errs = append(errs, r.log.close())
 	}
@@ -182,7 +179,7 @@ func (r *run) setUp() error {
 			return err
 		}
 	}
-	r.opt = newOptimizer(r.m, &r.c)
+	r.opt = &optimizer{r.m, &r.c}
 	if r.saved < 0 { // the model may come from an earlier run, whose moments are not ours
 		for _, p := range r.m.Params() {
 			r.m.Dev.Zero(p.M)

@@ -2,44 +2,21 @@ package trainer
 
 import (
 	"math"
-	"strings"
 
 	"criticrm/kernels"
 	"criticrm/model"
 )
 
-// optimizer updates all parameters of a model with AdamW, or the matrices of its blocks with Muon and the rest with AdamW.
+// optimizer updates all parameters of a model with AdamW.
 type optimizer struct {
-	m       *model.Model
-	c       *Config
-	scratch kernels.Tensor // f32, for the largest matrix that Muon updates
-}
-
-func newOptimizer(m *model.Model, c *Config) *optimizer {
-	o := &optimizer{m: m, c: c}
-	need := 0
-	for _, p := range m.Params() {
-		if o.muon(p) {
-			need = max(need, kernels.MuonScratch(p.Shape[0], p.Shape[1]))
-		}
-	}
-	if need > 0 {
-		o.scratch = m.Dev.Alloc(kernels.F32, need)
-	}
-	return o
-}
-
-func (o *optimizer) close() { o.m.Dev.Free(o.scratch) }
-
-// muon says whether Muon updates the parameter: embeddings, the LM head, norms and the reward head belong to AdamW.
-func (o *optimizer) muon(p *model.Param) bool {
-	return o.c.Optimizer == "muon" && p.Kind == model.Matrix && len(p.Shape) == 2 && strings.HasPrefix(p.Name, "model.layers.")
+	m *model.Model
+	c *Config
 }
 
 // decays says whether weight decay applies.
 func decays(p *model.Param) bool { return p.Kind == model.Matrix || p.Kind == model.Embedding }
 
-// step makes update number t (from 1) with the learning rates times factor, from the gradients in the model. It gives the
+// step makes update number t (from 1) with the learning rate times factor, from the gradients in the model. It gives the
 // gradient norm before clipping and how many elements are not finite; if there are any, or the norm is not finite, the
 // kernels change nothing.
 func (o *optimizer) step(factor float64, t int64) (norm float64, bad int, err error) {
@@ -47,11 +24,6 @@ func (o *optimizer) step(factor float64, t int64) (norm float64, bad int, err er
 	sums := o.m.GradNorm()
 	bias1, bias2 := 1-math.Pow(c.Beta1, float64(t)), 1-math.Pow(c.Beta2, float64(t))
 	for _, p := range o.m.Params() {
-		if o.muon(p) {
-			dev.Muon(kernels.Muon{W: p.W, Master: p.Master, M: p.M, G: p.G, Norm: sums, Scratch: o.scratch,
-				LR: float32(c.MuonLearningRate * factor), Momentum: float32(c.MuonMomentum), WeightDecay: float32(c.MuonWeightDecay), MaxNorm: float32(c.MaxGradNorm)})
-			continue
-		}
 		decay := 0.0
 		if decays(p) {
 			decay = c.WeightDecay

@@ -123,9 +123,6 @@ func flops(op spec.Op) float64 {
 			f *= 3
 		}
 		return f
-	case *spec.Muon[float64]:
-		s, l := float64(min(o.R, o.C)), float64(max(o.R, o.C))
-		return 5 * (2*s*s*l + 2*s*s*s + 2*s*s*l)
 	}
 	return 0
 }

@@ -116,11 +116,6 @@ func (l *list) benchLoss(s Size, name func(string, ...any) string) {
 		o.Master = master(g, false, o.W)
 		return o
 	})
-	l.add("muon", name("R%d_C%d", h, s.F), func(g *Gen) Op {
-		o := &Muon[float64]{LR: 1e-9, Momentum: 0.95, R: h, C: s.F, Norm: []float64{1, 0}, W: g.Normal(h*s.F, 1), ScratchLen: 2*h*s.F + 2*h*h}
-		o.Master = master(g, false, o.W)
-		return o
-	})
 	l.add32("sample", name("B%d_V%d", s.Sequences, s.Vocab), func(g *Gen) Op {
 		return &Sample[float64]{Key: make([]uint64, s.Sequences), Step: g.Ints(s.Sequences, 1000), B: s.Sequences, V: s.Vocab, Temperature: 0.7, TopP: 0.95}
 	})

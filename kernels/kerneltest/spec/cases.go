@@ -294,21 +294,6 @@ func (l *list) optim() {
 				return o
 			})
 		}
-		for _, s := range [][2]int{{1, 1}, {1, 17}, {17, 1}, {3, 5}, {17, 33}, {64, 32}} {
-			r, k := s[0], s[1]
-			l.add("muon", fmt.Sprintf("%s_R%d_C%d", c.name, r, k), func(g *Gen) Op {
-				o := &Muon[float64]{LR: 0.02, Momentum: 0.95, WeightDecay: c.wd, MaxNorm: c.maxNorm, R: r, C: k,
-					Norm: []float64{c.norm, c.bad}, W: g.Normal(r*k, 1), ScratchLen: 2*r*k + 2*min(r, k)*min(r, k)}
-				if c.still {
-					o.G, o.M = g.Constant(r*k, 0), g.Constant(r*k, 0)
-				}
-				if c.scale != 0 {
-					o.G, o.M = g.Normal(r*k, c.scale), g.Normal(r*k, c.scale)
-				}
-				o.Master = master(g, c.master, o.W)
-				return o
-			})
-		}
 	}
 }
 

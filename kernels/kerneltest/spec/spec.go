@@ -268,8 +268,6 @@ func twin(op Op) Op {
 		return new(GradNorm[float32])
 	case *AdamW[float64]:
 		return new(AdamW[float32])
-	case *Muon[float64]:
-		return new(Muon[float32])
 	case *Sample[float64]:
 		return new(Sample[float32])
 	}
