@@ -80,6 +80,26 @@ func TestKillIsExact(t *testing.T) {
 	sameOutcome(t, straight.OutputDir, c.OutputDir)
 }
 
+// A run may go on from an older checkpoint than the newest; the newer ones give way to those that it makes again.
+func TestResumeFromOlder(t *testing.T) {
+	data := pairs(27)
+	a := testConfig(filepath.Join(t.TempDir(), "a"))
+	if _, err := Train(context.Background(), tiny(t, a, 1), data, a); err != nil {
+		t.Fatal(err)
+	}
+	b := a
+	b.OutputDir, b.SaveSteps = filepath.Join(filepath.Dir(a.OutputDir), "b"), 4
+	ctx, at := stopAfter(13)
+	if _, err := Train(ctx, tiny(t, b, 1), data, b, at); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	b.Resume = filepath.Join(b.OutputDir, "checkpoints", "step-00000004")
+	if _, err := Train(context.Background(), tiny(t, b, 1), data, b); err != nil {
+		t.Fatal(err)
+	}
+	sameOutcome(t, a.OutputDir, b.OutputDir)
+}
+
 // A checkpoint with one changed byte is refused by the file's name; nothing is written.
 func TestResumeRefusesDamage(t *testing.T) {
 	c := testConfig(t.TempDir())
