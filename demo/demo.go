@@ -244,10 +244,7 @@ func (r *runner) judgeRow(ctx context.Context) (*measured, error) {
 // variant refines, trains and evaluates on the first n pairs, and adds a row for each m.
 func (r *runner) variant(ctx context.Context, name string, sampled []*critic.Record, method, mode string, n int, ms []int) (*measured, error) {
 	start := time.Now()
-	k := 2
-	if n < r.Pairs/4 {
-		k = 4
-	}
+	k := r.topK(n)
 	rs := clone(sampled[:n])
 	drops, err := r.refine(ctx, rs, mode, k)
 	if err != nil {
@@ -297,6 +294,14 @@ func (r *runner) variant(ctx context.Context, name string, sampled []*critic.Rec
 	m := ms[len(ms)-1]
 	r.printf("evaluate   %.1f s: m = %d, accuracy %.1f", time.Since(start).Seconds(), m, percent(d.reward(m)))
 	return d, nil
+}
+
+// topK is how many critiques of a response are trained on: more where pairs are few.
+func (r *runner) topK(n int) int {
+	if n < r.Pairs/4 {
+		return 4
+	}
+	return 2
 }
 
 func family(method string) string {

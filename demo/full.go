@@ -73,7 +73,7 @@ func (r *runner) sweeps(ctx context.Context, all []Pair, sampled []*critic.Recor
 	for _, t := range []struct {
 		lr     float64
 		epochs float64
-	}{{3e-4, 8}, {3e-4, 20}, {1e-3, 3}, {1e-3, 8}, {1e-3, 20}, {1e-3, 40}, {2e-3, 8}, {2e-3, 20}} {
+	}{{3e-4, 8}, {3e-4, 20}, {3e-4, 40}, {1e-3, 3}, {1e-3, 8}, {1e-3, 20}, {1e-3, 40}, {2e-3, 8}, {2e-3, 20}} {
 		c := r.recipe(trainer.BT, r.Pairs)
 		c.LearningRate, c.Epochs = t.lr, t.epochs
 		e, _, err := r.train(ctx, records(all), c)
@@ -87,28 +87,39 @@ func (r *runner) sweeps(ctx context.Context, all []Pair, sampled []*critic.Recor
 		}
 		r.note("validation split, scalar RM, learning rate %g, %g epochs: %.1f", t.lr, t.epochs, percent(correct))
 	}
-	rs := clone(sampled)
-	if _, err := r.refine(ctx, rs, critic.RefineMargin, 2); err != nil {
-		return err
-	}
-	for _, position := range []string{"content", "end"} {
-		c := r.recipe(trainer.Critic, r.Pairs)
-		c.HeadPosition = position
-		e, _, err := r.train(ctx, rs, c)
-		if err != nil {
-			return err
+	for _, n := range []int{r.Pairs, r.Pairs / 10} {
+		for _, position := range []string{"end", "content"} {
+			if err := r.sweepPosition(ctx, sampled, n, position); err != nil {
+				return err
+			}
 		}
-		held := r.eval
-		r.eval = r.valid
-		d, err := r.measure(ctx, e, 8, true, 8)
-		r.eval = held
-		e.Close()
-		if err != nil {
-			return err
-		}
-		r.note("validation split, Critic-RM, reward read at the critique's %s: %.1f at m = 8", map[string]string{"content": "last word", "end": "end token"}[position], percent(d.reward(8)))
 	}
 	r.clock("sweeps on the validation split", start)
+	return nil
+}
+
+// sweepPosition trains on the first n pairs with the reward read at the critique's end token or at the last word before it.
+func (r *runner) sweepPosition(ctx context.Context, sampled []*critic.Record, n int, position string) error {
+	rs := clone(sampled[:n])
+	if _, err := r.refine(ctx, rs, critic.RefineMargin, r.topK(n)); err != nil {
+		return err
+	}
+	c := r.recipe(trainer.Critic, n)
+	c.HeadPosition = position
+	e, _, err := r.train(ctx, rs, c)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	held := r.eval
+	r.eval = r.valid
+	d, err := r.measure(ctx, e, 8, true, 1, 8)
+	r.eval = held
+	if err != nil {
+		return err
+	}
+	where := map[string]string{"content": "last word", "end": "end token"}[position]
+	r.note("validation split, Critic-RM on %d pairs, reward read at the critique's %s: %.1f at m = 1, %.1f at m = 8", n, where, percent(d.reward(1)), percent(d.reward(8)))
 	return nil
 }
 

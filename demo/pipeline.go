@@ -78,17 +78,18 @@ func (s *session) refine(ctx context.Context, rs []*critic.Record, mode string, 
 	return critic.Refine(ctx, s.base, rs, o)
 }
 
-// recipe is the training recipe of a method; pairs is how many preference pairs there are.
+// recipe is the training recipe of a method; pairs is how many preference pairs there are. The scalar model's learning rate and epochs,
+// and where a reward is read, are the best of the sweeps on the validation split that --full shows; the rest was not tuned.
 func (s *session) recipe(method string, pairs int) trainer.Config {
 	c := trainer.Default()
-	c.Method, c.HeadPosition, c.Pairing = method, "content", "zip"
+	c.Method, c.HeadPosition, c.Pairing = method, "end", "zip"
 	c.BatchSize, c.Accumulation = 16, 1
 	c.LearningRate, c.Scheduler, c.MinLRRatio, c.WarmupRatio = 1e-3, "linear", .02, .1
 	c.Beta1, c.Beta2, c.WeightDecay = .9, .98, .01
 	c.LambdaSchedule, c.LambdaHold, c.LambdaBeta, c.LMWeight = "linear", 1./3, 1, 1
 	c.Epochs, c.Seed, c.LoggingSteps = 3, s.seed, 0
 	if method == trainer.BT {
-		c.BatchSize, c.Epochs, c.HeadPosition = 32, 20, "end"
+		c.BatchSize, c.LearningRate, c.Epochs = 32, 3e-4, 20
 	}
 	if scale := 600 / float64(pairs); scale > 2 { // a small set is seen more often, though not as often as it is smaller
 		c.Epochs *= min(scale, 3)
