@@ -185,7 +185,7 @@ func (f *SafetensorsFile) ReadF32(name string) ([]float32, error) {
 		bad += n
 	}
 	if bad > 0 && !f.AllowNonFinite {
-		return nil, fmt.Errorf("%s: tensor %s has %d non-finite values, first at index %d (use --allow-nonfinite to load)",
+		return nil, fmt.Errorf("%s: tensor %s has %d non-finite values, first at index %d (repair or re-export the model)",
 			f.path, quote(name), bad, first)
 	}
 	return out, nil

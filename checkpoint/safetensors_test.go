@@ -236,7 +236,7 @@ func TestNonFinite(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	want := path + `: tensor "a" has 3 non-finite values, first at index 17 (use --allow-nonfinite to load)`
+	want := path + `: tensor "a" has 3 non-finite values, first at index 17 (repair or re-export the model)`
 	if _, err := f.ReadF32("a"); err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
