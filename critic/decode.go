@@ -43,8 +43,8 @@ func badField(format string, a ...any) error { return &fieldError{fmt.Sprintf(fo
 // so that a record written once at the end equals one that went through a file after each stage.
 func recordKeys() []string {
 	return []string{"id", "prompt", "chosen", "rejected", "response", "correct", "category", "subset", "margin",
-		"chosen_critiques", "rejected_critiques", "critiques", "critic", "dropped",
-		"chosen_reward", "rejected_reward", "reward"}
+		"chosen_critiques", "rejected_critiques", "critiques", "critic", "shortened", "dropped",
+		"chosen_reward", "rejected_reward", "reward", "plain_shortened"}
 }
 
 func recordKey(key string) bool { return slices.Contains(recordKeys(), key) }

@@ -16,6 +16,8 @@ func (rec *Record) decodeShared(r *row, f Format, max int) error {
 		func() error { return r.optText("subset", &rec.Subset) },
 		func() error { return r.optText("dropped", &rec.Dropped) },
 		func() error { return r.optCritic(&rec.Critic) },
+		func() error { return r.optCut("shortened", rec, &rec.Cut) },
+		func() error { return r.optCut("plain_shortened", rec, &rec.PlainCut) },
 	}
 	if f == FormatResponses {
 		steps = append(steps,
@@ -64,6 +66,23 @@ func (r *row) optCritic(dst **CriticInfo) error {
 		return badField("%q: not the settings of a critic", "critic")
 	}
 	*dst = &info
+	return nil
+}
+
+// optCut reads what a model has not read of the record's texts, which must be known already.
+func (r *row) optCut(key string, rec *Record, dst **Cut) error {
+	raw, ok := r.get(key)
+	if !ok {
+		return nil
+	}
+	if kind := kindOf(raw); kind != "object" {
+		return badField("%q: got %s, want object", key, kind)
+	}
+	var c Cut
+	if json.Unmarshal(raw, &c) != nil || !c.check(rec) {
+		return badField("%q: not a cut of this row's texts: want policy and the number of characters that each text lacks", key)
+	}
+	*dst = &c
 	return nil
 }
 

@@ -93,6 +93,10 @@ func (r *Record) has(key string) bool {
 		return r.Dropped != ""
 	case "critic":
 		return r.Critic != nil
+	case "shortened":
+		return r.Cut != nil
+	case "plain_shortened":
+		return r.PlainCut != nil
 	}
 	return false
 }
@@ -146,12 +150,20 @@ func (e *encoder) field(r *Record, key string) {
 	case "dropped":
 		e.text(r.Dropped)
 	case "critic":
-		b, err := json.Marshal(r.Critic)
-		if err != nil && e.err == nil {
-			e.err = err
-		}
-		e.b = append(e.b, b...)
+		e.marshal(r.Critic)
+	case "shortened":
+		e.marshal(r.Cut)
+	case "plain_shortened":
+		e.marshal(r.PlainCut)
 	}
+}
+
+func (e *encoder) marshal(v any) {
+	b, err := json.Marshal(v)
+	if err != nil && e.err == nil {
+		e.err = err
+	}
+	e.b = append(e.b, b...)
 }
 
 func (e *encoder) messages(list []tokenizer.Message) {

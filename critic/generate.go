@@ -65,7 +65,7 @@ type GenerateOptions struct {
 	Critiques int      `json:"critiques"` // N samples per response
 	Sampling  Sampling `json:"sampling"`
 	Scale     Scale    `json:"scale"`
-	Chunk     int      `json:"-"`     // records per call of the Generator; never changes results
+	Chunk     int      `json:"-"`     // records per call of the Generator; another number changes rounding at most
 	Model     string   `json:"model"` // name or hash of the model, stored with the critiques
 	Prompts   *Prompts `json:"-"`     // nil: DefaultPrompts
 }
@@ -95,7 +95,8 @@ func (o *GenerateOptions) Validate() error {
 	return o.Sampling.Validate()
 }
 
-// Generate asks g for o.Critiques critiques of every response and puts them into the records. Earlier samples are
+// Generate asks g for o.Critiques critiques of every response and puts them into the records. The model reads the record's texts
+// as its Cut says: set it first, to nil for the whole. Earlier samples are
 // replaced; critiques that the input gave stay in front. On an error the records of finished chunks are complete
 // and the others unchanged.
 func Generate(ctx context.Context, g Generator, records []*Record, o GenerateOptions) (*CritiqueStats, error) {
@@ -133,9 +134,10 @@ func inChunks(ctx context.Context, records []*Record, chunk int, f func([]*Recor
 func generateChunk(ctx context.Context, g Generator, records []*Record, o *GenerateOptions, purpose string) error {
 	var reqs []Request
 	for _, r := range records {
+		short := r.AsRead()
 		for _, side := range r.Sides() {
 			reqs = append(reqs, Request{
-				Messages: o.Prompts.Critique.Messages(Values{Prompt: r.Prompt, Response: r.Text(side), Scale: o.Scale}),
+				Messages: o.Prompts.Critique.Messages(Values{Prompt: short.Prompt, Response: short.Text(side), Scale: o.Scale}),
 				N:        o.Critiques,
 				Key:      KeyOf(purpose, r.ID, side, 0),
 			})

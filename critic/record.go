@@ -149,6 +149,9 @@ type Record struct {
 	Dropped string // why the pair is out of training; empty: it is in. One of the Drop… constants
 	Critic  *CriticInfo
 
+	Cut      *Cut // what the critic has not read of the texts; nil: it has read all. Written as "shortened"
+	PlainCut *Cut // likewise for rewards without critiques. Written as "plain_shortened"
+
 	Line int // line in the file it was read from, 1-based; 0 if made by program
 
 	order     []member // fields of the input in order; those that are ours are rewritten from the struct

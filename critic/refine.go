@@ -242,11 +242,12 @@ func rankChunk(ctx context.Context, g Generator, records []*Record, o *RefineOpt
 	var reqs []Request
 	var places []*Critique
 	for _, r := range records {
+		short := r.AsRead() // a critique is judged by what its critic has read
 		for _, side := range r.Sides() {
 			list := *r.SideCritiques(side)
 			for _, i := range keptIndexes(list) {
 				reqs = append(reqs, Request{
-					Messages: o.Prompts.Meta.Messages(Values{Prompt: r.Prompt, Response: r.Text(side), Critique: list[i].Text, Scale: o.Scale}),
+					Messages: o.Prompts.Meta.Messages(Values{Prompt: short.Prompt, Response: short.Text(side), Critique: list[i].Text, Scale: o.Scale}),
 					N:        o.MetaSamples,
 					Key:      KeyOf("meta", r.ID, side, i),
 				})
@@ -297,11 +298,12 @@ func bestByMeta(list []Critique, k int) []int {
 func summarizeChunk(ctx context.Context, g Generator, records []*Record, o *RefineOptions) error {
 	var reqs []Request
 	for _, r := range records {
+		short := r.AsRead()
 		for _, side := range r.Sides() {
 			spare(*r.SideCritiques(side), o.SummaryOf)
 			if texts := keptTexts(*r.SideCritiques(side)); len(texts) > 1 {
 				reqs = append(reqs, Request{
-					Messages: o.Prompts.Summarize.Messages(Values{Prompt: r.Prompt, Response: r.Text(side), Critiques: texts, Scale: o.Scale}),
+					Messages: o.Prompts.Summarize.Messages(Values{Prompt: short.Prompt, Response: short.Text(side), Critiques: texts, Scale: o.Scale}),
 					N:        1,
 					Key:      KeyOf("summary", r.ID, side, 0),
 				})

@@ -79,6 +79,7 @@ func meanReward(list []Critique) float64 {
 }
 
 // ScorePlain sets rewards that are read at the end of the responses, without critiques: the scalar reward model.
+// The model reads the texts as the record's PlainCut says.
 func ScorePlain(ctx context.Context, rw Rewarder, records []*Record, chunk int) error {
 	return inChunks(ctx, records, max(chunk, 1), func(part []*Record) error { return scorePlainChunk(ctx, rw, part) })
 }
@@ -86,8 +87,9 @@ func ScorePlain(ctx context.Context, rw Rewarder, records []*Record, chunk int) 
 func scorePlainChunk(ctx context.Context, rw Rewarder, records []*Record) error {
 	var reqs []RewardRequest
 	for _, r := range records {
+		short := r.Shortened(r.PlainCut)
 		for _, side := range r.Sides() {
-			reqs = append(reqs, RewardRequest{Messages: r.Messages(side)})
+			reqs = append(reqs, RewardRequest{Messages: short.Messages(side)})
 		}
 	}
 	out, err := callRewarder(ctx, rw, reqs)
@@ -111,8 +113,9 @@ func Rescore(ctx context.Context, rw Rewarder, records []*Record, p *Prompts, sc
 	return inChunks(ctx, records, max(chunk, 1), func(part []*Record) error {
 		var reqs []RewardRequest
 		for _, r := range part {
+			short := r.AsRead()
 			for _, side := range r.Sides() {
-				q := RewardRequest{Messages: p.Critique.Messages(Values{Prompt: r.Prompt, Response: r.Text(side), Scale: scale})}
+				q := RewardRequest{Messages: p.Critique.Messages(Values{Prompt: short.Prompt, Response: short.Text(side), Scale: scale})}
 				for _, c := range *r.SideCritiques(side) {
 					if len(c.Tokens) > 0 {
 						q.Critiques = append(q.Critiques, c.Tokens)

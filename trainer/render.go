@@ -2,7 +2,6 @@ package trainer
 
 import (
 	"fmt"
-	"strings"
 
 	"criticrm/critic"
 	"criticrm/tokenizer"
@@ -48,27 +47,32 @@ const (
 
 // Pair makes an example of a preference record. The tokens that both sides begin with are the shared prompt; a critique's
 // tokens are those that were sampled, or its text and the end-of-turn token. A scalar model's reward is read at the last
-// token of the rendered conversation. limit is the longest sequence.
+// token of the rendered conversation. limit is the longest sequence. Critiques are trained behind what their critic has read: a
+// record that was cut when it was sampled is cut in the same places, and more only if it is over the limit still.
 func (d *Renderer) Pair(rec *critic.Record, c Config, limit int) (Example, Outcome, error) {
-	r, try := *rec, 0
-	for ; try < 8; try++ {
-		e, o, err := d.pair(&r, c)
-		if err != nil || o.Dropped != "" {
-			return e, o, err
-		}
-		o.Cut = try > 0
-		over := e.over(&c, limit)
-		switch {
-		case max(over[0], over[1]) <= 0:
-			return e, o, nil
-		case c.Overlong == "error":
-			return e, o, fmt.Errorf("trainer: record %q (line %d): %d tokens, the limit is %d (set overlong to drop, truncate-left or truncate-right)",
-				rec.ID, rec.Line, limit+max(over[0], over[1]), limit)
-		case c.Overlong == "drop" || !d.shorten(&r, over, c.Overlong):
-			return e, Outcome{Dropped: dropOverlong}, nil
-		}
+	var e Example
+	var o Outcome
+	from := *rec
+	if c.Method == BT {
+		from.Cut = nil // there are no critiques
 	}
-	return Example{}, Outcome{Dropped: dropOverlong}, nil // what is over does not get less
+	f := critic.Shortener{Encode: d.Text, Decode: d.Decode}
+	cut, left, err := f.Fit(&from, c.Overlong, func(r *critic.Record) (over []int, err error) {
+		if e, o, err = d.pair(r, c); err != nil || o.Dropped != "" {
+			return nil, err
+		}
+		by := e.over(&c, limit)
+		return by[:], nil
+	})
+	o.Cut = cut != nil
+	switch {
+	case err != nil || left == 0:
+		return e, o, err
+	case c.Overlong == critic.OverlongError:
+		return e, o, fmt.Errorf("trainer: record %q (line %d): %d tokens, the limit is %d (set overlong to drop, truncate-left or truncate-right)",
+			rec.ID, rec.Line, limit+left, limit)
+	}
+	return e, Outcome{Dropped: dropOverlong}, nil
 }
 
 // pair renders a record as it is.
@@ -166,45 +170,6 @@ func (e *Example) over(c *Config, limit int) (over [2]int) {
 		over[i] = len(e.Prompt) + len(s.Response.IDs) + longest - limit
 	}
 	return over
-}
-
-// shorten cuts the text of a record by about as many tokens as it is over the limit: the end of a response, or the start
-// of the conversation, system messages excepted. It says false if there is not that much to cut.
-func (d *Renderer) shorten(r *critic.Record, over [2]int, policy string) bool {
-	if policy == "truncate-right" {
-		for i, text := range []*string{&r.Chosen, &r.Rejected} {
-			if over[i] <= 0 {
-				continue
-			}
-			ids := d.Text(*text)
-			if len(ids) <= over[i] {
-				return false
-			}
-			*text = strings.ToValidUTF8(d.Decode(ids[:len(ids)-over[i]]), "")
-			if strings.TrimSpace(*text) == "" {
-				return false
-			}
-		}
-		return true
-	}
-	messages, cut := r.Prompt.Conversation(), max(over[0], over[1])
-	for i := range messages {
-		if messages[i].Role == "system" || cut == 0 {
-			continue
-		}
-		ids := d.Text(messages[i].Content)
-		if i == len(messages)-1 && len(ids) <= cut {
-			return false // the last message is what the response answers: something of it stays
-		}
-		n := min(cut, len(ids))
-		messages[i].Content = strings.ToValidUTF8(d.Decode(ids[n:]), "")
-		cut -= n
-	}
-	r.Prompt = critic.Prompt{Messages: messages}
-	if len(messages) == 1 && messages[0].Role == "user" {
-		r.Prompt = critic.Prompt{Text: messages[0].Content}
-	}
-	return cut == 0
 }
 
 func commonPrefix(a, b []int32) int {

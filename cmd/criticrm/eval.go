@@ -12,9 +12,10 @@ import (
 
 // evalResult is the file that --json writes.
 type evalResult struct {
-	File    string         `json:"file"`
-	Model   string         `json:"model,omitempty"`
-	LeftOut map[string]int `json:"left_out"` // records without a measurement, by reason
+	File      string         `json:"file"`
+	Model     string         `json:"model,omitempty"`
+	LeftOut   map[string]int `json:"left_out"`  // records without a measurement, by reason
+	Shortened int            `json:"shortened"` // records that were not read whole
 	*critic.Report
 }
 
@@ -58,6 +59,9 @@ Without --model the file must hold rewards (of 'criticrm score') or critiques; w
 						return err
 					}
 				}
+				if r.Cut != nil || r.PlainCut != nil {
+					result.Shortened++
+				}
 				kept = append(kept, r)
 			}
 			if len(kept) == 0 {
@@ -68,6 +72,9 @@ Without --model the file must hold rewards (of 'criticrm score') or critiques; w
 			}
 			if n := result.LeftOut[dropOverlong]; n > 0 {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d records are not measured: %s\n", n, len(records), dropOverlong)
+			}
+			if result.Shortened > 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d records are measured on shortened text\n", result.Shortened, len(records))
 			}
 			fmt.Fprint(cmd.OutOrStdout(), result.Report)
 			if jsonFile == "" {

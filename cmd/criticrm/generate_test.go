@@ -77,7 +77,7 @@ func TestOverlong(t *testing.T) {
 	out := filepath.Join(dir, "1.jsonl")
 	args := []string{"generate", "--model", tinyModel(t), "--in", in, "--out", out, "--prompts", shortPrompts(t), "--critiques", "2", "--max_tokens", "8"}
 	code, _, errs := command(t, args...)
-	if want := `pairs.jsonl:4: "chosen": 838 tokens to read and 8 to write, context is 512 (use --overlong drop, or a smaller --max_tokens)`; code != exitData || !strings.HasSuffix(errs, want+"\n") {
+	if want := `pairs.jsonl:4: "chosen": 838 tokens to read and 8 to write, context is 512 (use --overlong drop, truncate-left or truncate-right, or a smaller --max_tokens)`; code != exitData || !strings.HasSuffix(errs, want+"\n") {
 		t.Fatalf("%d %q, want %q", code, errs, want)
 	}
 	if _, errs := must(t, append(args, "--overlong", "drop")...); !strings.Contains(errs, "1 records dropped: over the model's context\n") {
@@ -102,7 +102,7 @@ func TestOverlong(t *testing.T) {
 	}
 	model := filepath.Join(dir, "run", "model")
 	eval := []string{"eval", "--model", model, "--in", in, "--plain"}
-	if code, _, errs := command(t, eval...); code != exitData || !strings.Contains(errs, `pairs.jsonl:4: "chosen": `) || !strings.Contains(errs, "0 to write, context is 512 (use --overlong drop)") {
+	if code, _, errs := command(t, eval...); code != exitData || !strings.Contains(errs, `pairs.jsonl:4: "chosen": `) || !strings.Contains(errs, "0 to write, context is 512 (use --overlong drop, truncate-left or truncate-right)") {
 		t.Errorf("%d %q", code, errs)
 	}
 	result := filepath.Join(dir, "eval.json")

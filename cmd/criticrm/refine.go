@@ -85,7 +85,7 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 	f.IntVar(&o.MetaSamples, "meta_samples", o.MetaSamples, "rank: scores of the meta-judge averaged per critique")
 	f.IntVar(&o.SummaryOf, "summary_of", o.SummaryOf, "summarize: merge at most the first this many; 0: all")
 	f.StringVar(&prompts, "prompts", "", "directory with meta.txt or summarize.txt in place of the built-in prompts")
-	f.StringVar(&overlong, "overlong", "error", "questions over the model's context: error, or drop (they count as not answered)")
+	f.StringVar(&overlong, "overlong", "error", "questions over the model's context: error, or drop (they count as not answered); records that generate has shortened are asked about as it read them")
 	f.Float64Var(&o.MinSurvivors, "min_survivors", o.MinSurvivors, "share of pairs that must survive; 0: no guard")
 	f.IntVar(&o.Chunk, "chunk", o.Chunk, "records between two saves; another number changes rounding at most")
 	bindSampling(f, &o.Sampling, "sampling_top_k")

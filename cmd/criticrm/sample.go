@@ -1,11 +1,13 @@
 package main
 
 // What generate, score and eval share: critiques are sampled for records, and records that do not fit the model's context are
-// refused or left out, with their number.
+// refused, left out or shortened, with their number.
 
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -25,10 +27,13 @@ type sampler struct {
 	o        critic.GenerateOptions
 	prompts  string
 	overlong string
+	longest  int // tokens of a whole sequence; 0: the model's context
 
 	engine *engine.Engine
 	plain  bool // rewards at the end of the response, no critiques
-	left   int  // records over the context in this run
+	left   int  // records over the limit in this run
+	cut    int  // records that were shortened in this run
+	chars  int  // characters that were not read of them
 }
 
 func (s *sampler) bind(f *pflag.FlagSet, count, help string) {
@@ -36,7 +41,9 @@ func (s *sampler) bind(f *pflag.FlagSet, count, help string) {
 	s.files.bind(f)
 	f.IntVar(&s.o.Critiques, count, s.o.Critiques, help)
 	f.StringVar(&s.prompts, "prompts", "", "directory with critique.txt in place of the built-in prompt")
-	f.StringVar(&s.overlong, "overlong", "error", "records over the model's context: error, or drop (marked as dropped and counted)")
+	f.IntVar(&s.longest, "max_length", 0, "tokens of a whole sequence (prompt, response and what is written behind them); 0: the model's context; give train the same")
+	f.StringVar(&s.overlong, "overlong", critic.OverlongError, "records over max_length: error, drop (marked and counted), truncate-left (the prompt's start) or truncate-right (the response's end). "+
+		"The model reads the shortened text; the record keeps the whole, and \"shortened\" (\"plain_shortened\") says how many characters were not read; refine and train read the same; give train the same policy")
 	f.IntVar(&s.o.Chunk, "chunk", s.o.Chunk, "records between two saves; another number changes rounding at most")
 	bindSampling(f, &s.o.Sampling, "top_k")
 	bindScale(f, &s.o.Scale)
@@ -44,8 +51,11 @@ func (s *sampler) bind(f *pflag.FlagSet, count, help string) {
 
 // open checks the options and opens the model.
 func (s *sampler) open(reward bool) (close func(), err error) {
-	if s.overlong != "error" && s.overlong != "drop" {
-		return nil, inputError{fmt.Errorf("--overlong: got %q, want error or drop", s.overlong)}
+	if policies := critic.OverlongPolicies(); !slices.Contains(policies, s.overlong) {
+		return nil, inputError{fmt.Errorf("--overlong: got %q, want one of %s", s.overlong, strings.Join(policies, ", "))}
+	}
+	if s.longest < 0 {
+		return nil, inputError{fmt.Errorf("--max_length: got %d, want 0 or more", s.longest)}
 	}
 	if s.o.Prompts, err = critic.LoadPrompts(s.prompts); err != nil {
 		return nil, inputError{err}
@@ -71,28 +81,39 @@ func (s *sampler) conversation(r *critic.Record, side critic.Side) (messages []t
 	return s.o.Prompts.Critique.Messages(v), true, s.o.Sampling.MaxTokens
 }
 
-// guard lets work have the records that fit the context. The others are an error that names file and line, or are marked as dropped.
+// limit is the longest sequence.
+func (s *sampler) limit() int {
+	limit := s.engine.Model.MaxPositionEmbeddings
+	if s.longest > 0 {
+		limit = min(limit, s.longest)
+	}
+	return limit
+}
+
+// guard lets work have the records that fit the limit, shortened if need be. The others are an error that names file and line, or are
+// marked as dropped.
 func (s *sampler) guard(work func(context.Context, []*critic.Record) error) func(context.Context, []*critic.Record) error {
 	return func(ctx context.Context, records []*critic.Record) error {
-		limit := s.engine.Model.MaxPositionEmbeddings
 		var fit, over []*critic.Record
 		for _, r := range records {
-			fault := ""
-			for _, side := range r.Sides() {
-				messages, generation, write := s.conversation(r, side)
-				ids, err := s.engine.Encode(messages, generation)
-				if err != nil {
-					return fmt.Errorf("record %q: %w", r.ID, err)
-				}
-				if len(ids)+write > limit && fault == "" {
-					fault = fmt.Sprintf("%q: %d tokens to read and %d to write, context is %d", side, len(ids), write, limit)
-				}
-			}
+			cut, fault, err := s.fit(r)
 			switch {
+			case err != nil:
+				return fmt.Errorf("record %q: %w", r.ID, err)
 			case fault == "":
+				r.PlainCut = nil
+				if s.plain {
+					r.PlainCut = cut
+				} else {
+					r.Cut = cut
+				}
+				if cut != nil {
+					s.cut++
+					s.chars += cut.Characters()
+				}
 				fit = append(fit, r)
-			case s.overlong == "error":
-				hint := "use --overlong drop"
+			case s.overlong == critic.OverlongError:
+				hint := "use --overlong drop, truncate-left or truncate-right"
 				if !s.plain {
 					hint += ", or a smaller --max_tokens"
 				}
@@ -115,6 +136,32 @@ func (s *sampler) guard(work func(context.Context, []*critic.Record) error) func
 	}
 }
 
+// fit is how a record's whole text must be cut so that it fits the limit; what an earlier model has read does not count. fault says
+// what does not fit.
+func (s *sampler) fit(r *critic.Record) (cut *critic.Cut, fault string, err error) {
+	limit, whole := s.limit(), r.Shortened(nil)
+	f := critic.Shortener{Encode: s.engine.Tok.Encode, Decode: s.engine.Tok.DecodeText}
+	cut, left, err := f.Fit(whole, s.overlong, func(short *critic.Record) ([]int, error) {
+		var over []int
+		fault = ""
+		for _, side := range short.Sides() {
+			messages, generation, write := s.conversation(short, side)
+			ids, err := s.engine.Encode(messages, generation)
+			if err != nil {
+				return nil, err
+			}
+			if over = append(over, len(ids)+write-limit); len(ids)+write > limit && fault == "" {
+				fault = fmt.Sprintf("%q: %d tokens to read and %d to write, context is %d", side, len(ids), write, limit)
+			}
+		}
+		return over, nil
+	})
+	if left == 0 {
+		fault = ""
+	}
+	return cut, fault, err
+}
+
 // clearSampled takes away what an earlier model has written.
 func clearSampled(r *critic.Record) {
 	for _, side := range r.Sides() {
@@ -126,11 +173,22 @@ func clearSampled(r *critic.Record) {
 		}
 		*r.SideCritiques(side), *r.SideReward(side) = given, nil
 	}
+	r.Critic, r.Cut, r.PlainCut = nil, nil, nil
+}
+
+// fitted adds to the settings of a stage how records are made to fit.
+type fitted struct {
+	MaxLength int    `json:"max_length"`
+	Overlong  string `json:"overlong"`
+	Stage     any    `json:"stage"`
 }
 
 // run runs a stage over the records that fit.
 func (s *sampler) run(cmd *cobra.Command, stage *critic.Stage) error {
 	stage.Work = s.guard(stage.Work)
+	if s.longest > 0 || s.overlong == critic.TruncateLeft || s.overlong == critic.TruncateRight {
+		stage.Settings = fitted{MaxLength: s.longest, Overlong: s.overlong, Stage: stage.Settings} // what the model reads must not change in the middle of a file
+	}
 	err := s.files.runStage(cmd, stage)
 	s.sayLeft(cmd)
 	return err
@@ -139,5 +197,8 @@ func (s *sampler) run(cmd *cobra.Command, stage *critic.Stage) error {
 func (s *sampler) sayLeft(cmd *cobra.Command) {
 	if s.left > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%d records dropped: %s\n", s.left, dropOverlong)
+	}
+	if s.cut > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d records shortened (%s): %d characters are not read\n", s.cut, s.overlong, s.chars)
 	}
 }
