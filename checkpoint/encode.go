@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+
+	"criticrm/strictjson"
 )
 
 // State is all that a training run needs to go on as if it had never stopped.
@@ -75,7 +77,7 @@ func compactMeta(meta json.RawMessage) (json.RawMessage, error) {
 	if len(meta) > maxState {
 		return nil, fmt.Errorf("meta has %d bytes, limit %d", len(meta), maxState)
 	}
-	if err := checkJSON(meta); err != nil {
+	if err := strictjson.Read(meta, (*strictjson.Reader).Skip); err != nil {
 		return nil, fmt.Errorf("meta: %w", err)
 	}
 	var b bytes.Buffer

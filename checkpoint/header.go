@@ -5,9 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"sort"
 	"strconv"
 	"strings"
+
+	"criticrm/strictjson"
 )
 
 // header is the checked content of a safetensors header.
@@ -83,18 +86,14 @@ func textStart(head []byte) string {
 // put behind the file's name.
 func parseHeader(text []byte, dataBytes int64) (*header, error) {
 	h := &header{byName: map[string]int{}, meta: map[string]string{}, data: 8 + int64(len(text))}
-	r, err := newJSON(text)
-	if err == nil {
-		err = r.object(func(key string) error {
+	err := strictjson.Read(text, func(r *strictjson.Reader) error {
+		return r.Object(func(key string) error {
 			if key == "__metadata__" {
 				return h.metadata(r)
 			}
 			return h.tensor(r, key)
 		})
-	}
-	if err == nil {
-		err = r.end()
-	}
+	})
 	if err != nil {
 		return nil, headerError(err)
 	}
@@ -114,30 +113,38 @@ func parseHeader(text []byte, dataBytes int64) (*header, error) {
 
 // headerError puts the place of a JSON error in the file before it.
 func headerError(err error) error {
-	var je *jsonError
+	var je *strictjson.Error
 	switch {
 	case !errors.As(err, &je):
 		return fmt.Errorf(": %w", err)
-	case je.dup == "__metadata__":
+	case je.Code == strictjson.Duplicate && je.Key == "__metadata__":
 		return errors.New(": \"__metadata__\" appears twice in the header")
-	case je.dup != "":
-		return fmt.Errorf(": tensor %s appears twice in the header", quote(je.dup))
-	case je.msg == "not valid UTF-8":
-		return fmt.Errorf("@%d: header is not valid UTF-8", 8+je.at)
+	case je.Code == strictjson.Duplicate:
+		return fmt.Errorf(": tensor %s appears twice in the header", quote(je.Key))
+	case je.Code == strictjson.Encoding:
+		return fmt.Errorf("@%d: header is not valid UTF-8", 8+je.At)
 	}
-	return fmt.Errorf("@%d: header JSON: %s", 8+je.at, je.msg)
+	return fmt.Errorf("@%d: header JSON: %s", 8+je.At, syntaxText(je))
 }
 
-func (h *header) metadata(r *jsonReader) error {
-	if k := r.kind(); k != "object" && k != "nothing" {
+// syntaxText words an error without its place.
+func syntaxText(e *strictjson.Error) string {
+	if e.Code == strictjson.Cut {
+		return "unexpected end" // whatever was to follow
+	}
+	return e.Msg
+}
+
+func (h *header) metadata(r *strictjson.Reader) error {
+	if k := r.Kind(); k != "object" && k != "nothing" {
 		return fmt.Errorf("__metadata__: got %s, want object", k)
 	}
 	big := 0
-	err := r.object(func(key string) error {
-		if k := r.kind(); k != "string" && k != "nothing" {
+	err := r.Object(func(key string) error {
+		if k := r.Kind(); k != "string" && k != "nothing" {
 			return fmt.Errorf("__metadata__[%s]: got %s, want string", quote(key), k)
 		}
-		value, err := r.str()
+		value, err := r.String()
 		if err != nil {
 			return err
 		}
@@ -157,14 +164,14 @@ func (h *header) metadata(r *jsonReader) error {
 
 // unDup words a key that appears twice inside an inner object; the outer ones are tensors.
 func unDup(err error, format string) error {
-	var je *jsonError
-	if errors.As(err, &je) && je.dup != "" {
-		return fmt.Errorf(format, quote(je.dup))
+	var je *strictjson.Error
+	if errors.As(err, &je) && je.Code == strictjson.Duplicate {
+		return fmt.Errorf(format, quote(je.Key))
 	}
 	return err
 }
 
-func (h *header) tensor(r *jsonReader, name string) error {
+func (h *header) tensor(r *strictjson.Reader, name string) error {
 	if len(h.tensors) == maxTensors {
 		return fmt.Errorf("%d tensors, limit %d", maxTensors+1, maxTensors)
 	}
@@ -173,18 +180,18 @@ func (h *header) tensor(r *jsonReader, name string) error {
 	}
 	t, q := span{}, quote(name)
 	t.Name = name
-	if k := r.kind(); k != "object" && k != "nothing" {
+	if k := r.Kind(); k != "object" && k != "nothing" {
 		return fmt.Errorf("tensor %s: got %s, want object", q, k)
 	}
 	found := 0
-	err := r.object(func(key string) (err error) {
+	err := r.Object(func(key string) (err error) {
 		found++
 		switch key {
 		case "dtype":
-			if k := r.kind(); k != "string" && k != "nothing" {
+			if k := r.Kind(); k != "string" && k != "nothing" {
 				return fmt.Errorf("tensor %s: dtype: got %s, want string", q, k)
 			}
-			if t.DType, err = r.str(); err != nil {
+			if t.DType, err = r.String(); err != nil {
 				return err
 			}
 			if err := checkDType(t.DType); err != nil {
@@ -209,12 +216,12 @@ func (h *header) tensor(r *jsonReader, name string) error {
 	return nil
 }
 
-func shape(r *jsonReader, q string) ([]int64, error) {
-	if k := r.kind(); k != "array" && k != "nothing" {
+func shape(r *strictjson.Reader, q string) ([]int64, error) {
+	if k := r.Kind(); k != "array" && k != "nothing" {
 		return nil, fmt.Errorf("tensor %s: shape: got %s, want array", q, k)
 	}
 	dims, n := []int64{}, 0
-	err := r.array(func(i int) error {
+	err := r.Array(func(i int) error {
 		n++
 		lit, err := literal(r, fmt.Sprintf("tensor %s: shape[%d]", q, i))
 		if err != nil {
@@ -235,13 +242,13 @@ func shape(r *jsonReader, q string) ([]int64, error) {
 	return dims, err
 }
 
-func (t *span) offsets(r *jsonReader, q string) error {
-	if k := r.kind(); k != "array" && k != "nothing" {
+func (t *span) offsets(r *strictjson.Reader, q string) error {
+	if k := r.Kind(); k != "array" && k != "nothing" {
 		return fmt.Errorf("tensor %s: data_offsets: got %s, want array", q, k)
 	}
 	var lits []string
 	ok := true
-	err := r.array(func(i int) error {
+	err := r.Array(func(i int) error {
 		lit, err := literal(r, fmt.Sprintf("tensor %s: data_offsets[%d]", q, i))
 		if err != nil || i > 1 {
 			ok = false
@@ -266,11 +273,18 @@ func (t *span) offsets(r *jsonReader, q string) error {
 	return nil
 }
 
-func literal(r *jsonReader, where string) (string, error) {
-	if k := r.kind(); k != "number" && k != "nothing" {
+func literal(r *strictjson.Reader, where string) (string, error) {
+	if k := r.Kind(); k != "number" && k != "nothing" {
 		return "", fmt.Errorf("%s: got %s, want an integer ≥ 0", where, k)
 	}
-	return r.number()
+	lit, err := r.Number()
+	return string(lit), err
+}
+
+// integer takes a written number for an int64, if it is one.
+func integer(lit string) (int64, bool) {
+	n, err := strconv.ParseInt(lit, 10, 64)
+	return n, err == nil && lit != "-0" && n > math.MinInt64
 }
 
 func cut(s string) string {

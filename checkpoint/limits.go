@@ -1,5 +1,7 @@
 package checkpoint
 
+import "strconv"
+
 // What files from strangers may ask for. Each limit is checked before memory of that size is taken.
 const (
 	maxHeader     = 100_000_000 // bytes of a safetensors header, as in the format's own reader
@@ -11,7 +13,6 @@ const (
 	maxMetaBig    = 1 << 20     // one entry may be larger, up to this
 	maxIndex      = 64 << 20    // bytes of model.safetensors.index.json
 	maxShards     = 1024        // files of a sharded model
-	maxDepth      = 32          // nesting of JSON
 	maxManifest   = 256 << 20   // bytes of a manifest
 	maxState      = 64 << 20    // bytes of State.Meta
 	maxFileRaw    = 256 << 20   // raw bytes of one file of a checkpoint
@@ -19,3 +20,11 @@ const (
 	maxDataFiles  = 1 << 20     // files of a checkpoint
 	maxShownBytes = 80          // bytes of a name shown in an error
 )
+
+// quote shows a name from a file: escaped, and cut so that an error stays one readable line.
+func quote(s string) string {
+	if len(s) <= maxShownBytes {
+		return strconv.Quote(s)
+	}
+	return strconv.Quote(s[:maxShownBytes]) + "…"
+}

@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"criticrm/checkpoint/vfs"
+	"criticrm/strictjson"
 )
 
 // formatVersion is the version of the directory layout, the manifest and the data files that this program writes.
@@ -100,7 +101,7 @@ func parseManifest(b []byte) (*Manifest, error) {
 	if last != "\"sha256:"+sha256Hex(body)+"\"\n" || body[len(body)-1] != '\n' {
 		return nil, errSelfHash
 	}
-	if err := checkJSON(body); err != nil {
+	if err := strictjson.Read(body, (*strictjson.Reader).Skip); err != nil {
 		return nil, err
 	}
 	var v struct {

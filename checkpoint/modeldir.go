@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"criticrm/checkpoint/vfs"
+	"criticrm/strictjson"
 )
 
 const (
@@ -178,29 +179,25 @@ func (d *ModelDir) openSharded(root vfs.FS, dir string) error {
 func parseIndex(text []byte) (map[string]string, error) {
 	weights := map[string]string{}
 	found := false
-	r, err := newJSON(text)
-	if err == nil {
-		if k := r.kind(); k != "object" && k != "nothing" {
-			return nil, fmt.Errorf(": got %s, want object", k)
+	err := strictjson.Read(text, func(r *strictjson.Reader) error {
+		if k := r.Kind(); k != "object" && k != "nothing" {
+			return fmt.Errorf("got %s, want object", k)
 		}
-		err = r.object(func(key string) error {
+		return r.Object(func(key string) error {
 			if key != "weight_map" {
-				return r.skip()
+				return r.Skip()
 			}
 			found = true
-			if k := r.kind(); k != "object" && k != "nothing" {
+			if k := r.Kind(); k != "object" && k != "nothing" {
 				return fmt.Errorf("weight_map: got %s, want object", k)
 			}
-			return r.object(func(name string) error { return mapEntry(r, weights, name) })
+			return r.Object(func(name string) error { return mapEntry(r, weights, name) })
 		})
-	}
-	if err == nil {
-		err = r.end()
-	}
-	var je *jsonError
+	})
+	var je *strictjson.Error
 	switch {
 	case errors.As(err, &je):
-		return nil, fmt.Errorf("@%d: %s", je.at, je.msg)
+		return nil, fmt.Errorf("@%d: %s", je.At, syntaxText(je))
 	case err != nil:
 		return nil, fmt.Errorf(": %w", err)
 	case !found:
@@ -211,17 +208,17 @@ func parseIndex(text []byte) (map[string]string, error) {
 	return weights, nil
 }
 
-func mapEntry(r *jsonReader, weights map[string]string, name string) error {
+func mapEntry(r *strictjson.Reader, weights map[string]string, name string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
 	if len(weights) == maxTensors {
 		return fmt.Errorf("%d tensors, limit %d", maxTensors+1, maxTensors)
 	}
-	if k := r.kind(); k != "string" && k != "nothing" {
+	if k := r.Kind(); k != "string" && k != "nothing" {
 		return fmt.Errorf("weight_map[%s]: got %s, want string", quote(name), k)
 	}
-	shard, err := r.str()
+	shard, err := r.String()
 	if err != nil {
 		return err
 	}

@@ -129,11 +129,6 @@ func TestBadTokenizerJSON(t *testing.T) {
 			t.Errorf("%.40q: got %v, want %s", text, err, want)
 		}
 	}
-	if r := (&jsonReader{b: []byte(`"a\u0041\ud83d\ude42\n\/"`)}); true {
-		if s, err := r.str(); err != nil || s != "aA🙂\n/" {
-			t.Errorf("escapes: %q, %v", s, err)
-		}
-	}
 }
 
 // Two million entries are refused fast and without much memory.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"criticrm/strictjson"
 )
 
 // Message is one turn of a conversation.
@@ -108,8 +110,8 @@ func newChat(name string, t *Tokenizer, source string, vars map[string]any) (*Ch
 // copyVar copies a variable for a template, so that none can change the caller's, and refuses types
 // with methods, which a template could call.
 func (c *Chat) copyVar(v any, depth int) (any, error) {
-	if depth > maxJSONDepth {
-		return nil, fmt.Errorf("variables nest deeper than %d", maxJSONDepth)
+	if depth > strictjson.MaxDepth {
+		return nil, fmt.Errorf("variables nest deeper than %d", strictjson.MaxDepth)
 	}
 	switch x := v.(type) {
 	case nil, bool, int, int64, float64:
@@ -254,8 +256,8 @@ func readChatConfig(path string) (*chatConfig, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	err = readJSON(b, MaxConfigFile, func(r *jsonReader, key string) error {
-		v, err := r.value()
+	err = readJSON(b, MaxConfigFile, func(r *strictjson.Reader, key string) error {
+		v, err := r.Value()
 		if err != nil {
 			return err
 		}

@@ -15,7 +15,6 @@ const (
 	maxToken     = 4 << 10  // bytes of one token
 	maxAdded     = 1 << 16  // added tokens
 	maxAddedText = 1 << 20  // bytes of all added tokens together
-	maxJSONDepth = 32       // nesting of JSON files
 	maxOutput    = 16 << 20 // bytes a template may write, also into a macro's or a set's value
 
 	maxBrackets  = 200             // nesting of brackets in a template

@@ -1,14 +1,18 @@
 package tokenizer
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
+
+	"criticrm/strictjson"
 )
 
 // Load reads a tokenizer.json, or the one in a model directory.
@@ -87,7 +91,7 @@ type model struct {
 func parse(b []byte) (*Tokenizer, error) {
 	t := &Tokenizer{bos: -1}
 	var m *model
-	err := readJSON(b, MaxTokenizerFile, func(r *jsonReader, key string) (err error) {
+	err := readJSON(b, MaxTokenizerFile, func(r *strictjson.Reader, key string) (err error) {
 		part := map[string]struct {
 			raw   *[]byte
 			check func(any) error
@@ -105,13 +109,12 @@ func parse(b []byte) (*Tokenizer, error) {
 		case key == "added_tokens":
 			err = t.readAdded(r)
 		case part.raw != nil:
-			*part.raw, err = r.raw()
+			*part.raw, err = r.Raw()
 			if err == nil && part.check != nil {
-				v, _ := (&jsonReader{b: *part.raw}).value()
-				err = part.check(v)
+				err = part.check(value(*part.raw))
 			}
 		default:
-			_, err = r.value() // "version", and what may come later
+			err = r.Skip() // "version", and what may come later
 		}
 		return err
 	})
@@ -126,36 +129,58 @@ func parse(b []byte) (*Tokenizer, error) {
 	if err := t.build(m); err != nil {
 		return nil, err
 	}
-	v, _ := (&jsonReader{b: t.parts.postProcessor}).value()
-	t.setBOS(v)
+	t.setBOS(value(t.parts.postProcessor))
 	return t, nil
 }
 
+// readJSON runs read over b, which has to be one JSON object and nothing else.
+func readJSON(b []byte, limit int, each func(r *strictjson.Reader, key string) error) error {
+	if len(b) > limit {
+		return fmt.Errorf("%d bytes, limit %d", len(b), limit)
+	}
+	err := strictjson.Read(b, func(r *strictjson.Reader) error {
+		return r.Object(func(key string) error { return each(r, key) })
+	})
+	var je *strictjson.Error
+	if errors.As(err, &je) && je.Code == strictjson.Trailing {
+		return fmt.Errorf("trailing bytes at byte %d", je.At)
+	}
+	return err
+}
+
+// value is what b says, which was read once before; nil for nothing.
+func value(b []byte) (v any) {
+	strictjson.Read(b, func(r *strictjson.Reader) (err error) { v, err = r.Value(); return err })
+	return v
+}
+
 // readModel reads the "model" object.
-func readModel(r *jsonReader) (*model, error) {
+func readModel(r *strictjson.Reader) (*model, error) {
 	m := &model{typ: "BPE"} // files of old versions have no type
-	err := r.keys(func(key string) (err error) {
+	err := r.Object(func(key string) (err error) {
 		switch key {
 		case "type":
-			m.typ, err = r.str()
+			m.typ, err = r.String()
 			if err == nil && m.typ != "BPE" {
 				err = fmt.Errorf("model type %q is not supported, want \"BPE\"", m.typ)
 			}
 		case "vocab":
-			if r.kind() == "array" {
+			if r.Kind() == "array" {
 				return errors.New(`model type "Unigram" is not supported, want "BPE"`)
 			}
 			m.vocab, err = readVocab(r)
 		case "merges":
 			m.merges, err = readMerges(r)
 		case "ignore_merges":
-			m.ignoreMerges, err = r.boolean()
+			m.ignoreMerges, err = r.Bool()
 		case "unk_token", "fuse_unk": // never needed: every byte has a token
-			_, err = r.value()
+			err = r.Skip()
 		default:
 			var v any
-			v, err = r.value()
-			if off := v == nil || v == false || v == "" || v == int64(0) || v == 0.0; err == nil && !off {
+			v, err = r.Value()
+			n, _ := v.(json.Number)
+			x, notNumber := n.Float64()
+			if off := v == nil || v == false || v == "" || notNumber == nil && x == 0; err == nil && !off {
 				err = fmt.Errorf("model: %s is not supported", key)
 			}
 		}
@@ -164,16 +189,20 @@ func readModel(r *jsonReader) (*model, error) {
 	return m, err
 }
 
-func readVocab(r *jsonReader) (map[string]int32, error) {
+func readVocab(r *strictjson.Reader) (map[string]int32, error) {
 	vocab := map[string]int32{}
-	err := r.object(func(token string) error {
+	err := r.Entries(func(token string) error {
 		if len(vocab) >= maxVocab {
 			return fmt.Errorf("vocabulary has more than %d tokens", maxVocab)
 		}
-		id, err := r.integer()
+		lit, err := r.Number()
+		if err != nil {
+			return err
+		}
+		id, err := strconv.ParseInt(string(lit), 10, 64)
 		switch _, twice := vocab[token]; {
 		case err != nil:
-			return err
+			return fmt.Errorf("token %q: got %s, want an integer", cut(token), cut(string(lit)))
 		case twice:
 			return fmt.Errorf("token %q appears twice", cut(token))
 		case token == "":
@@ -190,15 +219,15 @@ func readVocab(r *jsonReader) (map[string]int32, error) {
 }
 
 // readMerges reads pairs ["a", "b"] or, as older files have them, strings "a b".
-func readMerges(r *jsonReader) ([][2]string, error) {
+func readMerges(r *strictjson.Reader) ([][2]string, error) {
 	var merges [][2]string
-	err := r.array(func(i int) error {
+	err := r.Array(func(i int) error {
 		if i >= maxMerges {
 			return fmt.Errorf("more than %d merges", maxMerges)
 		}
 		var p [2]string
-		if r.kind() == "string" {
-			s, err := r.str()
+		if r.Kind() == "string" {
+			s, err := r.String()
 			if err != nil {
 				return err
 			}
@@ -210,12 +239,12 @@ func readMerges(r *jsonReader) ([][2]string, error) {
 			return nil
 		}
 		n := 0
-		err := r.array(func(k int) (err error) {
+		err := r.Array(func(k int) (err error) {
 			n++
 			if k > 1 {
 				return fmt.Errorf("merges[%d]: more than two tokens", i)
 			}
-			p[k], err = r.str()
+			p[k], err = r.String()
 			return err
 		})
 		if err == nil && n != 2 {
@@ -228,21 +257,22 @@ func readMerges(r *jsonReader) ([][2]string, error) {
 }
 
 // readAdded reads "added_tokens".
-func (t *Tokenizer) readAdded(r *jsonReader) error {
+func (t *Tokenizer) readAdded(r *strictjson.Reader) error {
 	text := 0
-	return r.array(func(i int) error {
+	return r.Array(func(i int) error {
 		if i >= maxAdded {
 			return fmt.Errorf("more than %d added tokens", maxAdded)
 		}
-		v, err := r.value()
+		v, err := r.Value()
 		if err != nil {
 			return err
 		}
 		m, _ := v.(map[string]any)
 		content, _ := m["content"].(string)
-		id, ok := m["id"].(int64)
+		lit, _ := m["id"].(json.Number)
+		id, err := lit.Int64()
 		switch {
-		case content == "" || !ok:
+		case content == "" || err != nil:
 			return fmt.Errorf("added_tokens[%d]: want an id and a content", i)
 		case len(content) > maxToken:
 			return fmt.Errorf("token %q has %d bytes, limit %d", cut(content), len(content), maxToken)

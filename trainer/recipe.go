@@ -57,39 +57,31 @@ func Canonical(name string) (string, bool) {
 	return "", false
 }
 
-// Nearest is the known field name or alias with the smallest edit distance to name.
-func Nearest(name string) string {
-	name = strings.ReplaceAll(name, "-", "_")
+// Nearest is the candidate with the smallest edit distance (Levenshtein); the first of equals.
+func Nearest(name string, candidates []string) string {
 	best, least := "", 1<<30
-	for _, f := range Fields() {
-		for _, n := range append([]string{f.Name}, f.Aliases...) {
-			if d := distance(name, n); d < least {
-				best, least = n, d
+	for _, c := range candidates {
+		row := make([]int, len(c)+1)
+		for j := range row {
+			row[j] = j
+		}
+		for i := range len(name) {
+			diagonal := row[0]
+			row[0] = i + 1
+			for j := range len(c) {
+				cost := diagonal
+				if name[i] != c[j] {
+					cost++
+				}
+				diagonal = row[j+1]
+				row[j+1] = min(cost, row[j]+1, row[j+1]+1)
 			}
+		}
+		if row[len(c)] < least {
+			best, least = c, row[len(c)]
 		}
 	}
 	return best
-}
-
-// distance is the edit distance of two names (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diag
-			if a[i] != b[j] {
-				cost++
-			}
-			diag = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // LoadRecipe reads a recipe over Default. Errors name the file, the line and, for an unknown key, the nearest known one.
@@ -128,7 +120,11 @@ func ParseRecipe(b []byte, c *Config) error {
 		key, value := root.Content[i], root.Content[i+1]
 		name, ok := Canonical(key.Value)
 		if !ok {
-			return fmt.Errorf(":%d: unknown key %q, did you mean %q?", key.Line, key.Value, Nearest(key.Value))
+			var names []string
+			for _, f := range Fields() {
+				names = append(append(names, f.Name), f.Aliases...)
+			}
+			return fmt.Errorf(":%d: unknown key %q, did you mean %q?", key.Line, key.Value, Nearest(strings.ReplaceAll(key.Value, "-", "_"), names))
 		}
 		if line, dup := seen[name]; dup {
 			return fmt.Errorf(":%d: %s was already set on line %d", key.Line, name, line)

@@ -22,6 +22,7 @@ import (
 	"criticrm/engine"
 	"criticrm/kernels"
 	"criticrm/model"
+	"criticrm/trainer"
 )
 
 // Names that other programs use for the same thing. A command gives its own in Annotations: alias → flag.
@@ -52,36 +53,9 @@ func flagError(cmd *cobra.Command, err error) error {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		names = append(names, slices.Sorted(maps.Keys(cmd.Annotations))...)
 		name := strings.ReplaceAll(unknown.GetSpecifiedName(), "-", "_")
-		return inputError{fmt.Errorf("unknown flag --%s, did you mean --%s? (see '%s --help')", name, nearest(name, names), cmd.CommandPath())}
+		return inputError{fmt.Errorf("unknown flag --%s, did you mean --%s? (see '%s --help')", name, trainer.Nearest(name, names), cmd.CommandPath())}
 	}
 	return inputError{fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath())}
-}
-
-// nearest is the candidate with the smallest edit distance (Levenshtein); the first of equals.
-func nearest(name string, candidates []string) string {
-	best, least := "", 1<<30
-	for _, c := range candidates {
-		row := make([]int, len(c)+1)
-		for j := range row {
-			row[j] = j
-		}
-		for i := range len(name) {
-			diagonal := row[0]
-			row[0] = i + 1
-			for j := range len(c) {
-				cost := diagonal
-				if name[i] != c[j] {
-					cost++
-				}
-				diagonal = row[j+1]
-				row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-			}
-		}
-		if row[len(c)] < least {
-			best, least = c, row[len(c)]
-		}
-	}
-	return best
 }
 
 // noArgs refuses words that belong to no flag.

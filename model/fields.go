@@ -1,84 +1,37 @@
 package model
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
+
+	"criticrm/strictjson"
 )
 
-// Limits on a config.json, far above any real one.
-const (
-	maxConfigBytes = 1 << 20
-	maxConfigDepth = 32
-)
+// maxConfigBytes is far above any real config.json.
+const maxConfigBytes = 1 << 20
 
-// parseObject reads a JSON object and refuses what encoding/json lets through: repeated keys, deep nesting, a second value.
-// Numbers stay as they are spelled.
-func parseObject(b []byte) (map[string]any, error) {
+// parseObject reads a strict JSON object. Numbers stay as they are spelled.
+func parseObject(b []byte) (m map[string]any, err error) {
 	if len(b) > maxConfigBytes {
 		return nil, fmt.Errorf("%d bytes, limit %d", len(b), maxConfigBytes)
 	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.UseNumber()
-	v, err := parseValue(dec, 0)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	err = strictjson.Read(b, func(r *strictjson.Reader) error {
+		if k := r.Kind(); k != "object" && k != "nothing" {
+			return fmt.Errorf("got %s, want object", k)
+		}
+		m, err = r.Map()
+		return err
+	})
+	var je *strictjson.Error
+	switch {
+	case errors.As(err, &je) && je.Code == strictjson.Cut:
 		return nil, errors.New("JSON is cut off")
+	case errors.As(err, &je) && je.Code == strictjson.Trailing:
+		return nil, fmt.Errorf("text after the JSON object at byte %d", je.At)
 	}
-	if err != nil {
-		return nil, err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("text after the JSON object at byte %d", dec.InputOffset())
-	}
-	m, ok := v.(map[string]any)
-	if !ok {
-		return nil, fmt.Errorf("got %s, want object", jsonKind(v))
-	}
-	return m, nil
-}
-
-func parseValue(dec *json.Decoder, depth int) (any, error) {
-	if depth > maxConfigDepth {
-		return nil, fmt.Errorf("nested deeper than %d", maxConfigDepth)
-	}
-	t, err := dec.Token()
-	if err != nil {
-		return nil, err
-	}
-	switch t {
-	case json.Delim('['):
-		list := []any{}
-		for dec.More() {
-			v, err := parseValue(dec, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
-		}
-		_, err = dec.Token()
-		return list, err
-	case json.Delim('{'):
-		m := map[string]any{}
-		for dec.More() {
-			k, err := dec.Token()
-			if err != nil {
-				return nil, err
-			}
-			key := k.(string) // the decoder accepts nothing else here
-			if _, twice := m[key]; twice {
-				return nil, fmt.Errorf("key %q appears twice", key)
-			}
-			if m[key], err = parseValue(dec, depth+1); err != nil {
-				return nil, err
-			}
-		}
-		_, err = dec.Token()
-		return m, err
-	}
-	return t, nil
+	return m, err
 }
 
 func jsonKind(v any) string {
@@ -86,7 +39,7 @@ func jsonKind(v any) string {
 	case nil:
 		return "null"
 	case bool:
-		return "bool"
+		return "boolean"
 	case json.Number:
 		return "number"
 	case string:
