@@ -28,7 +28,7 @@ bench-compare: setup   ## make bench-compare REF=main
 	sh scripts/bench-compare.sh "$(REF)"
 
 lint:
-	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "the files above are not formatted: run gofmt -w on them" >&2; exit 1; }
+	@bad=$$(gofmt -l .); [ -z "$$bad" ] || { echo "not formatted, run gofmt -w on: $$bad" >&2; exit 1; }
 	$(GO) vet ./...
 
 clean:
