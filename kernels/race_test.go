@@ -1,6 +1,7 @@
 package kernels_test
 
 import (
+	"errors"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -28,10 +29,18 @@ func TestNoDataRace(t *testing.T) {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	run := func(arg ...string) (string, error) {
-		out, err := exec.Command("setarch", append([]string{"-R", bin}, arg...)...).CombinedOutput() // the sanitizer wants a fixed address space
+		// The sanitizer of older compilers wants a fixed address space, which a container may not give.
+		out, err := exec.Command("setarch", append([]string{"-R", bin}, arg...)...).CombinedOutput()
+		if err != nil && (errors.Is(err, exec.ErrNotFound) || strings.HasPrefix(string(out), "setarch:")) {
+			out, err = exec.Command(bin, arg...).CombinedOutput()
+		}
 		return string(out), err
 	}
-	if out, err := run(); err != nil || strings.Contains(out, "WARNING: ThreadSanitizer") {
+	first, err := run()
+	if strings.Contains(first, "unexpected memory mapping") {
+		t.Skipf("the thread sanitizer does not start here: %.300s", first)
+	}
+	if out := first; err != nil || strings.Contains(out, "WARNING: ThreadSanitizer") {
 		t.Errorf("%v\n%.3000s", err, out)
 	}
 	if out, _ := run("race"); !strings.Contains(out, "WARNING: ThreadSanitizer: data race") {
