@@ -71,6 +71,9 @@ func Run(ctx context.Context, o Options) (*Results, error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
 	}
+	if err := claim(o.Dir); err != nil {
+		return nil, err
+	}
 	dir := o.BaseDir
 	if dir == "" {
 		dir = filepath.Join(o.Dir, "base")
@@ -95,7 +98,7 @@ func Run(ctx context.Context, o Options) (*Results, error) {
 	r := &runner{Options: o, valid: Pairs(validSeed, validPairs, Validation)}
 	r.results = &Results{Version: o.Version, Go: runtime.Version(), CPU: cpuName(), Threads: threads(o.Threads), Full: o.Full, Seeds: o.Seeds,
 		TrainPairs: o.Pairs, EvalPairs: o.Held, Seconds: map[string]float64{}}
-	r.session = session{dev: dev, dir: dir, base: base, prompts: prompts, eval: Pairs(evalSeed, o.Held, Evaluation), log: r.printf, time: r.clock}
+	r.session = session{dev: dev, dir: dir, base: base, prompts: prompts, eval: Pairs(evalSeed, o.Held, Evaluation)}
 	for i, seed := range o.Seeds {
 		r.seed = seed
 		if err := r.oneSeed(ctx, i == 0); err != nil {
@@ -104,6 +107,19 @@ func Run(ctx context.Context, o Options) (*Results, error) {
 	}
 	r.finish()
 	return r.results, r.write()
+}
+
+// claim marks a directory as a demo's, in which a later demo may replace the run. A run that is there without the mark is somebody's
+// own and stays.
+func claim(dir string) error {
+	mark, run := filepath.Join(dir, ".criticrm-demo"), filepath.Join(dir, runDir)
+	if _, err := os.Stat(mark); err == nil {
+		return nil
+	}
+	if _, err := os.Stat(run); err == nil {
+		return fmt.Errorf("demo: %s is there already and no demo made it: choose another output_dir", run)
+	}
+	return checkpoint.WriteFileAtomic(mark, nil)
 }
 
 // extract writes all files of an embedded directory to disk.
@@ -164,7 +180,11 @@ func (r *runner) row(method string, m, pairs int) *Row {
 	return nil
 }
 
-const tenPercent = "Critic-RM, 10 % of the pairs"
+const (
+	tenPercent  = "Critic-RM, 10 % of the pairs"
+	shareOfData = " % of the pairs" // ends the names of rows on a part of the pairs
+	runDir      = "critic-rm"
+)
 
 // oneSeed runs all methods at the session's seed.
 func (r *runner) oneSeed(ctx context.Context, first bool) error {
@@ -256,27 +276,11 @@ func (r *runner) variant(ctx context.Context, name string, sampled []*critic.Rec
 	r.clock("filter and refine", start)
 	r.printf("refine     %s, %s, top %d: %s", name, mode, k, drops)
 
-	start = time.Now()
-	c := r.recipe(method, n)
-	main := name == "Critic-RM" && r.results.Training == nil
-	if main {
-		c.OutputDir = filepath.Join(r.Dir, "critic-rm")
-		if err := os.RemoveAll(c.OutputDir); err != nil { // of an earlier demo
-			return nil, fmt.Errorf("demo: %w", err)
-		}
-	}
-	e, steps, err := r.train(ctx, rs, c)
+	e, err := r.trainVariant(ctx, name, rs, r.recipe(method, n))
 	if err != nil {
 		return nil, err
 	}
 	defer e.Close()
-	r.clock("train "+family(method), start)
-	last := steps[len(steps)-1]
-	r.printf("train      %.1f s: %d steps, critique loss %.3f → %.3f, reward loss %.3f → %.3f", time.Since(start).Seconds(), len(steps),
-		steps[0].Critique, last.Critique, steps[0].Reward, last.Reward)
-	if main {
-		r.results.Training = steps
-	}
 
 	start = time.Now()
 	d, err := r.measure(ctx, e, maxM(r.Full), true, 1, 2, 4, 8, 10, 16)
@@ -294,6 +298,30 @@ func (r *runner) variant(ctx context.Context, name string, sampled []*critic.Rec
 	m := ms[len(ms)-1]
 	r.printf("evaluate   %.1f s: m = %d, accuracy %.1f", time.Since(start).Seconds(), m, percent(d.reward(m)))
 	return d, nil
+}
+
+// trainVariant trains on refined records; the first Critic-RM of a demo is kept as a run.
+func (r *runner) trainVariant(ctx context.Context, name string, rs []*critic.Record, c trainer.Config) (*engine.Engine, error) {
+	start := time.Now()
+	keep := name == "Critic-RM" && r.results.Training == nil
+	if keep {
+		c.OutputDir = filepath.Join(r.Dir, runDir)
+		if err := os.RemoveAll(c.OutputDir); err != nil { // of an earlier demo: see claim
+			return nil, fmt.Errorf("demo: %w", err)
+		}
+	}
+	e, steps, err := r.train(ctx, rs, c)
+	if err != nil {
+		return nil, err
+	}
+	r.clock("train "+family(c.Method), start)
+	if keep {
+		r.results.Training = steps
+	}
+	first, last := steps[0], steps[len(steps)-1]
+	r.printf("train      %.1f s: %d steps, critique loss %.3f → %.3f, reward loss %.3f → %.3f", time.Since(start).Seconds(), len(steps),
+		first.Critique, last.Critique, first.Reward, last.Reward)
+	return e, nil
 }
 
 // topK is how many critiques of a response are trained on: more where pairs are few.

@@ -164,3 +164,22 @@ func checkDocuments(t *testing.T, tok *tokenizer.Tokenizer, chat *tokenizer.Chat
 		t.Errorf("only %v among 300 documents", kinds)
 	}
 }
+
+// A run in the directory that no demo made is not touched.
+func TestRunKeepsOthersFiles(t *testing.T) {
+	dir := t.TempDir()
+	own := filepath.Join(dir, runDir, "model.safetensors")
+	if err := os.MkdirAll(filepath.Dir(own), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(own, []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Run(t.Context(), Options{Dir: dir, Seeds: []uint64{0}})
+	if err == nil || !strings.Contains(err.Error(), "no demo made it") {
+		t.Errorf("got %v", err)
+	}
+	if b, err := os.ReadFile(own); err != nil || string(b) != "mine" {
+		t.Errorf("the file is gone: %q, %v", b, err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"criticrm/checkpoint"
@@ -29,7 +30,7 @@ func (r *runner) full(ctx context.Context, all []Pair, sampled []*critic.Record,
 		return err
 	}
 	for _, n := range []int{r.Pairs / 4, r.Pairs / 2} {
-		if _, err := r.variant(ctx, fmt.Sprintf("Critic-RM, %d %% of the pairs", 100*n/r.Pairs), sampled, trainer.Critic, critic.RefineMargin, n, []int{1, 8}); err != nil {
+		if _, err := r.variant(ctx, fmt.Sprint("Critic-RM, ", 100*n/r.Pairs, shareOfData), sampled, trainer.Critic, critic.RefineMargin, n, []int{1, 8}); err != nil {
 			return err
 		}
 	}
@@ -129,32 +130,33 @@ func (r *runner) note(format string, a ...any) {
 	r.printf("           %s", s)
 }
 
+// addPoint adds a point to the curve of a name.
+func addPoint(curves *[]Curve, name string, x int, y Interval) {
+	i := slices.IndexFunc(*curves, func(c Curve) bool { return c.Name == name })
+	if i < 0 {
+		i = len(*curves)
+		*curves = append(*curves, Curve{Name: name})
+	}
+	c := &(*curves)[i]
+	c.Points = append(c.Points, Point{float64(x), y})
+	slices.SortFunc(c.Points, func(a, b Point) int { return int(a.X - b.X) })
+}
+
 // finish computes intervals, curves and comparisons.
 func (r *runner) finish() {
-	byM, byData := map[string]*Curve{}, map[string]*Curve{}
-	curve := func(in map[string]*Curve, to *[]Curve, name string, x float64, y Interval) {
-		if in[name] == nil {
-			*to = append(*to, Curve{Name: name})
-			in[name] = &(*to)[len(*to)-1]
-		}
-		in[name].Points = append(in[name].Points, Point{x, y})
-	}
-	r.results.ByM, r.results.ByData = make([]Curve, 0, 8), make([]Curve, 0, 8) // room, so that the pointers stay
 	boot := critic.NewBootstrap(records(r.eval), 2000, .95, 1)
 	for _, row := range r.results.Rows {
 		row.fill(boot)
-		base := row.Method
-		if i := len("Critic-RM"); len(base) > i && base[:i+1] == "Critic-RM," && base[len(base)-len("of the pairs"):] == "of the pairs" {
-			base = "Critic-RM"
+		switch row.Method {
+		case "Critic-RM", "CLoud-style", "LLM judge (base)":
+			addPoint(&r.results.ByM, row.Method, row.M, row.Overall)
+		case "scalar RM":
+			addPoint(&r.results.ByData, row.Method, row.Pairs, row.Overall)
 		}
-		if row.M > 0 && row.Method == base && (base == "Critic-RM" || base == "CLoud-style" || base == "LLM judge (base)") {
-			curve(byM, &r.results.ByM, base, float64(row.M), row.Overall)
-		}
-		if base == "scalar RM" || base == "Critic-RM" && row.M == 8 {
-			curve(byData, &r.results.ByData, base, float64(row.Pairs), row.Overall)
+		if row.M == 8 && (row.Method == "Critic-RM" || strings.HasSuffix(row.Method, shareOfData)) {
+			addPoint(&r.results.ByData, "Critic-RM", row.Pairs, row.Overall)
 		}
 	}
-	sortCurves(r.results.ByData)
 	best, scalar := r.row("Critic-RM", 8, r.Pairs), r.row("scalar RM", 0, r.Pairs)
 	for _, other := range []*Row{scalar, r.row("LLM judge (base)", critiquesEach, 0), r.row("CLoud-style", 8, r.Pairs), r.row("Critic-RM", 1, r.Pairs)} {
 		r.results.Differences = append(r.results.Differences, compare(boot, best, other))
@@ -205,11 +207,4 @@ func examples(pairs []Pair, base, tuned *measured) []Example {
 		}
 	}
 	return out
-}
-
-// sortCurves puts points in the order of x.
-func sortCurves(cs []Curve) {
-	for _, c := range cs {
-		slices.SortFunc(c.Points, func(a, b Point) int { return int(a.X - b.X) })
-	}
 }

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"criticrm/checkpoint"
 	"criticrm/critic"
@@ -26,8 +25,6 @@ type session struct {
 	prompts *critic.Prompts
 	seed    uint64
 	eval    []Pair
-	log     func(format string, a ...any)
-	time    func(stage string, since time.Time)
 }
 
 // sampling is the demo's: plain sampling, since systematic faults show best where nothing is cut away.
@@ -91,7 +88,7 @@ func (s *session) recipe(method string, pairs int) trainer.Config {
 	if method == trainer.BT {
 		c.BatchSize, c.LearningRate, c.Epochs = 32, 3e-4, 20
 	}
-	if scale := 600 / float64(pairs); scale > 2 { // a small set is seen more often, though not as often as it is smaller
+	if scale := fewPairs / float64(pairs); scale > 2 { // a small set is seen more often, though not as often as it is smaller
 		c.Epochs *= min(scale, 3)
 	}
 	return c
@@ -228,7 +225,10 @@ func (d *measured) quality(name string) QualityRow {
 	return q
 }
 
-const maxSequences = 512
+const (
+	maxSequences = 512
+	fewPairs     = 600 // the recipes are for this many pairs
+)
 
 func copyFiles(from, to string, names ...string) error {
 	for _, n := range names {

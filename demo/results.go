@@ -26,14 +26,13 @@ func (i Interval) String() string { return fmt.Sprintf("%.1f [%.1f, %.1f]", i.Va
 // Row is one line of the table: a method at a number of critiques, on a share of the training pairs.
 type Row struct {
 	Method     string              `json:"method"`
-	M          int                 `json:"m,omitempty"`         // critiques averaged for a reward
-	Pairs      int                 `json:"pairs"`               // training pairs used; 0 for a judge
-	Overall    Interval            `json:"overall"`             // over the pairs of the evaluation split
-	Categories map[string]Interval `json:"categories"`          //
-	Macro      float64             `json:"macro"`               // mean of the categories
-	Seeds      []float64           `json:"seeds"`               // overall, per seed
-	SD         float64             `json:"sd"`                  // over the seeds; 0 for one seed
-	Full       bool                `json:"full_only,omitempty"` // measured by --full only
+	M          int                 `json:"m,omitempty"` // critiques averaged for a reward
+	Pairs      int                 `json:"pairs"`       // training pairs used; 0 for a judge
+	Overall    Interval            `json:"overall"`     // over the pairs of the evaluation split
+	Categories map[string]Interval `json:"categories"`  //
+	Macro      float64             `json:"macro"`       // mean of the categories
+	Seeds      []float64           `json:"seeds"`       // overall, per seed
+	SD         float64             `json:"sd"`          // over the seeds; 0 for one seed
 	correct    [][]float64         // seed, pair: 1 right, 0.5 tie, 0 wrong
 }
 

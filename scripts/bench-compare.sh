@@ -18,5 +18,5 @@ if command -v benchstat >/dev/null 2>&1; then
 	benchstat "$tmp/old.txt" "$tmp/new.txt"
 else
 	echo "benchstat is not installed (golang.org/x/perf/cmd/benchstat); the raw results:" >&2
-	cat "$tmp/old.txt" "$tmp/new.txt"
+	echo "== $ref" && cat "$tmp/old.txt" && echo "== working tree" && cat "$tmp/new.txt"
 fi
