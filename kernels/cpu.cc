@@ -218,7 +218,9 @@ template <class F> void guard(kstream *s, const char *op, F f) {
     }
 }
 
-kstream *cpu_open(int32_t, int32_t threads, const char **error) {
+}  // namespace
+
+kstream *cpu_open(int32_t threads, const char **error) {
     try {
         if (threads <= 0) {
             cpu_set_t set;  // the cores this process may use, not all of the machine's
@@ -232,11 +234,9 @@ kstream *cpu_open(int32_t, int32_t threads, const char **error) {
     }
 }
 
-void cpu_close(kstream *s) { delete s; }
+void *cpu_alloc(size_t bytes) { return allocate(bytes); }
 
-void *cpu_alloc(kstream *, size_t bytes) { return allocate(bytes); }
-
-void cpu_free(kstream *, void *p) { ::free(p); }
+void cpu_free(void *p) { ::free(p); }
 
 const int64_t copy_block = (int64_t)1 << 20;  // bytes
 
@@ -255,6 +255,10 @@ void cpu_zero(kstream *s, void *dst, size_t bytes) {
     });
 }
 
+namespace {
+
+void cpu_close(kstream *s) { delete s; }
+
 const char *cpu_sync(kstream *s) {
     if (!s->faulted) return nullptr;
     s->faulted = false;
@@ -270,6 +274,5 @@ KERNEL_OPS(X)
 }  // namespace
 
 #define X(op) guarded_##op,
-const kernel_table kernels_cpu = {"cpu",    cpu_open, cpu_close, cpu_alloc, cpu_free, cpu_copy, cpu_copy, cpu_copy,
-                                  cpu_zero, cpu_sync, KERNEL_OPS(X)};
+const kernel_table kernels_cpu = {"cpu", cpu_close, cpu_sync, KERNEL_OPS(X)};
 #undef X

@@ -8,71 +8,59 @@ package kernels
 /*
 #cgo CXXFLAGS: -O3 -std=gnu++17 -Wall -Wextra -Werror -Wno-psabi -fno-strict-aliasing -fopenmp-simd
 #cgo LDFLAGS: -lpthread
-#include <stdlib.h>
 #include "kernels.h"
 
-static inline kstream *call_open(const kernel_table *t, int32_t d, int32_t n, const char **e) { return t->open(d, n, e); }
 static inline void call_close(const kernel_table *t, kstream *s) { t->close(s); }
-static inline void *call_alloc(const kernel_table *t, kstream *s, size_t n) { return t->alloc(s, n); }
-static inline void call_free(const kernel_table *t, kstream *s, void *p) { t->free(s, p); }
-static inline void call_upload(const kernel_table *t, kstream *s, void *d, const void *h, size_t n) { t->upload(s, d, h, n); }
-static inline void call_download(const kernel_table *t, kstream *s, void *h, const void *d, size_t n) { t->download(s, h, d, n); }
-static inline void call_copy(const kernel_table *t, kstream *s, void *d, const void *p, size_t n) { t->copy(s, d, p, n); }
-static inline void call_zero(const kernel_table *t, kstream *s, void *d, size_t n) { t->zero(s, d, n); }
 static inline const char *call_sync(const kernel_table *t, kstream *s) { return t->sync(s); }
-
-#cgo noescape call_upload
-#cgo nocallback call_upload
-#cgo noescape call_download
-#cgo nocallback call_download
-#cgo noescape call_copy
-#cgo nocallback call_copy
-#cgo noescape call_zero
-#cgo nocallback call_zero
 */
 import "C"
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 )
 
 // Device is one implementation of the contract on one device, with its queue of ops. Its methods must not be called from
 // two goroutines at once.
 type Device struct {
+	mem    Memory
 	table  *C.kernel_table
 	stream *C.kstream
 	name   string
 }
 
-// OpenCPU opens the CPU implementation with a number of threads; 0 means all cores. The number of threads never changes
-// a result.
-func OpenCPU(threads int) (*Device, error) {
-	if threads < 0 || threads > 1024 {
-		return nil, fmt.Errorf("kernels: %d threads: want 0 (all cores) to 1024", threads)
-	}
-	return open(&C.kernels_cpu, 0, threads)
+// Memory is where a device's tensors live and how data comes there. What it does is ordered with the device's ops; host
+// memory may be used again when a call returns. Failures are sticky, as those of ops are, and given by its Sync.
+type Memory interface {
+	Malloc(bytes int) (unsafe.Pointer, error) // 64-byte aligned, not cleared
+	Release(p unsafe.Pointer)                 // of what Malloc gave
+	CopyIn(dst, host unsafe.Pointer, bytes int)
+	CopyOut(host, src unsafe.Pointer, bytes int) // waits for the ops before it
+	Move(dst, src unsafe.Pointer, bytes int)
+	Clear(dst unsafe.Pointer, bytes int)
+	Wait() error // for all that was queued
+	Close()      // after the device's own end
 }
 
-func open(table *C.kernel_table, device, threads int) (*Device, error) {
-	var msg *C.char
-	s := C.call_open(table, C.int32_t(device), C.int32_t(threads), &msg)
-	if s == nil {
-		return nil, fmt.Errorf("kernels: open %s: %s", C.GoString(table.name), C.GoString(msg))
-	}
-	return &Device{table: table, stream: s, name: C.GoString(table.name)}, nil
+func newDevice(table *C.kernel_table, stream *C.kstream, m Memory) *Device {
+	return &Device{mem: m, table: table, stream: stream, name: C.GoString(table.name)}
 }
 
 // Name is the name of the implementation: cpu or cuda.
 func (d *Device) Name() string { return d.name }
 
-// Close frees the device's own resources. Tensors must not be used afterwards.
+// Close frees the device's own resources, when its ops are done. Tensors must not be used afterwards.
 func (d *Device) Close() {
+	_ = d.mem.Wait() // a fault that nobody asked for
 	C.call_close(d.table, d.stream)
 	d.stream = nil
+	d.mem.Close()
 }
 
-// Alloc gives a tensor with undefined content. It panics if there is no memory: on a CPU nothing else can be done.
+// Alloc gives a tensor with undefined content. If there is no memory it panics with an [OutOfMemory], which [Recover] turns into
+// an error.
 func (d *Device) Alloc(t DType, shape ...int) Tensor {
 	x := Tensor{typ: t, rank: len(shape)}
 	if len(shape) > len(x.dim) {
@@ -84,17 +72,41 @@ func (d *Device) Alloc(t DType, shape ...int) Tensor {
 			panic(fmt.Sprintf("kernels: alloc %v: negative dimension", shape))
 		}
 	}
-	x.ptr = C.call_alloc(d.table, d.stream, C.size_t(max(x.Bytes(), 1)))
-	if x.ptr == nil {
-		panic(fmt.Sprintf("kernels: out of memory: no %d bytes for a %v tensor of shape %v", x.Bytes(), t, shape))
+	var err error
+	if x.ptr, err = d.mem.Malloc(max(x.Bytes(), 1)); err != nil {
+		panic(OutOfMemory{Type: t, Shape: slices.Clone(shape), Err: err})
 	}
 	return x
+}
+
+// OutOfMemory says which tensor had no place.
+type OutOfMemory struct {
+	Type  DType
+	Shape []int
+	Err   error
+}
+
+func (e OutOfMemory) Error() string {
+	return fmt.Sprintf("kernels: out of memory for a %v tensor of shape %v: %v", e.Type, e.Shape, e.Err)
+}
+
+func (e OutOfMemory) Unwrap() error { return e.Err }
+
+// Recover, deferred, turns a panic with [OutOfMemory] into the error that a function returns. Other panics go on.
+func Recover(err *error) {
+	switch p := recover().(type) {
+	case nil:
+	case OutOfMemory:
+		*err = errors.Join(p, *err)
+	default:
+		panic(p)
+	}
 }
 
 // Free gives the memory of a tensor from Alloc back.
 func (d *Device) Free(t Tensor) {
 	if t.ptr != nil {
-		C.call_free(d.table, d.stream, t.ptr)
+		d.mem.Release(t.ptr)
 	}
 }
 
@@ -128,7 +140,7 @@ func (d *Device) Upload(dst Tensor, host any) {
 	}
 	must(n == dst.Len(), "kernels: upload: lengths differ")
 	if n > 0 {
-		C.call_upload(d.table, d.stream, dst.ptr, p, C.size_t(dst.Bytes()))
+		d.mem.CopyIn(dst.ptr, p, dst.Bytes())
 	}
 }
 
@@ -163,23 +175,27 @@ func (d *Device) Download(host any, src Tensor) {
 	}
 	must(n == src.Len(), "kernels: download: lengths differ")
 	if n > 0 {
-		C.call_download(d.table, d.stream, p, src.ptr, C.size_t(src.Bytes()))
+		d.mem.CopyOut(p, src.ptr, src.Bytes())
 	}
 }
 
 // Copy copies src into dst, of the same type and length.
 func (d *Device) Copy(dst, src Tensor) {
 	must(dst.typ == src.typ && dst.Len() == src.Len(), "kernels: copy: types or lengths differ")
-	C.call_copy(d.table, d.stream, dst.ptr, src.ptr, C.size_t(src.Bytes()))
+	d.mem.Move(dst.ptr, src.ptr, src.Bytes())
 }
 
 // Zero clears a tensor.
-func (d *Device) Zero(dst Tensor) { C.call_zero(d.table, d.stream, dst.ptr, C.size_t(dst.Bytes())) }
+func (d *Device) Zero(dst Tensor) { d.mem.Clear(dst.ptr, dst.Bytes()) }
 
 // Sync waits for all ops and gives the first fault since the last Sync.
 func (d *Device) Sync() error {
+	err := d.mem.Wait()
 	if msg := C.call_sync(d.table, d.stream); msg != nil {
-		return fmt.Errorf("kernels: %s device: %s", d.name, C.GoString(msg))
+		err = errors.Join(errors.New(C.GoString(msg)), err)
+	}
+	if err != nil {
+		return fmt.Errorf("kernels: %s device: %w", d.name, err)
 	}
 	return nil
 }

@@ -297,17 +297,11 @@ typedef struct {
     X(attention) X(attention_backward) X(kv_store) X(attention_decode) X(critique_loss)        \
     X(reward_head) X(reward_head_backward) X(joint_loss) X(grad_norm) X(adamw) X(sample)
 
+// One implementation. Memory is the business of whoever opens the stream: of the CPU's functions below, or of the driver.
 typedef struct {
-    const char *name;                                                      // "cpu", "cuda"
-    kstream *(*open)(int32_t device, int32_t threads, const char **error); // threads 0: all cores; NULL with *error set
+    const char *name;                    // "cpu", "cuda"
     void (*close)(kstream *);
-    void *(*alloc)(kstream *, size_t bytes);                               // 64-byte aligned, not cleared; NULL: out of memory
-    void (*free)(kstream *, void *);
-    void (*upload)(kstream *, void *dst, const void *host, size_t bytes);
-    void (*download)(kstream *, void *host, const void *src, size_t bytes);// waits for the ops before it
-    void (*copy)(kstream *, void *dst, const void *src, size_t bytes);
-    void (*zero)(kstream *, void *dst, size_t bytes);
-    const char *(*sync)(kstream *);                                        // first fault since the last sync, or NULL
+    const char *(*sync)(kstream *);      // waits for the ops; first fault since the last sync, or NULL
 #define X(op) void (*op)(kstream *, const op##_args *);
     KERNEL_OPS(X)
 #undef X
@@ -315,8 +309,21 @@ typedef struct {
 
 extern const kernel_table kernels_cpu;
 
+kstream *cpu_open(int32_t threads, const char **error);        // threads 0: all cores; NULL with *error set
+void *cpu_alloc(size_t bytes);                                 // 64-byte aligned, not cleared; NULL: out of memory
+void cpu_free(void *);
+void cpu_copy(kstream *, void *dst, const void *src, size_t bytes);
+void cpu_zero(kstream *, void *dst, size_t bytes);
+
+// The CUDA implementation runs on a stream and with a workspace that the caller owns; both outlive the kstream.
+extern const kernel_table kernels_cuda;
+
+kstream *cuda_open(int32_t device, void *stream, void *workspace, size_t workspace_bytes, const char **error);
+
 // Every op of one implementation is declared from the list; defining one with other arguments is a compile error.
-#define KERNEL_DECLARE(op) void cpu_##op(kstream *, const op##_args *);
+#define KERNEL_DECLARE(op)                         \
+    void cpu_##op(kstream *, const op##_args *);   \
+    void cuda_##op(kstream *, const op##_args *);
 KERNEL_OPS(KERNEL_DECLARE)
 #undef KERNEL_DECLARE
 

@@ -19,7 +19,7 @@ static std::vector<float> reals(size_t n) {
 
 int main(int argc, char **) {
     const char *error = nullptr;
-    kstream *s = kernels_cpu.open(0, 4, &error);
+    kstream *s = cpu_open(4, &error);
     if (!s) return printf("open: %s\n", error), 2;
     if (argc > 1) {  // a race on purpose: the sanitizer must see what the pool's threads do
         int sum = 0;

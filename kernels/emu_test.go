@@ -1,0 +1,27 @@
+//go:build cuda && emu
+
+package kernels_test
+
+import (
+	"testing"
+
+	"criticrm/kernels"
+	"criticrm/kernels/kerneltest"
+)
+
+func emulated(tb testing.TB, s kernels.Schedule) func() *kernels.Device {
+	return func() *kernels.Device {
+		d, err := kernels.OpenEmulated(s)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return d
+	}
+}
+
+// The schedules see different faults: a missing wait shows when copies are late, a stage that is overwritten too early when they are
+// early, a missing barrier in another order of threads.
+func TestEmulated(t *testing.T) {
+	kerneltest.TestDevice(t, emulated(t, kernels.Schedule{}), emulated(t, kernels.Schedule{Order: 1, Async: 1}),
+		emulated(t, kernels.Schedule{Order: 2, Async: 2, Seed: 1}))
+}
