@@ -40,6 +40,12 @@ var errNoHostMemory = errors.New("the host has no memory left")
 func (m cpuMemory) Release(p unsafe.Pointer)                    { C.cpu_free(p) }
 func (m cpuMemory) CopyIn(dst, host unsafe.Pointer, bytes int)  { m.Move(dst, host, bytes) }
 func (m cpuMemory) CopyOut(host, src unsafe.Pointer, bytes int) { m.Move(host, src, bytes) }
+func (m cpuMemory) CopyOutLater(src unsafe.Pointer, bytes int) func(func(unsafe.Pointer)) {
+	host := make([]uint64, (bytes+7)/8)
+	p := unsafe.Pointer(unsafe.SliceData(host))
+	m.Move(p, src, bytes)
+	return func(read func(unsafe.Pointer)) { read(p) }
+}
 func (m cpuMemory) Move(dst, src unsafe.Pointer, bytes int) {
 	C.cpu_copy(m.stream, dst, src, C.size_t(bytes))
 }

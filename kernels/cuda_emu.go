@@ -4,6 +4,7 @@ package kernels
 
 /*
 #cgo CXXFLAGS: -Wno-unknown-pragmas
+#include <stdlib.h>
 #include "emu/device.h"
 */
 import "C"
@@ -62,6 +63,16 @@ func (m *emulatedMemory) CopyIn(dst, host unsafe.Pointer, bytes int) {
 }
 
 func (m *emulatedMemory) CopyOut(host, src unsafe.Pointer, bytes int) { m.CopyIn(host, src, bytes) }
+
+func (m *emulatedMemory) CopyOutLater(src unsafe.Pointer, bytes int) func(func(unsafe.Pointer)) {
+	host := C.malloc(C.size_t(bytes))
+	m.Move(host, src, bytes)
+	return func(read func(unsafe.Pointer)) {
+		m.fail(C.emu_wait(m.stream))
+		read(host)
+		C.free(host)
+	}
+}
 
 func (m *emulatedMemory) Move(dst, src unsafe.Pointer, bytes int) {
 	C.emu_copy(m.stream, dst, src, C.size_t(bytes))

@@ -38,6 +38,9 @@ type Memory interface {
 	Release(p unsafe.Pointer)                 // of what Malloc gave
 	CopyIn(dst, host unsafe.Pointer, bytes int)
 	CopyOut(host, src unsafe.Pointer, bytes int) // waits for the ops before it
+	// CopyOutLater queues a copy and gives the function that waits for it, but not for what was queued after it, and hands
+	// the bytes to read. It is called once.
+	CopyOutLater(src unsafe.Pointer, bytes int) func(read func(host unsafe.Pointer))
 	Move(dst, src unsafe.Pointer, bytes int)
 	Clear(dst unsafe.Pointer, bytes int)
 	Wait() error // for all that was queued
@@ -176,6 +179,19 @@ func (d *Device) Download(host any, src Tensor) {
 	must(n == src.Len(), "kernels: download: lengths differ")
 	if n > 0 {
 		d.mem.CopyOut(p, src.ptr, src.Bytes())
+	}
+}
+
+// DownloadLater queues the download of a float32 tensor and gives the function that waits for it, but not for ops that were
+// queued after it: results can be read while the next work runs. It must be called once.
+func (d *Device) DownloadLater(src Tensor) func() []float32 {
+	must(src.typ == F32, "kernels: download later: not float32")
+	n := src.Len()
+	wait := d.mem.CopyOutLater(src.ptr, src.Bytes())
+	return func() []float32 {
+		out := make([]float32, n)
+		wait(func(host unsafe.Pointer) { copy(out, unsafe.Slice((*float32)(host), n)) })
+		return out
 	}
 }
 
