@@ -51,4 +51,5 @@ func (m cpuMemory) Move(dst, src unsafe.Pointer, bytes int) {
 }
 func (m cpuMemory) Clear(dst unsafe.Pointer, bytes int) { C.cpu_zero(m.stream, dst, C.size_t(bytes)) }
 func (m cpuMemory) Wait() error                         { return nil }
+func (m cpuMemory) Fault() error                        { return nil }
 func (m cpuMemory) Close()                              {}

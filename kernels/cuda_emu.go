@@ -84,6 +84,10 @@ func (m *emulatedMemory) Clear(dst unsafe.Pointer, bytes int) {
 
 func (m *emulatedMemory) Wait() error {
 	m.fail(C.emu_wait(m.stream))
+	return m.Fault()
+}
+
+func (m *emulatedMemory) Fault() error {
 	err := m.fault
 	m.fault = nil
 	return err

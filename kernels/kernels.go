@@ -43,8 +43,9 @@ type Memory interface {
 	CopyOutLater(src unsafe.Pointer, bytes int) func(read func(host unsafe.Pointer))
 	Move(dst, src unsafe.Pointer, bytes int)
 	Clear(dst unsafe.Pointer, bytes int)
-	Wait() error // for all that was queued
-	Close()      // after the device's own end
+	Wait() error  // for all that was queued; gives the first failure since the last time
+	Fault() error // the same without waiting: a failure that is known by now
+	Close()       // after the device's own end
 }
 
 func newDevice(table *C.kernel_table, stream *C.kstream, m Memory) *Device {
@@ -205,8 +206,12 @@ func (d *Device) Copy(dst, src Tensor) {
 func (d *Device) Zero(dst Tensor) { d.mem.Clear(dst.ptr, dst.Bytes()) }
 
 // Sync waits for all ops and gives the first fault since the last Sync.
-func (d *Device) Sync() error {
-	err := d.mem.Wait()
+func (d *Device) Sync() error { return d.fault(d.mem.Wait()) }
+
+// Fault gives the first fault since the last Sync that is known by now, without waiting.
+func (d *Device) Fault() error { return d.fault(d.mem.Fault()) }
+
+func (d *Device) fault(err error) error {
 	if msg := C.call_sync(d.table, d.stream); msg != nil {
 		err = errors.Join(errors.New(C.GoString(msg)), err)
 	}

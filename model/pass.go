@@ -196,8 +196,22 @@ type Losses struct {
 // TrainStep runs the batch forward and backward and adds the gradient of the joint loss to the parameters' G. Leaves without pairs
 // take no part in the loss.
 func (m *Model) TrainStep(b *Batch, o LossOptions) (Losses, error) {
+	losses, err := m.TrainStepLater(b, o)
+	if err != nil {
+		return Losses{}, err
+	}
+	l := losses()
+	if err := m.Dev.Sync(); err != nil {
+		return Losses{}, fmt.Errorf("model: train step: %w", err)
+	}
+	return l, nil
+}
+
+// TrainStepLater queues what TrainStep does. The function that it gives, to be called once, waits for the losses of this step
+// and not for what was queued after it. A fault of the device is for the caller to ask for.
+func (m *Model) TrainStepLater(b *Batch, o LossOptions) (func() Losses, error) {
 	if !m.opt.Train {
-		return Losses{}, errNotTrained
+		return nil, errNotTrained
 	}
 	err := b.validate(m, true)
 	if err == nil && len(b.Row)+len(b.Leaf) == 0 {
@@ -207,17 +221,21 @@ func (m *Model) TrainStep(b *Batch, o LossOptions) (Losses, error) {
 		err = fmt.Errorf("pairing %d is not known", o.Pairing)
 	}
 	if err != nil {
-		return Losses{}, fmt.Errorf("model: batch: %w", err)
+		return nil, fmt.Errorf("model: batch: %w", err)
 	}
 	s := m.stage(b, true)
 	m.forward(s, true)
 	m.losses(s, o)
+	read := m.Dev.DownloadLater(m.tail.loss)
 	m.backward(s)
-	l, err := m.downloadLosses(s, o, len(b.Side) > 1)
-	if err != nil {
-		return Losses{}, fmt.Errorf("model: train step: %w", err)
-	}
-	return l, nil
+	pairs := len(b.Side) > 1
+	return func() Losses {
+		x := read()
+		if !pairs { // joint_loss did not run
+			x[0], x[1] = o.Lambda*x[6], x[6]
+		}
+		return Losses{Joint: x[0], Critique: x[1], Reward: x[2], Accuracy: x[3], Margin: x[4], Ties: x[5]}
+	}, nil
 }
 
 // losses computes both losses and leaves their gradient in m.tail.df (r, H).
@@ -262,18 +280,6 @@ func (m *Model) critique(s *stage, loss kernels.Tensor, o LossOptions, dx, dw ke
 
 // chunkRows is how many rows of logits exist at once: a few megabytes of them, and enough rows for an efficient product.
 func chunkRows(vocab int) int { return max(256, (1<<20)/vocab) }
-
-func (m *Model) downloadLosses(s *stage, o LossOptions, pairs bool) (Losses, error) {
-	var x [7]float32
-	m.Dev.Download(x[:], m.tail.loss)
-	if err := m.Dev.Sync(); err != nil {
-		return Losses{}, err
-	}
-	if !pairs { // joint_loss did not run
-		x[0], x[1] = o.Lambda*x[6], x[6]
-	}
-	return Losses{Joint: x[0], Critique: x[1], Reward: x[2], Accuracy: x[3], Margin: x[4], Ties: x[5]}, nil
-}
 
 // Evaluate gives the natural log-probability of each Target at its Row and the reward at each Leaf. Weight, Side and Margin are not
 // read.

@@ -82,6 +82,18 @@ type run struct {
 	store    *checkpoint.Store // nil without output_dir; holds the lock that keeps a second trainer out
 	saved    int               // step of the last checkpoint, -1 for none
 	saveErrs int
+	pending  *pending // the last step, until its figures are read
+}
+
+// pending is a step that the device works on: the host reads a step's figures when it has queued the next one's work.
+type pending struct {
+	m      Metrics
+	tokens int
+	pairs  int
+	weight float64
+	start  time.Time
+	losses []func() model.Losses // of the micro-batches
+	norm   func() (float64, int) // nil: there was nothing to learn from
 }
 
 // Train trains the model in place on a data set. The model needs gradients (model.Options.Train), the type that the recipe
@@ -89,7 +101,7 @@ type run struct {
 // checkpoints and the final model there, and can be resumed bit for bit; without it nothing is written. The same recipe,
 // data and first model give the same bits on any number of threads.
 //
-// When ctx ends, the step that runs is finished, a checkpoint is written, and the error is ErrInterrupted.
+// When ctx ends, the run stops after its last whole step, a checkpoint is written, and the error is ErrInterrupted.
 func Train(ctx context.Context, m *model.Model, data Dataset, c Config, opts ...Option) (Result, error) {
 	r := &run{m: m, data: data, c: c, orderOf: -1, saved: -1}
 	for _, o := range opts {
@@ -108,6 +120,11 @@ func (r *run) train(ctx context.Context) (err error) {
 		return err
 	}
 	for {
+		if r.st.EvalDue || r.saveDue() || r.st.Step == r.plan.Total || ctx.Err() != nil {
+			if err := r.settle(time.Now()); err != nil {
+				return err
+			}
+		}
 		if err := r.evaluate(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
@@ -120,7 +137,7 @@ func (r *run) train(ctx context.Context) (err error) {
 		if ctx.Err() != nil {
 			return r.interrupt(ctx)
 		}
-		if err := r.step(); err != nil {
+		if err := r.step(ctx); err != nil {
 			return err
 		}
 	}
@@ -285,65 +302,80 @@ func limit(m *model.Model, c Config) int {
 	return m.MaxPositionEmbeddings
 }
 
-// step makes one update: gradients of all micro-batches, then the optimizer, then one line of metrics.
-func (r *run) step() error {
-	start := time.Now()
+// step queues one update: gradients of all micro-batches, then the optimizer. Between the two it reads the figures of the step
+// before, which the device has finished by then or soon will, so that the device never waits for the host.
+func (r *run) step(ctx context.Context) error {
+	now := &pending{start: time.Now()}
 	index := r.indices()
 	p, err := packExamples(r.data, index, &r.c, limit(r.m, r.c), r.m.VocabSize)
 	if err != nil {
 		return err
 	}
 	lambda, factor := Lambda(r.c, r.plan, r.st.Step), LRFactor(r.c, r.plan, r.st.Step)
-	m := Metrics{Lambda: lambda, LearningRate: r.c.LearningRate * factor}
-	if err := r.gradients(p, lambda, &m); err != nil {
-		return fmt.Errorf("trainer: step %d: %w", r.st.Step+1, err)
-	}
-	if len(p.Batches) > 0 {
-		norm, bad, err := r.opt.step(factor, r.st.Updates+1)
+	r.m.ZeroGrad()
+	o := p.lossOptions(&r.c, lambda)
+	for _, b := range p.Batches {
+		losses, err := r.m.TrainStepLater(b, o)
 		if err != nil {
 			return fmt.Errorf("trainer: step %d: %w", r.st.Step+1, err)
 		}
-		m.GradNorm = norm
-		if m.Skipped = !finite(norm, bad); m.Skipped {
+		now.losses = append(now.losses, losses)
+	}
+	if err := r.settle(now.start); err != nil || ctx.Err() != nil {
+		return err // gradients alone change nothing: the run stands after the step before
+	}
+	if len(p.Batches) > 0 {
+		now.norm = r.opt.step(factor, r.st.Updates+1)
+	}
+	r.count(p, len(index))
+	now.m = Metrics{Step: r.st.Step, NumTokens: r.st.Tokens, Epoch: float64(r.st.Step) / float64(r.plan.PerEpoch), Lambda: lambda, LearningRate: r.c.LearningRate * factor}
+	now.tokens, now.pairs, now.weight = p.Tokens, p.Pairs, p.Weight
+	r.pending = now
+	return nil
+}
+
+// settle reads the figures of the pending step, whose time ends at end, and writes its line of metrics.
+func (r *run) settle(end time.Time) error {
+	was := r.pending
+	if was == nil {
+		return nil
+	}
+	r.pending = nil
+	m := was.m
+	was.sumLosses(&m)
+	finiteStep := true
+	if was.norm != nil {
+		var bad int
+		m.GradNorm, bad = was.norm()
+		if m.Skipped = !finite(m.GradNorm, bad); m.Skipped {
 			r.st.Skipped++
 			r.st.SkipRow++
-			r.console.say("step %d: no update: the gradient has %d elements that are not finite", r.st.Step+1, bad)
+			finiteStep = false
+			r.console.say("step %d: no update: the gradient has %d elements that are not finite", m.Step, bad)
 		} else {
 			r.st.Updates++
 			r.st.SkipRow = 0
 		}
 	}
-	r.count(p, len(index))
-	m.Step, m.NumTokens = r.st.Step, r.st.Tokens
-	m.Epoch = float64(r.st.Step) / float64(r.plan.PerEpoch)
-	m.TokensPerSecond = float64(p.Tokens) / max(time.Since(start).Seconds(), 1e-9)
+	if err := r.m.Dev.Fault(); err != nil {
+		return fmt.Errorf("trainer: step %d: %w", m.Step, err)
+	}
+	m.TokensPerSecond = float64(was.tokens) / max(end.Sub(was.start).Seconds(), 1e-9)
 	r.result.Last = m
 	r.console.step(m)
 	if err := r.log.write(m.pairs()); err != nil {
 		return err
 	}
-	if r.st.SkipRow >= maxSkips {
-		return fmt.Errorf("trainer: stopped at step %d: the gradients of %d steps in a row were not finite; the newest checkpoint is %s", r.st.Step, r.st.SkipRow, named(r.result.Checkpoint))
+	if !finiteStep && r.st.SkipRow >= maxSkips {
+		return fmt.Errorf("trainer: stopped at step %d: the gradients of %d steps in a row were not finite; the newest checkpoint is %s", m.Step, r.st.SkipRow, named(r.result.Checkpoint))
 	}
 	return nil
 }
 
-func named(checkpoint string) string {
-	if checkpoint == "" {
-		return "none"
-	}
-	return checkpoint
-}
-
-// gradients adds up the gradients and losses of the micro-batches.
-func (r *run) gradients(p *Packed, lambda float64, m *Metrics) error {
-	r.m.ZeroGrad()
-	o := p.lossOptions(&r.c, lambda)
-	for _, b := range p.Batches {
-		l, err := r.m.TrainStep(b, o)
-		if err != nil {
-			return err
-		}
+// sumLosses adds up the losses of the micro-batches.
+func (w *pending) sumLosses(m *Metrics) {
+	for _, read := range w.losses {
+		l := read()
 		m.Loss += float64(l.Joint)
 		m.CritiqueLoss += float64(l.Critique)
 		m.RewardLoss += float64(l.Reward)
@@ -351,13 +383,19 @@ func (r *run) gradients(p *Packed, lambda float64, m *Metrics) error {
 		m.Margin += float64(l.Margin)
 		m.Ties += int(l.Ties)
 	}
-	if p.Weight == 0 {
+	if w.weight == 0 {
 		m.CritiqueLoss = nan()
 	}
-	if p.Pairs == 0 {
+	if w.pairs == 0 {
 		m.RewardLoss, m.Accuracy, m.Margin = nan(), nan(), nan()
 	}
-	return nil
+}
+
+func named(checkpoint string) string {
+	if checkpoint == "" {
+		return "none"
+	}
+	return checkpoint
 }
 
 // count moves the run's position past an update.
@@ -401,7 +439,7 @@ func (r *run) evaluate(ctx context.Context) error {
 // saveMaybe writes a checkpoint after every save_steps updates. A save that fails is reported and training goes on; the
 // third in a row is an error.
 func (r *run) saveMaybe() error {
-	if r.c.OutputDir == "" || r.c.SaveSteps == 0 || r.st.Step%r.c.SaveSteps != 0 || r.st.Step == 0 || r.st.Step == r.plan.Total {
+	if !r.saveDue() {
 		return nil
 	}
 	err := r.save()
@@ -414,6 +452,10 @@ func (r *run) saveMaybe() error {
 	}
 	r.console.say("%v; training goes on, the newest good checkpoint is %s", err, named(r.result.Checkpoint))
 	return nil
+}
+
+func (r *run) saveDue() bool {
+	return r.c.OutputDir != "" && r.c.SaveSteps != 0 && r.st.Step%r.c.SaveSteps == 0 && r.st.Step != 0 && r.st.Step != r.plan.Total
 }
 
 // save writes a checkpoint of the present step, unless there is one.

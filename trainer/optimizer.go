@@ -16,10 +16,10 @@ type optimizer struct {
 // decays says whether weight decay applies.
 func decays(p *model.Param) bool { return p.Kind == model.Matrix || p.Kind == model.Embedding }
 
-// step makes update number t (from 1) with the learning rate times factor, from the gradients in the model. It gives the
-// gradient norm before clipping and how many elements are not finite; if there are any, or the norm is not finite, the
-// kernels change nothing.
-func (o *optimizer) step(factor float64, t int64) (norm float64, bad int, err error) {
+// step queues update number t (from 1) with the learning rate times factor, from the gradients in the model. The function that
+// it gives waits for the gradient norm before clipping and the number of elements that are not finite; if there are any, or
+// the norm is not finite, the kernels change nothing.
+func (o *optimizer) step(factor float64, t int64) (norm func() (float64, int)) {
 	dev, c := o.m.Dev, o.c
 	sums := o.m.GradNorm()
 	bias1, bias2 := 1-math.Pow(c.Beta1, float64(t)), 1-math.Pow(c.Beta2, float64(t))
@@ -32,12 +32,11 @@ func (o *optimizer) step(factor float64, t int64) (norm float64, bad int, err er
 			LR: float32(c.LearningRate * factor), Beta1: float32(c.Beta1), Beta2: float32(c.Beta2), Eps: float32(c.Epsilon), WeightDecay: float32(decay),
 			Bias1: float32(bias1), Bias2: float32(bias2), MaxNorm: float32(c.MaxGradNorm)})
 	}
-	host := make([]float32, 2)
-	dev.Download(host, sums)
-	if err := dev.Sync(); err != nil {
-		return 0, 0, err
+	read := dev.DownloadLater(sums)
+	return func() (float64, int) {
+		host := read()
+		return float64(host[0]), int(host[1])
 	}
-	return float64(host[0]), int(host[1]), nil
 }
 
 // finite says whether step made an update.

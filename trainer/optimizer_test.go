@@ -45,9 +45,9 @@ func TestOptimizerStep(t *testing.T) {
 		was = append(was, b)
 	}
 	o := &optimizer{m, &c}
-	norm, bad, err := o.step(factor, number)
-	if err != nil || bad != 0 || math.Abs(norm-math.Sqrt(sum)) > 1e-5*norm {
-		t.Fatalf("norm %v, want %v; %d, %v", norm, math.Sqrt(sum), bad, err)
+	norm, bad := o.step(factor, number)()
+	if err := m.Dev.Sync(); err != nil || bad != 0 || math.Abs(norm-math.Sqrt(sum)) > 1e-5*norm {
+		t.Fatalf("norm %v, want %v; %d", norm, math.Sqrt(sum), bad)
 	}
 	clip := math.Min(1, c.MaxGradNorm/norm)
 	if clip == 1 {
