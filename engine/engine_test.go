@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"criticrm/critic"
-	"criticrm/kernels"
+	"criticrm/kernels/kerneltest"
 	"criticrm/model"
 	"criticrm/tokenizer"
 )
@@ -26,7 +26,7 @@ const stopID, endID = 0, 4
 func tinyDir(t testing.TB, head bool) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "model")
-	dev := cpu(t)
+	dev := kerneltest.Open(t, 1)
 	m, err := model.New(dev, model.Config{VocabSize: 272, HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 1, NumAttentionHeads: 2, NumKeyValueHeads: 1,
 		MaxPositionEmbeddings: 128, InitializerRange: 0.5, TieWordEmbeddings: true, EOSTokenIDs: []int32{stopID, endID}}, model.Options{Head: head}, 3)
 	if err != nil {
@@ -57,16 +57,6 @@ func tinyDir(t testing.TB, head bool) string {
 	return dir
 }
 
-func cpu(t testing.TB) *kernels.Device {
-	t.Helper()
-	dev, err := kernels.OpenCPU(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(dev.Close)
-	return dev
-}
-
 func write(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
@@ -76,7 +66,7 @@ func write(t testing.TB, path, text string) {
 
 func open(t testing.TB, dir string, o Options) *Engine {
 	t.Helper()
-	e, err := Open(cpu(t), dir, o)
+	e, err := Open(kerneltest.Open(t, 1), dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +249,7 @@ func TestRefusals(t *testing.T) {
 		f    func() error
 		want string
 	}{
-		"open without head": {func() error { _, err := Open(cpu(t), without, Options{RequireReward: true}); return err }, "has no reward head: train one"},
+		"open without head": {func() error { _, err := Open(kerneltest.Open(t, 1), without, Options{RequireReward: true}); return err }, "has no reward head: train one"},
 		"rewards without head": {func() error {
 			_, err := bare.Rewards(ctx, []critic.RewardRequest{{Messages: one}})
 			return err
@@ -280,7 +270,7 @@ func TestRefusals(t *testing.T) {
 			_, err := e.Rewards(ctx, []critic.RewardRequest{{Messages: one, Critiques: [][]int32{{5000}}}})
 			return err
 		}, "id 5000"},
-		"unknown position": {func() error { _, err := Open(cpu(t), with, Options{HeadPosition: "middle"}); return err }, `head position "middle": want end or content`},
+		"unknown position": {func() error { _, err := Open(kerneltest.Open(t, 1), with, Options{HeadPosition: "middle"}); return err }, `head position "middle": want end or content`},
 		"cancelled rewards": {func() error {
 			_, err := e.Rewards(cancelled, []critic.RewardRequest{{Messages: one}})
 			return err
@@ -289,7 +279,10 @@ func TestRefusals(t *testing.T) {
 			_, err := e.Generate(cancelled, []critic.Request{{Messages: one, N: 1}}, critic.Sampling{MaxTokens: 4})
 			return err
 		}, context.Canceled.Error()},
-		"no template": {func() error { _, err := Open(cpu(t), with, Options{ChatTemplate: "none.jinja"}); return err }, "none.jinja"},
+		"no template": {func() error {
+			_, err := Open(kerneltest.Open(t, 1), with, Options{ChatTemplate: "none.jinja"})
+			return err
+		}, "none.jinja"},
 	} {
 		if err := x.f(); err == nil || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("%s: %v, want %s", name, err, x.want)
@@ -314,7 +307,7 @@ func TestOpenErrors(t *testing.T) {
 			} else {
 				write(t, path, text)
 			}
-			_, err := Open(cpu(t), dir, Options{})
+			_, err := Open(kerneltest.Open(t, 1), dir, Options{})
 			if err == nil || !strings.Contains(err.Error(), name) {
 				t.Errorf("%s, missing %v: %v", name, missing, err)
 			}

@@ -12,6 +12,7 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/kernels"
+	"criticrm/kernels/kerneltest"
 	"criticrm/model"
 )
 
@@ -277,7 +278,7 @@ func TestNewIsDeterministic(t *testing.T) {
 			t.Errorf("%s differs between two models of one seed", name)
 		}
 	}
-	other, err := model.New(openCPU(t, 0), tinyConfig(), model.Options{}, 8)
+	other, err := model.New(kerneltest.Open(t, 0), tinyConfig(), model.Options{}, 8)
 	if err != nil {
 		t.Fatal(err)
 	}

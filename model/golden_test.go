@@ -12,6 +12,7 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/kernels"
+	"criticrm/kernels/kerneltest"
 	"criticrm/model"
 )
 
@@ -113,19 +114,9 @@ func near(t testing.TB, name string, got, want []float32, tol float64) {
 	}
 }
 
-func openCPU(t testing.TB, threads int) *kernels.Device {
-	t.Helper()
-	d, err := kernels.OpenCPU(threads)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(d.Close)
-	return d
-}
-
 func load(t testing.TB, dir string, o model.Options) *model.Model {
 	t.Helper()
-	m, err := model.Load(openCPU(t, 0), dir, o)
+	m, err := model.Load(kerneltest.Open(t, 0), dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}

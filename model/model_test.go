@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"criticrm/kernels"
+	"criticrm/kernels/kerneltest"
 	"criticrm/model"
 )
 
@@ -18,7 +19,7 @@ func tinyConfig() model.Config {
 // newModel makes a random model whose reward head is random too, on a device with a number of threads.
 func newModel(t testing.TB, c model.Config, o model.Options, threads int) *model.Model {
 	t.Helper()
-	m, err := model.New(openCPU(t, threads), c, o, 7)
+	m, err := model.New(kerneltest.Open(t, threads), c, o, 7)
 	if err != nil {
 		t.Fatal(err)
 	}

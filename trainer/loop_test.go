@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"criticrm/checkpoint"
-	"criticrm/kernels"
+	"criticrm/kernels/kerneltest"
 	"criticrm/model"
 )
 
@@ -26,12 +26,7 @@ const (
 // tiny makes the model of the tests: two layers of width 16.
 func tiny(t testing.TB, c Config, threads int) *model.Model {
 	t.Helper()
-	dev, err := kernels.OpenCPU(threads)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(dev.Close)
-	m, err := model.New(dev, model.Config{VocabSize: tinyVocab, HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 2, NumAttentionHeads: 2, NumKeyValueHeads: 1,
+	m, err := model.New(kerneltest.Open(t, threads), model.Config{VocabSize: tinyVocab, HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 2, NumAttentionHeads: 2, NumKeyValueHeads: 1,
 		MaxPositionEmbeddings: 64, InitializerRange: 0.1, EOSTokenIDs: []int32{tinyEnd}}, model.Options{DType: c.dtype(), Train: true, Head: c.rewards()}, 1)
 	if err != nil {
 		t.Fatal(err)

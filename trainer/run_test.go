@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"criticrm/critic"
-	"criticrm/kernels"
+	"criticrm/kernels/kerneltest"
 	"criticrm/model"
 	"criticrm/tokenizer"
 )
@@ -28,12 +28,7 @@ func modelDir(t *testing.T) (dir, prompts string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dev, err := kernels.OpenCPU(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dev.Close()
-	m, err := model.New(dev, model.Config{VocabSize: 288, HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 1, NumAttentionHeads: 2, NumKeyValueHeads: 1,
+	m, err := model.New(kerneltest.Open(t, 1), model.Config{VocabSize: 288, HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 1, NumAttentionHeads: 2, NumKeyValueHeads: 1,
 		MaxPositionEmbeddings: 256, TieWordEmbeddings: true, EOSTokenIDs: []int32{4}}, model.Options{}, 3)
 	if err != nil {
 		t.Fatal(err)

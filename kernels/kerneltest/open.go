@@ -1,0 +1,25 @@
+package kerneltest
+
+import (
+	"testing"
+
+	"criticrm/kernels"
+)
+
+// Open gives the device that the tests of this build run on: the CPU with so many threads, or with the tag cuda an NVIDIA
+// device, or with the tags cuda and emu the software GPU. It is closed at the end of the test, which fails if the device has a
+// fault then that nobody asked for.
+func Open(tb testing.TB, threads int) *kernels.Device {
+	tb.Helper()
+	d, err := open(tb, threads)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := d.Sync(); err != nil {
+			tb.Errorf("at the end: %v", err)
+		}
+		d.Close()
+	})
+	return d
+}
