@@ -3,7 +3,7 @@ GO   ?= go
 BIN  := bin/criticrm
 ARGS ?=
 
-.PHONY: demo test build setup base bench bench-compare lint clean
+.PHONY: demo test build cuda setup base bench bench-compare lint clean
 
 demo: build            ## the whole method on the embedded model, in about three minutes
 	$(BIN) demo $(ARGS)
@@ -14,6 +14,11 @@ test: setup lint       ## everything that is tested, without a GPU
 build: setup           ## bin/criticrm
 	@mkdir -p bin
 	$(GO) build -trimpath -o $(BIN) ./cmd/criticrm
+
+cuda: setup            ## bin/criticrm-cuda, for NVIDIA GPUs: fetches the CUDA compiler if there is none
+	@sh scripts/cuda.sh kernels
+	@mkdir -p bin
+	. build/cuda/env && $(GO) build -trimpath -tags cuda -o bin/criticrm-cuda ./cmd/criticrm
 
 setup:
 	@GO="$(GO)" sh scripts/setup.sh
@@ -32,4 +37,4 @@ lint:
 	$(GO) vet ./...
 
 clean:
-	rm -rf bin runs
+	rm -rf bin build runs
