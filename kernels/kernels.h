@@ -144,12 +144,24 @@ typedef struct {
 
 // Attention over a packed forest: query q sees key k  iff  k <= q < end[k].  Query head a reads key head a·G/A.
 //   out = softmax(q·kᵀ/sqrt(D))·v over the visible keys        lse = log Σ exp(q·kᵀ/sqrt(D)), kept for backward
+//
+// tiles says the same by tiles: Q = ⌈N/128⌉ tiles of queries, each with two halves, and K = ⌈N/64⌉ tiles of keys. Package tile
+// makes it from end. An implementation may read either, or both.
+//   index        elements
+//   0            Q          query tiles in order of work: the longest list first
+//   Q            Q+1        ptr: the list of query tile t is [ptr[t], ptr[t+1]), indices of this very array
+//   2Q+1         K          key tiles in order of work: the one that most queries see first
+//   2Q+1+K       K          the smallest end in a key tile; 0 for a tile that goes beyond N
+//   2Q+1+2K      K          the largest. Queries [64t, largest) see something of key tile t, the others nothing
+//   2Q+1+3K      …          lists: key tile·16 + second half·4 + first half, in rising order. What the queries of a half see
+//                           of the tile: 0 nothing, 1 some pairs, 2 all. Key tiles of which a query tile sees nothing are left out
 typedef struct {
     void          *out;      // out (N, A, D)          real
     float         *lse;      // out (N, A)
     const void    *qkv;      // in  (N, A + 2G, D)     real   after rope
     const int32_t *end;      // in  (N)                just past the subtree of the token's node; n < end[n] <= N
-    int32_t        N, A, G, D;
+    const int32_t *tiles;    // in  (T)
+    int32_t        N, A, G, D, T;
     kdtype         dtype;
 } attention_args;
 
@@ -162,7 +174,8 @@ typedef struct {
     const float   *lse;      // in  (N, A)
     const void    *qkv;      // in  (N, A + 2G, D)     real
     const int32_t *end;      // in  (N)
-    int32_t        N, A, G, D;
+    const int32_t *tiles;    // in  (T)                as for attention
+    int32_t        N, A, G, D, T;
     kdtype         dtype;
 } attention_backward_args;
 

@@ -58,6 +58,8 @@ KERNEL_OPS(X)
 */
 import "C"
 
+import "criticrm/kernels/tile"
+
 // The methods below are the ops of kernels.h, in its order and with its names of dimensions. They check the arguments in the
 // order of the signature and panic with a constant sentence.
 
@@ -236,13 +238,15 @@ func (d *Device) SwiGLUBackward(dgu, dh, gu Tensor) {
 }
 
 // Attention over a packed forest: query q sees key k iff k <= q < end[k]. out (N, A, D), qkv (N, A+2G, D) real;
-// lse (N, A) f32; end (N).
-func (d *Device) Attention(out, lse, qkv, end Tensor) {
+// lse (N, A) f32; end (N); tiles (T) is what tile.Lists makes of end.
+func (d *Device) Attention(out, lse, qkv, end, tiles Tensor) {
 	must(out.real(3), "kernels: attention: out is not (N, A, D) real")
 	must(lse.is(F32, out.dim[0], out.dim[1]), "kernels: attention: lse is not (N, A) f32")
 	g := keyHeads(qkv, out)
 	must(end.is(I32, out.dim[0]), "kernels: attention: end is not (N) int32")
-	a := C.attention_args{out: out.ptr, lse: lse.f32(), qkv: qkv.ptr, end: end.i32(), N: out.n(0), A: out.n(1), G: g, D: out.n(2), dtype: out.dt()}
+	must(areTiles(tiles, end), "kernels: attention: tiles are not end's (T) int32")
+	a := C.attention_args{out: out.ptr, lse: lse.f32(), qkv: qkv.ptr, end: end.i32(), tiles: tiles.i32(),
+		N: out.n(0), A: out.n(1), G: g, D: out.n(2), T: tiles.n(0), dtype: out.dt()}
 	C.call_attention(d.table, d.stream, &a)
 }
 
@@ -254,9 +258,14 @@ func keyHeads(qkv, out Tensor) C.int32_t {
 	return C.int32_t(g)
 }
 
-// AttentionBackward gives dqkv (N, A+2G, D) from dout, out (N, A, D), lse (N, A), qkv (N, A+2G, D) and end (N);
+// areTiles says whether tiles may be what tile.Lists made of end.
+func areTiles(tiles, end Tensor) bool {
+	return tiles.rank == 1 && tiles.is(I32, tiles.dim[0]) && tiles.dim[0] >= tile.Head(end.dim[0])
+}
+
+// AttentionBackward gives dqkv (N, A+2G, D) from dout, out (N, A, D), lse (N, A), qkv (N, A+2G, D), end (N) and tiles (T);
 // delta (N, A) f32 is scratch.
-func (d *Device) AttentionBackward(dqkv, delta, dout, out, lse, qkv, end Tensor) {
+func (d *Device) AttentionBackward(dqkv, delta, dout, out, lse, qkv, end, tiles Tensor) {
 	must(dqkv.real(3) && dqkv.is(qkv.typ, qkv.dim[0], qkv.dim[1], qkv.dim[2]), "kernels: attention_backward: dqkv is not as qkv")
 	must(out.real(3), "kernels: attention_backward: out is not (N, A, D) real")
 	must(delta.is(F32, out.dim[0], out.dim[1]), "kernels: attention_backward: delta is not (N, A) f32")
@@ -264,8 +273,9 @@ func (d *Device) AttentionBackward(dqkv, delta, dout, out, lse, qkv, end Tensor)
 	must(lse.is(F32, out.dim[0], out.dim[1]), "kernels: attention_backward: lse is not (N, A) f32")
 	g := keyHeads(qkv, out)
 	must(end.is(I32, out.dim[0]), "kernels: attention_backward: end is not (N) int32")
+	must(areTiles(tiles, end), "kernels: attention_backward: tiles are not end's (T) int32")
 	a := C.attention_backward_args{dqkv: dqkv.ptr, delta: delta.f32(), dout: dout.ptr, out: out.ptr, lse: lse.f32(), qkv: qkv.ptr,
-		end: end.i32(), N: out.n(0), A: out.n(1), G: g, D: out.n(2), dtype: out.dt()}
+		end: end.i32(), tiles: tiles.i32(), N: out.n(0), A: out.n(1), G: g, D: out.n(2), T: tiles.n(0), dtype: out.dt()}
 	C.call_attention_backward(d.table, d.stream, &a)
 }
 

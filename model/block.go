@@ -55,7 +55,7 @@ func (b *block) attend(m *Model, l int, a *acts, s *stage, in, mlp kernels.Tenso
 	if s.decode {
 		d.AttentionDecode(a.att, a.qkv, m.kv[l], s.context)
 	} else {
-		d.Attention(a.att, a.lse, a.qkv, s.end)
+		d.Attention(a.att, a.lse, a.qkv, s.end, s.tiles)
 	}
 }
 
@@ -85,7 +85,7 @@ func (b *block) feedBackward(m *Model, a *acts, z *scratch) {
 // attendBackward turns z.dres, the gradient of x, into that of the layer below's x1 + mlp; z.datt is the gradient of att.
 func (b *block) attendBackward(m *Model, a *acts, s *stage, z *scratch) {
 	d := m.Dev
-	d.AttentionBackward(z.dqkv, z.delta, z.datt, a.att, a.lse, a.qkv, s.end)
+	d.AttentionBackward(z.dqkv, z.delta, z.datt, a.att, a.lse, a.qkv, s.end, s.tiles)
 	d.RoPEBackward(z.dqkv, m.rope, s.pos, m.NumKeyValueHeads)
 	d.MatmulDX(z.dn, z.dqkv2, b.qkv.W, false)
 	d.MatmulDW(b.qkv.G, z.dqkv2, a.n1)

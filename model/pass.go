@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"criticrm/kernels"
+	"criticrm/kernels/tile"
 )
 
 // stage is one batch on the device. Row lists are compacted: the R rows that predict a token, then the L leaves.
@@ -13,6 +14,7 @@ type stage struct {
 	n, rows, leaves int
 	compact         bool           // r = rows + leaves rows are gathered in the last layer; else all n tokens go on
 	id, pos, end    kernels.Tensor // (n)
+	tiles           kernels.Tensor // what tile.Lists makes of end
 	row             kernels.Tensor // (r)
 	target          kernels.Tensor // (R)
 	weight, margin  kernels.Tensor // (R), (P) f32
@@ -50,7 +52,7 @@ type staging struct {
 	items []staged
 	base  [3]kernels.Tensor // int32 arrays, weights, margins
 
-	row, keyPtr, keySrc, idPtr, idSrc, idRow, iota []int32 // host memory that is used again
+	row, keyPtr, keySrc, idPtr, idSrc, idRow, iota, tiles []int32 // host memory that is used again
 }
 
 type staged struct {
@@ -61,6 +63,13 @@ type staged struct {
 func (g *staging) put(dst *kernels.Tensor, x []int32) {
 	g.items = append(g.items, staged{dst, len(g.host), len(x)})
 	g.host = append(g.host, x...)
+}
+
+// putEnd puts the ends of the tokens' subtrees, by token and by tile.
+func (g *staging) putEnd(s *stage, end []int32) {
+	g.tiles = tile.Lists(g.tiles, end)
+	g.put(&s.end, end)
+	g.put(&s.tiles, g.tiles)
 }
 
 func (g *staging) flush(m *Model) {
@@ -82,7 +91,7 @@ func (m *Model) stage(b *Batch, train bool) *stage {
 	}
 	g.put(&s.id, b.IDs)
 	g.put(&s.pos, b.Pos)
-	g.put(&s.end, b.End)
+	g.putEnd(s, b.End)
 	g.put(&s.row, g.row)
 	g.put(&s.target, b.Target)
 	g.put(&s.iota, g.iota[:s.leaves])

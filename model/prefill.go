@@ -29,7 +29,7 @@ func (g *generator) prefill() {
 	p := &m.staging
 	p.put(&st.id, f.IDs)
 	p.put(&st.pos, f.Pos)
-	p.put(&st.end, f.End)
+	p.putEnd(st, f.End)
 	p.put(&st.slot, f.slot)
 	p.put(&st.row, row)
 	p.put(&g.dev.index, g.index)

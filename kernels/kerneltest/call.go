@@ -43,9 +43,9 @@ func call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 	case *spec.SwiGLUBackward[float64]:
 		d.SwiGLUBackward(t("DGU"), t("DH"), t("GU"))
 	case *spec.Attention[float64]:
-		d.Attention(t("Out"), t("LSE"), t("QKV"), t("End"))
+		d.Attention(t("Out"), t("LSE"), t("QKV"), t("End"), t("Tiles"))
 	case *spec.AttentionBackward[float64]:
-		d.AttentionBackward(t("DQKV"), t("Delta"), t("DOut"), t("Out"), t("LSE"), t("QKV"), t("End"))
+		d.AttentionBackward(t("DQKV"), t("Delta"), t("DOut"), t("Out"), t("LSE"), t("QKV"), t("End"), t("Tiles"))
 	case *spec.KVStore[float64]:
 		d.KVStore(t("KV"), t("QKV"), t("Slot"))
 	case *spec.AttentionDecode[float64]:

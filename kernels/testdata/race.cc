@@ -53,9 +53,9 @@ int main(int argc, char **) {
         auto qkv = reals(N * (A + 2 * G) * D), dqkv = qkv, out = reals(N * A * D), dout = out, lse = reals(N * A), delta = lse, table = reals(N * D);
         rope_args ro = {qkv.data(), table.data(), pos.data(), N, A, G, D, N, K_F32};
         k.rope(s, &ro);
-        attention_args at = {out.data(), lse.data(), qkv.data(), end.data(), N, A, G, D, K_F32};
+        attention_args at = {out.data(), lse.data(), qkv.data(), end.data(), nullptr, N, A, G, D, 0, K_F32};  // the CPU reads no tiles
         k.attention(s, &at);
-        attention_backward_args ab = {dqkv.data(), delta.data(), dout.data(), out.data(), lse.data(), qkv.data(), end.data(), N, A, G, D, K_F32};
+        attention_backward_args ab = {dqkv.data(), delta.data(), dout.data(), out.data(), lse.data(), qkv.data(), end.data(), nullptr, N, A, G, D, 0, K_F32};
         k.attention_backward(s, &ab);
         auto kv = reals((size_t)2 * N * 2 * G * D);
         kv_store_args ks = {kv.data(), qkv.data(), pos.data(), N, A, G, D, 2 * N, K_F32};

@@ -7,7 +7,9 @@ type Attention[T Real] struct {
 	LSE        []T     `arg:"out f32 N,A"`
 	QKV        []T     `arg:"in real N,A+2G,D"`
 	End        []int32 `arg:"in i32 N"`
+	Tiles      []int32 `arg:"in i32 T"` // tile.Lists of End, for devices that read them
 	N, A, G, D int
+	T          int
 	Round      func(T) T // probabilities may be rounded before they meet the values
 }
 
@@ -64,7 +66,9 @@ type AttentionBackward[T Real] struct {
 	LSE        []T     `arg:"in f32 N,A"`
 	QKV        []T     `arg:"in real N,A+2G,D"`
 	End        []int32 `arg:"in i32 N"`
+	Tiles      []int32 `arg:"in i32 T"` // tile.Lists of End, for devices that read them
 	N, A, G, D int
+	T          int
 	Round      func(T) T // p and ds may be rounded before they are multiplied
 }
 

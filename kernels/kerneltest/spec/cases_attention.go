@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+
+	"criticrm/kernels/tile"
 )
 
 // Forest builds a packed forest, depth first.
@@ -161,8 +163,8 @@ func (l *list) attention() {
 func (l *list) attend(f forest, a, k, d int, scale float64) {
 	forward := func(g *Gen) *Attention[float64] {
 		end := f.make(g).End()
-		n := len(end)
-		return &Attention[float64]{QKV: g.Normal(n*(a+2*k)*d, scale), End: end, N: n, A: a, G: k, D: d}
+		n, tiles := len(end), tile.Lists(nil, end)
+		return &Attention[float64]{QKV: g.Normal(n*(a+2*k)*d, scale), End: end, Tiles: tiles, N: n, A: a, G: k, D: d, T: len(tiles)}
 	}
 	name := fmt.Sprintf("%s_A%d_G%d_D%d", f.name, a, k, d)
 	l.add("attention", name, func(g *Gen) Op { return forward(g) })
@@ -176,7 +178,7 @@ func AttentionBackwardOf(f *Attention[float64], g *Gen) *AttentionBackward[float
 	f.Out, f.LSE = make([]float64, f.N*f.A*f.D), make([]float64, f.N*f.A)
 	f.Run()
 	return &AttentionBackward[float64]{DOut: g.Normal(len(f.Out), 1), Out: f.Out, LSE: f.LSE, QKV: f.QKV, End: f.End,
-		N: f.N, A: f.A, G: f.G, D: f.D}
+		Tiles: f.Tiles, N: f.N, A: f.A, G: f.G, D: f.D, T: f.T}
 }
 
 func (l *list) decode() {

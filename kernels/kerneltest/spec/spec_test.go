@@ -83,7 +83,8 @@ func backward(r *Gen, op Op) (g gradient, ok bool) {
 		g.by = map[string][]float64{"GU": b.DGU}
 	case *Attention[float64]:
 		dout, sum = weigh(r, o.Out)
-		b := AttentionBackward[float64]{DQKV: zero(o.QKV), DOut: dout, Out: o.Out, LSE: o.LSE, QKV: o.QKV, End: o.End, N: o.N, A: o.A, G: o.G, D: o.D}
+		b := AttentionBackward[float64]{DQKV: zero(o.QKV), DOut: dout, Out: o.Out, LSE: o.LSE, QKV: o.QKV, End: o.End,
+			Tiles: o.Tiles, N: o.N, A: o.A, G: o.G, D: o.D, T: o.T}
 		b.Run()
 		g.by = map[string][]float64{"QKV": b.DQKV}
 	case *CritiqueLoss[float64]:
