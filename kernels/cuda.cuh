@@ -120,10 +120,13 @@ template <int HINT = KEEP, int V> static __device__ __forceinline__ void load(fl
     }
 }
 template <int HINT = KEEP, int V> static __device__ __forceinline__ void load(float (&x)[V], const bf16 *p) {
-    static_assert(V == 1 || V % 8 == 0, "not whole words");
+    static_assert(V == 1 || V == 4 || V % 8 == 0, "not whole words");
     if constexpr (V == 1) {
         x[0] = to_f32(*p);
         return;
+    } else if constexpr (V == 4) {  // beside four floats
+        uint2 v = ptx::load8(p);
+        x[0] = bits_f32(v.x << 16), x[1] = bits_f32(v.x & 0xffff0000u), x[2] = bits_f32(v.y << 16), x[3] = bits_f32(v.y & 0xffff0000u);
     } else {
 #pragma unroll
         for (int i = 0; i + 7 < V; i += 8) {
@@ -149,10 +152,12 @@ template <int HINT = KEEP, int V> static __device__ __forceinline__ void store(f
     }
 }
 template <int HINT = KEEP, int V> static __device__ __forceinline__ void store(bf16 *p, const float (&x)[V]) {
-    static_assert(V == 1 || V % 8 == 0, "not whole words");
+    static_assert(V == 1 || V == 4 || V % 8 == 0, "not whole words");
     if constexpr (V == 1) {
         from_f32(p, x[0]);
         return;
+    } else if constexpr (V == 4) {
+        ptx::store8(p, {ptx::pack_bf16(x[0], x[1]), ptx::pack_bf16(x[2], x[3])});
     } else {
 #pragma unroll
         for (int i = 0; i + 7 < V; i += 8) {
