@@ -38,8 +38,8 @@ type scratch struct {
 	base [11]kernels.Tensor
 }
 
-// attend is the first half of the forward pass, on all tokens. in and mlp are the residual stream (their sum); a zero mlp
-// stands for the first layer, where a.x already holds it.
+// attend is the first half of the forward pass, on all tokens. in and mlp are the residual stream (their sum); without them
+// a.x already holds it.
 func (b *block) attend(m *Model, l int, a *acts, s *stage, in, mlp kernels.Tensor) {
 	d := m.Dev
 	if mlp.IsNil() {
@@ -61,12 +61,17 @@ func (b *block) attend(m *Model, l int, a *acts, s *stage, in, mlp kernels.Tenso
 
 // feed is the second half, on the rows that go on. It leaves the residual stream in a.x1 and z.mlp.
 func (b *block) feed(m *Model, a *acts, z *scratch) {
+	b.feedUp(m, a, z)
+	m.Dev.Matmul(z.mlp, a.h, b.down.W, none)
+}
+
+// feedUp is feed as far as the backward pass needs it.
+func (b *block) feedUp(m *Model, a *acts, z *scratch) {
 	d := m.Dev
 	d.Matmul(z.o, a.attr, b.out.W, none)
 	d.RMSNorm(a.n2, a.x1, a.rstd2, a.xr, z.o, b.norm2.W, m.eps)
 	d.Matmul(a.gu, a.n2, b.gateUp.W, none)
 	d.SwiGLU(a.h, a.gu)
-	d.Matmul(z.mlp, a.h, b.down.W, none)
 }
 
 // feedBackward turns z.dresr, the gradient of x1 + mlp, into that of xr, and leaves the gradient of attr in z.dattr.

@@ -22,6 +22,10 @@ type Options struct {
 	DType kernels.DType // of weights and activations: F32 or BF16
 	Train bool          // make gradients, moments and (bfloat16) float32 master weights
 	Head  bool          // make a reward head of zeros if the files have none
+
+	// GradientCheckpointing keeps of a layer's activations only its input for the backward pass, which computes the others again
+	// (Chen et al. 2016): the same bits with less memory and a third more work.
+	GradientCheckpointing bool
 }
 
 // Model is a model on a device.

@@ -126,6 +126,31 @@ func gradients(m *model.Model) map[string][]float32 {
 	return out
 }
 
+// Activations that are computed again are the same bits, whatever the model did before.
+func TestGradientCheckpointing(t *testing.T) {
+	for _, typ := range []kernels.DType{kernels.F32, kernels.BF16} {
+		kept := newModel(t, tinyConfig(), model.Options{DType: typ, Train: true, Head: true}, 0)
+		again := newModel(t, tinyConfig(), model.Options{DType: typ, Train: true, Head: true, GradientCheckpointing: true}, 0)
+		for _, pairs := range []int{3, 1, 1, 4} {
+			b := pairBatch(pairs, 2, true)
+			if x, y := trainStep(t, kept, b, joint), trainStep(t, again, b, joint); x != y {
+				t.Fatalf("%v: losses %v, want %v", typ, y, x)
+			}
+			want := gradients(kept)
+			for name, g := range gradients(again) {
+				if !slices.Equal(g, want[name]) {
+					t.Fatalf("%v: the gradient of %s differs", typ, name)
+				}
+			}
+			_, x, err1 := kept.Evaluate(b)
+			_, y, err2 := again.Evaluate(b)
+			if err1 != nil || err2 != nil || !slices.Equal(x, y) {
+				t.Fatalf("%v: rewards %v, want %v (%v, %v)", typ, y, x, err1, err2)
+			}
+		}
+	}
+}
+
 // A tree with a shared prompt and shared responses is exact: values and gradients of the branches computed one by one.
 func TestForestIsUnsharedRows(t *testing.T) {
 	m := newModel(t, tinyConfig(), model.Options{Train: true, Head: true}, 0)

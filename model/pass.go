@@ -122,12 +122,21 @@ func (m *Model) stage(b *Batch, train bool) *stage {
 	return s
 }
 
-// layer gives the activations of layer l. Without gradients the layers below the last share one set.
+// layer gives the activations of layer l. Without gradients the layers below the last share one set; with gradient
+// checkpointing they share all but their inputs.
 func (m *Model) layer(l int, keep bool) *acts {
-	if !keep && l < len(m.acts)-1 {
-		l = 0
+	if l < len(m.acts)-1 && (!keep || m.opt.GradientCheckpointing) {
+		return &m.acts[0]
 	}
 	return &m.acts[l]
+}
+
+// input gives a layer that shares its other activations its own place for its input (n, H).
+func (m *Model) input(a *acts, l, n int) {
+	if m.opt.GradientCheckpointing && l < len(m.acts)-1 {
+		a.x = m.fit(&m.acts[l].base[0], m.opt.DType, n, m.HiddenSize)
+		a.xr = a.x
+	}
 }
 
 // forward runs the decoder and leaves the final norm of the rows that are read in m.tail.f (r, H). keep says that a backward
@@ -142,6 +151,9 @@ func (m *Model) forward(s *stage, keep bool) {
 			r, compact = s.read(), s.compact
 		}
 		a.fit(m, s.n, r, compact)
+		if keep {
+			m.input(a, l, s.n)
+		}
 		if l == 0 {
 			d.Embed(a.x, m.embed.W, s.id)
 		}
@@ -168,7 +180,13 @@ func (m *Model) backward(s *stage) {
 	d.Zero(z.dresr)
 	d.RMSNormBackward(z.dresr, m.norm.G, t.df, t.x, m.norm.W, t.rstd)
 	for l := last; l >= 0; l-- {
-		b, a := &m.blocks[l], &m.acts[l]
+		b, a := &m.blocks[l], m.layer(l, true)
+		if m.opt.GradientCheckpointing && l < last {
+			m.input(a, l, s.n)
+			z.fitForward(m, s.n)
+			b.attend(m, l, a, s, none, none)
+			b.feedUp(m, a, z)
+		}
 		b.feedBackward(m, a, z)
 		if l == last && s.compact {
 			d.GatherBackward(z.dres, z.dresr, s.rowPtr, s.rowSrc)

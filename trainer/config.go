@@ -59,12 +59,13 @@ type Config struct {
 	MinLRRatio     float64 `yaml:"min_lr_ratio" help:"linear and cosine end at this share of the peak"`
 
 	// Optimizer.
-	Beta1       float64 `yaml:"adam_beta1" alias:"beta1" help:"decay of AdamW's first moment"`
-	Beta2       float64 `yaml:"adam_beta2" alias:"beta2" help:"decay of AdamW's second moment"`
-	Epsilon     float64 `yaml:"adam_epsilon" alias:"epsilon,eps" help:"added to the root of AdamW's second moment"`
-	WeightDecay float64 `yaml:"weight_decay" alias:"wd" help:"decoupled decay of matrices and embeddings; norms and the reward head never decay"`
-	MaxGradNorm float64 `yaml:"max_grad_norm" alias:"clip" help:"clip the global gradient norm; 0: no clipping"`
-	BF16        bool    `yaml:"bf16" help:"bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32"`
+	Beta1         float64 `yaml:"adam_beta1" alias:"beta1" help:"decay of AdamW's first moment"`
+	Beta2         float64 `yaml:"adam_beta2" alias:"beta2" help:"decay of AdamW's second moment"`
+	Epsilon       float64 `yaml:"adam_epsilon" alias:"epsilon,eps" help:"added to the root of AdamW's second moment"`
+	WeightDecay   float64 `yaml:"weight_decay" alias:"wd" help:"decoupled decay of matrices and embeddings; norms and the reward head never decay"`
+	MaxGradNorm   float64 `yaml:"max_grad_norm" alias:"clip" help:"clip the global gradient norm; 0: no clipping"`
+	BF16          bool    `yaml:"bf16" help:"bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32"`
+	Checkpointing bool    `yaml:"gradient_checkpointing" resume:"free" help:"keep only the input of each layer for the backward pass and compute the rest again: less memory, about a third more work, the same bits"`
 
 	// Loss: λ·critique + (1-λ)·reward.
 	LambdaSchedule    string  `yaml:"lambda_schedule" help:"critic: last-epoch (1, then 1 - beta·t over the last epoch), constant (from lm_weight) or linear (1 for lambda_hold, then down to 1 - beta)"`

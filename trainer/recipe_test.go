@@ -136,5 +136,6 @@ func ExampleFields() {
 	}
 	// Output:
 	// bf16 false - bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32
+	// gradient_checkpointing false - keep only the input of each layer for the backward pass and compute the rest again: less memory, about a third more work, the same bits
 	// use_margin false - subtract the record's margin from the reward difference
 }
