@@ -300,13 +300,19 @@ func (m *Model) losses(s *stage, o LossOptions) {
 func (m *Model) critique(s *stage, loss kernels.Tensor, o LossOptions, dx, dw kernels.Tensor) {
 	t := &m.tail
 	t.logprob = m.fit(&t.base[5], kernels.F32, s.rows)
-	t.logits = m.fit(&t.base[8], kernels.F32, min(s.rows, chunkRows(m.VocabSize)), m.VocabSize)
+	t.logits = m.fit(&t.base[8], kernels.F32, min(s.rows, m.chunkRows()), m.VocabSize)
 	m.Dev.CritiqueLoss(kernels.CritiqueLoss{Loss: loss, LogProb: t.logprob, DX: dx, DW: dw, X: t.f.Rows(0, s.rows), W: m.head.W,
 		Target: s.target, Weight: s.weight, LossScale: o.TokenScale, GradScale: o.Lambda * o.TokenScale, Scratch: t.logits})
 }
 
-// chunkRows is how many rows of logits exist at once: a few megabytes of them, and enough rows for an efficient product.
-func chunkRows(vocab int) int { return max(256, (1<<20)/vocab) }
+// chunkRows is how many rows of logits exist at once: on a CPU a few megabytes of them, and enough rows for an efficient product;
+// on a GPU a gigabyte, because every chunk reads and writes the whole gradient of the head.
+func (m *Model) chunkRows() int {
+	if m.Dev.Name() == "cuda" {
+		return max(256, (1<<28)/m.VocabSize)
+	}
+	return max(256, (1<<20)/m.VocabSize)
+}
 
 // Evaluate gives the natural log-probability of each Target at its Row and the reward at each Leaf. Weight, Side and Margin are not
 // read.
