@@ -9,7 +9,8 @@
 extern "C" {
 #endif
 
-// In which order threads and warps run, and when asynchronous copies happen: at their wait, at their issue, or either at random.
+// In which order blocks, warps and threads run, and when asynchronous copies happen: at their wait, at their issue, or either
+// at random. No schedule may change a result.
 typedef enum { EMU_FORWARD = 0, EMU_REVERSE = 1, EMU_RANDOM = 2 } emu_order;
 typedef enum { EMU_LAZY = 0, EMU_EAGER = 1, EMU_MIXED = 2 } emu_async;
 typedef struct {
@@ -18,17 +19,37 @@ typedef struct {
     uint64_t  seed;
 } emu_schedule;
 
-// Streams hold what is queued until somebody waits. Errors are sentences; they are the stream's until emu_wait gives them.
+// Streams hold what is queued until somebody waits for it, so that a missing wait shows. Errors are sentences. After one the
+// rest of the queue is dropped; it is the stream's until a wait gives it, and is valid until the next wait.
 void *emu_stream(emu_schedule);
-void  emu_stream_end(void *stream);
+void  emu_stream_end(void *stream);                                      // runs the queue
 void  emu_copy(void *stream, void *dst, const void *src, size_t bytes);  // either may be the host's, which must live until the wait
 void  emu_fill(void *stream, void *dst, int byte, size_t bytes);
+void  emu_fill32(void *stream, void *dst, uint32_t word, size_t words);
+void  emu_call(void *stream, void (*f)(void *), void *argument);         // f runs when the stream gets to it
 const char *emu_wait(void *stream);                                      // runs the queue; its first error or NULL
+int   emu_idle(void *stream);                                            // whether the queue is empty; runs nothing
 
-// Device memory: 64-byte aligned, ends at a guard page, filled with 0xFF. Release checks the bytes between its end and the
-// guard page, and says what is wrong.
+// A place in a stream's queue. Places of a stream that has ended have been passed.
+typedef struct {
+    uint64_t stream, at;
+} emu_event;
+emu_event   emu_record(void *stream);
+void        emu_follow(void *stream, emu_event);  // what is queued from now on runs after the event
+int         emu_passed(emu_event);                // runs nothing
+const char *emu_reach(emu_event);                 // runs its stream up to it; the stream's first error or NULL
+
+// Device memory: 64-byte aligned, between two guard pages, its end as near to the second as that allows; filled with 0xFF.
+// NULL if the device is full. Release checks the bytes between the memory and the guard pages, and says what is wrong.
 void *emu_malloc(size_t bytes);
 const char *emu_release(void *);
+void emu_memory(size_t *total, size_t *used);
+void emu_resize(size_t total);                                 // 8 GiB at first
+int  emu_find(const void *p, void **base, size_t *bytes);      // the allocation that p is in; 0: none
+const char *emu_outside(const void *p, size_t bytes);          // NULL if all of it is in one allocation, else what is wrong
+
+// How many OS threads run the blocks of a launch, the waiting one included. 0: one per processor, as at first.
+void emu_workers(int n);
 
 #ifdef __cplusplus
 }

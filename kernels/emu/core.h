@@ -1,0 +1,143 @@
+// core.h: what the parts of the software GPU share: threads, warps and blocks at work.
+#ifndef CRITICRM_EMU_CORE_H
+#define CRITICRM_EMU_CORE_H
+
+#include <stdarg.h>
+
+#include <atomic>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "device.h"
+#include "emu.h"
+
+namespace emu {
+
+const unsigned all_lanes = 0xffffffffu;
+const int most_threads = 1024, most_shared = 227 << 10;
+extern const char *const names[];  // of instructions
+
+struct grid_launch {
+    dim3 grid, block;
+    size_t shared;
+    std::function<void()> body;
+    emu_schedule schedule;
+    uint64_t total, start, step;     // blocks run in the order start + i·step modulo total
+    std::atomic<uint64_t> next{0};   // i of the next block
+    int helpers = 0;                 // other OS threads that work on it
+    std::mutex lock;
+    std::string error;               // of the first i that failed
+    std::atomic<uint64_t> failed{UINT64_MAX};
+};
+
+struct copy {  // of cp.async
+    char *dst;
+    const char *src;
+    bool valid, done;
+    uint32_t group;
+};
+
+struct thread {
+    void *sp = nullptr;              // NULL: has not begun
+    char *stack = nullptr;           // its upper end
+    uint3 index = {};
+    uint8_t lane = 0, warp = 0;
+    instruction waits = inone;       // at which it waits, and where that stands
+    unsigned mask = 0;
+    const char *file = nullptr;
+    int line = 0;
+    std::vector<copy> copies;        // issued, the oldest first
+    uint32_t group = 0;              // the one that is open
+    void *tsan = nullptr;
+};
+
+// Lanes of a warp that come together at an instruction.
+struct meeting {
+    unsigned mask, here;             // who shall come, who has; here = 0: not in use
+    instruction what;
+    const char *file;
+    int line;
+};
+
+struct warp {
+    unsigned exist, ready, sleeping, done;
+    meeting at[4];
+    uint64_t in[32], out[32];
+    int from[32];
+    void *argument[32];              // of instructions with more than a number; they lie on the lanes' stacks
+};
+
+// A block at work, on one OS thread.
+struct worker {
+    std::vector<thread> threads;
+    warp warps[most_threads / 32];
+    thread *running = nullptr;       // NULL: no kernel is running
+    grid_launch *launch = nullptr;
+    unsigned awake = 0;              // warps with lanes that are ready
+    unsigned count = 0, finished = 0, slept = 0;
+    unsigned at_barrier = 0;
+    int sum = 0;                     // of the barrier's predicates
+    int result = 0;
+    instruction barrier = inone;
+    const char *file = nullptr;
+    int line = 0;
+    dim3 shape = dim3(0, 0, 0);      // that thread.index holds
+    char *arena = nullptr, *arena_end = nullptr, *shared = nullptr;
+    void *host = nullptr;            // stack pointer of who runs the block
+    void *host_tsan = nullptr;
+    bool failed = false;
+    std::string error;
+    uintptr_t fault = 0;             // address of an access that faulted
+    int fault_code = 0;
+    uint64_t random = 1;
+    struct { const char *lo, *hi; } window[8];  // allocations that were used last
+    unsigned windows = 0;
+    uint64_t epoch = 0;              // of the windows
+};
+extern thread_local worker *self;
+
+inline uint64_t draw(uint64_t &state) {  // splitmix64
+    uint64_t z = state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+std::string text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+[[noreturn]] void fail(const std::string &why);  // ends the running block
+const char *base_name(const char *file);
+
+// Where the lanes of mask meet. NULL for all but the last to come, when the last has done the work of all and called leave.
+meeting *arrive(instruction, unsigned mask, const char *file, int line);
+void leave(meeting *);
+
+// Shared memory: n bytes at an address of shared(), aligned by n. Fails if they are not all the block's.
+char *shared_bytes(uint32_t address, unsigned n, const char *instruction);
+// Device memory: fails if n bytes, aligned by n, are not all in one allocation.
+void check_global(const void *p, unsigned n, const char *instruction);
+std::string describe_global(const void *p, size_t n);
+extern std::atomic<uint64_t> memory_epoch;  // changes with every release
+
+void run(grid_launch &);  // throws std::runtime_error
+
+// What the thread sanitizer is told; the emulator itself is not instrumented.
+#ifdef EMU_TSAN
+extern "C" {
+void *__tsan_get_current_fiber(void);
+void *__tsan_create_fiber(unsigned flags);
+void __tsan_destroy_fiber(void *fiber);
+void __tsan_switch_to_fiber(void *fiber, unsigned flags);
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+void __tsan_read16(void *addr);
+void __tsan_write16(void *addr);
+}
+#define TSAN(call) __tsan_##call
+#else
+#define TSAN(call) (void)0
+#endif
+
+}  // namespace emu
+#endif

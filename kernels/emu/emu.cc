@@ -1,0 +1,606 @@
+// emu.cc: threads as fibers, warps and blocks, and where they meet. A thread that must wait picks the next and jumps to it.
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <thread>
+
+#include "core.h"
+
+// Saves the registers that a call keeps on the stack, its pointer in *from, and goes on where `to` was saved.
+extern "C" void emu_switch(void **from, void *to);
+asm(R"(
+.text
+.p2align 4
+.globl emu_switch
+.hidden emu_switch
+.type emu_switch, @function
+emu_switch:
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, (%rdi)
+    movq %rsi, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    popq %rcx
+    jmp *%rcx
+.size emu_switch, .-emu_switch
+)");
+
+namespace emu {
+
+thread_local worker *self;
+
+#define X(name) #name,
+const char *const names[] = {EMU_INSTRUCTIONS(X)};
+#undef X
+
+std::string text(const char *format, ...) {
+    char buffer[1024];
+    va_list a;
+    va_start(a, format);
+    vsnprintf(buffer, sizeof buffer, format, a);
+    va_end(a);
+    return buffer;
+}
+
+const char *base_name(const char *file) {
+    const char *slash = strrchr(file, '/');
+    return slash ? slash + 1 : file;
+}
+
+namespace {
+
+const size_t page = 4096, stack_bytes = 64 << 10;
+const char canary = 0x5a;
+
+std::string place(instruction what, const char *file, int line) {
+    return file ? text("%s (%s:%d)", names[what], base_name(file), line) : names[what];
+}
+
+char *reserve(size_t bytes) {
+    void *p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) throw std::runtime_error("the software GPU has no host memory left");
+    return (char *)p;
+}
+
+// ---- fibers
+
+void entry();
+
+void prepare(thread &t) {  // a stack that emu_switch resumes at entry
+    void **sp = (void **)t.stack - 1;
+    *--sp = (void *)entry;
+    for (int i = 0; i < 6; i++) *--sp = nullptr;
+    t.sp = sp;
+}
+
+void resume(worker &w, thread *t) {
+    thread *from = w.running;
+    if (t == from) return;
+    w.running = t;
+    threadIdx = t->index;
+    if (!t->sp) prepare(*t);
+    TSAN(switch_to_fiber(t->tsan, 1));
+    emu_switch(&from->sp, t->sp);
+}
+
+[[noreturn]] void to_host(worker &w) {
+    void *gone;
+    w.running = nullptr;
+    TSAN(switch_to_fiber(w.host_tsan, 1));
+    emu_switch(&gone, w.host);
+    __builtin_unreachable();
+}
+
+// Which bit of a mask is next.
+inline int choose(worker &w, unsigned mask) {
+    switch (w.launch->schedule.order) {
+    case EMU_FORWARD: return __builtin_ctz(mask);
+    case EMU_REVERSE: return 31 - __builtin_clz(mask);
+    default: break;
+    }
+    int turn = draw(w.random) & 31;
+    return (__builtin_ctz(turn ? mask >> turn | mask << (32 - turn) : mask) + turn) & 31;
+}
+
+inline void wake(worker &w, int warp_index, unsigned lanes) {
+    w.warps[warp_index].ready |= lanes;
+    w.awake |= 1u << warp_index;
+}
+
+[[noreturn]] void deadlock(worker &w);
+
+void idle(worker &w) {  // nobody is ready
+    bool any = false;
+    for (unsigned i = 0; i < (w.count + 31) / 32; i++) {
+        if (unsigned s = w.warps[i].sleeping) w.warps[i].sleeping = 0, wake(w, i, s), any = true;
+    }
+    if (!any || ++w.slept > 1000000) deadlock(w);
+    if (w.launch->failed.load(std::memory_order_relaxed) != UINT64_MAX) fail("stopped, since another block failed");
+}
+
+// The thread that runs next: one of warp `near`, if any of it is ready.
+thread *pick(worker &w, int near) {
+    if (!w.awake) idle(w);
+    if (near < 0 || !(w.awake >> near & 1) || (w.launch->schedule.order == EMU_RANDOM && (draw(w.random) & 3) == 0)) near = choose(w, w.awake);
+    warp &p = w.warps[near];
+    int lane = choose(w, p.ready);
+    if (!(p.ready &= ~(1u << lane))) w.awake &= ~(1u << near);
+    return &w.threads[near * 32 + lane];
+}
+
+inline void wait_here(worker &w, instruction what, unsigned mask, const char *file, int line) {
+    thread &t = *w.running;
+    t.waits = what, t.mask = mask, t.file = file, t.line = line;
+    resume(w, pick(w, t.warp));
+    t.waits = inone;
+}
+
+std::string lanes_text(unsigned mask) {
+    std::string s;
+    for (int i = 0; i < 32; i++) {
+        if (!(mask >> i & 1)) continue;
+        int from = i;
+        while (i < 31 && mask >> (i + 1) & 1) i++;
+        s += text(from == i ? "%s%d" : "%s%d-%d", s.empty() ? "" : ", ", from, i);
+    }
+    return s;
+}
+
+void deadlock(worker &w) {
+    std::string s = "nobody can go on:";
+    for (unsigned i = 0, from = 0; i < w.count; i++) {
+        const thread &t = w.threads[i], &u = w.threads[i + 1 < w.count ? i + 1 : i];
+        bool done = w.warps[i / 32].done >> i % 32 & 1, next_done = i + 1 < w.count && w.warps[(i + 1) / 32].done >> (i + 1) % 32 & 1;
+        if (i + 1 < w.count && done == next_done && (done || (t.waits == u.waits && t.line == u.line && t.mask == u.mask))) continue;
+        s += text("%s threads %u-%u ", from ? ";" : "", from, i);
+        if (done) s += "have returned";
+        else s += "wait at " + place(t.waits, t.file, t.line) + (t.waits >= i__syncwarp && t.waits != i__nanosleep ? text(" for mask %08x", t.mask) : "");
+        from = i + 1;
+    }
+    fail(s);
+}
+
+// A thread that has returned must not be waited for.
+[[noreturn]] void returned(unsigned who, const std::string &where) {
+    fail(text("thread %u has returned, and is waited for at ", who) + where);
+}
+
+void finish(worker &w) {
+    thread &t = *w.running;
+    warp &p = w.warps[t.warp];
+    unsigned bit = 1u << t.lane, number = t.warp * 32 + t.lane;
+    size_t open = std::count_if(t.copies.begin(), t.copies.end(), [](const copy &c) { return !c.done; });
+    if (!t.copies.empty()) fail(text("returns with %zu cp.async copies that it has not waited for (%zu of them not made yet)", t.copies.size(), open));
+    p.done |= bit;
+    for (const meeting &m : p.at) {
+        if (m.here && m.mask & bit) returned(number, place(m.what, m.file, m.line));
+    }
+    if (w.at_barrier) returned(number, place(w.barrier, w.file, w.line));
+    t.sp = nullptr;
+    if (++w.finished == w.count) to_host(w);
+    void *gone;
+    thread *next = pick(w, t.warp);
+    w.running = next;
+    threadIdx = next->index;
+    if (!next->sp) prepare(*next);
+    TSAN(switch_to_fiber(next->tsan, 1));
+    emu_switch(&gone, next->sp);
+}
+
+void entry() {
+    self->launch->body();
+    finish(*self);
+    __builtin_unreachable();
+}
+
+}  // namespace
+
+void fail(const std::string &why) {
+    worker &w = *self;
+    uint3 t = w.running->index;
+    w.error = text("block (%u, %u, %u), thread (%u, %u, %u): ", blockIdx.x, blockIdx.y, blockIdx.z, t.x, t.y, t.z) + why;
+    w.failed = true;
+    to_host(w);
+}
+
+void trap(const char *file, int line) { fail(text("__trap (%s:%d)", base_name(file), line)); }
+
+// ---- meetings of lanes
+
+meeting *arrive(instruction what, unsigned mask, const char *file, int line) {
+    worker &w = *self;
+    thread &t = *w.running;
+    warp &p = w.warps[t.warp];
+    unsigned bit = 1u << t.lane;
+    if (!(mask & bit)) fail(place(what, file, line) + text(": its lane %d is not in its mask %08x", t.lane, mask));
+    if (unsigned gone = mask & p.done) returned(t.warp * 32 + __builtin_ctz(gone), place(what, file, line));
+    if (mask & ~p.exist) fail(place(what, file, line) + text(": lanes %s of the mask do not exist in a block of %u threads", lanes_text(mask & ~p.exist).c_str(), w.count));
+    meeting *m = &p.at[0];
+    if (m->mask != mask) {
+        meeting *free = nullptr, *found = nullptr;
+        for (meeting &x : p.at) {
+            if (x.here && x.mask == mask) found = &x;
+            if (!x.here && !free) free = &x;
+        }
+        m = found ? found : free;
+        if (!m) fail(place(what, file, line) + ": a fifth mask in a warp at once");
+    }
+    if (!m->here) {
+        m->mask = mask, m->what = what, m->file = file, m->line = line;
+    } else if (m->what != what || m->line != line) {
+        fail("lanes meet in different instructions: " + place(what, file, line) + ", but lanes " + lanes_text(m->here) + " in " + place(m->what, m->file, m->line));
+    }
+    if ((m->here |= bit) == mask) return m;
+    wait_here(w, what, mask, file, line);
+    return nullptr;
+}
+
+void leave(meeting *m) {
+    worker &w = *self;
+    int at = w.running->warp;
+    m->here = 0;
+    wake(w, at, m->mask);
+    resume(w, pick(w, at));
+}
+
+uint64_t shuffle(instruction what, unsigned mask, uint64_t value, int argument, int width, const char *file, int line) {
+    worker &w = *self;
+    int lane = w.running->lane, last = lane | (width - 1), first = lane & ~(width - 1), from;
+    warp &p = w.warps[w.running->warp];
+    if (width < 1 || width > 32 || (width & (width - 1))) fail(place(what, file, line) + text(": width %d", width));
+    switch (what) {
+    case i__shfl_sync: from = first | (argument & (width - 1)); break;
+    case i__shfl_up_sync: from = lane - argument < first ? lane : lane - argument; break;
+    case i__shfl_down_sync: from = lane + argument > last ? lane : lane + argument; break;
+    default: from = (lane ^ argument) > last ? lane : lane ^ argument;
+    }
+    p.in[lane] = value, p.from[lane] = from & 31;
+    if (meeting *m = arrive(what, mask, file, line)) {
+        if (mask == all_lanes) {
+            for (int i = 0; i < 32; i++) p.out[i] = p.in[p.from[i]];
+        } else {
+            for (int i = 0; i < 32; i++) {
+                if (!(mask >> i & 1)) continue;
+                if (!(mask >> p.from[i] & 1)) fail(place(what, file, line) + text(": lane %d reads lane %d, which is not in the mask %08x", i, p.from[i], mask));
+                p.out[i] = p.in[p.from[i]];
+            }
+        }
+        leave(m);
+    }
+    return p.out[lane];
+}
+
+unsigned vote(instruction what, unsigned mask, unsigned value, bool is_signed, const char *file, int line) {
+    worker &w = *self;
+    int lane = w.running->lane;
+    warp &p = w.warps[w.running->warp];
+    p.in[lane] = value;
+    if (what == i__syncwarp) TSAN(release(&p));
+    if (meeting *m = arrive(what, mask, file, line)) {
+        unsigned r = 0;
+        bool begun = false;
+        for (int i = 0; i < 32 && what != i__syncwarp; i++) {
+            if (!(mask >> i & 1)) continue;
+            unsigned x = (unsigned)p.in[i];
+            bool less = is_signed ? (int)x < (int)r : x < r;
+            switch (what) {
+            case i__ballot_sync: r |= x << i; break;
+            case i__any_sync: case i__reduce_or_sync: r |= x; break;
+            case i__all_sync: case i__reduce_and_sync: r = begun ? r & x : x; break;
+            case i__reduce_xor_sync: r ^= x; break;
+            case i__reduce_min_sync: r = !begun || less ? x : r; break;
+            case i__reduce_max_sync: r = !begun || !less ? x : r; break;
+            default: r += x;
+            }
+            begun = true;
+        }
+        for (int i = 0; i < 32; i++) {
+            if (mask >> i & 1) p.out[i] = r;
+        }
+        leave(m);
+    }
+    if (what == i__syncwarp) TSAN(acquire(&p));
+    return (unsigned)p.out[lane];
+}
+
+// ---- the block's barrier
+
+int barrier(instruction what, int predicate, const char *file, int line) {
+    worker &w = *self;
+    thread &t = *w.running;
+    if (w.finished) {
+        unsigned i = 0;
+        while (!(w.warps[i / 32].done >> i % 32 & 1)) i++;
+        returned(i, place(what, file, line));
+    }
+    if (!w.at_barrier) {
+        w.barrier = what, w.file = file, w.line = line, w.sum = 0;
+    } else if (w.barrier != what || w.line != line) {
+        fail("a divergent barrier: " + place(what, file, line) + text(", but %u threads wait at ", w.at_barrier) + place(w.barrier, w.file, w.line));
+    }
+    TSAN(release(&w.at_barrier));
+    w.sum += predicate != 0;
+    if (++w.at_barrier < w.count) {
+        wait_here(w, what, 0, file, line);
+    } else {
+        w.result = what == i__syncthreads_and ? w.sum == (int)w.count : what == i__syncthreads_or ? w.sum > 0 : w.sum;
+        w.at_barrier = 0;
+        for (unsigned i = 0; i < (w.count + 31) / 32; i++) wake(w, i, w.warps[i].exist);
+        resume(w, pick(w, -1));
+    }
+    (void)t;
+    TSAN(acquire(&w.at_barrier));
+    return w.result;
+}
+
+void give_way() {
+    worker &w = *self;
+    if (w.launch->schedule.order != EMU_RANDOM || (draw(w.random) & 3)) return;
+    wake(w, w.running->warp, 1u << w.running->lane);
+    resume(w, pick(w, w.running->warp));
+}
+
+void nanosleep() {
+    worker &w = *self;
+    w.warps[w.running->warp].sleeping |= 1u << w.running->lane;
+    wait_here(w, i__nanosleep, 0, nullptr, 0);
+}
+
+// ---- shared memory. Its addresses are offsets from the dynamic part, or from 2³¹ on those of static variables, which lie in
+// the OS thread's own storage.
+
+char *dynamic_shared() { return self->shared; }
+
+namespace {
+const uint32_t dynamic_base = 1024, static_base = 1u << 31, static_reach = 1u << 24;
+}
+
+uint32_t shared_address(const void *p) {
+    worker &w = *self;
+    const char *c = (const char *)p;
+    if (c >= w.shared && c <= w.shared + w.launch->shared) return dynamic_base + (uint32_t)(c - w.shared);
+    ptrdiff_t away = c - (const char *)&threadIdx + (ptrdiff_t)static_reach;
+    if (away >= 0 && away < 2 * (ptrdiff_t)static_reach) return static_base + (uint32_t)away;
+    fail(text("%p is not in shared memory", p));
+}
+
+char *shared_bytes(uint32_t a, unsigned n, const char *what) {
+    worker &w = *self;
+    size_t size = w.launch->shared;
+    if (a >= static_base) {
+        char *p = (char *)&threadIdx + (ptrdiff_t)(a - static_base) - (ptrdiff_t)static_reach;
+        if ((uintptr_t)p % n) fail(text("%s: a static shared address that is not aligned to %u bytes", what, n));
+        return p;
+    }
+    int64_t at = (int64_t)a - dynamic_base;
+    if (at % n) fail(text("%s: byte %ld of shared memory is not aligned to %u bytes", what, (long)at, n));
+    if (at < 0 || (size_t)at + n > size) fail(text("%s: bytes %ld to %ld of %zu bytes of shared memory", what, (long)at, (long)at + n, size));
+    return w.shared + at;
+}
+
+// ---- blocks
+
+namespace {
+
+// A fault in a kernel, say at a guard page, fails its block: the handler returns into landing.
+struct sigaction previous_segv, previous_bus;
+
+void landing() {
+    worker &w = *self;
+    uintptr_t a = w.fault;
+    if (w.fault_code == SI_KERNEL) fail("an access that is misaligned, or to no address at all");
+    for (const thread &t : w.threads) {
+        if (t.stack && a < (uintptr_t)t.stack && a + stack_bytes + page >= (uintptr_t)t.stack) fail(text("its stack is full (%zu bytes)", stack_bytes));
+    }
+    if (a >= (uintptr_t)w.arena && a < (uintptr_t)w.arena_end + page) {
+        fail(text("an access at byte %ld of %zu bytes of shared memory", (long)(a - (uintptr_t)w.shared), w.launch->shared));
+    }
+    fail("an access at " + describe_global((const void *)a, 1));
+}
+
+void on_fault(int signal, siginfo_t *info, void *context) {
+    worker *w = self;
+    if (!w || !w->running) {
+        struct sigaction &p = signal == SIGSEGV ? previous_segv : previous_bus;
+        if (p.sa_flags & SA_SIGINFO) p.sa_sigaction(signal, info, context);
+        else if (p.sa_handler == SIG_DFL || p.sa_handler == SIG_IGN) sigaction(signal, &p, nullptr);  // happens again
+        else p.sa_handler(signal);
+        return;
+    }
+    w->fault = (uintptr_t)info->si_addr, w->fault_code = info->si_code;
+    greg_t *r = ((ucontext_t *)context)->uc_mcontext.gregs;
+    r[REG_RSP] = (greg_t)((void **)w->running->stack - 1);  // nothing on that stack is needed any more
+    r[REG_RIP] = (greg_t)landing;
+}
+
+void catch_faults() {
+    struct sigaction a = {};
+    a.sa_sigaction = on_fault;
+    a.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigfillset(&a.sa_mask);
+    sigaction(SIGSEGV, &a, &previous_segv);
+    sigaction(SIGBUS, &a, &previous_bus);
+}
+
+void resize(worker &w, const dim3 &b) {
+    unsigned n = b.x * b.y * b.z;
+    if (!w.arena) {
+        w.arena = reserve(most_shared + 2 * page);
+        w.arena_end = w.arena + (most_shared + page - 1) / page * page;
+        mprotect(w.arena_end, page, PROT_NONE);
+        w.threads.reserve(most_threads);
+    }
+    while (w.threads.size() < n) {
+        unsigned i = (unsigned)w.threads.size();
+        w.threads.emplace_back();
+        thread &t = w.threads.back();
+        t.lane = i % 32, t.warp = i / 32;
+        char *bottom = reserve(stack_bytes + 2 * page);
+        mprotect(bottom, page, PROT_NONE);
+        t.stack = bottom + page + stack_bytes + page - i * 1088 % page / 16 * 16;  // equal offsets would share cache sets
+    }
+    w.count = n, w.shape = b;
+    for (unsigned i = 0; i < n; i++) w.threads[i].index = {i % b.x, i / b.x % b.y, i / b.x / b.y};
+    for (unsigned i = 0; i < (n + 31) / 32; i++) w.warps[i].exist = n - i * 32 >= 32 ? all_lanes : (1u << n % 32) - 1;
+}
+
+void run_block(worker &w, uint64_t i) {
+    grid_launch &l = *w.launch;
+    uint64_t b = (uint64_t)(((unsigned __int128)i * l.step + l.start) % l.total);
+    blockIdx = {(unsigned)(b % l.grid.x), (unsigned)(b / l.grid.x % l.grid.y), (unsigned)(b / l.grid.x / l.grid.y)};
+    blockDim = l.block, gridDim = l.grid;
+    w.random = l.schedule.seed ^ i * 0x9e3779b97f4a7c15u;
+    size_t slack = (size_t)(w.arena_end - w.shared) - l.shared;
+    memset(w.shared, 0xff, l.shared);
+    memset(w.shared + l.shared, canary, slack);
+    w.finished = w.slept = w.at_barrier = 0;
+    w.awake = 0;
+    for (unsigned k = 0; k < (w.count + 31) / 32; k++) {
+        warp &p = w.warps[k];
+        p.sleeping = p.done = 0;
+        for (meeting &m : p.at) m.here = 0;
+        wake(w, k, p.exist);
+    }
+#ifdef EMU_TSAN
+    w.host_tsan = __tsan_get_current_fiber();
+    for (unsigned k = 0; k < w.count; k++) w.threads[k].tsan = __tsan_create_fiber(0);
+#endif
+    thread *first = pick(w, -1);
+    w.running = first;
+    threadIdx = first->index;
+    prepare(*first);
+    TSAN(switch_to_fiber(first->tsan, 1));
+    emu_switch(&w.host, first->sp);
+#ifdef EMU_TSAN
+    for (unsigned k = 0; k < w.count; k++) __tsan_destroy_fiber(w.threads[k].tsan);
+#endif
+    if (!w.failed) {
+        const char *end = w.shared + l.shared;
+        size_t k = 0;
+        while (k < slack && end[k] == canary) k++;
+        if (k < slack) {
+            w.failed = true;
+            w.error = text("block (%u, %u, %u): a write at byte %zu of %zu bytes of shared memory", blockIdx.x, blockIdx.y, blockIdx.z, l.shared + k, l.shared);
+        }
+    }
+    if (!w.failed) return;
+    for (thread &t : w.threads) t.sp = nullptr, t.copies.clear(), t.waits = inone;  // abandoned
+    w.failed = false;
+    std::lock_guard<std::mutex> hold(l.lock);
+    if (i < l.failed) l.failed = i, l.error = w.error;
+}
+
+// Runs blocks of a launch until there are none left.
+void work(worker &w, grid_launch &l) {
+    w.launch = &l;
+    self = &w;
+    if (w.shape.x != l.block.x || w.shape.y != l.block.y || w.shape.z != l.block.z) resize(w, l.block);
+    w.shared = w.arena_end - (l.shared + 1023) / 1024 * 1024;
+    for (uint64_t i; (i = l.next.fetch_add(1)) < l.total && i < l.failed.load();) run_block(w, i);
+    self = nullptr;
+}
+
+// ---- OS threads
+
+struct pool {
+    std::mutex lock;
+    std::condition_variable more, done;
+    std::vector<grid_launch *> launches;  // that want help
+    std::vector<worker *> spare;          // of threads that wait for streams
+    int wanted = -1, started = 0, waiting = 0;
+};
+pool &all() {
+    static pool *p = new pool;  // never destroyed: its threads live as long as the process
+    return *p;
+}
+
+void help(int number) {
+    stack_t s = {};
+    s.ss_size = 64 << 10;
+    s.ss_sp = reserve(s.ss_size);
+    sigaltstack(&s, nullptr);
+    worker *w = new worker;
+    pool &p = all();
+    std::unique_lock<std::mutex> hold(p.lock);
+    for (;;) {
+        grid_launch *l = nullptr;
+        for (grid_launch *x : p.launches) {
+            if (number < p.wanted && x->next.load() < x->total && x->failed.load() == UINT64_MAX) l = x;
+        }
+        if (!l) {
+            p.waiting++;
+            p.more.wait(hold);
+            p.waiting--;
+            continue;
+        }
+        l->helpers++;
+        hold.unlock();
+        work(*w, *l);
+        hold.lock();
+        l->helpers--;
+        p.done.notify_all();
+    }
+}
+
+void start_helpers(pool &p) {  // with its lock; signals of the process are others' business
+    if (p.wanted < 0) p.wanted = std::max(1, (int)std::thread::hardware_concurrency());
+    for (; p.started + 1 < p.wanted; p.started++) {
+        sigset_t block, old;
+        sigfillset(&block);
+        for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) sigdelset(&block, s);
+        pthread_sigmask(SIG_SETMASK, &block, &old);
+        std::thread(help, p.started + 1).detach();
+        pthread_sigmask(SIG_SETMASK, &old, nullptr);
+    }
+}
+
+}  // namespace
+
+void run(grid_launch &l) {
+    static std::once_flag once;
+    std::call_once(once, catch_faults);
+    pool &p = all();
+    worker *w;
+    bool helped;
+    {
+        std::lock_guard<std::mutex> hold(p.lock);
+        start_helpers(p);
+        if (p.spare.empty()) p.spare.push_back(new worker);
+        w = p.spare.back();
+        p.spare.pop_back();
+        helped = l.total > 1 && p.wanted > 1;
+        if (helped) {
+            p.launches.push_back(&l);
+            if (p.waiting) p.more.notify_all();
+        }
+    }
+    work(*w, l);
+    std::unique_lock<std::mutex> hold(p.lock);
+    p.spare.push_back(w);
+    if (helped) {
+        p.launches.erase(std::find(p.launches.begin(), p.launches.end(), &l));
+        p.done.wait(hold, [&] { return l.helpers == 0; });
+    }
+    if (l.failed != UINT64_MAX) throw std::runtime_error(l.error);
+}
+
+}  // namespace emu
+
+void emu_workers(int n) {
+    emu::pool &p = emu::all();
+    std::lock_guard<std::mutex> hold(p.lock);
+    p.wanted = n > 0 ? n : std::max(1, (int)std::thread::hardware_concurrency());
+}
