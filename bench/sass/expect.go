@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+)
+
+// expectation is what must be seen in the kernels whose whole name matches.
+type expectation struct {
+	Name   string // regular expression
+	Tensor bool   // multiplies on the tensor cores, fed by ldmatrix
+	Async  bool   // copies to shared memory in the background
+	Wide   bool   // moves its data in 16-byte words; what is smaller is at most
+	Narrow int    // so many loads (row numbers, statistics of a row), and as many stores
+	Divide bool   // may divide 64-bit numbers
+	Shared int    // bytes of dynamic shared memory that a launch asks for, at most
+	Blocks int    // must fit on a multiprocessor together
+	Quiet  bool   // no line in the short table
+}
+
+// expectations have a line for every kernel; the first that matches counts.
+var expectations = []expectation{
+	{Name: `swiglu\.\w+<(float,4|bf16,8)>`, Wide: true, Divide: true, Blocks: 5},
+	{Name: `swiglu\.\w+<\w+,1>`, Divide: true, Quiet: true, Blocks: 5},
+}
+
+func find(list []expectation, name string) *expectation {
+	for i := range list {
+		if regexp.MustCompile(`^(?:` + list[i].Name + `)$`).MatchString(name) {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// check gives a sentence for everything that is not as expected.
+func check(list []kernel, expected []expectation) []string {
+	var bad []string
+	used := map[*expectation]bool{}
+	for _, k := range list {
+		fail := func(format string, a ...any) {
+			bad = append(bad, fmt.Sprintf("%s, sm_%s: ", k.Name, k.Arch)+fmt.Sprintf(format, a...))
+		}
+		if k.Stack > 0 || k.Count.Local > 0 {
+			fail("%d bytes of local memory, %d instructions that use it", k.Stack, k.Count.Local)
+		}
+		if k.Threads == 0 {
+			fail("no __launch_bounds__")
+		}
+		e := find(expected, k.Name)
+		if e == nil {
+			fail("has no line in bench/sass/expect.go")
+			continue
+		}
+		used[e] = true
+		if c := k.Count; e.Tensor && (c.HMMA == 0 || c.LDSM == 0) {
+			fail("%d HMMA and %d LDSM: want both", c.HMMA, c.LDSM)
+		} else if !e.Tensor && c.HMMA > 0 {
+			fail("%d HMMA: want none", c.HMMA)
+		}
+		if (k.Count.LDGSTS > 0) != e.Async {
+			fail("%d LDGSTS, asynchronous copies expected: %v", k.Count.LDGSTS, e.Async)
+		}
+		if c := k.Count; e.Wide && (c.Load16 == 0 || c.Load > e.Narrow || c.Store > e.Narrow) {
+			fail("%d loads and %d stores of 16 bytes; %d and %d of less, want at most %d", c.Load16, c.Store16, c.Load, c.Store, e.Narrow)
+		}
+		if k.Divisions > 0 && !e.Divide {
+			fail("divides 64-bit numbers")
+		}
+		if n := blocks(k, e.Shared); n < e.Blocks {
+			fail("%d blocks of %d threads with %d registers and %d bytes of shared memory fit on a multiprocessor, want %d", n, k.Threads, k.Registers,
+				k.Shared+e.Shared, e.Blocks)
+		}
+	}
+	for i := range expected {
+		if !used[&expected[i]] {
+			bad = append(bad, "no kernel has a name like "+expected[i].Name)
+		}
+	}
+	return bad
+}
