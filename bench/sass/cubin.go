@@ -28,7 +28,7 @@ type kernel struct {
 type counts struct {
 	HMMA, LDSM, LDGSTS int // matrix instructions, matrix loads from shared memory, asynchronous copies to it
 	Load16, Store16    int // global memory in 16-byte words
-	Load, Store        int // global memory in anything smaller
+	Load, Store        int // global memory in anything smaller, in the loops that also load 16-byte words, if there are any
 	Local              int // local memory
 }
 
@@ -66,7 +66,7 @@ func kernelsOf(tools, file string) ([]kernel, error) {
 		return nil, err
 	}
 	defer f.Close()
-	found, err := resources(f)
+	found, err := resources(f, part[2])
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func attributes(data []byte, order binary.ByteOrder, f func(name byte, value []u
 }
 
 // resources reads what the compiler says of each kernel, by mangled name.
-func resources(f *elf.File) (map[string]kernel, error) {
+func resources(f *elf.File, arch string) (map[string]kernel, error) {
 	symbols, err := f.Symbols()
 	if err != nil {
 		return nil, err
@@ -146,6 +146,9 @@ func resources(f *elf.File) (map[string]kernel, error) {
 		}
 		if shared := f.Section(".nv.shared." + name); shared != nil {
 			k.Shared = int(shared.Size)
+			if !strings.HasPrefix(arch, "8") {
+				k.Shared -= 1024 // the system's
+			}
 		}
 		for _, s := range symbols {
 			if int(s.Section) < len(f.Sections) && f.Sections[s.Section].Name == ".text."+name && strings.Contains(s.Name, "_sm20_") &&
@@ -181,55 +184,117 @@ func resources(f *elf.File) (map[string]kernel, error) {
 	})
 }
 
-var instruction = regexp.MustCompile(`^\s*/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)`)
+var (
+	instruction = regexp.MustCompile(`^\s*/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)(.*)`)
+	label       = regexp.MustCompile(`^(\.L_\w+):`)
+	target      = regexp.MustCompile("`\\((\\.L_\\w+)\\)")
+)
 
 // disassembly counts the instructions of each section .text.<kernel>.
 func disassembly(text []byte) map[string]counts {
 	all := map[string]counts{}
+	var code []line
 	name, lines := "", bufio.NewScanner(bytes.NewReader(text))
 	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		line := lines.Text()
-		if section, ok := strings.CutPrefix(line, ".text."); ok {
-			name = strings.TrimSuffix(section, ":")
-			continue
+	end := func() {
+		if len(code) > 0 {
+			all[name] = count(code)
 		}
-		m := instruction.FindStringSubmatch(line)
-		if m == nil {
-			continue
-		}
-		c := all[name]
-		c.add(m[1])
-		all[name] = c
+		code = nil
 	}
+	for lines.Scan() {
+		text := lines.Text()
+		if section, ok := strings.CutPrefix(text, ".text."); ok {
+			end()
+			name = strings.TrimSuffix(section, ":")
+		} else if m := label.FindStringSubmatch(text); m != nil {
+			code = append(code, line{label: m[1]})
+		} else if m := instruction.FindStringSubmatch(text); m != nil {
+			l := line{op: m[1]}
+			if to := target.FindStringSubmatch(m[2]); to != nil && strings.HasPrefix(m[1], "BRA") {
+				l.to = to[1]
+			}
+			code = append(code, l)
+		}
+	}
+	end()
 	return all
 }
 
-func (c *counts) add(op string) {
-	kind, rest, _ := strings.Cut(op, ".")
-	wide := strings.Contains(rest, "128")
-	switch kind {
-	case "HMMA":
+// line is a label or an instruction, which may be a branch.
+type line struct{ label, op, to string }
+
+func count(code []line) (c counts) {
+	at := map[string]int{}
+	for i, l := range code {
+		if l.label != "" {
+			at[l.label] = i
+		}
+	}
+	type span struct{ from, to int }
+	var loops []span // backward branches
+	for i, l := range code {
+		if to, ok := at[l.to]; ok && to < i {
+			loops = append(loops, span{to, i})
+		}
+	}
+	hot := map[span]bool{} // innermost loops that load 16 bytes; the whole code where there is none
+	for i, l := range code {
+		if kind, wide := memory(l.op); kind == 'L' && wide {
+			inner := span{0, len(code)}
+			for _, s := range loops {
+				if s.from <= i && i <= s.to && s.to-s.from < inner.to-inner.from {
+					inner = s
+				}
+			}
+			hot[inner] = true
+		}
+	}
+	if len(hot) > 1 {
+		delete(hot, span{0, len(code)})
+	}
+	for i, l := range code {
+		inside := len(hot) == 0
+		for s := range hot {
+			inside = inside || s.from <= i && i <= s.to
+		}
+		c.add(l.op, inside)
+	}
+	return c
+}
+
+// memory says whether an instruction loads (L) or stores (S) global memory, and whether 16 bytes.
+func memory(op string) (kind byte, wide bool) {
+	name, rest, _ := strings.Cut(op, ".")
+	switch name {
+	case "LDG", "LD":
+		kind = 'L'
+	case "STG", "ST":
+		kind = 'S'
+	}
+	return kind, strings.Contains(rest, "128")
+}
+
+func (c *counts) add(op string, hot bool) {
+	switch kind, wide := memory(op); {
+	case kind == 'L' && wide:
+		c.Load16++
+	case kind == 'S' && wide:
+		c.Store16++
+	case kind == 'L' && hot:
+		c.Load++
+	case kind == 'S' && hot:
+		c.Store++
+	}
+	switch name, _, _ := strings.Cut(op, "."); name {
+	case "HMMA": // HFMA2.MMA moves a constant
 		c.HMMA++
-	case "HFMA2": // HFMA2.MMA moves a constant: not a matrix instruction
 	case "LDSM":
 		c.LDSM++
 	case "LDGSTS":
 		c.LDGSTS++
 	case "LDL", "STL":
 		c.Local++
-	case "LDG", "LD":
-		if wide {
-			c.Load16++
-		} else {
-			c.Load++
-		}
-	case "STG", "ST":
-		if wide {
-			c.Store16++
-		} else {
-			c.Store++
-		}
 	}
 }
 

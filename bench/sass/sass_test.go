@@ -7,7 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-const listing = `
+// Branch targets are quoted with backquotes, here with '.
+var listing = strings.ReplaceAll(`
 	.target	sm_80
 //--------------------- .text._Z1kPf              --------------------------
 	.section	.text._Z1kPf,"ax",@progbits
@@ -21,15 +22,30 @@ const listing = `
         /*0050*/                   HMMA.16816.F32.BF16 R4, R8, R12, R4 ;
         /*0060*/                   HFMA2.MMA R5, -RZ, RZ, 0, 0 ;
         /*0070*/                   STG.E.128 desc[UR4][R2.64], R4 ;
+        /*0080*/                   LDG.E R7, desc[UR4][R2.64] ;
+        /*0090*/               @P0 BRA '(.L_x_1) ;
+        /*00a0*/                   LDG.E R7, desc[UR4][R2.64] ;
+.text._Z1lPf:
+        /*0000*/                   LDG.E R7, desc[UR4][R2.64] ;
+        /*0010*/                   STG.E R7, desc[UR4][R2.64] ;
+.L_x_2:
+        /*0020*/                   LDG.E.128.CONSTANT R4, desc[UR4][R2.64] ;
+        /*0030*/                   LDG.E.64 R4, desc[UR4][R2.64] ;
+.L_x_3:
+        /*0040*/                   FADD R4, R4, R4 ;
+        /*0050*/               @P1 BRA '(.L_x_3) ;
+        /*0060*/               @P0 BRA '(.L_x_2) ;
+        /*0070*/                   LDG.E.U8 R4, desc[UR4][R2.64] ;
 .text._Z1mPf:
         /*0000*/                   STL.64 [R1], R2 ;
         /*0010*/                   LDL R2, [R1] ;
         /*0020*/                   STG.E desc[UR4][R2.64], R4 ;
-`
+`, "'", "`")
 
 func TestDisassembly(t *testing.T) {
 	want := map[string]counts{
-		"_Z1kPf": {HMMA: 1, LDSM: 1, LDGSTS: 1, Load16: 1, Load: 1, Store16: 1},
+		"_Z1kPf": {HMMA: 1, LDSM: 1, LDGSTS: 1, Load16: 1, Load: 3, Store16: 1}, // the wide load is in no loop: the whole kernel
+		"_Z1lPf": {Load16: 1, Load: 1},
 		"_Z1mPf": {Local: 2, Store: 1},
 	}
 	if d := cmp.Diff(want, disassembly([]byte(listing))); d != "" {

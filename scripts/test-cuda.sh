@@ -1,0 +1,29 @@
+#!/bin/sh
+# What can be tested of the CUDA implementation without a GPU: the kernels on the software GPU, and, with NVIDIA's compiler, that they
+# compile and what they compile to. `make test` runs this.
+set -eu
+me=test
+. "$(dirname "$0")/lib.sh"
+GO=${GO:-go}
+
+packages="./kernels ./model ./engine ./trainer"
+compiler=yes
+if sh scripts/cuda.sh kernels; then
+	. build/cuda/env
+	packages="./cuda/... $packages"
+else
+	compiler=
+	[ -z "${CI:-}" ] || fail "no CUDA compiler, or it failed: see above"
+fi
+
+# shellcheck disable=SC2086
+$GO vet -tags cuda,emu $packages
+# shellcheck disable=SC2086
+$GO test -timeout 20m -tags cuda,emu $packages
+
+if [ -z "$compiler" ]; then
+	echo "SKIPPED, for want of a CUDA compiler (see above): package cuda, that the kernels compile, and what they compile to" >&2
+	exit 0
+fi
+$GO run ./bench/sass -tools "$(dirname "$NVCC")" build/cuda/lib/libcriticrm_cuda.a
+$GO vet -tags cuda ./cuda/... ./bench/... ./cmd/...
