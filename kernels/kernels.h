@@ -233,19 +233,9 @@ typedef struct {
     kdtype         dtype;
 } reward_head_args;
 
-// dx[row[l]] += dreward[l]·w      dw += Σ_l dreward[l]·x[row[l]]
-typedef struct {
-    void          *dx;       // +=  (N, H)      real
-    float         *dw;       // +=  (H)
-    const float   *dreward;  // in  (L)
-    const void    *x;        // in  (N, H)      real
-    const int32_t *row;      // in  (L)
-    const float   *w;        // in  (H)
-    int32_t        L, N, H;
-    kdtype         dtype;
-} reward_head_backward_args;
-
-// Joint objective. Side 2p of pair p is the chosen, 2p+1 the rejected one; its leaves are [side[s], side[s+1]).
+// Reward loss: the reward head on L leaves, the loss on pairs of their rewards, joined with the critique loss, and its gradient.
+//   reward[l] = x[l]·w        dx[l] = dreward[l]·w        dw += Σ_l dreward[l]·x[l]
+// Side 2p of pair p is the chosen, 2p+1 the rejected one; its leaves are [side[s], side[s+1]).
 // Terms of a pair: CROSS all (c, r) combinations of its leaves; MEAN one, on the mean rewards of the sides;
 // ZIP (c_i, r_i) for i < min of the leaf counts. Each pair is the mean of its terms; a pair with an empty side is skipped.
 //   bt = -log σ(c - r - margin)      centre = center·(c + r)²        reward loss = loss_scale · Σ_p mean(bt + centre)
@@ -255,15 +245,20 @@ typedef struct {
 typedef enum { K_CROSS = 0, K_MEAN = 1, K_ZIP = 2 } kpairing;
 typedef struct {
     float         *loss;     // out (6)
+    float         *reward;   // out (L)
     float         *dreward;  // out (L)
-    const float   *reward;   // in  (L)
-    const int32_t *side;     // in  (2P+1)
+    void          *dx;       // out (L, H)      real
+    float         *dw;       // +=  (H)
+    const void    *x;        // in  (L, H)      real   after the final norm
+    const float   *w;        // in  (H)
+    const int32_t *side;     // in  (2P+1)             rising within [0, L]; leaves outside of it have no gradient
     const float   *margin;   // in  (P)                or NULL: 0
     const float   *critique; // in  (1)                critique loss of the same batch, or NULL: 0
     float          lambda, center, loss_scale, grad_scale;
     kpairing       pairing;
-    int32_t        L, P;
-} joint_loss_args;
+    int32_t        L, H, P;
+    kdtype         dtype;
+} reward_loss_args;
 
 // norm[0] = sqrt(Σ g²);  norm[1] = how many elements are not finite
 typedef struct {
@@ -308,7 +303,7 @@ typedef struct {
     X(embed) X(embed_backward) X(gather) X(gather_backward) X(rmsnorm) X(rmsnorm_backward)     \
     X(rope) X(rope_backward) X(matmul) X(matmul_dx) X(matmul_dw) X(swiglu) X(swiglu_backward)  \
     X(attention) X(attention_backward) X(kv_store) X(attention_decode) X(critique_loss)        \
-    X(reward_head) X(reward_head_backward) X(joint_loss) X(grad_norm) X(adamw) X(sample)
+    X(reward_head) X(reward_loss) X(grad_norm) X(adamw) X(sample)
 
 // One implementation. Memory is the business of whoever opens the stream: of the CPU's functions below, or of the driver.
 typedef struct {

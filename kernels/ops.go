@@ -45,10 +45,8 @@ KERNEL_OPS(X)
 #cgo nocallback call_critique_loss
 #cgo noescape call_reward_head
 #cgo nocallback call_reward_head
-#cgo noescape call_reward_head_backward
-#cgo nocallback call_reward_head_backward
-#cgo noescape call_joint_loss
-#cgo nocallback call_joint_loss
+#cgo noescape call_reward_loss
+#cgo nocallback call_reward_loss
 #cgo noescape call_grad_norm
 #cgo nocallback call_grad_norm
 #cgo noescape call_adamw
@@ -355,20 +353,6 @@ func (d *Device) RewardHead(reward, x, row, w Tensor) {
 	C.call_reward_head(d.table, d.stream, &a)
 }
 
-// RewardHeadBackward adds dreward[l]·w to dx[row[l]] and Σ dreward[l]·x[row[l]] to dw. dx, x (N, H) real; dw, w (H),
-// dreward (L) f32; row (L).
-func (d *Device) RewardHeadBackward(dx, dw, dreward, x, row, w Tensor) {
-	must(dx.real(2), "kernels: reward_head_backward: dx is not (N, H) real")
-	must(dw.is(F32, dx.dim[1]), "kernels: reward_head_backward: dw is not (H) f32")
-	must(dreward.rank == 1 && dreward.is(F32, dreward.dim[0]), "kernels: reward_head_backward: dreward is not (L) f32")
-	must(x.is(dx.typ, dx.dim[0], dx.dim[1]), "kernels: reward_head_backward: x is not as dx")
-	must(row.is(I32, dreward.dim[0]), "kernels: reward_head_backward: row is not (L) int32")
-	must(w.is(F32, dx.dim[1]), "kernels: reward_head_backward: w is not (H) f32")
-	a := C.reward_head_backward_args{dx: dx.ptr, dw: dw.f32(), dreward: dreward.f32(), x: x.ptr, row: row.i32(), w: w.f32(),
-		L: dreward.n(0), N: x.n(0), H: x.n(1), dtype: x.dt()}
-	C.call_reward_head_backward(d.table, d.stream, &a)
-}
-
 // Pairing says which rewards of a pair the pairwise loss compares.
 type Pairing int32
 
@@ -379,11 +363,12 @@ const (
 	Zip
 )
 
-// JointLoss are the arguments of the pairwise logistic loss on L leaves of P pairs, joined with the critique loss.
-type JointLoss struct {
+// RewardLoss are the arguments of the reward head on L leaves and of the loss on P pairs of them, joined with the critique loss.
+type RewardLoss struct {
 	Loss                 Tensor  // out (6) f32: joint, critique, reward, accuracy, mean margin, ties
-	DReward              Tensor  // out (L) f32
-	Reward               Tensor  // in (L) f32
+	Reward, DReward      Tensor  // out (L) f32
+	DX, DW               Tensor  // out (L, H) real, += (H) f32
+	X, W                 Tensor  // in (L, H) real, (H) f32
 	Side                 Tensor  // in (2P+1) int32: leaves of chosen, rejected, chosen, …
 	Margin               Tensor  // in (P) f32, or the zero Tensor
 	Critique             Tensor  // in (1) f32, or the zero Tensor
@@ -392,19 +377,24 @@ type JointLoss struct {
 	Pairing              Pairing
 }
 
-// JointLoss combines the losses and gives the gradient of the rewards.
-func (d *Device) JointLoss(j JointLoss) {
-	must(j.Loss.is(F32, 6), "kernels: joint_loss: loss is not (6) f32")
-	must(j.DReward.rank == 1 && j.DReward.is(F32, j.DReward.dim[0]), "kernels: joint_loss: dreward is not (L) f32")
-	must(j.Reward.is(F32, j.DReward.dim[0]), "kernels: joint_loss: reward is not (L) f32")
-	must(j.Side.rank == 1 && j.Side.dim[0]%2 == 1 && j.Side.is(I32, j.Side.dim[0]), "kernels: joint_loss: side is not (2P+1) int32")
-	must(j.Margin.IsNil() || j.Margin.is(F32, j.Side.dim[0]/2), "kernels: joint_loss: margin is not (P) f32")
-	must(j.Critique.IsNil() || j.Critique.is(F32, 1), "kernels: joint_loss: critique is not (1) f32")
-	must(j.Pairing >= Cross && j.Pairing <= Zip, "kernels: joint_loss: unknown pairing")
-	a := C.joint_loss_args{loss: j.Loss.f32(), dreward: j.DReward.f32(), reward: j.Reward.f32(), side: j.Side.i32(), margin: j.Margin.f32(),
-		critique: j.Critique.f32(), lambda: C.float(j.Lambda), center: C.float(j.Center), loss_scale: C.float(j.LossScale),
-		grad_scale: C.float(j.GradScale), pairing: C.kpairing(j.Pairing), L: j.Reward.n(0), P: j.Side.n(0) / 2}
-	C.call_joint_loss(d.table, d.stream, &a)
+// RewardLoss gives rewards, losses and their gradient.
+func (d *Device) RewardLoss(r RewardLoss) {
+	must(r.Loss.is(F32, 6), "kernels: reward_loss: loss is not (6) f32")
+	must(r.X.real(2), "kernels: reward_loss: x is not (L, H) real")
+	must(r.Reward.is(F32, r.X.dim[0]), "kernels: reward_loss: reward is not (L) f32")
+	must(r.DReward.is(F32, r.X.dim[0]), "kernels: reward_loss: dreward is not (L) f32")
+	must(r.DX.is(r.X.typ, r.X.dim[0], r.X.dim[1]), "kernels: reward_loss: dx is not as x")
+	must(r.DW.is(F32, r.X.dim[1]), "kernels: reward_loss: dw is not (H) f32")
+	must(r.W.is(F32, r.X.dim[1]), "kernels: reward_loss: w is not (H) f32")
+	must(r.Side.rank == 1 && r.Side.dim[0]%2 == 1 && r.Side.is(I32, r.Side.dim[0]), "kernels: reward_loss: side is not (2P+1) int32")
+	must(r.Margin.IsNil() || r.Margin.is(F32, r.Side.dim[0]/2), "kernels: reward_loss: margin is not (P) f32")
+	must(r.Critique.IsNil() || r.Critique.is(F32, 1), "kernels: reward_loss: critique is not (1) f32")
+	must(r.Pairing >= Cross && r.Pairing <= Zip, "kernels: reward_loss: unknown pairing")
+	a := C.reward_loss_args{loss: r.Loss.f32(), reward: r.Reward.f32(), dreward: r.DReward.f32(), dx: r.DX.ptr, dw: r.DW.f32(), x: r.X.ptr,
+		w: r.W.f32(), side: r.Side.i32(), margin: r.Margin.f32(), critique: r.Critique.f32(), lambda: C.float(r.Lambda), center: C.float(r.Center),
+		loss_scale: C.float(r.LossScale), grad_scale: C.float(r.GradScale), pairing: C.kpairing(r.Pairing), L: r.X.n(0), H: r.X.n(1),
+		P: r.Side.n(0) / 2, dtype: r.X.dt()}
+	C.call_reward_loss(d.table, d.stream, &a)
 }
 
 // GradNorm gives norm (2) f32 of g: its Euclidean norm, and how many elements are not finite.

@@ -39,7 +39,7 @@ func (s *stage) read() int {
 type tail struct {
 	x, f, df        kernels.Tensor // (r, H)  residual stream, final norm, gradient of it
 	rstd            kernels.Tensor // (r) f32
-	loss            kernels.Tensor // (7) f32 joint_loss's six numbers, critique loss
+	loss            kernels.Tensor // (7) f32 reward_loss's six numbers, critique loss
 	logprob         kernels.Tensor // (R) f32
 	reward, dreward kernels.Tensor // (L) f32
 	logits          kernels.Tensor // (rows of a chunk, V) f32
@@ -258,7 +258,7 @@ func (m *Model) TrainStepLater(b *Batch, o LossOptions) (func() Losses, error) {
 	pairs := len(b.Side) > 1
 	return func() Losses {
 		x := read()
-		if !pairs { // joint_loss did not run
+		if !pairs { // reward_loss did not run
 			x[0], x[1] = o.Lambda*x[6], x[6]
 		}
 		return Losses{Joint: x[0], Critique: x[1], Reward: x[2], Accuracy: x[3], Margin: x[4], Ties: x[5]}
@@ -286,14 +286,13 @@ func (m *Model) losses(s *stage, o LossOptions) {
 	t.reward = m.fit(&t.base[6], kernels.F32, s.leaves)
 	t.dreward = m.fit(&t.base[7], kernels.F32, s.leaves)
 	f, df := t.f.Rows(s.rows, s.rows+s.leaves), t.df.Rows(s.rows, s.rows+s.leaves)
-	d.Zero(df)
 	if s.side.Len() < 3 {
+		d.Zero(df)
 		return
 	}
-	d.RewardHead(t.reward, f, s.iota, m.score.W)
-	d.JointLoss(kernels.JointLoss{Loss: t.loss.Rows(0, 6), DReward: t.dreward, Reward: t.reward, Side: s.side, Margin: s.margin,
-		Critique: critique, Lambda: o.Lambda, Center: o.Center, LossScale: o.PairScale, GradScale: (1 - o.Lambda) * o.PairScale, Pairing: o.Pairing})
-	d.RewardHeadBackward(df, m.score.G, t.dreward, f, s.iota, m.score.W)
+	d.RewardLoss(kernels.RewardLoss{Loss: t.loss.Rows(0, 6), Reward: t.reward, DReward: t.dreward, DX: df, DW: m.score.G, X: f, W: m.score.W,
+		Side: s.side, Margin: s.margin, Critique: critique, Lambda: o.Lambda, Center: o.Center, LossScale: o.PairScale,
+		GradScale: (1 - o.Lambda) * o.PairScale, Pairing: o.Pairing})
 }
 
 // critique runs the LM head on the rows, chunk by chunk; dx and dw may be left out.

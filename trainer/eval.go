@@ -71,7 +71,7 @@ type sums struct {
 	ties                   int
 }
 
-// pairSums is the kernels' joint_loss in float64, without a gradient: bt = -log σ(c - r - margin), plus center·(c + r)².
+// pairSums is the pairs of the kernels' reward_loss in float64, without a gradient: bt = -log σ(c - r - margin), plus center·(c + r)².
 func pairSums(b *model.Batch, reward []float32, c Config) sums {
 	var total sums
 	for p := 0; 2*p+2 < len(b.Side); p++ {

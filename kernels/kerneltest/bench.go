@@ -74,10 +74,6 @@ func used(op spec.Op, a spec.Arg) int {
 		if a.Name == "X" {
 			return o.L * o.H
 		}
-	case *spec.RewardHeadBackward[float64]:
-		if a.Name == "X" || a.Name == "DX" {
-			return o.L * o.H
-		}
 	case *spec.RoPE[float64]:
 		if a.Name == "QKV" {
 			return o.N * (o.A + o.G) * o.D

@@ -56,8 +56,6 @@ func call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 			Target: t("Target"), Weight: t("Weight"), LossScale: float32(o.LossScale), GradScale: float32(o.GradScale), Scratch: t("Scratch")})
 	case *spec.RewardHead[float64]:
 		d.RewardHead(t("Reward"), t("X"), t("Row"), t("W"))
-	case *spec.RewardHeadBackward[float64]:
-		d.RewardHeadBackward(t("DX"), t("DW"), t("DReward"), t("X"), t("Row"), t("W"))
 	default:
 		callStep(d, op, t)
 	}
@@ -66,10 +64,10 @@ func call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 // callStep runs the ops that come once in a step, after the model.
 func callStep(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 	switch o := op.(type) {
-	case *spec.JointLoss[float64]:
-		d.JointLoss(kernels.JointLoss{Loss: t("Loss"), DReward: t("DReward"), Reward: t("Reward"), Side: t("Side"), Margin: t("Margin"),
-			Critique: t("Critique"), Lambda: float32(o.Lambda), Center: float32(o.Center), LossScale: float32(o.LossScale),
-			GradScale: float32(o.GradScale), Pairing: kernels.Pairing(o.Pairing)})
+	case *spec.RewardLoss[float64]:
+		d.RewardLoss(kernels.RewardLoss{Loss: t("Loss"), Reward: t("Reward"), DReward: t("DReward"), DX: t("DX"), DW: t("DW"), X: t("X"), W: t("W"),
+			Side: t("Side"), Margin: t("Margin"), Critique: t("Critique"), Lambda: float32(o.Lambda), Center: float32(o.Center),
+			LossScale: float32(o.LossScale), GradScale: float32(o.GradScale), Pairing: kernels.Pairing(o.Pairing)})
 	case *spec.GradNorm[float64]:
 		d.GradNorm(t("Norm"), t("G"))
 	case *spec.AdamW[float64]:

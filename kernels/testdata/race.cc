@@ -73,6 +73,11 @@ int main(int argc, char **) {
         for (int i = 0; i < N; i++) target[i] = i % V;
         critique_loss_args cl = {loss.data(), lp.data(), dx.data(), dlm.data(), x.data(), lm.data(), target.data(), weight.data(), 1, 1, scratch.data(), N, H, V, 64, K_F32};
         k.critique_loss(s, &cl);
+        std::vector<int32_t> side = {0, 4, 8, 20, N - 1};
+        auto reward = reals(N), dreward = reward;
+        reward_loss_args rl = {loss.data(), reward.data(), dreward.data(), dx.data(), dnorm.data(), x.data(), norm.data(), side.data(), nullptr, lp.data(),
+                               .5f, .1f, 1, 1, K_CROSS, N, H, 2, K_F32};
+        k.reward_loss(s, &rl);
         embed_backward_args eb = {dx.data(), x.data(), id.data(), ptr.data(), pos.data(), N, H, N, N, K_F32};
         k.embed_backward(s, &eb);
         gather_backward_args gb = {dx.data(), x.data(), ptr.data(), pos.data(), N, N, H, K_F32};

@@ -98,11 +98,8 @@ func (l *list) benchLoss(s Size, name func(string, ...any) string) {
 	l.add("reward_head", name("L64_N%d_H%d", s.N, h), func(g *Gen) Op {
 		return &RewardHead[float64]{Row: g.Distinct(64, s.N), L: 64, N: s.N, H: h}
 	})
-	l.add("reward_head_backward", name("L64_N%d_H%d", s.N, h), func(g *Gen) Op {
-		return &RewardHeadBackward[float64]{Row: g.Distinct(64, s.N), L: 64, N: s.N, H: h}
-	})
-	l.add32("joint_loss", name("P8_K4"), func(g *Gen) Op {
-		o := &JointLoss[float64]{P: 8, L: 64, Lambda: 0.5, LossScale: 1, GradScale: 1}
+	l.add("reward_loss", name("P8_K4_H%d", h), func(g *Gen) Op {
+		o := &RewardLoss[float64]{P: 8, L: 64, H: h, Lambda: 0.5, LossScale: 1, GradScale: 1}
 		for i := range 17 {
 			o.Side = append(o.Side, int32(4*i))
 		}

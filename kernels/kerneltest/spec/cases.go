@@ -151,7 +151,7 @@ func Cases() []Case {
 	l.attention()
 	l.decode()
 	l.loss()
-	l.joint()
+	l.reward()
 	l.optim()
 	l.sample()
 	return l

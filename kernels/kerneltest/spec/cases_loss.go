@@ -1,6 +1,9 @@
 package spec
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 func (l *list) loss() {
 	for _, s := range [][4]int{{1, 1, 1, 1}, {1, 3, 2, 1}, {5, 17, 33, 2}, {3, 2, 129, 64}, {33, 31, 129, 16}, {129, 64, 257, 64}, {17, 33, 560, 17}, {0, 3, 5, 2}} {
@@ -38,65 +41,76 @@ func (l *list) loss() {
 		l.add("reward_head", name, func(g *Gen) Op {
 			return &RewardHead[float64]{Row: g.Distinct(n, rows), L: n, N: rows, H: h}
 		})
-		l.add("reward_head_backward", name, func(g *Gen) Op {
-			return &RewardHeadBackward[float64]{Row: g.Distinct(n, rows), L: n, N: rows, H: h}
-		})
 	}
 }
 
-func (l *list) joint() {
+func (l *list) reward() {
 	sides := []struct {
 		name   string
 		leaves []int // per side
+		h      int
 	}{
-		{"no_pairs", nil},
-		{"one_one", []int{1, 1}},
-		{"two_three", []int{2, 3}},
-		{"four_four_x3", []int{4, 4, 4, 4, 4, 4}},
-		{"empty_sides", []int{0, 2, 3, 0, 0, 0, 2, 1}},
-		{"only_empty", []int{0, 3}},
-		{"odd", []int{17, 31, 1, 33, 3, 1, 1, 1}},
-		{"many", many(129)},
+		{"no_pairs", nil, 5},
+		{"one_one", []int{1, 1}, 1},
+		{"two_three", []int{2, 3}, 17},
+		{"four_four_x3", []int{4, 4, 4, 4, 4, 4}, 16},
+		{"empty_sides", []int{0, 2, 3, 0, 0, 0, 2, 1}, 33},
+		{"only_empty", []int{0, 3}, 8},
+		{"odd", []int{17, 31, 1, 33, 3, 1, 1, 1}, 129},
+		{"many", many(129), 64},
+		{"long_rows", []int{3, 2}, 2568},
 	}
 	for _, s := range sides {
 		for pairing, name := range []string{"cross", "mean", "zip"} {
-			base := func(g *Gen) *JointLoss[float64] {
-				o := &JointLoss[float64]{Side: []int32{0}, P: len(s.leaves) / 2, Pairing: Pairing(pairing),
-					Lambda: 0.3, LossScale: 0.5, GradScale: 2}
+			base := func(g *Gen) *RewardLoss[float64] {
+				o := &RewardLoss[float64]{Side: []int32{0}, P: len(s.leaves) / 2, H: s.h, Pairing: Pairing(pairing),
+					Lambda: 0.3, LossScale: 0.5, GradScale: 2, W: g.Normal(s.h, 1/math.Sqrt(float64(s.h)))}
 				for _, n := range s.leaves {
 					o.L += n
 					o.Side = append(o.Side, int32(o.L))
 				}
 				return o
 			}
-			l.add32("joint_loss", s.name+"_"+name, func(g *Gen) Op { return base(g) })
-			l.add32("joint_loss", s.name+"_"+name+"_margin_centre_critique", func(g *Gen) Op {
+			l.add("reward_loss", s.name+"_"+name, func(g *Gen) Op { return base(g) })
+			l.add("reward_loss", s.name+"_"+name+"_margin_centre_critique", func(g *Gen) Op {
 				o := base(g)
 				o.Margin, o.Critique, o.Center = g.Normal(o.P, 1), g.Normal(1, 1), 0.01
 				return o
 			})
-			l.add32("joint_loss", s.name+"_"+name+"_ties", func(g *Gen) Op {
+			l.add("reward_loss", s.name+"_"+name+"_ties", func(g *Gen) Op {
 				o := base(g)
-				o.Reward = make([]float64, o.L)
-				for i := range o.Reward { // few values, exact in every sum
-					o.Reward[i] = float64(g.IntN(3))
+				o.Ties = true
+				rows := small(g, 3*o.H) // rewards of three kinds, exact in every sum
+				for range o.L {
+					o.X = append(o.X, rows[g.IntN(3)*o.H:][:o.H]...)
 				}
+				o.W = small(g, o.H)
 				return o
 			})
 			// rewards of ±1e4: log σ must not overflow, and is linear there
-			l.add32("joint_loss", s.name+"_"+name+"_far", func(g *Gen) Op {
+			l.add("reward_loss", s.name+"_"+name+"_far", func(g *Gen) Op {
 				o := base(g)
-				o.Reward = make([]float64, o.L)
-				for i := range o.Reward {
-					o.Reward[i] = 1e4 * float64(1-2*g.IntN(2))
+				o.Ties = true
+				o.X, o.W[0] = make([]float64, o.L*o.H), 100
+				for i := range o.L {
+					o.X[i*o.H] = 100 * float64(1-2*g.IntN(2))
 				}
 				return o
 			})
 		}
 	}
-	l.add32("joint_loss", "leaves_beside_pairs", func(g *Gen) Op { // they have no gradient
-		return &JointLoss[float64]{Side: []int32{2, 3, 5}, Lambda: 0.5, LossScale: 1, GradScale: 1, L: 7, P: 1}
+	l.add("reward_loss", "leaves_beside_pairs", func(g *Gen) Op { // they have no gradient
+		return &RewardLoss[float64]{Side: []int32{2, 3, 5}, Lambda: 0.5, LossScale: 1, GradScale: 1, L: 7, H: 24, P: 1}
 	})
+}
+
+// small is n integers from -2 to 2.
+func small(g *Gen, n int) []float64 {
+	x := make([]float64, n)
+	for i := range x {
+		x[i] = float64(g.IntN(5) - 2)
+	}
+	return x
 }
 
 func many(pairs int) (leaves []int) {

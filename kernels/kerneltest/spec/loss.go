@@ -80,31 +80,6 @@ func (o *RewardHead[T]) Run() {
 	}
 }
 
-// RewardHeadBackward is dx[row[l]] += dreward[l]·w; dw += Σ_l dreward[l]·x[row[l]].
-type RewardHeadBackward[T Real] struct {
-	DX      []T     `arg:"+= real N,H"`
-	DW      []T     `arg:"+= f32 H"`
-	DReward []T     `arg:"in f32 L"`
-	X       []T     `arg:"in real N,H"`
-	Row     []int32 `arg:"in i32 L"`
-	W       []T     `arg:"in f32 H"`
-	L, N, H int
-}
-
-// Run adds the gradients.
-func (o *RewardHeadBackward[T]) Run() {
-	dw := make([]T, o.H)
-	for l, n := range o.Row {
-		for h := range o.H {
-			o.DX[int(n)*o.H+h] += o.DReward[l] * o.W[h]
-			dw[h] += o.DReward[l] * o.X[int(n)*o.H+h]
-		}
-	}
-	for h := range dw {
-		o.DW[h] += dw[h]
-	}
-}
-
 // Pairing says which rewards of a pair are compared.
 type Pairing int32
 
@@ -115,21 +90,45 @@ const (
 	Zip
 )
 
-// JointLoss is the pairwise logistic loss on rewards joined with the critique loss; see kernels.h for its six outputs.
-type JointLoss[T Real] struct {
+// RewardLoss is the reward head, the pairwise logistic loss on its rewards joined with the critique loss, and the gradient; see
+// kernels.h for its six losses.
+type RewardLoss[T Real] struct {
 	Loss                                 []T     `arg:"out f32 6 each"`
+	Reward                               []T     `arg:"out f32 L"`
 	DReward                              []T     `arg:"out f32 L"`
-	Reward                               []T     `arg:"in f32 L exact"`
+	DX                                   []T     `arg:"out real L,H"`
+	DW                                   []T     `arg:"+= f32 H"`
+	X                                    []T     `arg:"in real L,H ties"`
+	W                                    []T     `arg:"in f32 H ties"`
 	Side                                 []int32 `arg:"in i32 2P+1"`
 	Margin                               []T     `arg:"in f32 P or-nil"`
 	Critique                             []T     `arg:"in f32 1 or-nil"`
 	Lambda, Center, LossScale, GradScale T
 	Pairing                              Pairing
-	L, P                                 int
+	L, H, P                              int
+	Ties                                 bool // some rewards are equal to the bit
 }
 
-// Run gives losses, statistics and the gradient of the rewards.
-func (o *JointLoss[T]) Run() {
+// Run gives rewards, losses, statistics and gradients.
+func (o *RewardLoss[T]) Run() {
+	for l := range o.Reward {
+		o.Reward[l] = dot(o.X[l*o.H:][:o.H], o.W)
+	}
+	o.pairs()
+	dw := make([]T, o.H)
+	for l, d := range o.DReward {
+		for h := range o.H {
+			o.DX[l*o.H+h] = d * o.W[h]
+			dw[h] += d * o.X[l*o.H+h]
+		}
+	}
+	for h := range dw {
+		o.DW[h] += dw[h]
+	}
+}
+
+// pairs gives losses, statistics and the gradient of the rewards.
+func (o *RewardLoss[T]) pairs() {
 	clear(o.DReward)
 	var reward, accuracy, difference, ties T
 	for p := range o.P {
@@ -171,14 +170,14 @@ func (o *JointLoss[T]) Run() {
 // term compares the mean rewards of two sets of leaves; most often they are one leaf each.
 type term struct{ chosen, rejected []int }
 
-func (o *JointLoss[T]) side(s int) (leaves []int) {
+func (o *RewardLoss[T]) side(s int) (leaves []int) {
 	for l := o.Side[s]; l < o.Side[s+1]; l++ {
 		leaves = append(leaves, int(l))
 	}
 	return leaves
 }
 
-func (o *JointLoss[T]) terms(chosen, rejected []int) (terms []term) {
+func (o *RewardLoss[T]) terms(chosen, rejected []int) (terms []term) {
 	if len(chosen) == 0 || len(rejected) == 0 {
 		return nil
 	}
@@ -199,7 +198,7 @@ func (o *JointLoss[T]) terms(chosen, rejected []int) (terms []term) {
 	return terms
 }
 
-func (o *JointLoss[T]) mean(leaves []int) T {
+func (o *RewardLoss[T]) mean(leaves []int) T {
 	var sum T
 	for _, l := range leaves {
 		sum += o.Reward[l]
@@ -207,7 +206,7 @@ func (o *JointLoss[T]) mean(leaves []int) T {
 	return sum / T(len(leaves))
 }
 
-func (o *JointLoss[T]) spread(leaves []int, d T) {
+func (o *RewardLoss[T]) spread(leaves []int, d T) {
 	for _, l := range leaves {
 		o.DReward[l] += d / T(len(leaves))
 	}

@@ -137,6 +137,8 @@ func parse(op reflect.Value, tag string) (a Arg) {
 			a.Nil = true
 		case "exact":
 			a.Exact = true
+		case "ties": // exact if the op's Ties is set
+			a.Exact = op.FieldByName("Ties").Bool()
 		case "each":
 			a.Each = true
 		case "log":
@@ -260,10 +262,8 @@ func twin(op Op) Op {
 		return new(CritiqueLoss[float32])
 	case *RewardHead[float64]:
 		return new(RewardHead[float32])
-	case *RewardHeadBackward[float64]:
-		return new(RewardHeadBackward[float32])
-	case *JointLoss[float64]:
-		return new(JointLoss[float32])
+	case *RewardLoss[float64]:
+		return new(RewardLoss[float32])
 	case *GradNorm[float64]:
 		return new(GradNorm[float32])
 	case *AdamW[float64]:

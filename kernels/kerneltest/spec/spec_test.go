@@ -93,13 +93,11 @@ func backward(r *Gen, op Op) (g gradient, ok bool) {
 		b.Run()
 		g.by = map[string][]float64{"X": b.DX, "W": b.DW}
 		sum = func() float64 { return o.Loss[0] / o.LossScale * o.GradScale }
-	case *RewardHead[float64]:
-		dout, sum = weigh(r, o.Reward)
-		b := RewardHeadBackward[float64]{DX: zero(o.X), DW: zero(o.W), DReward: dout, X: o.X, Row: o.Row, W: o.W, L: o.L, N: o.N, H: o.H}
+	case *RewardLoss[float64]:
+		b := *o
+		b.DX, b.DW = zero(o.X), zero(o.W)
 		b.Run()
 		g.by = map[string][]float64{"X": b.DX, "W": b.DW}
-	case *JointLoss[float64]:
-		g.by = map[string][]float64{"Reward": append([]float64(nil), o.DReward...)}
 		sum = func() float64 { return o.Loss[2] / o.LossScale * o.GradScale }
 	default:
 		return g, false
@@ -109,7 +107,7 @@ func backward(r *Gen, op Op) (g gradient, ok bool) {
 }
 
 // hasBackward are the ops whose gradient must be checked.
-var hasBackward = []string{"embed", "gather", "rmsnorm", "rope", "matmul", "swiglu", "attention", "critique_loss", "reward_head", "joint_loss"}
+var hasBackward = []string{"embed", "gather", "rmsnorm", "rope", "matmul", "swiglu", "attention", "critique_loss", "reward_loss"}
 
 // TestGradients compares each backward op with finite differences of its forward op, on every case that is small.
 func TestGradients(t *testing.T) {

@@ -1,8 +1,13 @@
-// joint_loss.cc: the joint objective, a Bradley-Terry loss on pairs of leaf rewards mixed with the critique loss.
+// reward_loss.cc: the joint objective, a Bradley-Terry loss on pairs of leaf rewards mixed with the critique loss, and the gradient of
+// the reward head.
 //   bt = -log σ(c - r - margin),  centre = center·(c + r)²,  reward loss = loss_scale·Σ_p mean over the terms of p (bt + centre)
 //   joint = lambda·critique + (1 - lambda)·reward loss
 // There are a few hundred terms in a batch: one thread, in double, in the order of the pairs.
+#ifndef ARCH
 #include "rows.h"
+
+#define ARCH_FILE "reward_loss.cc"
+#include "arch.h"
 
 namespace {
 
@@ -40,7 +45,7 @@ double mean(const float *x, int64_t n) {
 }
 
 // The terms of one pair: c (nc) and r (nr) are its rewards, dc (nc) and dr (nr) += the derivatives of the sum of its terms.
-int64_t pair_terms(const joint_loss_args *a, const float *c, int64_t nc, const float *r, int64_t nr, double margin, totals *t, double *dc,
+int64_t pair_terms(const reward_loss_args *a, const float *c, int64_t nc, const float *r, int64_t nr, double margin, totals *t, double *dc,
                    double *dr) {
     double u, v;
     if (a->pairing == K_MEAN) {
@@ -70,11 +75,8 @@ int64_t pair_terms(const joint_loss_args *a, const float *c, int64_t nc, const f
 // A product in which a weight of zero leaves the term out, even if the term is infinite.
 double weighted(double weight, double x) { return weight == 0 ? 0 : weight * x; }
 
-}  // namespace
-
-void cpu_joint_loss(kstream *s, const joint_loss_args *a) {
-    for (int64_t i = 0; i <= 2 * (int64_t)a->P; i++)
-        if (a->side[i] < (i ? a->side[i - 1] : 0) || a->side[i] > a->L) throw std::out_of_range("joint_loss: side does not rise within [0, L]");
+// The losses, and the gradient of the rewards.
+void pairs(kstream *s, const reward_loss_args *a) {
     double *grad = s->scratch.get<double>(a->L);                         // (L)
     for (int64_t l = 0; l < a->L; l++) {
         grad[l] = 0;
@@ -97,3 +99,49 @@ void cpu_joint_loss(kstream *s, const joint_loss_args *a) {
     a->loss[4] = (float)(a->loss_scale * all.margin);
     a->loss[5] = (float)all.ties;
 }
+
+}  // namespace
+
+void cpu_reward_loss(kstream *s, const reward_loss_args *a) {
+    for (int64_t i = 0; i <= 2 * (int64_t)a->P; i++)
+        if (a->side[i] < (i ? a->side[i - 1] : 0) || a->side[i] > a->L) throw std::out_of_range("reward_loss: side does not rise within [0, L]");
+    int32_t *row = s->scratch.get<int32_t>(a->L);
+    for (int32_t l = 0; l < a->L; l++) row[l] = l;
+    const reward_head_args head = {a->reward, a->x, row, a->w, a->L, a->L, a->H, a->dtype};
+    cpu_reward_head(s, &head);
+    pairs(s, a);
+    ARCH_RUN(head_gradient, s, a);
+}
+
+#else
+#include "rows.h"
+
+namespace {
+namespace ARCH {
+
+// Columns [lo, hi) of both gradients. One item has all leaves of its columns, in order, so dw needs no second stage.
+template <class T> inline void columns(const reward_loss_args *a, int64_t lo, int64_t hi) {
+    each(hi - lo, [&](int64_t i, int k) {
+        const int64_t c = lo + i;
+        const vf w = load(a->w + c, k);
+        vf acc = {};
+        for (int64_t l = 0; l < a->L; l++) {
+            const int64_t at = l * a->H + c;
+            acc += load((const T *)a->x + at, k) * a->dreward[l];
+            store((T *)a->dx + at, vf{} + w * a->dreward[l], k);  // no negative zeros
+        }
+        store(a->dw + c, load(a->dw + c, k) + acc, k);
+    });
+}
+
+FLAT void gradient_columns(const reward_loss_args *a, int64_t lo, int64_t hi) {
+    a->dtype == K_BF16 ? columns<bf16>(a, lo, hi) : columns<float>(a, lo, hi);
+}
+
+void head_gradient(kstream *s, const reward_loss_args *a) {
+    parallel_blocks(s, a->H, 64, [=](int64_t lo, int64_t hi, arena &) { gradient_columns(a, lo, hi); });
+}
+
+}  // namespace ARCH
+}  // namespace
+#endif
