@@ -38,33 +38,9 @@ func randomIDs(n, vocab int, seed uint64) []int32 {
 	return ids
 }
 
-// demoBatch has trees of about 100 tokens: a prompt of 28, two responses of 12, on each two critiques of 12; 4096 tokens.
+// demoBatch has trees of 100 tokens: a prompt of 28, two responses of 12, on each two critiques of 12; 4000 tokens.
 func demoBatch() *model.Batch {
-	b := &model.Batch{Side: []int32{0}}
-	for seed := uint64(0); b.Len()+100 <= 4096; seed++ {
-		ids := randomIDs(100, 560, seed)
-		take := func(n int) []int32 { x := ids[:n]; ids = ids[n:]; return x }
-		b.Open(take(28))
-		for range 2 {
-			b.Open(take(12))
-			last := int32(b.Len() - 1)
-			for range 2 {
-				c := take(12)
-				row := last
-				b.Open(c)
-				for i, id := range c {
-					b.Row, b.Target, b.Weight = append(b.Row, row), append(b.Target, id), append(b.Weight, 1)
-					row = int32(b.Len() - len(c) + i)
-				}
-				b.Leaf = append(b.Leaf, int32(b.Len()-1))
-				b.Close()
-			}
-			b.Side = append(b.Side, int32(len(b.Leaf)))
-			b.Close()
-		}
-		b.Close()
-	}
-	return b
+	return size{Config: demoConfig(), prompt: 28, response: 12, critique: 12, k: 2}.trees(40)
 }
 
 func BenchmarkTrainStep(b *testing.B) {

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"sync"
 
 	"criticrm/kernels"
 )
@@ -168,9 +169,18 @@ func (m *Model) initialise(seed uint64) {
 	}
 }
 
-// normals fills x with normal numbers of standard deviation sd: Box-Muller on the counter-based stream mix(key + i·φ).
+// normals fills x with normal numbers of standard deviation sd: Box-Muller on the counter-based stream mix(key + i·φ), on all cores.
 func normals(x []float32, key uint64, sd float64) {
-	for i := 0; i < len(x); i += 2 {
+	var all sync.WaitGroup
+	const part = 1 << 16
+	for lo := 0; lo < len(x); lo += part {
+		all.Go(func() { normalsIn(x, lo, min(lo+part, len(x)), key, sd) })
+	}
+	all.Wait()
+}
+
+func normalsIn(x []float32, lo, hi int, key uint64, sd float64) {
+	for i := lo; i < hi; i += 2 {
 		u := mix(key + uint64(i)*golden)
 		v := mix(key + uint64(i+1)*golden)
 		radius := sd * math.Sqrt(-2*math.Log((float64(u>>11)+0.5)/(1<<53)))

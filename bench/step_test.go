@@ -1,0 +1,96 @@
+package bench
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"criticrm/kernels"
+	"criticrm/kernels/kerneltest"
+	"criticrm/model"
+)
+
+// peakTFLOPs is an H100 SXM's rate for dense bfloat16 products, as its data sheet says: what MFU is a share of.
+const peakTFLOPs = 989
+
+// BenchmarkStep measures Critic-RM optimizer steps on random weights, on the device of the build: stage a batch of trees, forward,
+// joint loss, backward, norm of the gradient, AdamW. As in training, nobody waits for a step's losses before the next one runs.
+//
+//	go test ./bench -run '^$' -bench Step -benchtime 20x -models Q05
+//	go test ./bench -run '^$' -bench Step -benchtime 20x -models L8 -layers 12
+//
+// The median step counts. Small models take five pairs in a step, those with a hidden size over 2048 one.
+func BenchmarkStep(b *testing.B) {
+	for _, s := range sizes(b) {
+		name := s.name
+		if *stepLayers > 0 {
+			s.NumHiddenLayers = *stepLayers
+			name = fmt.Sprintf("%s_%dlayers", s.name, s.NumHiddenLayers)
+		}
+		b.Run(name, func(b *testing.B) { s.benchStep(b) })
+	}
+}
+
+func (s size) benchStep(b *testing.B) {
+	d := kerneltest.Open(b, 0)
+	m, err := model.New(d, s.Config, model.Options{DType: kernels.BF16, Train: true, Head: true}, 7)
+	if err != nil {
+		b.Skip(err) // out of memory
+	}
+	defer m.Close()
+	pairs := s.pairs
+	if s.HiddenSize > 2048 {
+		pairs = 1
+	}
+	batch := s.trees(pairs)
+	o := model.LossOptions{Lambda: 0.5, TokenScale: 1 / float32(len(batch.Row)), PairScale: 1 / float32(pairs)}
+	step := func() func() model.Losses {
+		m.ZeroGrad()
+		losses, err := m.TrainStepLater(batch, o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		norm := m.GradNorm()
+		for _, p := range m.Params() {
+			d.AdamW(kernels.AdamW{W: p.W, Master: p.Master, M: p.M, V: p.V, G: p.G, Norm: norm, LR: 1e-6, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1,
+				Bias1: 0.1, Bias2: 0.05, MaxNorm: 1})
+		}
+		return losses
+	}
+	for range 2 {
+		step()()
+	}
+	if err := d.Sync(); err != nil {
+		b.Fatal(err)
+	}
+	var times []float64
+	start, last := time.Now(), step()
+	for b.Loop() {
+		next := step()
+		if l := last(); math.IsNaN(float64(l.Joint)) {
+			b.Fatal("the loss is not a number")
+		}
+		times, last = append(times, time.Since(start).Seconds()), next
+		start = time.Now()
+	}
+	last()
+	if err := d.Sync(); err != nil {
+		b.Fatal(err)
+	}
+	slices.Sort(times)
+	seconds := times[len(times)/2]
+	b.ReportMetric(seconds*1e9, "ns/op")
+	b.ReportMetric(float64(pairs)/seconds, "pairs/s")
+	b.ReportMetric(float64(batch.Len())/seconds, "tokens/s")
+	b.ReportMetric(100*s.flops(batch)/seconds/1e12/peakTFLOPs, "%MFU")
+}
+
+// flops of a step, forward once and backward twice: the layers' products and visible scores on all tokens, the head on the critiques.
+func (s size) flops(b *model.Batch) float64 {
+	h, d, a, g := float64(s.HiddenSize), float64(s.HeadDim), float64(s.NumAttentionHeads), float64(s.NumKeyValueHeads)
+	weights := h*(a+2*g)*d + a*d*h + 3*h*float64(s.IntermediateSize)
+	forward := float64(s.NumHiddenLayers)*(2*weights*float64(b.Len())+4*visible(b.End)*a*d) + 2*h*float64(s.VocabSize)*float64(len(b.Row))
+	return 3 * forward
+}
