@@ -57,7 +57,7 @@ struct shared_memory {
     uint64_t key[most_threads];
     mass part[32], before, in, total;
     uint64_t best[32];
-    int first, gathered, nan;
+    int first, gathered;
 };
 
 // ---- over the threads of a block. Each begins with a barrier where it writes what an earlier one may still read.
@@ -96,11 +96,13 @@ static __device__ int locate(mass x, goal g, shared_memory &sh) {
     if (threadIdx.x == 0) sh.first = blockDim.x;
     if (threadIdx.x % 32 == 31) sh.part[threadIdx.x / 32] = sum;
     __syncthreads();
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const mass warps = warp_scan(lane < (int)blockDim.x / 32 ? sh.part[lane] : mass{0, 0});
-    const uint64_t w = __shfl_sync(whole_warp, warps.weight, (warp + 31) % 32);
-    const int c = __shfl_sync(whole_warp, warps.count, (warp + 31) % 32);
-    if (warp > 0) sum.weight += w, sum.count += c;
+    if (blockDim.x > 32) {
+        const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+        const mass warps = warp_scan(lane < (int)blockDim.x / 32 ? sh.part[lane] : mass{0, 0});
+        const uint64_t w = __shfl_sync(whole_warp, warps.weight, (warp + 31) % 32);
+        const int c = __shfl_sync(whole_warp, warps.count, (warp + 31) % 32);
+        if (warp > 0) sum.weight += w, sum.count += c;
+    }
     if (sum.count >= g.count || sum.weight >= g.weight) atomicMin(&sh.first, (int)threadIdx.x);
     __syncthreads();
     if ((int)threadIdx.x == sh.first) sh.before = {sum.weight - x.weight, sum.count - x.count}, sh.in = x;
@@ -109,7 +111,7 @@ static __device__ int locate(mass x, goal g, shared_memory &sh) {
     return sh.first;
 }
 
-// Rising keys of the first n <= blockDim.x threads' key, which has as many places as there are threads, a power of two.
+// Sorts n <= blockDim.x keys, in as many places as there are threads: a power of two. Neighbours closer than 32 are in one warp.
 static __device__ void sort(uint64_t *key, int n) {
     int size = 32;
     while (size < n) size *= 2;
@@ -123,7 +125,8 @@ static __device__ void sort(uint64_t *key, int n) {
                 const uint64_t k = key[i];
                 key[i] = key[j], key[j] = k;
             }
-            __syncthreads();
+            if (d > 16 || (d == 1 && width > 16)) __syncthreads();
+            else __syncwarp();
         }
     }
 }
@@ -219,14 +222,12 @@ template <int VEC> static __device__ int pick(const row &r, int part, int size, 
     return end - 1;  // not reached: the sums are exact
 }
 
-template <int VEC> __global__ void __launch_bounds__(most_threads) sample_kernel(sample_args a, float unit) {
+template <int VEC> __global__ void __launch_bounds__(most_threads, 1) sample_kernel(sample_args a, float unit) {
     __shared__ shared_memory sh;
     const int b = blockIdx.x, t = threadIdx.x;
     row r = {a.logits + (int64_t)b * a.V, a.V, 0, 1, unit};
 
     // The largest logit, the first of equals. A row with a NaN or without a finite maximum has no distribution.
-    if (t == 0) sh.nan = 0;
-    __syncthreads();
     uint64_t best = 0;
     bool nan = false;
     each<VEC>(r.x, r.V, [&](float x, int id) {
@@ -234,11 +235,10 @@ template <int VEC> __global__ void __launch_bounds__(most_threads) sample_kernel
         best = key > best ? key : best;
         nan |= x != x;
     });
-    if (nan) atomicMax(&sh.nan, 1);
     best = block_best(best, sh.best);
     int id = best >> 32 ? (int)~(uint32_t)best : r.V - 1;
     r.max = r.x[id];
-    if (sh.nan || !isfinite(r.max)) {
+    if (__syncthreads_or(nan) || !isfinite(r.max)) {
         if (t == 0) a.id[b] = id, a.logprob[b] = NAN;
         return;
     }
@@ -269,11 +269,11 @@ template <int VEC> __global__ void __launch_bounds__(most_threads) sample_kernel
     }
     __syncthreads();
     const goal none = {(int64_t)1 << 40, ~(uint64_t)0};
-    if (r.inverse != 1) locate(one, none, sh);
-    const uint64_t sum_of_one = sh.total.weight;
     const mass part = {t < parts ? sh.key[t] : 0, 0};
     locate(part, none, sh);
-    const uint64_t all = sh.total.weight, at_one = r.inverse != 1 ? sum_of_one : all;
+    const uint64_t all = sh.total.weight;
+    if (r.inverse != 1) locate(one, none, sh);
+    const uint64_t at_one = sh.total.weight;
 
     if (a.temperature > 0) {
         const double u = philox(a.seed, (uint32_t)a.step[b], 0, (uint32_t)a.key[b], (uint32_t)(a.key[b] >> 32)).word[0] * 0x1p-32;

@@ -130,7 +130,7 @@ func (l *list) sample() {
 		{"top_above_V", 1, 1, 5000}, {"nucleus", 1, 0.9, 0}, {"nucleus_tiny", 1, 1e-6, 0}, {"both", 0.7, 0.8, 20}, {"greedy_ignores_top", 0, 0.5, 3},
 	}
 	for _, m := range modes {
-		for _, s := range [][2]int{{1, 1}, {3, 2}, {17, 33}, {5, 560}, {31, 129}, {2, 5003}, {0, 7}} {
+		for _, s := range [][2]int{{1, 1}, {3, 2}, {17, 33}, {5, 560}, {31, 129}, {2, 5003}, {1, 5008}, {0, 7}} {
 			b, v := s[0], s[1]
 			base := func(g *Gen) *Sample[float64] {
 				o := &Sample[float64]{Key: make([]uint64, b), Step: g.Ints(b, 1000), Seed: g.Uint64(), B: b, V: v,
