@@ -87,6 +87,9 @@ struct worker {
     char *arena = nullptr, *arena_end = nullptr, *shared = nullptr;
     void *host = nullptr;            // stack pointer of who runs the block
     void *host_tsan = nullptr;
+    uint64_t number = 0;             // of the block in the launch's order
+    const char *statics = nullptr;   // the OS thread's variables, static shared memory among them; found when needed
+    size_t statics_size = 0;
     bool failed = false;
     std::string error;
     uintptr_t fault = 0;             // address of an access that faulted

@@ -1,4 +1,5 @@
 // emu.cc: threads as fibers, warps and blocks, and where they meet. A thread that must wait picks the next and jumps to it.
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -63,6 +64,7 @@ const char *base_name(const char *file) {
 namespace {
 
 const size_t page = 4096, stack_bytes = 64 << 10;
+const unsigned most_sleeps = 100000;
 const char canary = 0x5a;
 
 std::string place(instruction what, const char *file, int line) {
@@ -127,8 +129,9 @@ void idle(worker &w) {  // nobody is ready
     for (unsigned i = 0; i < (w.count + 31) / 32; i++) {
         if (unsigned s = w.warps[i].sleeping) w.warps[i].sleeping = 0, wake(w, i, s), any = true;
     }
-    if (!any || ++w.slept > 1000000) deadlock(w);
-    if (w.launch->failed.load(std::memory_order_relaxed) != UINT64_MAX) fail("stopped, since another block failed");
+    if (!any || ++w.slept > most_sleeps) deadlock(w);
+    if (w.launch->failed.load(std::memory_order_relaxed) < w.number) fail("stopped, since another block failed");
+    std::this_thread::yield();  // they may wait for another block
 }
 
 // The thread that runs next: one of warp `near`, if any of it is ready.
@@ -365,15 +368,25 @@ void nanosleep() {
 char *dynamic_shared() { return self->shared; }
 
 namespace {
-const uint32_t dynamic_base = 1024, static_base = 1u << 31, static_reach = 1u << 24;
+const uint32_t dynamic_base = 1024, static_base = 1u << 31;
+
+int find_storage(dl_phdr_info *m, size_t, void *) {
+    for (int i = 0; i < m->dlpi_phnum; i++) {
+        const char *lo = (const char *)m->dlpi_tls_data, *here = (const char *)&threadIdx;
+        if (m->dlpi_phdr[i].p_type != PT_TLS || here < lo || here >= lo + m->dlpi_phdr[i].p_memsz) continue;
+        self->statics = lo, self->statics_size = m->dlpi_phdr[i].p_memsz;
+        return 1;
+    }
+    return 0;
 }
+}  // namespace
 
 uint32_t shared_address(const void *p) {
     worker &w = *self;
     const char *c = (const char *)p;
     if (c >= w.shared && c <= w.shared + w.launch->shared) return dynamic_base + (uint32_t)(c - w.shared);
-    ptrdiff_t away = c - (const char *)&threadIdx + (ptrdiff_t)static_reach;
-    if (away >= 0 && away < 2 * (ptrdiff_t)static_reach) return static_base + (uint32_t)away;
+    if (!w.statics) dl_iterate_phdr(find_storage, nullptr);
+    if (c >= w.statics && c < w.statics + w.statics_size) return static_base + (uint32_t)(c - w.statics);
     fail(text("%p is not in shared memory", p));
 }
 
@@ -381,9 +394,10 @@ char *shared_bytes(uint32_t a, unsigned n, const char *what) {
     worker &w = *self;
     size_t size = w.launch->shared;
     if (a >= static_base) {
-        char *p = (char *)&threadIdx + (ptrdiff_t)(a - static_base) - (ptrdiff_t)static_reach;
-        if ((uintptr_t)p % n) fail(text("%s: a static shared address that is not aligned to %u bytes", what, n));
-        return p;
+        const char *p = w.statics + (a - static_base);
+        if ((uintptr_t)p % n) fail(text("%s: a static shared variable that is not aligned to %u bytes", what, n));
+        if (a - static_base + n > w.statics_size) fail(text("%s: outside of the static shared variables", what));
+        return const_cast<char *>(p);
     }
     int64_t at = (int64_t)a - dynamic_base;
     if (at % n) fail(text("%s: byte %ld of shared memory is not aligned to %u bytes", what, (long)at, n));
@@ -403,7 +417,7 @@ void landing() {
     uintptr_t a = w.fault;
     if (w.fault_code == SI_KERNEL) fail("an access that is misaligned, or to no address at all");
     for (const thread &t : w.threads) {
-        if (t.stack && a < (uintptr_t)t.stack && a + stack_bytes + page >= (uintptr_t)t.stack) fail(text("its stack is full (%zu bytes)", stack_bytes));
+        if (t.stack && a < (uintptr_t)t.stack && a + stack_bytes + 2 * page >= (uintptr_t)t.stack) fail(text("its stack is full (%zu bytes)", stack_bytes));
     }
     if (a >= (uintptr_t)w.arena && a < (uintptr_t)w.arena_end + page) {
         fail(text("an access at byte %ld of %zu bytes of shared memory", (long)(a - (uintptr_t)w.shared), w.launch->shared));
@@ -424,6 +438,15 @@ void on_fault(int signal, siginfo_t *info, void *context) {
     greg_t *r = ((ucontext_t *)context)->uc_mcontext.gregs;
     r[REG_RSP] = (greg_t)((void **)w->running->stack - 1);  // nothing on that stack is needed any more
     r[REG_RIP] = (greg_t)landing;
+}
+
+// A thread whose stack is full needs another for the handler.
+void give_handler_a_stack() {
+    thread_local bool given = false;
+    stack_t s = {};
+    if (given || sigaltstack(nullptr, &s) || !(s.ss_flags & SS_DISABLE)) return;
+    s.ss_flags = 0, s.ss_size = 64 << 10, s.ss_sp = reserve(s.ss_size);
+    given = !sigaltstack(&s, nullptr);
 }
 
 void catch_faults() {
@@ -462,6 +485,7 @@ void run_block(worker &w, uint64_t i) {
     uint64_t b = (uint64_t)(((unsigned __int128)i * l.step + l.start) % l.total);
     blockIdx = {(unsigned)(b % l.grid.x), (unsigned)(b / l.grid.x % l.grid.y), (unsigned)(b / l.grid.x / l.grid.y)};
     blockDim = l.block, gridDim = l.grid;
+    w.number = i;
     w.random = l.schedule.seed ^ i * 0x9e3779b97f4a7c15u;
     size_t slack = (size_t)(w.arena_end - w.shared) - l.shared;
     memset(w.shared, 0xff, l.shared);
@@ -470,7 +494,7 @@ void run_block(worker &w, uint64_t i) {
     w.awake = 0;
     for (unsigned k = 0; k < (w.count + 31) / 32; k++) {
         warp &p = w.warps[k];
-        p.sleeping = p.done = 0;
+        p.ready = p.sleeping = p.done = 0;
         for (meeting &m : p.at) m.here = 0;
         wake(w, k, p.exist);
     }
@@ -507,6 +531,7 @@ void run_block(worker &w, uint64_t i) {
 void work(worker &w, grid_launch &l) {
     w.launch = &l;
     self = &w;
+    w.statics = nullptr;  // may be of another OS thread
     if (w.shape.x != l.block.x || w.shape.y != l.block.y || w.shape.z != l.block.z) resize(w, l.block);
     w.shared = w.arena_end - (l.shared + 1023) / 1024 * 1024;
     for (uint64_t i; (i = l.next.fetch_add(1)) < l.total && i < l.failed.load();) run_block(w, i);
@@ -528,10 +553,7 @@ pool &all() {
 }
 
 void help(int number) {
-    stack_t s = {};
-    s.ss_size = 64 << 10;
-    s.ss_sp = reserve(s.ss_size);
-    sigaltstack(&s, nullptr);
+    give_handler_a_stack();
     worker *w = new worker;
     pool &p = all();
     std::unique_lock<std::mutex> hold(p.lock);
@@ -572,6 +594,7 @@ void start_helpers(pool &p) {  // with its lock; signals of the process are othe
 void run(grid_launch &l) {
     static std::once_flag once;
     std::call_once(once, catch_faults);
+    give_handler_a_stack();
     pool &p = all();
     worker *w;
     bool helped;
