@@ -34,8 +34,7 @@ emu_switch:
     popq %r12
     popq %rbx
     popq %rbp
-    popq %rcx
-    jmp *%rcx
+    ret
 .size emu_switch, .-emu_switch
 )");
 
@@ -65,6 +64,11 @@ namespace {
 
 const size_t page = 4096, stack_bytes = 64 << 10;
 const unsigned most_sleeps = 100000;
+#ifdef EMU_TSAN
+const bool share_stacks = false;
+#else
+const bool share_stacks = true;
+#endif
 const char canary = 0x5a;
 
 std::string place(instruction what, const char *file, int line) {
@@ -88,14 +92,17 @@ void prepare(thread &t) {  // a stack that emu_switch resumes at entry
     t.sp = sp;
 }
 
-void resume(worker &w, thread *t) {
-    thread *from = w.running;
-    if (t == from) return;
+// Goes on with t, and saves in *from what it takes to come back.
+inline void go_on(worker &w, thread *t, void **from) {
     w.running = t;
     threadIdx = t->index;
     if (!t->sp) prepare(*t);
     TSAN(switch_to_fiber(t->tsan, 1));
-    emu_switch(&from->sp, t->sp);
+    emu_switch(from, t->sp);
+}
+
+inline void resume(worker &w, thread *t) {
+    if (t != w.running) go_on(w, t, &w.running->sp);
 }
 
 [[noreturn]] void to_host(worker &w) {
@@ -181,32 +188,38 @@ void deadlock(worker &w) {
     fail(text("thread %u has returned, and is waited for at ", who) + where);
 }
 
+// Ends the running thread.
 void finish(worker &w) {
     thread &t = *w.running;
     warp &p = w.warps[t.warp];
     unsigned bit = 1u << t.lane, number = t.warp * 32 + t.lane;
-    size_t open = std::count_if(t.copies.begin(), t.copies.end(), [](const copy &c) { return !c.done; });
-    if (!t.copies.empty()) fail(text("returns with %zu cp.async copies that it has not waited for (%zu of them not made yet)", t.copies.size(), open));
+    if (!t.copies.empty()) fail(text("returns with %zu cp.async copies that it has not waited for", t.copies.size()));
     p.done |= bit;
     for (const meeting &m : p.at) {
         if (m.here && m.mask & bit) returned(number, place(m.what, m.file, m.line));
     }
     if (w.at_barrier) returned(number, place(w.barrier, w.file, w.line));
     t.sp = nullptr;
-    if (++w.finished == w.count) to_host(w);
-    void *gone;
-    thread *next = pick(w, t.warp);
-    w.running = next;
-    threadIdx = next->index;
-    if (!next->sp) prepare(*next);
-    TSAN(switch_to_fiber(next->tsan, 1));
-    emu_switch(&gone, next->sp);
+    w.finished++;
 }
 
+// Where the stack of a thread begins. When the thread is done, the next that has not begun gets the stack, and needs no switch.
 void entry() {
-    self->launch->body();
-    finish(*self);
-    __builtin_unreachable();
+    worker &w = *self;
+    for (;;) {
+        w.launch->body();
+        finish(w);
+        if (w.finished == w.count) to_host(w);
+        thread *next = pick(w, w.running->warp);
+        if (!next->sp && share_stacks) {
+            std::swap(next->stack, w.running->stack);
+            w.running = next;
+            threadIdx = next->index;
+        } else {
+            void *gone;
+            go_on(w, next, &gone);
+        }
+    }
 }
 
 }  // namespace
@@ -502,12 +515,7 @@ void run_block(worker &w, uint64_t i) {
     w.host_tsan = __tsan_get_current_fiber();
     for (unsigned k = 0; k < w.count; k++) w.threads[k].tsan = __tsan_create_fiber(0);
 #endif
-    thread *first = pick(w, -1);
-    w.running = first;
-    threadIdx = first->index;
-    prepare(*first);
-    TSAN(switch_to_fiber(first->tsan, 1));
-    emu_switch(&w.host, first->sp);
+    go_on(w, pick(w, -1), &w.host);
 #ifdef EMU_TSAN
     for (unsigned k = 0; k < w.count; k++) __tsan_destroy_fiber(w.threads[k].tsan);
 #endif

@@ -77,13 +77,14 @@ float upper(uint32_t x) { return __uint_as_float(x & 0xffff0000u); }
 
 // Sums in float32, in the order of k.
 void mma_bf16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
+    typedef float vector __attribute__((vector_size(32)));
     worker &w = *self;
     warp &p = w.warps[w.running->warp];
     product mine = {d, a, {b0, b1}};
     p.argument[w.running->lane] = &mine;
     meeting *m = arrive(imma_bf16, all_lanes, nullptr, 0);
     if (!m) return;
-    float A[16][16], B[16][8], D[16][8];
+    alignas(32) float A[16][16], B[16][8], D[16][8];
     for (int l = 0; l < 32; l++) {
         const product &x = *(const product *)p.argument[l];
         int g = l / 4, t = l % 4 * 2;
@@ -93,10 +94,16 @@ void mma_bf16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
             D[g + 8 * h][t] = x.d[2 * h], D[g + 8 * h][t + 1] = x.d[2 * h + 1];
         }
     }
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < 16; i += 2) {
+        vector sum[2];
+        memcpy(sum, D[i], sizeof sum);
         for (int k = 0; k < 16; k++) {
-            for (int j = 0; j < 8; j++) D[i][j] += A[i][k] * B[k][j];
+            vector row;
+            memcpy(&row, B[k], sizeof row);
+            sum[0] += A[i][k] * row;
+            sum[1] += A[i + 1][k] * row;
         }
+        memcpy(D[i], sum, sizeof sum);
     }
     for (int l = 0; l < 32; l++) {
         const product &x = *(const product *)p.argument[l];
