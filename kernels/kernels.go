@@ -55,6 +55,9 @@ func newDevice(table *C.kernel_table, stream *C.kstream, m Memory) *Device {
 // Name is the name of the implementation: cpu or cuda.
 func (d *Device) Name() string { return d.name }
 
+// Memory is where the tensors live.
+func (d *Device) Memory() Memory { return d.mem }
+
 // Close frees the device's own resources, when its ops are done. Tensors must not be used afterwards.
 func (d *Device) Close() {
 	_ = d.mem.Wait() // a fault that nobody asked for

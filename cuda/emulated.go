@@ -1,0 +1,6 @@
+//go:build cuda && emu
+
+package cuda
+
+// emulated says whether the device is the software GPU.
+const emulated = true
