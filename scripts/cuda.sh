@@ -59,6 +59,7 @@ export CGO_CFLAGS="\${CGO_CFLAGS:--O2 -g} '-I$root/cuda/include'${include:+ '-I$
 export CGO_LDFLAGS="\${CGO_LDFLAGS:--O2 -g} '-L$out/lib'${lib:+ '-L$lib'}"
 END
 mv "$out/env.new" "$out/env"
+sh "$root/cuda/driver/build.sh" "$out/lib" || fail "the driver's entry points do not compile"
 echo "$me: nvcc $(release "$nvcc"), $nvcc"
 [ "${1:-}" = kernels ] || exit 0
 
