@@ -154,8 +154,9 @@ static __device__ __forceinline__ uint32_t order(float x) {
 static __device__ __forceinline__ uint64_t falling(float x, int id) { return (uint64_t)~order(x) << 32 | (uint32_t)id; }
 
 // The first logit, by falling logit and rising id, at which the running sum reaches the goal, and *reached, that sum. If none
-// does: the last one and the sum of all. sh.falling has the row's bins unless the row has no more logits than the block threads.
-template <int VEC> static __device__ int find(const row &r, goal g, uint64_t *reached, shared_memory &sh) {
+// does: the last one and the sum of all. sh.falling has the row's bins unless the row has no more logits than the block threads:
+// then all are sorted, and still are when the next goal is looked for.
+template <int VEC> static __device__ int find(const row &r, goal g, bool sorted, uint64_t *reached, shared_memory &sh) {
     const int t = threadIdx.x, threads = blockDim.x;
     uint64_t passed = 0, prefix = 0;
     int n = r.V, bin = 0, shift = 64;
@@ -179,13 +180,15 @@ template <int VEC> static __device__ int find(const row &r, goal g, uint64_t *re
         prefix = (shift == 64 ? 0 : prefix << width) | (uint32_t)digit;
         shift -= width;
     }
-    if (t == 0) sh.gathered = 0;
-    __syncthreads();
-    each<VEC>(r.x, r.V, [&](float x, int id) {
-        if (candidate(x, id) && (whole || r.weight(x))) sh.key[atomicAdd(&sh.gathered, 1)] = falling(x, id);
-    });
-    __syncthreads();
-    sort(sh.key, n);
+    if (!(whole && sorted)) {
+        if (t == 0) sh.gathered = 0;
+        __syncthreads();
+        each<VEC>(r.x, r.V, [&](float x, int id) {
+            if (candidate(x, id) && (whole || r.weight(x))) sh.key[atomicAdd(&sh.gathered, 1)] = falling(x, id);
+        });
+        __syncthreads();
+        sort(sh.key, n);
+    }
     const int id = t < n ? (int)(uint32_t)sh.key[t] : 0;
     const int at = locate(t < n ? mass{r.weight(r.x[id]), 1} : mass{0, 0}, g, sh);
     *reached = passed + (at < threads ? sh.before.weight + sh.in.weight : sh.total.weight);
@@ -282,11 +285,11 @@ template <int VEC> __global__ void __launch_bounds__(most_threads, 1) sample_ker
             goal first = none;
             if (a.top_k > 0) first.count = a.top_k;
             if (a.top_p < 1) first.weight = (uint64_t)fmax(1., ceil(a.top_p * (double)all));
-            find<VEC>(r, first, &kept, sh);
+            find<VEC>(r, first, false, &kept, sh);
         }
         const goal token = {none.count, (uint64_t)(u * (double)kept) + 1};
         if (cut) {
-            id = find<VEC>(r, token, &kept, sh);
+            id = find<VEC>(r, token, true, &kept, sh);
         } else {
             const int p = locate(part, token, sh);
             if (t < 32) id = pick<VEC>(r, p, size, token.weight - sh.before.weight);
