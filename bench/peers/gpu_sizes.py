@@ -1,0 +1,26 @@
+"""What the GPU peers share: the models' sizes and the forest of BenchmarkLarge's TREE16."""
+import torch
+
+gpu = torch.cuda.is_available()
+device = "cuda" if gpu else "cpu"
+bf16, f32 = torch.bfloat16, torch.float32
+sizes = {  # layers, hidden, heads, key heads, head size, feed-forward, vocabulary
+    "tiny": (2, 128, 2, 1, 64, 256, 512),
+    "Q05": (24, 896, 14, 2, 64, 4864, 151936),
+    "Q15": (28, 1536, 12, 2, 128, 8960, 151936),
+    "L8": (32, 4096, 32, 8, 128, 14336, 128256),
+}
+
+
+def forest(pairs, prompt, response, critique, k):
+    """end[k] of each token: just past the subtree of its node."""
+    end = []
+    for _ in range(pairs):
+        first = len(end)
+        total = prompt + 2 * response + 2 * k * critique
+        end += [first + total] * prompt
+        for _ in range(2):
+            end += [len(end) + response + k * critique] * response
+            for _ in range(k):
+                end += [len(end) + critique] * critique
+    return torch.tensor(end, dtype=torch.int32, device=device)
