@@ -39,15 +39,13 @@ struct copy {  // of cp.async
     uint32_t group;
 };
 
+struct warp;
+
 struct thread {
     void *sp = nullptr;              // NULL: has not begun
     char *stack = nullptr;           // its upper end
     uint3 index = {};
     uint8_t lane = 0, warp = 0;
-    instruction waits = inone;       // at which it waits, and where that stands
-    unsigned mask = 0;
-    const char *file = nullptr;
-    int line = 0;
     std::vector<copy> copies;        // issued, the oldest first
     uint32_t group = 0;              // the one that is open
     void *tsan = nullptr;
@@ -56,13 +54,13 @@ struct thread {
 // Lanes of a warp that come together at an instruction.
 struct meeting {
     unsigned mask, here;             // who shall come, who has; here = 0: not in use
-    instruction what;
+    uint64_t what;                   // line and instruction
     const char *file;
-    int line;
 };
 
 struct warp {
-    unsigned exist, ready, sleeping, done;
+    unsigned exist, ready, sleeping, done, absent;  // absent: done or not existing
+    thread *threads;                 // the first
     meeting at[4];
     uint64_t in[32], out[32];
     int from[32];
@@ -74,8 +72,10 @@ struct worker {
     std::vector<thread> threads;
     warp warps[most_threads / 32];
     thread *running = nullptr;       // NULL: no kernel is running
+    warp *of = nullptr;              // its warp
+    emu_order order = EMU_FORWARD;
     grid_launch *launch = nullptr;
-    unsigned awake = 0;              // warps with lanes that are ready
+    unsigned awake = 0;              // warps with lanes that are ready, at least
     unsigned count = 0, finished = 0, slept = 0;
     unsigned at_barrier = 0;
     int sum = 0;                     // of the barrier's predicates
@@ -112,9 +112,9 @@ std::string text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 [[noreturn]] void fail(const std::string &why);  // ends the running block
 const char *base_name(const char *file);
 
-// Where the lanes of mask meet. NULL for all but the last to come, when the last has done the work of all and called leave.
-meeting *arrive(instruction, unsigned mask, const char *file, int line);
-void leave(meeting *);
+// Where all lanes of the warp meet. NULL for all but the last to come, when that has done the work of all and left.
+meeting *arrive_at(instruction);
+void leave_from(meeting *);
 
 // Shared memory: n bytes at an address of shared(), aligned by n. Fails if they are not all the block's.
 char *shared_bytes(uint32_t address, unsigned n, const char *instruction);

@@ -74,6 +74,7 @@ const char canary = 0x5a;
 std::string place(instruction what, const char *file, int line) {
     return file ? text("%s (%s:%d)", names[what], base_name(file), line) : names[what];
 }
+std::string place(const meeting &m) { return place((instruction)(m.what & 0xff), m.file, (int)(m.what >> 8)); }
 
 char *reserve(size_t bytes) {
     void *p = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -115,72 +116,68 @@ inline void resume(worker &w, thread *t) {
 
 // Which bit of a mask is next.
 inline int choose(worker &w, unsigned mask) {
-    switch (w.launch->schedule.order) {
-    case EMU_FORWARD: return __builtin_ctz(mask);
-    case EMU_REVERSE: return 31 - __builtin_clz(mask);
-    default: break;
-    }
+    if (w.order == EMU_FORWARD) return __builtin_ctz(mask);
+    if (w.order == EMU_REVERSE) return 31 - __builtin_clz(mask);
     int turn = draw(w.random) & 31;
     return (__builtin_ctz(turn ? mask >> turn | mask << (32 - turn) : mask) + turn) & 31;
 }
 
-inline void wake(worker &w, int warp_index, unsigned lanes) {
-    w.warps[warp_index].ready |= lanes;
-    w.awake |= 1u << warp_index;
+inline void wake(worker &w, warp &p, unsigned lanes) {
+    p.ready |= lanes;
+    w.awake |= 1u << (&p - w.warps);
 }
 
-[[noreturn]] void deadlock(worker &w);
+std::string waits_at(const worker &w, const thread &t) {
+    const warp &p = w.warps[t.warp];
+    for (const meeting &m : p.at) {
+        if (m.here >> t.lane & 1) return "wait at " + place(m) + text(" for lanes %08x", m.mask);
+    }
+    if (p.done >> t.lane & 1) return "have returned";
+    return "wait at " + (p.sleeping >> t.lane & 1 ? "__nanosleep" : place(w.barrier, w.file, w.line));
+}
+
+[[noreturn]] void deadlock(const worker &w) {
+    std::string s, last;
+    for (unsigned i = 0, from = 0; i <= w.count; i++) {
+        std::string now = i < w.count ? waits_at(w, w.threads[i]) : "";
+        if (i && now != last) s += text("%s threads %u-%u ", from ? ";" : "", from, i - 1) + last, from = i;
+        last.swap(now);
+    }
+    fail("nobody can go on:" + s);
+}
 
 void idle(worker &w) {  // nobody is ready
     bool any = false;
-    for (unsigned i = 0; i < (w.count + 31) / 32; i++) {
-        if (unsigned s = w.warps[i].sleeping) w.warps[i].sleeping = 0, wake(w, i, s), any = true;
-    }
+    for (unsigned i = 0; i < (w.count + 31) / 32; i++) any = any || w.warps[i].sleeping;
     if (!any || ++w.slept > most_sleeps) deadlock(w);
+    for (unsigned i = 0; i < (w.count + 31) / 32; i++) {
+        if (w.warps[i].sleeping) wake(w, w.warps[i], w.warps[i].sleeping), w.warps[i].sleeping = 0;
+    }
     if (w.launch->failed.load(std::memory_order_relaxed) < w.number) fail("stopped, since another block failed");
     std::this_thread::yield();  // they may wait for another block
 }
 
-// The thread that runs next: one of warp `near`, if any of it is ready.
-thread *pick(worker &w, int near) {
-    if (!w.awake) idle(w);
-    if (near < 0 || !(w.awake >> near & 1) || (w.launch->schedule.order == EMU_RANDOM && (draw(w.random) & 3) == 0)) near = choose(w, w.awake);
-    warp &p = w.warps[near];
+// A thread of a warp that is ready.
+inline thread *take(worker &w, warp &p) {
     int lane = choose(w, p.ready);
-    if (!(p.ready &= ~(1u << lane))) w.awake &= ~(1u << near);
-    return &w.threads[near * 32 + lane];
+    p.ready &= ~(1u << lane);
+    w.of = &p;
+    return p.threads + lane;
 }
 
-inline void wait_here(worker &w, instruction what, unsigned mask, const char *file, int line) {
-    thread &t = *w.running;
-    t.waits = what, t.mask = mask, t.file = file, t.line = line;
-    resume(w, pick(w, t.warp));
-    t.waits = inone;
-}
-
-std::string lanes_text(unsigned mask) {
-    std::string s;
-    for (int i = 0; i < 32; i++) {
-        if (!(mask >> i & 1)) continue;
-        int from = i;
-        while (i < 31 && mask >> (i + 1) & 1) i++;
-        s += text(from == i ? "%s%d" : "%s%d-%d", s.empty() ? "" : ", ", from, i);
+__attribute__((noinline)) thread *pick_anywhere(worker &w) {
+    for (;;) {
+        if (!w.awake) idle(w);
+        int i = choose(w, w.awake);
+        if (w.warps[i].ready) return take(w, w.warps[i]);
+        w.awake &= ~(1u << i);
     }
-    return s;
 }
 
-void deadlock(worker &w) {
-    std::string s = "nobody can go on:";
-    for (unsigned i = 0, from = 0; i < w.count; i++) {
-        const thread &t = w.threads[i], &u = w.threads[i + 1 < w.count ? i + 1 : i];
-        bool done = w.warps[i / 32].done >> i % 32 & 1, next_done = i + 1 < w.count && w.warps[(i + 1) / 32].done >> (i + 1) % 32 & 1;
-        if (i + 1 < w.count && done == next_done && (done || (t.waits == u.waits && t.line == u.line && t.mask == u.mask))) continue;
-        s += text("%s threads %u-%u ", from ? ";" : "", from, i);
-        if (done) s += "have returned";
-        else s += "wait at " + place(t.waits, t.file, t.line) + (t.waits >= i__syncwarp && t.waits != i__nanosleep ? text(" for mask %08x", t.mask) : "");
-        from = i + 1;
-    }
-    fail(s);
+// The thread that runs next: one of the same warp, if any of it is ready.
+inline thread *pick(worker &w) {
+    if (w.of->ready && (w.order != EMU_RANDOM || draw(w.random) & 3)) return take(w, *w.of);
+    return pick_anywhere(w);
 }
 
 // A thread that has returned must not be waited for.
@@ -191,12 +188,12 @@ void deadlock(worker &w) {
 // Ends the running thread.
 void finish(worker &w) {
     thread &t = *w.running;
-    warp &p = w.warps[t.warp];
+    warp &p = *w.of;
     unsigned bit = 1u << t.lane, number = t.warp * 32 + t.lane;
     if (!t.copies.empty()) fail(text("returns with %zu cp.async copies that it has not waited for", t.copies.size()));
-    p.done |= bit;
+    p.done |= bit, p.absent |= bit;
     for (const meeting &m : p.at) {
-        if (m.here && m.mask & bit) returned(number, place(m.what, m.file, m.line));
+        if (m.here && m.mask & bit) returned(number, place(m));
     }
     if (w.at_barrier) returned(number, place(w.barrier, w.file, w.line));
     t.sp = nullptr;
@@ -210,7 +207,7 @@ void entry() {
         w.launch->body();
         finish(w);
         if (w.finished == w.count) to_host(w);
-        thread *next = pick(w, w.running->warp);
+        thread *next = pick(w);
         if (!next->sp && share_stacks) {
             std::swap(next->stack, w.running->stack);
             w.running = next;
@@ -236,54 +233,65 @@ void trap(const char *file, int line) { fail(text("__trap (%s:%d)", base_name(fi
 
 // ---- meetings of lanes
 
-meeting *arrive(instruction what, unsigned mask, const char *file, int line) {
+namespace {
+
+// Why the running thread cannot come to a meeting, or which other than the warp's first it comes to.
+__attribute__((noinline)) meeting *other_meeting(worker &w, instruction what, unsigned mask, const char *file, int line) {
+    warp &p = *w.of;
+    thread &t = *w.running;
+    if (!(mask >> t.lane & 1)) fail(place(what, file, line) + text(": its lane %d is not in its mask %08x", t.lane, mask));
+    if (unsigned gone = mask & p.done) returned(t.warp * 32 + __builtin_ctz(gone), place(what, file, line));
+    if (unsigned no = mask & p.absent) {
+        fail(place(what, file, line) + text(": the mask %08x has lane %d, which a block of %u threads has not", mask, __builtin_ctz(no), w.count));
+    }
+    meeting *free = nullptr;
+    for (meeting &m : p.at) {
+        if (m.here && m.mask == mask) return &m;
+        if (!m.here && !free) free = &m;
+    }
+    if (!free) fail(place(what, file, line) + ": a fifth mask in a warp at once");
+    return free;
+}
+
+}  // namespace
+
+inline meeting *arrive(instruction what, unsigned mask, const char *file, int line) {
     worker &w = *self;
     thread &t = *w.running;
-    warp &p = w.warps[t.warp];
+    warp &p = *w.of;
     unsigned bit = 1u << t.lane;
-    if (!(mask & bit)) fail(place(what, file, line) + text(": its lane %d is not in its mask %08x", t.lane, mask));
-    if (unsigned gone = mask & p.done) returned(t.warp * 32 + __builtin_ctz(gone), place(what, file, line));
-    if (mask & ~p.exist) fail(place(what, file, line) + text(": lanes %s of the mask do not exist in a block of %u threads", lanes_text(mask & ~p.exist).c_str(), w.count));
+    uint64_t id = (uint64_t)line << 8 | what;
     meeting *m = &p.at[0];
-    if (m->mask != mask) {
-        meeting *free = nullptr, *found = nullptr;
-        for (meeting &x : p.at) {
-            if (x.here && x.mask == mask) found = &x;
-            if (!x.here && !free) free = &x;
-        }
-        m = found ? found : free;
-        if (!m) fail(place(what, file, line) + ": a fifth mask in a warp at once");
-    }
+    if (__builtin_expect(m->mask != mask || !(mask & bit) || mask & p.absent, 0)) m = other_meeting(w, what, mask, file, line);
     if (!m->here) {
-        m->mask = mask, m->what = what, m->file = file, m->line = line;
-    } else if (m->what != what || m->line != line) {
-        fail("lanes meet in different instructions: " + place(what, file, line) + ", but lanes " + lanes_text(m->here) + " in " + place(m->what, m->file, m->line));
+        m->mask = mask, m->what = id, m->file = file;
+    } else if (__builtin_expect(m->what != id, 0)) {
+        fail(text("lanes of mask %08x meet in different instructions: ", mask) + place(what, file, line) + text(", but lanes %08x in ", m->here) + place(*m));
     }
     if ((m->here |= bit) == mask) return m;
-    wait_here(w, what, mask, file, line);
+    resume(w, pick(w));
     return nullptr;
 }
 
-void leave(meeting *m) {
+inline void leave(meeting *m) {
     worker &w = *self;
-    int at = w.running->warp;
     m->here = 0;
-    wake(w, at, m->mask);
-    resume(w, pick(w, at));
+    wake(w, *w.of, m->mask);
+    resume(w, pick(w));
 }
+
+meeting *arrive_at(instruction what) { return arrive(what, all_lanes, nullptr, 0); }
+void leave_from(meeting *m) { leave(m); }
 
 uint64_t shuffle(instruction what, unsigned mask, uint64_t value, int argument, int width, const char *file, int line) {
     worker &w = *self;
     int lane = w.running->lane, last = lane | (width - 1), first = lane & ~(width - 1), from;
-    warp &p = w.warps[w.running->warp];
-    if (width < 1 || width > 32 || (width & (width - 1))) fail(place(what, file, line) + text(": width %d", width));
-    switch (what) {
-    case i__shfl_sync: from = first | (argument & (width - 1)); break;
-    case i__shfl_up_sync: from = lane - argument < first ? lane : lane - argument; break;
-    case i__shfl_down_sync: from = lane + argument > last ? lane : lane + argument; break;
-    default: from = (lane ^ argument) > last ? lane : lane ^ argument;
-    }
-    p.in[lane] = value, p.from[lane] = from & 31;
+    warp &p = *w.of;
+    if (__builtin_expect(width < 1 || width > 32 || (width & (width - 1)), 0)) fail(place(what, file, line) + text(": width %d", width));
+    if (what == i__shfl_xor_sync) from = lane ^ argument;
+    else if (what == i__shfl_sync) from = first | (argument & (width - 1));
+    else from = what == i__shfl_up_sync ? lane - argument : lane + argument;
+    p.in[lane] = value, p.from[lane] = from > last || (from < first && what == i__shfl_up_sync) ? lane : from & 31;
     if (meeting *m = arrive(what, mask, file, line)) {
         if (mask == all_lanes) {
             for (int i = 0; i < 32; i++) p.out[i] = p.in[p.from[i]];
@@ -302,7 +310,7 @@ uint64_t shuffle(instruction what, unsigned mask, uint64_t value, int argument, 
 unsigned vote(instruction what, unsigned mask, unsigned value, bool is_signed, const char *file, int line) {
     worker &w = *self;
     int lane = w.running->lane;
-    warp &p = w.warps[w.running->warp];
+    warp &p = *w.of;
     p.in[lane] = value;
     if (what == i__syncwarp) TSAN(release(&p));
     if (meeting *m = arrive(what, mask, file, line)) {
@@ -336,7 +344,6 @@ unsigned vote(instruction what, unsigned mask, unsigned value, bool is_signed, c
 
 int barrier(instruction what, int predicate, const char *file, int line) {
     worker &w = *self;
-    thread &t = *w.running;
     if (w.finished) {
         unsigned i = 0;
         while (!(w.warps[i / 32].done >> i % 32 & 1)) i++;
@@ -350,29 +357,28 @@ int barrier(instruction what, int predicate, const char *file, int line) {
     TSAN(release(&w.at_barrier));
     w.sum += predicate != 0;
     if (++w.at_barrier < w.count) {
-        wait_here(w, what, 0, file, line);
+        resume(w, pick(w));
     } else {
         w.result = what == i__syncthreads_and ? w.sum == (int)w.count : what == i__syncthreads_or ? w.sum > 0 : w.sum;
         w.at_barrier = 0;
-        for (unsigned i = 0; i < (w.count + 31) / 32; i++) wake(w, i, w.warps[i].exist);
-        resume(w, pick(w, -1));
+        for (unsigned i = 0; i < (w.count + 31) / 32; i++) wake(w, w.warps[i], w.warps[i].exist);
+        resume(w, pick_anywhere(w));
     }
-    (void)t;
     TSAN(acquire(&w.at_barrier));
     return w.result;
 }
 
 void give_way() {
     worker &w = *self;
-    if (w.launch->schedule.order != EMU_RANDOM || (draw(w.random) & 3)) return;
-    wake(w, w.running->warp, 1u << w.running->lane);
-    resume(w, pick(w, w.running->warp));
+    if (w.order != EMU_RANDOM || (draw(w.random) & 3)) return;
+    wake(w, *w.of, 1u << w.running->lane);
+    resume(w, pick(w));
 }
 
 void nanosleep() {
     worker &w = *self;
-    w.warps[w.running->warp].sleeping |= 1u << w.running->lane;
-    wait_here(w, i__nanosleep, 0, nullptr, 0);
+    w.of->sleeping |= 1u << w.running->lane;
+    resume(w, pick(w));
 }
 
 // ---- shared memory. Its addresses are offsets from the dynamic part, or from 2³¹ on those of static variables, which lie in
@@ -490,7 +496,7 @@ void resize(worker &w, const dim3 &b) {
     }
     w.count = n, w.shape = b;
     for (unsigned i = 0; i < n; i++) w.threads[i].index = {i % b.x, i / b.x % b.y, i / b.x / b.y};
-    for (unsigned i = 0; i < (n + 31) / 32; i++) w.warps[i].exist = n - i * 32 >= 32 ? all_lanes : (1u << n % 32) - 1;
+    for (unsigned i = 0; i < (n + 31) / 32; i++) w.warps[i].threads = &w.threads[i * 32], w.warps[i].exist = n - i * 32 >= 32 ? all_lanes : (1u << n % 32) - 1;
 }
 
 void run_block(worker &w, uint64_t i) {
@@ -508,14 +514,15 @@ void run_block(worker &w, uint64_t i) {
     for (unsigned k = 0; k < (w.count + 31) / 32; k++) {
         warp &p = w.warps[k];
         p.ready = p.sleeping = p.done = 0;
+        p.absent = ~p.exist;
         for (meeting &m : p.at) m.here = 0;
-        wake(w, k, p.exist);
+        wake(w, p, p.exist);
     }
 #ifdef EMU_TSAN
     w.host_tsan = __tsan_get_current_fiber();
     for (unsigned k = 0; k < w.count; k++) w.threads[k].tsan = __tsan_create_fiber(0);
 #endif
-    go_on(w, pick(w, -1), &w.host);
+    go_on(w, pick_anywhere(w), &w.host);
 #ifdef EMU_TSAN
     for (unsigned k = 0; k < w.count; k++) __tsan_destroy_fiber(w.threads[k].tsan);
 #endif
@@ -529,7 +536,7 @@ void run_block(worker &w, uint64_t i) {
         }
     }
     if (!w.failed) return;
-    for (thread &t : w.threads) t.sp = nullptr, t.copies.clear(), t.waits = inone;  // abandoned
+    for (thread &t : w.threads) t.sp = nullptr, t.copies.clear();  // abandoned
     w.failed = false;
     std::lock_guard<std::mutex> hold(l.lock);
     if (i < l.failed) l.failed = i, l.error = w.error;
@@ -538,6 +545,7 @@ void run_block(worker &w, uint64_t i) {
 // Runs blocks of a launch until there are none left.
 void work(worker &w, grid_launch &l) {
     w.launch = &l;
+    w.order = l.schedule.order;
     self = &w;
     w.statics = nullptr;  // may be of another OS thread
     if (w.shape.x != l.block.x || w.shape.y != l.block.y || w.shape.z != l.block.z) resize(w, l.block);

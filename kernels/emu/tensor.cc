@@ -46,12 +46,12 @@ void ldmatrix_x4(uint32_t (&r)[4], uint32_t row, bool transposed) {
     instruction what = transposed ? ildmatrix_trans : ildmatrix;
     worker &w = *self;
     int lane = w.running->lane;
-    warp &p = w.warps[w.running->warp];
+    warp &p = *w.of;
     const char *bytes = shared_bytes(row, 16, names[what]);
     TSAN(read16(const_cast<char *>(bytes)));
     p.in[lane] = (uint64_t)bytes;
     p.argument[lane] = r;
-    if (meeting *m = arrive(what, all_lanes, nullptr, 0)) {
+    if (meeting *m = arrive_at(what)) {
         uint16_t x[8][8];
         for (int k = 0; k < 4; k++) {
             for (int i = 0; i < 8; i++) memcpy(x[i], (const char *)p.in[k * 8 + i], 16);
@@ -61,7 +61,7 @@ void ldmatrix_x4(uint32_t (&r)[4], uint32_t row, bool transposed) {
                 to[k] = transposed ? x[j][i] | (uint32_t)x[j + 1][i] << 16 : x[i][j] | (uint32_t)x[i][j + 1] << 16;
             }
         }
-        leave(m);
+        leave_from(m);
     }
 }
 
@@ -79,10 +79,10 @@ float upper(uint32_t x) { return __uint_as_float(x & 0xffff0000u); }
 void mma_bf16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
     typedef float vector __attribute__((vector_size(32)));
     worker &w = *self;
-    warp &p = w.warps[w.running->warp];
+    warp &p = *w.of;
     product mine = {d, a, {b0, b1}};
     p.argument[w.running->lane] = &mine;
-    meeting *m = arrive(imma_bf16, all_lanes, nullptr, 0);
+    meeting *m = arrive_at(imma_bf16);
     if (!m) return;
     alignas(32) float A[16][16], B[16][8], D[16][8];
     for (int l = 0; l < 32; l++) {
@@ -110,7 +110,7 @@ void mma_bf16(float (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
         int g = l / 4, t = l % 4 * 2;
         for (int h = 0; h < 2; h++) x.d[2 * h] = D[g + 8 * h][t], x.d[2 * h + 1] = D[g + 8 * h][t + 1];
     }
-    leave(m);
+    leave_from(m);
 }
 
 uint32_t round_bf16(float x) {

@@ -441,11 +441,11 @@ static void mistakes() {
         if (threadIdx.x == 5) return;
         __shfl_xor_sync(~0u, 1, 1);
     });
-    is("lanes meet in different instructions", 32, 0, [] {
+    is("meet in different instructions", 32, 0, [] {
         if (threadIdx.x < 4) __shfl_sync(~0u, 1, 0);
         else __ballot_sync(~0u, 1);
     });
-    is("lanes 16-31 of the mask do not exist in a block of 48 threads", 48, 0, [] { gpu::warp_sum(1); });
+    is("the mask ffffffff has lane 16, which a block of 48 threads has not", 48, 0, [] { gpu::warp_sum(1); });
     is("which is not in the mask 0000ffff", 32, 0, [] { if (threadIdx.x < 16) __shfl_down_sync(0xffffu, 1, 1); });
     is("nobody can go on: threads 0-31 wait at __syncthreads (emu.cc:", 64, 0, [] {
         if (threadIdx.x / 16 != 2) __syncthreads();
@@ -460,7 +460,7 @@ static void mistakes() {
         uint32_t r[4];
         ptx::ldmatrix_x4_trans(r, ptx::shared(ptx::dynamic_shared() + threadIdx.x * 32));
     });
-    is("do not exist in a block of 16 threads", 16, 1024, [] {
+    is("has lane 16, which a block of 16 threads has not", 16, 1024, [] {
         uint32_t r[4];
         ptx::ldmatrix_x4(r, ptx::shared(ptx::dynamic_shared()));
     });
