@@ -58,7 +58,7 @@ func (m *memory) do(what string, f func() error) {
 		err = f()
 	}
 	if err != nil && m.fault == nil {
-		m.fault = fmt.Errorf("%s: %w", what, err)
+		m.fault = fmt.Errorf("%s: %w", what, explain(err))
 	}
 }
 
@@ -122,6 +122,11 @@ func (m *memory) Clear(dst unsafe.Pointer, bytes int) {
 // Wait waits for the stream and gives the first fault since the last Wait.
 func (m *memory) Wait() error {
 	m.do("wait", m.stream.Synchronize)
+	return m.Fault()
+}
+
+// Fault gives the first failure of a call since the last time.
+func (m *memory) Fault() error {
 	err := m.fault
 	m.fault = nil
 	return err

@@ -48,6 +48,10 @@ void emu_resize(size_t total);                                 // 8 GiB at first
 int  emu_find(const void *p, void **base, size_t *bytes);      // the allocation that p is in; 0: none
 const char *emu_outside(const void *p, size_t bytes);          // NULL if all of it is in one allocation, else what is wrong
 
+// The driver's entry point of a name, NULL if there is none, and in a sentence the first fault since the last call (driver.cc).
+void       *emu_driver(const char *name);
+const char *emu_driver_fault(void);
+
 // How many OS threads run the blocks of a launch, the waiting one included. 0: one per processor, as at first.
 void emu_workers(int n);
 
