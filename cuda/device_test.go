@@ -238,7 +238,7 @@ func TestFaults(t *testing.T) {
 	d := open(t, 0)
 	defer d.Close()
 	m := d.Memory().(*memory)
-	p, err := m.Malloc(smallSegment)
+	p, err := m.Malloc(smallPiece) // at the start of a segment
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,10 @@
 // cuda.cu: the table of the CUDA implementation, and what a stream needs around its ops.
 #include "cuda.cuh"
 
+#ifndef __CUDACC__
+#include "emu/device.h"
+#endif
+
 namespace gpu {
 void close_matrices(stream &);  // matmul.cu
 }
@@ -12,12 +16,10 @@ namespace {
 
 #ifdef __CUDACC__
 const char *text(cudaError_t e) { return e == cudaSuccess ? nullptr : cudaGetErrorString(e); }
-const char *use(int device) {  // for the calling thread
-    thread_local int current = -1;
-    if (current == device) return nullptr;
-    const char *e = text(cudaSetDevice(device));
-    if (!e) current = device;
-    return e;
+const char *use(int device) {  // for the calling thread, on which others use other devices
+    int current;
+    if (cudaGetDevice(&current) == cudaSuccess && current == device) return nullptr;
+    return text(cudaSetDevice(device));
 }
 const char *count_processors(int device, int *n) { return text(cudaDeviceGetAttribute(n, cudaDevAttrMultiProcessorCount, device)); }
 const char *clear(void *p, size_t bytes, void *queue) { return text(cudaMemsetAsync(p, 0, bytes, (cudaStream_t)queue)); }
@@ -27,8 +29,8 @@ const char *count_processors(int, int *n) {
     *n = 2;
     return nullptr;
 }
-const char *clear(void *p, size_t bytes, void *) {
-    memset(p, 0, bytes);
+const char *clear(void *p, size_t bytes, void *queue) {
+    emu_fill(queue, p, 0, bytes);
     return nullptr;
 }
 #endif
@@ -51,6 +53,7 @@ template <class F> void guard(kstream *k, const char *op, F f) {
 }
 
 void cuda_close(kstream *k) {
+    use(of(k).device);
     gpu::close_matrices(of(k));
     delete &of(k);
 }
