@@ -235,8 +235,11 @@ void trap(const char *file, int line) { fail(text("__trap (%s:%d)", base_name(fi
 
 namespace {
 
+// Errors are made out of line: the functions of every instruction stay short.
+#define COLD __attribute__((noinline, cold))
+
 // Why the running thread cannot come to a meeting, or which other than the warp's first it comes to.
-__attribute__((noinline)) meeting *other_meeting(worker &w, instruction what, unsigned mask, const char *file, int line) {
+COLD meeting *other_meeting(worker &w, instruction what, unsigned mask, const char *file, int line) {
     warp &p = *w.of;
     thread &t = *w.running;
     if (!(mask >> t.lane & 1)) fail(place(what, file, line) + text(": its lane %d is not in its mask %08x", t.lane, mask));
@@ -253,9 +256,17 @@ __attribute__((noinline)) meeting *other_meeting(worker &w, instruction what, un
     return free;
 }
 
+[[noreturn]] COLD void different(const meeting &m, instruction what, const char *file, int line) {
+    fail(text("lanes of mask %08x meet in different instructions: ", m.mask) + place(what, file, line) + text(", but lanes %08x in ", m.here) + place(m));
+}
+[[noreturn]] COLD void bad_width(instruction what, int width, const char *file, int line) { fail(place(what, file, line) + text(": width %d", width)); }
+[[noreturn]] COLD void not_in_mask(instruction what, int lane, int from, unsigned mask, const char *file, int line) {
+    fail(place(what, file, line) + text(": lane %d reads lane %d, which is not in the mask %08x", lane, from, mask));
+}
+
 }  // namespace
 
-inline meeting *arrive(instruction what, unsigned mask, const char *file, int line) {
+__attribute__((always_inline)) inline meeting *arrive(instruction what, unsigned mask, const char *file, int line) {
     worker &w = *self;
     thread &t = *w.running;
     warp &p = *w.of;
@@ -266,7 +277,7 @@ inline meeting *arrive(instruction what, unsigned mask, const char *file, int li
     if (!m->here) {
         m->mask = mask, m->what = id, m->file = file;
     } else if (__builtin_expect(m->what != id, 0)) {
-        fail(text("lanes of mask %08x meet in different instructions: ", mask) + place(what, file, line) + text(", but lanes %08x in ", m->here) + place(*m));
+        different(*m, what, file, line);
     }
     if ((m->here |= bit) == mask) return m;
     resume(w, pick(w));
@@ -287,7 +298,7 @@ uint64_t shuffle(instruction what, unsigned mask, uint64_t value, int argument, 
     worker &w = *self;
     int lane = w.running->lane, last = lane | (width - 1), first = lane & ~(width - 1), from;
     warp &p = *w.of;
-    if (__builtin_expect(width < 1 || width > 32 || (width & (width - 1)), 0)) fail(place(what, file, line) + text(": width %d", width));
+    if (__builtin_expect(width < 1 || width > 32 || (width & (width - 1)), 0)) bad_width(what, width, file, line);
     if (what == i__shfl_xor_sync) from = lane ^ argument;
     else if (what == i__shfl_sync) from = first | (argument & (width - 1));
     else from = what == i__shfl_up_sync ? lane - argument : lane + argument;
@@ -298,7 +309,7 @@ uint64_t shuffle(instruction what, unsigned mask, uint64_t value, int argument, 
         } else {
             for (int i = 0; i < 32; i++) {
                 if (!(mask >> i & 1)) continue;
-                if (!(mask >> p.from[i] & 1)) fail(place(what, file, line) + text(": lane %d reads lane %d, which is not in the mask %08x", i, p.from[i], mask));
+                if (!(mask >> p.from[i] & 1)) not_in_mask(what, i, p.from[i], mask, file, line);
                 p.out[i] = p.in[p.from[i]];
             }
         }
