@@ -106,6 +106,14 @@ template <class F> void real(kdtype dtype, F f) { dtype == K_BF16 ? f(bf16{}) : 
 
 // Vectors of V numbers: V = 1, or so many that they fill 16-byte words, which must be aligned. ONCE: see ptx.cuh.
 enum { KEEP = 0, ONCE = 1 };
+template <class T> static __device__ __forceinline__ void unpack(float *x, T v, T) { x[0] = to_f32(v); }
+static __device__ __forceinline__ void unpack(float *x, uint4 v, float) {  // the four floats of a word
+    x[0] = bits_f32(v.x), x[1] = bits_f32(v.y), x[2] = bits_f32(v.z), x[3] = bits_f32(v.w);
+}
+static __device__ __forceinline__ void unpack(float *x, uint4 v, bf16) {  // its eight bf16
+    x[0] = bits_f32(v.x << 16), x[1] = bits_f32(v.x & 0xffff0000u), x[2] = bits_f32(v.y << 16), x[3] = bits_f32(v.y & 0xffff0000u);
+    x[4] = bits_f32(v.z << 16), x[5] = bits_f32(v.z & 0xffff0000u), x[6] = bits_f32(v.w << 16), x[7] = bits_f32(v.w & 0xffff0000u);
+}
 template <int HINT = KEEP, int V> static __device__ __forceinline__ void load(float (&x)[V], const float *p) {
     static_assert(V == 1 || V % 4 == 0, "not whole words");
     if constexpr (V == 1) {
@@ -113,10 +121,7 @@ template <int HINT = KEEP, int V> static __device__ __forceinline__ void load(fl
         return;
     } else {
 #pragma unroll
-        for (int i = 0; i + 3 < V; i += 4) {
-            uint4 v = HINT ? ptx::load16_once(p + i) : ptx::load16(p + i);
-            x[i] = bits_f32(v.x), x[i + 1] = bits_f32(v.y), x[i + 2] = bits_f32(v.z), x[i + 3] = bits_f32(v.w);
-        }
+        for (int i = 0; i + 3 < V; i += 4) unpack(x + i, HINT ? ptx::load16_once(p + i) : ptx::load16(p + i), float{});
     }
 }
 template <int HINT = KEEP, int V> static __device__ __forceinline__ void load(float (&x)[V], const bf16 *p) {
@@ -129,13 +134,7 @@ template <int HINT = KEEP, int V> static __device__ __forceinline__ void load(fl
         x[0] = bits_f32(v.x << 16), x[1] = bits_f32(v.x & 0xffff0000u), x[2] = bits_f32(v.y << 16), x[3] = bits_f32(v.y & 0xffff0000u);
     } else {
 #pragma unroll
-        for (int i = 0; i + 7 < V; i += 8) {
-            uint4 v = HINT ? ptx::load16_once(p + i) : ptx::load16(p + i);
-            x[i] = bits_f32(v.x << 16), x[i + 1] = bits_f32(v.x & 0xffff0000u);
-            x[i + 2] = bits_f32(v.y << 16), x[i + 3] = bits_f32(v.y & 0xffff0000u);
-            x[i + 4] = bits_f32(v.z << 16), x[i + 5] = bits_f32(v.z & 0xffff0000u);
-            x[i + 6] = bits_f32(v.w << 16), x[i + 7] = bits_f32(v.w & 0xffff0000u);
-        }
+        for (int i = 0; i + 7 < V; i += 8) unpack(x + i, HINT ? ptx::load16_once(p + i) : ptx::load16(p + i), bf16{});
     }
 }
 template <int HINT = KEEP, int V> static __device__ __forceinline__ void store(float *p, const float (&x)[V]) {

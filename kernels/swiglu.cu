@@ -1,5 +1,7 @@
-// swiglu.cu: h = silu(gate)·up, silu(g) = g/(1 + exp(-g)); the backward recomputes the activation. Both are bound by memory:
-// a thread has V numbers of gate and of up in flight, in 16-byte words that are read once.
+// swiglu.cu: h = silu(gate)·up, silu(g) = g·σ(g), and its backward, which recomputes the activation:
+//   dgate = dh·up·σ(g)·(1 + g·(1 - σ(g))),  dup = dh·silu(g)
+// Bound by memory: 16-byte words, read once, a few of each operand in flight in every thread. A block has a part of one row
+// (or several short rows), so nothing is divided but the number of the block.
 #include "cuda.cuh"
 
 using namespace gpu;
@@ -7,39 +9,87 @@ using namespace gpu;
 namespace {
 
 const int threads = 256;
+const int unroll = 2;  // vectors of each operand that a thread has in flight
 
-static __device__ __forceinline__ float sigmoid(float g) { return 1 / (1 + expf(-g)); }
+// Vectors of a row, and parts that a row is cut into.  block (threads of a part, rows)
+struct shape {
+    int N, width, parts;
+};
 
-template <class T, int V> __global__ void __launch_bounds__(threads) forward(T *h, const T *gu, int64_t n, int F) {
-    const int64_t stride = (int64_t)gridDim.x * threads;
-    for (int64_t i = (int64_t)blockIdx.x * threads + threadIdx.x; i < n; i += stride) {  // in vectors
-        const int64_t row = i / (F / V), column = i % (F / V) * V;
-        float gate[V], up[V];
-        load<ONCE>(gate, gu + row * 2 * F + column);
-        load<ONCE>(up, gu + row * 2 * F + F + column);
+// σ(g) and σ(-g) = 1 - σ(g), both to full precision. The divisor is in [1, 2], where the approximate division is good to 2 ulp.
+static __device__ __forceinline__ void sigmoids(float g, float *s, float *t) {
+    const float e = expf(-fabsf(g)), d = __fdividef(1, 1 + e);
+    *s = g > 0 ? d : e * d;
+    *t = g > 0 ? e * d : d;
+}
+
+static __device__ __forceinline__ int row_of(const shape &a) { return blockIdx.x / a.parts * blockDim.y + threadIdx.y; }
+static __device__ __forceinline__ int first_of(const shape &a) { return blockIdx.x % a.parts * blockDim.x * unroll + threadIdx.x; }
+
+template <class T, int V> __global__ void __launch_bounds__(threads) swiglu_kernel(T *h, const T *gu, shape a) {
+    const int n = row_of(a), first = first_of(a), step = blockDim.x;
+    if (n >= a.N) return;
+    const int F = a.width * V;
+    h += (int64_t)n * F;                                                 // (F)
+    gu += (int64_t)n * 2 * F;                                            // (2F)
+    float gate[unroll][V], up[unroll][V];
 #pragma unroll
-        for (int k = 0; k < V; k++) up[k] *= gate[k] * sigmoid(gate[k]);
-        store(h + i * V, up);
+    for (int k = 0; k < unroll; k++) {                                   // where there is no vector: the last one, for nothing
+        const int c = first + k * step < a.width ? first + k * step : a.width - 1;
+        load<ONCE>(gate[k], gu + c * V);
+        load<ONCE>(up[k], gu + F + c * V);
+    }
+#pragma unroll
+    for (int k = 0; k < unroll; k++) {
+#pragma unroll
+        for (int i = 0; i < V; i++) {
+            float s, t;
+            sigmoids(gate[k][i], &s, &t);
+            up[k][i] *= gate[k][i] * s;
+        }
+        if (first + k * step < a.width) store(h + (first + k * step) * V, up[k]);
     }
 }
 
-template <class T, int V> __global__ void __launch_bounds__(threads) backward(T *dgu, const T *dh, const T *gu, int64_t n, int F) {
-    const int64_t stride = (int64_t)gridDim.x * threads;
-    for (int64_t i = (int64_t)blockIdx.x * threads + threadIdx.x; i < n; i += stride) {
-        const int64_t row = i / (F / V), at = row * 2 * F + i % (F / V) * V;
-        float gate[V], up[V], d[V];
-        load<ONCE>(gate, gu + at);
-        load<ONCE>(up, gu + at + F);
-        load<ONCE>(d, dh + i * V);
+template <class T, int V> __global__ void __launch_bounds__(threads) swiglu_backward_kernel(T *dgu, const T *dh, const T *gu, shape a) {
+    const int n = row_of(a), first = first_of(a), step = blockDim.x;
+    if (n >= a.N) return;
+    const int F = a.width * V;
+    dh += (int64_t)n * F;                                                // (F)
+    gu += (int64_t)n * 2 * F;                                            // (2F)
+    dgu += (int64_t)n * 2 * F;                                           // (2F)
+    float gate[unroll][V], up[unroll][V], d[unroll][V];
 #pragma unroll
-        for (int k = 0; k < V; k++) {
-            const float sig = sigmoid(gate[k]), silu = gate[k] * sig;
-            gate[k] = d[k] * up[k] * (sig + silu * (1 - sig));
-            up[k] = d[k] * silu;
-        }
-        store(dgu + at, gate);
-        store(dgu + at + F, up);
+    for (int k = 0; k < unroll; k++) {
+        const int c = first + k * step < a.width ? first + k * step : a.width - 1;
+        load<ONCE>(gate[k], gu + c * V);
+        load<ONCE>(up[k], gu + F + c * V);
+        load<ONCE>(d[k], dh + c * V);
     }
+#pragma unroll
+    for (int k = 0; k < unroll; k++) {
+#pragma unroll
+        for (int i = 0; i < V; i++) {
+            const float g = gate[k][i];
+            float s, t;
+            sigmoids(g, &s, &t);
+            gate[k][i] = d[k][i] * up[k][i] * s * (1 + g * t);
+            up[k][i] = d[k][i] * g * s;
+        }
+        if (first + k * step < a.width) {
+            store(dgu + (first + k * step) * V, gate[k]);
+            store(dgu + F + (first + k * step) * V, up[k]);
+        }
+    }
+}
+
+// The fewest parts, of whole warps and as equal as can be; short rows share a block.
+template <class... P, class... A> void by_rows(kstream *s, void (*kernel)(P...), int N, int width, A... args) {
+    shape a = {N, width, (width + threads * unroll - 1) / (threads * unroll)};
+    const int part = (width + a.parts - 1) / a.parts;
+    dim3 block((part + 32 * unroll - 1) / (32 * unroll) * 32);
+    block.y = threads / block.x;
+    launch(s, kernel, ((unsigned)N + block.y - 1) / block.y * a.parts, block, 0, args..., a);
 }
 
 }  // namespace
@@ -50,9 +100,8 @@ void cuda_swiglu(kstream *s, const swiglu_args *a) {
         const int V = 16 / sizeof(T);
         T *h = (T *)a->h;
         const T *gu = (const T *)a->gu;
-        const int64_t n = (int64_t)a->N * a->F;
-        if (wide<T>(a->F, h, gu)) launch(s, forward<T, V>, blocks(s, n / V, threads), threads, 0, h, gu, n / V, a->F);
-        else launch(s, forward<T, 1>, blocks(s, n, threads), threads, 0, h, gu, n, a->F);
+        if (wide<T>(a->F, h, gu)) by_rows(s, swiglu_kernel<T, V>, a->N, a->F / V, h, gu);
+        else by_rows(s, swiglu_kernel<T, 1>, a->N, a->F, h, gu);
     });
 }
 
@@ -62,8 +111,7 @@ void cuda_swiglu_backward(kstream *s, const swiglu_backward_args *a) {
         const int V = 16 / sizeof(T);
         T *dgu = (T *)a->dgu;
         const T *dh = (const T *)a->dh, *gu = (const T *)a->gu;
-        const int64_t n = (int64_t)a->N * a->F;
-        if (wide<T>(a->F, dgu, dh, gu)) launch(s, backward<T, V>, blocks(s, n / V, threads), threads, 0, dgu, dh, gu, n / V, a->F);
-        else launch(s, backward<T, 1>, blocks(s, n, threads), threads, 0, dgu, dh, gu, n, a->F);
+        if (wide<T>(a->F, dgu, dh, gu)) by_rows(s, swiglu_backward_kernel<T, V>, a->N, a->F / V, dgu, dh, gu);
+        else by_rows(s, swiglu_backward_kernel<T, 1>, a->N, a->F, dgu, dh, gu);
     });
 }

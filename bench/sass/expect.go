@@ -24,8 +24,25 @@ var expectations = []expectation{
 	{Name: `adamw\.adamw_kernel<(float|bf16),(true|false),1>`, Quiet: true, Blocks: 6},
 	{Name: `adamw\.grad_norm_kernel<4>`, Wide: true, Blocks: 8},
 	{Name: `adamw\.grad_norm_kernel<1>`, Quiet: true, Blocks: 8},
-	{Name: `swiglu\.\w+<(float,4|bf16,8)>`, Wide: true, Divide: true, Blocks: 5},
-	{Name: `swiglu\.\w+<\w+,1>`, Quiet: true, Blocks: 5},
+	{Name: `embed\.copy_rows_kernel<uint4>`, Wide: true, Blocks: 6},
+	{Name: `embed\.copy_rows_kernel<unsigned (int|short)>`, Quiet: true, Blocks: 6},
+	{Name: `embed\.embed_backward_kernel<(float,4|bf16,8)>`, Wide: true, Narrow: 12, Blocks: 4}, // beside four words: four positions; at the end of a range its id
+	{Name: `embed\.embed_backward_kernel<\w+,1>`, Quiet: true, Blocks: 8},
+	{Name: `embed\.embed_backward_join_kernel<[48]>`, Wide: true, Blocks: 6},
+	{Name: `embed\.embed_backward_join_kernel<1>`, Quiet: true, Blocks: 8},
+	{Name: `embed\.gather_backward_kernel<(float,4|bf16,8)>`, Wide: true, Narrow: 3, Blocks: 3},
+	{Name: `embed\.gather_backward_kernel<\w+,1>`, Quiet: true, Blocks: 5},
+	{Name: `reward_head\.reward_head_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 8},
+	{Name: `reward_head\.reward_head_kernel<\w+,1>`, Quiet: true, Blocks: 8},
+	{Name: `rmsnorm\.rmsnorm_kernel<\w+,[14]>`, Wide: true, Narrow: 1, Blocks: 1}, // the blocks of rows of 4096 numbers are a quarter of the largest
+	{Name: `rmsnorm\.rmsnorm_backward_kernel<\w+,[14]>`, Wide: true, Narrow: 2, Async: true, Shared: 96 << 10, Blocks: 1},
+	{Name: `rmsnorm\.rmsnorm_backward_sum_kernel`, Blocks: 4},
+	{Name: `rmsnorm\.rmsnorm_(backward_)?long_(columns_)?kernel<\w+>`, Quiet: true, Blocks: 2},
+	{Name: `rope\.rope_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 3},
+	{Name: `rope\.rope_kernel<\w+,1>`, Quiet: true, Blocks: 3},
+	{Name: `swiglu\.swiglu_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 5},
+	{Name: `swiglu\.swiglu_backward_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 4},
+	{Name: `swiglu\.\w+<\w+,1>`, Quiet: true, Blocks: 8},
 }
 
 func find(list []expectation, name string) *expectation {
