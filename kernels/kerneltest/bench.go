@@ -19,7 +19,7 @@ func Bench(b *testing.B, open func() *kernels.Device) {
 
 func benchCase(b *testing.B, c spec.Case, d *kernels.Device) {
 	op := c.Make()
-	buf := newBuffers(d, op, c.BF16)
+	buf := newBuffers(d, op, c)
 	defer buf.free()
 	call(d, op, buf.tensor) // the first run fills caches and grows scratch memory
 	if err := d.Sync(); err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // guardBytes lie before and after each buffer. They are as many as the alignment of an allocation, so that the buffer
-// between them is aligned like one.
+// between them is aligned like one. A skewed case has so many elements more.
 const guardBytes = 64
 
 // buffers are the tensors of one op on a device, each between guard words. The guards are NaN for real numbers, so that
@@ -24,15 +24,15 @@ type buffers struct {
 	sent  map[string]any // what was uploaded, with guards
 }
 
-func newBuffers(dev *kernels.Device, op spec.Op, bf16 bool) *buffers {
+func newBuffers(dev *kernels.Device, op spec.Op, c spec.Case) *buffers {
 	b := &buffers{dev, spec.Args(op), map[string]kernels.Tensor{}, map[string]kernels.Tensor{}, map[string]any{}}
 	for _, a := range b.args {
 		if a.Nil {
 			continue
 		}
-		bits := encode(a, bf16)
-		t := dev.Alloc(typeOf(a, bf16), reflect.ValueOf(bits).Len())
-		guard := guardBytes / t.Type().Size()
+		bits := encode(a, c)
+		t := dev.Alloc(typeOf(a, c.BF16), reflect.ValueOf(bits).Len())
+		guard := guardBytes/t.Type().Size() + c.Skew
 		b.whole[a.Name], b.sent[a.Name] = t, bits
 		b.view[a.Name] = t.Rows(guard, guard+a.Len()).View(a.Shape...)
 	}
@@ -74,12 +74,12 @@ const (
 )
 
 // encode gives the buffer of an argument in its type on the device: guard, data (or poison), guard.
-func encode(a spec.Arg, bf16 bool) any {
+func encode(a spec.Arg, c spec.Case) any {
 	poisoned := a.Dir == spec.Out || a.Dir == spec.Scratch
-	switch typeOf(a, bf16) {
+	switch typeOf(a, c.BF16) {
 	case kernels.I32:
 		data := a.Value.Interface().([]int32)
-		return fenced(len(data), 4, int32(math.MinInt32), func(i int) int32 {
+		return fenced(len(data), c.Skew, 4, int32(math.MinInt32), func(i int) int32 {
 			if poisoned {
 				return math.MinInt32 + 1
 			}
@@ -87,10 +87,10 @@ func encode(a spec.Arg, bf16 bool) any {
 		})
 	case kernels.U64:
 		data := a.Value.Interface().([]uint64)
-		return fenced(len(data), 8, uint64(guard32), func(i int) uint64 { return data[i] })
+		return fenced(len(data), c.Skew, 8, uint64(guard32), func(i int) uint64 { return data[i] })
 	case kernels.BF16:
 		data := a.Floats()
-		return fenced(len(data), 2, uint16(0x7fde), func(i int) uint16 {
+		return fenced(len(data), c.Skew, 2, uint16(0x7fde), func(i int) uint16 {
 			if poisoned {
 				return 0x7fbe
 			}
@@ -98,7 +98,7 @@ func encode(a spec.Arg, bf16 bool) any {
 		})
 	}
 	data := a.Floats()
-	return fenced(len(data), 4, math.Float32frombits(guard32), func(i int) float32 {
+	return fenced(len(data), c.Skew, 4, math.Float32frombits(guard32), func(i int) float32 {
 		if poisoned {
 			return math.Float32frombits(poison32)
 		}
@@ -106,8 +106,8 @@ func encode(a spec.Arg, bf16 bool) any {
 	})
 }
 
-func fenced[E any](n, size int, guard E, at func(i int) E) []E {
-	g := guardBytes / size
+func fenced[E any](n, skew, size int, guard E, at func(i int) E) []E {
+	g := guardBytes/size + skew
 	x := make([]E, n+2*g)
 	for i := range x {
 		if x[i] = guard; i >= g && i < g+n {
@@ -152,47 +152,46 @@ func (b *buffers) intact(got map[string]any) error {
 
 // bits are the bit patterns of a buffer's elements: NaNs can be compared.
 func bits(x any) []uint64 {
-	var out []uint64
 	switch x := x.(type) {
 	case []float32:
-		for _, v := range x {
-			out = append(out, uint64(math.Float32bits(v)))
-		}
+		return widen(x, func(v float32) uint64 { return uint64(math.Float32bits(v)) })
 	case []uint16:
-		for _, v := range x {
-			out = append(out, uint64(v))
-		}
+		return widen(x, func(v uint16) uint64 { return uint64(v) })
 	case []int32:
-		for _, v := range x {
-			out = append(out, uint64(uint32(v)))
-		}
-	case []uint64:
-		return x
+		return widen(x, func(v int32) uint64 { return uint64(uint32(v)) })
+	}
+	return x.([]uint64)
+}
+
+func widen[E any](x []E, f func(E) uint64) []uint64 {
+	out := make([]uint64, len(x))
+	for i, v := range x {
+		out[i] = f(v)
 	}
 	return out
 }
 
-// floats are the elements between the guards of a buffer of real numbers.
-func floats(x any) []float64 {
-	var out []float64
+// floats are the n elements between the guards of a buffer of real numbers.
+func floats(x any, n int) []float64 {
+	out := make([]float64, n)
 	switch x := x.(type) {
 	case []float32:
-		for _, v := range x {
-			out = append(out, float64(v))
+		for i, v := range x[(len(x)-n)/2:][:n] {
+			out[i] = float64(v)
 		}
-		return out[guardBytes/4 : len(out)-guardBytes/4]
+		return out
 	case []uint16:
-		for _, v := range x {
-			out = append(out, float64(kernels.F32FromBF16(v)))
+		for i, v := range x[(len(x)-n)/2:][:n] {
+			out[i] = float64(kernels.F32FromBF16(v))
 		}
-		return out[guardBytes/2 : len(out)-guardBytes/2]
+		return out
 	}
 	panic("kerneltest: floats of integers")
 }
 
-func ints(x any) []int32 {
+func ints(x any, n int) []int32 {
 	v := x.([]int32)
-	return v[guardBytes/4 : len(v)-guardBytes/4]
+	return v[(len(v)-n)/2:][:n]
 }
 
 // same compares what two runs gave, bit for bit, scratch aside.

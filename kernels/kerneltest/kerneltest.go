@@ -40,7 +40,7 @@ func testCase(t *testing.T, c spec.Case, devices []*kernels.Device) {
 	op := c.Make()
 	var first map[string]any
 	for i, d := range devices {
-		b := newBuffers(d, op, c.BF16)
+		b := newBuffers(d, op, c)
 		for run := range 2 - min(i, 1) { // twice on the first device
 			b.upload()
 			call(d, op, b.tensor)
@@ -69,7 +69,7 @@ func compare(t *testing.T, c spec.Case, op spec.Op, got map[string]any) {
 		switch {
 		case a.Nil:
 		case a.Type == spec.I32:
-			for j, id := range ints(got[a.Name]) {
+			for j, id := range ints(got[a.Name], a.Len()) {
 				if !b.allows(i, j, id) {
 					t.Fatalf("%s[%d] = %d, want %d", a.Name, j, id, integers(a)[j])
 				}
@@ -77,7 +77,7 @@ func compare(t *testing.T, c spec.Case, op spec.Op, got map[string]any) {
 		case c.Op == "sample" && b.undecided():
 			// the probability of another token is another number
 		default:
-			if err := b.check(i, floats(got[a.Name])); err != "" {
+			if err := b.check(i, floats(got[a.Name], a.Len())); err != "" {
 				t.Fatal(err)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 )
 
 // Case is an op with arguments. The same case is a conformance test and, if it is small, a gradient check; those of
@@ -14,6 +15,7 @@ type Case struct {
 	Op   string // the name in kernels.h
 	Name string // op/dtype/what, unique; the seed of its random numbers
 	BF16 bool   // "real" is bfloat16
+	Skew int    // elements between an aligned address and where each buffer begins
 	make func(g *Gen) Op
 }
 
@@ -103,17 +105,17 @@ func (g *Gen) Distinct(n, below int) []int32 {
 
 // Group sorts the positions of id, whose values lie in [0, below), by value: Src holds them, Ptr where each value starts.
 func Group(id []int32, below int) (ptr, src []int32) {
-	ptr = []int32{0}
-	for v := range below {
-		for n, x := range id {
-			if int(x) == v {
-				src = append(src, int32(n))
-			}
-		}
-		ptr = append(ptr, int32(len(src)))
+	ptr, src = make([]int32, below+1), make([]int32, len(id))
+	for _, v := range id {
+		ptr[v+1]++
 	}
-	if src == nil {
-		src = []int32{}
+	for v := range below {
+		ptr[v+1] += ptr[v]
+	}
+	next := slices.Clone(ptr)
+	for n, v := range id {
+		src[next[v]] = int32(n)
+		next[v]++
 	}
 	return ptr, src
 }
@@ -138,7 +140,15 @@ func (l *list) add(op, name string, make func(g *Gen) Op) {
 		Case{Op: op, Name: op + "/bf16/" + name, make: make, BF16: true})
 }
 
-// add32 makes one case: the op has no argument of type real.
+// addSkewed makes the same cases with buffers that begin an element after an aligned address, as views may.
+func (l *list) addSkewed(op, name string, make func(g *Gen) Op) {
+	l.add(op, name+"_skewed", make)
+	for i := len(*l) - 2; i < len(*l); i++ {
+		(*l)[i].Skew = 1
+	}
+}
+
+// add32 makes one case: the op has no argument of type real, or the case is long.
 func (l *list) add32(op, name string, make func(g *Gen) Op) {
 	*l = append(*l, Case{Op: op, Name: op + "/f32/" + name, make: make})
 }
@@ -147,6 +157,10 @@ func (l *list) add32(op, name string, make func(g *Gen) Op) {
 func Cases() []Case {
 	var l list
 	l.rows()
+	l.norms()
+	l.turns()
+	l.gates()
+	l.longStreams()
 	l.matmul()
 	l.attention()
 	l.decode()
@@ -155,65 +169,6 @@ func Cases() []Case {
 	l.optim()
 	l.sample()
 	return l
-}
-
-func (l *list) rows() {
-	for _, s := range [][3]int{{1, 1, 1}, {2, 3, 5}, {17, 31, 3}, {129, 33, 17}, {33, 64, 560}, {0, 17, 3}} {
-		n, h, v := s[0], s[1], s[2]
-		name := fmt.Sprintf("N%d_H%d_V%d", n, h, v)
-		l.add("embed", name, func(g *Gen) Op { return &Embed[float64]{ID: g.Ints(n, v), N: n, H: h, V: v} })
-		l.add("embed_backward", name, func(g *Gen) Op {
-			row, ptr, src := GroupUsed(g.Ints(n, v), v)
-			return &EmbedBackward[float64]{Row: row, Ptr: ptr, Src: src, N: n, H: h, V: v, U: len(row)}
-		})
-	}
-	// R is below, equal to and above N: rows repeat, as the last token of a response does for each of its critiques
-	for _, s := range [][3]int{{1, 1, 1}, {3, 2, 2}, {17, 5, 31}, {5, 129, 33}, {129, 33, 17}, {0, 3, 17}} {
-		r, n, h := s[0], s[1], s[2]
-		name := fmt.Sprintf("R%d_N%d_H%d", r, n, h)
-		l.add("gather", name, func(g *Gen) Op { return &Gather[float64]{Row: g.Ints(r, n), R: r, N: n, H: h} })
-		l.add("gather_backward", name, func(g *Gen) Op {
-			ptr, src := Group(g.Ints(r, n), n)
-			return &GatherBackward[float64]{Ptr: ptr, Src: src, R: r, N: n, H: h}
-		})
-	}
-	for _, s := range [][2]int{{1, 1}, {2, 3}, {3, 17}, {5, 31}, {17, 33}, {31, 129}, {129, 64}, {3, 1024}, {0, 16}} {
-		n, h := s[0], s[1]
-		for _, scale := range []float64{1, 1e-4, 300} {
-			if scale != 1 && h != 33 {
-				continue
-			}
-			name := fmt.Sprintf("N%d_H%d_x%g", n, h, scale)
-			norm := func(g *Gen, res bool) *RMSNorm[float64] {
-				o := &RMSNorm[float64]{X: g.Normal(n*h, scale), W: g.Normal(h, 1), Eps: 1e-5, N: n, H: h}
-				if res {
-					o.Res, o.Sum = g.Normal(n*h, scale), make([]float64, n*h)
-				}
-				return o
-			}
-			l.add("rmsnorm", name, func(g *Gen) Op { return norm(g, false) })
-			l.add("rmsnorm", name+"_residual", func(g *Gen) Op { return norm(g, true) })
-			l.add("rmsnorm_backward", name, func(g *Gen) Op {
-				f := norm(g, false)
-				RoundTo(f.X, g.BF16)
-				f.Out, f.RStd = make([]float64, n*h), make([]float64, n)
-				f.Run()
-				return &RMSNormBackward[float64]{X: f.X, W: f.W, RStd: f.RStd, N: n, H: h}
-			})
-		}
-	}
-	l.add("rmsnorm", "zero_row", func(g *Gen) Op {
-		return &RMSNorm[float64]{X: g.Constant(2*17, 0), Eps: 1e-6, N: 2, H: 17}
-	})
-	for _, s := range [][4]int{{1, 1, 1, 2}, {2, 2, 1, 4}, {3, 3, 1, 6}, {17, 4, 2, 16}, {33, 6, 3, 34}, {129, 4, 4, 64}, {2, 2, 2, 128}, {0, 2, 1, 8}} {
-		n, a, g, d := s[0], s[1], s[2], s[3]
-		name := fmt.Sprintf("N%d_A%d_G%d_D%d", n, a, g, d)
-		rope := func(r *Gen) *RoPE[float64] {
-			return &RoPE[float64]{Table: RoPETable(200, d, 1e4), Pos: r.Ints(n, 200), N: n, A: a, G: g, D: d, T: 200}
-		}
-		l.add("rope", name, func(r *Gen) Op { return rope(r) })
-		l.add("rope_backward", name, func(r *Gen) Op { return (*RoPEBackward[float64])(rope(r)) })
-	}
 }
 
 func (l *list) matmul() {
@@ -234,16 +189,6 @@ func (l *list) matmul() {
 		l.add("matmul_dx", name, func(g *Gen) Op { return &MatmulDX[float64]{N: n, O: o, I: i} })
 		l.add("matmul_dx", name+"_accumulate", func(g *Gen) Op { return &MatmulDX[float64]{N: n, O: o, I: i, Accumulate: true} })
 		l.add("matmul_dw", name, func(g *Gen) Op { return &MatmulDW[float64]{N: n, O: o, I: i} })
-	}
-	for _, s := range [][2]int{{1, 1}, {2, 3}, {3, 17}, {17, 31}, {33, 129}, {129, 32}, {0, 17}} {
-		n, f := s[0], s[1]
-		for _, scale := range []float64{1, 100} { // at 100 the sigmoid is 0 or 1 and exp overflows float32
-			name := fmt.Sprintf("N%d_F%d_x%g", n, f, scale)
-			l.add("swiglu", name, func(g *Gen) Op { return &SwiGLU[float64]{GU: g.Normal(2*n*f, scale), N: n, F: f} })
-			l.add("swiglu_backward", name, func(g *Gen) Op {
-				return &SwiGLUBackward[float64]{GU: g.Normal(2*n*f, scale), N: n, F: f}
-			})
-		}
 	}
 }
 

@@ -182,11 +182,16 @@ func AttentionBackwardOf(f *Attention[float64], g *Gen) *AttentionBackward[float
 }
 
 func (l *list) decode() {
-	for _, s := range [][5]int{{1, 1, 1, 2, 1}, {3, 4, 2, 32, 17}, {17, 3, 1, 6, 31}, {2, 6, 3, 128, 33}, {0, 2, 1, 8, 4}} {
+	for _, s := range [][5]int{{1, 1, 1, 2, 1}, {3, 4, 2, 32, 17}, {17, 3, 1, 6, 31}, {2, 6, 3, 128, 33}, {3, 4, 4, 136, 5}, {0, 2, 1, 8, 4}} {
 		n, a, k, d, slots := s[0], s[1], s[2], s[3], s[4]
-		l.add("kv_store", fmt.Sprintf("N%d_A%d_G%d_D%d_S%d", n, a, k, d, slots), func(g *Gen) Op {
+		name := fmt.Sprintf("N%d_A%d_G%d_D%d_S%d", n, a, k, d, slots)
+		store := func(g *Gen) Op {
 			return &KVStore[float64]{Slot: g.Distinct(n, slots), N: n, A: a, G: k, D: d, S: slots}
-		})
+		}
+		l.add("kv_store", name, store)
+		if d == 32 {
+			l.addSkewed("kv_store", name, store)
+		}
 	}
 	// per group: lengths of the shared segments, then of each sequence's own slots
 	contexts := []struct {

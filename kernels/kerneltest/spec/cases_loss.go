@@ -35,12 +35,14 @@ func (l *list) loss() {
 			return o
 		})
 	}
-	for _, s := range [][3]int{{1, 1, 1}, {2, 3, 17}, {17, 33, 31}, {129, 129, 129}, {3, 200, 128}, {0, 3, 17}} {
+	for _, s := range [][3]int{{1, 1, 1}, {2, 3, 17}, {17, 33, 31}, {129, 129, 129}, {3, 200, 128}, {2, 3, 4104}, {0, 3, 17}} {
 		n, rows, h := s[0], s[1], s[2]
 		name := fmt.Sprintf("L%d_N%d_H%d", n, rows, h)
-		l.add("reward_head", name, func(g *Gen) Op {
-			return &RewardHead[float64]{Row: g.Distinct(n, rows), L: n, N: rows, H: h}
-		})
+		head := func(g *Gen) Op { return &RewardHead[float64]{Row: g.Distinct(n, rows), L: n, N: rows, H: h} }
+		l.add("reward_head", name, head)
+		if h == 128 {
+			l.addSkewed("reward_head", name, head)
+		}
 	}
 }
 

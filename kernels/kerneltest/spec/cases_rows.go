@@ -1,0 +1,152 @@
+package spec
+
+import "fmt"
+
+// The largest shapes have rows of more numbers than a block of threads holds. Streams of a hundred thousand tokens, more than
+// a grid may be wide in its second dimension, have rows of two numbers, in one type.
+
+func (l *list) rows() {
+	for _, s := range [][3]int{{1, 1, 1}, {2, 3, 5}, {17, 31, 3}, {129, 33, 17}, {33, 64, 560}, {5, 896, 7}, {40, 4096, 3}, {0, 17, 3}} {
+		n, h, v := s[0], s[1], s[2]
+		name := fmt.Sprintf("N%d_H%d_V%d", n, h, v)
+		embed := func(g *Gen) Op { return &Embed[float64]{ID: g.Ints(n, v), N: n, H: h, V: v} }
+		l.add("embed", name, embed)
+		back := func(g *Gen) Op { return embedBackward(g.Ints(n, v), h, v) }
+		l.add("embed_backward", name, back)
+		if h == 64 {
+			l.addSkewed("embed", name, embed)
+			l.addSkewed("embed_backward", name, back)
+		}
+	}
+	l.add("embed_backward", "one_id_N700", func(g *Gen) Op { return embedBackward(make([]int32, 700), 24, 2) })
+	l.add("embed_backward", "one_frequent_id_N700", func(g *Gen) Op {
+		id := g.Ints(700, 90)
+		for i := range id {
+			id[i] *= int32(g.IntN(2))
+		}
+		return embedBackward(id, 8, 90)
+	})
+	// R is below, equal to and above N: rows repeat, as the last token of a response does for each of its critiques
+	for _, s := range [][3]int{{1, 1, 1}, {3, 2, 2}, {17, 5, 31}, {5, 129, 33}, {129, 33, 17}, {17, 9, 64}, {40, 20, 896}, {3, 5, 4096}, {0, 3, 17}} {
+		r, n, h := s[0], s[1], s[2]
+		name := fmt.Sprintf("R%d_N%d_H%d", r, n, h)
+		gather := func(g *Gen) Op { return &Gather[float64]{Row: g.Ints(r, n), R: r, N: n, H: h} }
+		l.add("gather", name, gather)
+		back := func(g *Gen) Op {
+			ptr, src := Group(g.Ints(r, n), n)
+			return &GatherBackward[float64]{Ptr: ptr, Src: src, R: r, N: n, H: h}
+		}
+		l.add("gather_backward", name, back)
+		if h == 64 {
+			l.addSkewed("gather", name, gather)
+			l.addSkewed("gather_backward", name, back)
+		}
+	}
+}
+
+func (l *list) longStreams() {
+	const n = 100003
+	l.add32("embed", "N100003_H2", func(g *Gen) Op { return &Embed[float64]{ID: g.Ints(n, 5), N: n, H: 2, V: 5} })
+	l.add32("embed_backward", "N100003_H2", func(g *Gen) Op { return embedBackward(g.Ints(n, 5), 2, 5) })
+	l.add32("gather", "R100003_H2", func(g *Gen) Op { return &Gather[float64]{Row: g.Ints(n, 7), R: n, N: 7, H: 2} })
+	l.add32("gather_backward", "N100003_H2", func(g *Gen) Op {
+		ptr, src := Group(g.Ints(20000, n), n)
+		return &GatherBackward[float64]{Ptr: ptr, Src: src, R: len(src), N: n, H: 2}
+	})
+	const fewer = 1<<16 + 3 // where the software GPU has a sum over a warp for each row
+	l.add32("rmsnorm", "N65539_H2", func(g *Gen) Op { return &RMSNorm[float64]{Eps: 1, N: fewer, H: 2} })
+	l.add32("rmsnorm_backward", "N65539_H2", func(g *Gen) Op { return &RMSNormBackward[float64]{N: fewer, H: 2} })
+	rope := func(r *Gen) *RoPE[float64] {
+		return &RoPE[float64]{Table: RoPETable(50, 2, 1e4), Pos: r.Ints(n, 50), N: n, A: 1, G: 1, D: 2, T: 50}
+	}
+	l.add32("rope", "N100003_D2", func(r *Gen) Op { return rope(r) })
+	l.add32("rope_backward", "N100003_D2", func(r *Gen) Op { return (*RoPEBackward[float64])(rope(r)) })
+	l.add32("swiglu", "N100003_F2", func(g *Gen) Op { return &SwiGLU[float64]{N: n, F: 2} })
+	l.add32("swiglu_backward", "N100003_F2", func(g *Gen) Op { return &SwiGLUBackward[float64]{N: n, F: 2} })
+	l.add32("kv_store", "N100003_D2", func(g *Gen) Op {
+		return &KVStore[float64]{Slot: g.Distinct(n, n), N: n, A: 1, G: 1, D: 2, S: n}
+	})
+}
+
+func embedBackward(id []int32, h, v int) Op {
+	row, ptr, src := GroupUsed(id, v)
+	return &EmbedBackward[float64]{Row: row, Ptr: ptr, Src: src, N: len(id), H: h, V: v, U: len(row)}
+}
+
+func (l *list) norms() {
+	for _, s := range [][2]int{{1, 1}, {2, 3}, {3, 17}, {5, 31}, {17, 33}, {31, 129}, {129, 64}, {3, 1024}, {3, 896}, {40, 1032}, {2, 2048}, {2, 4096},
+		{3, 8192}, {9, 16384}, {2, 16392}, {0, 16}} {
+		n, h := s[0], s[1]
+		for _, scale := range []float64{1, 1e-4, 300} {
+			if scale != 1 && h != 33 {
+				continue
+			}
+			name := fmt.Sprintf("N%d_H%d_x%g", n, h, scale)
+			norm := func(g *Gen, res bool) *RMSNorm[float64] {
+				o := &RMSNorm[float64]{X: g.Normal(n*h, scale), W: g.Normal(h, 1), Eps: 1e-5, N: n, H: h}
+				if res {
+					o.Res, o.Sum = g.Normal(n*h, scale), make([]float64, n*h)
+				}
+				return o
+			}
+			plain, residual := func(g *Gen) Op { return norm(g, false) }, func(g *Gen) Op { return norm(g, true) }
+			back := func(g *Gen) Op {
+				f := norm(g, false)
+				RoundTo(f.X, g.BF16)
+				f.Out, f.RStd = make([]float64, n*h), make([]float64, n)
+				f.Run()
+				return &RMSNormBackward[float64]{X: f.X, W: f.W, RStd: f.RStd, N: n, H: h}
+			}
+			l.add("rmsnorm", name, plain)
+			l.add("rmsnorm", name+"_residual", residual)
+			l.add("rmsnorm_backward", name, back)
+			if h == 64 {
+				l.addSkewed("rmsnorm", name, plain)
+				l.addSkewed("rmsnorm", name+"_residual", residual)
+				l.addSkewed("rmsnorm_backward", name, back)
+			}
+		}
+	}
+	l.add("rmsnorm", "zero_row", func(g *Gen) Op {
+		return &RMSNorm[float64]{X: g.Constant(2*17, 0), Eps: 1e-6, N: 2, H: 17}
+	})
+}
+
+func (l *list) turns() {
+	for _, s := range [][4]int{{1, 1, 1, 2}, {2, 2, 1, 4}, {3, 3, 1, 6}, {17, 4, 2, 16}, {33, 6, 3, 34}, {129, 4, 4, 64}, {2, 2, 2, 128}, {2, 32, 8, 128}, {3, 5, 1, 256},
+		{1, 12, 4, 1024}, {1, 2, 1, 4096}, {0, 2, 1, 8}} {
+		n, a, g, d := s[0], s[1], s[2], s[3]
+		name := fmt.Sprintf("N%d_A%d_G%d_D%d", n, a, g, d)
+		t := min(200, 40000/d)
+		rope := func(r *Gen) *RoPE[float64] {
+			return &RoPE[float64]{Table: RoPETable(t, d, 1e4), Pos: r.Ints(n, t), N: n, A: a, G: g, D: d, T: t}
+		}
+		forward, back := func(r *Gen) Op { return rope(r) }, func(r *Gen) Op { return (*RoPEBackward[float64])(rope(r)) }
+		l.add("rope", name, forward)
+		l.add("rope_backward", name, back)
+		if d == 16 {
+			l.addSkewed("rope", name, forward)
+			l.addSkewed("rope_backward", name, back)
+		}
+	}
+}
+
+func (l *list) gates() {
+	for _, s := range [][2]int{{1, 1}, {2, 3}, {3, 17}, {17, 31}, {33, 129}, {129, 32}, {3, 4864}, {1, 14336}, {0, 17}} {
+		n, f := s[0], s[1]
+		for _, scale := range []float64{1, 100} { // at 100 the sigmoid is 0 or 1 and exp overflows float32
+			if scale != 1 && n*f > 10000 {
+				continue
+			}
+			name := fmt.Sprintf("N%d_F%d_x%g", n, f, scale)
+			forward := func(g *Gen) Op { return &SwiGLU[float64]{GU: g.Normal(2*n*f, scale), N: n, F: f} }
+			back := func(g *Gen) Op { return &SwiGLUBackward[float64]{GU: g.Normal(2*n*f, scale), N: n, F: f} }
+			l.add("swiglu", name, forward)
+			l.add("swiglu_backward", name, back)
+			if f == 32 {
+				l.addSkewed("swiglu", name, forward)
+				l.addSkewed("swiglu_backward", name, back)
+			}
+		}
+	}
+}
