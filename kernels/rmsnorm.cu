@@ -3,6 +3,8 @@
 //   dx += rstd·(dout·w - y·mean(dout·w·y));  dw += Σ_n dout·y,  y = x·rstd
 // A row is read once, in 16-byte words: its threads hold K words each, the forward in registers, the backward in shared memory.
 // Other rows, longer or not of whole words, are read twice, by the kernels named _long.
+#include <algorithm>
+
 #include "cuda.cuh"
 
 using namespace gpu;
@@ -230,10 +232,10 @@ template <class T, int K> void forward(kstream *s, const rmsnorm_args *a) {
            (const T *)a->res, (const T *)a->w, a->eps, a->N, a->H);
 }
 
-// How many parts the rows are in: two for each processor, which bounds the partial sums.
-static int row_splits(kstream *s, int N, unsigned rows) {
-    const int64_t groups = ((int64_t)N + rows - 1) / rows, most = 2 * processors(s);
-    return (int)(groups < most ? groups : most);
+// How many parts the rows are in, each with a partial sum of dw: two for each processor, as long as they take no more than 32 MiB.
+static int row_splits(kstream *s, int N, int H, unsigned rows) {
+    const int64_t groups = ((int64_t)N + rows - 1) / rows, room = 1 + (8 << 20) / H;
+    return (int)std::min({groups, room, (int64_t)2 * processors(s)});
 }
 
 static void add_partials(kstream *s, float *dw, const float *partial, int P, int H) {
@@ -243,7 +245,7 @@ static void add_partials(kstream *s, float *dw, const float *partial, int P, int
 template <class T, int K> void backward(kstream *s, const rmsnorm_backward_args *a) {
     const dim3 block = row_block<T, K>(a->H);
     const size_t stage = (size_t)3 * K * block.x * block.y * 16;
-    const int stages = stage <= 48 << 10 ? 2 : 1, P = row_splits(s, a->N, block.y);
+    const int stages = stage <= 48 << 10 ? 2 : 1, P = row_splits(s, a->N, a->H, block.y);
     float *partial = scratch<float>(s, (size_t)P * a->H);                // (P, H)
     launch(s, rmsnorm_backward_kernel<T, K>, P, block, stages * stage, (T *)a->dx, partial, (const T *)a->dout, (const T *)a->x,
            (const T *)a->w, a->rstd, a->N, a->H, stages);
@@ -252,7 +254,7 @@ template <class T, int K> void backward(kstream *s, const rmsnorm_backward_args 
 
 template <class T> void backward_long(kstream *s, const rmsnorm_backward_args *a) {
     const T *dout = (const T *)a->dout, *x = (const T *)a->x, *w = (const T *)a->w;
-    const int P = row_splits(s, a->N, 1);
+    const int P = row_splits(s, a->N, a->H, 1);
     float *pull = scratch<float>(s, a->N);                               // (N)
     float *partial = scratch<float>(s, (size_t)P * a->H);                // (P, H)
     launch(s, rmsnorm_backward_long_kernel<T>, a->N, long_block<T>(a->H), 0, pull, dout, x, w, a->rstd, a->H);
