@@ -16,7 +16,7 @@ import (
 
 // BenchmarkLarge measures the ops at the shapes of large models, on the device of the build, in bfloat16 with random data:
 //
-//	go test ./bench -run '^$' -bench Large -benchtime 11x -models Q05,L8
+//	go test ./bench -run '^$' -bench '^BenchmarkLarge$' -benchtime 11x -models Q05,L8
 //
 // An iteration queues the op many times and waits once; the median iteration counts, divided by the number of ops. Ops whose tensors a
 // cache could hold work on several sets of them in turn. A case for which there is no memory is skipped.

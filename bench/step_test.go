@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"criticrm/cuda"
 	"criticrm/kernels"
 	"criticrm/kernels/kerneltest"
 	"criticrm/model"
@@ -18,8 +19,8 @@ const peakTFLOPs = 989
 // BenchmarkStep measures Critic-RM optimizer steps on random weights, on the device of the build: stage a batch of trees, forward,
 // joint loss, backward, norm of the gradient, AdamW. As in training, nobody waits for a step's losses before the next one runs.
 //
-//	go test ./bench -run '^$' -bench Step -benchtime 20x -models Q05
-//	go test ./bench -run '^$' -bench Step -benchtime 20x -models L8 -layers 12
+//	go test ./bench -run '^$' -bench '^BenchmarkStep$' -benchtime 20x -models Q05
+//	go test ./bench -run '^$' -bench '^BenchmarkStep$' -benchtime 20x -models L8 -layers 12
 //
 // The median step counts. Small models take five pairs in a step, those with a hidden size over 2048 one.
 func BenchmarkStep(b *testing.B) {
@@ -84,6 +85,9 @@ func (s size) benchStep(b *testing.B) {
 	b.ReportMetric(seconds*1e9, "ns/op")
 	b.ReportMetric(float64(pairs)/seconds, "pairs/s")
 	b.ReportMetric(float64(batch.Len())/seconds, "tokens/s")
+	if use, ok := cuda.StatsOf(d); ok {
+		b.ReportMetric(float64(use.HighReserved)/(1<<30), "GiB")
+	}
 	b.ReportMetric(100*s.flops(batch)/seconds/1e12/peakTFLOPs, "%MFU")
 }
 
