@@ -266,6 +266,9 @@ const char *cpu_sync(kstream *s) {
     return s->reported.c_str();
 }
 
+const char *cpu_algorithms(kstream *) { return ""; }
+const char *cpu_use_algorithms(kstream *, const char *) { return nullptr; }
+
 #define X(op) \
     void guarded_##op(kstream *s, const op##_args *a) { guard(s, #op, [&] { cpu_##op(s, a); }); }
 KERNEL_OPS(X)
@@ -274,5 +277,5 @@ KERNEL_OPS(X)
 }  // namespace
 
 #define X(op) guarded_##op,
-const kernel_table kernels_cpu = {"cpu", cpu_close, cpu_sync, KERNEL_OPS(X)};
+const kernel_table kernels_cpu = {"cpu", cpu_close, cpu_sync, cpu_algorithms, cpu_use_algorithms, KERNEL_OPS(X)};
 #undef X

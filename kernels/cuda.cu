@@ -5,9 +5,12 @@
 #include "emu/device.h"
 #endif
 
-namespace gpu {
-void close_matrices(stream &);  // matmul.cu
-}
+namespace gpu {  // matmul.cu
+const char *open_matrices(stream &);
+void close_matrices(stream &);
+const char *algorithms(stream &);
+const char *use_algorithms(stream &, const char *text);
+}  // namespace gpu
 
 using gpu::of;
 using gpu::stream;
@@ -21,12 +24,19 @@ const char *use(int device) {  // for the calling thread, on which others use ot
     if (cudaGetDevice(&current) == cudaSuccess && current == device) return nullptr;
     return text(cudaSetDevice(device));
 }
-const char *count_processors(int device, int *n) { return text(cudaDeviceGetAttribute(n, cudaDevAttrMultiProcessorCount, device)); }
+const char *describe(stream &s) {
+    int major = 0, minor = 0;
+    cudaError_t e = cudaDeviceGetAttribute(&s.processors, cudaDevAttrMultiProcessorCount, s.device);
+    if (e == cudaSuccess) e = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, s.device);
+    if (e == cudaSuccess) e = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, s.device);
+    s.capability = 10 * major + minor;
+    return text(e);
+}
 const char *clear(void *p, size_t bytes, void *queue) { return text(cudaMemsetAsync(p, 0, bytes, (cudaStream_t)queue)); }
 #else
 const char *use(int) { return nullptr; }
-const char *count_processors(int, int *n) {
-    *n = 2;
+const char *describe(stream &s) {
+    s.processors = 2;
     return nullptr;
 }
 const char *clear(void *p, size_t bytes, void *queue) {
@@ -66,6 +76,18 @@ const char *cuda_sync(kstream *k) {
     return s.reported.c_str();
 }
 
+// A stream with a fault has no choices to give, and takes none.
+const char *cuda_algorithms(kstream *k) {
+    const char *text = "";
+    guard(k, "algorithms", [&] { text = gpu::algorithms(of(k)); });
+    return text;
+}
+const char *cuda_use_algorithms(kstream *k, const char *text) {
+    const char *refused = nullptr;
+    guard(k, "use algorithms", [&] { refused = gpu::use_algorithms(of(k), text); });
+    return refused;
+}
+
 #define X(op) \
     void guarded_##op(kstream *s, const op##_args *a) { guard(s, #op, [&] { cuda_##op(s, a); }); }
 KERNEL_OPS(X)
@@ -80,11 +102,11 @@ kstream *cuda_open(int32_t device, void *queue, void *workspace, size_t bytes, c
     stream *s = new stream;
     s->device = device, s->queue = queue;
     s->counters = (int32_t *)workspace, s->workspace = (char *)workspace + head, s->size = bytes - head;
-    if (!(*error = count_processors(device, &s->processors))) *error = clear(workspace, head, queue);
+    if (!(*error = describe(*s)) && !(*error = clear(workspace, head, queue))) *error = gpu::open_matrices(*s);
     if (*error) return delete s, nullptr;
     return reinterpret_cast<kstream *>(s);
 }
 
 #define X(op) guarded_##op,
-const kernel_table kernels_cuda = {"cuda", cuda_close, cuda_sync, KERNEL_OPS(X)};
+const kernel_table kernels_cuda = {"cuda", cuda_close, cuda_sync, cuda_algorithms, cuda_use_algorithms, KERNEL_OPS(X)};
 #undef X

@@ -31,6 +31,7 @@ struct blas;  // matmul.cu
 // What a kstream is here.
 struct stream {
     int device = 0, processors = 1;    // processors: streaming multiprocessors
+    int capability = 0;                // 10·major + minor of the compute capability
     void *queue = nullptr;             // CUstream
     char *workspace = nullptr;         // the caller's; ops on a stream run in order, so each may use all of it
     size_t size = 0, used = 0;

@@ -8,10 +8,13 @@ package kernels
 /*
 #cgo CXXFLAGS: -O3 -std=gnu++17 -Wall -Wextra -Werror -Wno-psabi -fno-strict-aliasing -fopenmp-simd
 #cgo LDFLAGS: -lpthread
+#include <stdlib.h>
 #include "kernels.h"
 
 static inline void call_close(const kernel_table *t, kstream *s) { t->close(s); }
 static inline const char *call_sync(const kernel_table *t, kstream *s) { return t->sync(s); }
+static inline const char *call_algorithms(const kernel_table *t, kstream *s) { return t->algorithms(s); }
+static inline const char *call_use_algorithms(const kernel_table *t, kstream *s, const char *text) { return t->use_algorithms(s, text); }
 */
 import "C"
 
@@ -222,6 +225,21 @@ func (d *Device) fault(err error) error {
 		return fmt.Errorf("kernels: %s device: %w", d.name, err)
 	}
 	return nil
+}
+
+// Algorithms says which algorithms the device has chosen for its matrix products so far, as lines of text; the CPU has none to choose.
+// Other algorithms add in another order: a run that goes on later gives the text to [Device.UseAlgorithms], and its bits stay the same.
+func (d *Device) Algorithms() string { return C.GoString(C.call_algorithms(d.table, d.stream)) }
+
+// UseAlgorithms makes the choices of an earlier device, before the first op. What this device cannot use, because it is another GPU or
+// has another version of cuBLAS, it chooses anew; refused says so, and is empty if all is as it was.
+func (d *Device) UseAlgorithms(text string) (refused string) {
+	t := C.CString(text)
+	defer C.free(unsafe.Pointer(t))
+	if msg := C.call_use_algorithms(d.table, d.stream, t); msg != nil {
+		return C.GoString(msg)
+	}
+	return ""
 }
 
 func must(ok bool, msg string) {

@@ -310,6 +310,11 @@ typedef struct {
     const char *name;                    // "cpu", "cuda"
     void (*close)(kstream *);
     const char *(*sync)(kstream *);      // waits for the ops; first fault since the last sync, or NULL
+    // Which algorithms were chosen for matrix products so far: lines of text, "" if there is nothing to choose. A later stream that
+    // takes them before its first op has the same bits. What it cannot use it chooses anew, and says so in a sentence, or gives NULL.
+    // Texts are the stream's until its next call.
+    const char *(*algorithms)(kstream *);
+    const char *(*use_algorithms)(kstream *, const char *text);
 #define X(op) void (*op)(kstream *, const op##_args *);
     KERNEL_OPS(X)
 #undef X

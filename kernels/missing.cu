@@ -5,7 +5,3 @@
     __attribute__((weak)) void cuda_##op(kstream *, const op##_args *) { throw std::runtime_error("not written yet"); }
 KERNEL_OPS(X)
 #undef X
-
-namespace gpu {
-__attribute__((weak)) void close_matrices(stream &) {}
-}  // namespace gpu

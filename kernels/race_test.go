@@ -27,7 +27,7 @@ func TestNoDataRace(t *testing.T) {
 	sources = slices.DeleteFunc(sources, func(f string) bool { return strings.HasSuffix(f, "_emu.cc") })
 	bin := filepath.Join(t.TempDir(), "race")
 	args := append([]string{"-O1", "-g", "-std=gnu++17", "-w", "-fno-strict-aliasing", "-fsanitize=thread", "-o", bin, "testdata/race.cc"}, sources...)
-	if out, err := exec.Command("g++", append(args, "-lpthread")...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("g++", append(args, "-lpthread", "-ldl")...).CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	run := func(arg ...string) (string, error) {

@@ -1,0 +1,61 @@
+//go:build cuda && !emu
+
+// cublaslt.cc: finds cuBLASLt on the machine.
+#include "cublaslt.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+
+#include <mutex>
+
+namespace lt {
+
+namespace {
+
+// The newest first. A library that is too new for the driver loads, but gives no handle.
+const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
+const int versions = sizeof names / sizeof *names;
+
+void *find(const std::string &name) {  // where the loader looks, and where the toolkit's installers leave it
+    void *found = dlopen(name.c_str(), RTLD_LAZY | RTLD_LOCAL);
+    const char *home = getenv("CUDA_HOME");
+    if (!found && home) found = dlopen((std::string(home) + "/lib64/" + name).c_str(), RTLD_LAZY | RTLD_LOCAL);
+    if (!found) found = dlopen(("/usr/local/cuda/lib64/" + name).c_str(), RTLD_LAZY | RTLD_LOCAL);
+    return found;
+}
+
+// What is wrong, or nothing.
+std::string load(const std::string &name, library *l) {
+    void *found = find(name);
+    if (!found) return "there is no " + name;
+#define X(result, f, parameters)                                                                            \
+    if (!(l->f = reinterpret_cast<result(*) parameters>(dlsym(found, "cublasLt" #f)))) return name + " has no cublasLt" #f;
+    CUBLASLT_FUNCTIONS(X)
+#undef X
+    if (l->GetVersion() < oldest) return name + " is older than 12.4";
+    return "";
+}
+
+}  // namespace
+
+const library *open(handle *h, std::string *error) {
+    static std::mutex lock;
+    static library loaded[versions];
+    std::lock_guard<std::mutex> hold(lock);
+    std::string all;
+    for (int i = 0; i < versions; i++) {
+        std::string wrong = load(names[i], &loaded[i]);
+        if (wrong.empty()) {
+            const int32_t e = loaded[i].Create(h);
+            if (e == success) return &loaded[i];
+            wrong = std::string(names[i]) + " does not start with this device and driver: " + loaded[i].GetStatusString(e);
+        }
+        all += (i ? "; " : "") + wrong;
+    }
+    *error = "matrix products need NVIDIA's cuBLASLt, 12.4 or newer (" + all +
+             "). It comes with the CUDA toolkit and with pip install nvidia-cublas (nvidia-cublas-cu12 for drivers of CUDA 12); if it is "
+             "installed, put the directory of libcublasLt.so on LD_LIBRARY_PATH";
+    return nullptr;
+}
+
+}  // namespace lt

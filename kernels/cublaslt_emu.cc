@@ -1,0 +1,3 @@
+//go:build cuda && emu
+
+#include "emu/cublaslt.cc"
