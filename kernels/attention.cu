@@ -1,0 +1,327 @@
+// attention.cu: attention over a packed forest. out = softmax(q·kᵀ/sqrt(D))·v over the keys k <= q < end[k], lse = log Σ exp.
+//
+// A block has 128 queries of one head and goes over the key tiles of their list with the online softmax of Milakov & Gimelshein
+// (2018), in powers of two. bf16 heads of 64 and 128 run on tensor cores; a plain kernel has the rest.
+#include "attention.cuh"
+
+using namespace gpu;
+
+namespace {
+
+struct forest_attention {
+    void *out;             // (N, A, D)
+    float *lse;            // (N, A)
+    const void *qkv;       // (N, A + 2G, D)
+    const int32_t *end;    // (N)
+    const int32_t *tiles;  // see kernels.h
+    int N, A, G, D;
+    int section;           // query heads that run together
+    int row, value;        // bytes from row to row of qkv, and from a key to its value
+    float scale;           // log2(e)/sqrt(D)
+};
+
+// Blocks begin in the order of x, y, z: all heads of a section (x) on one query tile (y), then the next, long lists first, then
+// the next section (z). So the blocks that run at the same time read the keys of few heads, and these stay in the L2 cache.
+static __device__ __forceinline__ int head_of(const forest_attention &a, int x) { return blockIdx.z * a.section + x; }
+static __device__ __forceinline__ int tile_of(const forest_attention &a) { return a.tiles[blockIdx.y]; }
+
+// ---- on tensor cores
+
+const int threads = 128;
+const float unseen = -1e30f;  // the maximum over no keys: finite, so that differences are no NaN
+const float slack = 8;        // how far a score, in powers of two, may be above the maximum that the sums are relative to
+
+// Scores that a query does not see become -inf. q is the lane's first row, k its first column; reach of lane i is how many
+// queries see key i of the tile, and key 32 + i.
+static __device__ __forceinline__ void mask(float (&s)[2][KEYS / 8][4], int q, int k, const int (&reach)[2], int t) {
+#pragma unroll
+    for (int n = 0; n < KEYS / 8; n++) {
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+            const uint32_t seen = __shfl_sync(whole_warp, reach[n / 4], n % 4 * 8 + 2 * t + j);
+#pragma unroll
+            for (int m = 0; m < 2; m++) {
+#pragma unroll
+                for (int r = 0; r < 2; r++) {
+                    if ((uint32_t)(q + m * 16 + r * 8 - k - n * 8 - j) >= seen) s[m][n][2 * r + j] = -INFINITY;
+                }
+            }
+        }
+    }
+}
+
+// Raises the maxima (times scale) where scores are far above them, and scales what was summed. A maximum may be passed by
+// slack: exp2 and the sums have the room, and most tiles then leave the sums alone.
+template <int D> static __device__ __forceinline__ void raise(float (&top)[2][2], float (&sum)[2][2], float (&o)[2][D / 8][4],
+                                                              const float (&s)[2][KEYS / 8][4], float scale) {
+    float now[2][2];
+    bool above = false;
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            float x = fmaxf(s[m][0][2 * r], s[m][0][2 * r + 1]);
+#pragma unroll
+            for (int n = 1; n < KEYS / 8; n++) x = fmaxf(x, fmaxf(s[m][n][2 * r], s[m][n][2 * r + 1]));
+            now[m][r] = x * scale - slack;
+            above |= now[m][r] > top[m][r];
+        }
+    }
+    if (!__any_sync(whole_warp, above)) return;
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            float x = fmaxf(now[m][r], __shfl_xor_sync(whole_warp, now[m][r], 1));
+            x = fmaxf(x, __shfl_xor_sync(whole_warp, x, 2));
+            x = x > top[m][r] ? x + slack : top[m][r];
+            const float f = ptx::exp2_approx(top[m][r] - x);
+            top[m][r] = x;
+            sum[m][r] *= f;
+#pragma unroll
+            for (int n = 0; n < D / 8; n++) o[m][n][2 * r] *= f, o[m][n][2 * r + 1] *= f;
+        }
+    }
+}
+
+// Four warps with 32 queries each; a warp skips key tiles of which its half sees nothing. The keys of the next tile are on their
+// way while this one is used; so are its values where there is memory for two tiles of them (VALUES 2), else a tile's values come
+// while its scores are computed.
+template <int D, int VALUES> __global__ void __launch_bounds__(threads, 2) attention_kernel(const forest_attention a) {
+    const int KEEP_Q = D <= 64;  // query fragments stay in registers
+    const uint32_t tile_bytes = KEYS * D * 2, query_bytes = QUERIES * D * 2;
+    const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, threadIdx.x / 32, 0), half = warp / 2 * 2;
+    const int head = head_of(a, blockIdx.x), tile = tile_of(a);
+    if (head >= a.A) return;
+    const int q0 = tile * QUERIES;
+    const uint32_t key = own_word<D, threads>((a.A + head * a.G / a.A) * D * 2, a.row);
+    const uint32_t queries = ptx::shared(ptx::dynamic_shared()), keys = queries + query_bytes, values = keys + 2 * tile_bytes;
+    const uint32_t own = queries + warp * 32 * D * 2 + lane_a<D>(lane), key_lane = keys + lane_b<D>(lane), value_lane = values + lane_a<D>(lane);
+
+    int at = a.tiles[query_tiles(a.N) + tile];
+    const int past = a.tiles[query_tiles(a.N) + tile + 1];
+    int next = a.tiles[at];
+    fetch<D, QUERIES, threads>(queries, a.qkv, own_word<D, threads>(head * D * 2, a.row), a.row, q0, a.N);
+    ptx::cp_async_commit();
+    fetch<D, KEYS, threads>(keys, a.qkv, key, a.row, next >> 4 << 6, a.N);
+    if (VALUES == 2) fetch<D, KEYS, threads>(values, a.qkv, key + a.value, a.row, next >> 4 << 6, a.N);
+    ptx::cp_async_commit();
+
+    float o[2][D / 8][4], top[2][2], sum[2][2];
+    uint32_t kept[KEEP_Q ? D / 16 : 1][2][4];
+    fill(o, 0);
+    top[0][0] = top[0][1] = top[1][0] = top[1][1] = unseen;
+    sum[0][0] = sum[0][1] = sum[1][0] = sum[1][1] = 0;
+    if (KEEP_Q) {
+        ptx::cp_async_wait<1>();
+        __syncthreads();
+#pragma unroll
+        for (int i = 0; i < D / 16; i++) {
+            ptx::ldmatrix_x4(kept[KEEP_Q ? i : 0][0], own ^ i * 32);
+            ptx::ldmatrix_x4(kept[KEEP_Q ? i : 0][1], (own ^ i * 32) + 32 * D);
+        }
+    }
+
+    uint32_t stage = 0;
+    for (; at < past; at++) {
+        const int k0 = next >> 4 << 6, see = next >> half & 3;
+        const bool more = at + 1 < past;
+        if (more) next = a.tiles[at + 1];
+        ptx::cp_async_wait<0>();
+        __syncthreads();
+        if (VALUES == 1) fetch<D, KEYS, threads>(values, a.qkv, key + a.value, a.row, k0, a.N);
+        ptx::cp_async_commit();
+        if (more) fetch<D, KEYS, threads>(keys + (stage ^ tile_bytes), a.qkv, key, a.row, next >> 4 << 6, a.N);
+        if (VALUES == 2 && more) fetch<D, KEYS, threads>(values + (stage ^ tile_bytes), a.qkv, key + a.value, a.row, next >> 4 << 6, a.N);
+        ptx::cp_async_commit();
+
+        float s[2][KEYS / 8][4];
+        if (see) {
+            int reach[2];
+            fill(s, 0);
+#pragma unroll
+            for (int i = 0; i < D / 16; i++) {
+                if (!KEEP_Q) {
+                    ptx::ldmatrix_x4(kept[0][0], own ^ i * 32);
+                    ptx::ldmatrix_x4(kept[0][1], (own ^ i * 32) + 32 * D);
+                }
+                add_dots<D>(s, kept[KEEP_Q ? i : 0], (key_lane + stage) ^ i * 32);
+            }
+            if (see == SOME) {
+#pragma unroll
+                for (int i = 0; i < 2; i++) {
+                    const int k = k0 + i * 32 + lane;
+                    reach[i] = k < a.N ? a.end[k] - k : 0;
+                }
+            }
+            if (see == SOME) mask(s, q0 + warp * 32 + lane / 4, k0 + lane % 4 * 2, reach, lane % 4);
+            raise<D>(top, sum, o, s, a.scale);
+        }
+        if (VALUES == 1) {
+            ptx::cp_async_wait<1>();
+            __syncthreads();
+        }
+        if (see) {
+#pragma unroll
+            for (int i = 0; i < KEYS / 16; i++) {
+#pragma unroll
+                for (int m = 0; m < 2; m++) {
+#pragma unroll
+                    for (int j = 0; j < 8; j++) {
+                        float &x = s[m][2 * i + j / 4][j % 4];
+                        x = ptx::exp2_approx(x * a.scale - top[m][j % 4 / 2]);
+                        sum[m][j % 4 / 2] += x;
+                    }
+                }
+                uint32_t p[2][4];
+                operand(p, s, 2 * i);
+                add_rows<D>(o, p, value_lane + (VALUES == 2 ? stage : 0), i * 16);
+            }
+        }
+        stage ^= tile_bytes;
+    }
+
+    float f[2][2];
+#pragma unroll
+    for (int m = 0; m < 2; m++) {
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            float x = sum[m][r];
+            x += __shfl_xor_sync(whole_warp, x, 1);
+            x += __shfl_xor_sync(whole_warp, x, 2);
+            const int row = q0 + warp * 32 + lane / 4 + m * 16 + r * 8;
+            if (lane % 4 == 0 && row < a.N) a.lse[(int64_t)row * a.A + head] = (top[m][r] + log2f(x)) * ln2;
+            f[m][r] = 1 / x;
+        }
+    }
+    write_rows<D>((bf16 *)a.out + head * D, a.A * D, q0 + warp * 32, a.N, o, f, ptx::dynamic_shared() + warp * 32 * D * 2);
+}
+
+// ---- without tensor cores: any type, head size and alignment
+
+const int PART = 32, CHUNK = 32;  // queries of a block, eight for each warp; columns that are in shared memory at once
+const int plain_threads = PART / 8 * 32;
+
+// x[r][c] = row first + r, column c of a chunk, zero beyond rows and columns.
+template <class T, int ROWS> static __device__ __forceinline__ void stage_rows(float (*x)[CHUNK + 4], const T *from, int64_t ld, int first, int N, int columns) {
+    const int c = threadIdx.x % CHUNK;
+#pragma unroll 4
+    for (int r = threadIdx.x / CHUNK; r < ROWS; r += plain_threads / CHUNK)
+        x[r][c] = first + r < N && c < columns ? to_f32(from[(first + r) * ld + c]) : 0;
+}
+static __device__ __forceinline__ float4 four(const float *p) { return *(const float4 *)p; }
+static __device__ __forceinline__ float dot(float4 x, float4 y, float sum) { return sum + x.x * y.x + x.y * y.y + x.z * y.z + x.w * y.w; }
+
+// Lane i has keys i and 32 + i of a tile while scores are computed, and a column of each chunk while values are summed.
+template <class T> __global__ void __launch_bounds__(plain_threads) attention_plain_kernel(const forest_attention a) {
+    __shared__ __align__(16) float rows[KEYS][CHUNK + 4], query[PART][CHUNK + 4], p[PART][KEYS];
+    const int lane = threadIdx.x % 32, own = threadIdx.x / 32 * 8, parts = QUERIES / PART, part = blockIdx.x % parts;
+    const int head = head_of(a, blockIdx.x / parts), tile = tile_of(a);
+    const int q0 = tile * QUERIES + part * PART, padded = (a.D + CHUNK - 1) / CHUNK * CHUNK;
+    if (head >= a.A || q0 >= a.N) return;
+    const int64_t ld = (int64_t)(a.A + 2 * a.G) * a.D;
+    const T *q = (const T *)a.qkv + head * a.D, *k = (const T *)a.qkv + (a.A + (int64_t)head * a.G / a.A) * a.D, *v = k + (int64_t)a.G * a.D;
+    float *o = (float *)ptx::dynamic_shared() + own * padded;  // (8, padded)
+    float top[8], sum[8];
+#pragma unroll
+    for (int r = 0; r < 8; r++) {
+        top[r] = unseen, sum[r] = 0;
+        for (int c = lane; c < padded; c += 32) o[r * padded + c] = 0;
+    }
+
+    const int32_t *ptr = a.tiles + query_tiles(a.N) + tile;
+    for (int i = ptr[0]; i < ptr[1]; i++) {
+        const int k0 = a.tiles[i] / 16 * KEYS;
+        if ((a.tiles[i] >> part / 2 * 2 & 3) == NONE) continue;
+        float s[8][2] = {};
+        for (int c = 0; c < a.D; c += CHUNK) {
+            __syncthreads();
+            stage_rows<T, KEYS>(rows, k + c, ld, k0, a.N, a.D - c);
+            stage_rows<T, PART>(query, q + c, ld, q0, a.N, a.D - c);
+            __syncthreads();
+            for (int d = 0; d < CHUNK; d += 4) {
+                const float4 x = four(&rows[lane][d]), y = four(&rows[32 + lane][d]);
+#pragma unroll
+                for (int r = 0; r < 8; r++) {
+                    const float4 z = four(&query[own + r][d]);
+                    s[r][0] = dot(x, z, s[r][0]), s[r][1] = dot(y, z, s[r][1]);
+                }
+            }
+        }
+        float factor[8];
+        int reach[2];
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+            const int key = k0 + 32 * j + lane;
+            reach[j] = key < a.N ? a.end[key] - key : 0;
+        }
+#pragma unroll
+        for (int r = 0; r < 8; r++) {
+#pragma unroll
+            for (int j = 0; j < 2; j++) {
+                const bool seen = (uint32_t)(q0 + own + r - k0 - 32 * j - lane) < (uint32_t)reach[j];
+                s[r][j] = seen ? s[r][j] * a.scale : -INFINITY;
+            }
+            const float now = fmaxf(top[r], warp_max(fmaxf(s[r][0], s[r][1])));
+            factor[r] = ptx::exp2_approx(top[r] - now);
+            top[r] = now;
+            sum[r] *= factor[r];
+#pragma unroll
+            for (int j = 0; j < 2; j++) {
+                const float x = ptx::exp2_approx(s[r][j] - now);
+                sum[r] += x;
+                p[own + r][32 * j + lane] = x;
+            }
+        }
+        for (int c = 0; c < a.D; c += CHUNK) {
+            __syncthreads();
+            stage_rows<T, KEYS>(rows, v + c, ld, k0, a.N, a.D - c);
+            __syncthreads();
+            float x[8];
+#pragma unroll
+            for (int r = 0; r < 8; r++) x[r] = o[r * padded + c + lane] * factor[r];
+            for (int n = 0; n < KEYS; n += 4) {
+                const float4 y = {rows[n][lane], rows[n + 1][lane], rows[n + 2][lane], rows[n + 3][lane]};
+#pragma unroll
+                for (int r = 0; r < 8; r++) x[r] = dot(four(&p[own + r][n]), y, x[r]);
+            }
+#pragma unroll
+            for (int r = 0; r < 8; r++) o[r * padded + c + lane] = x[r];
+        }
+    }
+
+#pragma unroll
+    for (int r = 0; r < 8; r++) {
+        const int64_t row = (int64_t)(q0 + own + r) * a.A + head;
+        const float total = warp_sum(sum[r]);
+        if (q0 + own + r >= a.N) continue;
+        if (lane == 0) a.lse[row] = (top[r] + log2f(total)) * ln2;
+        for (int c = lane; c < a.D; c += 32) from_f32((T *)a.out + row * a.D + c, o[r * padded + c] * (1 / total));
+    }
+}
+
+template <int D, int VALUES> void run(kstream *s, const forest_attention &a, dim3 grid) {
+    launch(s, attention_kernel<D, VALUES>, grid, threads, (QUERIES + (2 + VALUES) * KEYS) * D * 2, a);
+}
+
+}  // namespace
+
+void cuda_attention(kstream *s, const attention_args *a) {
+    if (a->N == 0 || a->A == 0) return;
+    // A section is as many query heads as share key heads whose keys and values fit into a part of the L2 cache.
+    const int64_t cache = 16 << 20, of_key_head = (int64_t)a->N * a->D * 2 * 2;
+    const int fit = (int)std::min<int64_t>(a->G, std::max<int64_t>(cache / of_key_head, 1));
+    const int section = std::min(a->A, (a->A + a->G - 1) / a->G * fit);
+    const forest_attention f = {a->out, a->lse, a->qkv, a->end, a->tiles, a->N, a->A, a->G, a->D, section,
+                                (a->A + 2 * a->G) * a->D * 2, a->G * a->D * 2, log2e / sqrtf((float)a->D)};
+    dim3 grid(section, query_tiles(a->N), (a->A + section - 1) / section);
+    const bool words = a->dtype == K_BF16 && wide<bf16>(a->D, (const char *)a->qkv, (const char *)a->out);
+    if (words && a->D == 64) return run<64, 2>(s, f, grid);
+    if (words && a->D == 128) return run<128, 1>(s, f, grid);
+    grid.x *= QUERIES / PART;
+    real(a->dtype, [&](auto zero) {
+        const size_t shared = sizeof(float) * PART * ((a->D + CHUNK - 1) / CHUNK * CHUNK);
+        if (shared > 160 << 10) throw std::runtime_error("heads of more than 1280 numbers are not supported");
+        launch(s, attention_plain_kernel<decltype(zero)>, grid, plain_threads, shared, f);
+    });
+}

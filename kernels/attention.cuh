@@ -1,0 +1,118 @@
+// attention.cuh: what attention on tensor cores and its gradient share: tiles of bf16 rows in shared memory, and their products
+// in registers. Fragments are those of ptx::mma_bf16: lane 4g + t holds rows g and g + 8 and columns 2t and 2t + 1 of each 16×8.
+#ifndef CRITICRM_ATTENTION_CUH
+#define CRITICRM_ATTENTION_CUH
+
+#include "cuda.cuh"
+
+namespace gpu {
+
+const float log2e = 1.44269504088896340736f, ln2 = 0.693147180559945309417f;
+
+// ---- tile lists: see attention_args in kernels.h, and package tile
+
+enum { QUERIES = 128, HALF = 64, KEYS = 64 };
+enum { NONE = 0, SOME = 1, ALL = 2 };  // what a half of a query tile sees of a key tile
+
+static __host__ __device__ __forceinline__ int query_tiles(int N) { return (N + QUERIES - 1) / QUERIES; }
+static __host__ __device__ __forceinline__ int key_tiles(int N) { return (N + KEYS - 1) / KEYS; }
+
+// ---- tiles in shared memory: rows of D numbers in 16-byte words. Word c of row r lies at place c ^ r%8 of its row, so that the
+// same word of eight rows, which is what ldmatrix reads and what fragments write, lies in different banks. The address of
+// word c + 2i of a row differs from that of word c by ^ 32·i if c < 2, and that of row r + 8i by + 16·D·i.
+
+template <int D> static __device__ __forceinline__ uint32_t word(int r, int c) { return r * 2 * D + ((c ^ (r & 7)) << 4); }
+
+// Where a lane's row of ldmatrix_x4 begins in the first 16 rows and 16 columns of a tile, as operand a of mma_bf16 or as operand
+// b of a transposed tile, and as operand b for 16 of its columns.
+template <int D> static __device__ __forceinline__ uint32_t lane_a(int lane) { return word<D>(lane & 15, lane >> 4); }
+template <int D> static __device__ __forceinline__ uint32_t lane_b(int lane) { return word<D>((lane & 7) + (lane >> 4) * 8, lane >> 3 & 1); }
+
+// Copies rows [first, first + ROWS) of x, whose rows are `stride` bytes apart, to a tile, by all threads of the block; rows from
+// N on become zero. at: what own_word says for the first byte of row 0.
+template <int D, int THREADS> static __device__ __forceinline__ uint32_t own_word(uint32_t at, int stride) {
+    const int words = D / 8;
+    return at + threadIdx.x / words * stride + threadIdx.x % words * 16;
+}
+template <int D, int ROWS, int THREADS> static __device__ __forceinline__ void fetch(uint32_t tile, const void *x, uint32_t at, int stride, int first, int N) {
+    const int words = D / 8, step = THREADS / words;
+    static_assert(step % 8 == 0 && ROWS % step == 0, "a thread's rows are in one place of the swizzle");
+    const int row = threadIdx.x / words, left = N - first - row;
+    const uint32_t to = tile + word<D>(row, threadIdx.x % words);
+    const char *from = (const char *)x + (int64_t)first * stride + at;
+#pragma unroll
+    for (int i = 0; i < ROWS / step; i++) ptx::cp_async(to + i * step * 2 * D, from + (int64_t)(i * step) * stride, i * step < left);
+}
+
+// ---- products
+
+// s (16M, 8·NT) += a·bᵀ over 16 columns: a (16M, 16) in registers, b at the lane's address (lane_b) in a tile of 8·NT rows.
+template <int D, int M, int NT> static __device__ __forceinline__ void add_dots(float (&s)[M][NT][4], const uint32_t (&a)[M][4], uint32_t b) {
+#pragma unroll
+    for (int n = 0; n < NT; n += 2) {
+        uint32_t y[4];
+        ptx::ldmatrix_x4(y, b + n * 16 * D);
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            ptx::mma_bf16(s[m][n], a[m], y[0], y[1]);
+            ptx::mma_bf16(s[m][n + 1], a[m], y[2], y[3]);
+        }
+    }
+}
+
+// o (16M, D) += p·b over rows [row, row + 16) of b: p (16M, 16) in registers, b at the lane's address (lane_a) in a tile.
+template <int D, int M> static __device__ __forceinline__ void add_rows(float (&o)[M][D / 8][4], const uint32_t (&p)[M][4], uint32_t b, int row) {
+#pragma unroll
+    for (int n = 0; n < D / 8; n += 2) {
+        uint32_t y[4];
+        ptx::ldmatrix_x4_trans(y, (b ^ n * 16) + row * 2 * D);
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            ptx::mma_bf16(o[m][n], p[m], y[0], y[1]);
+            ptx::mma_bf16(o[m][n + 1], p[m], y[2], y[3]);
+        }
+    }
+}
+
+// Columns [8n, 8n + 16) of c as operand a, rounded: what is d of one product becomes a of the next without leaving its lane.
+template <int M, int NT> static __device__ __forceinline__ void operand(uint32_t (&a)[M][4], const float (&c)[M][NT][4], int n) {
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+#pragma unroll
+        for (int j = 0; j < 4; j++) a[m][j] = ptx::pack_bf16(c[m][n + j / 2][j % 2 * 2], c[m][n + j / 2][j % 2 * 2 + 1]);
+    }
+}
+
+template <int M, int NT> static __device__ __forceinline__ void fill(float (&c)[M][NT][4], float x) {
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+#pragma unroll
+        for (int n = 0; n < NT; n++) c[m][n][0] = c[m][n][1] = c[m][n][2] = c[m][n][3] = x;
+    }
+}
+
+// Writes the warp's c (16M, D), row r·f[r], in whole words through 16M rows of a tile that no other warp uses, to rows
+// [first, N) of out, which are ld numbers apart.
+template <int D, int M> static __device__ __forceinline__ void write_rows(bf16 *out, int ld, int first, int N, const float (&c)[M][D / 8][4],
+                                                                          const float (&f)[M][2], char *tile) {
+    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, words = D / 8;
+    __syncwarp();
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+#pragma unroll
+        for (int n = 0; n < D / 8; n++) {
+#pragma unroll
+            for (int r = 0; r < 2; r++)
+                *(uint32_t *)(tile + word<D>(m * 16 + r * 8 + g, n) + 4 * t) = ptx::pack_bf16(c[m][n][2 * r] * f[m][r], c[m][n][2 * r + 1] * f[m][r]);
+        }
+    }
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < M * words / 2; i++) {
+        const int r = i * (32 / words) + lane / words, w = lane % words;
+        if (first + r < N) ptx::store16(out + (int64_t)(first + r) * ld + w * 8, *(const uint4 *)(tile + word<D>(r, w)));
+    }
+}
+
+}  // namespace gpu
+#endif
