@@ -24,6 +24,9 @@ var expectations = []expectation{
 	{Name: `adamw\.adamw_kernel<(float|bf16),(true|false),1>`, Quiet: true, Blocks: 6},
 	{Name: `adamw\.grad_norm_kernel<4>`, Wide: true, Blocks: 8},
 	{Name: `adamw\.grad_norm_kernel<1>`, Quiet: true, Blocks: 8},
+	{Name: `attention_decode\.decode_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 4},
+	{Name: `attention_decode\.decode_kernel<\w+,1>`, Quiet: true, Blocks: 4},
+	{Name: `attention_decode\.merge_kernel<\w+>`, Blocks: 12},
 	{Name: `embed\.copy_rows_kernel<uint4>`, Wide: true, Blocks: 6},
 	{Name: `embed\.copy_rows_kernel<unsigned (int|short)>`, Quiet: true, Blocks: 6},
 	{Name: `embed\.embed_backward_kernel<(float,4|bf16,8)>`, Wide: true, Narrow: 12, Blocks: 4}, // beside four words: four positions; at the end of a range its id
@@ -40,6 +43,8 @@ var expectations = []expectation{
 	{Name: `rmsnorm\.rmsnorm_(backward_)?long_(columns_)?kernel<\w+>`, Quiet: true, Blocks: 2},
 	{Name: `rope\.rope_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 3},
 	{Name: `rope\.rope_kernel<\w+,1>`, Quiet: true, Blocks: 3},
+	{Name: `sample\.sample_kernel<4>`, Wide: true, Blocks: 1},
+	{Name: `sample\.sample_kernel<1>`, Quiet: true, Blocks: 1},
 	{Name: `swiglu\.swiglu_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 5},
 	{Name: `swiglu\.swiglu_backward_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 4},
 	{Name: `swiglu\.\w+<\w+,1>`, Quiet: true, Blocks: 8},
