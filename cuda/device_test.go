@@ -60,8 +60,8 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-func TestConformance(t *testing.T) {
-	kerneltest.TestDevice(t, func() *kernels.Device { return open(t, 0) })
+func TestKernels(t *testing.T) {
+	kerneltest.TestWiring(t, func() *kernels.Device { return open(t, 0) })
 }
 
 // Small and large uploads and downloads, at odd places, far more than the ring of buffers holds, with nothing that waits between.
