@@ -117,6 +117,6 @@ type full struct {
 
 func (e full) Error() string {
 	return fmt.Sprintf("%s: asked for %s; the device has %s free of %s, this process uses %s and keeps %s in pieces that are too small: "+
-		"lower --max_tokens_per_batch in training, --max_sequences in generation and scoring",
+		"in training lower --max_tokens_per_batch or use --gradient_checkpointing, in generation lower --max_sequences",
 		e.device, size(e.asked), size(e.free), size(e.total), size(e.mine.Allocated), size(e.mine.Reserved-e.mine.Allocated))
 }

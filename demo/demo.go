@@ -34,7 +34,7 @@ type Options struct {
 	Full    bool     // also refinement variants, data efficiency, the scalar model's sweep, a second round
 	Pairs   int      // training pairs; 0: 600
 	Held    int      // evaluation pairs; 0: 500
-	Threads int      // 0: all cores; never changes a result
+	Threads int      // of the device, for results.json; 0: all cores
 	Version string   // of the program, for results.json
 	Log     io.Writer
 }
@@ -54,8 +54,8 @@ type runner struct {
 	valid   []Pair
 }
 
-// Run makes the experiment and writes results.json and report.html to o.Dir.
-func Run(ctx context.Context, o Options) (*Results, error) {
+// Run makes the experiment on a device and writes results.json and report.html to o.Dir.
+func Run(ctx context.Context, dev *kernels.Device, o Options) (*Results, error) {
 	if o.Log == nil {
 		o.Log = io.Discard
 	}
@@ -85,18 +85,13 @@ func Run(ctx context.Context, o Options) (*Results, error) {
 	if err != nil {
 		return nil, err
 	}
-	dev, err := kernels.OpenCPU(o.Threads)
-	if err != nil {
-		return nil, err
-	}
-	defer dev.Close()
 	base, err := engine.Open(dev, dir, engine.Options{MaxSequences: maxSequences})
 	if err != nil {
 		return nil, err
 	}
 	defer base.Close()
 	r := &runner{Options: o, valid: Pairs(validSeed, validPairs, Validation)}
-	r.results = &Results{Version: o.Version, Go: runtime.Version(), CPU: cpuName(), Threads: threads(o.Threads), Full: o.Full, Seeds: o.Seeds,
+	r.results = &Results{Version: o.Version, Go: runtime.Version(), CPU: cpuName(), Device: dev.String(), Threads: threads(o.Threads), Full: o.Full, Seeds: o.Seeds,
 		TrainPairs: o.Pairs, EvalPairs: o.Held, Seconds: map[string]float64{}}
 	r.session = session{dev: dev, dir: dir, base: base, prompts: prompts, eval: Pairs(evalSeed, o.Held, Evaluation)}
 	for i, seed := range o.Seeds {

@@ -11,14 +11,25 @@ import (
 	"testing"
 
 	"criticrm/critic"
+	"criticrm/kernels"
 	"criticrm/tokenizer"
 )
+
+func openCPU(t *testing.T, threads int) *kernels.Device {
+	t.Helper()
+	d, err := kernels.OpenCPU(threads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Close)
+	return d
+}
 
 // small runs the experiment on few pairs.
 func small(t *testing.T, threads int) (*Results, string) {
 	t.Helper()
 	dir := t.TempDir()
-	r, err := Run(t.Context(), Options{Dir: dir, Seeds: []uint64{3}, Pairs: 60, Held: 80, Threads: threads, Version: "test"})
+	r, err := Run(t.Context(), openCPU(t, threads), Options{Dir: dir, Seeds: []uint64{3}, Pairs: 60, Held: 80, Threads: threads, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,9 +103,8 @@ func TestMakeBase(t *testing.T) {
 	o.DrillSteps, o.LessonSteps, o.Documents = 3, 2, 8
 	var models [2][]byte
 	for i := range models {
-		o.Threads = i + 1
 		dir := filepath.Join(t.TempDir(), "base")
-		if err := MakeBase(t.Context(), dir, o); err != nil {
+		if err := MakeBase(t.Context(), openCPU(t, i+1), dir, o); err != nil {
 			t.Fatal(err)
 		}
 		if models[i], err = os.ReadFile(filepath.Join(dir, "model.safetensors")); err != nil {
@@ -175,7 +185,7 @@ func TestRunKeepsOthersFiles(t *testing.T) {
 	if err := os.WriteFile(own, []byte("mine"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Run(t.Context(), Options{Dir: dir, Seeds: []uint64{0}})
+	_, err := Run(t.Context(), openCPU(t, 1), Options{Dir: dir, Seeds: []uint64{0}})
 	if err == nil || !strings.Contains(err.Error(), "no demo made it") {
 		t.Errorf("got %v", err)
 	}

@@ -17,10 +17,9 @@ import (
 // BaseOptions say how the base model is made. The shipped one was made with DefaultBaseOptions.
 type BaseOptions struct {
 	Seed        uint64
-	DrillSteps  int // updates of the first stage
-	LessonSteps int // updates of the second
-	Documents   int // per update
-	Threads     int
+	DrillSteps  int               // updates of the first stage
+	LessonSteps int               // updates of the second
+	Documents   int               // per update
 	Report      func(line string) // progress, a line at a time
 }
 
@@ -29,9 +28,9 @@ func DefaultBaseOptions() BaseOptions {
 	return BaseOptions{Seed: 1, DrillSteps: 1200, LessonSteps: 800, Documents: 96}
 }
 
-// MakeBase trains the demo's base model from nothing and writes it to dir in Hugging Face layout. The same options give the same
+// MakeBase trains the demo's base model on a device from nothing and writes it to dir in Hugging Face layout. The same options give the same
 // bytes on the same type of machine, whatever the number of threads.
-func MakeBase(ctx context.Context, dir string, o BaseOptions) error {
+func MakeBase(ctx context.Context, dev *kernels.Device, dir string, o BaseOptions) error {
 	if o.Report == nil {
 		o.Report = func(string) {}
 	}
@@ -43,11 +42,6 @@ func MakeBase(ctx context.Context, dir string, o BaseOptions) error {
 		return fmt.Errorf("demo: base: %d tokens for %d rows", tok.VocabSize(), baseVocab)
 	}
 	o.Report(fmt.Sprintf("tokenizer: %d tokens", tok.VocabSize()))
-	dev, err := kernels.OpenCPU(o.Threads)
-	if err != nil {
-		return err
-	}
-	defer dev.Close()
 	m, err := model.New(dev, baseConfig(tok), model.Options{DType: kernels.F32, Train: true}, o.Seed)
 	if err != nil {
 		return err

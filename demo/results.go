@@ -89,6 +89,7 @@ type Results struct {
 	Version     string             `json:"version"`
 	Go          string             `json:"go"`
 	CPU         string             `json:"cpu"`
+	Device      string             `json:"device"`
 	Threads     int                `json:"threads"`
 	Full        bool               `json:"full"`
 	Seeds       []uint64           `json:"seeds"`

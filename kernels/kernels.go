@@ -58,6 +58,14 @@ func newDevice(table *C.kernel_table, stream *C.kstream, m Memory) *Device {
 // Name is the name of the implementation: cpu or cuda.
 func (d *Device) Name() string { return d.name }
 
+// String names the device itself, for people: cpu, or cuda:0 with what NVIDIA calls it.
+func (d *Device) String() string {
+	if m, ok := d.mem.(fmt.Stringer); ok {
+		return m.String()
+	}
+	return d.name
+}
+
 // Memory is where the tensors live.
 func (d *Device) Memory() Memory { return d.mem }
 

@@ -71,7 +71,8 @@ const (
 // logits of a sequence may differ in the last bits with its company. Leading tokens that neighbouring requests have in common
 // are computed once when they are admitted together, and a request's prefix is kept once for all its samples. Finished
 // sequences leave the batch at once and waiting requests take their place.
-func (m *Model) Generate(ctx context.Context, reqs []GenRequest, o GenOptions, done func(req int, samples []GenSample)) error {
+func (m *Model) Generate(ctx context.Context, reqs []GenRequest, o GenOptions, done func(req int, samples []GenSample)) (err error) {
+	defer kernels.Recover(&err)
 	if err := m.checkGenerate(reqs, &o); err != nil {
 		return fmt.Errorf("model: generate: %w", err)
 	}
@@ -205,6 +206,7 @@ func newGenerator(m *Model, reqs []GenRequest, o GenOptions, done func(int, []Ge
 		g.free = append(g.free, int32(i*o.MaxTokens))
 	}
 	g.slots.first = g.seats * o.MaxTokens
+	m.staging.host, m.staging.items = m.staging.host[:0], m.staging.items[:0] // of a batch that had no memory
 	m.fitCache(g.slots.first)
 	return g
 }

@@ -69,11 +69,18 @@ func New(dev *kernels.Device, c Config, o Options, seed uint64) (*Model, error) 
 	return m, nil
 }
 
-func build(dev *kernels.Device, c Config, o Options, reward bool) (*Model, error) {
+func build(dev *kernels.Device, c Config, o Options, reward bool) (m *Model, err error) {
 	if o.DType != kernels.F32 && o.DType != kernels.BF16 {
 		return nil, fmt.Errorf("model: weights of type %v: want float32 or bfloat16", o.DType)
 	}
-	m := &Model{Config: c, Dev: dev, opt: o, hasReward: reward, eps: float32(c.RMSNormEps)}
+	m = &Model{Config: c, Dev: dev, opt: o, hasReward: reward, eps: float32(c.RMSNormEps)}
+	defer func() {
+		if err != nil {
+			m.Close()
+			m = nil
+		}
+	}()
+	defer kernels.Recover(&err)
 	m.blocks = make([]block, c.NumHiddenLayers)
 	m.acts = make([]acts, c.NumHiddenLayers)
 	m.kv = make([]kernels.Tensor, c.NumHiddenLayers)
@@ -278,6 +285,7 @@ func (m *Model) fit(base *kernels.Tensor, t kernels.DType, shape ...int) kernels
 			m.buffers = append(m.buffers, base)
 		}
 		m.Dev.Free(*base)
+		*base = kernels.Tensor{} // Alloc may panic
 		*base = m.Dev.Alloc(t, max(n+n/8, 64))
 	}
 	return base.View(shape...)
@@ -296,6 +304,7 @@ func (m *Model) fitRope(position int32) {
 		m.buffers = append(m.buffers, &m.rope)
 	}
 	m.Dev.Free(m.rope)
+	m.rope = kernels.Tensor{}
 	m.rope = m.Dev.Alloc(kernels.F32, rows, m.HeadDim)
 	m.Dev.Upload(m.rope, m.ropeTable(rows))
 }

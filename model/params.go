@@ -93,7 +93,9 @@ func (m *Model) allocate() {
 		m.flatScore = fresh(kernels.F32, m.HiddenSize)
 	}
 	if m.opt.Train {
-		m.flatG, m.flatM, m.flatV = fresh(kernels.F32, size), fresh(kernels.F32, size), fresh(kernels.F32, size)
+		for _, x := range []*kernels.Tensor{&m.flatG, &m.flatM, &m.flatV} {
+			*x = fresh(kernels.F32, size)
+		}
 		if real != kernels.F32 {
 			m.flatMaster = fresh(kernels.F32, size)
 		}

@@ -84,6 +84,7 @@ func (g *staging) flush(m *Model) {
 // stage uploads a batch; train adds what only the backward pass needs.
 func (m *Model) stage(b *Batch, train bool) *stage {
 	g := &m.staging
+	g.host, g.items = g.host[:0], g.items[:0] // of a batch that had no memory
 	s := &stage{n: b.Len(), rows: len(b.Row), leaves: len(b.Leaf), compact: true}
 	g.row = append(append(g.row[:0], b.Row...), b.Leaf...)
 	for len(g.iota) < s.leaves {
@@ -236,11 +237,12 @@ func (m *Model) TrainStep(b *Batch, o LossOptions) (Losses, error) {
 
 // TrainStepLater queues what TrainStep does. The function that it gives, to be called once, waits for the losses of this step
 // and not for what was queued after it. A fault of the device is for the caller to ask for.
-func (m *Model) TrainStepLater(b *Batch, o LossOptions) (func() Losses, error) {
+func (m *Model) TrainStepLater(b *Batch, o LossOptions) (losses func() Losses, err error) {
+	defer kernels.Recover(&err)
 	if !m.opt.Train {
 		return nil, errNotTrained
 	}
-	err := b.validate(m, true)
+	err = b.validate(m, true)
 	if err == nil && len(b.Row)+len(b.Leaf) == 0 {
 		err = errors.New("nothing to learn from: no rows and no leaves")
 	}
@@ -316,6 +318,7 @@ func (m *Model) chunkRows() int {
 // Evaluate gives the natural log-probability of each Target at its Row and the reward at each Leaf. Weight, Side and Margin are not
 // read.
 func (m *Model) Evaluate(b *Batch) (logprob, reward []float32, err error) {
+	defer kernels.Recover(&err)
 	if err := b.validate(m, false); err != nil {
 		return nil, nil, fmt.Errorf("model: batch: %w", err)
 	}
@@ -344,6 +347,7 @@ func (m *Model) Evaluate(b *Batch) (logprob, reward []float32, err error) {
 // Logits gives the hidden states after the final norm (N, H) and the logits (N, V) of all tokens; the logits of a sequence classifier
 // are nil. It is for tests and inspection: it holds all of them at once.
 func (m *Model) Logits(f *Forest) (hidden, logits []float32, err error) {
+	defer kernels.Recover(&err)
 	if err := f.validate(&m.Config); err != nil {
 		return nil, nil, fmt.Errorf("model: forest: %w", err)
 	}

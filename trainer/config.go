@@ -40,7 +40,7 @@ type Config struct {
 	// Batches. A unit is a pair of responses, or a document for sft and lm.
 	BatchSize    int     `yaml:"per_device_train_batch_size" alias:"batch_size" help:"pairs (or documents) per device and accumulation step"`
 	Accumulation int     `yaml:"gradient_accumulation_steps" alias:"accumulation" help:"the batch of an update is this times per_device_train_batch_size"`
-	BatchTokens  int     `yaml:"max_tokens_per_batch" alias:"batch_tokens" help:"tokens of a micro-batch: the examples of an update are packed into micro-batches of at most this many (a longer example goes alone); 0: all at once"`
+	BatchTokens  int     `yaml:"max_tokens_per_batch" alias:"batch_tokens" resume:"free" help:"tokens of a micro-batch: the examples of an update are packed into micro-batches of at most this many (a longer example goes alone); 0: all at once"`
 	MaxLength    int     `yaml:"max_length" alias:"max_seq_length,cutoff_len" help:"tokens of a whole sequence (prompt, response and critique); 0: the model's limit"`
 	Overlong     string  `yaml:"overlong" help:"sequences over max_length: error, drop, truncate-left (the prompt's start) or truncate-right (the response's end); a critique is never cut; records that generate has shortened are read as it read them, give both commands the same limit and policy"`
 	DataOrder    string  `yaml:"data_order" help:"shuffled (a new order each epoch, from the seed) or sequential"`
@@ -78,6 +78,7 @@ type Config struct {
 
 	// The run.
 	Seed           uint64 `yaml:"seed" help:"seed of the data order and of a new reward head"`
+	Device         string `yaml:"device" resume:"free" help:"auto (an NVIDIA device if there is one, else the CPU), cpu, cuda or cuda:N"`
 	Threads        int    `yaml:"threads" resume:"free" help:"CPU threads; 0: all cores; never changes a result"`
 	LoggingSteps   int    `yaml:"logging_steps" resume:"free" help:"a console line every this many updates; 0: none"`
 	EvalSteps      int    `yaml:"eval_steps" resume:"free" help:"evaluate every this many updates; 0: after each epoch"`
@@ -95,7 +96,7 @@ func Default() Config {
 		Epochs:       3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01,
 		Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
 		LambdaSchedule: "last-epoch", LambdaBeta: 1, LMWeight: 1, Pairing: "cross",
-		Seed: 42, LoggingSteps: 10, SaveSteps: 500,
+		Seed: 42, Device: kernels.AutoDevice, LoggingSteps: 10, SaveSteps: 500,
 	}
 }
 
@@ -158,6 +159,9 @@ func (c Config) Validate() error {
 	}
 	if err := (critic.Scale{Min: c.ScoreMin, Max: c.ScoreMax}).Validate(); err != nil {
 		return fmt.Errorf("trainer: config: score_min, score_max: %w", err)
+	}
+	if _, _, err := kernels.ParseDevice(c.Device); err != nil {
+		return fmt.Errorf("trainer: config: device: %w", err)
 	}
 	if c.Resume != "" && c.OutputDir == "" {
 		return fmt.Errorf("trainer: config: resume: needs output_dir")

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"criticrm/checkpoint"
+	"criticrm/kernels"
 	"criticrm/model"
 )
 
@@ -89,6 +90,11 @@ func (r *run) verify(dir string) error {
 		return nil // nothing was trained either
 	}
 	saved, err := model.Load(r.m.Dev, dir, model.Options{DType: r.c.dtype()})
+	var full kernels.OutOfMemory
+	if errors.As(err, &full) {
+		r.console.say("%s is written, but not compared with the model in memory: the device has no room for both", dir)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("trainer: the saved model cannot be read: %w", err)
 	}

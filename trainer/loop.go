@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"criticrm/checkpoint"
+	"criticrm/kernels"
 	"criticrm/model"
 )
 
@@ -82,6 +84,7 @@ type run struct {
 	store    *checkpoint.Store // nil without output_dir; holds the lock that keeps a second trainer out
 	saved    int               // step of the last checkpoint, -1 for none
 	saveErrs int
+	changes  []string // since the checkpoint, that change rounding
 	pending  *pending // the last step, until its figures are read
 }
 
@@ -106,6 +109,10 @@ func Train(ctx context.Context, m *model.Model, data Dataset, c Config, opts ...
 	r := &run{m: m, data: data, c: c, orderOf: -1, saved: -1}
 	for _, o := range opts {
 		o(&r.options)
+	}
+	if m.Dev.Name() == "cuda" { // the driver keeps its context by thread
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 	}
 	start := time.Now()
 	err := r.train(ctx)
@@ -138,9 +145,21 @@ func (r *run) train(ctx context.Context) (err error) {
 			return r.interrupt(ctx)
 		}
 		if err := r.step(ctx); err != nil {
-			return err
+			return r.rescue(err)
 		}
 	}
+}
+
+// rescue saves a run whose next step had no memory, where it stands: gradients alone change nothing.
+func (r *run) rescue(err error) error {
+	var full kernels.OutOfMemory
+	if r.store == nil || !errors.As(err, &full) {
+		return err
+	}
+	if e := errors.Join(r.settle(time.Now()), r.save()); e != nil {
+		return errors.Join(err, e)
+	}
+	return fmt.Errorf("%w; saved as %s, go on with resume: latest", err, r.result.Checkpoint)
 }
 
 // close gives back what setUp took, as far as it came.
@@ -190,7 +209,7 @@ func (r *run) setUp() error {
 		r.hash = sum
 	}
 	r.plan = NewPlan(c, r.data.Len())
-	r.st = state{Version: stateVersion, Examples: r.data.Len(), DataHash: r.hash, Recipe: recipeText(c)}
+	r.st = state{Version: stateVersion, Examples: r.data.Len(), DataHash: r.hash, Recipe: recipeText(c), Device: r.m.Dev.String()}
 	if c.OutputDir != "" {
 		if err := r.openOutput(); err != nil {
 			return err
@@ -206,6 +225,9 @@ func (r *run) setUp() error {
 	r.console = newConsole(r.report, c, r.plan, r.st.Step)
 	if r.saved >= 0 {
 		r.console.say("resumed at step %d of %d", r.st.Step, r.plan.Total)
+		for _, c := range r.changes {
+			r.console.say("%s: rounding differs from that of a run without the change", c)
+		}
 	}
 	return nil
 }
@@ -280,7 +302,8 @@ func (r *run) resume(path string) error {
 	if err := restore(r.m, s); err != nil {
 		return err
 	}
-	st.Recipe = recipeText(r.c)
+	r.changes = st.roundsOtherwise(r.st)
+	st.Recipe, st.Device = r.st.Recipe, r.st.Device
 	r.st, r.saved, r.result.Checkpoint = st, st.Step, path
 	return nil
 }

@@ -259,11 +259,20 @@ func TestResumeRefusesChanges(t *testing.T) {
 	}
 	// Free fields may change.
 	c.Threads, c.LoggingSteps, c.SaveSteps, c.SaveTotalLimit = 2, 1, 3, 2
-	if r, err := Train(context.Background(), tiny(t, c, 1), hashed{data, "aaaa"}, c); err != nil || r.Steps != 20 {
+	c.Device, c.BatchTokens = "cpu", 40
+	var log strings.Builder
+	if r, err := Train(context.Background(), tiny(t, c, 1), hashed{data, "aaaa"}, c, WithReport(Report{Log: &log})); err != nil || r.Steps != 20 {
 		t.Errorf("resume with other log settings: step %d, %v", r.Steps, err)
 	}
 	if list, err := checkpoint.List(filepath.Join(c.OutputDir, "checkpoints")); err != nil || len(list) != 2 {
 		t.Errorf("%d checkpoints with save_total_limit 2, %v", len(list), err)
+	}
+	if want := "max_tokens_per_batch was 60, now 40: rounding differs"; !strings.Contains(log.String(), want) {
+		t.Errorf("the log lacks %q:\n%s", want, log.String())
+	}
+	now, was := state{Device: "cpu"}, state{Device: "cuda:0 (X)"}
+	if got := was.roundsOtherwise(now); !slices.Equal(got, []string{"the device was cuda:0 (X), now cpu"}) {
+		t.Errorf("another device: %q", got)
 	}
 }
 

@@ -27,22 +27,10 @@ import (
 	"criticrm/tokenizer"
 )
 
-// Run trains from files on the CPU. See RunOn.
-func Run(ctx context.Context, c Config, r Report) (Result, error) {
-	if err := errors.Join(c.Validate(), c.validateFiles()); err != nil {
-		return Result{}, err
-	}
-	dev, err := kernels.OpenCPU(c.Threads)
-	if err != nil {
-		return Result{}, err
-	}
-	defer dev.Close()
-	return RunOn(ctx, dev, c, r)
-}
-
-// RunOn trains from files on a device: it loads the model, its tokenizer and chat template, renders the records of train_file and
-// eval_file, trains, and writes output_dir. All input is read and checked before the first step.
-func RunOn(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, error) {
+// Run trains from files on a device: it loads the model, its tokenizer and chat template, renders the records of train_file and
+// eval_file, trains, and writes output_dir. All input is read and checked before the first step. The recipe's device and threads are
+// for whoever opens the device.
+func Run(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, error) {
 	if err := errors.Join(c.Validate(), c.validateFiles()); err != nil {
 		return Result{}, err
 	}
@@ -88,7 +76,7 @@ func RunOn(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result
 	}
 	defer m.Close()
 	plan := NewPlan(c, train.Len())
-	say("%s: %d parameters, %s, %d examples, %d updates of %d, %d an epoch", c.Method, m.Size(), m.DType(), plan.Examples, plan.Total, plan.Batch, plan.PerEpoch)
+	say("%s: %d parameters, %s on %v, %d examples, %d updates of %d, %d an epoch", c.Method, m.Size(), m.DType(), dev, plan.Examples, plan.Total, plan.Batch, plan.PerEpoch)
 	result, err := Train(ctx, m, train, c, opts...)
 	if err == nil {
 		say("%d updates, %d tokens in %.1f s; micro-batches %.0f %% full; without shared prefixes it would be %.2f times the tokens; model in %s",

@@ -74,10 +74,10 @@ func fileConfig(t *testing.T) Config {
 
 // A run from files: stopped, resumed, refused with other data, and read back from the directory it leaves.
 func TestRunFromFiles(t *testing.T) {
-	c := fileConfig(t)
+	dev, c := kerneltest.Open(t, 2), fileConfig(t)
 	var log bytes.Buffer
 	ctx, cancel := context.WithCancel(context.Background())
-	_, err := Run(ctx, c, Report{Log: &log, OnStep: func(m Metrics) {
+	_, err := Run(ctx, dev, c, Report{Log: &log, OnStep: func(m Metrics) {
 		if m.Step == 4 {
 			cancel()
 		}
@@ -91,18 +91,18 @@ func TestRunFromFiles(t *testing.T) {
 	c.Resume = "latest"
 	text := records(10)
 	write(t, c.TrainFile, strings.Replace(text, "r3", "r4", 1)) // one byte, in a field that training does not read
-	if _, err := Run(context.Background(), c, Report{}); err == nil || !strings.Contains(err.Error(), "the training data changed") {
+	if _, err := Run(context.Background(), dev, c, Report{}); err == nil || !strings.Contains(err.Error(), "the training data changed") {
 		t.Errorf("changed data: %v", err)
 	}
 	write(t, c.TrainFile, text)
 	prompts := c.PromptDir
 	c.PromptDir = t.TempDir()
 	write(t, filepath.Join(c.PromptDir, "critique.txt"), "[user]\n{prompt}\n[assistant]\n{response}\n[user]\nRate it.\n")
-	if _, err := Run(context.Background(), c, Report{}); err == nil || !strings.Contains(err.Error(), "the training data changed") {
+	if _, err := Run(context.Background(), dev, c, Report{}); err == nil || !strings.Contains(err.Error(), "the training data changed") {
 		t.Errorf("changed prompt: %v", err)
 	}
 	c.PromptDir = prompts
-	r, err := Run(context.Background(), c, Report{Log: &log})
+	r, err := Run(context.Background(), dev, c, Report{Log: &log})
 	if err != nil || r.Steps != 6 || r.Eval == nil || r.Eval.Pairs != 3 {
 		t.Fatalf("%+v, %v", r, err)
 	}
@@ -119,13 +119,14 @@ func TestRunFromFiles(t *testing.T) {
 	for _, method := range []string{BT, Cloud, SFT} {
 		again := c
 		again.Model, again.Method, again.OutputDir, again.Resume, again.MaxSteps = r.ModelDir, method, filepath.Join(t.TempDir(), method), "", 1
-		if _, err := Run(context.Background(), again, Report{}); err != nil {
+		if _, err := Run(context.Background(), dev, again, Report{}); err != nil {
 			t.Errorf("%s: %v", method, err)
 		}
 	}
 }
 
 func TestRunErrors(t *testing.T) {
+	dev := kerneltest.Open(t, 1)
 	for _, x := range []struct {
 		change func(t *testing.T, c *Config)
 		want   string
@@ -146,13 +147,14 @@ func TestRunErrors(t *testing.T) {
 	} {
 		c := fileConfig(t)
 		x.change(t, &c)
-		if _, err := Run(context.Background(), c, Report{}); err == nil || !strings.Contains(err.Error(), x.want) {
+		if _, err := Run(context.Background(), dev, c, Report{}); err == nil || !strings.Contains(err.Error(), x.want) {
 			t.Errorf("got %v, want %s", err, x.want)
 		}
 	}
 }
 
 func TestRunOnDocuments(t *testing.T) {
+	dev := kerneltest.Open(t, 1)
 	for _, x := range []struct{ method, rows string }{
 		{LM, `{"text": "the answer is four"}` + "\n" + `{"input_ids": [5, 6, 7], "weights": [0, 1, 0.5]}` + "\n"},
 		{SFT, `{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}` + "\n" + `{"prompt": "a", "completion": "c"}` + "\n"},
@@ -160,7 +162,7 @@ func TestRunOnDocuments(t *testing.T) {
 		c := fileConfig(t)
 		c.Method, c.EvalFile, c.MaxSteps = x.method, "", 2
 		write(t, c.TrainFile, x.rows)
-		r, err := Run(context.Background(), c, Report{})
+		r, err := Run(context.Background(), dev, c, Report{})
 		if err != nil || r.Steps != 2 || r.Last.CritiqueLoss <= 0 {
 			t.Errorf("%s: %+v, %v", x.method, r, err)
 		}

@@ -33,6 +33,7 @@ type state struct {
 	DataHash string            `json:"data_hash"` // of the data set, "" if it cannot tell
 	Recipe   map[string]string `json:"recipe"`    // every field as text
 	EvalDue  bool              `json:"eval_due"`  // the evaluation after Step is still to be made
+	Device   string            `json:"device"`    // that the run was on
 }
 
 // buffers lists the tensors of a parameter by the role they have in a checkpoint.
@@ -167,6 +168,18 @@ func (st *state) continues(c Config, p Plan, dataHash string) error {
 		return fmt.Errorf("trainer: cannot resume: step %d with %d examples behind is no point of this run", st.Step, st.Consumed)
 	}
 	return nil
+}
+
+// roundsOtherwise lists what a run may change when it goes on as now, and what yet changes its last bits.
+func (st *state) roundsOtherwise(now state) (changes []string) {
+	const tokens = "max_tokens_per_batch"
+	if was := st.Recipe[tokens]; was != now.Recipe[tokens] {
+		changes = append(changes, fmt.Sprintf("%s was %s, now %s", tokens, was, now.Recipe[tokens]))
+	}
+	if st.Device != "" && st.Device != now.Device {
+		changes = append(changes, fmt.Sprintf("the device was %s, now %s", st.Device, now.Device))
+	}
+	return changes
 }
 
 // consumed is how many examples of the order are behind after a number of updates.

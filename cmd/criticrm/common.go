@@ -86,9 +86,10 @@ func begin(err error) error {
 
 // modelFlags say which model is opened and how.
 type modelFlags struct {
-	dir, chatTemplate     string
-	bf16                  bool
-	maxSequences, threads int
+	dir, chatTemplate string
+	bf16              bool
+	maxSequences      int
+	device            deviceFlags
 }
 
 func (m *modelFlags) bind(f *pflag.FlagSet) {
@@ -96,7 +97,7 @@ func (m *modelFlags) bind(f *pflag.FlagSet) {
 	f.StringVar(&m.chatTemplate, "chat_template", "", "Jinja chat template file that replaces the model's")
 	f.BoolVar(&m.bf16, "bf16", false, "bfloat16 weights and activations; rewards stay float32")
 	f.IntVar(&m.maxSequences, "max_sequences", 0, "sequences decoded at once; 0: 256")
-	f.IntVar(&m.threads, "threads", 0, "CPU threads; 0: all cores; never changes a result")
+	m.device.bind(f)
 }
 
 func (m *modelFlags) dtype() kernels.DType {
@@ -107,34 +108,34 @@ func (m *modelFlags) dtype() kernels.DType {
 }
 
 // open opens the model as an engine; close frees it and its device.
-func (m *modelFlags) open(reward bool) (e *engine.Engine, close func(), err error) {
-	if m.threads < 0 || m.maxSequences < 0 {
-		return nil, nil, inputError{fmt.Errorf("--threads and --max_sequences: got %d and %d, want 0 or more", m.threads, m.maxSequences)}
+func (m *modelFlags) open(cmd *cobra.Command, reward bool) (e *engine.Engine, close func(), err error) {
+	if m.device.threads < 0 || m.maxSequences < 0 {
+		return nil, nil, inputError{fmt.Errorf("--threads and --max_sequences: got %d and %d, want 0 or more", m.device.threads, m.maxSequences)}
 	}
-	dev, err := kernels.OpenCPU(m.threads)
+	dev, closeDevice, err := m.device.open(cmd.ErrOrStderr())
 	if err != nil {
 		return nil, nil, err
 	}
 	e, err = engine.Open(dev, m.dir, engine.Options{DType: m.dtype(), ChatTemplate: m.chatTemplate, MaxSequences: m.maxSequences, RequireReward: reward})
 	if err != nil {
-		dev.Close()
+		closeDevice()
 		return nil, nil, begin(err)
 	}
-	return e, func() { e.Close(); dev.Close() }, nil
+	return e, func() { e.Close(); closeDevice() }, nil
 }
 
 // openModel opens weights only.
-func (m *modelFlags) openModel(o model.Options) (*model.Model, func(), error) {
-	dev, err := kernels.OpenCPU(m.threads)
+func (m *modelFlags) openModel(cmd *cobra.Command, o model.Options) (*model.Model, func(), error) {
+	dev, closeDevice, err := m.device.open(cmd.ErrOrStderr())
 	if err != nil {
 		return nil, nil, err
 	}
 	mod, err := model.Load(dev, m.dir, o)
 	if err != nil {
-		dev.Close()
+		closeDevice()
 		return nil, nil, begin(err)
 	}
-	return mod, func() { mod.Close(); dev.Close() }, nil
+	return mod, func() { mod.Close(); closeDevice() }, nil
 }
 
 // label names the model in records and in the state of a stage: the directory's name and a hash of everything that text and

@@ -11,6 +11,7 @@ import (
 
 func newDemo() *cobra.Command {
 	o := demo.Options{Seeds: []uint64{0}}
+	var dev deviceFlags
 	var seeds []uint
 	cmd := &cobra.Command{
 		Use:   "demo",
@@ -29,8 +30,13 @@ It ends with a table and leaves results.json and report.html in --output_dir.`,
 			} else if o.Full {
 				o.Seeds = []uint64{0, 1, 2}
 			}
-			o.Version, o.Log = version(), cmd.ErrOrStderr()
-			r, err := demo.Run(cmd.Context(), o)
+			d, closeDevice, err := dev.open(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			defer closeDevice()
+			o.Threads, o.Version, o.Log = dev.threads, version(), cmd.ErrOrStderr()
+			r, err := demo.Run(cmd.Context(), d, o)
 			if err != nil {
 				return err
 			}
@@ -47,12 +53,13 @@ It ends with a table and leaves results.json and report.html in --output_dir.`,
 	f.StringVar(&o.BaseDir, "base", "", "base model directory (default: the embedded one)")
 	f.BoolVar(&o.Full, "full", false, "three seeds, other refinements, data efficiency, sweeps, a second round")
 	f.UintSliceVar(&seeds, "seeds", nil, "seeds, one run of the experiment each (default 0; with --full 0,1,2)")
-	f.IntVar(&o.Threads, "threads", 0, "CPU threads; 0: all cores; never changes a result")
+	dev.bind(f)
 	return cmd
 }
 
 func newBase() *cobra.Command {
 	o := demo.DefaultBaseOptions()
+	var dev deviceFlags
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "base",
@@ -63,7 +70,12 @@ systematic faults writes them. The same options give the same bytes on the same 
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Report = func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }
-			return demo.MakeBase(cmd.Context(), dir, o)
+			d, closeDevice, err := dev.open(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			defer closeDevice()
+			return demo.MakeBase(cmd.Context(), d, dir, o)
 		},
 	}
 	f := cmd.Flags()
@@ -72,6 +84,6 @@ systematic faults writes them. The same options give the same bytes on the same 
 	f.IntVar(&o.DrillSteps, "drill_steps", o.DrillSteps, "updates of the first stage")
 	f.IntVar(&o.LessonSteps, "lesson_steps", o.LessonSteps, "updates of the second stage")
 	f.IntVar(&o.Documents, "documents", o.Documents, "documents per update")
-	f.IntVar(&o.Threads, "threads", 0, "CPU threads; 0: all cores; never changes a result")
+	dev.bind(f)
 	return cmd
 }

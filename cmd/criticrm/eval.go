@@ -114,7 +114,7 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*critic.Record,
 		if err := s.plainByItself(cmd); err != nil {
 			return nil, err
 		}
-		closeModel, err := s.open(!judge)
+		closeModel, err := s.open(cmd, !judge)
 		if err != nil {
 			return nil, err
 		}

@@ -47,7 +47,7 @@ The directory is read back and must give the same values, bit for bit, before th
 				return begin(err)
 			}
 			m.bf16 = bf16
-			mod, closeModel, err := m.openModel(model.Options{DType: m.dtype()})
+			mod, closeModel, err := m.openModel(cmd, model.Options{DType: m.dtype()})
 			if err != nil {
 				return err
 			}
@@ -63,7 +63,7 @@ The directory is read back and must give the same values, bit for bit, before th
 	f.StringVar(&m.dir, "model", "", "model directory, for example run/model")
 	f.StringVar(&out, "out", "", "new directory")
 	f.StringVar(&format, "format", formatClassifier, formatClassifier+" or "+formatCausal)
-	f.IntVar(&m.threads, "threads", 0, "CPU threads; 0: all cores; never changes a result")
+	m.device.bind(f)
 	return cmd
 }
 

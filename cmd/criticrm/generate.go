@@ -24,7 +24,7 @@ the same command is given again, and ends with the same bytes.`,
 			if err := required(cmd, "model", s.model.dir, "in", s.files.in, "out", s.files.out); err != nil {
 				return err
 			}
-			closeModel, err := s.open(false)
+			closeModel, err := s.open(cmd, false)
 			if err != nil {
 				return err
 			}

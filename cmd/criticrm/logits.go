@@ -26,7 +26,7 @@ head, reward.I (1) at the last token. All are float32. It is for comparison with
 			if err := required(cmd, "model", m.dir, "ids", in, "out", out); err != nil {
 				return err
 			}
-			mod, closeModel, err := m.openModel(model.Options{DType: m.dtype()})
+			mod, closeModel, err := m.openModel(cmd, model.Options{DType: m.dtype()})
 			if err != nil {
 				return err
 			}
@@ -61,7 +61,7 @@ head, reward.I (1) at the last token. All are float32. It is for comparison with
 	f.StringVar(&in, "ids", "", "token ids, a sequence a line; -: standard input")
 	f.StringVar(&out, "out", "", "safetensors file")
 	f.BoolVar(&m.bf16, "bf16", false, "bfloat16 weights and activations")
-	f.IntVar(&m.threads, "threads", 0, "CPU threads; 0: all cores; never changes a result")
+	m.device.bind(f)
 	return cmd
 }
 

@@ -52,7 +52,7 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 				if err := required(cmd, "model", m.dir); err != nil {
 					return err
 				}
-				e, closeModel, err := m.open(false)
+				e, closeModel, err := m.open(cmd, false)
 				if err != nil {
 					return err
 				}

@@ -90,9 +90,12 @@ Exit codes: 0 done, 1 the run failed, 2 wrong flags, recipe, model or file, 3 a 
 	})
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newGenerate(), newFilter(), newRefine(), newTrain(), newScore(), newEval(), newTokenize(), newLogits(), newInspect(), newExport(),
-		newDemo(), newBase(), newVersion())
+		newDemo(), newBase(), newDevices(), newVersion())
 	for _, cmd := range root.Commands() {
 		acceptAliases(cmd)
+		if cmd.Flags().Lookup("device") != nil {
+			_ = cmd.RegisterFlagCompletionFunc("device", completeDevice) // it fails for flags that are not there
+		}
 	}
 	return root
 }

@@ -50,7 +50,7 @@ func (s *sampler) bind(f *pflag.FlagSet, count, help string) {
 }
 
 // open checks the options and opens the model.
-func (s *sampler) open(reward bool) (close func(), err error) {
+func (s *sampler) open(cmd *cobra.Command, reward bool) (close func(), err error) {
 	if policies := critic.OverlongPolicies(); !slices.Contains(policies, s.overlong) {
 		return nil, inputError{fmt.Errorf("--overlong: got %q, want one of %s", s.overlong, strings.Join(policies, ", "))}
 	}
@@ -63,7 +63,7 @@ func (s *sampler) open(reward bool) (close func(), err error) {
 	if err := s.o.Validate(); err != nil {
 		return nil, inputError{err}
 	}
-	if s.engine, close, err = s.model.open(reward); err != nil {
+	if s.engine, close, err = s.model.open(cmd, reward); err != nil {
 		return nil, err
 	}
 	if s.o.Model, err = s.model.label(); err != nil {

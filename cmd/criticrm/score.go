@@ -33,7 +33,7 @@ Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response)
 			if err := s.plainByItself(cmd); err != nil {
 				return err
 			}
-			closeModel, err := s.open(true)
+			closeModel, err := s.open(cmd, true)
 			if err != nil {
 				return err
 			}

@@ -15,6 +15,7 @@ func newTrain() *cobra.Command {
 	given := trainer.Default()
 	var recipe string
 	var printConfig bool
+	var dev deviceFlags
 	cmd := &cobra.Command{
 		Use:   "train",
 		Short: "Train critique and reward together (or a scalar reward model, or the critic alone)",
@@ -34,6 +35,7 @@ A second signal ends it at once. The final model is output_dir/model.`,
 	f.SortFlags = false
 	f.StringVar(&recipe, "recipe", "", "YAML file with the names below; flags override it")
 	f.BoolVar(&printConfig, "print_config", false, "print the resolved recipe and stop")
+	dev.bindReport(f)
 	for _, field := range trainer.Fields() {
 		bindField(f, field.Name, field.Ptr(&given), field.Help)
 		for _, a := range field.Aliases {
@@ -52,17 +54,23 @@ A second signal ends it at once. The final model is output_dir/model.`,
 			}
 			return err
 		}
-		return train(cmd, c)
+		return train(cmd, c, dev)
 	}
 	return cmd
 }
 
-func train(cmd *cobra.Command, c trainer.Config) error {
+func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 	if err := required(cmd, "model", c.Model, "train_file", c.TrainFile, "output_dir", c.OutputDir); err != nil {
 		return err
 	}
 	stderr := cmd.ErrOrStderr()
-	res, err := trainer.Run(cmd.Context(), c, trainer.Report{Log: stderr, Terminal: isTerminal(stderr)})
+	flags.name, flags.threads = c.Device, c.Threads
+	dev, closeDevice, err := flags.open(stderr)
+	if err != nil {
+		return err
+	}
+	defer closeDevice()
+	res, err := trainer.Run(cmd.Context(), dev, c, trainer.Report{Log: stderr, Terminal: isTerminal(stderr)})
 	switch {
 	case err != nil && res.Steps == 0 && !errors.Is(err, trainer.ErrInterrupted) && !errors.Is(err, syscall.ENOSPC):
 		return inputError{err} // nothing was begun
