@@ -100,12 +100,12 @@ void cuda_critique_loss(kstream *s, const critique_loss_args *a) {
         for (int r0 = 0; r0 < a->R; r0 += a->scratch_rows) {
             const int rows = a->R - r0 < a->scratch_rows ? a->R - r0 : a->scratch_rows;
             const T *x = (const T *)a->x + (int64_t)r0 * H;
-            multiply(s, {rows, V, H, x, H, false, a->w, H, true, a->scratch, nullptr, V, a->dtype, K_F32, &product::rows});
+            multiply(s, {rows, V, H, x, H, false, a->w, H, true, a->scratch, nullptr, V, a->dtype, K_F32, false});
             if (wide<T>(V, a->scratch)) rows_of<T, 16 / sizeof(T)>(s, a, r0, rows);
             else rows_of<T, 1>(s, a, r0, rows);
             if (!a->dx) continue;
-            multiply(s, {rows, H, V, a->scratch, (int64_t)V * per_float, false, a->w, H, false, (T *)a->dx + (int64_t)r0 * H, nullptr, H, a->dtype, a->dtype, &product::rows});
-            multiply(s, {V, H, rows, a->scratch, (int64_t)V * per_float, true, x, H, false, a->dw, a->dw, H, a->dtype, K_F32, &product::inner});
+            multiply(s, {rows, H, V, a->scratch, (int64_t)V * per_float, false, a->w, H, false, (T *)a->dx + (int64_t)r0 * H, nullptr, H, a->dtype, a->dtype, false});
+            multiply(s, {V, H, rows, a->scratch, (int64_t)V * per_float, true, x, H, false, a->dw, a->dw, H, a->dtype, K_F32, true});
         }
     });
     launch(s, critique_loss_sum_kernel, 1, most_threads, 0, a->loss, a->logprob, a->weight, a->loss_scale, a->R);

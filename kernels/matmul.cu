@@ -238,7 +238,7 @@ void multiply(kstream *s, const product &p) {
     if (p.inner == 0) return plain(s, p);
     blas &z = *of(s).matrices;
     shape exact = shape_of(p), rounded = exact;
-    int64_t &tokens = rounded[p.tokens == &product::inner ? K : N];
+    int64_t &tokens = rounded[p.inner_varies ? K : N];
     tokens = bucket(tokens);
     int32_t status = lt::success;
     for (const shape *f : {&rounded, &exact}) {  // what was chosen for more tokens may not do these
@@ -337,16 +337,15 @@ const char *use_algorithms(stream &s, const char *text) {
 }  // namespace gpu
 
 using gpu::multiply;
-using gpu::product;
 
 void cuda_matmul(kstream *s, const matmul_args *a) {
-    multiply(s, {a->N, a->O, a->I, a->x, a->I, false, a->w, a->I, true, a->y, a->add, a->O, a->dtype, a->y_f32 ? K_F32 : a->dtype, &product::rows});
+    multiply(s, {a->N, a->O, a->I, a->x, a->I, false, a->w, a->I, true, a->y, a->add, a->O, a->dtype, a->y_f32 ? K_F32 : a->dtype, false});
 }
 
 void cuda_matmul_dx(kstream *s, const matmul_dx_args *a) {
-    multiply(s, {a->N, a->I, a->O, a->dy, a->O, false, a->w, a->I, false, a->dx, a->accumulate ? a->dx : nullptr, a->I, a->dtype, a->dtype, &product::rows});
+    multiply(s, {a->N, a->I, a->O, a->dy, a->O, false, a->w, a->I, false, a->dx, a->accumulate ? a->dx : nullptr, a->I, a->dtype, a->dtype, false});
 }
 
 void cuda_matmul_dw(kstream *s, const matmul_dw_args *a) {
-    multiply(s, {a->O, a->I, a->N, a->dy, a->O, true, a->x, a->I, false, a->dw, a->dw, a->I, a->dtype, K_F32, &product::inner});
+    multiply(s, {a->O, a->I, a->N, a->dy, a->O, true, a->x, a->I, false, a->dw, a->dw, a->I, a->dtype, K_F32, true});
 }

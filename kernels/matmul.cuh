@@ -20,7 +20,7 @@ struct product {
     const void *add;      // as y, or NULL; may be y itself
     int64_t ldy;
     kdtype in, out;       // of a and b; of y and add: as in, or K_F32
-    int product::*tokens; // the size that changes from batch to batch: rows or inner
+    bool inner_varies;    // inner is a number of tokens, another one in every batch; else rows is
 };
 
 // Any sizes and alignments. Workspace that it takes is free again on return: what follows on the stream runs after it.
