@@ -2,6 +2,7 @@
 //   norm = sqrt(Σ g²) in double;  m = β1·m + (1-β1)·g';  v = β2·v + (1-β2)·g'²;  p -= lr·((m/bias1)/(sqrt(v/bias2) + eps) + wd·p)
 // Both are bound by memory. Clipping and the decision to skip an update are made on the device, from the norm there.
 #include "cuda.cuh"
+#include "philox.h"
 
 using namespace gpu;
 
@@ -65,7 +66,23 @@ template <int V> __global__ void __launch_bounds__(threads) grad_norm_kernel(flo
 
 struct update {
     float lr, beta1, beta2, eps, decay, inverse1, inverse2, max_norm;  // inverseK = 1/biasK
+    uint64_t seed, first;
+    uint32_t step;
 };
+
+// V numbers rounded by chance; the first has index i among all parameters, with V = 4 a multiple of 4.
+template <int V> static __device__ __forceinline__ void store_by_chance(bf16 *w, const float (&p)[V], const update &a, uint64_t i) {
+    const philox_words r = rounding_words(a.seed, a.step, i / 4);
+    if constexpr (V == 1) {
+        const uint32_t word = i & 2 ? (i & 1 ? r.word[3] : r.word[2]) : (i & 1 ? r.word[1] : r.word[0]);
+        w->bits = round_by_chance(__float_as_uint(p[0]), word >> 16);
+    } else {
+        uint32_t half[4];
+#pragma unroll
+        for (int k = 0; k < 4; k++) half[k] = round_by_chance(__float_as_uint(p[k]), r.word[k] >> 16);
+        ptx::store8(w, {half[0] | half[1] << 16, half[2] | half[3] << 16});
+    }
+}
 
 // n vectors of V. p is master, or w itself where there is no master. A thread has two vectors of each array in flight, which
 // lie a block apart: so every access of a warp is a whole number of cache lines.
@@ -101,15 +118,16 @@ __global__ void __launch_bounds__(threads) adamw_kernel(T *w, float *master, flo
             store(m + at, mi[u]);
             store(v + at, vi[u]);
             if constexpr (MASTER) store(master + at, p[u]);
-            store(w + at, p[u]);
+            if constexpr (MASTER || sizeof(T) == 4) store(w + at, p[u]);
+            else store_by_chance(w + at, p[u], a, a.first + at);
         }
     }
 }
 
 template <class T, bool MASTER> void adamw(kstream *s, const adamw_args *a) {
     T *w = (T *)a->w;
-    const update u = {a->lr, a->beta1, a->beta2, a->eps, a->weight_decay, 1 / a->bias1, 1 / a->bias2, a->max_norm};
-    const bool words = wide<float>(a->n, MASTER ? a->master : a->m, a->m, a->v, a->g) && (uintptr_t)w % (4 * sizeof(T)) == 0;
+    const update u = {a->lr, a->beta1, a->beta2, a->eps, a->weight_decay, 1 / a->bias1, 1 / a->bias2, a->max_norm, a->seed, (uint64_t)a->first, a->step};
+    const bool words = wide<float>(a->n, MASTER ? a->master : a->m, a->m, a->v, a->g) && (uintptr_t)w % (4 * sizeof(T)) == 0 && a->first % 4 == 0;
     const int V = words ? 4 : 1;
     const auto kernel = words ? adamw_kernel<T, MASTER, 4> : adamw_kernel<T, MASTER, 1>;
     launch(s, kernel, blocks(s, a->n / V, 2 * threads), threads, 0, w, a->master, a->m, a->v, a->g, a->norm, u, a->n / V);
@@ -127,8 +145,6 @@ void cuda_grad_norm(kstream *s, const grad_norm_args *a) {
 void cuda_adamw(kstream *s, const adamw_args *a) {
     real(a->dtype, [&](auto zero) {
         using T = decltype(zero);
-        if (a->master) return adamw<T, true>(s, a);
-        if constexpr (sizeof(T) == 4) return adamw<T, false>(s, a);
-        throw std::runtime_error("bfloat16 weights need a master");
+        a->master ? adamw<T, true>(s, a) : adamw<T, false>(s, a);
     });
 }

@@ -269,7 +269,11 @@ typedef struct {
 
 // AdamW (Loshchilov & Hutter 2019) with clipping by the global norm. g' = g·min(1, max_norm/norm) (max_norm 0: no clipping)
 //   m = β1·m + (1-β1)·g';  v = β2·v + (1-β2)·g'²;  p -= lr·( (m/bias1)/(sqrt(v/bias2) + eps) + weight_decay·p )
-// p is master (then w = round(master)), or w itself where master is NULL (f32 only).
+// p is master (then w = round(master)), or w itself where master is NULL. bf16 weights without master are rounded by chance, so
+// that steps smaller than their precision are not lost but taken as often as they should: of the new p in f32, the bits plus r
+// lose their lower half (not finite: no r is added). r is the upper half of word i%4 of Philox4x32-10 with key = seed and
+// counter = (low i/4, high i/4, step, 2), where i = first + the element's index: the same r however parameters are split into
+// calls. Equal p have equal w on all devices.
 // Nothing is changed if norm is not finite or norm[1] > 0.
 typedef struct {
     void          *w;        // in/out (n)      real
@@ -278,7 +282,9 @@ typedef struct {
     const float   *g;        // in  (n)
     const float   *norm;     // in  (2)                of all parameters' gradients
     float          lr, beta1, beta2, eps, weight_decay, bias1, bias2, max_norm;   // biasK = 1 - βK^t
-    int64_t        n;
+    uint64_t       seed;     // seed, step and first: for bf16 without master
+    uint32_t       step;
+    int64_t        first, n;
     kdtype         dtype;
 } adamw_args;
 

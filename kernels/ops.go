@@ -408,7 +408,7 @@ func (d *Device) GradNorm(norm, g Tensor) {
 // AdamW are the arguments of one AdamW update of n parameters.
 type AdamW struct {
 	W      Tensor // in/out (n) real
-	Master Tensor // in/out (n) f32, or the zero Tensor where W is f32
+	Master Tensor // in/out (n) f32, or the zero Tensor: then W is updated itself, a BF16 one with rounding by chance
 	M, V   Tensor // in/out (n) f32
 	G      Tensor // in (n) f32
 	Norm   Tensor // in (2) f32, from GradNorm of all gradients
@@ -416,20 +416,27 @@ type AdamW struct {
 	LR, Beta1, Beta2, Eps, WeightDecay float32
 	Bias1, Bias2                       float32 // 1 - βᵗ
 	MaxNorm                            float32 // 0: no clipping
+
+	// Of rounding by chance: what is drawn depends on these and on nothing else.
+	Seed  uint64
+	Step  uint32
+	First int // index of W's first element among all parameters
 }
 
 // AdamW updates parameters in place.
 func (d *Device) AdamW(p AdamW) {
 	n := p.W.Len()
 	must(p.W.ptr != nil && (p.W.typ == F32 || p.W.typ == BF16), "kernels: adamw: w is not real")
-	must(p.Master.IsNil() && p.W.typ == F32 || !p.Master.IsNil() && p.Master.typ == F32 && p.Master.Len() == n, "kernels: adamw: master is not (n) f32")
+	must(p.Master.IsNil() || p.Master.typ == F32 && p.Master.Len() == n, "kernels: adamw: master is not (n) f32")
 	must(p.M.typ == F32 && p.M.ptr != nil && p.M.Len() == n, "kernels: adamw: m is not (n) f32")
 	must(p.V.typ == F32 && p.V.ptr != nil && p.V.Len() == n, "kernels: adamw: v is not (n) f32")
 	must(p.G.typ == F32 && p.G.ptr != nil && p.G.Len() == n, "kernels: adamw: g is not (n) f32")
 	must(p.Norm.is(F32, 2), "kernels: adamw: norm is not (2) f32")
+	must(p.First >= 0, "kernels: adamw: first is negative")
 	a := C.adamw_args{w: p.W.ptr, master: p.Master.f32(), m: p.M.f32(), v: p.V.f32(), g: p.G.f32(), norm: p.Norm.f32(),
 		lr: C.float(p.LR), beta1: C.float(p.Beta1), beta2: C.float(p.Beta2), eps: C.float(p.Eps), weight_decay: C.float(p.WeightDecay),
-		bias1: C.float(p.Bias1), bias2: C.float(p.Bias2), max_norm: C.float(p.MaxNorm), n: C.int64_t(n), dtype: p.W.dt()}
+		bias1: C.float(p.Bias1), bias2: C.float(p.Bias2), max_norm: C.float(p.MaxNorm),
+		seed: C.uint64_t(p.Seed), step: C.uint32_t(p.Step), first: C.int64_t(p.First), n: C.int64_t(n), dtype: p.W.dt()}
 	C.call_adamw(d.table, d.stream, &a)
 }
 

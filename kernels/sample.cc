@@ -4,23 +4,13 @@
 #ifndef ARCH
 #include <algorithm>
 
+#include "philox.h"
 #include "rows.h"
 
 namespace {
 
-// The first of the four words.
-uint32_t philox(uint64_t seed, uint32_t step, uint64_t key) {
-    uint32_t c0 = step, c1 = 0, c2 = (uint32_t)key, c3 = (uint32_t)(key >> 32), k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-    for (int round = 0; round < 10; round++) {
-        const uint64_t a = (uint64_t)0xD2511F53 * c0, b = (uint64_t)0xCD9E8D57 * c2;
-        c0 = (uint32_t)(b >> 32) ^ c1 ^ k0;
-        c1 = (uint32_t)b;
-        c2 = (uint32_t)(a >> 32) ^ c3 ^ k1;
-        c3 = (uint32_t)a;
-        k0 += 0x9E3779B9;
-        k1 += 0xBB67AE85;
-    }
-    return c0;
+double uniform(const sample_args *a, int64_t b) {
+    return philox(a->seed, (uint32_t)a->step[b], 0, (uint32_t)a->key[b], (uint32_t)(a->key[b] >> 32)).word[0] * 0x1p-32;
 }
 
 const int max_parts = 256;
@@ -248,7 +238,7 @@ void sample_row(const sample_args *a, int64_t b, arena &scratch) {
     if (greedy)
         id = index_of(x, a->V, max);
     else
-        id = draw(a, r, part, size, philox(a->seed, (uint32_t)a->step[b], a->key[b]) * 0x1p-32, scratch);
+        id = draw(a, r, part, size, uniform(a, b), scratch);
     a->id[b] = id;
     a->logprob[b] = (float)((double)x[id] - max - log(total));
 }

@@ -34,6 +34,7 @@ func TestDevice(t *testing.T, open func() *kernels.Device, others ...func() *ker
 	}
 	t.Run("distribution", func(t *testing.T) { testDistribution(t, devices[0]) })
 	t.Run("philox", func(t *testing.T) { testPhilox(t, devices[0]) })
+	t.Run("chance", func(t *testing.T) { testChance(t, devices[0]) })
 }
 
 // TestWiring runs the first cases of every op, for a device whose ops TestDevice sees elsewhere.
@@ -206,4 +207,59 @@ func kept(logits []float32, temperature, topP float64, topK int) []float64 {
 		p[i] /= cumulative
 	}
 	return p
+}
+
+// testChance makes AdamW updates that are decay alone, p - 2⁻¹²·p, which is exact in float32: so the bfloat16 weights must have
+// exactly the bits of the specification, whatever the parameters are cut into. And they must not be biased: the share that is
+// rounded down is tested as in testDistribution.
+func testChance(t *testing.T, d *kernels.Device) {
+	const n, values = 1 << 16, 32
+	at := func(i int) float32 { return float32(128+i%values) / 64 * float32(1-i/values%2*2) }
+	start := make([]float32, n)
+	for i := range start {
+		start[i] = at(i)
+	}
+	start[5] = float32(math.NaN())
+	w, m, v, g, norm := d.Alloc(kernels.BF16, n), d.Alloc(kernels.F32, n), d.Alloc(kernels.F32, n), d.Alloc(kernels.F32, n), d.Alloc(kernels.F32, 2)
+	d.Zero(g)
+	d.Zero(norm)
+	down := make([]float64, values)
+	for step, cuts := range [][]int{{0, n}, {0, 1, 2, 1001, 4096, 4103, n}, {0, 4, 4096, n}} {
+		const first = 3<<34 + 5 // the parameters before w
+		d.Upload(w, start)
+		d.Zero(m)
+		d.Zero(v)
+		for i, lo := range cuts[:len(cuts)-1] {
+			hi := cuts[i+1]
+			d.AdamW(kernels.AdamW{W: w.Rows(lo, hi), M: m.Rows(lo, hi), V: v.Rows(lo, hi), G: g.Rows(lo, hi), Norm: norm, LR: 1. / 4, WeightDecay: 1. / 1024,
+				Eps: 1e-8, Bias1: 1, Bias2: 1, Seed: 7, Step: uint32(step), First: first + lo})
+		}
+		got := make([]float32, n)
+		d.Download(got, w)
+		if err := d.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		for i, x := range got {
+			want := spec.RoundByChance(start[i]-start[i]/4096, 7, uint32(step), first+i)
+			if x != want && !(x != x && want != want) {
+				t.Fatalf("step %d: w[%d] = %v, want %v", step, i, x, want)
+			}
+			if x == x && x != start[i] {
+				down[i%values]++
+			}
+		}
+	}
+	for i, count := range down {
+		share := float64(128+i) / 4096 // of the distance of neighbours, 1/64, that the update takes; below 2 they are closer
+		if i == 0 {
+			share *= 2
+		}
+		total := 3. * n / values
+		if chance := chiSquared([]float64{count, total - count}, []float64{share, 1 - share}); !(chance > 1e-6) {
+			t.Errorf("%v is rounded down %v times of %v, want %.0f: p = %g", at(i), count, total, share*total, chance)
+		}
+	}
+	for _, x := range []kernels.Tensor{w, m, v, g, norm} {
+		d.Free(x)
+	}
 }

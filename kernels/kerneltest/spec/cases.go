@@ -153,6 +153,11 @@ func (l *list) add32(op, name string, make func(g *Gen) Op) {
 	*l = append(*l, Case{Op: op, Name: op + "/f32/" + name, make: make})
 }
 
+// add16 makes one case, for bfloat16.
+func (l *list) add16(op, name string, make func(g *Gen) Op) {
+	*l = append(*l, Case{Op: op, Name: op + "/bf16/" + name, make: make, BF16: true})
+}
+
 // Cases is the list of cases, without the benchmarks.
 func Cases() []Case {
 	var l list
@@ -222,7 +227,7 @@ func (l *list) optim() {
 	}
 	for _, c := range limits {
 		for _, n := range []int{1, 3, 17, 1000} {
-			l.add("adamw", fmt.Sprintf("%s_n%d", c.name, n), func(g *Gen) Op {
+			step := func(g *Gen) *AdamW[float64] {
 				o := &AdamW[float64]{LR: 1e-3, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: c.wd, MaxNorm: c.maxNorm, N: n,
 					Norm: []float64{c.norm, c.bad}, W: g.Normal(n, 1), M: g.Normal(n, 0.1), V: g.Normal(n, 0.1)}
 				o.Bias1, o.Bias2 = 1-math.Pow(o.Beta1, float64(c.step)), 1-math.Pow(o.Beta2, float64(c.step))
@@ -235,7 +240,16 @@ func (l *list) optim() {
 				for i := range o.V {
 					o.V[i] *= o.V[i]
 				}
+				return o
+			}
+			l.add("adamw", fmt.Sprintf("%s_n%d", c.name, n), func(g *Gen) Op {
+				o := step(g)
 				o.Master = master(g, c.master, o.W)
+				return o
+			})
+			l.add16("adamw", fmt.Sprintf("%s_by_chance_n%d", c.name, n), func(g *Gen) Op {
+				o := step(g)
+				o.ByChance, o.Seed, o.Step, o.First = true, g.Uint64(), g.Uint32(), g.IntN(3)*(1<<34)+g.IntN(8)
 				return o
 			})
 		}

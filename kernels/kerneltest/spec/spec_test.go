@@ -226,6 +226,39 @@ func TestUniform(t *testing.T) {
 	}
 }
 
+// TestRoundByChance: the result is a neighbour, the mean of many is the number itself, and what bfloat16 has is left alone.
+func TestRoundByChance(t *testing.T) {
+	for _, p := range []float32{1.001, -0.3, 1e-30, -3e30, math.Float32frombits(1)} {
+		const draws = 200_000
+		low := math.Float32frombits(math.Float32bits(p) &^ 0xffff) // towards zero
+		high := math.Float32frombits(math.Float32bits(low) + 1<<16)
+		far := 0
+		for i := range draws {
+			switch RoundByChance(p, 3, uint32(i%7), i) {
+			case high:
+				far++
+			case low:
+			default:
+				t.Fatalf("%v became %v, not %v or %v", p, RoundByChance(p, 3, uint32(i%7), i), low, high)
+			}
+		}
+		share := (float64(p) - float64(low)) / (float64(high) - float64(low))
+		if e := math.Abs(float64(far)-share*draws) / math.Sqrt(share*(1-share)*draws+1); e > 5 {
+			t.Errorf("%v: %d of %d are %v: %.1f standard deviations from the share %v", p, far, draws, high, e, share)
+		}
+	}
+	for _, p := range []float32{0, 1, -2.5, float32(math.Inf(1)), float32(math.Inf(-1))} {
+		for i := range 1000 {
+			if got := RoundByChance(p, 9, 1, i); got != p {
+				t.Fatalf("%v became %v", p, got)
+			}
+		}
+	}
+	if got := RoundByChance(float32(math.NaN()), 9, 1, 0); got == got {
+		t.Errorf("NaN became %v", got)
+	}
+}
+
 // TestForestMask compares "k <= q < end[k]" with the definition: the node of k is the node of q or one above it, and k <= q.
 func TestForestMask(t *testing.T) {
 	for _, c := range forests() {
