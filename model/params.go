@@ -23,7 +23,8 @@ const (
 func (k ParamKind) String() string { return [...]string{"matrix", "embedding", "norm", "head"}[k] }
 
 // Param is one parameter under its Hugging Face name. W is of the model's type, except that the reward head is always
-// float32. G, M and V are float32 and there with Options.Train; Master is there for trained bfloat16 weights. Tensors have
+// float32. G, M and V are float32 and there with Options.Train; Master is there for trained bfloat16 weights, unless with
+// Options.StochasticRounding. First is the place of the first element among all parameters. Tensors have
 // the shape Shape, the reward head's are (H). Parameters that are multiplied together (q, k, v; gate, up) are neighbouring rows
 // of one tensor, so these are views.
 type Param struct {
@@ -32,6 +33,7 @@ type Param struct {
 	Kind         ParamKind
 	W, G, Master kernels.Tensor
 	M, V         kernels.Tensor // the optimizer's moments
+	First        int
 }
 
 // weight is what the forward and backward passes use: one or more parameters as one tensor, and its gradient.
@@ -96,7 +98,7 @@ func (m *Model) allocate() {
 		for _, x := range []*kernels.Tensor{&m.flatG, &m.flatM, &m.flatV} {
 			*x = fresh(kernels.F32, size)
 		}
-		if real != kernels.F32 {
+		if real != kernels.F32 && !m.opt.StochasticRounding {
 			m.flatMaster = fresh(kernels.F32, size)
 		}
 		m.gradNorm = fresh(kernels.F32, 2)
@@ -135,7 +137,7 @@ func (m *Model) bind(w *weight, kind ParamKind, cols int, parts []part, at int) 
 	w.W, w.G = view(flatW, atW, rows), view(m.flatG, at, rows)
 	for _, p := range parts {
 		q := &Param{Name: p.name, Shape: shape(p.rows), Kind: kind, W: view(flatW, atW, p.rows), G: view(m.flatG, at, p.rows),
-			Master: view(flatMaster, at, p.rows), M: view(m.flatM, at, p.rows), V: view(m.flatV, at, p.rows)}
+			Master: view(flatMaster, at, p.rows), M: view(m.flatM, at, p.rows), V: view(m.flatV, at, p.rows), First: at}
 		if kind == Head {
 			q.Shape = []int{1, p.rows}
 		}

@@ -200,6 +200,9 @@ func (r *run) setUp() error {
 		if p.Kind != model.Head && p.W.Type() != c.dtype() {
 			return fmt.Errorf("trainer: bf16 is %v, but parameter %s is %v", c.BF16, p.Name, p.W.Type())
 		}
+		if p.W.Type() == kernels.BF16 && p.Master.IsNil() != c.Stochastic {
+			return fmt.Errorf("trainer: stochastic_rounding is %v, but the model was opened otherwise (parameter %s)", c.Stochastic, p.Name)
+		}
 	}
 	if h, ok := r.data.(Hasher); ok {
 		sum, err := h.Hash()

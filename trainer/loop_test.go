@@ -27,7 +27,7 @@ const (
 func tiny(t testing.TB, c Config, threads int) *model.Model {
 	t.Helper()
 	m, err := model.New(kerneltest.Open(t, threads), model.Config{VocabSize: tinyVocab, HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 2, NumAttentionHeads: 2, NumKeyValueHeads: 1,
-		MaxPositionEmbeddings: 64, InitializerRange: 0.1, EOSTokenIDs: []int32{tinyEnd}}, model.Options{DType: c.dtype(), Train: true, Head: c.rewards()}, 1)
+		MaxPositionEmbeddings: 64, InitializerRange: 0.1, EOSTokenIDs: []int32{tinyEnd}}, c.options(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,10 +134,10 @@ func sameOutcome(t *testing.T, a, b string) {
 
 func TestResumeIsExact(t *testing.T) {
 	data, held := pairs(27), pairs(33)[27:]
-	for _, bf16 := range []bool{false, true} {
-		t.Run(fmt.Sprintf("bf16=%v", bf16), func(t *testing.T) {
+	for _, dtype := range []string{"f32", "bf16", "bf16 stochastic"} {
+		t.Run(dtype, func(t *testing.T) {
 			straight := testConfig(filepath.Join(t.TempDir(), "straight"))
-			straight.BF16, straight.EvalSteps = bf16, 5
+			straight.BF16, straight.Stochastic, straight.EvalSteps = dtype != "f32", dtype == "bf16 stochastic", 5
 			if _, err := Train(context.Background(), tiny(t, straight, 1), data, straight, WithEval(held)); err != nil {
 				t.Fatal(err)
 			}
@@ -273,6 +273,20 @@ func TestResumeRefusesChanges(t *testing.T) {
 	now, was := state{Device: "cpu"}, state{Device: "cuda:0 (X)"}
 	if got := was.roundsOtherwise(now); !slices.Equal(got, []string{"the device was cuda:0 (X), now cpu"}) {
 		t.Errorf("another device: %q", got)
+	}
+}
+
+// A checkpoint of a program that had not yet a field goes on as the field's default says.
+func TestResumeWithNewField(t *testing.T) {
+	c := testConfig("")
+	st := state{Version: stateVersion, Examples: 27, Recipe: recipeText(c)}
+	delete(st.Recipe, "stochastic_rounding")
+	if err := st.continues(c, NewPlan(c, 27), ""); err != nil {
+		t.Error(err)
+	}
+	c.Stochastic = true
+	if err := st.continues(c, NewPlan(c, 27), ""); err == nil || !strings.Contains(err.Error(), "stochastic_rounding was false, now true") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -491,6 +505,8 @@ func TestTrainRefuses(t *testing.T) {
 	sft.Method = SFT
 	bf16 := c
 	bf16.BF16 = true
+	stochastic := bf16
+	stochastic.Stochastic = true
 	for _, x := range []struct {
 		m    *model.Model
 		data Slice
@@ -500,6 +516,7 @@ func TestTrainRefuses(t *testing.T) {
 		{tiny(t, c, 1), nil, c, "no examples"},
 		{tiny(t, sft, 1), pairs(4), c, "trains a reward head and the model has none"},
 		{tiny(t, bf16, 1), pairs(4), c, "bf16 is false, but parameter"},
+		{tiny(t, bf16, 1), pairs(4), stochastic, "stochastic_rounding is true, but the model was opened otherwise"},
 		{tiny(t, c, 1), long, c, `example "2": `},
 		{tiny(t, c, 1), pairs(4), Config{}, "config: method"},
 	} {

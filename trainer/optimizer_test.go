@@ -103,6 +103,52 @@ func TestFirstUpdate(t *testing.T) {
 	}
 }
 
+// Steps far below the precision of bfloat16 are not lost without masters: on average the weights go where masters would.
+func TestStochasticRoundingMoves(t *testing.T) {
+	c := testConfig("")
+	c.BF16, c.LearningRate, c.WarmupRatio = true, 1e-5, 0
+	moved := func(c Config) (d []float64) {
+		m := tiny(t, c, 1)
+		now := func() (w []float32) {
+			for _, p := range m.Params() {
+				switch {
+				case p.Kind == model.Head:
+				case p.Master.IsNil():
+					w = append(w, fetch(m, p.W)...)
+				default:
+					w = append(w, fetch(m, p.Master)...)
+				}
+			}
+			return w
+		}
+		start := now()
+		if _, err := Train(context.Background(), m, pairs(27), c); err != nil {
+			t.Fatal(err)
+		}
+		for i, w := range now() {
+			d = append(d, float64(w)-float64(start[i]))
+		}
+		return d
+	}
+	want := moved(c)
+	c.Stochastic = true
+	got := moved(c)
+	along, size := 0.0, 0.0
+	for i := range want {
+		along, size = along+got[i]*want[i], size+want[i]*want[i]
+	}
+	t.Logf("%.3f of the way that masters go", along/size)
+	if !(math.Abs(along/size-1) < 0.2) {
+		t.Errorf("the weights go %.2f of the way that masters go", along/size)
+	}
+}
+
+func fetch(m *model.Model, t kernels.Tensor) []float32 {
+	x := make([]float32, t.Len())
+	m.Dev.Download(x, t)
+	return x
+}
+
 // A saved model that is not the trained one is not called done.
 func TestSavedModelIsCompared(t *testing.T) {
 	c := testConfig(filepath.Join(t.TempDir(), "run"))

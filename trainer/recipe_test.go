@@ -111,6 +111,7 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.LambdaBeta = 0 }, "lambda_beta"},
 		{func(c *Config) { c.Epochs = 0 }, "num_train_epochs"},
 		{func(c *Config) { c.Resume = "latest" }, "resume: needs output_dir"},
+		{func(c *Config) { c.Stochastic = true }, "stochastic_rounding: needs bf16"},
 		{func(c *Config) { c.HeadPosition = "start" }, "head_position"},
 		{func(c *Config) { c.ScoreMin = 11 }, "score_min"},
 	} {
@@ -136,6 +137,7 @@ func ExampleFields() {
 	}
 	// Output:
 	// bf16 false - bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32
+	// stochastic_rounding false - with bf16: no float32 masters; an update rounds each weight up or down by chance, right on average: 14 bytes a parameter in place of 18
 	// gradient_checkpointing false - keep only the input of each layer for the backward pass and compute the rest again: less memory, about a third more work, the same bits
 	// use_margin false - subtract the record's margin from the reward difference
 }

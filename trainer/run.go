@@ -70,7 +70,7 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 	} else {
 		say("no eval_file: nothing is measured on held-out records")
 	}
-	m, err := model.Load(dev, c.Model, model.Options{DType: c.dtype(), Train: true, Head: c.rewards(), GradientCheckpointing: c.Checkpointing})
+	m, err := model.Load(dev, c.Model, c.options())
 	if err != nil {
 		return Result{}, err
 	}

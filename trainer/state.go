@@ -151,7 +151,11 @@ func (st *state) continues(c Config, p Plan, dataHash string) error {
 	}
 	var changes []string
 	for _, f := range Fields() {
-		if was, now := st.Recipe[f.Name], f.Text(c); !f.Free && was != now {
+		was, ok := st.Recipe[f.Name]
+		if !ok { // of a program that had not this field
+			was = f.Default
+		}
+		if now := f.Text(c); !f.Free && was != now {
 			changes = append(changes, fmt.Sprintf("%s was %s, now %s", f.Name, was, now))
 		}
 	}
