@@ -306,6 +306,9 @@ func (r *run) resume(path string) error {
 		return err
 	}
 	r.changes = st.roundsOtherwise(r.st)
+	if refused := r.m.Dev.UseAlgorithms(st.Products); refused != "" {
+		r.changes = append(r.changes, refused)
+	}
 	st.Recipe, st.Device = r.st.Recipe, r.st.Device
 	r.st, r.saved, r.result.Checkpoint = st, st.Step, path
 	return nil
@@ -489,6 +492,7 @@ func (r *run) save() error {
 	if r.saved == r.st.Step {
 		return nil
 	}
+	r.st.Products = r.m.Dev.Algorithms()
 	s, err := snapshot(r.m, r.st)
 	if err != nil {
 		return err

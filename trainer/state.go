@@ -34,6 +34,7 @@ type state struct {
 	Recipe   map[string]string `json:"recipe"`    // every field as text
 	EvalDue  bool              `json:"eval_due"`  // the evaluation after Step is still to be made
 	Device   string            `json:"device"`    // that the run was on
+	Products string            `json:"products"`  // its algorithms for matrix products, which decide about the last bits
 }
 
 // buffers lists the tensors of a parameter by the role they have in a checkpoint.
