@@ -142,6 +142,7 @@ __global__ void __launch_bounds__(threads, 1) reward_loss_kernel(float *loss,   
     t = block_totals(t);  // its barrier is also that of dreward
     if (threadIdx.x == 0) total_part[b] = t;
 
+#pragma unroll 1
     for (int c = threadIdx.x * V; c < H; c += threads * V) {
         float ws[V], sum[V] = {};
         load(ws, w + c);
@@ -158,6 +159,7 @@ __global__ void __launch_bounds__(threads, 1) reward_loss_kernel(float *loss,   
     }
 
     if (!last_block(counter, blocks)) return;
+#pragma unroll 1
     for (int c = threadIdx.x * V; c < H; c += threads * V) {
         float sum[V] = {}, old[V];
 #pragma unroll 4
