@@ -27,6 +27,9 @@ var expectations = []expectation{
 	{Name: `attention_decode\.decode_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 4},
 	{Name: `attention_decode\.decode_kernel<\w+,1>`, Quiet: true, Blocks: 4},
 	{Name: `attention_decode\.merge_kernel<\w+>`, Blocks: 12},
+	{Name: `critique_loss\.critique_loss_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 3},
+	{Name: `critique_loss\.critique_loss_kernel<\w+,1>`, Quiet: true, Blocks: 3},
+	{Name: `critique_loss\.critique_loss_sum_kernel`, Quiet: true, Blocks: 1}, // a single block
 	{Name: `embed\.copy_rows_kernel<uint4>`, Wide: true, Blocks: 6},
 	{Name: `embed\.copy_rows_kernel<unsigned (int|short)>`, Quiet: true, Blocks: 6},
 	{Name: `embed\.embed_backward_kernel<(float,4|bf16,8)>`, Wide: true, Narrow: 12, Blocks: 4}, // beside four words: four positions; at the end of a range its id
@@ -35,6 +38,9 @@ var expectations = []expectation{
 	{Name: `embed\.embed_backward_join_kernel<1>`, Quiet: true, Blocks: 8},
 	{Name: `embed\.gather_backward_kernel<(float,4|bf16,8)>`, Wide: true, Narrow: 3, Blocks: 3},
 	{Name: `embed\.gather_backward_kernel<\w+,1>`, Quiet: true, Blocks: 5},
+	{Name: `matmul\.matmul_plain_kernel<.*>`, Quiet: true, Blocks: 3},                              // where cuBLASLt has no algorithm
+	{Name: `reward_loss\.reward_loss_kernel<(float,4|bf16,8)>`, Wide: true, Narrow: 13, Blocks: 1}, // a gradient of a reward for each word; few blocks
+	{Name: `reward_loss\.reward_loss_kernel<\w+,1>`, Quiet: true, Blocks: 1},
 	{Name: `reward_head\.reward_head_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 8},
 	{Name: `reward_head\.reward_head_kernel<\w+,1>`, Quiet: true, Blocks: 8},
 	{Name: `rmsnorm\.rmsnorm_kernel<\w+,[14]>`, Wide: true, Narrow: 1, Blocks: 1}, // the blocks of rows of 4096 numbers are a quarter of the largest

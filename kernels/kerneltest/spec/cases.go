@@ -177,7 +177,7 @@ func Cases() []Case {
 }
 
 func (l *list) matmul() {
-	for _, s := range [][3]int{{1, 1, 1}, {2, 3, 17}, {17, 33, 129}, {129, 31, 2}, {3, 129, 257}, {64, 64, 64}, {65, 127, 128}, {1, 560, 128}, {33, 1, 31}, {0, 3, 17}} {
+	for _, s := range [][3]int{{1, 1, 1}, {2, 3, 17}, {17, 33, 129}, {129, 31, 2}, {3, 129, 257}, {64, 64, 64}, {65, 127, 128}, {1, 560, 128}, {33, 1, 31}, {0, 3, 17}, {3, 5, 0}} {
 		n, o, i := s[0], s[1], s[2]
 		name := fmt.Sprintf("N%d_O%d_I%d", n, o, i)
 		l.add("matmul", name, func(g *Gen) Op { return &Matmul[float64]{N: n, O: o, I: i} })
@@ -195,6 +195,13 @@ func (l *list) matmul() {
 		l.add("matmul_dx", name+"_accumulate", func(g *Gen) Op { return &MatmulDX[float64]{N: n, O: o, I: i, Accumulate: true} })
 		l.add("matmul_dw", name, func(g *Gen) Op { return &MatmulDW[float64]{N: n, O: o, I: i} })
 	}
+	const n, o, i = 40, 72, 64
+	l.addSkewed("matmul", "N40_O72_I64", func(g *Gen) Op { return &Matmul[float64]{N: n, O: o, I: i} })
+	l.addSkewed("matmul", "N40_O72_I64_add_y32", func(g *Gen) Op {
+		return &Matmul[float64]{Add: g.Normal(n*o, 1), N: n, O: o, I: i, YF32: true}
+	})
+	l.addSkewed("matmul_dx", "N40_O72_I64_accumulate", func(g *Gen) Op { return &MatmulDX[float64]{N: n, O: o, I: i, Accumulate: true} })
+	l.addSkewed("matmul_dw", "N40_O72_I64", func(g *Gen) Op { return &MatmulDW[float64]{N: n, O: o, I: i} })
 }
 
 func (l *list) optim() {

@@ -6,7 +6,7 @@ import (
 )
 
 func (l *list) loss() {
-	for _, s := range [][4]int{{1, 1, 1, 1}, {1, 3, 2, 1}, {5, 17, 33, 2}, {3, 2, 129, 64}, {33, 31, 129, 16}, {129, 64, 257, 64}, {17, 33, 560, 17}, {0, 3, 5, 2}} {
+	for _, s := range [][4]int{{1, 1, 1, 1}, {1, 3, 2, 1}, {5, 17, 33, 2}, {3, 2, 129, 64}, {33, 31, 129, 16}, {129, 64, 257, 64}, {17, 33, 560, 17}, {3, 8, 2056, 2}, {0, 3, 5, 2}} {
 		r, h, v, rows := s[0], s[1], s[2], s[3]
 		name := fmt.Sprintf("R%d_H%d_V%d_rows%d", r, h, v, rows)
 		critique := func(g *Gen, grad bool, scale float64) *CritiqueLoss[float64] {
@@ -18,6 +18,9 @@ func (l *list) loss() {
 			return o
 		}
 		l.add("critique_loss", name, func(g *Gen) Op { return critique(g, true, 1) })
+		if v >= 560 {
+			l.addSkewed("critique_loss", name, func(g *Gen) Op { return critique(g, true, 1) })
+		}
 		l.add("critique_loss", name+"_no_gradient", func(g *Gen) Op { return critique(g, false, 1) })
 		l.add("critique_loss", name+"_sharp", func(g *Gen) Op { return critique(g, true, 100) })
 		l.add("critique_loss", name+"_repeated_rows", func(g *Gen) Op {
@@ -74,6 +77,9 @@ func (l *list) reward() {
 				return o
 			}
 			l.add("reward_loss", s.name+"_"+name, func(g *Gen) Op { return base(g) })
+			if s.h%8 == 0 {
+				l.addSkewed("reward_loss", s.name+"_"+name, func(g *Gen) Op { return base(g) })
+			}
 			l.add("reward_loss", s.name+"_"+name+"_margin_centre_critique", func(g *Gen) Op {
 				o := base(g)
 				o.Margin, o.Critique, o.Center = g.Normal(o.P, 1), g.Normal(1, 1), 0.01
