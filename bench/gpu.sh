@@ -103,7 +103,7 @@ step05() {
 
 # A model of which not all layers fit: two depths, of which the time of all layers follows (a straight line).
 step8() {
-	for layers in ${LAYERS:-4 12}; do
+	for layers in ${LAYERS:-6 14}; do
 		go_bench 60 '^BenchmarkStep$' -models "${large##*,}" -layers "$layers"
 		peer 60 gpu_step.py "${large##*,}" "$layers"
 	done
