@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(threads, 1) reward_loss_kernel(float *loss,   
                                                                  totals *total_part,              // scratch (blocks)
                                                                  int32_t *counter) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, blocks = gridDim.x, b = blockIdx.x;
-    const int first = (int)((int64_t)P * b / blocks), last = (int)((int64_t)P * (b + 1) / blocks);
+    const int share = P / blocks, more = P % blocks, first = b * share + min(b, more), last = first + share + (b < more);
     const int lo = b == 0 ? 0 : side[2 * first], hi = b == blocks - 1 ? L : side[2 * last];  // leaves, those beside pairs too
 
     for (int l = lo + warp; l < hi; l += warps) {
