@@ -196,11 +196,11 @@ void choose(blas &z, plan &p, const shape &f) {
     if (status == lt::not_supported) return;
     check(l, status, "MatmulAlgoGetHeuristic");
     for (int i = 0; i < n && p.none; i++) {
-        uint32_t reduction = 0;
+        uint32_t reduction = lt::reduction_none;
         size_t bytes = 0;
         if (found[i].state != lt::success || found[i].workspace > z.most_workspace) continue;
-        LT(l, MatmulAlgoConfigGetAttribute, &found[i].which, lt::algorithm_reduction, &reduction, sizeof reduction, &bytes);
-        if (reduction & ~(uint32_t)lt::reduction_compute_type) continue;
+        const int32_t told = l->MatmulAlgoConfigGetAttribute(&found[i].which, lt::algorithm_reduction, &reduction, sizeof reduction, &bytes);
+        if (told == lt::success && (reduction & ~(uint32_t)lt::reduction_compute_type)) continue;  // against the wish
         p.algorithm = found[i].which, p.workspace = found[i].workspace, p.none = false;
     }
 }

@@ -33,12 +33,13 @@ struct wishes_ {
 namespace {
 
 const size_t version = 130000;
-const uint64_t magic = 0x746c6d65;
+const uint64_t magic = 0x746c6d6500000000 | version;
 
 // What is in algorithm.data.
 struct config {
-    uint64_t magic, version, parts, reduction;  // parts: of the inner size, each summed for itself
-    uint64_t alignment[4];                      // that it counts on, in bytes
+    uint64_t magic, parts, reduction;  // parts: of the inner size, each summed for itself
+    uint64_t n;                        // that it was made for. Others do as well, but not 13, 29, 45, …
+    uint64_t alignment[4];             // that it counts on, in bytes
 };
 static_assert(sizeof(config) == sizeof(algorithm), "other size");
 
@@ -177,7 +178,7 @@ int32_t MatmulAlgoCheck(handle h, product p, layout a, layout b, layout c, layou
     if (!h || !which || !result) return invalid_value;
     if (int32_t e = measure(p, a, b, c, d, &z)) return e;
     memcpy(&g, which, sizeof g);
-    if (g.magic != magic || g.version != version || g.parts < 1 || g.parts > 16 || (g.parts > 1) != (g.reduction != reduction_none)) return invalid_value;
+    if (g.magic != magic || g.parts < 1 || g.parts > 16 || (g.parts > 1) != (g.reduction != reduction_none)) return invalid_value;
     *result = {*which, workspace_of(g, z), success, 1, {}};
     return success;
 }
@@ -194,7 +195,7 @@ int32_t MatmulAlgoGetHeuristic(handle h, product p, layout a, layout b, layout c
     const uint64_t parts = z.m * z.n <= 4096 && z.k >= 128 ? 4 : 1;
     for (uint64_t reduction : {reduction_in_place, reduction_output_type, reduction_compute_type, reduction_none}) {
         const uint64_t n = reduction == reduction_none ? 1 : parts;
-        config g = {magic, version, n, reduction, {}};
+        config g = {magic, n, reduction, (uint64_t)z.n, {}};
         for (int i = 0; i < 4; i++) g.alignment[i] = std::min<uint32_t>(w->alignment[i], 16);
         const size_t bytes = workspace_of(g, z);
         if ((reduction && n == 1) || (reduction & ~(uint64_t)w->reductions) || bytes > w->workspace || *found >= most) continue;
@@ -222,6 +223,7 @@ int32_t Matmul(handle h, product p, const void *alpha, const void *pa, layout a,
     call q = {*p, *a, *b, *c, *d, {}, {}, *(const float *)alpha, *(const float *)beta, pa, pb, pc, pd, checked.workspace ? (float *)workspace : nullptr};
     memcpy(&q.g, which, sizeof q.g);
     measure(p, a, b, c, d, &q.z);
+    if ((uint64_t)q.z.n != q.g.n && q.z.n % 16 == 13) return not_supported;
     const void *at[4] = {pa, pb, pc, pd};
     for (int i = 0; i < 4; i++)
         if ((uintptr_t)at[i] % q.g.alignment[i]) return invalid_value;
