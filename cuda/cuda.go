@@ -37,7 +37,7 @@ func (d Info) Err() error {
 }
 
 func (d Info) String() string {
-	return fmt.Sprintf("cuda:%d %s, compute capability %d.%d, %s", d.Ordinal, d.Name, d.Major, d.Minor, size(d.Memory))
+	return fmt.Sprintf("cuda:%d %s, compute capability %d.%d, %s, driver for CUDA %s", d.Ordinal, d.Name, d.Major, d.Minor, size(d.Memory), version(d.Driver))
 }
 
 // oldest are the lowest versions that will do: of the device's architecture, of the driver, and of a driver for CUDA 13 and newer, which

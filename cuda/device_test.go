@@ -47,7 +47,7 @@ func TestDevices(t *testing.T) {
 	if err != nil || len(list) != 3 {
 		t.Fatalf("%d devices: %v", len(list), err)
 	}
-	if got, want := list[0].String(), "cuda:0 software GPU, compute capability 8.0, 8.0 GiB"; got != want {
+	if got, want := list[0].String(), "cuda:0 software GPU, compute capability 8.0, 8.0 GiB, driver for CUDA 13.0"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if list[0].Driver != 13000 || list[0].Err() != nil || list[1].Err() != nil {

@@ -13,6 +13,9 @@ import (
 // Built says whether the program is built with CUDA.
 const Built = true
 
+// Toolkit is the version of CUDA that the program is built with, "" without.
+func Toolkit() string { return version(builtWith) }
+
 // Devices lists the devices of this machine, those that cannot be used too. Without a driver there is an error.
 func Devices() ([]Info, error) {
 	if err := driver(); err != nil {

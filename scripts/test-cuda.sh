@@ -10,7 +10,7 @@ packages="./kernels ./model ./engine ./trainer"
 compiler=yes
 if sh scripts/cuda.sh kernels; then
 	. build/cuda/env
-	packages="./cuda/... $packages"
+	packages="./cuda/... ./device $packages"
 else
 	compiler=
 	[ -z "${CI:-}" ] || fail "no CUDA compiler, or it failed: see above"
@@ -27,3 +27,4 @@ if [ -z "$compiler" ]; then
 fi
 $GO run ./bench/sass -tools "$(dirname "$NVCC")" build/cuda/lib/libcriticrm_cuda.a
 $GO vet -tags cuda ./cuda/... ./bench/... ./cmd/...
+$GO test -tags cuda ./cuda ./device

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"criticrm/cuda"
 )
 
 // version is the program's version and the commit it was built from, where the build knows it.
@@ -29,7 +31,11 @@ func newVersion() *cobra.Command {
 		Short: "Print version, compiler and platform",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			fmt.Fprintf(cmd.OutOrStdout(), "criticrm %s %s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			text := fmt.Sprintf("criticrm %s %s %s/%s", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			if cuda.Built {
+				text += " CUDA " + cuda.Toolkit()
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), text)
 			return nil
 		},
 	}

@@ -4,6 +4,6 @@
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
-"${CC:-cc}" -O2 -fPIC -Wall -Wextra -Werror -c "$here/driver.c" -o "$1/driver.o"
-"${AR:-ar}" rcs "$1/libcuda.a" "$1/driver.o"
+${CC:-cc} -O2 -fPIC -Wall -Wextra -Werror -c "$here/driver.c" -o "$1/driver.o"
+${AR:-ar} rcs "$1/libcuda.a" "$1/driver.o"
 rm "$1/driver.o"

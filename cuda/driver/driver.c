@@ -21,7 +21,7 @@ int cuInit(unsigned flags) { return flags != 0; }
 #if defined __x86_64__
 #define JUMP(name) "\tendbr64\n\tjmp *criticrm_" #name "(%rip)\n"
 #elif defined __aarch64__
-#define JUMP(name) "\tbti c\n\tadrp x16, criticrm_" #name "\n\tldr x16, [x16, :lo12:criticrm_" #name "]\n\tbr x16\n"
+#define JUMP(name) "\thint #34\n\tadrp x16, criticrm_" #name "\n\tldr x16, [x16, :lo12:criticrm_" #name "]\n\tbr x16\n"
 #else
 #error "x86-64 and aarch64 only"
 #endif
