@@ -20,7 +20,8 @@ type memory struct {
 	pool   *pool
 	up     uploads
 	down   [2]buffer // of CopyOut
-	spare  []*buffer // of CopyOutLater
+	later  []*buffer // of CopyOutLater
+	spare  []*buffer // of them, those that nobody uses
 	fault  error     // the first since the last Wait
 }
 
@@ -139,7 +140,7 @@ func (m *memory) Close() {
 		for i := range m.down {
 			errs = append(errs, m.down[i].free())
 		}
-		for _, b := range m.spare {
+		for _, b := range m.later {
 			errs = append(errs, b.free())
 		}
 		return errors.Join(append(errs, m.stream.Destroy())...)

@@ -194,5 +194,7 @@ func (m *memory) take(bytes int) *buffer {
 			return b
 		}
 	}
-	return &buffer{}
+	b := &buffer{}
+	m.later = append(m.later, b)
+	return b
 }
