@@ -30,7 +30,7 @@ func TestResumeKeepsAlgorithms(t *testing.T) {
 	}
 	config := func(name string) Config {
 		c := testConfig(filepath.Join(t.TempDir(), name))
-		c.BF16, c.MaxSteps = true, 6
+		c.MaxSteps = 6
 		return c
 	}
 	chosen := train(config("probe"), "", 0).Algorithms()
