@@ -128,7 +128,7 @@ func (r *run) train(ctx context.Context) (err error) {
 	}
 	for {
 		if r.st.EvalDue || r.saveDue() || r.st.Step == r.plan.Total || ctx.Err() != nil {
-			if err := r.settle(time.Now()); err != nil {
+			if err := r.settle(time.Time{}); err != nil {
 				return err
 			}
 		}
@@ -156,7 +156,7 @@ func (r *run) rescue(err error) error {
 	if r.store == nil || !errors.As(err, &full) {
 		return err
 	}
-	if e := errors.Join(r.settle(time.Now()), r.save()); e != nil {
+	if e := errors.Join(r.settle(time.Time{}), r.save()); e != nil {
 		return errors.Join(err, e)
 	}
 	return fmt.Errorf("%w; saved as %s, go on with resume: latest", err, r.result.Checkpoint)
@@ -363,7 +363,7 @@ func (r *run) step(ctx context.Context) error {
 	return nil
 }
 
-// settle reads the figures of the pending step, whose time ends at end, and writes its line of metrics.
+// settle reads the figures of the pending step, whose time ends at end (zero: when they are read), and writes its line of metrics.
 func (r *run) settle(end time.Time) error {
 	was := r.pending
 	if was == nil {
@@ -388,6 +388,9 @@ func (r *run) settle(end time.Time) error {
 	}
 	if err := r.m.Dev.Fault(); err != nil {
 		return fmt.Errorf("trainer: step %d: %w", m.Step, err)
+	}
+	if end.IsZero() {
+		end = time.Now()
 	}
 	m.TokensPerSecond = float64(was.tokens) / max(end.Sub(was.start).Seconds(), 1e-9)
 	r.result.Last = m
