@@ -3,7 +3,7 @@ GO   ?= go
 BIN  := bin/criticrm
 ARGS ?=
 
-.PHONY: demo test build cuda setup base bench bench-compare lint clean
+.PHONY: demo test build cuda sass setup base bench bench-compare lint clean
 
 demo: build            ## the whole method on the embedded model, in about three minutes
 	$(BIN) demo $(ARGS)
@@ -19,6 +19,10 @@ cuda: setup            ## bin/criticrm-cuda, for NVIDIA GPUs: fetches the CUDA c
 	@sh scripts/cuda.sh kernels
 	@mkdir -p bin
 	. build/cuda/env && $(GO) build -trimpath -tags cuda -o bin/criticrm-cuda ./cmd/criticrm
+
+sass:                  ## what the compiler made of the CUDA kernels, checked
+	@sh scripts/cuda.sh kernels
+	@. build/cuda/env && $(GO) run ./bench/sass -tools "$$(dirname "$$NVCC")" build/cuda/lib/libcriticrm_cuda.a
 
 setup:
 	@GO="$(GO)" sh scripts/setup.sh
