@@ -42,6 +42,11 @@ budget=${BUDGET:-570} # seconds in total
 large=${LARGE:-Q05,L8}
 : >"$out/summary.txt"
 
+# cuBLASLt comes with PyTorch, if the machine has no toolkit.
+for lib in $("${PYTHON:-python3}" -c 'import glob, site, sys; print(*[d for s in set(site.getsitepackages() + sys.path) if s for d in glob.glob(s + "/nvidia/cu1*/lib") + glob.glob(s + "/nvidia/cublas/lib")])' 2>/dev/null); do
+	export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$lib"
+done
+
 say() { echo "$*" | tee -a "$out/summary.txt"; }
 
 # limited SECONDS LOG COMMAND...: runs it for at most so long, and not past the budget; says how it went.
