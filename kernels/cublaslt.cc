@@ -16,11 +16,10 @@ namespace {
 const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
 const int versions = sizeof names / sizeof *names;
 
-void *find(const std::string &name) {  // where the loader looks, and where the toolkit's installers leave it
+void *find(const std::string &name) {  // where the loader looks, and in the toolkit that the environment names
     void *found = dlopen(name.c_str(), RTLD_LAZY | RTLD_LOCAL);
     const char *home = getenv("CUDA_HOME");
     if (!found && home) found = dlopen((std::string(home) + "/lib64/" + name).c_str(), RTLD_LAZY | RTLD_LOCAL);
-    if (!found) found = dlopen(("/usr/local/cuda/lib64/" + name).c_str(), RTLD_LAZY | RTLD_LOCAL);
     return found;
 }
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Writes symbols.h: the driver's entry points that gorgonia.org/cu and package cuda name, as the linker finds them missing. The
 # headers' version decides on some names, so give one include folder of each generation:
-#   sh cuda/driver/symbols.sh /usr/local/cuda-12.4/include /usr/local/cuda-13.0/include
+#   sh cuda/driver/symbols.sh INCLUDE-OF-CUDA-12.4 INCLUDE-OF-CUDA-13.0
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 tmp=$(mktemp -d)
