@@ -1,20 +1,19 @@
 // attention_decode.cu: one query per sequence against the cache. Contexts are cut into parts, each with its own maximum m, sum l of
-// exp2(s - m) and Σ exp2(s - m)·v; merge_kernel joins them in order:  out = Σ_i 2^(m_i - M)·o_i / Σ_i 2^(m_i - M)·l_i
+// exp2(s - m) and o = Σ exp2(s - m)·v; merge_kernel joins them in order:  out = Σ_i 2^(m_i - M)·o_i / Σ_i 2^(m_i - M)·l_i
 // How many parts there are depends on shapes alone, so results do not depend on the device or on what ran first.
-// bfloat16 heads of 64 and 128 channels run on tensor cores, and the shared segments of a group are then read once for all of its
-// sequences: rows of a tile are (sequence, query head of the key head). All else takes decode_kernel.
+// bf16 heads of 64 and 128 run on tensor cores. The rows of a product are then (sequence, query head of the key head): the shared
+// segments of a group are read once for all of its sequences, the own slots of a sequence once for its query heads.
 #include <algorithm>
 
-#include "cuda.cuh"
+#include "attention.cuh"
 
 using namespace gpu;
 
 namespace {
 
 const int threads = 128, warps = threads / 32;
-const int TILE = 64;             // keys whose scores exist at once
-const float lowest = -1e30f;     // maximum over no keys
-const float log2e = 1.44269504088896340736f;
+const int TILE = KEYS;           // keys whose scores exist at once
+const float lowest = -1e30f;     // maximum over no keys: finite, so that differences are no NaN
 
 // The slots that a query sees, by position: those of segments, then its own.
 struct context {
@@ -58,6 +57,206 @@ struct partials {
     float *ml;  // (B, A, parts, 2)
     int parts;
 };
+
+// ---- on tensor cores
+
+// Sequences [first, first + n) of a group. Groups are cut into tiles of `per` sequences: tile z, or n = 0 if there are fewer.
+// Each warp finds out by itself.
+struct members {
+    int first, n;
+};
+static __device__ members tile_of(const int32_t *group, int B, int per, int z) {
+    const int lane = threadIdx.x % 32;
+    int begin = 0, first = -1;  // of the group that goes on; of the tile
+    for (int base = 0; base < B && first < 0; base += 32) {
+        const int b = base + lane;
+        const uint32_t begins = __ballot_sync(whole_warp, b < B && (b == 0 || group[b] != group[b - 1]));
+        const uint32_t before = begins & ~0u >> (31 - lane);
+        const int own = before ? base + 31 - __clz(before) : begin;
+        uint32_t tiles = __ballot_sync(whole_warp, b < B && (b - own) % per == 0);
+        begin = __shfl_sync(whole_warp, own, 31);
+        if (z < __popc(tiles)) {
+            for (; z > 0; z--) tiles &= tiles - 1;
+            first = base + __ffs(tiles) - 1;
+        } else {
+            z -= __popc(tiles);
+        }
+    }
+    if (first < 0) return {0, 0};
+    for (int i = 0; i < per; i += 32) {
+        const int b = first + i + lane;
+        const uint32_t others = __ballot_sync(whole_warp, b >= B || group[b < B ? b : first] != group[first]);
+        if (others) return {first, min(per, i + __ffs(others) - 1)};
+    }
+    return {first, per};
+}
+
+// Copies the rows of cache slots to a tile; zeros for slots below 0.
+template <int D> static __device__ __forceinline__ void fetch_slots(uint32_t tile, const bf16 *x, int64_t row, const int *slot) {
+    const int words = D / 8, step = threads / words, c = threadIdx.x % words;
+#pragma unroll
+    for (int i = 0; i < TILE / step; i++) {
+        const int r = threadIdx.x / words + i * step, s = slot[r];
+        ptx::cp_async(tile + word<D>(r, c), x + (s < 0 ? 0 : s) * row + c * 8, s >= 0);
+    }
+}
+
+// Scores s of NT·8 keys become exp2(s·scale - m), rounded where they are used; maximum m, sum l (the lane's share) and o follow.
+template <int D, int NT> static __device__ __forceinline__ void add_scores(float (&s)[1][NT][4], float (&m)[2], float (&l)[2], float (&o)[1][D / 8][4], float scale) {
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        float top = s[0][0][2 * r];
+#pragma unroll
+        for (int n = 0; n < NT; n++) top = fmaxf(top, fmaxf(s[0][n][2 * r], s[0][n][2 * r + 1]));
+        top = fmaxf(top, __shfl_xor_sync(whole_warp, top, 1));
+        top = fmaxf(top, __shfl_xor_sync(whole_warp, top, 2)) * scale;
+        const float now = fmaxf(m[r], top), f = ptx::exp2_approx(m[r] - now);
+        m[r] = now, l[r] *= f;
+#pragma unroll
+        for (int n = 0; n < D / 8; n++) o[0][n][2 * r] *= f, o[0][n][2 * r + 1] *= f;
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+#pragma unroll
+            for (int j = 2 * r; j < 2 * r + 2; j++) l[r] += s[0][n][j] = ptx::exp2_approx(s[0][n][j] * scale - now);
+        }
+    }
+}
+
+// Joins what the warps found for the same 16 rows; warp w then has columns 8n … of o for n%warps = w. Rows in shared memory are
+// padded, so that those of a warp's store lie in different banks.
+template <int D> static __device__ __forceinline__ void join_warps(float (&m)[2], float (&l)[2], float (&o)[1][D / 8][4], float *sums) {
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4, warp = threadIdx.x / 32, ld = D + 8;
+    __shared__ float tops[warps][16], shares[warps][16];
+    float2 *joined = (float2 *)sums;  // (warps, 16, ld)
+#pragma unroll
+    for (int r = 0; r < 2; r++)
+        if (t == 0) tops[warp][g + 8 * r] = m[r], shares[warp][g + 8 * r] = l[r];
+    __syncthreads();
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const int row = g + 8 * r;
+        float top = lowest;
+#pragma unroll
+        for (int w = 0; w < warps; w++) top = fmaxf(top, tops[w][row]);
+        const float f = ptx::exp2_approx(m[r] - top);
+        m[r] = top, l[r] = 0;
+#pragma unroll
+        for (int w = 0; w < warps; w++) l[r] += shares[w][row] * ptx::exp2_approx(tops[w][row] - top);
+#pragma unroll
+        for (int n = 0; n < D / 8; n++) joined[((warp * 16 + row) * ld + n * 8) / 2 + t] = {o[0][n][2 * r] * f, o[0][n][2 * r + 1] * f};
+    }
+    __syncthreads();
+#pragma unroll
+    for (int n = 0; n < D / 8; n++) {
+        if (n % warps != warp) continue;
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            float2 x = {0, 0};
+#pragma unroll
+            for (int w = 0; w < warps; w++) {
+                const float2 y = joined[((w * 16 + g + 8 * r) * ld + n * 8) / 2 + t];
+                x.x += y.x, x.y += y.y;
+            }
+            o[0][n][2 * r] = x.x, o[0][n][2 * r + 1] = x.y;
+        }
+    }
+}
+
+// Block (part, key head, tile). SHARED: the segments of up to `per` sequences of a group, 64 rows, 16 to a warp. Else: the own slots
+// of a sequence, 16 rows, of which every warp sees a quarter of the keys. Parts are first_part and on.
+template <int D, bool SHARED> __global__ void __launch_bounds__(threads, (D == 64 ? 4 : 3) - SHARED)
+    cascade_kernel(partials to, attention_decode_args a, int first_part, int parts, int per) {
+    const int NT = SHARED ? TILE / 8 : TILE / 8 / warps;  // columns of a warp's scores, in eights
+    const uint32_t tile_bytes = TILE * D * 2, stage_bytes = 2 * tile_bytes;
+    __shared__ int slot[2][TILE];
+    __shared__ context c;  // here for want of registers
+    const int t = threadIdx.x, lane = t % 32, warp = t / 32, rep = a.A / a.G;
+    const int first_row = (SHARED ? warp * 16 : 0) + lane / 4, first_key = SHARED ? 0 : warp * 16;  // of the lane; of the warp
+    const members who = SHARED ? tile_of(a.group, a.B, per, blockIdx.z) : members{(int)blockIdx.z, 1};
+    if (who.n == 0) return;
+    if (t == 0) c = SHARED ? shared_part(a, who.first) : context{nullptr, nullptr, 0, a.own_start[who.first], a.own_len[who.first]};
+    __syncthreads();
+    const range keys(c.length(), blockIdx.x, parts);
+
+    uint32_t q[D / 16][1][4];  // the lane's queries as operand a
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const int i = first_row + 8 * r, b = who.first + i / rep, head = blockIdx.y * rep + i % rep;
+        const bool there = i < who.n * rep;
+        const uint32_t *x = (const uint32_t *)((const bf16 *)a.qkv + ((int64_t)b * (a.A + 2 * a.G) + head) * D) + lane % 4;
+#pragma unroll
+        for (int k = 0; k < D / 16; k++) {
+            q[k][0][r] = there ? x[k * 8] : 0;
+            q[k][0][2 + r] = there ? x[k * 8 + 4] : 0;
+        }
+    }
+
+    const bf16 *key = (const bf16 *)a.kv + blockIdx.y * D, *value = key + (int64_t)a.G * D;
+    const int64_t cached = (int64_t)2 * a.G * D;
+    const uint32_t tiles = ptx::shared(ptx::dynamic_shared());  // keys, values; keys, values
+    const uint32_t key_lane = tiles + lane_b<D>(lane) + first_key * D * 2, value_lane = tiles + tile_bytes + lane_a<D>(lane) + first_key * D * 2;
+    const float scale = log2e / sqrtf((float)D);
+    float o[1][D / 8][4], m[2] = {lowest, lowest}, l[2] = {0, 0};
+    fill(o, 0);
+    cursor at;
+    if (t < TILE) slot[0][t] = at.slot(c, keys.lo + t), slot[1][t] = at.slot(c, keys.lo + TILE + t);
+    __syncthreads();
+    const auto load_tile = [&](uint32_t stage, const int *slots) {
+        fetch_slots<D>(tiles + stage, key, cached, slots);
+        fetch_slots<D>(tiles + stage + tile_bytes, value, cached, slots);
+    };
+    if (keys.lo < keys.hi) load_tile(0, slot[0]);
+    ptx::cp_async_commit();
+    uint32_t stage = 0;
+    for (int lo = keys.lo; lo < keys.hi; lo += TILE) {
+        if (lo + TILE < keys.hi) load_tile(stage ^ stage_bytes, slot[!stage]);
+        ptx::cp_async_commit();
+        ptx::cp_async_wait<1>();
+        __syncthreads();
+        if (t < TILE) slot[stage > 0][t] = at.slot(c, lo + 2 * TILE + t);
+
+        float s[1][NT][4];
+        fill(s, 0);
+#pragma unroll
+        for (int k = 0; k < D / 16; k++) add_dots<D>(s, q[k], (key_lane + stage) ^ k * 32);
+        const int left = keys.hi - lo - first_key - lane % 4 * 2;
+        if (left < NT * 8) {
+#pragma unroll
+            for (int n = 0; n < NT; n++) {
+#pragma unroll
+                for (int j = 0; j < 4; j++)
+                    if (n * 8 + j % 2 >= left) s[0][n][j] = -INFINITY;
+            }
+        }
+        add_scores<D>(s, m, l, o, scale);
+#pragma unroll
+        for (int n = 0; n < NT; n += 2) {
+            uint32_t p[1][4];
+            operand(p, s, n);
+            add_rows<D>(o, p, value_lane + stage, n * 8);
+        }
+        __syncthreads();
+        stage ^= stage_bytes;
+    }
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        l[r] += __shfl_xor_sync(whole_warp, l[r], 1);
+        l[r] += __shfl_xor_sync(whole_warp, l[r], 2);
+    }
+    ptx::cp_async_wait<0>();
+    if (!SHARED) join_warps<D>(m, l, o, (float *)ptx::dynamic_shared());
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const int i = first_row + 8 * r;
+        if (i >= who.n * rep) continue;
+        const int64_t row = ((int64_t)(who.first + i / rep) * a.A + blockIdx.y * rep + i % rep) * to.parts + first_part + blockIdx.x;
+        if (lane % 4 == 0) to.ml[2 * row] = m[r], to.ml[2 * row + 1] = l[r];
+        if (keys.lo >= keys.hi) continue;
+#pragma unroll
+        for (int n = 0; n < D / 8; n++)
+            if (SHARED || n % warps == warp) *(float2 *)(to.o + row * D + n * 8 + lane % 4 * 2) = {o[0][n][2 * r], o[0][n][2 * r + 1]};
+    }
+}
 
 // ---- any type and head size
 
@@ -155,14 +354,27 @@ partials scratch_for(kstream *s, const attention_decode_args &a, int parts) {
     return {scratch<float>(s, n * a.D), scratch<float>(s, 2 * n), parts};
 }
 
-template <class T> void decode_any(kstream *s, const attention_decode_args &a, int parts) {
-    const partials to = scratch_for(s, a, parts);
+template <class T> void merge(kstream *s, const attention_decode_args &a, const partials &from) {
+    const int64_t rows = (int64_t)a.B * a.A;
+    launch(s, merge_kernel<T>, (unsigned)((rows + warps - 1) / warps), threads, 0, (T *)a.out, from, rows, a.D);
+}
+
+template <class T> void decode(kstream *s, const attention_decode_args &a, const partials &to) {
     const int rep = a.A / a.G, V = 16 / sizeof(T);
     const size_t shared = ((size_t)rep * (2 * a.D + TILE + 3) + TILE) * 4;
     const auto kernel = wide<T>(a.D, (const T *)a.kv) ? decode_kernel<T, V> : decode_kernel<T, 1>;
-    launch(s, kernel, dim3(parts, a.G, a.B), threads, shared, to, a);
-    const int64_t rows = (int64_t)a.B * a.A;
-    launch(s, merge_kernel<T>, (unsigned)((rows + warps - 1) / warps), threads, 0, (T *)a.out, to, rows, a.D);
+    launch(s, kernel, dim3(to.parts, a.G, a.B), threads, shared, to, a);
+    merge<T>(s, a, to);
+}
+
+int sequences_per_tile(const attention_decode_args &a) { return 64 / (a.A / a.G); }
+int most_tiles(const attention_decode_args &a) { return std::min(a.B, a.groups + a.B / sequences_per_tile(a)); }
+
+template <int D> void cascade(kstream *s, const attention_decode_args &a, const partials &to, int shared_parts) {
+    const int bytes = 2 * 2 * TILE * D * 2, own_parts = to.parts - shared_parts, per = sequences_per_tile(a);
+    if (shared_parts) launch(s, cascade_kernel<D, true>, dim3(shared_parts, a.G, most_tiles(a)), threads, bytes, to, a, 0, shared_parts, per);
+    launch(s, cascade_kernel<D, false>, dim3(own_parts, a.G, a.B), threads, bytes, to, a, shared_parts, own_parts, 1);
+    merge<bf16>(s, a, to);
 }
 
 // Sequences [lo, hi) of a.
@@ -179,14 +391,18 @@ attention_decode_args slice(const attention_decode_args *a, int lo, int hi) {
 
 void cuda_attention_decode(kstream *s, const attention_decode_args *a) {
     if (a->B == 0) return;
-    const int parts = parts_for((int64_t)a->B * a->G);
+    const bool tensor_cores = a->dtype == K_BF16 && (a->D == 64 || a->D == 128) && a->A / a->G <= 16 && wide<bf16>(a->D, (const char *)a->qkv, (const char *)a->kv);
+    const int shared_parts = tensor_cores && a->segments ? parts_for((int64_t)most_tiles(*a) * a->G) : 0;
+    const int parts = shared_parts + parts_for((int64_t)a->B * a->G);
     const size_t row = (size_t)a->A * parts * (a->D + 2) * 4, left = workspace_left(s) - 1024;
     const int most = (int)std::min<size_t>({(size_t)a->B, left / row, 65535});
     if (most < 1) throw std::runtime_error("the workspace has no place for one sequence");
     for (int lo = 0; lo < a->B; lo += most) {
         const size_t used = of(s).used;
         const attention_decode_args c = slice(a, lo, std::min(a->B, lo + most));
-        real(a->dtype, [&](auto zero) { decode_any<decltype(zero)>(s, c, parts); });
+        const partials to = scratch_for(s, c, parts);
+        if (tensor_cores) a->D == 64 ? cascade<64>(s, c, to, shared_parts) : cascade<128>(s, c, to, shared_parts);
+        else real(a->dtype, [&](auto zero) { decode<decltype(zero)>(s, c, to); });
         of(s).used = used;
     }
 }

@@ -275,6 +275,13 @@ func (l *list) decode() {
 			})
 		}
 	}
+	// long enough for several tiles of keys in each of the parts that a GPU may cut a context into
+	for _, s := range [][3]int{{2, 2, 64}, {2, 1, 128}} {
+		a, k, d := s[0], s[1], s[2]
+		l.add("attention_decode", fmt.Sprintf("many_tiles_A%d_G%d_D%d", a, k, d), func(g *Gen) Op {
+			return Decode(g, [][]int{{4000, 300}}, [][]int{{4100, 5}}, a, k, d)
+		})
+	}
 }
 
 // Decode lays the segments and the sequences' own slots out in random order, with gaps. A gap holds NaN, as fresh memory may.
