@@ -31,19 +31,28 @@ const int threads = 128;
 const float unseen = -1e30f;  // the maximum over no keys: finite, so that differences are no NaN
 const float slack = 8;        // how far a score, in powers of two, may be above the maximum that the sums are relative to
 
-// Scores that a query does not see become -inf. q is the lane's first row, k its first column; reach of lane i is how many
-// queries see key i of the tile, and key 32 + i.
-static __device__ __forceinline__ void mask(float (&s)[2][KEYS / 8][4], int q, int k, const int (&reach)[2], int t) {
+// How many queries, from themselves on, see the lane's keys of the tile that begins at k0: key `lane` and key 32 + lane.
+static __device__ __forceinline__ void look(int (&reach)[2], const forest_attention &a, int k0) {
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        const int k = k0 + i * 32 + threadIdx.x % 32;
+        reach[i] = k < a.N ? a.end[k] - k : 0;
+    }
+}
+
+// Scores that a query does not see become -inf. q is the lane's first query.
+static __device__ __forceinline__ void mask(float (&s)[2][KEYS / 8][4], int q, int k0, const int (&reach)[2]) {
+    const int column = threadIdx.x % 4 * 2;
 #pragma unroll
     for (int n = 0; n < KEYS / 8; n++) {
 #pragma unroll
         for (int j = 0; j < 2; j++) {
-            const uint32_t seen = __shfl_sync(whole_warp, reach[n / 4], n % 4 * 8 + 2 * t + j);
+            const uint32_t seen = __shfl_sync(whole_warp, reach[n / 4], n % 4 * 8 + j + column);
 #pragma unroll
             for (int m = 0; m < 2; m++) {
 #pragma unroll
                 for (int r = 0; r < 2; r++) {
-                    if ((uint32_t)(q + m * 16 + r * 8 - k - n * 8 - j) >= seen) s[m][n][2 * r + j] = -INFINITY;
+                    if ((uint32_t)(q - k0 - column + m * 16 + r * 8 - n * 8 - j) >= seen) s[m][n][2 * r + j] = -INFINITY;
                 }
             }
         }
@@ -52,7 +61,7 @@ static __device__ __forceinline__ void mask(float (&s)[2][KEYS / 8][4], int q, i
 
 // Raises the maxima (times scale) where scores are far above them, and scales what was summed. A maximum may be passed by
 // slack: exp2 and the sums have the room, and most tiles then leave the sums alone.
-template <int D> static __device__ __forceinline__ void raise(float (&top)[2][2], float (&sum)[2][2], float (&o)[2][D / 8][4],
+template <int D> static __device__ __forceinline__ void raise_maxima(float (&top)[2][2], float (&sum)[2][2], float (&o)[2][D / 8][4],
                                                               const float (&s)[2][KEYS / 8][4], float scale) {
     float now[2][2];
     bool above = false;
@@ -88,11 +97,10 @@ template <int D> static __device__ __forceinline__ void raise(float (&top)[2][2]
 // way while this one is used; so are its values where there is memory for two tiles of them (VALUES 2), else a tile's values come
 // while its scores are computed.
 template <int D, int VALUES> __global__ void __launch_bounds__(threads, 2) attention_kernel(const forest_attention a) {
-    const int KEEP_Q = D <= 64;  // query fragments stay in registers
+    constexpr bool KEEP_Q = D <= 64;  // query fragments stay in registers
     const uint32_t tile_bytes = KEYS * D * 2, query_bytes = QUERIES * D * 2;
-    const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, threadIdx.x / 32, 0), half = warp / 2 * 2;
+    const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, threadIdx.x / 32, 0), half = warp / 2;
     const int head = head_of(a, blockIdx.x), tile = tile_of(a);
-    if (head >= a.A) return;
     const int q0 = tile * QUERIES;
     const uint32_t key = own_word<D, threads>((a.A + head * a.G / a.A) * D * 2, a.row);
     const uint32_t queries = ptx::shared(ptx::dynamic_shared()), keys = queries + query_bytes, values = keys + 2 * tile_bytes;
@@ -103,8 +111,8 @@ template <int D, int VALUES> __global__ void __launch_bounds__(threads, 2) atten
     int next = a.tiles[at];
     fetch<D, QUERIES, threads>(queries, a.qkv, own_word<D, threads>(head * D * 2, a.row), a.row, q0, a.N);
     ptx::cp_async_commit();
-    fetch<D, KEYS, threads>(keys, a.qkv, key, a.row, next >> 4 << 6, a.N);
-    if (VALUES == 2) fetch<D, KEYS, threads>(values, a.qkv, key + a.value, a.row, next >> 4 << 6, a.N);
+    fetch<D, KEYS, threads>(keys, a.qkv, key, a.row, first_key(next), a.N);
+    if (VALUES == 2) fetch<D, KEYS, threads>(values, a.qkv, key + a.value, a.row, first_key(next), a.N);
     ptx::cp_async_commit();
 
     float o[2][D / 8][4], top[2][2], sum[2][2];
@@ -124,20 +132,21 @@ template <int D, int VALUES> __global__ void __launch_bounds__(threads, 2) atten
 
     uint32_t stage = 0;
     for (; at < past; at++) {
-        const int k0 = next >> 4 << 6, see = next >> half & 3;
+        const int k0 = first_key(next), see = sight(next, half);
         const bool more = at + 1 < past;
-        if (more) next = a.tiles[at + 1];
+        next = a.tiles[at + more];
         ptx::cp_async_wait<0>();
         __syncthreads();
         if (VALUES == 1) fetch<D, KEYS, threads>(values, a.qkv, key + a.value, a.row, k0, a.N);
         ptx::cp_async_commit();
-        if (more) fetch<D, KEYS, threads>(keys + (stage ^ tile_bytes), a.qkv, key, a.row, next >> 4 << 6, a.N);
-        if (VALUES == 2 && more) fetch<D, KEYS, threads>(values + (stage ^ tile_bytes), a.qkv, key + a.value, a.row, next >> 4 << 6, a.N);
+        if (more) fetch<D, KEYS, threads>(keys + (stage ^ tile_bytes), a.qkv, key, a.row, first_key(next), a.N);
+        if (VALUES == 2 && more) fetch<D, KEYS, threads>(values + (stage ^ tile_bytes), a.qkv, key + a.value, a.row, first_key(next), a.N);
         ptx::cp_async_commit();
 
         float s[2][KEYS / 8][4];
         if (see) {
             int reach[2];
+            if (KEEP_Q && see == SOME) look(reach, a, k0);  // earlier, where there are registers for it
             fill(s, 0);
 #pragma unroll
             for (int i = 0; i < D / 16; i++) {
@@ -147,15 +156,9 @@ template <int D, int VALUES> __global__ void __launch_bounds__(threads, 2) atten
                 }
                 add_dots<D>(s, kept[KEEP_Q ? i : 0], (key_lane + stage) ^ i * 32);
             }
-            if (see == SOME) {
-#pragma unroll
-                for (int i = 0; i < 2; i++) {
-                    const int k = k0 + i * 32 + lane;
-                    reach[i] = k < a.N ? a.end[k] - k : 0;
-                }
-            }
-            if (see == SOME) mask(s, q0 + warp * 32 + lane / 4, k0 + lane % 4 * 2, reach, lane % 4);
-            raise<D>(top, sum, o, s, a.scale);
+            if (!KEEP_Q && see == SOME) look(reach, a, k0);
+            if (see == SOME) mask(s, q0 + warp * 32 + lane / 4, k0, reach);
+            raise_maxima<D>(top, sum, o, s, a.scale);
         }
         if (VALUES == 1) {
             ptx::cp_async_wait<1>();
@@ -218,7 +221,7 @@ template <class T> __global__ void __launch_bounds__(plain_threads) attention_pl
     const int lane = threadIdx.x % 32, own = threadIdx.x / 32 * 8, parts = QUERIES / PART, part = blockIdx.x % parts;
     const int head = head_of(a, blockIdx.x / parts), tile = tile_of(a);
     const int q0 = tile * QUERIES + part * PART, padded = (a.D + CHUNK - 1) / CHUNK * CHUNK;
-    if (head >= a.A || q0 >= a.N) return;
+    if (q0 >= a.N) return;
     const int64_t ld = (int64_t)(a.A + 2 * a.G) * a.D;
     const T *q = (const T *)a.qkv + head * a.D, *k = (const T *)a.qkv + (a.A + (int64_t)head * a.G / a.A) * a.D, *v = k + (int64_t)a.G * a.D;
     float *o = (float *)ptx::dynamic_shared() + own * padded;  // (8, padded)
@@ -231,8 +234,8 @@ template <class T> __global__ void __launch_bounds__(plain_threads) attention_pl
 
     const int32_t *ptr = a.tiles + query_tiles(a.N) + tile;
     for (int i = ptr[0]; i < ptr[1]; i++) {
-        const int k0 = a.tiles[i] / 16 * KEYS;
-        if ((a.tiles[i] >> part / 2 * 2 & 3) == NONE) continue;
+        const int k0 = first_key(a.tiles[i]);
+        if (sight(a.tiles[i], part / 2) == NONE) continue;
         float s[8][2] = {};
         for (int c = 0; c < a.D; c += CHUNK) {
             __syncthreads();
@@ -250,11 +253,7 @@ template <class T> __global__ void __launch_bounds__(plain_threads) attention_pl
         }
         float factor[8];
         int reach[2];
-#pragma unroll
-        for (int j = 0; j < 2; j++) {
-            const int key = k0 + 32 * j + lane;
-            reach[j] = key < a.N ? a.end[key] - key : 0;
-        }
+        look(reach, a, k0);
 #pragma unroll
         for (int r = 0; r < 8; r++) {
 #pragma unroll
@@ -310,11 +309,12 @@ void cuda_attention(kstream *s, const attention_args *a) {
     if (a->N == 0 || a->A == 0) return;
     // A section is as many query heads as share key heads whose keys and values fit into a part of the L2 cache.
     const int64_t cache = 16 << 20, of_key_head = (int64_t)a->N * a->D * 2 * 2;
-    const int fit = (int)std::min<int64_t>(a->G, std::max<int64_t>(cache / of_key_head, 1));
-    const int section = std::min(a->A, (a->A + a->G - 1) / a->G * fit);
+    int fit = (int)std::min<int64_t>(a->G, std::max<int64_t>(cache / of_key_head, 1));
+    while (a->G % fit) fit--;
+    const int section = a->A % a->G ? a->A : a->A / a->G * fit;
     const forest_attention f = {a->out, a->lse, a->qkv, a->end, a->tiles, a->N, a->A, a->G, a->D, section,
                                 (a->A + 2 * a->G) * a->D * 2, a->G * a->D * 2, log2e / sqrtf((float)a->D)};
-    dim3 grid(section, query_tiles(a->N), (a->A + section - 1) / section);
+    dim3 grid(section, query_tiles(a->N), a->A / section);
     const bool words = a->dtype == K_BF16 && wide<bf16>(a->D, (const char *)a->qkv, (const char *)a->out);
     if (words && a->D == 64) return run<64, 2>(s, f, grid);
     if (words && a->D == 128) return run<128, 1>(s, f, grid);

@@ -17,6 +17,10 @@ enum { NONE = 0, SOME = 1, ALL = 2 };  // what a half of a query tile sees of a 
 static __host__ __device__ __forceinline__ int query_tiles(int N) { return (N + QUERIES - 1) / QUERIES; }
 static __host__ __device__ __forceinline__ int key_tiles(int N) { return (N + KEYS - 1) / KEYS; }
 
+// Of an entry of a list: the first key of its tile, and what half 0 or 1 sees of it. Entries are not negative.
+static __device__ __forceinline__ int first_key(int entry) { return entry >> 4 << 6; }
+static __device__ __forceinline__ int sight(int entry, int half) { return entry >> 2 * half & 3; }
+
 // ---- tiles in shared memory: rows of D numbers in 16-byte words. Word c of row r lies at place c ^ r%8 of its row, so that the
 // same word of eight rows, which is what ldmatrix reads and what fragments write, lies in different banks. The address of
 // word c + 2i of a row differs from that of word c by ^ 32·i if c < 2, and that of row r + 8i by + 16·D·i.
