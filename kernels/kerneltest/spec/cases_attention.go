@@ -148,6 +148,10 @@ func (l *list) attention() {
 		l.attend(forest{fmt.Sprintf("ends_about_%d", b), func(*Gen) *Forest { return sequences(2*b-1, 2, b-2, 1, 2*b, b) }, true}, 2, 1, 16, 1)
 		l.attend(forest{fmt.Sprintf("nodes_about_%d", b), func(*Gen) *Forest { return pairs(b, b-1, 2, 3, 2) }, true}, 2, 1, 16, 1)
 	}
+	// few keys and many query heads for each: a device may share the work on a tile of keys among its processors
+	for _, s := range [][3]int{{7, 1, 64}, {14, 2, 64}, {7, 1, 128}} {
+		l.attend(forest{"causal128", func(*Gen) *Forest { return sequences(128) }, true}, s[0], s[1], s[2], 1)
+	}
 	// scores of ±hundreds: without the maximum taken off, exp overflows
 	l.attend(forest{"causal33_sharp", func(*Gen) *Forest { return sequences(33) }, false}, 2, 1, 16, 12)
 	// longer than any tile, with the critiques of a response far behind it

@@ -1,0 +1,534 @@
+// attention_backward.cu: gradient of attention over a packed forest, from the probabilities that lse gives back.
+//   p = exp(s - lse)   dv = pᵀ·dout   ds = p·(dout·vᵀ - delta)   dk = dsᵀ·q/sqrt(D)   dq = ds·k/sqrt(D)   delta = Σ_d dout·out
+// Two passes, so that every sum has one writer and a fixed order: blocks of 128 keys gather dk and dv over the queries that see
+// them and over the query heads of their group; blocks of 128 queries gather dq. Both make p and ds of their tiles anew: 7
+// products instead of 5, but no atomics. The first pass works on the transposed scores, so that pᵀ and dsᵀ lie in registers just
+// as the products with them want it. Both are one launch: the blocks of queries fill the device when those of keys run out.
+#include "attention.cuh"
+
+using namespace gpu;
+
+namespace {
+
+// What both passes work on: the key heads from g0 on with their query heads, which are a0 … + heads.
+struct gradient {
+    bf16 *dqkv;                // (N, A + 2G, D)
+    const bf16 *dout, *qkv;    // (N, A, D), (N, A + 2G, D)
+    const int32_t *tiles;      // see kernels.h
+    float *rows;               // (heads, 2, padded)      lse in powers of 2, +inf beyond N: there p is 0; then -delta
+    int32_t *reach;            // (padded)                how many queries see the key, from its own on: end[k] - k; 0 beyond N
+    int4 *parts;               // (parts)                 of the work on keys, see below
+    float *sums;               // (cut parts, key_heads, 2, QUERIES, D)
+    int N, A, G, padded;       // padded: N rounded up to whole query tiles
+    int g0, key_heads, a0, heads;
+    int extra;                 // parts beyond the one for each query tile
+    float scale;               // 1/sqrt(D)
+
+    __device__ __forceinline__ int parts_count() const { return query_tiles(N) + extra; }
+};
+
+// The first query head a whose key head a·G/A is g.
+static __host__ __device__ __forceinline__ int first_query_head(int g, int A, int G) { return (g * A + G - 1) / G; }
+
+// ---- the parts of the work on keys
+//
+// A block has 128 keys, which are two key tiles. Those of prompts are seen by whole trees, and by all query heads of a group: a
+// few blocks would have most of the work. So it is cut into parts, each some of the steps, which are pairs of a query head and a
+// tile of 64 queries. The sums of the parts are added by another kernel. A part is
+//   x  the keys [128x, 128x + 128), or negative: nothing to do      y, z  part y of z      w  where its sum goes, if z > 1
+
+// The queries that see one of 128 keys end here.
+static __device__ __forceinline__ int end_of(const gradient &a, int keys) {
+    const int32_t *most = a.tiles + 2 * query_tiles(a.N) + 1 + 2 * key_tiles(a.N);
+    return max(most[2 * keys], 2 * keys + 1 < key_tiles(a.N) ? most[2 * keys + 1] : 0);
+}
+
+// A warp lists the parts, the longest first. A part is about 1/extra of all work, but what is shorter is not cut.
+static __device__ void list_parts(const gradient &a) {
+    const int lane = threadIdx.x % 32, tiles = key_tiles(a.N), group = (a.A + a.G - 1) / a.G;
+    const int32_t *order = a.tiles + 2 * query_tiles(a.N) + 1, *most = order + 2 * tiles;
+    auto steps = [&](int i) {  // 0 for one of the two tiles: the one that fewer queries see
+        if (i >= tiles) return 0;
+        const int tile = order[i], other = tile ^ 1, length = most[tile] - tile * KEYS;
+        const int longer = other < tiles ? most[other] - other * KEYS - length : -1;
+        return longer > 0 || (longer == 0 && other < tile) ? 0 : group * key_tiles(end_of(a, tile / 2) - tile / 2 * QUERIES);
+    };
+    int total = 0;
+    for (int i = lane; i < tiles; i += 32) total += steps(i);
+    total = __reduce_add_sync(whole_warp, total);
+    const int size = a.extra > 0 ? max(4, (total + a.extra - 1) / a.extra) : total;
+    int at = 0, slot = 0;
+    for (int i = lane; i - lane < tiles; i += 32) {
+        const int n = steps(i), count = n == 0 ? 0 : max(1, n / size), cut = count > 1 ? count : 0;
+        int past = count, past_cut = cut;  // sums over the lanes up to this one
+#pragma unroll
+        for (int m = 1; m < 32; m <<= 1) {
+            const int x = __shfl_up_sync(whole_warp, past, m), y = __shfl_up_sync(whole_warp, past_cut, m);
+            if (lane >= m) past += x, past_cut += y;
+        }
+        for (int j = 0; j < count; j++) a.parts[at + past - count + j] = {order[i] / 2, j, count, slot + past_cut - cut + j};
+        at += __shfl_sync(whole_warp, past, 31), slot += __shfl_sync(whole_warp, past_cut, 31);
+    }
+    for (int i = at + lane; i < a.parts_count(); i += 32) a.parts[i] = {-1, 0, 0, 0};
+}
+
+// The parts; lse and delta head by head, and the reach of keys, padded to whole tiles.
+template <int D> __global__ void __launch_bounds__(256)
+attention_backward_prepare_kernel(const gradient a, const bf16 *out, const float *lse, const int32_t *end) {
+    if (blockIdx.x == 0) {
+        if (blockIdx.y == 0 && threadIdx.x < 32) list_parts(a);
+        return;
+    }
+    const int lanes = D / 8, U = 4;  // that read a row; rows that a lane has in flight
+    const int lane = threadIdx.x % 32, j = lane % lanes, row = ((blockIdx.x - 1) * (32 / lanes) + lane / lanes) * U;
+    const int h = blockIdx.y * 8 + threadIdx.x / 32;
+    if (h == 0 && j < U) a.reach[row + j] = row + j < a.N ? end[row + j] - row - j : 0;
+    if (h >= a.heads) return;
+    float sum[U];
+#pragma unroll
+    for (int u = 0; u < U; u++) {
+        sum[u] = 0;
+        if (row + u >= a.N) continue;
+        const int64_t at = ((int64_t)(row + u) * a.A + a.a0 + h) * D + j * 8;
+        float x[8], y[8];
+        load(x, a.dout + at);
+        load<ONCE>(y, out + at);
+#pragma unroll
+        for (int i = 0; i < 8; i++) sum[u] += x[i] * y[i];
+    }
+#pragma unroll
+    for (int m = lanes / 2; m > 0; m >>= 1) {
+#pragma unroll
+        for (int u = 0; u < U; u++) sum[u] += __shfl_xor_sync(whole_warp, sum[u], m);
+    }
+#pragma unroll
+    for (int u = 1; u < U; u++) sum[0] = j == u ? sum[u] : sum[0];
+    if (j >= U) return;
+    float *to = a.rows + (int64_t)h * 2 * a.padded + row + j;
+    to[a.padded] = -sum[0];
+    to[0] = row + j < a.N ? lse[(int64_t)(row + j) * a.A + a.a0 + h] * log2e : INFINITY;
+}
+
+// Shared memory of both passes, in bytes: the block's rows of two matrices, then two stages with tiles of two other
+// matrices, then what the rows of a stage have beside that, 8 bytes each.
+template <int D> struct layout {
+    static const int threads = 2 * D, blocks = 128 / D;  // that a multiprocessor has registers for
+    static const int M = QUERIES / D;                    // a warp has 16·M of the block's rows
+    static const int rows = QUERIES * 2 * D, tile = KEYS * 2 * D, stages = 2 * rows, beside = stages + 4 * tile, kept = beside + 2 * 8 * KEYS, size = kept + 16;
+};
+
+// c (16·M, 8·NT) += a·bᵀ: rows and columns at the lane's addresses (lane_a, lane_b) in tiles, plus offsets of whole tiles.
+template <int D, int M, int NT> static __device__ __forceinline__ void dots(float (&c)[M][NT][4], uint32_t a, uint32_t b, int a_offset, int b_offset) {
+#pragma unroll
+    for (int i = 0; i < D / 16; i++) {
+        uint32_t x[M][4];
+#pragma unroll
+        for (int m = 0; m < M; m++) ptx::ldmatrix_x4(x[m], (a ^ i * 32) + a_offset + m * 32 * D);
+        add_dots<D>(c, x, (b ^ i * 32) + b_offset);
+    }
+}
+
+// c (16·M, D) += p·b for p (16·M, 8·NT), which is rounded; the rows of b from `row` on, at the lane's address (lane_a).
+template <int D, int M, int NT> static __device__ __forceinline__ void gather(float (&c)[M][D / 8][4], const float (&p)[M][NT][4], uint32_t b, int row) {
+#pragma unroll
+    for (int n = 0; n < NT; n += 2) {
+        uint32_t x[M][4];
+        operand(x, p, n);
+        add_rows<D>(c, x, b, row + n * 8);
+    }
+}
+
+template <int D, int M> static __device__ __forceinline__ void write_scaled(bf16 *out, int ld, int first, int N, const float (&c)[M][D / 8][4], float scale, char *tile) {
+    float f[M][2];
+#pragma unroll
+    for (int m = 0; m < M; m++) f[m][0] = f[m][1] = scale;
+    write_rows<D>(out, ld, first, N, c, f, tile);
+}
+
+// fetch, which works out the thread's word on the spot: the loops have no register to keep it.
+template <int D, int ROWS> static __device__ __forceinline__ void fetch_rows(uint32_t tile, const bf16 *x, int stride, int first, int N) {
+    const int row = threadIdx.x / (D / 8);
+    fetch<D, ROWS, layout<D>::threads>(tile, x, threadIdx.x % (D / 8) * 16, stride, first + row, N + row);
+}
+
+// ---- dk and dv
+
+// (which, QUERIES, D): sums of dk and dv of a cut part and key head.
+template <int D> static __device__ __forceinline__ float *sums_of(const gradient &a, int slot, int key_head, int which) {
+    return a.sums + (((int64_t)slot * a.key_heads + key_head) * 2 + which) * QUERIES * D;
+}
+
+template <int D, int M> static __device__ __forceinline__ void store_sums(float *to, const float (&c)[M][D / 8][4]) {
+    to += threadIdx.x / 32 * 16 * M * D + threadIdx.x % 32 / 4 * D + threadIdx.x % 4 * 2;
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+#pragma unroll
+        for (int n = 0; n < D / 8; n++) {
+            *(float2 *)(to + m * 16 * D + n * 8) = {c[m][n][0], c[m][n][1]};
+            *(float2 *)(to + (m * 16 + 8) * D + n * 8) = {c[m][n][2], c[m][n][3]};
+        }
+    }
+}
+
+template <int D> static __device__ __forceinline__ void work_on_keys(const gradient &a) {
+    using L = layout<D>;
+    const int M = L::M, Q = D / 2, NT = Q / 8;  // scores with Q queries exist at a time
+    const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, (int)threadIdx.x / 32, 0), g = lane / 4, t = lane % 4;
+    const int4 part = a.parts[blockIdx.y];
+    if (part.x < 0) return;
+    const int k0 = part.x * QUERIES, k = k0 + warp * 16 * M, past = end_of(a, part.x), tiles = key_tiles(past - k0);
+    const int head = a.g0 + blockIdx.x, h0 = first_query_head(head, a.A, a.G), total = (first_query_head(head + 1, a.A, a.G) - h0) * tiles;
+    const int start = (int)((int64_t)total * part.y / part.z), steps = (int)((int64_t)total * (part.y + 1) / part.z) - start;
+    const int stride = (a.A + 2 * a.G) * 2 * D, dout_stride = a.A * 2 * D;
+
+    char *const shared = ptx::dynamic_shared();
+    const uint32_t keys = ptx::shared(shared), own = warp * 16 * M * 2 * D;
+    int row = k0 + start % tiles * KEYS, ahead = row, ahead_head = h0 + start / tiles;  // row and head of the next tiles
+    auto fetch_next = [&](int stage) {
+        const uint32_t to = keys + L::stages + stage * 2 * L::tile, beside = keys + L::beside + stage * 8 * KEYS;
+        fetch_rows<D, KEYS>(to, a.qkv + ahead_head * D, stride, ahead, a.N);
+        fetch_rows<D, KEYS>(to + L::tile, a.dout + ahead_head * D, dout_stride, ahead, a.N);
+        if (threadIdx.x < 32) {  // 64 numbers of lse, then of -delta
+            const float *from = a.rows + (int64_t)(ahead_head - a.a0) * 2 * a.padded + (int)(threadIdx.x / 16 * a.padded + threadIdx.x % 16 * 4);
+            ptx::cp_async(beside + threadIdx.x * 16, from + ahead, true);
+        }
+        ptx::cp_async_commit();
+        if ((ahead += KEYS) >= past) ahead = k0, ahead_head++;
+    };
+    fetch_rows<D, QUERIES>(keys, a.qkv + (a.A + head) * D, stride, k0, a.N);
+    fetch_rows<D, QUERIES>(keys + L::rows, a.qkv + (a.A + a.G + head) * D, stride, k0, a.N);
+    if (steps > 0) fetch_next(steps & 1);
+
+    // the end needs this again; the loop has no registers to keep it
+    if (threadIdx.x == 0) *(int4 *)(shared + L::kept) = {k0, head, part.z, part.w};
+
+    // queries [k + 16·M - 1, least) see all keys of the warp, those before k and from last on none of them
+    int reach[M][2], least = a.N, last = 0;
+#pragma unroll
+    for (int i = 0; i < 2 * M; i++) {
+        const int key = k + 8 * i + g, n = a.reach[key];
+        reach[i / 2][i % 2] = n, least = min(least, key + n), last = max(last, n ? key + n : 0);
+    }
+    least = __reduce_min_sync(whole_warp, least), last = __reduce_max_sync(whole_warp, last);
+
+    const float scale2 = a.scale * log2e;
+    float dk[M][D / 8][4], dv[M][D / 8][4];
+    fill(dk, 0), fill(dv, 0);
+    for (int left = steps; left > 0; left--, row = row + KEYS < past ? row + KEYS : k0) {
+        ptx::cp_async_wait<0>();
+        __syncthreads();  // the stage is there, and nobody reads the other one any more
+        if (left > 1) fetch_next((left - 1) & 1);
+#pragma unroll 1
+        for (int u = 0; u < KEYS; u += Q) {
+            const int q = row + u;
+            if (q + Q <= k || q >= last) continue;
+            const uint32_t key = keys + own + lane_a<D>(lane), query = keys + L::stages + (left & 1) * 2 * L::tile + u * 2 * D;
+            const float *lse = (const float *)(shared + L::beside) + (left & 1) * 2 * KEYS + u + 2 * t, *minus = lse + KEYS;
+            float p[M][NT][4], ds[M][NT][4];  // of keys by queries
+            fill(p, 0);
+            dots<D>(p, key, query + lane_b<D>(lane), 0, 0);
+#pragma unroll
+            for (int n = 0; n < NT; n++) {
+                const float2 x = *(const float2 *)(minus + 8 * n);
+#pragma unroll
+                for (int m = 0; m < M; m++) ds[m][n][0] = ds[m][n][2] = x.x, ds[m][n][1] = ds[m][n][3] = x.y;
+            }
+            dots<D>(ds, key, query + lane_b<D>(lane), L::rows, L::tile);
+            if (q < k + 16 * M - 1 || q + Q > least) {
+#pragma unroll
+                for (int m = 0; m < M; m++) {
+#pragma unroll
+                    for (int n = 0; n < NT; n++) {
+#pragma unroll
+                        for (int e = 0; e < 4; e++) {
+                            const int after = q + 2 * t - k - g + 8 * n + e % 2 - 16 * m - e / 2 * 8;  // how far the query is behind the key
+                            if ((uint32_t)after >= (uint32_t)reach[m][e / 2]) p[m][n][e] = -INFINITY;
+                        }
+                    }
+                }
+            }
+#pragma unroll
+            for (int n = 0; n < NT; n++) {
+                const float2 x = *(const float2 *)(lse + 8 * n);
+#pragma unroll
+                for (int m = 0; m < M; m++) {
+#pragma unroll
+                    for (int e = 0; e < 4; e++) {
+                        p[m][n][e] = ptx::exp2_approx(p[m][n][e] * scale2 - (e % 2 ? x.y : x.x));
+                        ds[m][n][e] *= p[m][n][e];
+                    }
+                }
+            }
+            gather<D>(dv, p, query + lane_a<D>(lane), KEYS);
+            gather<D>(dk, ds, query + lane_a<D>(lane), 0);
+        }
+    }
+    ptx::cp_async_wait<0>();
+    __syncthreads();
+    const int4 kept = *(const int4 *)(shared + L::kept);
+    if (kept.z > 1) {
+        store_sums<D>(sums_of<D>(a, kept.w, kept.y - a.g0, 0), dk);
+        store_sums<D>(sums_of<D>(a, kept.w, kept.y - a.g0, 1), dv);
+        return;
+    }
+    bf16 *out = a.dqkv + (a.A + kept.y) * D;
+    const int first = kept.x + warp * 16 * M;
+    write_scaled<D>(out, (a.A + 2 * a.G) * D, first, a.N, dk, a.scale, shared + own);
+    write_scaled<D>(out + a.G * D, (a.A + 2 * a.G) * D, first, a.N, dv, 1, shared + L::rows + own);
+}
+
+// dk and dv of keys of which the work was cut, part after part.
+template <int D> __global__ void __launch_bounds__(256) attention_backward_sum_kernel(const gradient a) {
+    const int4 part = a.parts[blockIdx.y];
+    if (part.x < 0 || part.y > 0 || part.z == 1) return;
+    const int which = blockIdx.z, k0 = part.x * QUERIES;
+    bf16 *out = a.dqkv + (a.A + which * a.G + a.g0 + blockIdx.x) * D;
+    for (int i = threadIdx.x * 8; i < QUERIES * D; i += 256 * 8) {
+        const int key = k0 + i / D;
+        if (key >= a.N) break;
+        float sum[8] = {};
+        for (int j = 0; j < part.z; j++) {
+            float x[8];
+            load(x, sums_of<D>(a, part.w + j, blockIdx.x, which) + i);
+#pragma unroll
+            for (int e = 0; e < 8; e++) sum[e] += x[e];
+        }
+#pragma unroll
+        for (int e = 0; e < 8; e++) sum[e] *= which ? 1 : a.scale;
+        store(out + (int64_t)key * (a.A + 2 * a.G) * D + i % D, sum);
+    }
+}
+
+// ---- dq
+
+template <int D> static __device__ __forceinline__ void work_on_queries(const gradient &a, int index, int member) {
+    using L = layout<D>;
+    const int M = L::M, K = D / 4, NT = K / 8;  // scores with K keys exist at a time
+    const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, (int)threadIdx.x / 32, 0), g = lane / 4, t = lane % 4;
+    const int head = a.g0 + blockIdx.x, h = first_query_head(head, a.A, a.G) + member, stride = (a.A + 2 * a.G) * 2 * D;
+    if (h >= first_query_head(head + 1, a.A, a.G)) return;  // not all groups are of one size
+    const int tile = a.tiles[index], q0 = tile * QUERIES, q = q0 + warp * 16 * M;
+    const int32_t *list = a.tiles + query_tiles(a.N) + tile;
+    const int steps = list[1] - list[0];
+    list = a.tiles + list[0];
+
+    char *const shared = ptx::dynamic_shared();
+    const uint32_t queries = ptx::shared(shared), own = warp * 16 * M * 2 * D;
+    auto fetch_tile = [&](int stage, int first) {
+        const uint32_t to = queries + L::stages + stage * 2 * L::tile;
+        fetch_rows<D, KEYS>(to, a.qkv + (a.A + head) * D, stride, first, a.N);
+        fetch_rows<D, KEYS>(to + L::tile, a.qkv + (a.A + a.G + head) * D, stride, first, a.N);
+        if (threadIdx.x < 16) ptx::cp_async(queries + L::beside + stage * 4 * KEYS + threadIdx.x * 16, a.reach + first + threadIdx.x * 4, true);
+        ptx::cp_async_commit();
+    };
+    fetch_rows<D, QUERIES>(queries, a.qkv + h * D, stride, q0, a.N);
+    fetch_rows<D, QUERIES>(queries + L::rows, a.dout + h * D, a.A * 2 * D, q0, a.N);
+    int entry = list[0], next = steps > 1 ? list[1] : 0;
+    fetch_tile(0, entry / 16 * KEYS);
+
+    float lse[M][2], minus[M][2];
+#pragma unroll
+    for (int i = 0; i < 2 * M; i++) {
+        const float *from = a.rows + (int64_t)(h - a.a0) * 2 * a.padded + q + 8 * i + g;
+        lse[i / 2][i % 2] = from[0], minus[i / 2][i % 2] = from[a.padded];
+    }
+    ptx::cp_async_wait<0>();
+    __syncthreads();
+    uint32_t query[D / 16][M][4], dout[D / 16][M][4];
+#pragma unroll
+    for (int c = 0; c < D / 16; c++) {
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            ptx::ldmatrix_x4(query[c][m], ((queries + own + lane_a<D>(lane)) ^ c * 32) + m * 32 * D);
+            ptx::ldmatrix_x4(dout[c][m], ((queries + L::rows + own + lane_a<D>(lane)) ^ c * 32) + m * 32 * D);
+        }
+    }
+    const float scale2 = a.scale * log2e;
+    float dq[M][D / 8][4];
+    fill(dq, 0);
+    for (int i = 0; i < steps; i++) {
+        ptx::cp_async_wait<0>();
+        __syncthreads();  // the stage is there, and nobody reads the other one any more
+        if (i + 1 < steps) fetch_tile((i + 1) & 1, next / 16 * KEYS);
+        const int first = entry / 16 * KEYS, sight = entry >> (warp * 16 * M / HALF * 2) & 3;
+        entry = next, next = i + 2 < steps ? list[i + 2] : 0;
+        if (sight == NONE) continue;
+#pragma unroll 1
+        for (int u = 0; u < KEYS; u += K) {
+            const int k = first + u;
+            if (k >= q + 16 * M) break;
+            const uint32_t key = queries + L::stages + (i & 1) * 2 * L::tile + u * 2 * D;
+            float p[M][NT][4], ds[M][NT][4];
+            fill(p, 0);
+#pragma unroll
+            for (int m = 0; m < M; m++) {
+#pragma unroll
+                for (int n = 0; n < NT; n++) {
+#pragma unroll
+                    for (int e = 0; e < 4; e++) ds[m][n][e] = minus[m][e / 2];
+                }
+            }
+#pragma unroll
+            for (int c = 0; c < D / 16; c++) {
+                add_dots<D>(p, query[c], (key + lane_b<D>(lane)) ^ c * 32);
+                add_dots<D>(ds, dout[c], ((key + lane_b<D>(lane)) ^ c * 32) + L::tile);
+            }
+            if (sight == SOME) {
+                const int *reach = (const int *)(shared + L::beside) + (i & 1) * KEYS + u + 2 * t;
+#pragma unroll
+                for (int n = 0; n < NT; n++) {
+                    const int2 x = *(const int2 *)(reach + 8 * n);
+#pragma unroll
+                    for (int m = 0; m < M; m++) {
+#pragma unroll
+                        for (int e = 0; e < 4; e++) {
+                            const int after = q + g - k - 2 * t - 8 * n - e % 2 + 16 * m + e / 2 * 8;  // how far the query is behind the key
+                            if ((uint32_t)after >= (uint32_t)(e % 2 ? x.y : x.x)) p[m][n][e] = -INFINITY;
+                        }
+                    }
+                }
+            }
+#pragma unroll
+            for (int m = 0; m < M; m++) {
+#pragma unroll
+                for (int n = 0; n < NT; n++) {
+#pragma unroll
+                    for (int e = 0; e < 4; e++) ds[m][n][e] *= ptx::exp2_approx(p[m][n][e] * scale2 - lse[m][e / 2]);
+                }
+            }
+            gather<D>(dq, ds, key + lane_a<D>(lane), 0);
+        }
+    }
+    write_scaled<D>(a.dqkv + h * D, stride / 2, q, a.N, dq, a.scale, shared + own);
+}
+
+template <int D> __global__ void __launch_bounds__(layout<D>::threads, layout<D>::blocks) attention_backward_kernel(const gradient a) {
+    const int i = blockIdx.y - a.parts_count(), group = (a.A + a.G - 1) / a.G;
+    if (i < 0) work_on_keys<D>(a);
+    else work_on_queries<D>(a, i / group, i % group);
+}
+
+// As many key heads at a time as the workspace has room for, and cut parts for as many blocks as run at once.
+template <int D> void backward(kstream *s, const attention_backward_args *a) {
+    using L = layout<D>;
+    const int tiles = query_tiles(a->N), group = (a->A + a->G - 1) / a->G, blocks = processors(s) * L::blocks;
+    gradient p = {};
+    p.dqkv = (bf16 *)a->dqkv, p.dout = (const bf16 *)a->dout, p.qkv = (const bf16 *)a->qkv, p.tiles = a->tiles;
+    p.N = a->N, p.A = a->A, p.G = a->G, p.padded = tiles * QUERIES, p.scale = 1 / sqrtf((float)D);
+    p.reach = scratch<int32_t>(s, p.padded), p.parts = scratch<int4>(s, tiles + blocks);
+    const size_t of_head = (size_t)group * 2 * p.padded, fit = workspace_left(s) / (of_head * sizeof(float) + 256);
+    const int most = (int)std::min<size_t>(std::max<size_t>(fit, 1), a->G);
+    p.rows = scratch<float>(s, most * of_head);
+    const size_t of_part = 2 * QUERIES * D, cut = std::min<size_t>(workspace_left(s) / (of_part * sizeof(float)), blocks);
+    p.sums = scratch<float>(s, cut * of_part);
+    for (; p.g0 < a->G; p.g0 += most) {
+        p.key_heads = std::min(most, a->G - p.g0), p.extra = (int)cut / p.key_heads;
+        p.a0 = first_query_head(p.g0, a->A, a->G), p.heads = first_query_head(p.g0 + p.key_heads, a->A, a->G) - p.a0;
+        const int parts = tiles + p.extra;
+        launch(s, attention_backward_prepare_kernel<D>, dim3(p.padded / (1024 / D) + 1, (p.heads + 7) / 8), 256, 0, p, (const bf16 *)a->out, a->lse, a->end);
+        launch(s, attention_backward_kernel<D>, dim3(p.key_heads, parts + tiles * group), L::threads, L::size, p);
+        if (p.extra > 0) launch(s, attention_backward_sum_kernel<D>, dim3(p.key_heads, parts, 2), 256, 0, p);
+    }
+}
+
+// ---- every other type and size: plain sums, one warp for a query or a key of a head
+
+const int warps = 4;
+
+template <class T> struct plain {
+    T *dqkv;
+    const T *dout, *out, *qkv;
+    const float *lse;
+    float *delta;
+    const int32_t *end, *tiles;
+    int N, A, G, D;
+    float scale;
+
+    __device__ __forceinline__ const T *head(const T *x, int n, int h) const { return x + ((int64_t)n * (A + 2 * G) + h) * D; }
+    __device__ __forceinline__ const T *grad(int n, int a) const { return dout + ((int64_t)n * A + a) * D; }
+    __device__ __forceinline__ float dot(const T *x, const T *y) const {
+        float sum = 0;
+        for (int d = 0; d < D; d++) sum += to_f32(x[d]) * to_f32(y[d]);
+        return sum;
+    }
+    // p and ds of query q, which sees key k.
+    __device__ __forceinline__ float2 pair(int q, int k, int a, int g) const {
+        const int64_t row = (int64_t)q * A + a;
+        const float p = expf(dot(head(qkv, q, a), head(qkv, k, A + g)) * scale - lse[row]);
+        return {p, p * (dot(grad(q, a), head(qkv, k, A + G + g)) - delta[row])};
+    }
+};
+
+template <class T> __global__ void __launch_bounds__(32 * warps) attention_backward_plain_rows_kernel(const plain<T> a) {
+    const int64_t row = (int64_t)blockIdx.x * warps + threadIdx.x / 32;
+    if (row >= (int64_t)a.N * a.A) return;
+    float sum = 0;
+    for (int d = threadIdx.x % 32; d < a.D; d += 32) sum += to_f32(a.dout[row * a.D + d]) * to_f32(a.out[row * a.D + d]);
+    sum = warp_sum(sum);
+    if (threadIdx.x % 32 == 0) a.delta[row] = sum;
+}
+
+// A lane makes ds of one of 32 keys, then gathers one channel of dq over them.
+template <class T> __global__ void __launch_bounds__(32 * warps) attention_backward_plain_queries_kernel(const plain<T> a) {
+    __shared__ float part[warps][32];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int64_t row = (int64_t)blockIdx.x * warps + warp;
+    if (row >= (int64_t)a.N * a.A) return;
+    const int q = (int)(row / a.A), h = (int)(row % a.A), g = h * a.G / a.A;
+    const int32_t *list = a.tiles + query_tiles(a.N) + q / QUERIES;
+    for (int c = lane; c - lane < a.D; c += 32) {
+        float dq = 0;
+        for (int i = list[0] * 2; i < list[1] * 2; i++) {  // halves of key tiles
+            const int entry = a.tiles[i / 2], k0 = entry / 16 * KEYS + i % 2 * 32, k = k0 + lane;
+            if ((entry >> q % QUERIES / HALF * 2 & 3) == NONE || k0 > q) continue;
+            part[warp][lane] = k <= q && q < a.end[k] ? a.pair(q, k, h, g).y : 0;
+            __syncwarp();
+            for (int j = 0; c < a.D && j < min(32, q + 1 - k0); j++) dq += part[warp][j] * to_f32(a.head(a.qkv, k0 + j, a.A + g)[c]);
+            __syncwarp();
+        }
+        if (c < a.D) from_f32((T *)a.head(a.dqkv, q, h) + c, dq * a.scale);
+    }
+}
+
+// A lane makes p and ds of one of 32 queries, then gathers one channel of dk and dv over them.
+template <class T> __global__ void __launch_bounds__(32 * warps) attention_backward_plain_keys_kernel(const plain<T> a) {
+    __shared__ float2 part[warps][32];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const int64_t row = (int64_t)blockIdx.x * warps + warp;
+    if (row >= (int64_t)a.N * a.G) return;
+    const int k = (int)(row / a.G), g = (int)(row % a.G), end = a.end[k];
+    for (int c = lane; c - lane < a.D; c += 32) {
+        float dk = 0, dv = 0;
+        for (int h = first_query_head(g, a.A, a.G); h < first_query_head(g + 1, a.A, a.G); h++) {
+            for (int q0 = k; q0 < end; q0 += 32) {
+                if (q0 + lane < end) part[warp][lane] = a.pair(q0 + lane, k, h, g);
+                __syncwarp();
+                for (int i = 0; c < a.D && i < min(32, end - q0); i++) {
+                    dk += part[warp][i].y * to_f32(a.head(a.qkv, q0 + i, h)[c]);
+                    dv += part[warp][i].x * to_f32(a.grad(q0 + i, h)[c]);
+                }
+                __syncwarp();
+            }
+        }
+        if (c < a.D) from_f32((T *)a.head(a.dqkv, k, a.A + g) + c, dk * a.scale), from_f32((T *)a.head(a.dqkv, k, a.A + a.G + g) + c, dv);
+    }
+}
+
+template <class T> void backward_plain(kstream *s, const attention_backward_args *a) {
+    const plain<T> p = {(T *)a->dqkv, (const T *)a->dout, (const T *)a->out, (const T *)a->qkv, a->lse, a->delta, a->end, a->tiles,
+                        a->N, a->A, a->G, a->D, 1 / sqrtf((float)a->D)};
+    const auto grid = [&](int heads) { return (unsigned)(((int64_t)a->N * heads + warps - 1) / warps); };
+    launch(s, attention_backward_plain_rows_kernel<T>, grid(a->A), 32 * warps, 0, p);
+    launch(s, attention_backward_plain_keys_kernel<T>, grid(a->G), 32 * warps, 0, p);
+    launch(s, attention_backward_plain_queries_kernel<T>, grid(a->A), 32 * warps, 0, p);
+}
+
+}  // namespace
+
+void cuda_attention_backward(kstream *s, const attention_backward_args *a) {
+    if (a->N == 0) return;
+    const bool fits = a->dtype == K_BF16 && wide<bf16>(a->D, a->dqkv, a->dout, a->out, a->qkv);
+    if (fits && a->D == 64) return backward<64>(s, a);
+    if (fits && a->D == 128) return backward<128>(s, a);
+    real(a->dtype, [&](auto zero) { backward_plain<decltype(zero)>(s, a); });
+}
