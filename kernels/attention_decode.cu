@@ -305,6 +305,7 @@ template <class T, int V> __global__ void __launch_bounds__(threads, 4) decode_k
             top = warp_max(top);
             for (int k = lane; k < n; k += 32) sum += s[k] = exp2f(s[k] - top);
             sum = warp_sum(sum);
+            __syncwarp();  // all lanes have read m[r]
             if (lane == 0) alpha[r] = exp2f(m[r] - top), m[r] = top, l[r] = l[r] * alpha[r] + sum;
         }
         __syncthreads();

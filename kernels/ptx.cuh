@@ -83,8 +83,8 @@ static __device__ __forceinline__ uint4 load16_once(const void *p) {
 static __device__ __forceinline__ void store16(void *p, uint4 v) {
     PTX(*(uint4 *)p = v, emu::store16(p, v));
 }
-static __device__ __forceinline__ uint2 load8(const void *p) { return *(const uint2 *)p; }  // aligned
-static __device__ __forceinline__ void store8(void *p, uint2 v) { *(uint2 *)p = v; }
+static __device__ __forceinline__ uint2 load8(const void *p) { PTX(return *(const uint2 *)p, return emu::load8(p)); }  // aligned
+static __device__ __forceinline__ void store8(void *p, uint2 v) { PTX(*(uint2 *)p = v, emu::store8(p, v)); }
 static __device__ __forceinline__ void store16_once(void *p, uint4 v) {
     PTX(asm volatile("st.global.cs.v4.u32 [%0], {%1, %2, %3, %4};" :: "l"(p), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w) : "memory"), emu::store16(p, v));
 }

@@ -30,14 +30,7 @@ func TestNoDataRace(t *testing.T) {
 	if out, err := exec.Command("g++", append(args, "-lpthread", "-ldl")...).CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	run := func(arg ...string) (string, error) {
-		// The sanitizer of older compilers wants a fixed address space, which a container may not give.
-		out, err := exec.Command("setarch", append([]string{"-R", bin}, arg...)...).CombinedOutput()
-		if err != nil && (errors.Is(err, exec.ErrNotFound) || strings.HasPrefix(string(out), "setarch:")) {
-			out, err = exec.Command(bin, arg...).CombinedOutput()
-		}
-		return string(out), err
-	}
+	run := func(arg ...string) (string, error) { return runSanitized(bin, arg...) }
 	first, err := run()
 	if strings.Contains(first, "unexpected memory mapping") {
 		t.Skipf("the thread sanitizer does not start here: %.300s", first)
@@ -48,4 +41,13 @@ func TestNoDataRace(t *testing.T) {
 	if out, _ := run("race"); !strings.Contains(out, "WARNING: ThreadSanitizer: data race") {
 		t.Errorf("a planted race is not seen:\n%.3000s", out)
 	}
+}
+
+// runSanitized runs a program that the sanitizer of older compilers wants at a fixed address, which a container may not give.
+func runSanitized(bin string, arg ...string) (string, error) {
+	out, err := exec.Command("setarch", append([]string{"-R", bin}, arg...)...).CombinedOutput()
+	if err != nil && (errors.Is(err, exec.ErrNotFound) || strings.HasPrefix(string(out), "setarch:")) {
+		out, err = exec.Command(bin, arg...).CombinedOutput()
+	}
+	return string(out), err
 }

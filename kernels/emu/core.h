@@ -62,6 +62,7 @@ struct warp {
     unsigned exist, ready, sleeping, done, absent;  // absent: done or not existing
     thread *threads;                 // the first
     meeting at[4];
+    char turns[2], turn;             // what tells the sanitizer one __syncwarp from the next
     uint64_t in[32], out[32];
     int from[32];
     void *argument[32];              // of instructions with more than a number; they lie on the lanes' stacks
@@ -78,6 +79,7 @@ struct worker {
     unsigned awake = 0;              // warps with lanes that are ready, at least
     unsigned count = 0, finished = 0, slept = 0;
     unsigned at_barrier = 0;
+    char turns[2], turn = 0;         // what tells the sanitizer one barrier from the next
     int sum = 0;                     // of the barrier's predicates
     int result = 0;
     instruction barrier = inone;
@@ -125,21 +127,38 @@ extern std::atomic<uint64_t> memory_epoch;  // changes with every release
 
 void run(grid_launch &);  // throws std::runtime_error
 
-// What the thread sanitizer is told; the emulator itself is not instrumented.
+// What the thread sanitizer is told, in a build where kernels are compiled with -fsanitize=thread and the emulator with
+// -DEMU_TSAN alone. Threads of the GPU are fibers for it, of which only barriers order what they do.
 #ifdef EMU_TSAN
 extern "C" {
 void *__tsan_get_current_fiber(void);
 void *__tsan_create_fiber(unsigned flags);
-void __tsan_destroy_fiber(void *fiber);
 void __tsan_switch_to_fiber(void *fiber, unsigned flags);
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
 void __tsan_read16(void *addr);
 void __tsan_write16(void *addr);
+void __tsan_read8(void *addr);
+void __tsan_write8(void *addr);
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+void AnnotateIgnoreWritesBegin(const char *file, int line);
+void AnnotateIgnoreWritesEnd(const char *file, int line);
+void AnnotateIgnoreSyncBegin(const char *file, int line);
+void AnnotateIgnoreSyncEnd(const char *file, int line);
 }
 #define TSAN(call) __tsan_##call
+struct unseen {  // the emulator's own accesses, of which the sanitizer knows those by library calls, and its locks
+    unseen() { AnnotateIgnoreReadsBegin("", 0), AnnotateIgnoreWritesBegin("", 0), AnnotateIgnoreSyncBegin("", 0); }
+    ~unseen() { AnnotateIgnoreReadsEnd("", 0), AnnotateIgnoreWritesEnd("", 0), AnnotateIgnoreSyncEnd("", 0); }
+};
+const bool sanitized = true;
 #else
 #define TSAN(call) (void)0
+struct unseen {
+    ~unseen() {}
+};
+const bool sanitized = false;
 #endif
 
 }  // namespace emu

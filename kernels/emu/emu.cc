@@ -64,11 +64,6 @@ namespace {
 
 const size_t page = 4096, stack_bytes = 64 << 10;
 const unsigned most_sleeps = 100000;
-#ifdef EMU_TSAN
-const bool share_stacks = false;
-#else
-const bool share_stacks = true;
-#endif
 const char canary = 0x5a;
 
 std::string place(instruction what, const char *file, int line) {
@@ -196,6 +191,7 @@ void finish(worker &w) {
         if (m.here && m.mask & bit) returned(number, place(m));
     }
     if (w.at_barrier) returned(number, place(w.barrier, w.file, w.line));
+    TSAN(release(w.launch));
     t.sp = nullptr;
     w.finished++;
 }
@@ -204,11 +200,12 @@ void finish(worker &w) {
 void entry() {
     worker &w = *self;
     for (;;) {
+        TSAN(acquire(&w.host));
         w.launch->body();
         finish(w);
         if (w.finished == w.count) to_host(w);
         thread *next = pick(w);
-        if (!next->sp && share_stacks) {
+        if (!next->sp && !sanitized) {
             std::swap(next->stack, w.running->stack);
             w.running = next;
             threadIdx = next->index;
@@ -323,7 +320,8 @@ unsigned vote(instruction what, unsigned mask, unsigned value, bool is_signed, c
     int lane = w.running->lane;
     warp &p = *w.of;
     p.in[lane] = value;
-    if (what == i__syncwarp) TSAN(release(&p));
+    char *token = &p.turns[mask == all_lanes ? (int)p.turn : 0];
+    if (what == i__syncwarp) TSAN(release(token));
     if (meeting *m = arrive(what, mask, file, line)) {
         unsigned r = 0;
         bool begun = false;
@@ -345,9 +343,11 @@ unsigned vote(instruction what, unsigned mask, unsigned value, bool is_signed, c
         for (int i = 0; i < 32; i++) {
             if (mask >> i & 1) p.out[i] = r;
         }
+        if (what == i__syncwarp && mask == all_lanes) p.turn ^= 1;
         leave(m);
     }
-    if (what == i__syncwarp) TSAN(acquire(&p));
+    if (what == i__syncwarp) TSAN(acquire(token));
+    (void)token;
     return (unsigned)p.out[lane];
 }
 
@@ -365,17 +365,19 @@ int barrier(instruction what, int predicate, const char *file, int line) {
     } else if (w.barrier != what || w.line != line) {
         fail("a divergent barrier: " + place(what, file, line) + text(", but %u threads wait at ", w.at_barrier) + place(w.barrier, w.file, w.line));
     }
-    TSAN(release(&w.at_barrier));
+    char *token = &w.turns[(int)w.turn];
+    TSAN(release(token));
     w.sum += predicate != 0;
     if (++w.at_barrier < w.count) {
         resume(w, pick(w));
     } else {
         w.result = what == i__syncthreads_and ? w.sum == (int)w.count : what == i__syncthreads_or ? w.sum > 0 : w.sum;
-        w.at_barrier = 0;
+        w.at_barrier = 0, w.turn ^= 1;
         for (unsigned i = 0; i < (w.count + 31) / 32; i++) wake(w, w.warps[i], w.warps[i].exist);
         resume(w, pick_anywhere(w));
     }
-    TSAN(acquire(&w.at_barrier));
+    TSAN(acquire(token));
+    (void)token;
     return w.result;
 }
 
@@ -503,6 +505,9 @@ void resize(worker &w, const dim3 &b) {
         t.lane = i % 32, t.warp = i / 32;
         char *bottom = reserve(stack_bytes + 2 * page);
         mprotect(bottom, page, PROT_NONE);
+#ifdef EMU_TSAN
+        t.tsan = __tsan_create_fiber(0);
+#endif
         t.stack = bottom + page + stack_bytes + page - i * 1088 % page / 16 * 16;  // equal offsets would share cache sets
     }
     w.count = n, w.shape = b;
@@ -518,6 +523,7 @@ void run_block(worker &w, uint64_t i) {
     w.number = i;
     w.random = l.schedule.seed ^ i * 0x9e3779b97f4a7c15u;
     size_t slack = (size_t)(w.arena_end - w.shared) - l.shared;
+    if (sanitized) w.arena = (char *)mmap(w.arena, (size_t)(w.arena_end - w.arena), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     memset(w.shared, 0xff, l.shared);
     memset(w.shared + l.shared, canary, slack);
     w.finished = w.slept = w.at_barrier = 0;
@@ -531,12 +537,9 @@ void run_block(worker &w, uint64_t i) {
     }
 #ifdef EMU_TSAN
     w.host_tsan = __tsan_get_current_fiber();
-    for (unsigned k = 0; k < w.count; k++) w.threads[k].tsan = __tsan_create_fiber(0);
 #endif
+    TSAN(release(&w.host));
     go_on(w, pick_anywhere(w), &w.host);
-#ifdef EMU_TSAN
-    for (unsigned k = 0; k < w.count; k++) __tsan_destroy_fiber(w.threads[k].tsan);
-#endif
     if (!w.failed) {
         const char *end = w.shared + l.shared;
         size_t k = 0;
@@ -553,19 +556,38 @@ void run_block(worker &w, uint64_t i) {
     if (i < l.failed) l.failed = i, l.error = w.error;
 }
 
-// Runs blocks of a launch until there are none left.
-void work(worker &w, grid_launch &l) {
+// Runs blocks of a launch until there are none left, or one.
+void work(worker &w, grid_launch &l, bool one = false) {
     w.launch = &l;
     w.order = l.schedule.order;
     self = &w;
     w.statics = nullptr;  // may be of another OS thread
     if (w.shape.x != l.block.x || w.shape.y != l.block.y || w.shape.z != l.block.z) resize(w, l.block);
     w.shared = w.arena_end - (l.shared + 1023) / 1024 * 1024;
-    for (uint64_t i; (i = l.next.fetch_add(1)) < l.total && i < l.failed.load();) run_block(w, i);
+    for (uint64_t i; (i = l.next.fetch_add(1)) < l.total && i < l.failed.load() && (run_block(w, i), !one);) {}
     self = nullptr;
 }
 
 // ---- OS threads
+
+// For the sanitizer the threads of blocks are not ordered but by the launch, and each block has an OS thread, for it to see new static
+// shared memory, and new dynamic shared memory: only what blocks do to global memory can be a race of two blocks.
+void run_sanitized(grid_launch &l) {
+    static worker *w = new worker;
+    static grid_launch *now;
+    now = &l;
+    pthread_attr_t a;
+    pthread_attr_init(&a);
+    pthread_attr_setstacksize(&a, 256 << 10);  // a stack's size is what a thread costs with the sanitizer
+    while (l.next < l.total && l.failed == UINT64_MAX) {
+        pthread_t t;
+        auto block = [](void *) -> void * { return work(*w, *now, true), nullptr; };
+        if (pthread_create(&t, &a, block, nullptr)) throw std::runtime_error("no thread for a block");
+        pthread_join(t, nullptr);
+    }
+    pthread_attr_destroy(&a);
+    TSAN(acquire(&l));
+}
 
 struct pool {
     std::mutex lock;
@@ -622,6 +644,11 @@ void run(grid_launch &l) {
     static std::once_flag once;
     std::call_once(once, catch_faults);
     give_handler_a_stack();
+    if (sanitized) {
+        run_sanitized(l);
+        if (l.failed != UINT64_MAX) throw std::runtime_error(l.error);
+        return;
+    }
     pool &p = all();
     worker *w;
     bool helped;

@@ -64,6 +64,8 @@ void cp_async_commit();
 void cp_async_wait(int newest);
 uint4 load16(const void *p);
 void store16(void *p, uint4 v);
+uint2 load8(const void *p);
+void store8(void *p, uint2 v);
 uint32_t round_bf16(float x);
 float exp2_approx(float x);
 

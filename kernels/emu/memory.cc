@@ -80,6 +80,7 @@ void check_global(const void *p, unsigned n, const char *what) {
     }
     bool ok = false;
     {
+        unseen hide;
         device_memory &m = memory();
         std::lock_guard<std::mutex> hold(m.lock);
         const allocation *a = mapping(p);
@@ -94,15 +95,25 @@ void check_global(const void *p, unsigned n, const char *what) {
 uint4 load16(const void *p) {
     check_global(p, 16, "load16");
     TSAN(read16(const_cast<void *>(p)));
-    uint4 v;
-    memcpy(&v, p, sizeof v);
-    return v;
+    return *(const uint4 *)p;
 }
 
 void store16(void *p, uint4 v) {
     check_global(p, 16, "store16");
     TSAN(write16(p));
-    memcpy(p, &v, sizeof v);
+    *(uint4 *)p = v;
+}
+
+uint2 load8(const void *p) {
+    check_global(p, 8, "load8");
+    TSAN(read8(const_cast<void *>(p)));
+    return *(const uint2 *)p;
+}
+
+void store8(void *p, uint2 v) {
+    check_global(p, 8, "store8");
+    TSAN(write8(p));
+    *(uint2 *)p = v;
 }
 
 // ---- streams

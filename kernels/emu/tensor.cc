@@ -8,12 +8,8 @@ namespace emu {
 namespace {
 void make(copy &c) {
     TSAN(write16(c.dst));
-    if (c.valid) {
-        TSAN(read16(const_cast<char *>(c.src)));
-        memcpy(c.dst, c.src, 16);
-    } else {
-        memset(c.dst, 0, 16);
-    }
+    if (c.valid) TSAN(read16(const_cast<char *>(c.src)));
+    *(uint4 *)c.dst = c.valid ? *(const uint4 *)c.src : uint4{};
     c.done = true;
 }
 }  // namespace
@@ -26,6 +22,7 @@ void cp_async(uint32_t dst, const void *src, bool valid) {
     else if ((uintptr_t)src % 16) fail("cp.async: the source of zeros is not aligned to 16 bytes");
     emu_async when = w.launch->schedule.async;
     if (when == EMU_EAGER || (when == EMU_MIXED && draw(w.random) & 1)) make(c);
+    unseen hide;
     t.copies.push_back(c);
 }
 
@@ -37,6 +34,7 @@ void cp_async_wait(int newest) {
     for (; n < t.copies.size() && (int64_t)t.copies[n].group < (int64_t)t.group - newest; n++) {
         if (!t.copies[n].done) make(t.copies[n]);
     }
+    unseen hide;
     t.copies.erase(t.copies.begin(), t.copies.begin() + (ptrdiff_t)n);
 }
 

@@ -1,0 +1,167 @@
+package kernels_test
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A mutant is a mistake in the kernels: a text that the file has once, and what takes its place. The unit, if it is not the file itself, is
+// compiled with it, and its cases in testdata/ops.cc must say what is wanted: a message, or "wrong" where only values show it.
+type mutant struct{ name, file, unit, cases, old, new, want string }
+
+var mutants = []mutant{
+	{"sum: no barrier", "cuda.cuh", "reward_head.cu", "reward_head", "if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = x;\n    __syncthreads();\n    return warp_sum(", "if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = x;\n    return warp_sum(", "wrong"},
+	{"sum: lanes left out", "cuda.cuh", "reward_head.cu", "reward_head", "for (int m = 16; m > 0; m >>= 1) x += ", "for (int m = 8; m > 0; m >>= 1) x += ", "wrong"},
+	{"sum: early return", "reward_head.cu", "", "reward_head", "    float sum = 0;\n", "    if ((int)threadIdx.x * V >= H) return;\n    float sum = 0;\n", "thread .* has returned, and is waited for at __s"},
+	{"sum: a mask without some lanes", "embed.cu", "", "embed_backward", "__ballot_sync(whole_warp, ", "__ballot_sync(0x00ffffffu, ", "__ballot_sync .*: its lane .* is not in its mask 00ffffff"},
+	{"last block: one too early", "cuda.cuh", "adamw.cu", "grad_norm", "== total - 1;", "== total - 2;", "wrong"},
+	{"last block: no barrier", "cuda.cuh", "adamw.cu", "grad_norm", "    }\n    __syncthreads();\n    __threadfence();\n    return last;", "    }\n    return last;", "(wrong|has returned, and is waited for)"},
+	{"words of rows that have none", "cuda.cuh", "swiglu.cu", "swiglu/H1001", "return n * sizeof(T) % 16 == 0 && ", "return n > 0 && ", "(wrong|is not aligned to 16 bytes)"},
+	{"rows: one too many", "embed.cu", "", "embed/", "if (i >= (unsigned)a.n) return;", "if (i > (unsigned)a.n) return;", "error: block .*, thread .*: "},
+	{"rows: remainder lost", "embed.cu", "", "gather/", "if (c + k * lanes < a.width) put(", "if (c + flight * lanes < a.width) put(", "wrong"},
+	{"ranges: the list's end is passed", "embed.cu", "", "embed_backward", "a.src[j + k < last ? j + k : j]", "a.src[j + k]", "error: block .*: "},
+	{"ranges: no barrier", "embed.cu", "", "embed_backward", "    __syncthreads();\n    if (warp > 0 || column >= a.H) return;", "    if (warp > 0 || column >= a.H) return;", "wrong"},
+	{"rmsnorm: no barrier", "rmsnorm.cu", "", "rmsnorm/", "part[threadIdx.x / 32] = x;\n    __syncthreads();\n", "part[threadIdx.x / 32] = x;\n", "wrong"},
+	{"rmsnorm: one buffer for two sums", "rmsnorm.cu", "", "rmsnorm_backward/H2048", "row_sum(dot, part[turn])", "row_sum(dot, part[0])", "wrong"},
+	{"rmsnorm: waits for too few copies", "rmsnorm.cu", "", "rmsnorm_backward", "ptx::cp_async_wait<1>();", "ptx::cp_async_wait<2>();", "forward/lazy\twrong"},
+	{"rmsnorm: no wait at the end", "rmsnorm.cu", "", "rmsnorm_backward", "    ptx::cp_async_wait<0>();\n    float *sum", "    float *sum", "returns with .* cp.async copies that it has not waited for"},
+	{"rmsnorm: no commit", "rmsnorm.cu", "", "rmsnorm_backward", "        ptx::cp_async_commit();\n", "", "forward/lazy\t(wrong|error: .* copies that it has not waited for)"},
+	{"rmsnorm: a stage is overwritten too early", "rmsnorm.cu", "", "rmsnorm_backward", "fetch(stages == 2 ? turn ^ 1 : 0,", "fetch(stages == 2 ? turn : 0,", "reverse/eager\twrong"},
+	{"rmsnorm: copies beyond the row", "rmsnorm.cu", "", "rmsnorm_backward", "const bool valid = n < N && c < H;", "const bool valid = n < N;", "(wrong|error: .* cp.async: bytes .* of an allocation)"},
+	{"rmsnorm: stores beyond the row", "rmsnorm.cu", "", "rmsnorm_backward", "if (n < N && first + k * step < H) store(dx", "if (n < N) store(dx", "(wrong|error: .* store16: bytes .* of an allocation)"},
+	{"rmsnorm: rows are added in no order", "rmsnorm.cu", "", "rmsnorm_backward", "    for (int y = 0; y < (int)blockDim.y; y++) {\n        __syncthreads();\n", "    for (int y = 0; y < (int)blockDim.y; y++) {\n", "wrong"},
+	{"rope: heads that are none", "rope.cu", "", "rope/", "(head + u * step < heads ? head + u * step : head)", "(head + u * step)", "(wrong|error)"},
+	{"swiglu: columns that are none", "swiglu.cu", "", "swiglu_backward", "        if (first + k * step < a.width) {\n", "        {\n", "(wrong|error)"},
+	{"sample: no __syncwarp", "sample.cu", "", "sample", "else __syncwarp();", "", "wrong"},
+	{"sample: no barrier after a counter is cleared", "sample.cu", "", "sample/k7", "sh.gathered = 0;\n        __syncthreads();\n", "sh.gathered = 0;\n", "(wrong|error)"},
+	{"sample: the last that comes instead of the first", "sample.cu", "", "sample", "atomicMin(&sh.first, (int)threadIdx.x);", "sh.first = threadIdx.x;", "wrong"},
+	{"decode: no barrier after the scores", "attention_decode.cu", "", "attention_decode/D16", "p[r * TILE + k] = s * scale;\n            }\n        }\n        __syncthreads();\n", "p[r * TILE + k] = s * scale;\n            }\n        }\n", "wrong"},
+	{"decode: no barrier before the next keys", "attention_decode.cu", "", "attention_decode/many", "            o[i] = s;\n        }\n        __syncthreads();\n", "            o[i] = s;\n        }\n", "wrong"},
+	{"decode: too little shared memory", "attention_decode.cu", "", "attention_decode/D16", "(2 * a.D + TILE + 3) + TILE) * 4;", "(2 * a.D + TILE + 3)) * 4;", "of .* bytes of shared memory"},
+	{"attention: rows are copied to another place than they are read from", "attention.cuh", "attention.cu", "attention/", "tile + word<D>(row, threadIdx.x % words);", "tile + row * 2 * D + threadIdx.x % words * 16;", "bf16/attention/D64\t.*\twrong"},
+	{"attention: operands in another order", "attention.cuh", "attention.cu", "attention/", "ptx::mma_bf16(s[m][n], a[m], y[0], y[1]);", "ptx::mma_bf16(s[m][n], a[m], y[1], y[0]);", "wrong"},
+	{"attention: a matrix not transposed", "attention.cuh", "attention.cu", "attention/", "ptx::ldmatrix_x4_trans(y, (b", "ptx::ldmatrix_x4(y, (b", "wrong"},
+	{"attention: rows of ldmatrix misaligned", "attention.cuh", "attention.cu", "attention/", "+ n * 16 * D);", "+ n * 16 * D + 8);", "ldmatrix: byte .* of shared memory is not aligned to 16 bytes"},
+	{"attention: rows of ldmatrix outside", "attention.cuh", "attention.cu", "attention/", "(b ^ n * 16) + row * 2 * D);", "(b ^ n * 16) + row * 4 * D);", "(wrong|ldmatrix_trans: bytes .* of .* bytes of shared memory)"},
+	{"attention: the tail is not zero", "attention.cuh", "attention.cu", "attention/", "i * step < left);", "true);", "(wrong|cp.async: bytes .* of an allocation)"},
+	{"attention: no __syncwarp before the store", "attention.cuh", "attention.cu", "attention/", "    __syncwarp();\n#pragma unroll\n    for (int i = 0; i < M * words / 2; i++) {", "#pragma unroll\n    for (int i = 0; i < M * words / 2; i++) {", "wrong"},
+	{"attention: the next tile is not waited for", "attention.cu", "", "attention/D64", "        ptx::cp_async_wait<0>();\n        __syncthreads();\n        if (VALUES == 1) fetch", "        ptx::cp_async_wait<1>();\n        __syncthreads();\n        if (VALUES == 1) fetch", "forward/lazy\t(wrong|.* copies that it has not waited for)"},
+	{"attention: values are not waited for", "attention.cu", "", "attention/D128", "            ptx::cp_async_wait<1>();\n            __syncthreads();\n", "            __syncthreads();\n", "forward/lazy\t(wrong|.* copies that it has not waited for)"},
+	{"attention: no barrier after the wait", "attention.cu", "", "attention/", "        ptx::cp_async_wait<0>();\n        __syncthreads();\n        if (VALUES == 1) fetch", "        ptx::cp_async_wait<0>();\n        if (VALUES == 1) fetch", "wrong"},
+	{"attention: the stage stays", "attention.cu", "", "attention/", "        stage ^= tile_bytes;\n", "", "wrong"},
+	{"attention: too little shared memory", "attention.cu", "", "attention/", "(QUERIES + (2 + VALUES) * KEYS) * D * 2", "(QUERIES + (1 + VALUES) * KEYS) * D * 2", "cp.async: bytes .* of .* bytes of shared memory"},
+	{"attention: a key tile is left out", "attention.cu", "", "attention/", "for (; at < past; at++) {", "for (; at < past - 1; at++) {", "(wrong|error)"},
+	{"reward loss: no barrier", "reward_loss.cu", "", "reward_loss", "    }\n    __syncthreads();\n    totals t = {};", "    }\n    totals t = {};", "wrong"},
+	{"critique loss: no barrier before the row is overwritten", "critique_loss.cu", "", "critique_loss", "        if (sizeof(T) < sizeof(float)) __syncthreads();\n", "", "bf16/critique_loss\t.*\twrong"},
+	{"critique loss: one buffer for two sums", "critique_loss.cu", "", "critique_loss", "part + 32)", "part)", "wrong"},
+	{"matmul: no barrier before the next tile", "matmul.cu", "", "matmul/odd", "bs[k][c + 16 * j];\n        __syncthreads();\n", "bs[k][c + 16 * j];\n", "wrong"},
+	{"adamw: beyond the end", "adamw.cu", "", "adamw", "            if (i + u * threads >= n) break;\n            load<ONCE>", "            load<ONCE>", "(load16|an access at)"},
+}
+
+// TestPlantedMistakes shows that the software GPU sees mistakes in the real kernels: each is compiled with one and run.
+func TestPlantedMistakes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short: compiles kernels for a minute")
+	}
+	dir := t.TempDir()
+	units := compileOps(t, dir, "-O1")
+	ops := linkOps(t, filepath.Join(dir, "ops"), units)
+	want := filepath.Join(dir, "want")
+	if out, err := exec.Command(ops, "write", want).CombinedOutput(); err != nil {
+		t.Fatalf("the right kernels: %v\n%s", err, out)
+	}
+	if out, err := exec.Command(ops, "compare", want).CombinedOutput(); err != nil {
+		t.Fatalf("the right kernels: %v\n%s", err, out)
+	}
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			out, _ := exec.Command(m.build(t, units, "-O1"), "compare", want, m.cases).CombinedOutput()
+			if !regexp.MustCompile("(?m)" + m.want).Match(out) {
+				t.Errorf("not seen; want %s in\n%.3000s", m.want, out)
+			}
+		})
+	}
+}
+
+// build compiles the mutant and links it with the other units.
+func (m mutant) build(t *testing.T, units map[string]string, flags ...string) string {
+	dir := t.TempDir()
+	unit := m.unit
+	if unit == "" {
+		unit = m.file
+	}
+	for _, file := range []string{unit, m.file} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if file == m.file {
+			if n := strings.Count(string(text), m.old); n != 1 {
+				t.Fatalf("%s has the text %d times: %s", file, n, m.old)
+			}
+			text = []byte(strings.Replace(string(text), m.old, m.new, 1))
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	units = maps.Clone(units)
+	units[strings.TrimSuffix(unit, ".cu")+"_emu.cc"] = compileOp(t, filepath.Join(dir, unit), dir, flags...)
+	return linkOps(t, filepath.Join(dir, "ops"), units, flags...)
+}
+
+// compileOps compiles testdata/ops.cc, the software GPU and all kernels, and gives the objects by source. Missing ops stay weak.
+func compileOps(t *testing.T, dir string, flags ...string) map[string]string {
+	sources, err := filepath.Glob("*_emu.cc")
+	if err != nil || len(sources) == 0 {
+		t.Fatalf("no kernels: %v", err)
+	}
+	sources = append(sources, "testdata/ops.cc")
+	objects := make([]string, len(sources))
+	t.Run("compile", func(t *testing.T) {
+		for i, source := range sources {
+			t.Run(source, func(t *testing.T) {
+				t.Parallel()
+				objects[i] = compileOp(t, source, dir, flags...)
+			})
+		}
+	})
+	units := map[string]string{}
+	for i, object := range objects {
+		if object == "" {
+			t.FailNow()
+		}
+		units[sources[i]] = object
+	}
+	return units
+}
+
+func compileOp(t *testing.T, source, dir string, flags ...string) string {
+	object := filepath.Join(dir, filepath.Base(source)+".o")
+	if source == "gpu_emu.cc" && slices.Contains(flags, "-fsanitize=thread,bounds") { // it tells the sanitizer what to see
+		flags = []string{"-O1", "-g", "-DEMU_TSAN"}
+	}
+	args := append([]string{"-g1", "-std=gnu++17", "-w", "-fno-strict-aliasing", "-I.", "-o", object, "-c", "-include", "emu/emu.h", "-x", "c++", source}, flags...)
+	if out, err := exec.Command("g++", args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", source, err, out)
+	}
+	return object
+}
+
+func linkOps(t *testing.T, bin string, units map[string]string, flags ...string) string {
+	args := append([]string{"-o", bin}, flags...)
+	for _, object := range units {
+		args = append(args, object)
+	}
+	if out, err := exec.Command("g++", append(args, "-lpthread", "-ldl")...).CombinedOutput(); err != nil {
+		t.Fatalf("link: %v\n%s", err, out)
+	}
+	return bin
+}
