@@ -25,6 +25,9 @@ if [ -z "$compiler" ]; then
 	echo "SKIPPED, for want of a CUDA compiler (see above): package cuda, that the kernels compile, and what they compile to" >&2
 	exit 0
 fi
-$GO run ./bench/sass -tools "$(dirname "$NVCC")" build/cuda/lib/libcriticrm_cuda.a
+$GO run ./bench/sass -tools "$(dirname "$NVCC")" build/cuda/lib/libcriticrm_cuda.a || {
+	[ "$NVCC_STRICT" = OFF ] || exit 1
+	echo "no failure: what the kernels compile to is settled for another release of the compiler"
+}
 $GO vet -tags cuda ./cuda/... ./bench/... ./cmd/...
 $GO test -tags cuda ./cuda ./device
