@@ -1,4 +1,0 @@
-//go:build cuda && emu
-
-#include "emu/emu.h"
-#include "missing.cu"
