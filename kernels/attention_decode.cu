@@ -250,7 +250,7 @@ template <int D, bool SHARED> __global__ void __launch_bounds__(threads, (D == 6
         const int i = first_row + 8 * r;
         if (i >= who.n * rep) continue;
         const int64_t row = ((int64_t)(who.first + i / rep) * a.A + blockIdx.y * rep + i % rep) * to.parts + first_part + blockIdx.x;
-        if (lane % 4 == 0) to.ml[2 * row] = m[r], to.ml[2 * row + 1] = l[r];
+        if (lane % 4 == 0 && (SHARED || warp == 0)) to.ml[2 * row] = m[r], to.ml[2 * row + 1] = l[r];
         if (keys.lo >= keys.hi) continue;
 #pragma unroll
         for (int n = 0; n < D / 8; n++)
