@@ -8,8 +8,9 @@ ARGS ?=
 demo: build            ## the whole method on the embedded model, in about three minutes
 	$(BIN) demo $(ARGS)
 
-test: setup lint       ## everything that is tested, without a GPU
+test: setup lint       ## everything that is tested, without a GPU: the CUDA kernels run on a GPU in software
 	$(GO) test -timeout 20m ./...
+	@GO="$(GO)" sh scripts/test-cuda.sh
 
 build: setup           ## bin/criticrm
 	@mkdir -p bin
