@@ -243,6 +243,11 @@ static void add_cases() {
                 b.list(integers{130, 30, 77}), b.list(own), b.list(owned), B, A, G, D, S, 2, 3, b.type);
         });
     }
+    add("attention_decode/tiles", [](bench &b) {  // several tiles of keys in a part
+        const int B = 2, A = 2, G = 1, D = 64, S = 8800;
+        RUN(attention_decode, b.result(B * A * D), b.real(B * (A + 2 * G) * D), b.real(S * 2 * G * D), b.list(integers(B, 0)), b.list(integers{0, 2}), b.list(integers{0, 4200}),
+            b.list(integers{4100, 230}), b.list(integers{4500, 8700}), b.list(integers{4110, 90}), B, A, G, D, S, 1, 2, b.type);
+    });
     add("attention_decode/many", [](bench &b) {  // so many sequences that each has one part
         const int B = 300, A = 2, G = 2, D = 16, S = 900;
         RUN(attention_decode, b.result(B * A * D), b.real(B * (A + 2 * G) * D), b.real(S * 2 * G * D), b.list(integers(B, 0)), b.list(integers{0, 1}), b.list(integers{0}),
@@ -253,7 +258,10 @@ static void add_cases() {
         add("grad_norm" + size, [=](bench &b) { RUN(grad_norm, b.result_f32(2), b.f32(n), n); });
         add("adamw" + size, [=](bench &b) {
             RUN(adamw, b.changed(n), b.type == K_BF16 ? b.changed_f32(n) : nullptr, b.changed_f32(n), b.changed_f32(n, 1, 1), b.f32(n), b.f32(numbers{3, 0}), 1e-3f, .9f, .95f,
-                1e-8f, .1f, .1f, .05f, 1, n, b.type);
+                1e-8f, .1f, .1f, .05f, 1, 3, 4, 5, n, b.type);
+        });
+        add("adamw_by_chance" + size, [=](bench &b) {
+            RUN(adamw, b.changed(n), nullptr, b.changed_f32(n), b.changed_f32(n, 1, 1), b.f32(n), b.f32(numbers{3, 0}), 1e-3f, .9f, .95f, 1e-8f, .1f, .1f, .05f, 1, 3, 4, 8, n, b.type);
         });
     }
     for (int k : {0, 7}) {

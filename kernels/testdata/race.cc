@@ -85,7 +85,9 @@ int main(int argc, char **) {
         auto big = reals(100000), m1 = big, v1 = std::vector<float>(100000, 1.f), g1 = big, sums = reals(2);
         grad_norm_args gn = {sums.data(), g1.data(), 100000};
         k.grad_norm(s, &gn);
-        adamw_args aw = {big.data(), nullptr, m1.data(), v1.data(), g1.data(), sums.data(), 1e-3f, .9f, .95f, 1e-8f, .1f, .1f, .05f, 1, 100000, K_F32};
+        adamw_args aw = {big.data(), nullptr, m1.data(), v1.data(), g1.data(), sums.data(), 1e-3f, .9f, .95f, 1e-8f, .1f, .1f, .05f, 1, 3, 4, 5, 100000, K_F32};
+        k.adamw(s, &aw);
+        aw.dtype = K_BF16;  // any bits are weights
         k.adamw(s, &aw);
         auto logits = reals(B * V);
         std::vector<uint64_t> key(B, 7);
