@@ -8,12 +8,12 @@ GO=${GO:-go}
 
 packages="./kernels ./model ./engine ./trainer"
 compiler=yes
-if sh scripts/cuda.sh kernels; then
+if sh scripts/cuda.sh; then
+	sh scripts/cuda.sh kernels
 	. build/cuda/env
 	packages="./cuda/... ./device $packages"
 else
 	compiler=
-	[ -z "${CI:-}" ] || fail "no CUDA compiler, or it failed: see above"
 fi
 
 # shellcheck disable=SC2086
