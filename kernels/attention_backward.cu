@@ -10,25 +10,22 @@ using namespace gpu;
 
 namespace {
 
-// What both passes work on: the key heads from g0 on with their query heads, which are a0 … + heads.
+// What both passes work on: the key heads from g0 on and their query heads.
 struct gradient {
     bf16 *dqkv;                // (N, A + 2G, D)
     const bf16 *dout, *qkv;    // (N, A, D), (N, A + 2G, D)
     const int32_t *tiles;      // see kernels.h
-    float *rows;               // (heads, 2, padded)      lse in powers of 2, +inf beyond N: there p is 0; then -delta
-    int32_t *reach;            // (padded)                how many queries see the key, from its own on: end[k] - k; 0 beyond N
-    int4 *parts;               // (parts)                 of the work on keys, see below
+    float *rows;               // (key_heads·group, 2, padded)    lse in powers of 2, +inf beyond N: there p is 0; then -delta
+    int32_t *reach;            // (padded)                        how many queries see the key, from its own on: end[k] - k; 0 beyond N
+    int4 *parts;               // (parts)                         of the work on keys, see below
     float *sums;               // (cut parts, key_heads, 2, QUERIES, D)
     int N, A, G, padded;       // padded: N rounded up to whole query tiles
-    int g0, key_heads, a0, heads;
+    int g0, key_heads, group;  // group: A/G, the query heads of a key head
     int extra;                 // parts beyond the one for each query tile
     float scale;               // 1/sqrt(D)
 
     __device__ __forceinline__ int parts_count() const { return query_tiles(N) + extra; }
 };
-
-// The first query head a whose key head a·G/A is g.
-static __host__ __device__ __forceinline__ int first_query_head(int g, int A, int G) { return (g * A + G - 1) / G; }
 
 // ---- the parts of the work on keys
 //
@@ -45,13 +42,13 @@ static __device__ __forceinline__ int end_of(const gradient &a, int keys) {
 
 // A warp lists the parts, the longest first. A part is about 1/extra of all work, but what is shorter is not cut.
 static __device__ void list_parts(const gradient &a) {
-    const int lane = threadIdx.x % 32, tiles = key_tiles(a.N), group = (a.A + a.G - 1) / a.G;
+    const int lane = threadIdx.x % 32, tiles = key_tiles(a.N);
     const int32_t *order = a.tiles + 2 * query_tiles(a.N) + 1, *most = order + 2 * tiles;
     auto steps = [&](int i) {  // 0 for one of the two tiles: the one that fewer queries see
         if (i >= tiles) return 0;
         const int tile = order[i], other = tile ^ 1, length = most[tile] - tile * KEYS;
         const int longer = other < tiles ? most[other] - other * KEYS - length : -1;
-        return longer > 0 || (longer == 0 && other < tile) ? 0 : group * key_tiles(end_of(a, tile / 2) - tile / 2 * QUERIES);
+        return longer > 0 || (longer == 0 && other < tile) ? 0 : a.group * key_tiles(end_of(a, tile / 2) - tile / 2 * QUERIES);
     };
     int total = 0;
     for (int i = lane; i < tiles; i += 32) total += steps(i);
@@ -66,9 +63,11 @@ static __device__ void list_parts(const gradient &a) {
             const int x = __shfl_up_sync(whole_warp, past, m), y = __shfl_up_sync(whole_warp, past_cut, m);
             if (lane >= m) past += x, past_cut += y;
         }
+#pragma unroll 1
         for (int j = 0; j < count; j++) a.parts[at + past - count + j] = {order[i] / 2, j, count, slot + past_cut - cut + j};
         at += __shfl_sync(whole_warp, past, 31), slot += __shfl_sync(whole_warp, past_cut, 31);
     }
+#pragma unroll 1
     for (int i = at + lane; i < a.parts_count(); i += 32) a.parts[i] = {-1, 0, 0, 0};
 }
 
@@ -83,13 +82,13 @@ attention_backward_prepare_kernel(const gradient a, const bf16 *out, const float
     const int lane = threadIdx.x % 32, j = lane % lanes, row = ((blockIdx.x - 1) * (32 / lanes) + lane / lanes) * U;
     const int h = blockIdx.y * 8 + threadIdx.x / 32;
     if (h == 0 && j < U) a.reach[row + j] = row + j < a.N ? end[row + j] - row - j : 0;
-    if (h >= a.heads) return;
+    if (h >= a.key_heads * a.group) return;
     float sum[U];
 #pragma unroll
     for (int u = 0; u < U; u++) {
         sum[u] = 0;
         if (row + u >= a.N) continue;
-        const int64_t at = ((int64_t)(row + u) * a.A + a.a0 + h) * D + j * 8;
+        const int64_t at = ((int64_t)(row + u) * a.A + a.g0 * a.group + h) * D + j * 8;
         float x[8], y[8];
         load(x, a.dout + at);
         load<ONCE>(y, out + at);
@@ -106,15 +105,16 @@ attention_backward_prepare_kernel(const gradient a, const bf16 *out, const float
     if (j >= U) return;
     float *to = a.rows + (int64_t)h * 2 * a.padded + row + j;
     to[a.padded] = -sum[0];
-    to[0] = row + j < a.N ? lse[(int64_t)(row + j) * a.A + a.a0 + h] * log2e : INFINITY;
+    to[0] = row + j < a.N ? lse[(int64_t)(row + j) * a.A + a.g0 * a.group + h] * log2e : INFINITY;
 }
 
 // Shared memory of both passes, in bytes: the block's rows of two matrices, then two stages with tiles of two other
-// matrices, then what the rows of a stage have beside that, 8 bytes each.
+// matrices, then what the rows of a stage have beside that, 8 bytes each, then what a block keeps for its end.
 template <int D> struct layout {
     static const int threads = 2 * D, blocks = 128 / D;  // that a multiprocessor has registers for
     static const int M = QUERIES / D;                    // a warp has 16·M of the block's rows
-    static const int rows = QUERIES * 2 * D, tile = KEYS * 2 * D, stages = 2 * rows, beside = stages + 4 * tile, kept = beside + 2 * 8 * KEYS, size = kept + 16;
+    static const int rows = QUERIES * 2 * D, tile = KEYS * 2 * D;
+    static const int stages = 2 * rows, beside = stages + 4 * tile, kept = beside + 2 * 8 * KEYS, size = kept + 16;
 };
 
 // c (16·M, 8·NT) += a·bᵀ: rows and columns at the lane's addresses (lane_a, lane_b) in tiles, plus offsets of whole tiles.
@@ -138,7 +138,8 @@ template <int D, int M, int NT> static __device__ __forceinline__ void gather(fl
     }
 }
 
-template <int D, int M> static __device__ __forceinline__ void write_scaled(bf16 *out, int ld, int first, int N, const float (&c)[M][D / 8][4], float scale, char *tile) {
+template <int D, int M> static __device__ __forceinline__ void write_scaled(bf16 *out, int ld, int first, int N, const float (&c)[M][D / 8][4],
+                                                                            float scale, char *tile) {
     float f[M][2];
 #pragma unroll
     for (int m = 0; m < M; m++) f[m][0] = f[m][1] = scale;
@@ -177,19 +178,19 @@ template <int D> static __device__ __forceinline__ void work_on_keys(const gradi
     const int4 part = a.parts[blockIdx.y];
     if (part.x < 0) return;
     const int k0 = part.x * QUERIES, k = k0 + warp * 16 * M, past = end_of(a, part.x), tiles = key_tiles(past - k0);
-    const int head = a.g0 + blockIdx.x, h0 = first_query_head(head, a.A, a.G), total = (first_query_head(head + 1, a.A, a.G) - h0) * tiles;
+    const int head = a.g0 + blockIdx.x, total = a.group * tiles;
     const int start = (int)((int64_t)total * part.y / part.z), steps = (int)((int64_t)total * (part.y + 1) / part.z) - start;
     const int stride = (a.A + 2 * a.G) * 2 * D, dout_stride = a.A * 2 * D;
 
     char *const shared = ptx::dynamic_shared();
     const uint32_t keys = ptx::shared(shared), own = warp * 16 * M * 2 * D;
-    int row = k0 + start % tiles * KEYS, ahead = row, ahead_head = h0 + start / tiles;  // row and head of the next tiles
+    int row = k0 + start % tiles * KEYS, ahead = row, ahead_head = head * a.group + start / tiles;  // row and head of the next tiles
     auto fetch_next = [&](int stage) {
         const uint32_t to = keys + L::stages + stage * 2 * L::tile, beside = keys + L::beside + stage * 8 * KEYS;
         fetch_rows<D, KEYS>(to, a.qkv + ahead_head * D, stride, ahead, a.N);
         fetch_rows<D, KEYS>(to + L::tile, a.dout + ahead_head * D, dout_stride, ahead, a.N);
         if (threadIdx.x < 32) {  // 64 numbers of lse, then of -delta
-            const float *from = a.rows + (int64_t)(ahead_head - a.a0) * 2 * a.padded + (int)(threadIdx.x / 16 * a.padded + threadIdx.x % 16 * 4);
+            const float *from = a.rows + (int64_t)(ahead_head - a.g0 * a.group) * 2 * a.padded + (int)(threadIdx.x / 16 * a.padded + threadIdx.x % 16 * 4);
             ptx::cp_async(beside + threadIdx.x * 16, from + ahead, true);
         }
         ptx::cp_async_commit();
@@ -263,8 +264,6 @@ template <int D> static __device__ __forceinline__ void work_on_keys(const gradi
             gather<D>(dk, ds, query + lane_a<D>(lane), 0);
         }
     }
-    ptx::cp_async_wait<0>();
-    __syncthreads();
     const int4 kept = *(const int4 *)(shared + L::kept);
     if (kept.z > 1) {
         store_sums<D>(sums_of<D>(a, kept.w, kept.y - a.g0, 0), dk);
@@ -281,21 +280,22 @@ template <int D> static __device__ __forceinline__ void work_on_keys(const gradi
 template <int D> __global__ void __launch_bounds__(256) attention_backward_sum_kernel(const gradient a) {
     const int4 part = a.parts[blockIdx.y];
     if (part.x < 0 || part.y > 0 || part.z == 1) return;
-    const int which = blockIdx.z, k0 = part.x * QUERIES;
-    bf16 *out = a.dqkv + (a.A + which * a.G + a.g0 + blockIdx.x) * D;
-    for (int i = threadIdx.x * 8; i < QUERIES * D; i += 256 * 8) {
-        const int key = k0 + i / D;
-        if (key >= a.N) break;
+    const int which = blockIdx.z, c = threadIdx.x * 8 % D;
+    const float *from = sums_of<D>(a, part.w, blockIdx.x, which) + c;
+    const float scale = which ? 1 : a.scale;
+    const int64_t next = (int64_t)a.key_heads * 2 * QUERIES * D;
+    bf16 *out = a.dqkv + (int64_t)part.x * QUERIES * (a.A + 2 * a.G) * D + (a.A + which * a.G + a.g0 + blockIdx.x) * D + c;
+    for (int r = threadIdx.x * 8 / D; r < min(QUERIES, a.N - part.x * QUERIES); r += 256 * 8 / D) {
         float sum[8] = {};
         for (int j = 0; j < part.z; j++) {
             float x[8];
-            load(x, sums_of<D>(a, part.w + j, blockIdx.x, which) + i);
+            load<ONCE>(x, from + j * next + r * D);
 #pragma unroll
             for (int e = 0; e < 8; e++) sum[e] += x[e];
         }
 #pragma unroll
-        for (int e = 0; e < 8; e++) sum[e] *= which ? 1 : a.scale;
-        store(out + (int64_t)key * (a.A + 2 * a.G) * D + i % D, sum);
+        for (int e = 0; e < 8; e++) sum[e] *= scale;
+        store<ONCE>(out + (int64_t)r * (a.A + 2 * a.G) * D, sum);
     }
 }
 
@@ -305,8 +305,7 @@ template <int D> static __device__ __forceinline__ void work_on_queries(const gr
     using L = layout<D>;
     const int M = L::M, K = D / 4, NT = K / 8;  // scores with K keys exist at a time
     const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, (int)threadIdx.x / 32, 0), g = lane / 4, t = lane % 4;
-    const int head = a.g0 + blockIdx.x, h = first_query_head(head, a.A, a.G) + member, stride = (a.A + 2 * a.G) * 2 * D;
-    if (h >= first_query_head(head + 1, a.A, a.G)) return;  // not all groups are of one size
+    const int head = a.g0 + blockIdx.x, h = head * a.group + member, stride = (a.A + 2 * a.G) * 2 * D;
     const int tile = a.tiles[index], q0 = tile * QUERIES, q = q0 + warp * 16 * M;
     const int32_t *list = a.tiles + query_tiles(a.N) + tile;
     const int steps = list[1] - list[0];
@@ -324,12 +323,12 @@ template <int D> static __device__ __forceinline__ void work_on_queries(const gr
     fetch_rows<D, QUERIES>(queries, a.qkv + h * D, stride, q0, a.N);
     fetch_rows<D, QUERIES>(queries + L::rows, a.dout + h * D, a.A * 2 * D, q0, a.N);
     int entry = list[0], next = steps > 1 ? list[1] : 0;
-    fetch_tile(0, entry / 16 * KEYS);
+    fetch_tile(0, first_key(entry));
 
     float lse[M][2], minus[M][2];
 #pragma unroll
     for (int i = 0; i < 2 * M; i++) {
-        const float *from = a.rows + (int64_t)(h - a.a0) * 2 * a.padded + q + 8 * i + g;
+        const float *from = a.rows + (int64_t)(h - a.g0 * a.group) * 2 * a.padded + q + 8 * i + g;
         lse[i / 2][i % 2] = from[0], minus[i / 2][i % 2] = from[a.padded];
     }
     ptx::cp_async_wait<0>();
@@ -349,10 +348,10 @@ template <int D> static __device__ __forceinline__ void work_on_queries(const gr
     for (int i = 0; i < steps; i++) {
         ptx::cp_async_wait<0>();
         __syncthreads();  // the stage is there, and nobody reads the other one any more
-        if (i + 1 < steps) fetch_tile((i + 1) & 1, next / 16 * KEYS);
-        const int first = entry / 16 * KEYS, sight = entry >> (warp * 16 * M / HALF * 2) & 3;
+        if (i + 1 < steps) fetch_tile((i + 1) & 1, first_key(next));
+        const int first = first_key(entry), see = sight(entry, warp * 16 * M / HALF);
         entry = next, next = i + 2 < steps ? list[i + 2] : 0;
-        if (sight == NONE) continue;
+        if (see == NONE) continue;
 #pragma unroll 1
         for (int u = 0; u < KEYS; u += K) {
             const int k = first + u;
@@ -373,7 +372,7 @@ template <int D> static __device__ __forceinline__ void work_on_queries(const gr
                 add_dots<D>(p, query[c], (key + lane_b<D>(lane)) ^ c * 32);
                 add_dots<D>(ds, dout[c], ((key + lane_b<D>(lane)) ^ c * 32) + L::tile);
             }
-            if (sight == SOME) {
+            if (see == SOME) {
                 const int *reach = (const int *)(shared + L::beside) + (i & 1) * KEYS + u + 2 * t;
 #pragma unroll
                 for (int n = 0; n < NT; n++) {
@@ -403,30 +402,29 @@ template <int D> static __device__ __forceinline__ void work_on_queries(const gr
 }
 
 template <int D> __global__ void __launch_bounds__(layout<D>::threads, layout<D>::blocks) attention_backward_kernel(const gradient a) {
-    const int i = blockIdx.y - a.parts_count(), group = (a.A + a.G - 1) / a.G;
+    const int i = blockIdx.y - a.parts_count();
     if (i < 0) work_on_keys<D>(a);
-    else work_on_queries<D>(a, i / group, i % group);
+    else work_on_queries<D>(a, i / a.group, i % a.group);
 }
 
 // As many key heads at a time as the workspace has room for, and cut parts for as many blocks as run at once.
 template <int D> void backward(kstream *s, const attention_backward_args *a) {
     using L = layout<D>;
-    const int tiles = query_tiles(a->N), group = (a->A + a->G - 1) / a->G, blocks = processors(s) * L::blocks;
+    const int tiles = query_tiles(a->N), blocks = processors(s) * L::blocks;
     gradient p = {};
     p.dqkv = (bf16 *)a->dqkv, p.dout = (const bf16 *)a->dout, p.qkv = (const bf16 *)a->qkv, p.tiles = a->tiles;
-    p.N = a->N, p.A = a->A, p.G = a->G, p.padded = tiles * QUERIES, p.scale = 1 / sqrtf((float)D);
+    p.N = a->N, p.A = a->A, p.G = a->G, p.group = a->A / a->G, p.padded = tiles * QUERIES, p.scale = 1 / sqrtf((float)D);
     p.reach = scratch<int32_t>(s, p.padded), p.parts = scratch<int4>(s, tiles + blocks);
-    const size_t of_head = (size_t)group * 2 * p.padded, fit = workspace_left(s) / (of_head * sizeof(float) + 256);
+    const size_t of_head = (size_t)p.group * 2 * p.padded, fit = workspace_left(s) / (of_head * sizeof(float) + 256);
     const int most = (int)std::min<size_t>(std::max<size_t>(fit, 1), a->G);
     p.rows = scratch<float>(s, most * of_head);
     const size_t of_part = 2 * QUERIES * D, cut = std::min<size_t>(workspace_left(s) / (of_part * sizeof(float)), blocks);
     p.sums = scratch<float>(s, cut * of_part);
     for (; p.g0 < a->G; p.g0 += most) {
         p.key_heads = std::min(most, a->G - p.g0), p.extra = (int)cut / p.key_heads;
-        p.a0 = first_query_head(p.g0, a->A, a->G), p.heads = first_query_head(p.g0 + p.key_heads, a->A, a->G) - p.a0;
-        const int parts = tiles + p.extra;
-        launch(s, attention_backward_prepare_kernel<D>, dim3(p.padded / (1024 / D) + 1, (p.heads + 7) / 8), 256, 0, p, (const bf16 *)a->out, a->lse, a->end);
-        launch(s, attention_backward_kernel<D>, dim3(p.key_heads, parts + tiles * group), L::threads, L::size, p);
+        const int parts = tiles + p.extra, heads = p.key_heads * p.group;
+        launch(s, attention_backward_prepare_kernel<D>, dim3(p.padded / (1024 / D) + 1, (heads + 7) / 8), 256, 0, p, (const bf16 *)a->out, a->lse, a->end);
+        launch(s, attention_backward_kernel<D>, dim3(p.key_heads, parts + tiles * p.group), L::threads, L::size, p);
         if (p.extra > 0) launch(s, attention_backward_sum_kernel<D>, dim3(p.key_heads, parts, 2), 256, 0, p);
     }
 }
@@ -474,13 +472,13 @@ template <class T> __global__ void __launch_bounds__(32 * warps) attention_backw
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
     const int64_t row = (int64_t)blockIdx.x * warps + warp;
     if (row >= (int64_t)a.N * a.A) return;
-    const int q = (int)(row / a.A), h = (int)(row % a.A), g = h * a.G / a.A;
+    const int q = (int)(row / a.A), h = (int)(row % a.A), g = h / (a.A / a.G);
     const int32_t *list = a.tiles + query_tiles(a.N) + q / QUERIES;
     for (int c = lane; c - lane < a.D; c += 32) {
         float dq = 0;
         for (int i = list[0] * 2; i < list[1] * 2; i++) {  // halves of key tiles
-            const int entry = a.tiles[i / 2], k0 = entry / 16 * KEYS + i % 2 * 32, k = k0 + lane;
-            if ((entry >> q % QUERIES / HALF * 2 & 3) == NONE || k0 > q) continue;
+            const int entry = a.tiles[i / 2], k0 = first_key(entry) + i % 2 * 32, k = k0 + lane;
+            if (sight(entry, q % QUERIES / HALF) == NONE || k0 > q) continue;
             part[warp][lane] = k <= q && q < a.end[k] ? a.pair(q, k, h, g).y : 0;
             __syncwarp();
             for (int j = 0; c < a.D && j < min(32, q + 1 - k0); j++) dq += part[warp][j] * to_f32(a.head(a.qkv, k0 + j, a.A + g)[c]);
@@ -499,7 +497,7 @@ template <class T> __global__ void __launch_bounds__(32 * warps) attention_backw
     const int k = (int)(row / a.G), g = (int)(row % a.G), end = a.end[k];
     for (int c = lane; c - lane < a.D; c += 32) {
         float dk = 0, dv = 0;
-        for (int h = first_query_head(g, a.A, a.G); h < first_query_head(g + 1, a.A, a.G); h++) {
+        for (int h = g * (a.A / a.G); h < (g + 1) * (a.A / a.G); h++) {
             for (int q0 = k; q0 < end; q0 += 32) {
                 if (q0 + lane < end) part[warp][lane] = a.pair(q0 + lane, k, h, g);
                 __syncwarp();
