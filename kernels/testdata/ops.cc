@@ -222,7 +222,7 @@ static void add_cases() {
     });
     for (int D : {16, 64, 128}) {
         std::string d = "/D" + std::to_string(D);
-        const int N = D == 16 ? 70 : 333, A = 4, G = 2;
+        const int N = D == 16 ? 70 : D == 64 ? 333 : 200, A = 4, G = 2;
         const integers end = ends(N);
         add("rope" + d, [=](bench &b) { RUN(rope, b.changed(N * (A + 2 * G) * D), b.f32(N * D), b.list(upto(N)), N, A, G, D, N, b.type); });
         add("attention" + d, [=](bench &b) {
