@@ -34,6 +34,30 @@ func OpenEmulated(s Schedule) (*Device, error) {
 	return d, nil
 }
 
+// Asked is what was asked of software GPUs through NVIDIA's driver and its libraries since the program started. A drain is a wait that
+// left the device without work.
+type Asked struct {
+	Launches, Products, Copies, Fills, Uploads, UploadBytes, Downloads, DownloadBytes, Records, Waits, Drains int
+}
+
+// AskedSince is what was asked since an earlier time.
+func AskedSince(was Asked) Asked {
+	n := func(k C.emu_kind, was int) int { return int(C.emu_counted(k)) - was }
+	return Asked{n(C.EMU_LAUNCHES, was.Launches), n(C.EMU_PRODUCTS, was.Products), n(C.EMU_COPIES, was.Copies), n(C.EMU_FILLS, was.Fills),
+		n(C.EMU_UPLOADS, was.Uploads), n(C.EMU_UPLOADED, was.UploadBytes), n(C.EMU_DOWNLOADS, was.Downloads), n(C.EMU_DOWNLOADED, was.DownloadBytes),
+		n(C.EMU_RECORDS, was.Records), n(C.EMU_WAITS, was.Waits), n(C.EMU_DRAINS, was.Drains)}
+}
+
+// Pretend makes software GPUs that are opened later count what is asked of them and do nothing else: their memory has no bytes, what is
+// read from them is zero. So the host's part of a model's work can be measured at its full size. With false they work again.
+func Pretend(on bool) {
+	n := 0
+	if on {
+		n = 1
+	}
+	C.emu_pretend(C.int(n))
+}
+
 type emulatedMemory struct {
 	stream, workspace unsafe.Pointer
 	fault             error

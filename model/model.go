@@ -61,16 +61,20 @@ type Model struct {
 
 // New makes a model with random weights, which depend on the seed and on the parameters' names and shapes only.
 func New(dev *kernels.Device, c Config, o Options, seed uint64) (*Model, error) {
+	m, err := Blank(dev, c, o)
+	if err == nil {
+		m.initialise(seed)
+	}
+	return m, err
+}
+
+// Blank makes a model whose weights are all zero, for what depends on sizes alone.
+func Blank(dev *kernels.Device, c Config, o Options) (*Model, error) {
 	c = c.WithDefaults()
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	m, err := build(dev, c, o, o.Head || c.classifier)
-	if err != nil {
-		return nil, err
-	}
-	m.initialise(seed)
-	return m, nil
+	return build(dev, c, o, o.Head || c.classifier)
 }
 
 func build(dev *kernels.Device, c Config, o Options, reward bool) (m *Model, err error) {

@@ -48,6 +48,18 @@ void emu_resize(size_t total);                                 // 8 GiB at first
 int  emu_find(const void *p, void **base, size_t *bytes);      // the allocation that p is in; 0: none
 const char *emu_outside(const void *p, size_t bytes);          // NULL if all of it is in one allocation, else what is wrong
 
+// How often, or how many bytes of it, was asked for since the program started. A drain is a wait that left the device without work.
+typedef enum {
+    EMU_LAUNCHES, EMU_PRODUCTS, EMU_COPIES, EMU_FILLS, EMU_UPLOADS, EMU_UPLOADED, EMU_DOWNLOADS, EMU_DOWNLOADED, EMU_RECORDS, EMU_WAITS, EMU_DRAINS, EMU_KINDS
+} emu_kind;
+uint64_t emu_counted(emu_kind);
+void     emu_count(emu_kind, uint64_t n);
+
+// From now on the device only pretends: it counts, takes any amount of memory, which has addresses but no bytes, runs nothing, and
+// copies zeros to the host. What the host does for a model can then be measured at its full size.
+void emu_pretend(int on);
+int  emu_pretends(void);
+
 // The driver's entry point of a name, NULL if there is none, and in a sentence the first fault since the last call (driver.cc).
 void       *emu_driver(const char *name);
 const char *emu_driver_fault(void);

@@ -81,6 +81,13 @@ int check_host(const void *p, size_t n) {
     return fail(current, "the host memory of an asynchronous copy is not page-locked", invalid_value);
 }
 
+// With the lock.
+bool idle(context *c) {
+    for (void *s : c->streams)
+        if (!emu_idle(s)) return false;
+    return true;
+}
+
 // ---- devices
 
 int init(unsigned) { return success; }
@@ -155,7 +162,7 @@ int alloc(uintptr_t *p, size_t bytes) {
     if (current->dead) return launch_failed;
     if (bytes == 0) return invalid_value;
     size_t room = (bytes + 511) / 512 * 512;  // ends at a guard page, so it begins aligned
-    if (room > current->total - current->used) return out_of_memory;
+    if (room > current->total - current->used && !emu_pretends()) return out_of_memory;
     void *got = emu_malloc(room);
     if (!got) return out_of_memory;
     current->used += room;
@@ -168,9 +175,7 @@ int free_memory(uintptr_t p) {
     if (!current) return invalid_context;
     auto m = d.memory.find(p);
     if (m == d.memory.end() || m->second.first != current) return fail(current, "free of memory that is not allocated", invalid_value);
-    for (void *s : current->streams) {
-        if (!emu_idle(s) && !current->dead) return fail(current, "free of memory while work is queued", invalid_value);
-    }
+    if (!idle(current) && !current->dead) return fail(current, "free of memory while work is queued", invalid_value);
     current->used -= m->second.second;
     d.memory.erase(m);
     const char *e = emu_release((void *)p);
@@ -201,7 +206,7 @@ int upload(uintptr_t dst, const void *src, size_t n, void *stream) {
     int e = check(stream);
     if (!e) e = check_host(src, n);
     if (!e) e = check_device(dst, n);
-    if (!e) emu_copy(stream, (void *)dst, src, n);
+    if (!e) emu_count(EMU_UPLOADS, 1), emu_count(EMU_UPLOADED, n), emu_copy(stream, (void *)dst, src, n);
     return e;
 }
 int download(void *dst, uintptr_t src, size_t n, void *stream) {
@@ -209,7 +214,7 @@ int download(void *dst, uintptr_t src, size_t n, void *stream) {
     int e = check(stream);
     if (!e) e = check_host(dst, n);
     if (!e) e = check_device(src, n);
-    if (!e) emu_copy(stream, dst, (void *)src, n);
+    if (!e) emu_count(EMU_DOWNLOADS, 1), emu_count(EMU_DOWNLOADED, n), emu_copy(stream, dst, (void *)src, n);
     return e;
 }
 int copy(uintptr_t dst, uintptr_t src, size_t n, void *stream) {
@@ -217,14 +222,14 @@ int copy(uintptr_t dst, uintptr_t src, size_t n, void *stream) {
     int e = check(stream);
     if (!e) e = check_device(src, n);
     if (!e) e = check_device(dst, n);
-    if (!e) emu_copy(stream, (void *)dst, (void *)src, n);
+    if (!e) emu_count(EMU_COPIES, 1), emu_copy(stream, (void *)dst, (void *)src, n);
     return e;
 }
 int fill(uintptr_t dst, unsigned char byte, size_t n, void *stream) {
     std::lock_guard<std::mutex> hold(state().lock);
     int e = check(stream);
     if (!e) e = check_device(dst, n);
-    if (!e) emu_fill(stream, (void *)dst, byte, n);
+    if (!e) emu_count(EMU_FILLS, 1), emu_fill(stream, (void *)dst, byte, n);
     return e;
 }
 
@@ -245,10 +250,14 @@ int stream_destroy(void *stream) {
 }
 // Waits without the lock, since kernels run here.
 template <class F> int waited(context *c, F wait) {
+    emu_count(EMU_WAITS, 1);
+    std::unique_lock<std::mutex> hold(state().lock);
+    const bool busy = !idle(c);
+    hold.unlock();
     const char *e = wait();
-    if (!e) return success;
-    std::lock_guard<std::mutex> hold(state().lock);
-    return fail(c, e, launch_failed);
+    hold.lock();
+    if (busy && idle(c)) emu_count(EMU_DRAINS, 1);
+    return e ? fail(c, e, launch_failed) : success;
 }
 int stream_wait(void *stream) {
     {
@@ -268,6 +277,7 @@ int event_record(event *e, void *stream) {
     std::lock_guard<std::mutex> hold(state().lock);
     if (int code = check(stream)) return code;
     if (e->owner != current) return fail(current, "the event is of another context than the stream", invalid_handle);
+    emu_count(EMU_RECORDS, 1);
     e->recorded = true, e->at = emu_record(stream);
     return success;
 }

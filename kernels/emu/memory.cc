@@ -16,6 +16,9 @@ std::atomic<uint64_t> memory_epoch{1};
 
 namespace {
 
+std::atomic<uint64_t> counted[EMU_KINDS];
+std::atomic<bool> pretends{false};
+
 const size_t page_bytes = 4096;
 const char guard_byte = 0x5a;
 
@@ -24,6 +27,7 @@ const char guard_byte = 0x5a;
 struct allocation {
     char *map, *base;   // a guard page, guard bytes, the memory from base on, guard bytes, a guard page
     size_t mapped, bytes;
+    bool hollow;        // addresses only
     char *lo() const { return map + page_bytes; }
     char *hi() const { return map + mapped - page_bytes; }
 };
@@ -213,7 +217,10 @@ void check_copy(const char *what, const void *p, size_t n) {
 
 }  // namespace
 
-void enqueue(void *stream, std::function<void()> f) { push(of(stream), std::move(f)); }
+void enqueue(void *stream, std::function<void()> f) {
+    emu_count(EMU_PRODUCTS, 1);
+    if (!pretends) push(of(stream), std::move(f));
+}
 
 void launch(void *stream, dim3 grid, dim3 block, size_t shared, std::function<void()> body) {
     queue &q = of(stream);
@@ -222,6 +229,8 @@ void launch(void *stream, dim3 grid, dim3 block, size_t shared, std::function<vo
     if (!block.x || !block.y || !block.z || block.x > 1024 || block.y > 1024 || block.z > 64 || (uint64_t)block.x * block.y * block.z > most_threads)
         throw std::runtime_error(text("launch: a block of (%u, %u, %u) threads", block.x, block.y, block.z));
     if (shared > (size_t)most_shared) throw std::runtime_error(text("launch: %zu bytes of shared memory, a block has at most %d", shared, most_shared));
+    emu_count(EMU_LAUNCHES, 1);
+    if (pretends) return;
     auto l = std::make_shared<grid_launch>();
     l->grid = grid, l->block = block, l->shared = shared, l->body = std::move(body), l->schedule = q.schedule;
     l->total = (uint64_t)grid.x * grid.y * grid.z;
@@ -246,10 +255,14 @@ void *emu_malloc(size_t bytes) {
     if (bytes > ((size_t)1 << 46)) return nullptr;
     size_t room = (bytes + 63) / 64 * 64, mapped = (room + page_bytes - 1) / page_bytes * page_bytes + 2 * page_bytes;
     std::lock_guard<std::mutex> hold(m.lock);
-    if (room > m.total - m.used) return nullptr;
-    char *map = (char *)mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!pretends && room > m.total - m.used) return nullptr;
+    char *map = (char *)mmap(nullptr, mapped, pretends ? PROT_NONE : PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED) return nullptr;
-    allocation a = {map, map + mapped - page_bytes - room, mapped, bytes};
+    allocation a = {map, map + mapped - page_bytes - room, mapped, bytes, pretends};
+    if (pretends) {
+        m.at[map] = a;
+        return a.base;
+    }
     mprotect(map, page_bytes, PROT_NONE);
     mprotect(a.hi(), page_bytes, PROT_NONE);
     memset(a.lo(), guard_byte, (size_t)(a.base - a.lo()));
@@ -269,16 +282,21 @@ const char *emu_release(void *p) {
     if (!found || found->base != p) return (error = text("release: %p is not an allocation of the device", p)).c_str();
     allocation a = *found;
     error.clear();
-    for (const char *c = a.lo(); c < a.hi() && error.empty(); c++) {
+    for (const char *c = a.lo(); !a.hollow && c < a.hi() && error.empty(); c++) {
         if (c == a.base) c += a.bytes;
         if (c < a.hi() && *c != guard_byte) error = text("a write at byte %ld of an allocation of %zu bytes", (long)(c - a.base), a.bytes);
     }
     m.at.erase(a.map);
-    m.used -= (a.bytes + 63) / 64 * 64;
+    if (!a.hollow) m.used -= (a.bytes + 63) / 64 * 64;
     memory_epoch++;
     munmap(a.map, a.mapped);
     return error.empty() ? nullptr : error.c_str();
 }
+
+uint64_t emu_counted(emu_kind k) { return counted[k]; }
+void emu_count(emu_kind k, uint64_t n) { counted[k] += n; }
+void emu_pretend(int on) { pretends = on; }
+int emu_pretends(void) { return pretends; }
 
 void emu_memory(size_t *total, size_t *used) {
     device_memory &m = memory();
@@ -331,6 +349,10 @@ void emu_stream_end(void *stream) {
 }
 
 void emu_copy(void *stream, void *dst, const void *src, size_t bytes) {
+    if (pretends) {
+        if (emu_outside(dst, bytes)) memset(dst, 0, bytes);  // the host's
+        return;
+    }
     push(of(stream), [=] {
         check_copy("copy to", dst, bytes);
         check_copy("copy from", src, bytes);
@@ -339,6 +361,7 @@ void emu_copy(void *stream, void *dst, const void *src, size_t bytes) {
 }
 
 void emu_fill(void *stream, void *dst, int byte, size_t bytes) {
+    if (pretends) return;
     push(of(stream), [=] {
         check_copy("fill", dst, bytes);
         memset(dst, byte, bytes);
