@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Forest is a packed stream of N tokens: trees of nodes, depth first, without padding. A token sees the tokens before it in its own
@@ -185,17 +186,44 @@ func lists(ptr, src []int32, keys []int32, count int) ([]int32, []int32) {
 	return ptr, src
 }
 
-// distinct leaves out the empty lists: row are the keys that occur, ptr their lists.
-func distinct(row, dense []int32) (rows, ptr []int32) {
-	row = row[:0]
-	ptr = dense[:1]
-	for k := range len(dense) - 1 {
-		if end := dense[k+1]; end > ptr[len(ptr)-1] {
-			row, ptr = append(row, int32(k)), append(ptr, end) // never ahead of the read
+// occurring does the same for the keys that occur, in rising order: the indices of row[u] are src[ptr[u]:ptr[u+1]]. Its work does not
+// depend on how many keys there could be.
+func (g *grouping) occurring(keys []int32) (row, ptr, src []int32) {
+	const bits = 11 // of a key, at a time
+	n, most := len(keys), slices.Max(keys)
+	g.src, g.next = resize(g.src, n), resize(g.next, n)
+	for i := range g.src {
+		g.src[i] = int32(i)
+	}
+	for shift := 0; most>>shift > 0; shift += bits { // a sort by digits, the lowest first, that keeps the order of equals
+		var at [1 << bits]int32
+		for _, k := range keys {
+			at[k>>shift&(1<<bits-1)]++
+		}
+		sum := int32(0)
+		for d, count := range at {
+			at[d] = sum
+			sum += count
+		}
+		for _, i := range g.src {
+			p := &at[keys[i]>>shift&(1<<bits-1)]
+			g.next[*p] = i
+			*p++
+		}
+		g.src, g.next = g.next, g.src
+	}
+	g.row, g.ptr = g.row[:0], g.ptr[:0]
+	for j, i := range g.src {
+		if k := keys[i]; j == 0 || k != g.row[len(g.row)-1] {
+			g.row, g.ptr = append(g.row, k), append(g.ptr, int32(j))
 		}
 	}
-	return row, ptr
+	g.ptr = append(g.ptr, int32(n))
+	return g.row, g.ptr, g.src
 }
+
+// grouping is the memory of occurring's result.
+type grouping struct{ row, ptr, src, next []int32 }
 
 func resize(s []int32, n int) []int32 {
 	if cap(s) < n {

@@ -52,7 +52,8 @@ type staging struct {
 	items []staged
 	base  [3]kernels.Tensor // int32 arrays, weights, margins
 
-	row, keyPtr, keySrc, idPtr, idSrc, idRow, iota, tiles []int32 // host memory that is used again
+	row, keyPtr, keySrc, iota, tiles []int32 // host memory that is used again
+	ids                              grouping
 }
 
 type staged struct {
@@ -100,12 +101,10 @@ func (m *Model) stage(b *Batch, train bool) *stage {
 		g.keyPtr, g.keySrc = lists(g.keyPtr, g.keySrc, g.row, s.n)
 		g.put(&s.rowPtr, g.keyPtr)
 		g.put(&s.rowSrc, g.keySrc)
-		g.idPtr, g.idSrc = lists(g.idPtr, g.idSrc, b.IDs, m.VocabSize)
-		var ptr []int32
-		g.idRow, ptr = distinct(g.idRow, g.idPtr)
-		g.put(&s.idRow, g.idRow)
+		row, ptr, src := g.ids.occurring(b.IDs)
+		g.put(&s.idRow, row)
 		g.put(&s.idPtr, ptr)
-		g.put(&s.idSrc, g.idSrc)
+		g.put(&s.idSrc, src)
 		g.put(&s.side, b.Side)
 	}
 	g.flush(m)
