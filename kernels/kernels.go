@@ -87,7 +87,7 @@ func (d *Device) Alloc(t DType, shape ...int) Tensor {
 	copy(x.dim[:], shape)
 	for _, n := range shape {
 		if n < 0 {
-			panic(fmt.Sprintf("kernels: alloc %v: negative dimension", shape))
+			panic(fmt.Sprintf("kernels: alloc %v: negative dimension", slices.Clone(shape)))
 		}
 	}
 	var err error

@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 )
 
@@ -72,9 +73,18 @@ func (t Tensor) View(shape ...int) Tensor {
 	v := Tensor{ptr: t.ptr, typ: t.typ, rank: len(shape)}
 	copy(v.dim[:], shape)
 	if len(shape) > len(v.dim) || v.Len() > t.Len() {
-		panic(fmt.Sprintf("kernels: view %v of a tensor of shape %v", shape, t.Shape()))
+		panic(fmt.Sprintf("kernels: view %v of a tensor of shape %v", slices.Clone(shape), t.Shape())) // shape itself stays on the stack
 	}
 	return v
+}
+
+// As is the same memory, read as elements of another type of the same size.
+func (t Tensor) As(typ DType) Tensor {
+	if typ.Size() != t.typ.Size() {
+		panic(fmt.Sprintf("kernels: %v elements as %v", t.typ, typ))
+	}
+	t.typ = typ
+	return t
 }
 
 // BF16FromF32 rounds to the nearest bfloat16, ties to even; NaN stays NaN.

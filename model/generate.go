@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"criticrm/kernels"
@@ -84,7 +85,7 @@ func (m *Model) Generate(ctx context.Context, reqs []GenRequest, o GenOptions, d
 		if g.admissible() {
 			g.prefill()
 		} else {
-			g.step()
+			g.next()
 		}
 		if g.err != nil {
 			return fmt.Errorf("model: generate: %w", g.err)
@@ -178,14 +179,14 @@ type generator struct {
 
 	// host and device memory of a step, used again
 	ids, pos, slot, group, segPtr, segStart, segLen, ownStart, ownLen, index []int32
-	keys                                                                     []uint64
+	keys, sent                                                               []uint64 // of the rows; those that the device has
 	logprob, reward                                                          []float32
-	dev                                                                      *genBuffers
-	iota                                                                     []int32
+	step                                                                     kernels.Tensor // index of the token in its sequence
+	iota                                                                     []int32        // what rows has uploaded
 }
 
 func newGenerator(m *Model, reqs []GenRequest, o GenOptions, done func(int, []GenSample)) *generator {
-	g := &generator{m: m, o: o, done: done, stop: make([]bool, m.VocabSize), dev: &genBuffers{}}
+	g := &generator{m: m, o: o, done: done, stop: make([]bool, m.VocabSize)}
 	for _, id := range o.Stop {
 		g.stop[id] = true
 	}
@@ -261,8 +262,8 @@ func (g *generator) take(s *sequence, i int) bool {
 	return true
 }
 
-// step feeds the last token of every running sequence and draws the next.
-func (g *generator) step() {
+// next feeds the last token of every running sequence and draws the next.
+func (g *generator) next() {
 	m, n := g.m, len(g.run)
 	st := &stage{n: n, decode: true}
 	g.context()
@@ -277,7 +278,7 @@ func (g *generator) step() {
 	p.put(&c.SegLen, g.segLen)
 	p.put(&c.OwnStart, g.ownStart)
 	p.put(&c.OwnLen, g.ownLen)
-	p.put(&g.dev.index, g.index)
+	p.put(&g.step, g.index)
 	p.flush(m)
 	m.forward(st, false)
 	g.draw(n)
@@ -315,43 +316,44 @@ func (g *generator) context() {
 	}
 }
 
-// genBuffers are the device's side of sampling.
-type genBuffers struct{ key, index, id, logprob, reward, logits kernels.Tensor }
-
-// draw samples a token from each of the n rows of m.tail.f into g.ids and g.logprob, and reads the rewards of the rows. The
-// caller has set g.keys and g.dev.index.
+// draw samples a token from each of the n rows of m.tail.f into g.ids and g.logprob, and reads the rewards of the rows. The caller has
+// set g.keys and g.step. All figures come in one download, for which alone the host waits.
 func (g *generator) draw(n int) {
-	m, d, t, b := g.m, g.m.Dev, &g.m.tail, g.dev
-	b.key = m.fit(&m.genBase[0], kernels.U64, n)
-	b.id = m.fit(&m.genBase[1], kernels.I32, n)
-	b.logprob = m.fit(&m.genBase[2], kernels.F32, n)
-	b.logits = m.fit(&t.base[8], kernels.F32, n, m.VocabSize)
-	d.Upload(b.key, g.keys)
-	d.Matmul(b.logits, t.f, m.head.W, none)
-	d.Sample(kernels.Sample{ID: b.id, LogProb: b.logprob, Logits: b.logits, Key: b.key, Step: b.index, Seed: g.o.Seed,
+	m, d, t := g.m, g.m.Dev, &g.m.tail
+	keys, logits := m.fit(&m.genBase[0], kernels.U64, n), m.fit(&t.base[8], kernels.F32, n, m.VocabSize)
+	figures, rewards := m.fit(&m.genBase[1], kernels.F32, 3, n), g.o.Reward != NoReward // ids as they are, log-probabilities, rewards
+	row := func(i int) kernels.Tensor { return figures.Rows(i, i+1).View(n) }
+	if !slices.Equal(g.keys, g.sent) {
+		d.Upload(keys, g.keys)
+		g.sent = append(g.sent[:0], g.keys...)
+	}
+	d.Matmul(logits, t.f, m.head.W, none)
+	d.Sample(kernels.Sample{ID: row(0).As(kernels.I32), LogProb: row(1), Logits: logits, Key: keys, Step: g.step, Seed: g.o.Seed,
 		Temperature: g.o.Temperature, TopP: g.o.TopP, TopK: g.o.TopK})
-	g.ids, g.logprob = resize(g.ids, n), resizeF(g.logprob, n)
-	d.Download(g.ids, b.id)
-	d.Download(g.logprob, b.logprob)
-	if g.o.Reward != NoReward {
+	if rewards {
+		d.RewardHead(row(2), t.f, g.rows(n), m.score.W)
+	} else {
+		figures = figures.Rows(0, 2)
+	}
+	host := d.DownloadLater(figures)()
+	if g.err = d.Fault(); g.err != nil {
+		return
+	}
+	g.ids = resize(g.ids, n)
+	for i := range g.ids {
+		g.ids[i] = int32(math.Float32bits(host[i]))
+	}
+	g.logprob, g.reward = host[n:2*n], host[2*n:]
+}
+
+// rows are the numbers 0 to n-1 on the device.
+func (g *generator) rows(n int) kernels.Tensor {
+	rows := g.m.fit(&g.m.genBase[2], kernels.I32, n)
+	if n > len(g.iota) {
 		for i := len(g.iota); i < n; i++ {
 			g.iota = append(g.iota, int32(i))
 		}
-		rows := m.fit(&m.genBase[3], kernels.I32, n)
-		b.reward = m.fit(&m.genBase[4], kernels.F32, n)
-		d.Upload(rows, g.iota[:n])
-		d.RewardHead(b.reward, t.f, rows, m.score.W)
-		g.reward = resizeF(g.reward, n)
-		d.Download(g.reward, b.reward)
+		g.m.Dev.Upload(rows, g.iota)
 	}
-	if err := d.Sync(); err != nil {
-		g.err = err
-	}
-}
-
-func resizeF(s []float32, n int) []float32 {
-	if cap(s) < n {
-		return make([]float32, n, n+n/8)
-	}
-	return s[:n]
+	return rows
 }

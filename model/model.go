@@ -55,7 +55,7 @@ type Model struct {
 	tail    tail
 	staging staging
 	kv      []kernels.Tensor  // per layer (S, 2G, D): cache of Generate
-	genBase [5]kernels.Tensor // of sampling
+	genBase [3]kernels.Tensor // of sampling
 	buffers []*kernels.Tensor // everything that fit has allocated
 }
 

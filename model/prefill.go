@@ -32,7 +32,7 @@ func (g *generator) prefill() {
 	p.putEnd(st, f.End)
 	p.put(&st.slot, f.slot)
 	p.put(&st.row, row)
-	p.put(&g.dev.index, g.index)
+	p.put(&g.step, g.index)
 	p.flush(m)
 	m.fitRope(slices.Max(f.Pos) + int32(g.o.MaxTokens))
 	m.forward(st, false)
