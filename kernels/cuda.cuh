@@ -16,6 +16,7 @@
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
@@ -37,6 +38,7 @@ struct stream {
     size_t size = 0, used = 0;
     int32_t *counters = nullptr;       // (counter_count) zero between kernels
     blas *matrices = nullptr;
+    std::vector<std::pair<const void *, size_t>> large;  // kernels that may use over 48 KB of shared memory, and how much
     bool faulted = false;
     std::string fault, reported;
 };
@@ -59,6 +61,16 @@ template <class T> T *scratch(kstream *s, size_t n) {
 // A counter that is zero at the start of a kernel and must be zero again at its end: for the block that is last to finish.
 inline int32_t *counter(kstream *s, int i = 0) { return of(s).counters + i; }
 
+#ifdef __CUDACC__
+// Lets a kernel use so much dynamic shared memory. Once: the call is not free.
+inline cudaError_t allow(stream &s, const void *kernel, size_t shared) {
+    for (const auto &k : s.large)
+        if (k.first == kernel && k.second >= shared) return cudaSuccess;
+    s.large.push_back({kernel, shared});
+    return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+}
+#endif
+
 // Runs kernel(args...) on the stream, with that many bytes of dynamic shared memory. An empty grid is not launched.
 template <class... P, class... A> void launch(kstream *s, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, A... args) {
     if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
@@ -66,7 +78,7 @@ template <class... P, class... A> void launch(kstream *s, void (*kernel)(P...), 
     std::tuple<P...> given(static_cast<P>(args)...);
 #ifdef __CUDACC__
     cudaError_t e = cudaSuccess;
-    if (shared > 48 << 10) e = cudaFuncSetAttribute((const void *)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+    if (shared > 48 << 10) e = allow(of(s), (const void *)kernel, shared);
     if (e == cudaSuccess) {
         std::apply([&](auto &...a) {
             void *pointers[] = {(void *)&a..., nullptr};
