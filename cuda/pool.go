@@ -3,6 +3,7 @@ package cuda
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -10,13 +11,14 @@ import (
 // own calls wait for the device. All work is on one stream: memory that is given back may be used by whatever is queued next.
 //
 // Pieces are whole granules. Up to smallPiece they come from segments of smallSegment, up to middlePiece from segments of
-// middleSegment; larger ones get a segment of their own. The smallest free piece that is large enough is taken, the lowest
-// of equals, and split; neighbours that are free are joined again.
+// middleSegment. The smallest free piece that is large enough is taken, the lowest of equals, and split; neighbours that are free are
+// joined again. Larger requests have a segment each, which nothing else uses a part of. Before one is made, those that nobody uses go
+// back to the driver, unless one is of nearly the size: tensors that grow one after the other leave nothing behind.
 type pool struct {
 	reserve func(bytes int) (addr uintptr, err error) // a segment from the driver
 	giveUp  func(addr uintptr) error                  // of what reserve gave, when the device is done with it
 
-	free  [2][]*piece // of small and of other segments, by (size, address)
+	free  [3][]*piece // of small, middle and other segments, by (size, address)
 	used  map[uintptr]*piece
 	stats Stats
 }
@@ -28,6 +30,14 @@ const (
 	middlePiece   = 10 << 20
 	middleSegment = 20 << 20
 	segmentStep   = 2 << 20 // size of the other segments
+	closeFit      = 16      // a segment serves a large request that leaves at most this part of it
+)
+
+// Classes of pieces and segments.
+const (
+	small = iota
+	middle
+	large
 )
 
 // piece is a part of a segment. Its neighbours cover the segment.
@@ -88,29 +98,19 @@ func (p *pool) remove(b *piece) {
 func (p *pool) malloc(bytes int) (uintptr, error) {
 	p.note(bytes)
 	size := max(roundUp(bytes, granule), granule)
-	class, segment := 1, roundUp(size, segmentStep)
+	class, segment := large, roundUp(size, segmentStep)
 	switch {
 	case size <= smallPiece:
-		class, segment = 0, smallSegment
+		class, segment = small, smallSegment
 	case size <= middlePiece:
-		segment = middleSegment
+		class, segment = middle, middleSegment
 	}
 	b, ok := p.find(class, size)
-	if !ok {
-		addr, err := p.reserve(segment)
-		if err != nil {
-			if _, failed := p.trim(); failed != nil {
-				return 0, failed
-			}
-			segment = roundUp(size, segmentStep)
-			if addr, err = p.reserve(segment); err != nil {
-				return 0, err
-			}
+	if !ok || class == large && b.size-size > b.size/closeFit {
+		var err error
+		if b, err = p.segment(class, size, segment); err != nil {
+			return 0, err
 		}
-		b = &piece{addr: addr, size: segment, class: class}
-		p.stats.Reserved += segment
-		p.stats.HighReserved = max(p.stats.HighReserved, p.stats.Reserved)
-		p.stats.Segments++
 	} else {
 		p.remove(b)
 	}
@@ -122,12 +122,32 @@ func (p *pool) malloc(bytes int) (uintptr, error) {
 	return b.addr, nil
 }
 
+// segment gives a new segment of so many bytes, or of just enough for a request of size.
+func (p *pool) segment(class, size, bytes int) (*piece, error) {
+	if class == large {
+		if err := p.trim(large); err != nil {
+			return nil, err
+		}
+	}
+	addr, err := p.reserve(bytes)
+	if err != nil {
+		if failed := p.trim(small, middle, large); failed != nil {
+			return nil, failed
+		}
+		bytes = roundUp(size, segmentStep)
+		if addr, err = p.reserve(bytes); err != nil {
+			return nil, err
+		}
+	}
+	p.stats.Reserved += bytes
+	p.stats.HighReserved = max(p.stats.HighReserved, p.stats.Reserved)
+	p.stats.Segments++
+	return &piece{addr: addr, size: bytes, class: class}, nil
+}
+
 // split cuts a piece to size, where what is left is worth keeping apart.
 func (p *pool) split(b *piece, size int) {
-	least := granule
-	if b.class == 1 {
-		least = smallPiece + granule // smaller requests do not come here
-	}
+	least := [...]int{granule, smallPiece + granule, math.MaxInt}[b.class] // smaller requests do not come here
 	if b.size-size < least {
 		return
 	}
@@ -169,10 +189,10 @@ func (p *pool) join(b *piece) {
 	}
 }
 
-// trim gives segments that nothing is in back to the driver, and says how many bytes.
-func (p *pool) trim() (int, error) {
-	given := 0
-	for class, list := range p.free {
+// trim gives segments of some classes that nothing is in back to the driver.
+func (p *pool) trim(classes ...int) error {
+	for _, class := range classes {
+		list := p.free[class]
 		var kept []*piece // parts of segments that are in use
 		for i, b := range list {
 			if b.prev != nil || b.next != nil {
@@ -181,15 +201,14 @@ func (p *pool) trim() (int, error) {
 			}
 			if err := p.giveUp(b.addr); err != nil {
 				p.free[class] = append(kept, list[i:]...)
-				return given, err
+				return err
 			}
-			given += b.size
 			p.stats.Reserved -= b.size
 			p.stats.Segments--
 		}
 		p.free[class] = kept
 	}
-	return given, nil
+	return nil
 }
 
 // drop gives everything back, also what is in use.
@@ -197,8 +216,7 @@ func (p *pool) drop() error {
 	for addr := range p.used {
 		p.release(addr)
 	}
-	_, err := p.trim()
-	return err
+	return p.trim(small, middle, large)
 }
 
 // note counts a request among the largest.

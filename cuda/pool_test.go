@@ -71,8 +71,8 @@ func TestPoolSplitsAndJoins(t *testing.T) {
 	if len(p.free[0]) != 1 || p.free[0][0].size != smallSegment {
 		t.Errorf("%d free pieces after everything came back, want the whole segment", len(p.free[0]))
 	}
-	if n, err := p.trim(); n != smallSegment || err != nil || len(d.segments) != 0 || p.stats.Reserved != 0 {
-		t.Errorf("trim: %d bytes, %v; %d segments left, %d reserved", n, err, len(d.segments), p.stats.Reserved)
+	if err := p.trim(small, middle, large); err != nil || len(d.segments) != 0 || p.stats.Reserved != 0 {
+		t.Errorf("trim: %v; %d segments left, %d reserved", err, len(d.segments), p.stats.Reserved)
 	}
 	if p.stats.HighAllocated != 2048 || p.stats.HighReserved != smallSegment {
 		t.Errorf("the most so far: %+v", p.stats)
@@ -93,24 +93,46 @@ func TestPoolClasses(t *testing.T) {
 	}
 }
 
-// The best piece is the smallest that is large enough.
+// The best piece is the smallest that is large enough; a segment of a large request serves one other of nearly the size, or goes back.
 func TestPoolBestFit(t *testing.T) {
 	d := newDriverModel(1 << 34)
 	p := newPool(d.reserve, d.giveUp)
-	large, middle := mustMalloc(t, p, 100<<20), mustMalloc(t, p, 40<<20)
-	p.release(large)
-	p.release(middle)
-	if got := mustMalloc(t, p, 30<<20); got != middle {
-		t.Errorf("30 MiB lie at %#x, want in the piece of 40 MiB at %#x", got, middle)
+	var at [4]uintptr
+	for i := range at {
+		at[i] = mustMalloc(t, p, 5<<20-i<<19) // 5, 4.5, 4, 3.5 MiB of a segment
 	}
-	if got := mustMalloc(t, p, 30<<20); got != large {
-		t.Errorf("30 MiB more lie at %#x, want in the piece of 100 MiB at %#x", got, large)
+	p.release(at[0])
+	p.release(at[2])
+	if got := mustMalloc(t, p, 7<<19); got != at[2] {
+		t.Errorf("3.5 MiB lie at %#x, want in the piece of 4 MiB at %#x", got, at[2])
 	}
-	if got := mustMalloc(t, p, 70<<20); got != large+30<<20 {
-		t.Errorf("70 MiB lie at %#x, want behind them", got)
+	first, second := mustMalloc(t, p, 100<<20), mustMalloc(t, p, 40<<20)
+	p.release(first)
+	p.release(second)
+	if got := mustMalloc(t, p, 95<<20); got != first {
+		t.Errorf("95 MiB lie at %#x, want in the segment of 100 MiB at %#x", got, first)
 	}
-	if p.stats.Segments != 2 {
-		t.Errorf("%d segments, want 2", p.stats.Segments)
+	if before := p.stats.Reserved; mustMalloc(t, p, 30<<20) == second || p.stats.Reserved != before-10<<20 {
+		t.Errorf("30 MiB: %d bytes are reserved, before %d: the segment of 40 MiB goes back", p.stats.Reserved, before)
+	}
+}
+
+// Tensors that grow one after the other, as those of a model do when a longer batch comes, take no more memory than they need.
+func TestPoolGrowth(t *testing.T) {
+	d := newDriverModel(1 << 36)
+	p := newPool(d.reserve, d.giveUp)
+	sizes := []int{11 << 20, 300 << 20, 40 << 20, 40 << 20, 150 << 20}
+	tensors := make([]uintptr, 10*len(sizes))
+	for batch := range 20 {
+		for i := range tensors {
+			if batch > 0 {
+				p.release(tensors[i])
+			}
+			tensors[i] = mustMalloc(t, p, sizes[i%len(sizes)]/100*(100+batch))
+		}
+		if limit := p.stats.Allocated + len(tensors)*segmentStep; p.stats.Reserved > limit {
+			t.Fatalf("batch %d: %d bytes are reserved for %d in use", batch, p.stats.Reserved, p.stats.Allocated)
+		}
 	}
 }
 
@@ -166,7 +188,7 @@ func TestPoolLargest(t *testing.T) {
 func TestPoolRandom(t *testing.T) {
 	for seed := range uint64(30) {
 		r := rand.New(rand.NewPCG(seed, 1))
-		d := newDriverModel(200 << 20)
+		d := newDriverModel(120 << 20)
 		p := newPool(d.reserve, d.giveUp)
 		live := map[uintptr]int{}
 		refused := 0

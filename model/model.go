@@ -285,7 +285,7 @@ func (m *Model) Close() {
 }
 
 // fit gives a view of the shape in base's memory, which is replaced by a larger one where it is too small; its content is
-// undefined then.
+// undefined then. Large tensors have next to no room to grow: there are hundreds of them, and the longest batch comes early.
 func (m *Model) fit(base *kernels.Tensor, t kernels.DType, shape ...int) kernels.Tensor {
 	n := 1
 	for _, s := range shape {
@@ -297,7 +297,7 @@ func (m *Model) fit(base *kernels.Tensor, t kernels.DType, shape ...int) kernels
 		}
 		m.Dev.Free(*base)
 		*base = kernels.Tensor{} // Alloc may panic
-		*base = m.Dev.Alloc(t, max(n+n/8, 64))
+		*base = m.Dev.Alloc(t, max(n+min(n/8, 1<<14), 64))
 	}
 	return base.View(shape...)
 }
