@@ -13,6 +13,8 @@ import (
 	"criticrm/kernels"
 )
 
+const defaultWorkspace = 64 << 20
+
 // Options of a device. The zero Options are meant for everybody but tests.
 type Options struct {
 	Workspace int // bytes of device memory for the kernels' own use; 0: 64 MiB
@@ -37,7 +39,7 @@ func (d Info) Err() error {
 }
 
 func (d Info) String() string {
-	return fmt.Sprintf("cuda:%d %s, compute capability %d.%d, %s, driver for CUDA %s", d.Ordinal, d.Name, d.Major, d.Minor, size(d.Memory), version(d.Driver))
+	return fmt.Sprintf("cuda:%d %s, compute capability %d.%d, %s, driver for CUDA %s", d.Ordinal, d.Name, d.Major, d.Minor, Size(d.Memory), version(d.Driver))
 }
 
 // oldest are the lowest versions that will do: of the device's architecture, of the driver, and of a driver for CUDA 13 and newer, which
@@ -66,8 +68,8 @@ func judge(d Info, built int) string {
 	return ""
 }
 
-// size writes bytes for people.
-func size(n int) string {
+// Size writes bytes for people.
+func Size(n int) string {
 	for _, u := range []struct {
 		shift int
 		name  string
@@ -92,7 +94,7 @@ func StatsOf(d *kernels.Device) (s Stats, ok bool) {
 func (s Stats) Write(w io.Writer) error {
 	var largest []string
 	for _, r := range s.Largest {
-		text := size(r.Bytes)
+		text := Size(r.Bytes)
 		if r.Times > 1 {
 			text += fmt.Sprintf(" × %d", r.Times)
 		}
@@ -103,7 +105,7 @@ func (s Stats) Write(w io.Writer) error {
   reserved   %10s  %10s   in %d segments
   kept       %10s
   %d requests, the largest: %s
-`, size(s.Allocated), size(s.HighAllocated), size(s.Reserved), size(s.HighReserved), s.Segments, size(s.Reserved-s.Allocated), s.Requests, strings.Join(largest, ", "))
+`, Size(s.Allocated), Size(s.HighAllocated), Size(s.Reserved), Size(s.HighReserved), s.Segments, Size(s.Reserved-s.Allocated), s.Requests, strings.Join(largest, ", "))
 	return err
 }
 
@@ -118,5 +120,5 @@ type full struct {
 func (e full) Error() string {
 	return fmt.Sprintf("%s: asked for %s; the device has %s free of %s, this process uses %s and keeps %s in pieces that are too small: "+
 		"in training lower --max_tokens_per_batch or use --gradient_checkpointing, in generation lower --max_sequences",
-		e.device, size(e.asked), size(e.free), size(e.total), size(e.mine.Allocated), size(e.mine.Reserved-e.mine.Allocated))
+		e.device, Size(e.asked), Size(e.free), Size(e.total), Size(e.mine.Allocated), Size(e.mine.Reserved-e.mine.Allocated))
 }

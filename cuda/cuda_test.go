@@ -29,7 +29,7 @@ func TestJudge(t *testing.T) {
 
 func TestTexts(t *testing.T) {
 	for n, want := range map[int]string{0: "0 bytes", 1023: "1023 bytes", 1024: "1.0 KiB", 3 << 19: "1.5 MiB", 80 << 30: "80.0 GiB"} {
-		if got := size(n); got != want {
+		if got := Size(n); got != want {
 			t.Errorf("%d: %q, want %q", n, got, want)
 		}
 	}

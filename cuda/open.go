@@ -67,7 +67,7 @@ func Open(ordinal int, o Options) (*kernels.Device, error) {
 		return nil, fmt.Errorf("there is no cuda:%d, this machine has %d NVIDIA devices ('criticrm devices' lists them)", ordinal, len(list))
 	}
 	if o.Workspace == 0 {
-		o.Workspace = 64 << 20
+		o.Workspace = defaultWorkspace
 	}
 	m, err := openMemory(list[ordinal])
 	if err != nil {

@@ -4,8 +4,10 @@ package cuda_test
 
 import (
 	"context"
+	"reflect"
 	"testing"
 
+	"criticrm/cuda"
 	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/trainer"
@@ -13,18 +15,9 @@ import (
 
 func asked() kernels.Asked { return kernels.AskedSince(kernels.Asked{}) }
 
-// Training waits for the figures of the step before and for nothing else, and never until the device has no more work: steps of several
-// micro-batches run without a gap. The figures are small.
-func TestTrainingWaits(t *testing.T) {
-	d := smallDevice(t)
-	defer d.Close()
-	m, err := small(t, d, model.Options{Train: true, Head: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	var data trainer.Slice
-	for i := range 40 {
+// examples are pairs of 21 tokens.
+func examples(n int) (data trainer.Slice) {
+	for i := range n {
 		ids := func(n int) []int32 {
 			x := make([]int32, n)
 			for j := range x {
@@ -39,6 +32,20 @@ func TestTrainingWaits(t *testing.T) {
 		}
 		data = append(data, e)
 	}
+	return data
+}
+
+// Training waits for the figures of the step before and for nothing else, and never until the device has no more work: steps of several
+// micro-batches run without a gap. The figures are small.
+func TestTrainingWaits(t *testing.T) {
+	d := smallDevice(t)
+	defer d.Close()
+	m, err := small(t, d, model.Options{Train: true, Head: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	data := examples(40)
 	const steps, micro = 10, 2
 	c := trainer.Default()
 	c.BatchSize, c.Accumulation, c.BatchTokens, c.MaxSteps, c.OutputDir = 4, 1, 42, steps, ""
@@ -105,5 +112,35 @@ func TestGenerationWaits(t *testing.T) {
 	const steps = tokens - tokens/2
 	if waits, up, down, bytes := long.Waits-short.Waits, long.Uploads-short.Uploads, long.Downloads-short.Downloads, long.DownloadBytes-short.DownloadBytes; waits != steps || up != steps || down != steps || bytes != 12*sequences*steps {
 		t.Errorf("%d more tokens of each sequence: %d waits, %d uploads, %d downloads of %d bytes", steps, waits, up, down, bytes)
+	}
+}
+
+// A dry run takes the memory that the run takes, to the byte; here of a model with a real one's widths.
+func TestDry(t *testing.T) {
+	kernels.Pretend(true)
+	defer kernels.Pretend(false)
+	data := examples(60)
+	data[40].Prompt = make([]int32, 2000) // longer than all before
+	run := func(d *kernels.Device, checkpointing bool) cuda.Stats {
+		defer d.Close()
+		m, err := model.Blank(d, model.Config{VocabSize: 150000, HiddenSize: 896, IntermediateSize: 4864, NumHiddenLayers: 3, NumAttentionHeads: 14, NumKeyValueHeads: 2,
+			MaxPositionEmbeddings: 4096, EOSTokenIDs: []int32{4}}, model.Options{Train: true, Head: true, GradientCheckpointing: checkpointing})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		c := trainer.Default()
+		c.BatchSize, c.Accumulation, c.BatchTokens, c.Epochs, c.DataOrder, c.OutputDir = 4, 1, 64, 1, "sequential", ""
+		if _, err := trainer.Train(context.Background(), m, data, c, trainer.WithEval(data[:50])); err != nil {
+			t.Fatal(err)
+		}
+		s, _ := cuda.StatsOf(d)
+		return s
+	}
+	for _, checkpointing := range []bool{false, true} {
+		real, dry := run(smallDevice(t), checkpointing), run(cuda.Dry(), checkpointing)
+		if !reflect.DeepEqual(real, dry) || real.HighAllocated < 3<<30 {
+			t.Errorf("a run takes %+v, dry %+v", real, dry)
+		}
 	}
 }

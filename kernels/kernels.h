@@ -337,6 +337,8 @@ void cpu_zero(kstream *, void *dst, size_t bytes);
 // The CUDA implementation runs on a stream and with a workspace that the caller owns; both outlive the kstream.
 extern const kernel_table kernels_cuda;
 
+extern const kernel_table kernels_dry;  // ops that do nothing, on no stream
+
 kstream *cuda_open(int32_t device, void *stream, void *workspace, size_t workspace_bytes, const char **error);
 
 // Every op of one implementation is declared from the list; defining one with other arguments is a compile error.

@@ -107,6 +107,12 @@ type Report struct {
 	OnStep   func(Metrics) // called after each update; nil: not
 }
 
+func (r Report) say(format string, args ...any) {
+	if r.Log != nil {
+		fmt.Fprintf(r.Log, format+"\n", args...)
+	}
+}
+
 // StderrReport reports on standard error: with a bar if it is a terminal.
 func StderrReport() Report {
 	return Report{Log: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))}

@@ -19,7 +19,6 @@ package trainer
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"criticrm/critic"
 	"criticrm/kernels"
@@ -34,55 +33,89 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 	if err := errors.Join(c.Validate(), c.validateFiles()); err != nil {
 		return Result{}, err
 	}
-	say := func(format string, args ...any) {
-		if r.Log != nil {
-			fmt.Fprintf(r.Log, format+"\n", args...)
-		}
-	}
-	mc, err := model.LoadConfig(c.Model)
+	in, err := openInput(c, r)
 	if err != nil {
 		return Result{}, err
-	}
-	render, err := openRenderer(c, mc)
-	if err != nil {
-		return Result{}, err
-	}
-	longest := mc.WithDefaults().MaxPositionEmbeddings
-	if c.MaxLength > 0 {
-		longest = min(longest, c.MaxLength)
-	}
-	train, err := LoadRecords(c.TrainFile, render, c, longest)
-	if err != nil {
-		return Result{}, err
-	}
-	say("train: %v", train)
-	opts := []Option{WithReport(r), WithFiles(func(dir string) error { return copyTokenizer(c.Model, dir, c.ChatTemplate) })}
-	if c.EvalFile != "" {
-		eval, err := LoadRecords(c.EvalFile, render, c, longest)
-		if err != nil {
-			return Result{}, err
-		}
-		say("eval: %v", eval)
-		if n := overlap(train, eval); n > 0 {
-			say("warning: %d of %d evaluation examples are also trained on", n, eval.Len())
-		}
-		opts = append(opts, WithEval(eval))
-	} else {
-		say("no eval_file: nothing is measured on held-out records")
 	}
 	m, err := model.Load(dev, c.Model, c.options())
 	if err != nil {
 		return Result{}, err
 	}
 	defer m.Close()
-	plan := NewPlan(c, train.Len())
-	say("%s: %d parameters, %s on %v, %d examples, %d updates of %d, %d an epoch", c.Method, m.Size(), m.DType(), dev, plan.Examples, plan.Total, plan.Batch, plan.PerEpoch)
-	result, err := Train(ctx, m, train, c, opts...)
+	plan := NewPlan(c, in.train.Len())
+	r.say("%s: %d parameters, %s on %v, %d examples, %d updates of %d, %d an epoch", c.Method, m.Size(), m.DType(), dev, plan.Examples, plan.Total, plan.Batch, plan.PerEpoch)
+	opts := append(in.options(), WithReport(r), WithFiles(func(dir string) error { return copyTokenizer(c.Model, dir, c.ChatTemplate) }))
+	result, err := Train(ctx, m, in.train, c, opts...)
 	if err == nil {
-		say("%d updates, %d tokens in %.1f s; micro-batches %.0f %% full; without shared prefixes it would be %.2f times the tokens; model in %s",
+		r.say("%d updates, %d tokens in %.1f s; micro-batches %.0f %% full; without shared prefixes it would be %.2f times the tokens; model in %s",
 			result.Steps, result.Tokens, result.Seconds, 100*result.Efficiency, result.Sharing, result.ModelDir)
 	}
 	return result, err
+}
+
+// DryRun goes through the first epoch of a run, or all of it if it is shorter, on a device that computes nothing and takes note of the
+// memory (cuda.Dry). It reads and checks the records as Run does, but no weights, and writes nothing; output_dir may be empty. ready is
+// called when the model has its memory and before the first step.
+func DryRun(ctx context.Context, dev *kernels.Device, c Config, r Report, ready func()) (Result, error) {
+	if err := c.Validate(); err != nil {
+		return Result{}, err
+	}
+	in, err := openInput(c, r)
+	if err != nil {
+		return Result{}, err
+	}
+	m, err := model.Blank(dev, in.config, c.options())
+	if err != nil {
+		return Result{}, err
+	}
+	defer m.Close()
+	ready()
+	plan := NewPlan(c, in.train.Len())
+	c.MaxSteps, c.EvalSteps, c.LoggingSteps, c.OutputDir, c.Resume = min(plan.Total, plan.PerEpoch), 0, 0, "", ""
+	return Train(ctx, m, in.train, c, in.options()...)
+}
+
+// input is what a run reads, but for the weights.
+type input struct {
+	config      model.Config
+	train, eval *Records // eval may be nil
+}
+
+func (in input) options() (o []Option) {
+	if in.eval != nil {
+		o = append(o, WithEval(in.eval))
+	}
+	return o
+}
+
+func openInput(c Config, r Report) (in input, err error) {
+	if in.config, err = model.LoadConfig(c.Model); err != nil {
+		return in, err
+	}
+	render, err := openRenderer(c, in.config)
+	if err != nil {
+		return in, err
+	}
+	longest := in.config.WithDefaults().MaxPositionEmbeddings
+	if c.MaxLength > 0 {
+		longest = min(longest, c.MaxLength)
+	}
+	if in.train, err = LoadRecords(c.TrainFile, render, c, longest); err != nil {
+		return in, err
+	}
+	r.say("train: %v", in.train)
+	if c.EvalFile == "" {
+		r.say("no eval_file: nothing is measured on held-out records")
+		return in, nil
+	}
+	if in.eval, err = LoadRecords(c.EvalFile, render, c, longest); err != nil {
+		return in, err
+	}
+	r.say("eval: %v", in.eval)
+	if n := overlap(in.train, in.eval); n > 0 {
+		r.say("warning: %d of %d evaluation examples are also trained on", n, in.eval.Len())
+	}
+	return in, nil
 }
 
 // openRenderer opens the tokenizer, the chat template and the critique prompt of a recipe.

@@ -8,13 +8,14 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"criticrm/cuda"
 	"criticrm/trainer"
 )
 
 func newTrain() *cobra.Command {
 	given := trainer.Default()
 	var recipe string
-	var printConfig bool
+	var printConfig, dryRun bool
 	var dev deviceFlags
 	cmd := &cobra.Command{
 		Use:   "train",
@@ -27,6 +28,7 @@ A second signal ends it at once. The final model is output_dir/model.`,
 		Example: `  criticrm train --model llama --train_file 3.jsonl --output_dir run
   criticrm train --recipe examples/critic-rm.yaml --learning_rate 5e-6 --max_steps 200
   criticrm train --recipe examples/critic-rm.yaml --resume latest
+  criticrm train --recipe examples/critic-rm.yaml --bf16 --dry_run
   criticrm train --recipe examples/bt.yaml --print_config`,
 		Args:        noArgs,
 		Annotations: map[string]string{"config": "recipe"},
@@ -35,6 +37,7 @@ A second signal ends it at once. The final model is output_dir/model.`,
 	f.SortFlags = false
 	f.StringVar(&recipe, "recipe", "", "YAML file with the names below; flags override it")
 	f.BoolVar(&printConfig, "print_config", false, "print the resolved recipe and stop")
+	f.BoolVar(&dryRun, "dry_run", false, "read and check all input, say how much memory of a GPU the run takes, and stop; no GPU is needed")
 	dev.bindReport(f)
 	for _, field := range trainer.Fields() {
 		bindField(f, field.Name, field.Ptr(&given), field.Help)
@@ -53,6 +56,9 @@ A second signal ends it at once. The final model is output_dir/model.`,
 				_, err = cmd.OutOrStdout().Write(text)
 			}
 			return err
+		}
+		if dryRun {
+			return dryTrain(cmd, c)
 		}
 		return train(cmd, c, dev)
 	}
@@ -83,6 +89,33 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 		fmt.Fprintf(w, "held out: loss %.4g, accuracy %.3g on %d pairs, %d ties\n", e.Loss, e.Accuracy, e.Pairs, e.Ties)
 	}
 	fmt.Fprintf(w, "model: %s\n", res.ModelDir)
+	return nil
+}
+
+// dryTrain says what memory a run takes on a GPU, and whether the devices of this machine have it.
+func dryTrain(cmd *cobra.Command, c trainer.Config) error {
+	if err := required(cmd, "model", c.Model, "train_file", c.TrainFile); err != nil {
+		return err
+	}
+	dev := cuda.Dry()
+	defer dev.Close()
+	var model cuda.Stats
+	res, err := trainer.DryRun(cmd.Context(), dev, c, trainer.Report{Log: cmd.ErrOrStderr()}, func() { model, _ = cuda.StatsOf(dev) })
+	if err != nil {
+		return inputError{err}
+	}
+	all, _ := cuda.StatsOf(dev)
+	w := cmd.OutOrStdout()
+	fmt.Fprintf(w, "memory on a GPU: %s, of which weights, gradients and the optimizer's state are %s\n", cuda.Size(all.HighReserved), cuda.Size(model.Reserved))
+	fmt.Fprintf(w, "(%d updates in %d micro-batches, %d tokens; the driver and cuBLASLt take some more)\n", res.Steps, res.MicroBatches, res.PackedTokens)
+	list, _ := cuda.Devices()
+	for _, d := range list {
+		verdict := "it fits"
+		if all.HighReserved > d.Memory {
+			verdict = "it does not fit: lower max_tokens_per_batch, or use gradient_checkpointing or stochastic_rounding"
+		}
+		fmt.Fprintf(w, "cuda:%d (%s) has %s: %s\n", d.Ordinal, d.Name, cuda.Size(d.Memory), verdict)
+	}
 	return nil
 }
 

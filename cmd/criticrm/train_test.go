@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -110,6 +111,28 @@ func TestTrainResume(t *testing.T) {
 	}
 	if code, _, errs := command(t, args("stopped", "--resume", "latest", "--lr", "0.01")...); code != exitUsage ||
 		!strings.Contains(lastLine(errs), "cannot resume: learning_rate was 0.005, now 0.01") {
+		t.Errorf("%d %q", code, errs)
+	}
+}
+
+// TestDryRun: a run's input is checked and its memory is told; nothing is written and no weights are read.
+func TestDryRun(t *testing.T) {
+	dir := t.TempDir()
+	file := writeFile(t, filepath.Join(dir, "3.jsonl"), judged("a", []int{9, 8}, []int{1, 2})+judged("b", []int{7}, []int{3}))
+	writeFile(t, filepath.Join(dir, "critique.txt"), "[user]\n{prompt}\n[assistant]\n{response}\n[user]\nReview.\n")
+	model := copyDir(t, tinyModel(t))
+	if err := os.Remove(filepath.Join(model, "model.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"train", "--dry_run", "--model", model, "--train_file", file, "--eval_file", file, "--prompts", dir, "--batch_size", "2", "--accumulation", "1"}
+	out, _ := must(t, args...)
+	if !regexp.MustCompile(`^memory on a GPU: [0-9.]+ MiB, of which weights, gradients and the optimizer's state are [0-9.]+ MiB\n\(1 updates in 1 micro-batches, \d+ tokens; `).MatchString(out) {
+		t.Errorf("%q", out)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
+		t.Errorf("a dry run left something: %v %v", left, err)
+	}
+	if code, _, errs := command(t, append(args, "--max_length", "5")...); code != exitUsage || !strings.Contains(errs, "the limit is 5") {
 		t.Errorf("%d %q", code, errs)
 	}
 }
