@@ -320,8 +320,9 @@ void cuda_attention(kstream *s, const attention_args *a) {
     if (words && a->D == 128) return run<128, 1>(s, f, grid);
     grid.x *= QUERIES / PART;
     real(a->dtype, [&](auto zero) {
-        const size_t shared = sizeof(float) * PART * ((a->D + CHUNK - 1) / CHUNK * CHUNK);
-        if (shared > 160 << 10) throw std::runtime_error("heads of more than 1280 numbers are not supported");
+        const size_t chunk = sizeof(float) * PART * CHUNK, shared = chunk * ((a->D + CHUNK - 1) / CHUNK);
+        const size_t room = most_shared(s) - (24 << 10);  // what is static has the rest
+        if (shared > room) throw std::runtime_error("heads of more than " + std::to_string(room / chunk * CHUNK) + " numbers are not supported on this device");
         launch(s, attention_plain_kernel<decltype(zero)>, grid, plain_threads, shared, f);
     });
 }

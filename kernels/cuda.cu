@@ -25,18 +25,19 @@ const char *use(int device) {  // for the calling thread, on which others use ot
     return text(cudaSetDevice(device));
 }
 const char *describe(stream &s) {
-    int major = 0, minor = 0;
+    int major = 0, minor = 0, shared = 0;
     cudaError_t e = cudaDeviceGetAttribute(&s.processors, cudaDevAttrMultiProcessorCount, s.device);
     if (e == cudaSuccess) e = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, s.device);
     if (e == cudaSuccess) e = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, s.device);
-    s.capability = 10 * major + minor;
+    if (e == cudaSuccess) e = cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, s.device);
+    s.capability = 10 * major + minor, s.shared = shared;
     return text(e);
 }
 const char *clear(void *p, size_t bytes, void *queue) { return text(cudaMemsetAsync(p, 0, bytes, (cudaStream_t)queue)); }
 #else
 const char *use(int) { return nullptr; }
 const char *describe(stream &s) {
-    s.processors = 2;
+    s.processors = 2, s.shared = emu_shared(s.queue);
     return nullptr;
 }
 const char *clear(void *p, size_t bytes, void *queue) {

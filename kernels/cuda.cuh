@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -33,12 +34,13 @@ struct blas;  // matmul.cu
 struct stream {
     int device = 0, processors = 1;    // processors: streaming multiprocessors
     int capability = 0;                // 10·major + minor of the compute capability
+    size_t shared = 48 << 10;          // bytes of shared memory that a block may have: 227 KiB on an H100, 163 on an A100, 99 on an RTX 4090
     void *queue = nullptr;             // CUstream
     char *workspace = nullptr;         // the caller's; ops on a stream run in order, so each may use all of it
     size_t size = 0, used = 0;
     int32_t *counters = nullptr;       // (counter_count) zero between kernels
     blas *matrices = nullptr;
-    std::vector<std::pair<const void *, size_t>> large;  // kernels that may use over 48 KB of shared memory, and how much
+    std::vector<std::pair<const void *, size_t>> large;  // kernels that may use dynamic shared memory, and how much
     bool faulted = false;
     std::string fault, reported;
 };
@@ -46,6 +48,7 @@ const int counter_count = 1024;
 
 inline stream &of(kstream *s) { return *reinterpret_cast<stream *>(s); }
 inline int processors(kstream *s) { return of(s).processors; }
+inline size_t most_shared(kstream *s) { return of(s).shared; }
 
 // Device memory until the end of the op, 256-byte aligned, undefined. Throws if the workspace is too small: an op that may
 // need much works in chunks of what workspace_left says.
@@ -62,12 +65,21 @@ template <class T> T *scratch(kstream *s, size_t n) {
 inline int32_t *counter(kstream *s, int i = 0) { return of(s).counters + i; }
 
 #ifdef __CUDACC__
-// Lets a kernel use so much dynamic shared memory. Once: the call is not free.
-inline cudaError_t allow(stream &s, const void *kernel, size_t shared) {
-    for (const auto &k : s.large)
+// Lets a kernel use so much dynamic shared memory; without being asked a GPU gives it 48 KiB less what it has of static. Once: the
+// calls are not free. What is allowed is the process's, so it only rises: a stream for another model may have asked for more.
+inline cudaError_t allow(kstream *s, const void *kernel, size_t shared) {
+    static std::mutex lock;
+    for (const auto &k : of(s).large)
         if (k.first == kernel && k.second >= shared) return cudaSuccess;
-    s.large.push_back({kernel, shared});
-    return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+    std::lock_guard<std::mutex> hold(lock);
+    cudaFuncAttributes now;
+    cudaError_t e = cudaFuncGetAttributes(&now, kernel);
+    if (e == cudaSuccess && now.sharedSizeBytes + shared > most_shared(s))
+        throw std::runtime_error("launch: needs " + std::to_string(now.sharedSizeBytes + shared) + " bytes of shared memory, a block has at most " +
+                                 std::to_string(most_shared(s)) + " on this device");
+    if (e == cudaSuccess && (size_t)now.maxDynamicSharedSizeBytes < shared) e = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shared);
+    if (e == cudaSuccess) of(s).large.push_back({kernel, shared});
+    return e;
 }
 #endif
 
@@ -78,7 +90,7 @@ template <class... P, class... A> void launch(kstream *s, void (*kernel)(P...), 
     std::tuple<P...> given(static_cast<P>(args)...);
 #ifdef __CUDACC__
     cudaError_t e = cudaSuccess;
-    if (shared > 48 << 10) e = allow(of(s), (const void *)kernel, shared);
+    if (shared > 0) e = allow(s, (const void *)kernel, shared);
     if (e == cudaSuccess) {
         std::apply([&](auto &...a) {
             void *pointers[] = {(void *)&a..., nullptr};

@@ -15,16 +15,21 @@ import (
 )
 
 // Schedule says how the software GPU runs: in which order threads and warps run (0 forward, 1 reverse, 2 random), and when
-// asynchronous copies happen (0 at their wait, 1 at their issue, 2 either). No schedule may change a result.
+// asynchronous copies happen (0 at their wait, 1 at their issue, 2 either). No schedule may change a result, nor may the size of
+// the shared memory.
 type Schedule struct {
 	Order, Async int
 	Seed         uint64
+	Shared       int // bytes of shared memory that a block may have, as on smaller GPUs; 0: 227 KiB
 }
 
 // OpenEmulated opens the CUDA implementation on the software GPU.
 func OpenEmulated(s Schedule) (*Device, error) {
 	const workspace = 64 << 20
 	m := &emulatedMemory{stream: C.emu_stream(C.emu_schedule{order: C.emu_order(s.Order), async: C.emu_async(s.Async), seed: C.uint64_t(s.Seed)})}
+	if s.Shared > 0 {
+		C.emu_lower_shared(m.stream, C.size_t(s.Shared))
+	}
 	m.workspace = C.emu_malloc(workspace)
 	d, err := NewCUDA(0, m.stream, m.workspace, workspace, m)
 	if err != nil {

@@ -29,6 +29,8 @@ void  emu_fill32(void *stream, void *dst, uint32_t word, size_t words);
 void  emu_call(void *stream, void (*f)(void *), void *argument);         // f runs when the stream gets to it
 const char *emu_wait(void *stream);                                      // runs the queue; its first error or NULL
 int   emu_idle(void *stream);                                            // whether the queue is empty; runs nothing
+size_t emu_shared(void *stream);                                         // bytes of shared memory that a block may have: 227 KiB, as at first
+void  emu_lower_shared(void *stream, size_t bytes);                      // as on smaller GPUs
 
 // A place in a stream's queue. Places of a stream that has ended have been passed.
 typedef struct {

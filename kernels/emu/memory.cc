@@ -127,6 +127,7 @@ namespace {
 struct queue {
     uint64_t id;
     emu_schedule schedule;
+    size_t shared = most_shared;
     std::mutex lock;
     std::condition_variable moved;
     std::deque<std::function<void()>> work;
@@ -228,7 +229,7 @@ void launch(void *stream, dim3 grid, dim3 block, size_t shared, std::function<vo
         throw std::runtime_error(text("launch: a grid of (%u, %u, %u) blocks", grid.x, grid.y, grid.z));
     if (!block.x || !block.y || !block.z || block.x > 1024 || block.y > 1024 || block.z > 64 || (uint64_t)block.x * block.y * block.z > most_threads)
         throw std::runtime_error(text("launch: a block of (%u, %u, %u) threads", block.x, block.y, block.z));
-    if (shared > (size_t)most_shared) throw std::runtime_error(text("launch: %zu bytes of shared memory, a block has at most %d", shared, most_shared));
+    if (shared > q.shared) throw std::runtime_error(text("launch: %zu bytes of shared memory, a block has at most %zu", shared, q.shared));
     emu_count(EMU_LAUNCHES, 1);
     if (pretends) return;
     auto l = std::make_shared<grid_launch>();
@@ -386,6 +387,9 @@ int emu_idle(void *stream) {
     std::lock_guard<std::mutex> hold(q.lock);
     return q.ran == q.queued;
 }
+
+size_t emu_shared(void *stream) { return of(stream).shared; }
+void emu_lower_shared(void *stream, size_t bytes) { of(stream).shared = std::min(bytes, of(stream).shared); }
 
 emu_event emu_record(void *stream) {
     queue &q = of(stream);

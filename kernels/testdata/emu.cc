@@ -390,6 +390,9 @@ static void limits() {
     refused(1, 1, (227 << 10) + 1, "bytes of shared memory");
     launch(1, 1024, 227 << 10, [] { ptx::dynamic_shared()[(227 << 10) - 1] = 0; });
     const char *e = emu_wait(stream);
+    expect(emu_shared(stream) == 227 << 10, "shared memory at first");
+    emu_lower_shared(stream, 99 << 10);
+    refused(1, 1, (99 << 10) + 1, "a block has at most 101376");
     expect(!e, e ? e : "");
 }
 
