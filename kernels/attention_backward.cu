@@ -109,12 +109,14 @@ attention_backward_prepare_kernel(const gradient a, const bf16 *out, const float
 }
 
 // Shared memory of both passes, in bytes: the block's rows of two matrices, then two stages with tiles of two other
-// matrices, then what the rows of a stage have beside that, 8 bytes each, then what a block keeps for its end.
-template <int D> struct layout {
-    static const int threads = 2 * D, blocks = 128 / D;  // that a multiprocessor has registers for
+// matrices, then what the rows of a stage have beside that, 8 bytes each, then what a block keeps for its end. Devices that
+// have no room for two stages (D = 128 on GeForce and its like) have one, and wait for each tile.
+template <int D> constexpr int threads = 2 * D;
+template <int D, int STAGES> struct layout {
+    static const int blocks = 128 / D;                   // that a multiprocessor has registers for
     static const int M = QUERIES / D;                    // a warp has 16·M of the block's rows
     static const int rows = QUERIES * 2 * D, tile = KEYS * 2 * D;
-    static const int stages = 2 * rows, beside = stages + 4 * tile, kept = beside + 2 * 8 * KEYS, size = kept + 16;
+    static const int stages = 2 * rows, beside = stages + STAGES * 2 * tile, kept = beside + STAGES * 8 * KEYS, size = kept + 16;
 };
 
 // c (16·M, 8·NT) += a·bᵀ: rows and columns at the lane's addresses (lane_a, lane_b) in tiles, plus offsets of whole tiles.
@@ -149,7 +151,7 @@ template <int D, int M> static __device__ __forceinline__ void write_scaled(bf16
 // fetch, which works out the thread's word on the spot: the loops have no register to keep it.
 template <int D, int ROWS> static __device__ __forceinline__ void fetch_rows(uint32_t tile, const bf16 *x, int stride, int first, int N) {
     const int row = threadIdx.x / (D / 8);
-    fetch<D, ROWS, layout<D>::threads>(tile, x, threadIdx.x % (D / 8) * 16, stride, first + row, N + row);
+    fetch<D, ROWS, threads<D>>(tile, x, threadIdx.x % (D / 8) * 16, stride, first + row, N + row);
 }
 
 // ---- dk and dv
@@ -171,9 +173,9 @@ template <int D, int M> static __device__ __forceinline__ void store_sums(float 
     }
 }
 
-template <int D> static __device__ __forceinline__ void work_on_keys(const gradient &a) {
-    using L = layout<D>;
-    const int M = L::M, Q = D / 2, NT = Q / 8;  // scores with Q queries exist at a time
+template <int D, int STAGES> static __device__ __forceinline__ void work_on_keys(const gradient &a) {
+    using L = layout<D, STAGES>;
+    const int M = L::M, Q = D * STAGES / 4, NT = Q / 8;  // scores with Q queries exist at a time; with one stage more would not fit the registers
     const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, (int)threadIdx.x / 32, 0), g = lane / 4, t = lane % 4;
     const int4 part = a.parts[blockIdx.y];
     if (part.x < 0) return;
@@ -198,7 +200,7 @@ template <int D> static __device__ __forceinline__ void work_on_keys(const gradi
     };
     fetch_rows<D, QUERIES>(keys, a.qkv + (a.A + head) * D, stride, k0, a.N);
     fetch_rows<D, QUERIES>(keys + L::rows, a.qkv + (a.A + a.G + head) * D, stride, k0, a.N);
-    if (steps > 0) fetch_next(steps & 1);
+    if (steps > 0) fetch_next(steps % STAGES);
 
     // the end needs this again; the loop has no registers to keep it
     if (threadIdx.x == 0) *(int4 *)(shared + L::kept) = {k0, head, part.z, part.w};
@@ -218,13 +220,13 @@ template <int D> static __device__ __forceinline__ void work_on_keys(const gradi
     for (int left = steps; left > 0; left--, row = row + KEYS < past ? row + KEYS : k0) {
         ptx::cp_async_wait<0>();
         __syncthreads();  // the stage is there, and nobody reads the other one any more
-        if (left > 1) fetch_next((left - 1) & 1);
+        if (STAGES == 2 && left > 1) fetch_next((left - 1) & 1);
 #pragma unroll 1
         for (int u = 0; u < KEYS; u += Q) {
             const int q = row + u;
             if (q + Q <= k || q >= last) continue;
-            const uint32_t key = keys + own + lane_a<D>(lane), query = keys + L::stages + (left & 1) * 2 * L::tile + u * 2 * D;
-            const float *lse = (const float *)(shared + L::beside) + (left & 1) * 2 * KEYS + u + 2 * t, *minus = lse + KEYS;
+            const uint32_t key = keys + own + lane_a<D>(lane), query = keys + L::stages + left % STAGES * 2 * L::tile + u * 2 * D;
+            const float *lse = (const float *)(shared + L::beside) + left % STAGES * 2 * KEYS + u + 2 * t, *minus = lse + KEYS;
             float p[M][NT][4], ds[M][NT][4];  // of keys by queries
             fill(p, 0);
             dots<D>(p, key, query + lane_b<D>(lane), 0, 0);
@@ -262,6 +264,10 @@ template <int D> static __device__ __forceinline__ void work_on_keys(const gradi
             }
             gather<D>(dv, p, query + lane_a<D>(lane), KEYS);
             gather<D>(dk, ds, query + lane_a<D>(lane), 0);
+        }
+        if (STAGES == 1 && left > 1) {
+            __syncthreads();  // nobody reads the stage any more
+            fetch_next(0);
         }
     }
     const int4 kept = *(const int4 *)(shared + L::kept);
@@ -301,8 +307,8 @@ template <int D> __global__ void __launch_bounds__(256) attention_backward_sum_k
 
 // ---- dq
 
-template <int D> static __device__ __forceinline__ void work_on_queries(const gradient &a, int index, int member) {
-    using L = layout<D>;
+template <int D, int STAGES> static __device__ __forceinline__ void work_on_queries(const gradient &a, int index, int member) {
+    using L = layout<D, STAGES>;
     const int M = L::M, K = D / 4, NT = K / 8;  // scores with K keys exist at a time
     const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, (int)threadIdx.x / 32, 0), g = lane / 4, t = lane % 4;
     const int head = a.g0 + blockIdx.x, h = head * a.group + member, stride = (a.A + 2 * a.G) * 2 * D;
@@ -322,7 +328,7 @@ template <int D> static __device__ __forceinline__ void work_on_queries(const gr
     };
     fetch_rows<D, QUERIES>(queries, a.qkv + h * D, stride, q0, a.N);
     fetch_rows<D, QUERIES>(queries + L::rows, a.dout + h * D, a.A * 2 * D, q0, a.N);
-    int entry = list[0], next = steps > 1 ? list[1] : 0;
+    int entry = list[0], next = STAGES == 2 && steps > 1 ? list[1] : 0;
     fetch_tile(0, first_key(entry));
 
     float lse[M][2], minus[M][2];
@@ -346,17 +352,21 @@ template <int D> static __device__ __forceinline__ void work_on_queries(const gr
     float dq[M][D / 8][4];
     fill(dq, 0);
     for (int i = 0; i < steps; i++) {
+        if (STAGES == 1 && i > 0) {
+            __syncthreads();  // nobody reads the stage any more
+            fetch_tile(0, first_key(entry = list[i]));
+        }
         ptx::cp_async_wait<0>();
         __syncthreads();  // the stage is there, and nobody reads the other one any more
-        if (i + 1 < steps) fetch_tile((i + 1) & 1, first_key(next));
+        if (STAGES == 2 && i + 1 < steps) fetch_tile((i + 1) & 1, first_key(next));
         const int first = first_key(entry), see = sight(entry, warp * 16 * M / HALF);
-        entry = next, next = i + 2 < steps ? list[i + 2] : 0;
+        if (STAGES == 2) entry = next, next = i + 2 < steps ? list[i + 2] : 0;
         if (see == NONE) continue;
 #pragma unroll 1
         for (int u = 0; u < KEYS; u += K) {
             const int k = first + u;
             if (k >= q + 16 * M) break;
-            const uint32_t key = queries + L::stages + (i & 1) * 2 * L::tile + u * 2 * D;
+            const uint32_t key = queries + L::stages + i % STAGES * 2 * L::tile + u * 2 * D;
             float p[M][NT][4], ds[M][NT][4];
             fill(p, 0);
 #pragma unroll
@@ -373,7 +383,7 @@ template <int D> static __device__ __forceinline__ void work_on_queries(const gr
                 add_dots<D>(ds, dout[c], ((key + lane_b<D>(lane)) ^ c * 32) + L::tile);
             }
             if (see == SOME) {
-                const int *reach = (const int *)(shared + L::beside) + (i & 1) * KEYS + u + 2 * t;
+                const int *reach = (const int *)(shared + L::beside) + i % STAGES * KEYS + u + 2 * t;
 #pragma unroll
                 for (int n = 0; n < NT; n++) {
                     const int2 x = *(const int2 *)(reach + 8 * n);
@@ -401,15 +411,15 @@ template <int D> static __device__ __forceinline__ void work_on_queries(const gr
     write_scaled<D>(a.dqkv + h * D, stride / 2, q, a.N, dq, a.scale, shared + own);
 }
 
-template <int D> __global__ void __launch_bounds__(layout<D>::threads, layout<D>::blocks) attention_backward_kernel(const gradient a) {
+template <int D, int STAGES> __global__ void __launch_bounds__(threads<D>, layout<D, STAGES>::blocks) attention_backward_kernel(const gradient a) {
     const int i = blockIdx.y - a.parts_count();
-    if (i < 0) work_on_keys<D>(a);
-    else work_on_queries<D>(a, i / a.group, i % a.group);
+    if (i < 0) work_on_keys<D, STAGES>(a);
+    else work_on_queries<D, STAGES>(a, i / a.group, i % a.group);
 }
 
 // As many key heads at a time as the workspace has room for, and cut parts for as many blocks as run at once.
-template <int D> void backward(kstream *s, const attention_backward_args *a) {
-    using L = layout<D>;
+template <int D, int STAGES> void backward(kstream *s, const attention_backward_args *a) {
+    using L = layout<D, STAGES>;
     const int tiles = query_tiles(a->N), blocks = processors(s) * L::blocks;
     gradient p = {};
     p.dqkv = (bf16 *)a->dqkv, p.dout = (const bf16 *)a->dout, p.qkv = (const bf16 *)a->qkv, p.tiles = a->tiles;
@@ -424,7 +434,7 @@ template <int D> void backward(kstream *s, const attention_backward_args *a) {
         p.key_heads = std::min(most, a->G - p.g0), p.extra = (int)cut / p.key_heads;
         const int parts = tiles + p.extra, heads = p.key_heads * p.group;
         launch(s, attention_backward_prepare_kernel<D>, dim3(p.padded / (1024 / D) + 1, (heads + 7) / 8), 256, 0, p, (const bf16 *)a->out, a->lse, a->end);
-        launch(s, attention_backward_kernel<D>, dim3(p.key_heads, parts + tiles * p.group), L::threads, L::size, p);
+        launch(s, attention_backward_kernel<D, STAGES>, dim3(p.key_heads, parts + tiles * p.group), threads<D>, L::size, p);
         if (p.extra > 0) launch(s, attention_backward_sum_kernel<D>, dim3(p.key_heads, parts, 2), 256, 0, p);
     }
 }
@@ -526,7 +536,7 @@ template <class T> void backward_plain(kstream *s, const attention_backward_args
 void cuda_attention_backward(kstream *s, const attention_backward_args *a) {
     if (a->N == 0) return;
     const bool fits = a->dtype == K_BF16 && wide<bf16>(a->D, a->dqkv, a->dout, a->out, a->qkv);
-    if (fits && a->D == 64) return backward<64>(s, a);
-    if (fits && a->D == 128) return backward<128>(s, a);
+    if (fits && a->D == 64) return backward<64, 2>(s, a);
+    if (fits && a->D == 128) return most_shared(s) >= layout<128, 2>::size ? backward<128, 2>(s, a) : backward<128, 1>(s, a);
     real(a->dtype, [&](auto zero) { backward_plain<decltype(zero)>(s, a); });
 }

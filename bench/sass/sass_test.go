@@ -88,6 +88,7 @@ func TestCheck(t *testing.T) {
 		"0 loads":           func(f, _ *kernel) { f.Count.Load16 = 0 },
 		"divides":           func(f, _ *kernel) { f.Divisions = 1 },
 		"want 8":            func(f, _ *kernel) { f.Registers = 40 },
+		"GeForce has":       func(f, _ *kernel) { f.Shared = 99<<10 + 1 },
 		"0 HMMA":            func(_, g *kernel) { g.Count.HMMA = 0 },
 		"0 LDSM":            func(_, g *kernel) { g.Count.LDSM = 0 },
 		"0 LDGSTS":          func(_, g *kernel) { g.Count.LDGSTS = 0 },
