@@ -64,20 +64,6 @@ func (s size) blank(b *testing.B, o model.Options) *model.Model {
 	return m
 }
 
-// example is a pair of the size's lengths.
-func (s size) example(seed uint64) trainer.Example {
-	ids := randomIDs(s.prompt+2*s.response+2*s.k*s.critique, s.VocabSize-1, seed)
-	take := func(n int) []int32 { x := ids[:n]; ids = ids[n:]; return x }
-	e := trainer.Example{Prompt: take(s.prompt)}
-	for _, side := range []*trainer.Side{&e.Chosen, &e.Rejected} {
-		side.Response.IDs = take(s.response)
-		for range s.k {
-			side.Critiques = append(side.Critiques, trainer.Branch{IDs: take(s.critique), Read: s.critique - 1})
-		}
-	}
-	return e
-}
-
 func (s size) hostTrain(b *testing.B, pairs int) {
 	m := s.blank(b, model.Options{Train: true})
 	var data trainer.Slice
