@@ -50,7 +50,7 @@ type Model struct {
 	gradNorm                                          kernels.Tensor // (2) f32
 	rope                                              kernels.Tensor // (T, D) f32, for positions < T
 
-	acts    []acts // one per layer; without gradients only the first and the last are used
+	acts    []acts // one per layer; see Model.shared
 	scratch scratch
 	tail    tail
 	staging staging

@@ -122,20 +122,26 @@ func (m *Model) stage(b *Batch, train bool) *stage {
 	return s
 }
 
-// layer gives the activations of layer l. Without gradients the layers below the last share one set; with gradient
-// checkpointing they share all but their inputs.
+// shared says whether all layers have one set of activations: without a backward pass, and with gradient checkpointing, where each has
+// its input for itself.
+func (m *Model) shared(keep bool) bool { return !keep || m.opt.GradientCheckpointing }
+
+// layer gives the activations of layer l.
 func (m *Model) layer(l int, keep bool) *acts {
-	if l < len(m.acts)-1 && (!keep || m.opt.GradientCheckpointing) {
-		return &m.acts[0]
+	if m.shared(keep) {
+		l = 0
 	}
 	return &m.acts[l]
 }
 
 // input gives a layer that shares its other activations its own place for its input (n, H).
 func (m *Model) input(a *acts, l, n int) {
-	if m.opt.GradientCheckpointing && l < len(m.acts)-1 {
-		a.x = m.fit(&m.acts[l].base[0], m.opt.DType, n, m.HiddenSize)
-		a.xr = a.x
+	if m.opt.GradientCheckpointing {
+		own := m.fit(&m.acts[l].base[0], m.opt.DType, n, m.HiddenSize)
+		if a.xr == a.x {
+			a.xr = own
+		}
+		a.x = own
 	}
 }
 
@@ -143,6 +149,9 @@ func (m *Model) input(a *acts, l, n int) {
 // pass follows.
 func (m *Model) forward(s *stage, keep bool) {
 	d, z, last := m.Dev, &m.scratch, len(m.blocks)-1
+	if m.shared(keep) { // no memory may move between two layers
+		m.acts[0].fit(m, s.n, max(s.n, s.read()), false)
+	}
 	var in, mlp kernels.Tensor
 	for l := range m.blocks {
 		b, a := &m.blocks[l], m.layer(l, keep)
@@ -182,6 +191,7 @@ func (m *Model) backward(s *stage) {
 	for l := last; l >= 0; l-- {
 		b, a := &m.blocks[l], m.layer(l, true)
 		if m.opt.GradientCheckpointing && l < last {
+			a.fit(m, s.n, s.n, false)
 			m.input(a, l, s.n)
 			z.fitForward(m, s.n)
 			b.attend(m, l, a, s, none, none)
