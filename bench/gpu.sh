@@ -1,34 +1,57 @@
 #!/bin/sh
 # Everything that only a GPU can show, in under ten minutes, on a machine that has one but no Go:
 #   sh bench/gpu.sh build                here: cross-compiles into .gpu/, which travels with the repository (ARCH=100: for another device)
-#   sh bench/gpu.sh run DIR [part ...]   there: logs go to DIR, the short table comes last
-# A part that fails or runs out of time does not stop the others. Parts, the most valuable first:
-parts="device conformance kernels step05 step8 sanitizer curve again"
+#   sh bench/gpu.sh run DIR [part ...]   there: logs go to DIR, the whole table to DIR/table.md; what is printed ends with what matters most
+# A part, a kernel or a peer that fails, hangs or runs out of time does not stop the others. While the parts before "kernels" run, which
+# take no times, PyTorch compiles in the background what "peers" and "peersteps" will time. Parts:
+parts="device conformance curve sanitizer kernels steps peers peersteps again"
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
 build() {
 	set -e
-	sh scripts/cuda.sh
+	ANY_DRIVER=1 sh scripts/cuda.sh
 	. build/cuda/env
 	arch=${ARCH:-90a}
 	CUDACXX=$NVCC cmake -S . -B "build/cuda/gpu-$arch" -DCMAKE_BUILD_TYPE=Release -DARCHITECTURES="$arch" -DLIBRARIES="$PWD/build/cuda/gpu-$arch/lib" >/dev/null
 	cmake --build "build/cuda/gpu-$arch" --parallel "$(nproc)"
-	export CGO_LDFLAGS="-L$PWD/build/cuda/gpu-$arch/lib $CGO_LDFLAGS" # before the other library folder
+	export CGO_LDFLAGS="'-L$PWD/build/cuda/gpu-$arch/lib' $CGO_LDFLAGS" # before the other library folder
 	rm -rf .gpu
 	mkdir .gpu
 	set -- -trimpath -tags cuda -ldflags "-s -w '-extldflags=-Wl,--build-id=0x$(sha1sum <"build/cuda/gpu-$arch/lib/libcriticrm_cuda.a" | cut -c1-40)'"
 	"${GO:-go}" test -c "$@" -o .gpu/bench.test ./bench
 	"${GO:-go}" test -c "$@" -o .gpu/trainer.test ./trainer
 	cp bench/peers/gpu_*.py bench/peers/compare.py .gpu
+	sed -n '/define KERNEL_OPS/,/[^\\]$/p' kernels/kernels.h | grep -o 'X([a-z_]*)' | sed 's/X(\(.*\))/\1/' >.gpu/ops
 	git describe --always --dirty >.gpu/commit
 	du -sh .gpu
 }
 
+# each JOBS SECONDS COMMAND...: conformance of each op in a process of its own, several at a time, since a fault of the device ends all that
+# its process does after it. A line of the form "op NAME exit CODE" ends each op's output; any failure fails all. It ends before $limit.
+each() {
+	jobs=$1 seconds=$2 ends=$(($(date +%s) + ${limit:-600} - 7))
+	shift 2
+	export seconds ends
+	# shellcheck disable=SC2016
+	{ cat .gpu/ops; echo "(distribution|philox|chance)"; } | xargs -P "$jobs" -I OP sh -c 'op=$1
+		shift
+		left=$((ends - $(date +%s)))
+		[ "$left" -le "$seconds" ] || left=$seconds
+		[ "$left" -gt 0 ] || { echo "op $op exit 124"; exit 1; }
+		log=$(mktemp)
+		timeout -k 2 "$left" "$@" -test.run "^TestDevice\$/^$op\$" >"$log" 2>&1
+		code=$?
+		{ cat "$log"; echo "op $op exit $code"; } | dd bs=16M iflag=fullblock status=none
+		rm "$log"
+		[ "$code" -eq 0 ]' each OP "$@"
+}
+
 case ${1:-} in
 build) build && exit ;;
+each) shift && each "$@"; exit ;;
 run) ;;
-*) sed -n '2,6s/^# //p' "$0" >&2 && exit 2 ;;
+*) sed -n '2,7s/^# //p' "$0" >&2 && exit 2 ;;
 esac
 
 out=${2:?usage: gpu.sh run DIR [part ...]}
@@ -38,12 +61,13 @@ out=$(cd "$out" && pwd)
 bin=$PWD/.gpu
 [ -x "$bin/bench.test" ] || { echo "gpu: .gpu is not there: run 'sh bench/gpu.sh build' on the machine with Go first" >&2; exit 1; }
 started=$(date +%s)
-budget=${BUDGET:-570} # seconds in total
-large=${LARGE:-Q05,L8}
+budget=${BUDGET:-560} # seconds in total
+large=${LARGE:-L8,Q05}
+python=${PYTHON:-python3}
 : >"$out/summary.txt"
 
 # cuBLASLt comes with PyTorch, if the machine has no toolkit.
-for lib in $("${PYTHON:-python3}" -c 'import glob, site, sys; print(*[d for s in set(site.getsitepackages() + sys.path) if s for d in glob.glob(s + "/nvidia/cu1*/lib") + glob.glob(s + "/nvidia/cublas/lib")])' 2>/dev/null); do
+for lib in $("$python" -c 'import glob, site, sys; print(*[d for s in set(site.getsitepackages() + sys.path) if s for d in glob.glob(s + "/nvidia/cu1*/lib") + glob.glob(s + "/nvidia/cublas/lib")])' 2>/dev/null); do
 	export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$lib"
 done
 
@@ -55,19 +79,21 @@ limited() {
 	shift 2
 	left=$((budget - $(date +%s) + started))
 	[ "$limit" -le "$left" ] || limit=$left
+	what=$(echo "$*" | sed "s|$bin/||g; s|-test\.||g" | cut -c1-80)
 	if [ "$limit" -lt 5 ]; then
-		say "- $part: no time left for: $(echo "$*" | cut -c1-100)"
+		say "- $part: no time left for: $what"
 		return 1
 	fi
+	export limit
 	begin=$(date +%s)
 	echo "== $*" >>"$log"
 	timeout -k 5 "$limit" "$@" >>"$log" 2>&1
 	code=$?
 	took=$(($(date +%s) - begin))
 	case $code in
-	0) say "- $part: ok, $took s: $(echo "$*" | sed "s|$bin/||g" | cut -c1-100)" ;;
-	124 | 137) say "- $part: STOPPED after $took s: $(echo "$*" | sed "s|$bin/||g" | cut -c1-100)" ;;
-	*) say "- $part: FAILED ($code), $took s: $(echo "$*" | sed "s|$bin/||g" | cut -c1-100); the end of $(basename "$log"): $(tail -n 3 "$log" | tr '\n' ' ' | cut -c1-300)" ;;
+	0) say "- $part: ok, $took s: $what" ;;
+	124 | 137) say "- $part: STOPPED after $took s: $what" ;;
+	*) say "- $part: FAILED ($code), $took s: $what; the end of $(basename "$log"): $(tail -n 3 "$log" | tr '\n' ' ' | cut -c1-300)" ;;
 	esac
 	return $code
 }
@@ -80,50 +106,75 @@ go_bench() { # SECONDS pattern flags...
 peer() { # SECONDS script arguments...
 	seconds=$1 script=$2
 	shift 2
-	limited "$seconds" peers.txt "${PYTHON:-python3}" "$bin/$script" "$@"
+	limited "$seconds" peers.txt "$python" "$bin/$script" "$@"
+}
+
+clocks() {
+	nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem,temperature.gpu,power.draw,clocks_throttle_reasons.active --format=csv,noheader 2>/dev/null ||
+		nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem --format=csv,noheader 2>/dev/null || echo 'no nvidia-smi'
 }
 
 device() {
 	limited 20 device.txt nvidia-smi
-	limited 60 device.txt "${PYTHON:-python3}" -c 'import torch; print("torch", torch.__version__, torch.cuda.get_device_name())'
-	say "- $part: commit $(cat "$bin/commit"), $(nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem --format=csv,noheader 2>/dev/null || echo 'no nvidia-smi')"
+	limited 60 device.txt "$python" -c 'import torch; print("torch", torch.__version__, torch.cuda.get_device_name())'
 }
 
 # Every case of the kernels' specification against float64, twice with the same bits.
 conformance() {
-	limited 150 conformance.txt "$bin/bench.test" -test.v -test.run 'TestDevice'
-	say "- $part: $(grep -c '^ *--- PASS' "$out/conformance.txt") passed, $(grep -c '^ *--- FAIL' "$out/conformance.txt") failed"
-	grep '^ *--- FAIL' "$out/conformance.txt" | head -n 20 | tee -a "$out/summary.txt"
+	limited 120 conformance.txt sh bench/gpu.sh each 6 90 "$bin/bench.test" -test.v
+	say "- $part: $(grep -c '^ *--- PASS: .*/.*/.*/' "$out/conformance.txt") cases passed, $(grep -c '^ *--- FAIL: .*/.*/.*/' "$out/conformance.txt") failed, in $(grep -c '^op .* exit 0$' "$out/conformance.txt") of $(($(wc -l <"$bin/ops") + 1)) ops all passed"
+	sed -n 's/^\(op .* exit\) 124$/FAILED: \1 124, it did not end in time/p; s/^op .* exit [1-9].*/FAILED: &/p' "$out/conformance.txt" | sort -u | while read -r x; do say "- $part: $x"; done
+	grep '^ *--- FAIL: .*/.*/.*/' "$out/conformance.txt" | head -n 12 | while read -r x; do say "- $part: $x"; done
 }
 
+# By group, for the same reason as conformance's ops.
 kernels() {
-	go_bench 90 '^BenchmarkLarge$' -models "$large"
-	peer 200 gpu_ops.py "$large"
-}
-
-step05() {
-	go_bench 60 '^BenchmarkStep$' -models "${large%%,*}"
-	peer 100 gpu_step.py "${large%%,*}"
-}
-
-# A model of which not all layers fit: two depths, of which the time of all layers follows (a straight line).
-step8() {
-	for layers in ${LAYERS:-6 14}; do
-		go_bench 60 '^BenchmarkStep$' -models "${large##*,}" -layers "$layers"
-		peer 60 gpu_step.py "${large##*,}" "$layers"
+	for group in 'copy|matmul|grad_norm|adamw' 'attention|attention_backward' 'critique_loss|reward_loss' 'embed|embed_backward|gather|rmsnorm|rmsnorm_backward|rope|swiglu|swiglu_backward' \
+		'matmul_dx|matmul_dw' 'attention_decode|sample|sample_top_p'; do
+		go_bench 60 "^BenchmarkLarge\$/^($group)\$" -models "$large"
 	done
 }
+
+# An optimizer step at the sizes of Llama-3.1-8B and Qwen2.5-0.5B. Of a model of which not all layers fit, two depths: the table draws the
+# straight line through them.
+steps() {
+	go_bench 60 '^BenchmarkStep$' -models "${large##*,}"
+	[ "${large%,*}" != "$large" ] || return
+	go_bench 60 '^BenchmarkStep$' -models "${large%%,*}"
+	grep -q "^BenchmarkStep/${large%%,*}.*ns/op" "$out/go.txt" && [ -z "${LAYERS:-}" ] && return
+	for layers in ${LAYERS:-6 14}; do
+		go_bench 50 '^BenchmarkStep$' -models "${large%%,*}" -layers "$layers"
+	done
+}
+
+peers() {
+	peer "${PEERS:-210}" gpu_ops.py "$large"
+}
+
+peersteps() {
+	peer 110 gpu_step.py "${large%%,*}"
+	peer 90 gpu_step.py "${large##*,}"
+	for layers in $(sed -n "s/^BenchmarkStep\/${large%%,*}_\([0-9]*\)layers.*/\1/p" "$out/go.txt" | sort -nu); do
+		peer 60 gpu_step.py "${large%%,*}" "$layers"
+	done
+}
+
+warm() {
+	# shellcheck disable=SC2016
+	WARM=1 timeout -k 5 170 sh -c '"$1" "$2/gpu_ops.py" "$3"; "$1" "$2/gpu_step.py" "${3%%,*}" 1; "$1" "$2/gpu_step.py" "${3##*,}" 1' warm "$python" "$bin" "$large"
+} >>"$out/peers.txt" 2>&1
 
 sanitizer() {
 	if ! command -v compute-sanitizer >/dev/null 2>&1; then
 		say "- $part: there is no compute-sanitizer on this machine"
 		return 1
 	fi
-	for tool in memcheck racecheck initcheck synccheck; do
-		limited 40 sanitizer.txt compute-sanitizer --tool $tool --error-exitcode 1 "$bin/bench.test" -test.run TestDevice \
-			-test.skip 'TestDevice/(distribution|philox)|TestDevice/.*/.*/(stream|.*long|.*about_128|forty|random300)'
+	for tool in memcheck racecheck synccheck initcheck; do
+		limited 45 sanitizer.txt sh bench/gpu.sh each 8 35 compute-sanitizer --tool $tool --error-exitcode 1 "$bin/bench.test" \
+			-test.skip 'TestDevice/(distribution|philox|chance)|TestDevice/.*/.*/(stream|.*long|.*about_128|forty|random300)'
+		sed -n "/--tool $tool/,\$p" "$out/sanitizer.txt" | sed -n "s/^\(op .* exit\) 124\$/- $part: $tool STOPPED: \1 124/p; s/^op .* exit [1-9].*/- $part: $tool FAILED: &/p" | sort -u | head -n 8 | while read -r x; do say "$x"; done
+		say "- $part: $tool: $(sed -n "/--tool $tool/,\$p" "$out/sanitizer.txt" | grep -c '^op .* exit 0$') ops clean"
 	done
-	say "- $part: $(grep -h 'ERROR SUMMARY\|RACECHECK SUMMARY' "$out/sanitizer.txt" | sed 's/=*//' | tr '\n' ';')"
 }
 
 # A small training run gives the CPU's loss curve; resuming is exact.
@@ -133,13 +184,29 @@ curve() {
 
 again() { kernels; } # the spread against a second run; the table has the medians
 
+part=clocks
+say "- clocks before: $(clocks); commit $(cat "$bin/commit")"
+nvidia-smi --query-gpu=clocks.sm,power.draw,temperature.gpu --format=csv,noheader,nounits -l 2 >>"$out/device.txt" 2>/dev/null &
+watching=$!
+trap 'kill $watching 2>/dev/null' EXIT
+warming=
+case " ${*:-$parts} " in *" conformance "*peers*) warm & warming=$! ;; esac
 for part in ${*:-$parts}; do
+	case $part in
+	device | conformance | curve | sanitizer) ;;
+	*)
+		[ -z "$warming" ] || wait "$warming" || say "- warm: PyTorch's compiler did not finish in the background, see peers.txt; the peers go on without"
+		warming=
+		;;
+	esac
 	case " $parts " in
 	*" $part "*) $part ;;
 	*) say "- there is no part '$part': $parts" ;;
 	esac
 done
+say "- clocks after: $(clocks); of the samples in between, SM clock in MHz: $(sed -n 's/^\([0-9]*\), [0-9.]*, [0-9]*$/\1/p' "$out/device.txt" | sort -n | awk '{x[NR] = $1} END {if (NR) print "median " x[int((NR + 1) / 2)] ", highest " x[NR]}')"
+say "- total: $(($(date +%s) - started)) s"
 touch "$out/go.txt" "$out/peers.txt"
-"${PYTHON:-python3}" "$bin/compare.py" "$out/go.txt" "$out/peers.txt" >"$out/table.md" && cat "$out/table.md"
-echo "total: $(($(date +%s) - started)) s"
+echo
+"$python" "$bin/compare.py" "$out"
 ! grep -q FAILED "$out/summary.txt"

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"criticrm/cuda"
 	"criticrm/kernels"
 	"criticrm/kernels/kerneltest"
 	"criticrm/kernels/tile"
@@ -36,10 +37,11 @@ func BenchmarkLarge(b *testing.B) {
 	}
 }
 
-// work is one op on one set of tensors; flops and bytes are what it does at least, the smaller of which is 0.
+// work is one op on one set of tensors; flops and bytes are what it does at least, the smaller of which is 0. Where weights are given, in
+// bytes with their gradient, the device memory in use beside them is reported too.
 type work struct {
-	run          func()
-	flops, bytes float64
+	run                   func()
+	flops, bytes, weights float64
 }
 
 // arena makes tensors for one benchmark at a time.
@@ -90,6 +92,9 @@ func (a *arena) bench(b *testing.B, name string, make func() work) {
 			b.ReportMetric(w.flops/ns/1e3, "TFLOP/s")
 		} else if w.bytes > 0 {
 			b.ReportMetric(w.bytes/ns, "GB/s")
+		}
+		if use, ok := cuda.StatsOf(a.dev); ok && sets[0].weights > 0 {
+			b.ReportMetric((float64(use.Allocated)-sets[0].weights)/(1<<30), "GiB")
 		}
 	})
 }
@@ -316,7 +321,7 @@ func (a *arena) heads(b *testing.B, s size) {
 		c := kernels.CritiqueLoss{Loss: a.alloc(kernels.F32, 1), LogProb: a.alloc(kernels.F32, r), DX: a.alloc(kernels.BF16, r, h), DW: a.f32(1, v, h),
 			X: a.real(r, h), W: a.real(v, h), Target: a.ints(a.draw(r, v)), Weight: weight, LossScale: 1, GradScale: 1,
 			Scratch: a.alloc(kernels.F32, min(r, (1<<28)/v), v)}
-		return work{run: func() { d.CritiqueLoss(c) }, flops: 6 * float64(r) * float64(h) * float64(v)}
+		return work{run: func() { d.CritiqueLoss(c) }, flops: 6 * float64(r) * float64(h) * float64(v), weights: total(c.W, c.DW)}
 	})
 	batch := s.tree16()
 	l := len(batch.Leaf)

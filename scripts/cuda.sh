@@ -3,6 +3,8 @@
 # sh scripts/cuda.sh kernels   also compiles the kernels
 # The compiler is that of CUDA_HOME, else the nvcc on PATH, else NVIDIA's wheels in build/cuda/toolkit. Go commands with the tag cuda
 # need the environment: . build/cuda/env
+# A compiler of CUDA 13 is refused where the installed driver is of CUDA 12, which cannot run what it makes; ANY_DRIVER=1 takes it all
+# the same, to build for another machine. There are no wheels of a CUDA 12 compiler.
 set -eu
 me=cuda
 . "$(dirname "$0")/lib.sh"
@@ -14,6 +16,11 @@ wheels="nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88 
 nvidia-cuda-cuobjdump==13.2.51 nvidia-cuda-nvdisasm==13.2.51"
 
 release() { "$1" --version 2>/dev/null | sed -n 's/.*release \([0-9.]*\).*/\1/p'; }
+
+# The newest CUDA that this machine's driver runs, nothing without a driver. What a compiler makes runs on drivers of its major version.
+driver=$(nvidia-smi 2>/dev/null | sed -n 's/.*CUDA Version: *\([0-9][0-9.]*\).*/\1/p')
+runs() { [ -z "$driver" ] || [ -n "${ANY_DRIVER:-}" ] || at_least "${1%%.*}.0" "$driver"; }
+update="Update the driver to 580 or newer, or install a toolkit of CUDA 12 ($oldest or newer) and set CUDA_HOME to its folder. To build for another machine, set ANY_DRIVER=1"
 
 fetch() { # all or nothing: a half-written toolkit has another name
 	nvcc=$out/toolkit/nvidia/cu13/bin/nvcc
@@ -38,13 +45,16 @@ fetch() { # all or nothing: a half-written toolkit has another name
 if [ -n "${CUDA_HOME:-}" ]; then
 	nvcc=$CUDA_HOME/bin/nvcc
 	[ -x "$nvcc" ] || fail "CUDA_HOME is $CUDA_HOME, but there is no bin/nvcc in it: correct it, or unset it to have a compiler fetched"
+	[ "$(release "$nvcc")" ] || fail "$nvcc does not run on this machine ($(uname -sm)): correct CUDA_HOME, or unset it to have a compiler fetched"
 	at_least "$oldest" "$(release "$nvcc")" || fail "$nvcc is CUDA $(release "$nvcc"): $oldest or newer is needed. Unset CUDA_HOME to have a compiler fetched"
 elif nvcc=$(command -v nvcc) && at_least "$oldest" "$(release "$nvcc")"; then
 	:
 else
 	[ -z "$nvcc" ] || echo "$me: $nvcc is CUDA $(release "$nvcc"), $oldest or newer is needed: it is not used"
+	runs "$checked" || fail "there is no CUDA compiler that this machine's driver would do for: it is for CUDA $driver, and the compiler that can be fetched is CUDA $checked. $update"
 	fetch
 fi
+runs "$(release "$nvcc")" || fail "$nvcc is CUDA $(release "$nvcc"), and this machine's driver, for CUDA $driver, would not run what it makes. $update"
 
 # Where the toolkit keeps headers and libraries, nvcc itself tells.
 told=$("$nvcc" --dryrun -x cu -c /dev/null -o /dev/null 2>&1)
@@ -74,6 +84,7 @@ generator=
 CUDACXX=$nvcc cmake -S "$root" -B "$out/cmake" ${generator:+-G $generator} -DCMAKE_BUILD_TYPE=Release -DSTRICT="$strict" >"$out/cmake.log" || {
 	cat "$out/cmake.log" >&2
 	rm -rf "$out/cmake"
+	! grep -q 'unsupported GNU version' "$out/cmake.log" || fail "nvcc $(release "$nvcc") takes no C++ compiler as new as the installed one: install an older g++ and set CUDAHOSTCXX to it"
 	fail "cmake cannot configure the CUDA kernels"
 }
 cmake --build "$out/cmake" --parallel "$(nproc)" || fail "the CUDA kernels do not compile"

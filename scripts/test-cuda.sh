@@ -5,6 +5,7 @@ set -eu
 me=test
 . "$(dirname "$0")/lib.sh"
 GO=${GO:-go}
+export ANY_DRIVER=1 # nothing here runs on this machine's device
 
 packages="./kernels ./model ./engine ./trainer"
 compiler=yes

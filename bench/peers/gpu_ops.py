@@ -3,15 +3,20 @@
     python bench/peers/gpu_ops.py Q05,L8 [name of an op ...]
 
 Times are by CUDA events, so many ops queued between two events, the median of eleven; on several sets of tensors in turn where a cache
-could hold one. Model "tiny" runs on a CPU, to see that everything works.
+could hold one. What decides comes first. A way that fails is a line that says so; one that takes over a minute is given up, and
+after a fault of the device, which ends every later call too, the program starts again behind it. Model "tiny" runs on a CPU, to see that everything works.
 """
+import gc
 import json
+import os
+import signal
 import statistics
 import sys
 import time
 import traceback
 
 import torch
+import torch._functorch.config
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
@@ -19,6 +24,10 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from gpu_sizes import bf16, device, f32, forest, gpu, sizes
 
 torch.manual_seed(1)
+torch._functorch.config.donated_buffer = False  # backwards are timed many times on one graph
+done = int(os.environ.get("DONE", 0))  # measurements up to the fault after which this program started again
+warm = "WARM" in os.environ  # only compile, so that a later run finds it done
+measured = 0
 
 
 def normal(*shape, dtype=bf16, grad=False):
@@ -41,31 +50,62 @@ def spend(works, count, start):
     return a.elapsed_time(b) / 1e3
 
 
+def give_up(*_):
+    raise TimeoutError("over a minute")
+
+
 def measure(name, peer, make, bytes=1 << 28):
     """make() gives the op on new tensors; bytes is what they are in total, at least."""
+    global measured
     if wanted and name.split("/")[0] not in wanted:
         return
+    measured += 1
+    if measured <= done:
+        return
+    signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(60)
     try:
+        if warm:
+            make()()
+            return
         works = [make() for _ in range(1 if bytes >= 1 << 28 or not gpu else min(64, (1 << 28) // bytes + 1))]
         spend(works, max(3, len(works)), 0)
         if gpu:
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
             before = torch.cuda.memory_allocated()
-        count = int(min(100, max(1, 0.02 / (spend(works, 2, 0) / 2))))
-        seconds = statistics.median(spend(works, count, i * count) for i in range(11)) / count
+        n = int(min(100, max(1, 0.02 / (spend(works, 2, 0) / 2))))
+        seconds = statistics.median(spend(works, n, i * n) for i in range(11)) / n
         line = {"name": name, "peer": peer, "us": seconds * 1e6}
         if gpu:
             line["MiB"] = (torch.cuda.max_memory_allocated() - before) / 2**20
         print(json.dumps(line), flush=True)
     except Exception as e:  # one way that does not work must not stop the others
-        print(json.dumps({"name": name, "peer": peer, "error": f"{type(e).__name__}: {e}".split("\n")[0][:200]}), flush=True)
-        if not gpu:
-            traceback.print_exc(limit=2)
+        failed(name, peer, e)
     finally:
+        signal.alarm(0)
         works = make = None
-        if gpu:
+        clean(name, peer)
+
+
+def failed(name, peer, e):
+    if not warm:
+        print(json.dumps({"name": name, "peer": peer, "error": f"{type(e).__name__}: {e}".split("\n")[0][:200]}), flush=True)
+    if not gpu:
+        traceback.print_exc(limit=2)
+    if "CUDA error" in str(e):
+        os.environ["DONE"] = str(measured)
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+
+
+def clean(name, peer):
+    gc.collect()
+    if gpu:
+        try:
+            torch.cuda.synchronize()
             torch.cuda.empty_cache()
+        except Exception as e:
+            failed(name, peer, e)
 
 
 def with_backward(f, inputs, grads):
@@ -188,6 +228,11 @@ def products(model, n):
     measure(f"matmul_dw/{model}_gate_up", "matmul, bf16 result", dw)
 
 
+def heads(count, n, length, d):
+    """Rows of n heads as a model's projection leaves them: the heads of a token beside each other in memory."""
+    return normal(count, length, n, d).transpose(1, 2)
+
+
 def attention(model, batch, shape):
     """Causal rows, as SDPA does them; for TREE16 the rows that a tree replaces."""
     _, _, a, g, d, _, _ = sizes[model]
@@ -203,7 +248,7 @@ def attention(model, batch, shape):
                 return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
 
         def tensors(grad):
-            return normal(count, a, length, d, grad=grad), normal(count, g, length, d, grad=grad), normal(count, g, length, d, grad=grad)
+            return [heads(count, n, length, d).requires_grad_(grad) for n in (a, g, g)]
 
         def forward():
             t = tensors(False)
@@ -211,7 +256,7 @@ def attention(model, batch, shape):
 
         bytes = 4 * count * length * (a + g) * d
         measure("attention/" + name, peer + rows, forward, bytes)
-        measure("attention_backward/" + name, peer + rows, lambda: with_backward(run, tensors(True), (normal(count, a, length, d),)), 2 * bytes)
+        measure("attention_backward/" + name, peer + rows, lambda: with_backward(run, tensors(True), (heads(count, a, length, d),)), 2 * bytes)
 
 
 def flex(model, end):
@@ -221,14 +266,14 @@ def flex(model, end):
     run = compiled(lambda q, k, v: flex_attention(q, k, v, block_mask=mask, enable_gqa=True))
 
     def tensors(grad):
-        return normal(1, a, n, d, grad=grad), normal(1, g, n, d, grad=grad), normal(1, g, n, d, grad=grad)
+        return [heads(1, count, n, d).requires_grad_(grad) for count in (a, g, g)]
 
     def forward():
         t = tensors(False)
         return lambda: run(*t)
 
     measure(f"attention/{model}_TREE16", "FlexAttention", forward, 4 * n * (a + g) * d)
-    measure(f"attention_backward/{model}_TREE16", "FlexAttention", lambda: with_backward(run, tensors(True), (normal(1, a, n, d),)), 8 * n * (a + g) * d)
+    measure(f"attention_backward/{model}_TREE16", "FlexAttention", lambda: with_backward(run, tensors(True), (heads(1, a, n, d),)), 8 * n * (a + g) * d)
 
 
 def chunked_loss(x, w, target, rows):
@@ -315,20 +360,29 @@ def decoding(model, sequences, prefix, depth):
     measure("sample_top_p/" + model, "sort, multinomial", draw_top_p)
 
 
-names, wanted = sys.argv[1].split(","), sys.argv[2:]
-print(json.dumps({"torch": torch.__version__, "device": torch.cuda.get_device_name() if gpu else "cpu"}), flush=True)
-for i, model in enumerate(names):
+def everything(model):
+    """The measurements of a model, in the order of what hangs on them."""
     tiny = model == "tiny"
     tree = (1, 24, 16, 8, 4) if tiny else (5, 512, 384, 256, 4)
     pairs, prompt, response, critique, k = tree
-    if i == 0:
-        general(1 << 12 if tiny else 1 << 29, 64 if tiny else 8192)
-    tokens = pairs * (prompt + 2 * response + 2 * k * critique)
-    rows(model, tokens, pairs * 2 * k * critique)
-    products(model, tokens)
-    attention(model, "VAR16", (2, 64) if tiny else (8, 2048))
-    attention(model, "CAU16", (1, 128) if tiny else (2, 8192))
-    attention(model, "TREE16", (pairs * 2 * k, prompt + response + critique))
-    flex(model, forest(*tree))
-    losses(model, 32 if tiny else 4096, pairs * 2 * k)
-    decoding(model, 20 if tiny else 260, 16 if tiny else 896, 8 if tiny else 128)
+    tokens, leaves = pairs * (prompt + 2 * response + 2 * k * critique), pairs * 2 * k
+    yield lambda: attention(model, "VAR16", (2, 64) if tiny else (8, 2048))
+    yield lambda: attention(model, "CAU16", (1, 128) if tiny else (2, 8192))
+    yield lambda: flex(model, forest(*tree))
+    yield lambda: losses(model, 32 if tiny else 4096, leaves)
+    yield lambda: products(model, tokens)
+    yield lambda: rows(model, tokens, leaves * critique)
+    yield lambda: decoding(model, 20 if tiny else 260, 16 if tiny else 896, 8 if tiny else 128)
+    yield lambda: attention(model, "TREE16", (leaves, prompt + response + critique))
+
+
+names, wanted = sys.argv[1].split(","), sys.argv[2:]
+if not warm:
+    print(json.dumps({"torch": torch.__version__, "device": torch.cuda.get_device_name() if gpu else "cpu"}), flush=True)
+general(1 << 12 if "tiny" in names else 1 << 29, 64 if "tiny" in names else 8192)
+for group in zip(*map(everything, names)):
+    for run in group:
+        try:
+            run()
+        except Exception as e:
+            failed("preparation", "", e)
