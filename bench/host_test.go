@@ -4,8 +4,8 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"runtime"
-	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -88,38 +88,30 @@ func (s size) hostTrain(b *testing.B, pairs int) {
 }
 
 func (s size) hostScore(b *testing.B) {
-	m, batch := s.blank(b, model.Options{}), s.trees(4)
-	batch.Row, batch.Target, batch.Weight = nil, nil, nil
-	evaluate := func() {
-		if _, _, err := m.Evaluate(batch); err != nil {
-			b.Fatal(err)
+	m := s.blank(b, model.Options{})
+	watched(b, func(n int) (err error) {
+		for range n {
+			err = errors.Join(err, s.rewards(m))
 		}
-	}
-	evaluate()
-	w := watch{b: b}
-	w.start()
-	for range b.N {
-		evaluate()
-	}
-	w.stop(b.N)
+		return err
+	})
 }
 
 func (s size) hostGenerate(b *testing.B, sequences int) {
 	m := s.blank(b, model.Options{})
-	var reqs []model.GenRequest
-	for i := range uint64(sequences / 8) {
-		reqs = append(reqs, model.GenRequest{Prefix: slices.Concat(randomIDs(s.prompt, s.VocabSize, i/2), randomIDs(s.response, s.VocabSize, 1000+i)), N: 8, Key: i})
+	watched(b, func(n int) error { return s.sample(m, sequences, n+1) })
+}
+
+// watched runs once to warm up, then for the benchmark.
+func watched(b *testing.B, run func(n int) error) {
+	if err := run(1); err != nil {
+		b.Fatal(err)
 	}
-	run := func(tokens int) {
-		o := model.GenOptions{Temperature: 1, MaxTokens: tokens, MaxSequences: sequences, Reward: model.AtContent}
-		if err := m.Generate(context.Background(), reqs, o, func(int, []model.GenSample) {}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	run(2)
 	w := watch{b: b}
 	w.start()
-	run(b.N + 1)
+	if err := run(b.N); err != nil {
+		b.Fatal(err)
+	}
 	w.stop(b.N)
 }
 

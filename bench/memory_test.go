@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"criticrm/cuda"
@@ -11,8 +12,9 @@ import (
 	"criticrm/trainer"
 )
 
-// BenchmarkMemory says what memory of a GPU training takes, in GiB: of the model with its gradients and moments, and of the work on a
-// micro-batch. Nothing is computed, and no GPU is needed. Trees are P 512, R 256, C 128, K 4 (2048 tokens) and P 512, R 384, C 256, K 4 (3328).
+// BenchmarkMemory says what memory of a GPU is taken, in GiB: by the model, in training with its gradients and moments, and by the work:
+// training on micro-batches of trees of P 512, R 256, C 128, K 4 (2048 tokens) or P 512, R 384, C 256, K 4 (3328), rewards of 8192
+// tokens at once, and 256 sequences of 512 tokens in groups of 8 on prompts and responses of 768. Nothing is computed, and no GPU is needed.
 //
 //	go test ./bench -run '^$' -bench BenchmarkMemory -benchtime 1x -models Q05,Q15,L8
 func BenchmarkMemory(b *testing.B) {
@@ -33,10 +35,33 @@ func BenchmarkMemory(b *testing.B) {
 				})
 			}
 		}
+		s.prompt, s.response, s.critique = min(s.prompt, 512), min(s.response, 256), min(s.critique, 128)
+		b.Run(s.name+"/score", func(b *testing.B) { s.memoryOf(b, func(m *model.Model) error { return s.rewards(m) }) })
+		b.Run(s.name+"/generate", func(b *testing.B) { s.memoryOf(b, func(m *model.Model) error { return s.sample(m, 256, 512) }) })
 	}
 }
 
 func (s size) memory(b *testing.B, trees, tokens int, o model.Options) {
+	data := make(trainer.Slice, trees)
+	for i := range data {
+		data[i] = s.example(uint64(i))
+	}
+	c := trainer.Default()
+	c.BF16, c.Stochastic, c.BatchSize, c.Accumulation, c.BatchTokens, c.MaxSteps, c.LoggingSteps = true, o.StochasticRounding, trees, 1, tokens, 2, 0
+	s.use(b, o, func(m *model.Model) error {
+		_, err := trainer.Train(context.Background(), m, data, c)
+		return err
+	})
+}
+
+func (s size) memoryOf(b *testing.B, work func(*model.Model) error) {
+	for range b.N {
+		s.use(b, model.Options{DType: kernels.BF16, Head: true}, work)
+	}
+}
+
+// use reports the memory of a model at work.
+func (s size) use(b *testing.B, o model.Options, work func(*model.Model) error) {
 	d := cuda.Dry()
 	defer d.Close()
 	m, err := model.Blank(d, s.Config, o)
@@ -45,13 +70,7 @@ func (s size) memory(b *testing.B, trees, tokens int, o model.Options) {
 	}
 	defer m.Close()
 	before, _ := cuda.StatsOf(d)
-	data := make(trainer.Slice, trees)
-	for i := range data {
-		data[i] = s.example(uint64(i))
-	}
-	c := trainer.Default()
-	c.BF16, c.Stochastic, c.BatchSize, c.Accumulation, c.BatchTokens, c.MaxSteps, c.LoggingSteps = true, o.StochasticRounding, trees, 1, tokens, 2, 0
-	if _, err := trainer.Train(context.Background(), m, data, c); err != nil {
+	if err := work(m); err != nil {
 		b.Fatal(err)
 	}
 	all, _ := cuda.StatsOf(d)
@@ -61,6 +80,24 @@ func (s size) memory(b *testing.B, trees, tokens int, o model.Options) {
 	b.ReportMetric(gib(all.HighReserved-before.Reserved), "work")
 	b.ReportMetric(gib(all.HighReserved), "GiB")
 	b.ReportMetric(gib(all.HighReserved-all.HighAllocated), "unused")
+}
+
+// rewards reads those of four trees.
+func (s size) rewards(m *model.Model) error {
+	batch := s.trees(4)
+	batch.Row, batch.Target, batch.Weight = nil, nil, nil
+	_, _, err := m.Evaluate(batch)
+	return err
+}
+
+// sample draws tokens for sequences, eight of which share a prompt and a response, and two such groups the prompt.
+func (s size) sample(m *model.Model, sequences, tokens int) error {
+	var reqs []model.GenRequest
+	for i := range uint64(sequences / 8) {
+		reqs = append(reqs, model.GenRequest{Prefix: slices.Concat(randomIDs(s.prompt, s.VocabSize, i/2), randomIDs(s.response, s.VocabSize, 1000+i)), N: 8, Key: i})
+	}
+	o := model.GenOptions{Temperature: 1, MaxTokens: tokens, MaxSequences: sequences, Reward: model.AtContent}
+	return m.Generate(context.Background(), reqs, o, func(int, []model.GenSample) {})
 }
 
 // example is a pair of the size's lengths.

@@ -167,7 +167,7 @@ func (m *Model) fitCache(n int) {
 		if !old.IsNil() && old.Dim(0) >= n {
 			continue
 		}
-		m.kv[l] = d.Alloc(m.opt.DType, n+n/4, 2*m.NumKeyValueHeads, m.HeadDim)
+		m.kv[l] = d.Alloc(m.opt.DType, n+n/16, 2*m.NumKeyValueHeads, m.HeadDim)
 		if old.IsNil() {
 			m.buffers = append(m.buffers, &m.kv[l])
 			continue
