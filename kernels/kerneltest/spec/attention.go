@@ -1,5 +1,7 @@
 package spec
 
+import "iter"
+
 // Attention over a packed forest: query q sees key k iff k <= q < end[k]; query head a reads key head a·G/A.
 // out = softmax(q·kᵀ/sqrt(D))·v over the visible keys, lse = log Σ exp(q·kᵀ/sqrt(D)).
 type Attention[T Real] struct {
@@ -16,20 +18,39 @@ type Attention[T Real] struct {
 // head is head h of token n of qkv (N, A+2G, D): queries, then keys, then values.
 func head[T Real](qkv []T, n, h, a, g, d int) []T { return qkv[(n*(a+2*g)+h)*d:][:d] }
 
+// visible gives the keys that query q sees, in rising order, of those from the first token of its tree on. A key that ends at or
+// before q has its whole subtree there, of which q sees nothing: so a long stream of short trees takes little time.
+func visible(end []int32, first, q int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for k := first; k <= q; {
+			if int(end[k]) <= q {
+				k = int(end[k])
+				continue
+			}
+			if !yield(k) {
+				return
+			}
+			k++
+		}
+	}
+}
+
 // Run attends.
 func (o *Attention[T]) Run() {
 	score := make([]T, 0, o.N)
 	value := make([][]T, 0, o.N)
+	first := 0 // token of the tree of q
 	for q := range o.N {
+		if q >= int(o.End[first]) {
+			first = q
+		}
 		for a := range o.A {
 			g := a * o.G / o.A
 			query := head(o.QKV, q, a, o.A, o.G, o.D)
 			score, value = score[:0], value[:0]
-			for k := range q + 1 {
-				if q < int(o.End[k]) {
-					score = append(score, dot(query, head(o.QKV, k, o.A+g, o.A, o.G, o.D))/sqrt(T(o.D)))
-					value = append(value, head(o.QKV, k, o.A+o.G+g, o.A, o.G, o.D))
-				}
+			for k := range visible(o.End, first, q) {
+				score = append(score, dot(query, head(o.QKV, k, o.A+g, o.A, o.G, o.D))/sqrt(T(o.D)))
+				value = append(value, head(o.QKV, k, o.A+o.G+g, o.A, o.G, o.D))
 			}
 			o.LSE[q*o.A+a] = softmaxMean(o.Out[(q*o.A+a)*o.D:][:o.D], score, value, o.Round)
 		}
@@ -46,12 +67,12 @@ func softmaxMean[T Real](out, score []T, value [][]T, rnd func(T) T) T {
 	for _, s := range score {
 		sum += exp(s - top)
 	}
-	for d := range out {
-		var mean T
-		for k, s := range score {
-			mean += round(rnd, exp(s-top)/sum) * value[k][d]
+	clear(out)
+	for k, s := range score {
+		p := round(rnd, exp(s-top)/sum)
+		for d, v := range value[k] {
+			out[d] += p * v
 		}
-		out[d] = mean
 	}
 	return top + log(sum)
 }
@@ -75,16 +96,17 @@ type AttentionBackward[T Real] struct {
 // Run gives the gradient of queries, keys and values.
 func (o *AttentionBackward[T]) Run() {
 	clear(o.DQKV)
+	first := 0 // token of the tree of q
 	for q := range o.N {
+		if q >= int(o.End[first]) {
+			first = q
+		}
 		for a := range o.A {
 			g := a * o.G / o.A
 			dout := o.DOut[(q*o.A+a)*o.D:][:o.D]
 			delta := dot(dout, o.Out[(q*o.A+a)*o.D:][:o.D])
 			query, dquery := head(o.QKV, q, a, o.A, o.G, o.D), head(o.DQKV, q, a, o.A, o.G, o.D)
-			for k := range q + 1 {
-				if q >= int(o.End[k]) {
-					continue
-				}
+			for k := range visible(o.End, first, q) {
 				key, dkey := head(o.QKV, k, o.A+g, o.A, o.G, o.D), head(o.DQKV, k, o.A+g, o.A, o.G, o.D)
 				value, dvalue := head(o.QKV, k, o.A+o.G+g, o.A, o.G, o.D), head(o.DQKV, k, o.A+o.G+g, o.A, o.G, o.D)
 				p := exp(dot(query, key)/sqrt(T(o.D)) - o.LSE[q*o.A+a])

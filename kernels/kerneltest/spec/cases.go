@@ -16,6 +16,7 @@ type Case struct {
 	Name string // op/dtype/what, unique; the seed of its random numbers
 	BF16 bool   // "real" is bfloat16
 	Skew int    // elements between an aligned address and where each buffer begins
+	Long bool   // so long that one run must do
 	make func(g *Gen) Op
 }
 
@@ -148,6 +149,14 @@ func (l *list) addSkewed(op, name string, make func(g *Gen) Op) {
 	}
 }
 
+// skewed adds the last n cases once more, with buffers that begin an element after an aligned address.
+func (l *list) skewed(n int) {
+	for _, c := range (*l)[len(*l)-n:] {
+		c.Name, c.Skew = c.Name+"_skewed", 1
+		*l = append(*l, c)
+	}
+}
+
 // add32 makes one case: the op has no argument of type real, or the case is long.
 func (l *list) add32(op, name string, make func(g *Gen) Op) {
 	*l = append(*l, Case{Op: op, Name: op + "/f32/" + name, make: make})
@@ -166,6 +175,7 @@ func Cases() []Case {
 	l.turns()
 	l.gates()
 	l.longStreams()
+	l.vocabularies()
 	l.matmul()
 	l.attention()
 	l.decode()
@@ -208,6 +218,7 @@ func (l *list) optim() {
 	for _, n := range []int{0, 1, 2, 3, 17, 129, 1000, 70001} {
 		l.add32("grad_norm", fmt.Sprintf("n%d", n), func(g *Gen) Op { return &GradNorm[float64]{N: n} })
 	}
+	l.skewed(2)
 	l.add32("grad_norm", "nan", func(g *Gen) Op {
 		x := g.Normal(1000, 1)
 		x[17], x[999] = math.NaN(), math.NaN()
@@ -233,7 +244,7 @@ func (l *list) optim() {
 		{name: "tiny", norm: 1e-8, step: 5, scale: 1e-8}, // eps is as large as the rest
 	}
 	for _, c := range limits {
-		for _, n := range []int{1, 3, 17, 1000} {
+		for _, n := range []int{0, 1, 3, 17, 1000} {
 			step := func(g *Gen) *AdamW[float64] {
 				o := &AdamW[float64]{LR: 1e-3, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: c.wd, MaxNorm: c.maxNorm, N: n,
 					Norm: []float64{c.norm, c.bad}, W: g.Normal(n, 1), M: g.Normal(n, 0.1), V: g.Normal(n, 0.1)}
@@ -259,6 +270,9 @@ func (l *list) optim() {
 				o.ByChance, o.Seed, o.Step, o.First = true, g.Uint64(), g.Uint32(), g.IntN(3)*(1<<34)+g.IntN(8)
 				return o
 			})
+			if n == 1000 && (c.name == "later" || c.name == "master") {
+				l.skewed(3)
+			}
 		}
 	}
 }

@@ -175,49 +175,6 @@ func (l *list) attention() {
 	l.tensorCores()
 }
 
-// tensorCores are cases of the head sizes that have kernels of their own: tiles of 64 keys and of 128 queries in two halves.
-func (l *list) tensorCores() {
-	heads := [][3]int{{2, 1, 64}, {1, 1, 128}}
-	for _, s := range heads {
-		for _, n := range []int{63, 64, 65, 127, 128, 191, 193} {
-			l.attend(forest{fmt.Sprintf("causal%d", n), func(*Gen) *Forest { return sequences(n) }, true}, s[0], s[1], s[2], 1)
-		}
-		b := 8192 / s[2]
-		l.attend(forest{fmt.Sprintf("nodes_about_%d", b), func(*Gen) *Forest { return pairs(b, b-1, 2, 2, 1) }, true}, s[0], s[1], s[2], 1)
-		// the later children skip tiles of their siblings, and halves of tiles of queries skip others than the whole
-		gaps := forest{"gaps", func(*Gen) *Forest {
-			f := new(Forest)
-			f.Open(70)
-			for _, n := range []int{130, 64, 1, 100} {
-				f.Leaf(n)
-			}
-			f.Close()
-			f.Leaf(3)
-			return f
-		}, true}
-		l.attend(gaps, s[0], s[1], s[2], 1)
-		l.attend(forest{"ones200", func(*Gen) *Forest {
-			f := new(Forest)
-			for range 200 {
-				f.Leaf(1)
-			}
-			return f
-		}, true}, s[0], s[1], s[2], 1)
-		// scores that grow past those of the tiles before, by little and by much
-		for _, scale := range []float64{2, 3, 12} {
-			l.attend(forest{fmt.Sprintf("causal200_scale%g", scale), func(*Gen) *Forest { return sequences(200) }, true}, s[0], s[1], s[2], scale)
-		}
-	}
-	// heads per key head of published models
-	l.attend(forest{"packed_30_40", func(*Gen) *Forest { return sequences(30, 40) }, true}, 14, 2, 64, 1)
-	l.attend(forest{"packed_9_12", func(*Gen) *Forest { return sequences(9, 12) }, true}, 32, 8, 128, 1)
-	l.attend(forest{"pair_20_15_10_k2", func(*Gen) *Forest { return pairs(20, 15, 10, 2, 1) }, true}, 2, 1, 256, 1)
-	l.attend(forest{"causal33", func(*Gen) *Forest { return sequences(33) }, true}, 1, 1, 10, 1)
-	name, forward, backward := attention(forest{"packed_70_30", func(*Gen) *Forest { return sequences(70, 30) }, true}, 2, 1, 64, 1)
-	l.addSkewed("attention", name, forward)
-	l.addSkewed("attention_backward", name, backward)
-}
-
 func (l *list) attend(f forest, a, k, d int, scale float64) {
 	name, forward, backward := attention(f, a, k, d, scale)
 	l.add("attention", name, forward)
@@ -285,6 +242,10 @@ func (l *list) decode() {
 		l.add("attention_decode", fmt.Sprintf("many_tiles_A%d_G%d_D%d", a, k, d), func(g *Gen) Op {
 			return Decode(g, [][]int{{4000, 300}}, [][]int{{4100, 5}}, a, k, d)
 		})
+		l.add("attention_decode", fmt.Sprintf("two_groups_A%d_G%d_D%d", a, k, d), func(g *Gen) Op {
+			return Decode(g, [][]int{{70, 5}, {130}}, [][]int{{3, 66}, {1}}, a, k, d)
+		})
+		l.skewed(2)
 	}
 }
 

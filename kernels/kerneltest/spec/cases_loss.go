@@ -165,6 +165,9 @@ func (l *list) sample() {
 				}
 				return o
 			})
+			if v == 5008 {
+				l.skewed(1)
+			}
 		}
 	}
 }

@@ -2,8 +2,7 @@ package spec
 
 import "fmt"
 
-// The largest shapes have rows of more numbers than a block of threads holds. Streams of a hundred thousand tokens, more than
-// a grid may be wide in its second dimension, have rows of two numbers, in one type.
+// The largest shapes have rows of more numbers than a block of threads holds.
 
 func (l *list) rows() {
 	for _, s := range [][3]int{{1, 1, 1}, {2, 3, 5}, {17, 31, 3}, {129, 33, 17}, {33, 64, 560}, {5, 896, 7}, {40, 4096, 3}, {0, 17, 3}} {
@@ -42,30 +41,6 @@ func (l *list) rows() {
 			l.addSkewed("gather_backward", name, back)
 		}
 	}
-}
-
-func (l *list) longStreams() {
-	const n = 100003
-	l.add32("embed", "N100003_H2", func(g *Gen) Op { return &Embed[float64]{ID: g.Ints(n, 5), N: n, H: 2, V: 5} })
-	l.add32("embed_backward", "N100003_H2", func(g *Gen) Op { return embedBackward(g.Ints(n, 5), 2, 5) })
-	l.add32("gather", "R100003_H2", func(g *Gen) Op { return &Gather[float64]{Row: g.Ints(n, 7), R: n, N: 7, H: 2} })
-	l.add32("gather_backward", "N100003_H2", func(g *Gen) Op {
-		ptr, src := Group(g.Ints(20000, n), n)
-		return &GatherBackward[float64]{Ptr: ptr, Src: src, R: len(src), N: n, H: 2}
-	})
-	const fewer = 1<<16 + 3 // where the software GPU has a sum over a warp for each row
-	l.add32("rmsnorm", "N65539_H2", func(g *Gen) Op { return &RMSNorm[float64]{Eps: 1, N: fewer, H: 2} })
-	l.add32("rmsnorm_backward", "N65539_H2", func(g *Gen) Op { return &RMSNormBackward[float64]{N: fewer, H: 2} })
-	rope := func(r *Gen) *RoPE[float64] {
-		return &RoPE[float64]{Table: RoPETable(50, 2, 1e4), Pos: r.Ints(n, 50), N: n, A: 1, G: 1, D: 2, T: 50}
-	}
-	l.add32("rope", "N100003_D2", func(r *Gen) Op { return rope(r) })
-	l.add32("rope_backward", "N100003_D2", func(r *Gen) Op { return (*RoPEBackward[float64])(rope(r)) })
-	l.add32("swiglu", "N100003_F2", func(g *Gen) Op { return &SwiGLU[float64]{N: n, F: 2} })
-	l.add32("swiglu_backward", "N100003_F2", func(g *Gen) Op { return &SwiGLUBackward[float64]{N: n, F: 2} })
-	l.add32("kv_store", "N100003_D2", func(g *Gen) Op {
-		return &KVStore[float64]{Slot: g.Distinct(n, n), N: n, A: 1, G: 1, D: 2, S: n}
-	})
 }
 
 func embedBackward(id []int32, h, v int) Op {

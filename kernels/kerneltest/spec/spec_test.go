@@ -3,6 +3,7 @@ package spec
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"gonum.org/v1/gonum/diff/fd"
@@ -259,20 +260,30 @@ func TestRoundByChance(t *testing.T) {
 	}
 }
 
-// TestForestMask compares "k <= q < end[k]" with the definition: the node of k is the node of q or one above it, and k <= q.
+// TestForestMask compares "k <= q < end[k]", and the way in which the reference finds those keys, with the definition: the node of k is the
+// node of q or one above it, and k <= q.
 func TestForestMask(t *testing.T) {
 	for _, c := range forests() {
 		f := c.make(&Gen{Rand: rand.New(rand.NewPCG(3, 4))})
 		end := f.End()
+		first := 0
 		for q := range end {
+			if q >= int(end[first]) {
+				first = q
+			}
+			seen := slices.Collect(visible(end, first, q))
+			if !slices.IsSorted(seen) {
+				t.Fatalf("%s: query %d sees keys %v", c.name, q, seen)
+			}
 			for k := range end {
 				above := f.node[q]
 				for above >= 0 && above != f.node[k] {
 					above = f.parent[above]
 				}
 				want := above == f.node[k] && k <= q
-				if got := k <= q && q < int(end[k]); got != want {
-					t.Fatalf("%s: query %d sees key %d: %v, want %v", c.name, q, k, got, want)
+				got := k <= q && q < int(end[k])
+				if _, found := slices.BinarySearch(seen, k); got != want || found != want {
+					t.Fatalf("%s: query %d sees key %d: %v and %v, want %v", c.name, q, k, got, found, want)
 				}
 			}
 		}
