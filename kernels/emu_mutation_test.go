@@ -80,6 +80,10 @@ var mutants = []mutant{
 	{"backward of keys: the only stage is overwritten too early", "attention_backward.cu", "", "attention_backward/D128", "            __syncthreads();  // nobody reads the stage any more\n            fetch_next(", "            fetch_next(", "random/mixed\twrong"},
 	{"backward: too little shared memory", "attention_backward.cu", "", "attention_backward/D64", "threads<D>, L::size, p);", "threads<D>, L::size - 1024, p);", "of .* bytes of shared memory"},
 	{"decode: slots are overwritten too early", "attention_decode.cu", "", "attention_decode/tiles", "slot[stage > 0][t] = at.slot(c, lo + 2 * TILE + t);", "slot[stage == 0][t] = at.slot(c, lo + 2 * TILE + t);", "(wrong|error)"},
+	{"adamw_8bit: beyond the end", "adamw.cu", "", "adamw_8bit", "            if (at >= n) break;\n            codes_m[u] = load_codes", "            codes_m[u] = load_codes", "(load16|an access at)"},
+	{"adamw_8bit: the scale of one lane", "adamw.cu", "", "adamw_8bit", "new_m = scale_of(warp_max(top_m))", "new_m = scale_of(top_m)", "wrong"},
+	{"adamw_8bit: codes in another order", "adamw.cu", "", "adamw_8bit", "per_v, word[u][k]) << 8 * k;", "per_v, word[u][k]) << 8 * (V - 1 - k);", "wrong"},
+	{"adamw_8bit: a lane waits for one that has left", "adamw.cu", "", "adamw_8bit", "b * moments < n; b += stride)", "b * moments + lane * V < n; b += stride)", "has returned, and is waited for"},
 	{"adamw: beyond the end", "adamw.cu", "", "adamw", "            if (i + u * threads >= n) break;\n            load<ONCE>", "            load<ONCE>", "(load16|an access at)"},
 }
 

@@ -153,8 +153,11 @@ func (d *Device) Upload(dst Tensor, host any) {
 	case []uint64:
 		p, n = unsafe.Pointer(unsafe.SliceData(h)), len(h)
 		must(dst.typ == U64, "kernels: upload: uint64 data into another type")
+	case []uint8:
+		p, n = unsafe.Pointer(unsafe.SliceData(h)), len(h)
+		must(dst.typ == U8, "kernels: upload: uint8 data into another type")
 	default:
-		panic("kernels: upload: want []float32, []uint16, []int32 or []uint64")
+		panic("kernels: upload: want []float32, []uint16, []int32, []uint64 or []uint8")
 	}
 	must(n == dst.Len(), "kernels: upload: lengths differ")
 	if n > 0 {
@@ -188,8 +191,11 @@ func (d *Device) Download(host any, src Tensor) {
 	case []uint64:
 		p, n = unsafe.Pointer(unsafe.SliceData(h)), len(h)
 		must(src.typ == U64, "kernels: download: another type into uint64")
+	case []uint8:
+		p, n = unsafe.Pointer(unsafe.SliceData(h)), len(h)
+		must(src.typ == U8, "kernels: download: another type into uint8")
 	default:
-		panic("kernels: download: want []float32, []uint16, []int32 or []uint64")
+		panic("kernels: download: want []float32, []uint16, []int32, []uint64 or []uint8")
 	}
 	must(n == src.Len(), "kernels: download: lengths differ")
 	if n > 0 {

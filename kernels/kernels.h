@@ -18,7 +18,7 @@
 extern "C" {
 #endif
 
-typedef enum { K_F32 = 0, K_BF16 = 1, K_I32 = 2, K_U64 = 3 } kdtype;
+typedef enum { K_F32 = 0, K_BF16 = 1, K_I32 = 2, K_U64 = 3, K_U8 = 4 } kdtype;
 
 typedef struct kstream kstream;  // a device and the queue of ops on it
 
@@ -288,6 +288,29 @@ typedef struct {
     kdtype         dtype;
 } adamw_args;
 
+// adamw with moments of 8 bits, quantised by blocks (Dettmers et al. 2022): of m and v only a byte each is kept, in units that the up to 256
+// elements of a block share. They are decoded, updated in f32 as in adamw, used for p, and encoded again.
+//   m = ±k(code%128)·2^-17·scale[0], minus from code 128 on      v = k(code)·2^-33·scale[1]      k(c) = c < 8 ? c : (8 + c%8)·2^(c/8 - 1)
+// These are floats with 3 bits of mantissa and 4 or 5 of exponent. A scale is a power of two, the least from 2^-90 to 2^126 with which the block's
+// largest magnitude is not over 1.875·scale, the largest code's: what is kept stays exact when the scale changes. Encoding rounds by chance,
+// because a step changes v by less than half of what its code can tell: of the two codes around m or v, the higher one (in magnitude) is taken if
+// the distance from the lower, as a share of that between the two, and r·2^-16 are 1 or more together. r < 2¹⁶ are bits 8…23 (m) or 0…15 (v) of
+// the word whose upper half adamw rounds w with. What is too large has the largest code; a v of 2^-126 or more has code 1 at least, because p is
+// divided by its root.
+typedef struct {
+    void          *w;        // in/out (n)      real
+    float         *master;   // in/out (n)             or NULL
+    uint8_t       *m, *v;    // in/out (n)             codes; with scales all zeros at first
+    float         *scale;    // in/out (blocks, 2)     of m and v, blocks = ceil(n/256)
+    const float   *g;        // in  (n)
+    const float   *norm;     // in  (2)                of all parameters' gradients
+    float          lr, beta1, beta2, eps, weight_decay, bias1, bias2, max_norm;
+    uint64_t       seed;     // seed, step and first: always
+    uint32_t       step;
+    int64_t        first, n;
+    kdtype         dtype;
+} adamw_8bit_args;
+
 // One token for each row. temperature 0: the largest logit, the lowest id on ties. Otherwise p = softmax(logits/temperature);
 // with top_k > 0 or top_p < 1 the candidates are sorted by falling p, ties by rising id, cut after top_k and after the
 // first whose cumulative p reaches top_p; else they stay in order of id. u = uniform(seed, key[b], step[b]) in [0, 1)
@@ -309,7 +332,7 @@ typedef struct {
     X(embed) X(embed_backward) X(gather) X(gather_backward) X(rmsnorm) X(rmsnorm_backward)     \
     X(rope) X(rope_backward) X(matmul) X(matmul_dx) X(matmul_dw) X(swiglu) X(swiglu_backward)  \
     X(attention) X(attention_backward) X(kv_store) X(attention_decode) X(critique_loss)        \
-    X(reward_head) X(reward_loss) X(grad_norm) X(adamw) X(sample)
+    X(reward_head) X(reward_loss) X(grad_norm) X(adamw) X(adamw_8bit) X(sample)
 
 // One implementation. Memory is the business of whoever opens the stream: of the CPU's functions below, or of the driver.
 typedef struct {

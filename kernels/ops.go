@@ -51,6 +51,8 @@ KERNEL_OPS(X)
 #cgo nocallback call_grad_norm
 #cgo noescape call_adamw
 #cgo nocallback call_adamw
+#cgo noescape call_adamw_8bit
+#cgo nocallback call_adamw_8bit
 #cgo noescape call_sample
 #cgo nocallback call_sample
 */
@@ -438,6 +440,28 @@ func (d *Device) AdamW(p AdamW) {
 		bias1: C.float(p.Bias1), bias2: C.float(p.Bias2), max_norm: C.float(p.MaxNorm),
 		seed: C.uint64_t(p.Seed), step: C.uint32_t(p.Step), first: C.int64_t(p.First), n: C.int64_t(n), dtype: p.W.dt()}
 	C.call_adamw(d.table, d.stream, &a)
+}
+
+// MomentBlock is how many elements share the scales of their moments in AdamW8bit.
+const MomentBlock = 256
+
+// AdamW8bit is AdamW with moments that are kept in 8 bits: p.M and p.V are (n) U8, codes in units of scale (ceil(n/MomentBlock), 2) f32,
+// which is in/out like them. All zeros are moments of zero. Moments are rounded by chance, so p.Seed, p.Step and p.First always count.
+func (d *Device) AdamW8bit(p AdamW, scale Tensor) {
+	n := p.W.Len()
+	must(p.W.ptr != nil && (p.W.typ == F32 || p.W.typ == BF16), "kernels: adamw_8bit: w is not real")
+	must(p.Master.IsNil() || p.Master.typ == F32 && p.Master.Len() == n, "kernels: adamw_8bit: master is not (n) f32")
+	must(p.M.typ == U8 && p.M.ptr != nil && p.M.Len() == n, "kernels: adamw_8bit: m is not (n) u8")
+	must(p.V.typ == U8 && p.V.ptr != nil && p.V.Len() == n, "kernels: adamw_8bit: v is not (n) u8")
+	must(scale.is(F32, (n+MomentBlock-1)/MomentBlock, 2), "kernels: adamw_8bit: scale is not (ceil(n/256), 2) f32")
+	must(p.G.typ == F32 && p.G.ptr != nil && p.G.Len() == n, "kernels: adamw_8bit: g is not (n) f32")
+	must(p.Norm.is(F32, 2), "kernels: adamw_8bit: norm is not (2) f32")
+	must(p.First >= 0, "kernels: adamw_8bit: first is negative")
+	a := C.adamw_8bit_args{w: p.W.ptr, master: p.Master.f32(), m: (*C.uint8_t)(p.M.ptr), v: (*C.uint8_t)(p.V.ptr), scale: scale.f32(), g: p.G.f32(), norm: p.Norm.f32(),
+		lr: C.float(p.LR), beta1: C.float(p.Beta1), beta2: C.float(p.Beta2), eps: C.float(p.Eps), weight_decay: C.float(p.WeightDecay),
+		bias1: C.float(p.Bias1), bias2: C.float(p.Bias2), max_norm: C.float(p.MaxNorm),
+		seed: C.uint64_t(p.Seed), step: C.uint32_t(p.Step), first: C.int64_t(p.First), n: C.int64_t(n), dtype: p.W.dt()}
+	C.call_adamw_8bit(d.table, d.stream, &a)
 }
 
 // Sample are the arguments of drawing one token for each row of logits.

@@ -10,18 +10,21 @@ import (
 type DType int32
 
 // Element types. Activations and weights are F32 or BF16; statistics, losses, gradients of parameters and rewards are
-// always F32; indices are I32; keys of random streams are U64.
+// always F32; indices are I32; keys of random streams are U64; codes of moments are U8.
 const (
 	F32 DType = iota
 	BF16
 	I32
 	U64
+	U8
 )
 
 // Size is the size of an element in bytes.
-func (t DType) Size() int { return [...]int{4, 2, 4, 8}[t] }
+func (t DType) Size() int { return [...]int{4, 2, 4, 8, 1}[t] }
 
-func (t DType) String() string { return [...]string{"float32", "bfloat16", "int32", "uint64"}[t] }
+func (t DType) String() string {
+	return [...]string{"float32", "bfloat16", "int32", "uint64", "uint8"}[t]
+}
 
 // Tensor is a dense row-major array in a device's memory. It is a plain value: copying it copies the reference. Views
 // share the memory; only the tensor that Alloc gave may be freed.

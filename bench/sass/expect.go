@@ -23,6 +23,8 @@ type expectation struct {
 var expectations = []expectation{
 	{Name: `adamw\.adamw_kernel<(float|bf16),(true|false),4>`, Wide: true, Narrow: 2, Blocks: 3}, // bf16 weights are half the size: 8 bytes
 	{Name: `adamw\.adamw_kernel<(float|bf16),(true|false),1>`, Quiet: true, Blocks: 6},
+	{Name: `adamw\.adamw_8bit_kernel<(float|bf16),(true|false),4>`, Wide: true, Narrow: 8, Blocks: 3}, // codes, a scale, 8 bytes of bf16 weights
+	{Name: `adamw\.adamw_8bit_kernel<(float|bf16),(true|false),1>`, Quiet: true, Blocks: 3},
 	{Name: `adamw\.grad_norm_kernel<4>`, Wide: true, Blocks: 8},
 	{Name: `adamw\.grad_norm_kernel<1>`, Quiet: true, Blocks: 8},
 	{Name: `attention\.attention_kernel<128,1>`, Tensor: true, Async: true, Shared: 80 << 10, Blocks: 2},

@@ -43,7 +43,7 @@ func benchCase(b *testing.B, c spec.Case, d *kernels.Device) {
 // indexed only the rows that are used.
 func bytes(op spec.Op, buf *buffers) (sum float64) {
 	for _, a := range spec.Args(op) {
-		if a.Nil {
+		if a.Nil || a.Dir == spec.Aside {
 			continue
 		}
 		n := float64(used(op, a) * buf.view[a.Name].Type().Size())

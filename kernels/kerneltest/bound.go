@@ -76,7 +76,7 @@ func outputs(op spec.Op) (out []spec.Arg) {
 	}
 	op.Run()
 	for _, a := range spec.Args(op) {
-		if a.Dir == spec.Out || a.Dir == spec.InOut {
+		if a.Dir == spec.Out || a.Dir == spec.InOut || a.Dir == spec.Aside {
 			out = append(out, a)
 		}
 	}
@@ -120,10 +120,20 @@ func (b *bound) bf16(i int) bool {
 	return b.c.BF16 && b.outputs[i].Type == spec.Real32 && b.byChance(i) == nil
 }
 
-// byChance is the op if its output i is rounded by chance.
-func (b *bound) byChance(i int) *spec.AdamW[float64] {
-	if o, ok := b.op.(*spec.AdamW[float64]); ok && o.ByChance && b.outputs[i].Name == "W" {
-		return o
+// byChance is how element j of output i is rounded, if that is by chance.
+func (b *bound) byChance(i int) func(x float64, j int) float32 {
+	if b.outputs[i].Name != "W" {
+		return nil
+	}
+	switch o := b.op.(type) {
+	case *spec.AdamW[float64]:
+		if o.ByChance {
+			return func(x float64, j int) float32 { return spec.RoundByChance(float32(x), o.Seed, o.Step, o.First+j) }
+		}
+	case *spec.AdamW8bit[float64]:
+		if o.ByChance {
+			return func(x float64, j int) float32 { return spec.RoundByChance(float32(x), o.Seed, o.Step, o.First+j) }
+		}
 	}
 	return nil
 }
@@ -162,21 +172,16 @@ func (b *bound) checkPart(i, lo, hi int, got, want []float64) string {
 	if b.outputs[i].Log {
 		largest, size = max(largest, 1), max(size, 1)
 	}
-	naiveMax, naiveRMS := 0.0, 0.0
-	for _, e := range b.errors {
-		_, top, rms := deviation(b.stored(i, e.got[i])[lo:hi], b.stored(i, e.want[i])[lo:hi])
-		naiveMax, naiveRMS = max(naiveMax, top), max(naiveRMS, rms)
-	}
+	naiveMax, naiveRMS := b.naiveError(i, lo, hi)
 	if math.IsInf(naiveMax, 1) {
 		return "a bad case: the naive implementation is not finite where the reference is"
 	}
 	at, top, rms := deviation(got, want)
 	name := b.outputs[i].Name
 	allowed := 2*naiveMax + b.floor(i)*largest + 1e-12
-	if o := b.byChance(i); o != nil {
+	if round := b.byChance(i); round != nil {
 		for j, w := range want {
-			low := spec.RoundByChance(float32(w-allowed), o.Seed, o.Step, o.First+j)
-			high := spec.RoundByChance(float32(w+allowed), o.Seed, o.Step, o.First+j)
+			low, high := round(w-allowed, j), round(w+allowed, j)
 			if x := float32(got[j]); !(low <= x && x <= high) {
 				return fmt.Sprintf("%s[%d] = %g, want one of %g … %g, which are rounded from %g", name, j, x, low, high, w)
 			}
@@ -190,6 +195,15 @@ func (b *bound) checkPart(i, lo, hi int, got, want []float64) string {
 		return fmt.Sprintf("%s: root mean square error %.3g, allowed %.3g (naive error %.3g)", name, rms, allowed, naiveRMS)
 	}
 	return ""
+}
+
+// naiveError is the largest and the root mean square error of naive implementations in elements [lo, hi) of output i.
+func (b *bound) naiveError(i, lo, hi int) (top, rms float64) {
+	for _, e := range b.errors {
+		_, t, r := deviation(b.stored(i, e.got[i])[lo:hi], b.stored(i, e.want[i])[lo:hi])
+		top, rms = max(top, t), max(rms, r)
+	}
+	return top, rms
 }
 
 // deviation gives the largest error, where it is, and the root mean square. A value that is not finite must be the same.

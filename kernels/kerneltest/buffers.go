@@ -27,7 +27,7 @@ type buffers struct {
 func newBuffers(dev *kernels.Device, op spec.Op, c spec.Case) *buffers {
 	b := &buffers{dev, spec.Args(op), map[string]kernels.Tensor{}, map[string]kernels.Tensor{}, map[string]any{}}
 	for _, a := range b.args {
-		if a.Nil {
+		if a.Nil || a.Dir == spec.Aside {
 			continue
 		}
 		bits := encode(a, c)
@@ -61,6 +61,8 @@ func typeOf(a spec.Arg, bf16 bool) kernels.DType {
 		return kernels.I32
 	case a.Type == spec.U64:
 		return kernels.U64
+	case a.Type == spec.U8:
+		return kernels.U8
 	case a.Type == spec.Real32 && bf16:
 		return kernels.BF16
 	}
@@ -88,6 +90,9 @@ func encode(a spec.Arg, c spec.Case) any {
 	case kernels.U64:
 		data := a.Value.Interface().([]uint64)
 		return fenced(len(data), c.Skew, 8, uint64(guard32), func(i int) uint64 { return data[i] })
+	case kernels.U8:
+		data := a.Value.Interface().([]uint8)
+		return fenced(len(data), c.Skew, 1, uint8(0x5a), func(i int) uint8 { return data[i] })
 	case kernels.BF16:
 		data := a.Floats()
 		return fenced(len(data), c.Skew, 2, uint16(0x7fde), func(i int) uint16 {
@@ -131,7 +136,7 @@ func (b *buffers) download() map[string]any {
 // intact checks guards and inputs.
 func (b *buffers) intact(got map[string]any) error {
 	for _, a := range b.args {
-		if a.Nil {
+		if a.Nil || a.Dir == spec.Aside {
 			continue
 		}
 		sent, now := bits(b.sent[a.Name]), bits(got[a.Name])
@@ -157,6 +162,8 @@ func bits(x any) []uint64 {
 		return widen(x, func(v float32) uint64 { return uint64(math.Float32bits(v)) })
 	case []uint16:
 		return widen(x, func(v uint16) uint64 { return uint64(v) })
+	case []uint8:
+		return widen(x, func(v uint8) uint64 { return uint64(v) })
 	case []int32:
 		return widen(x, func(v int32) uint64 { return uint64(uint32(v)) })
 	}
@@ -194,10 +201,15 @@ func ints(x any, n int) []int32 {
 	return v[(len(v)-n)/2:][:n]
 }
 
+func bytesOf(x any, n int) []uint8 {
+	v := x.([]uint8)
+	return v[(len(v)-n)/2:][:n]
+}
+
 // same compares what two runs gave, bit for bit, scratch aside.
 func (b *buffers) same(x, y map[string]any) error {
 	for _, a := range b.args {
-		if a.Nil || a.Dir == spec.Scratch {
+		if a.Nil || a.Dir == spec.Scratch || a.Dir == spec.Aside {
 			continue
 		}
 		p, q := bits(x[a.Name]), bits(y[a.Name])

@@ -93,6 +93,11 @@ struct bench {
         const char *p = (const char *)x.data();
         return (const T *)add(in, t, std::vector<char>(p, p + x.size() * sizeof(T)));
     }
+    uint8_t *codes(size_t n) {
+        std::vector<char> bytes(n);
+        for (char &c : bytes) c = (char)(draw() * 255);
+        return (uint8_t *)add(inout, K_U8, bytes);
+    }
     int32_t *result_i32(size_t n) { return (int32_t *)add(out, K_I32, std::vector<char>(n * 4, -1)); }
 
     // Waits, and gives the outputs as numbers.
@@ -105,11 +110,11 @@ struct bench {
             emu_copy(queue, now.data(), b.p, now.size());
             note(emu_wait(queue));
             if (b.how == in && now != b.sent) note("an input was written");
-            size_t size = b.type == K_BF16 ? 2 : 4;
+            size_t size = b.type == K_BF16 ? 2 : b.type == K_U8 ? 1 : 4;
             for (size_t i = 0; b.how != in && i < now.size(); i += size) {
                 uint32_t bits = 0;
                 memcpy(&bits, now.data() + i, size);
-                all.push_back(b.type == K_I32 ? (float)(int)bits : __uint_as_float(b.type == K_BF16 ? bits << 16 : bits));
+                all.push_back(b.type == K_I32 || b.type == K_U8 ? (float)(int)bits : __uint_as_float(b.type == K_BF16 ? bits << 16 : bits));
             }
         }
         for (buffer &b : buffers) {
@@ -264,6 +269,12 @@ static void add_cases() {
         add("adamw_by_chance" + size, [=](bench &b) {
             RUN(adamw, b.changed(n), nullptr, b.changed_f32(n), b.changed_f32(n, 1, 1), b.f32(n), b.f32(numbers{3, 0}), 1e-3f, .9f, .95f, 1e-8f, .1f, .1f, .05f, 1, 3, 4, 8, n, b.type);
         });
+        for (bool master : {false, true}) {
+            add((master ? "adamw_8bit" : "adamw_8bit_by_chance") + size, [=](bench &b) {
+                RUN(adamw_8bit, b.changed(n), master ? b.changed_f32(n) : nullptr, b.codes(n), b.codes(n), b.changed_f32((n + 255) / 256 * 2, 0, .125f), b.f32(n), b.f32(numbers{3, 0}),
+                    1e-3f, .9f, .95f, 1e-8f, .1f, .1f, .05f, 1, 3, 4, 8, n, b.type);
+            });
+        }
     }
     for (int k : {0, 7}) {
         add("sample/k" + std::to_string(k), [=](bench &b) {

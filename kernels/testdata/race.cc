@@ -89,6 +89,10 @@ int main(int argc, char **) {
         k.adamw(s, &aw);
         aw.dtype = K_BF16;  // any bits are weights
         k.adamw(s, &aw);
+        std::vector<uint8_t> m8(100000), v8(100000, 200);
+        auto scale = reals(2 * 391);
+        adamw_8bit_args a8 = {big.data(), nullptr, m8.data(), v8.data(), scale.data(), g1.data(), sums.data(), 1e-3f, .9f, .95f, 1e-8f, .1f, .1f, .05f, 1, 3, 4, 5, 100000, K_BF16};
+        k.adamw_8bit(s, &a8);
         auto logits = reals(B * V);
         std::vector<uint64_t> key(B, 7);
         sample_args sa = {id.data(), lp.data(), logits.data(), key.data(), zero.data(), 3, .8f, .9f, 20, B, V};

@@ -113,6 +113,11 @@ func (l *list) benchLoss(s Size, name func(string, ...any) string) {
 		o.Master = master(g, false, o.W)
 		return o
 	})
+	l.add("adamw_8bit", name("n%d", n), func(g *Gen) Op {
+		o := &AdamW8bit[float64]{LR: 1e-9, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Bias1: 0.1, Bias2: 0.05, N: n, Norm: []float64{1, 0}, W: g.Normal(n, 1), ByChance: g.BF16}
+		o.M, o.V, o.Scale, o.Blocks = codes(g, n)
+		return o
+	})
 	l.add32("sample", name("B%d_V%d", s.Sequences, s.Vocab), func(g *Gen) Op {
 		return &Sample[float64]{Key: make([]uint64, s.Sequences), Step: g.Ints(s.Sequences, 1000), B: s.Sequences, V: s.Vocab, Temperature: 0.7, TopP: 0.95}
 	})

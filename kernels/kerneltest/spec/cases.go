@@ -273,8 +273,19 @@ func (l *list) optim() {
 			if n == 1000 && (c.name == "later" || c.name == "master") {
 				l.skewed(3)
 			}
+			l.add("adamw_8bit", fmt.Sprintf("%s_n%d", c.name, n), func(g *Gen) Op {
+				o := coded(g, step(g))
+				o.Master = master(g, c.master, o.W)
+				return o
+			})
+			l.add16("adamw_8bit", fmt.Sprintf("%s_by_chance_n%d", c.name, n), func(g *Gen) Op {
+				o := coded(g, step(g))
+				o.ByChance = true
+				return o
+			})
 		}
 	}
+	l.moments()
 }
 
 // master is the float32 copy of parameters that bfloat16 weights always have and float32 ones sometimes.

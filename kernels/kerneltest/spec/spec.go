@@ -23,12 +23,13 @@ type Op interface{ Run() }
 type Dir int
 
 // In is read only. Out is overwritten. InOut is read and written, which includes accumulation. Scratch holds nothing before
-// and nothing after.
+// and nothing after. Aside is of the specification alone: a result before it is rounded by chance.
 const (
 	In Dir = iota
 	Out
 	InOut
 	Scratch
+	Aside
 )
 
 // Type is the type of an argument's elements.
@@ -40,6 +41,7 @@ const (
 	F32
 	I32
 	U64
+	U8
 )
 
 // Arg is one tensor argument of an op.
@@ -108,6 +110,8 @@ func parse(op reflect.Value, tag string) (a Arg) {
 		}
 	case "scratch":
 		a.Dir = Scratch
+	case "aside":
+		a.Dir = Aside
 	default:
 		panic("spec: direction of " + tag)
 	}
@@ -120,6 +124,8 @@ func parse(op reflect.Value, tag string) (a Arg) {
 		a.Type = I32
 	case "u64":
 		a.Type = U64
+	case "u8":
+		a.Type = U8
 	case "y": // real, or f32 if the op's YF32 is set
 		a.Type = Real32
 		if op.FieldByName("YF32").Bool() {
@@ -268,6 +274,8 @@ func twin(op Op) Op {
 		return new(GradNorm[float32])
 	case *AdamW[float64]:
 		return new(AdamW[float32])
+	case *AdamW8bit[float64]:
+		return new(AdamW8bit[float32])
 	case *Sample[float64]:
 		return new(Sample[float32])
 	}
@@ -302,5 +310,7 @@ func dot[T Real](x, y []T) T {
 	}
 	return sum
 }
+
+func abs[T Real](x T) T { return T(math.Abs(float64(x))) }
 
 func finite[T Real](x T) bool { return x-x == 0 }
