@@ -27,6 +27,10 @@ type Options struct {
 	// (weight 2, gradient 4, moments 8) in place of 18.
 	StochasticRounding bool
 
+	// Moments8Bit keeps the moments of matrices and embeddings in a byte each, in blocks with a scale (kernels.Device.AdamW8bit): a
+	// parameter takes 6 bytes less.
+	Moments8Bit bool
+
 	// GradientCheckpointing keeps of a layer's activations only its input for the backward pass, which computes the others again
 	// (Chen et al. 2016): the same bits with less memory and a third more work.
 	GradientCheckpointing bool
@@ -47,6 +51,7 @@ type Model struct {
 	blocks                   []block
 
 	flatW, flatScore, flatG, flatMaster, flatM, flatV kernels.Tensor
+	codeM, codeV, scale                               kernels.Tensor // moments in 8 bits
 	gradNorm                                          kernels.Tensor // (2) f32
 	rope                                              kernels.Tensor // (T, D) f32, for positions < T
 
@@ -274,7 +279,7 @@ var errNotTrained = errors.New("model: the model was opened without Options.Trai
 
 // Close frees the model's memory on the device. The device stays open.
 func (m *Model) Close() {
-	for _, t := range []kernels.Tensor{m.flatW, m.flatScore, m.flatG, m.flatMaster, m.flatM, m.flatV, m.gradNorm} {
+	for _, t := range []kernels.Tensor{m.flatW, m.flatScore, m.flatG, m.flatMaster, m.flatM, m.flatV, m.codeM, m.codeV, m.scale, m.gradNorm} {
 		m.Dev.Free(t)
 	}
 	for _, b := range m.buffers {

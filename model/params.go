@@ -24,7 +24,8 @@ func (k ParamKind) String() string { return [...]string{"matrix", "embedding", "
 
 // Param is one parameter under its Hugging Face name. W is of the model's type, except that the reward head is always
 // float32. G, M and V are float32 and there with Options.Train; Master is there for trained bfloat16 weights, unless with
-// Options.StochasticRounding. First is the place of the first element among all parameters. Tensors have
+// Options.StochasticRounding. With Options.Moments8Bit, M and V of matrices and embeddings are U8 codes in units of Scale, which
+// is nil elsewhere. First is the place of the first element among all parameters. Tensors have
 // the shape Shape, the reward head's are (H). Parameters that are multiplied together (q, k, v; gate, up) are neighbouring rows
 // of one tensor, so these are views.
 type Param struct {
@@ -33,6 +34,7 @@ type Param struct {
 	Kind         ParamKind
 	W, G, Master kernels.Tensor
 	M, V         kernels.Tensor // the optimizer's moments
+	Scale        kernels.Tensor // (ceil(n/kernels.MomentBlock), 2) float32, or nil
 	First        int
 }
 
@@ -78,42 +80,70 @@ const alignElems = 64
 // tensors stay zero for ever, so that an op over a whole buffer (the gradient norm) is exact.
 func (m *Model) allocate() {
 	d, real := m.Dev, m.opt.DType
-	size := 0
-	m.each(func(_ *weight, _ ParamKind, cols int, parts ...part) {
+	var size place
+	m.each(func(_ *weight, kind ParamKind, cols int, parts ...part) {
 		for _, p := range parts {
-			size += p.rows * max(cols, 1)
+			size.pass(p.rows*max(cols, 1), m.coded(kind))
 		}
-		size = (size + alignElems - 1) &^ (alignElems - 1)
+		size.align()
 	})
 	fresh := func(t kernels.DType, n int) kernels.Tensor {
 		x := d.Alloc(t, n)
 		d.Zero(x)
 		return x
 	}
-	m.flatW = fresh(real, size)
+	m.flatW = fresh(real, size.weight)
 	if real != kernels.F32 && m.hasReward {
 		m.flatScore = fresh(kernels.F32, m.HiddenSize)
 	}
 	if m.opt.Train {
-		for _, x := range []*kernels.Tensor{&m.flatG, &m.flatM, &m.flatV} {
-			*x = fresh(kernels.F32, size)
+		m.flatG = fresh(kernels.F32, size.weight)
+		m.flatM, m.flatV = fresh(kernels.F32, size.moment), fresh(kernels.F32, size.moment)
+		if m.opt.Moments8Bit {
+			m.codeM, m.codeV, m.scale = fresh(kernels.U8, size.code), fresh(kernels.U8, size.code), fresh(kernels.F32, 2*size.block)
 		}
 		if real != kernels.F32 && !m.opt.StochasticRounding {
-			m.flatMaster = fresh(kernels.F32, size)
+			m.flatMaster = fresh(kernels.F32, size.weight)
 		}
 		m.gradNorm = fresh(kernels.F32, 2)
 	}
-	at := 0
+	var at place
 	m.each(func(w *weight, kind ParamKind, cols int, parts ...part) {
-		at = m.bind(w, kind, cols, parts, at)
+		m.bind(w, kind, cols, parts, &at)
 	})
 	if !m.ownHead() && m.TieWordEmbeddings {
 		m.head = m.embed
 	}
 }
 
-// bind places one weight at element `at` of the flat buffers, appends its parameters to the list, and gives the next place.
-func (m *Model) bind(w *weight, kind ParamKind, cols int, parts []part, at int) int {
+// place is an element of the flat buffers: of weights, gradients and masters; of moments in float32, or in codes; and a block of codes.
+type place struct{ weight, moment, code, block int }
+
+// pass goes past a parameter of n elements.
+func (p *place) pass(n int, coded bool) {
+	p.weight += n
+	if coded {
+		p.code += n
+		p.block += (n + kernels.MomentBlock - 1) / kernels.MomentBlock
+	} else {
+		p.moment += n
+	}
+}
+
+// align goes on to where a tensor may begin.
+func (p *place) align() {
+	for _, x := range []*int{&p.weight, &p.moment, &p.code} {
+		*x = (*x + alignElems - 1) &^ (alignElems - 1)
+	}
+}
+
+// coded says whether moments of a kind are kept in 8 bits. Those of vectors are not: they are few, and each weighs on a whole channel.
+func (m *Model) coded(kind ParamKind) bool {
+	return m.opt.Moments8Bit && (kind == Matrix || kind == Embedding)
+}
+
+// bind places one weight in the flat buffers, appends its parameters to the list, and moves to the next place.
+func (m *Model) bind(w *weight, kind ParamKind, cols int, parts []part, at *place) {
 	rows := 0
 	for _, p := range parts {
 		rows += p.rows
@@ -130,21 +160,30 @@ func (m *Model) bind(w *weight, kind ParamKind, cols int, parts []part, at int) 
 		}
 		return flat.Rows(at, at+rows*max(cols, 1)).View(shape(rows)...)
 	}
-	flatW, atW, flatMaster := m.flatW, at, m.flatMaster
+	flatW, atW, flatMaster := m.flatW, at.weight, m.flatMaster
 	if kind == Head && !m.flatScore.IsNil() { // float32 beside bfloat16 weights: its own buffer, and no need of a master
 		flatW, atW, flatMaster = m.flatScore, 0, kernels.Tensor{}
 	}
-	w.W, w.G = view(flatW, atW, rows), view(m.flatG, at, rows)
+	w.W, w.G = view(flatW, atW, rows), view(m.flatG, at.weight, rows)
 	for _, p := range parts {
-		q := &Param{Name: p.name, Shape: shape(p.rows), Kind: kind, W: view(flatW, atW, p.rows), G: view(m.flatG, at, p.rows),
-			Master: view(flatMaster, at, p.rows), M: view(m.flatM, at, p.rows), V: view(m.flatV, at, p.rows), First: at}
+		n := p.rows * max(cols, 1)
+		q := &Param{Name: p.name, Shape: shape(p.rows), Kind: kind, W: view(flatW, atW, p.rows), G: view(m.flatG, at.weight, p.rows),
+			Master: view(flatMaster, at.weight, p.rows), First: at.weight}
+		if m.coded(kind) && m.opt.Train {
+			blocks := (n + kernels.MomentBlock - 1) / kernels.MomentBlock
+			q.M, q.V = view(m.codeM, at.code, p.rows), view(m.codeV, at.code, p.rows)
+			q.Scale = m.scale.Rows(2*at.block, 2*(at.block+blocks)).View(blocks, 2)
+		} else {
+			q.M, q.V = view(m.flatM, at.moment, p.rows), view(m.flatV, at.moment, p.rows)
+		}
 		if kind == Head {
 			q.Shape = []int{1, p.rows}
 		}
 		m.params = append(m.params, q)
-		at, atW = at+p.rows*max(cols, 1), atW+p.rows*max(cols, 1)
+		at.pass(n, m.coded(kind))
+		atW += n
 	}
-	return (at + alignElems - 1) &^ (alignElems - 1)
+	at.align()
 }
 
 // set writes a parameter's values, and the float32 master where there is one.

@@ -194,14 +194,8 @@ func (r *run) setUp() error {
 		return fmt.Errorf("trainer: method %s trains a language-model head and the model has none", c.Method)
 	}
 	for _, p := range r.m.Params() {
-		if p.G.IsNil() {
-			return fmt.Errorf("trainer: the model was opened without gradients (parameter %s)", p.Name)
-		}
-		if p.Kind != model.Head && p.W.Type() != c.dtype() {
-			return fmt.Errorf("trainer: bf16 is %v, but parameter %s is %v", c.BF16, p.Name, p.W.Type())
-		}
-		if p.W.Type() == kernels.BF16 && p.Master.IsNil() != c.Stochastic {
-			return fmt.Errorf("trainer: stochastic_rounding is %v, but the model was opened otherwise (parameter %s)", c.Stochastic, p.Name)
+		if err := c.trains(p); err != nil {
+			return err
 		}
 	}
 	if h, ok := r.data.(Hasher); ok {
@@ -220,10 +214,7 @@ func (r *run) setUp() error {
 	}
 	r.opt = &optimizer{r.m, &r.c}
 	if r.saved < 0 { // the model may come from an earlier run, whose moments are not ours
-		for _, p := range r.m.Params() {
-			r.m.Dev.Zero(p.M)
-			r.m.Dev.Zero(p.V)
-		}
+		r.opt.clear()
 	}
 	r.console = newConsole(r.report, c, r.plan, r.st.Step)
 	if r.saved >= 0 {

@@ -134,10 +134,13 @@ func sameOutcome(t *testing.T, a, b string) {
 
 func TestResumeIsExact(t *testing.T) {
 	data, held := pairs(27), pairs(33)[27:]
-	for _, dtype := range []string{"f32", "bf16", "bf16 stochastic"} {
-		t.Run(dtype, func(t *testing.T) {
+	for _, kind := range []string{"f32", "bf16", "bf16 stochastic", "f32 adamw_8bit", "bf16 stochastic adamw_8bit"} {
+		t.Run(kind, func(t *testing.T) {
 			straight := testConfig(filepath.Join(t.TempDir(), "straight"))
-			straight.BF16, straight.Stochastic, straight.EvalSteps = dtype != "f32", dtype == "bf16 stochastic", 5
+			straight.BF16, straight.Stochastic, straight.EvalSteps = strings.Contains(kind, "bf16"), strings.Contains(kind, "stochastic"), 5
+			if strings.Contains(kind, AdamW8bit) {
+				straight.Optim = AdamW8bit
+			}
 			if _, err := Train(context.Background(), tiny(t, straight, 1), data, straight, WithEval(held)); err != nil {
 				t.Fatal(err)
 			}
@@ -244,6 +247,10 @@ func TestResumeRefusesChanges(t *testing.T) {
 		{func(c *Config, d *hashed, m **model.Model) { d.hash = "bbbb" }, "the training data changed since the run began (sha256 aaaa → bbbb)"},
 		{func(c *Config, d *hashed, m **model.Model) { d.Slice = d.Slice[:26] }, "had 27 examples, now 26"},
 		{func(c *Config, d *hashed, m **model.Model) { *c, *m = bf16, tiny(t, bf16, 1) }, "bf16 was false, now true"},
+		{func(c *Config, d *hashed, m **model.Model) {
+			c.Optim = AdamW8bit
+			*m = tiny(t, *c, 1)
+		}, "cannot resume: optim was adamw, now adamw_8bit (use the old values, or start a new run)"},
 		{func(c *Config, d *hashed, m **model.Model) {
 			sft := *c
 			sft.Method = SFT
@@ -507,6 +514,8 @@ func TestTrainRefuses(t *testing.T) {
 	bf16.BF16 = true
 	stochastic := bf16
 	stochastic.Stochastic = true
+	small := c
+	small.Optim = AdamW8bit
 	for _, x := range []struct {
 		m    *model.Model
 		data Slice
@@ -517,6 +526,8 @@ func TestTrainRefuses(t *testing.T) {
 		{tiny(t, sft, 1), pairs(4), c, "trains a reward head and the model has none"},
 		{tiny(t, bf16, 1), pairs(4), c, "bf16 is false, but parameter"},
 		{tiny(t, bf16, 1), pairs(4), stochastic, "stochastic_rounding is true, but the model was opened otherwise"},
+		{tiny(t, c, 1), pairs(4), small, "optim is adamw_8bit, but the model was opened for the other one (parameter "},
+		{tiny(t, small, 1), pairs(4), c, "optim is adamw, but the model was opened for the other one (parameter "},
 		{tiny(t, c, 1), long, c, `example "2": `},
 		{tiny(t, c, 1), pairs(4), Config{}, "config: method"},
 	} {

@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"fmt"
 	"math"
 
 	"criticrm/kernels"
@@ -28,16 +29,47 @@ func (o *optimizer) step(factor float64, t int64) (norm func() (float64, int)) {
 		if decays(p) {
 			decay = c.WeightDecay
 		}
-		dev.AdamW(kernels.AdamW{W: p.W, Master: p.Master, M: p.M, V: p.V, G: p.G, Norm: sums,
+		u := kernels.AdamW{W: p.W, Master: p.Master, M: p.M, V: p.V, G: p.G, Norm: sums,
 			LR: float32(c.LearningRate * factor), Beta1: float32(c.Beta1), Beta2: float32(c.Beta2), Eps: float32(c.Epsilon), WeightDecay: float32(decay),
 			Bias1: float32(bias1), Bias2: float32(bias2), MaxNorm: float32(c.MaxGradNorm),
-			Seed: c.Seed, Step: uint32(t), First: p.First})
+			Seed: c.Seed, Step: uint32(t), First: p.First}
+		if p.Scale.IsNil() {
+			dev.AdamW(u)
+		} else {
+			dev.AdamW8bit(u, p.Scale)
+		}
 	}
 	read := dev.DownloadLater(sums)
 	return func() (float64, int) {
 		host := read()
 		return float64(host[0]), int(host[1])
 	}
+}
+
+// clear forgets all moments.
+func (o *optimizer) clear() {
+	for _, p := range o.m.Params() {
+		for _, t := range []kernels.Tensor{p.M, p.V, p.Scale} {
+			if !t.IsNil() {
+				o.m.Dev.Zero(t)
+			}
+		}
+	}
+}
+
+// trains says why the recipe cannot train a parameter as its model was opened, or nil.
+func (c *Config) trains(p *model.Param) error {
+	switch {
+	case p.G.IsNil():
+		return fmt.Errorf("trainer: the model was opened without gradients (parameter %s)", p.Name)
+	case p.Kind != model.Head && p.W.Type() != c.dtype():
+		return fmt.Errorf("trainer: bf16 is %v, but parameter %s is %v", c.BF16, p.Name, p.W.Type())
+	case p.W.Type() == kernels.BF16 && p.Master.IsNil() != c.Stochastic:
+		return fmt.Errorf("trainer: stochastic_rounding is %v, but the model was opened otherwise (parameter %s)", c.Stochastic, p.Name)
+	case p.Kind == model.Matrix && p.Scale.IsNil() != (c.Optim == AdamW):
+		return fmt.Errorf("trainer: optim is %s, but the model was opened for the other one (parameter %s)", c.Optim, p.Name)
+	}
+	return nil
 }
 
 // finite says whether step made an update.

@@ -143,6 +143,45 @@ func TestStochasticRoundingMoves(t *testing.T) {
 	}
 }
 
+// With adamw_8bit, matrices and embeddings have moments of one byte and all else has float32 ones. The weights are others, but go where those
+// with float32 moments go.
+func TestMomentsOf8Bits(t *testing.T) {
+	c := testConfig("")
+	c.WarmupRatio, c.MaxGradNorm = 0, 0
+	run := func(c Config) (moved []float64, m *model.Model) {
+		m = tiny(t, c, 1)
+		start := weights(m)
+		if _, err := Train(context.Background(), m, pairs(27), c); err != nil {
+			t.Fatal(err)
+		}
+		for i, w := range weights(m) {
+			moved = append(moved, float64(w)-float64(start[i]))
+		}
+		return moved, m
+	}
+	want, _ := run(c)
+	c.Optim = AdamW8bit
+	got, m := run(c)
+	for _, p := range m.Params() {
+		coded := p.Kind == model.Matrix || p.Kind == model.Embedding
+		if coded != (p.M.Type() == kernels.U8) || coded != (p.V.Type() == kernels.U8) || coded == p.Scale.IsNil() {
+			t.Errorf("%s, a %v: moments are %v and %v, scales %v", p.Name, p.Kind, p.M.Type(), p.V.Type(), !p.Scale.IsNil())
+		}
+	}
+	both, one, other, differ := 0.0, 0.0, 0.0, 0
+	for i := range want {
+		both, one, other = both+got[i]*want[i], one+want[i]*want[i], other+got[i]*got[i]
+		if got[i] != want[i] {
+			differ++
+		}
+	}
+	cosine, ratio := both/math.Sqrt(one*other), math.Sqrt(other/one)
+	t.Logf("cosine %.4f, length %.4f of that with float32 moments, %d of %d weights differ", cosine, ratio, differ, len(want))
+	if !(cosine > 0.98 && math.Abs(ratio-1) < 0.02) || differ < len(want)/2 {
+		t.Errorf("cosine %.4f, length %.4f of that with float32 moments, %d of %d weights differ", cosine, ratio, differ, len(want))
+	}
+}
+
 func fetch(m *model.Model, t kernels.Tensor) []float32 {
 	x := make([]float32, t.Len())
 	m.Dev.Download(x, t)

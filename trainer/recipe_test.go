@@ -112,6 +112,7 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.Epochs = 0 }, "num_train_epochs"},
 		{func(c *Config) { c.Resume = "latest" }, "resume: needs output_dir"},
 		{func(c *Config) { c.Stochastic = true }, "stochastic_rounding: needs bf16"},
+		{func(c *Config) { c.Optim = "adamw_torch" }, `optim: got "adamw_torch", want one of adamw adamw_8bit`},
 		{func(c *Config) { c.HeadPosition = "start" }, "head_position"},
 		{func(c *Config) { c.ScoreMin = 11 }, "score_min"},
 	} {

@@ -45,11 +45,19 @@ func buffers(p *model.Param) []struct {
 	return []struct {
 		role string
 		t    kernels.Tensor
-	}{{"weight", p.W}, {"master", p.Master}, {"m", p.M}, {"v", p.V}}
+	}{{"weight", p.W}, {"master", p.Master}, {"m", p.M}, {"v", p.V}, {"scale", p.Scale}}
+}
+
+// stored is how a buffer of a parameter stands in a checkpoint: its type's name in safetensors, and its shape.
+func stored(p *model.Param, role string, t kernels.Tensor) (dtype string, shape []int64) {
+	if role == "scale" {
+		return "F32", shape64(t.Shape())
+	}
+	return map[kernels.DType]string{kernels.F32: "F32", kernels.BF16: "BF16", kernels.U8: "U8"}[t.Type()], shape64(p.Shape)
 }
 
 // snapshot copies everything that training changes to host memory: per parameter the weight as stored, the float32 master
-// where there is one, and the optimizer's moments. A value that is not finite, or a negative second moment, is an error: such
+// where there is one, and the optimizer's moments with their scales. A value that is not finite, or a negative second moment, is an error: such
 // a checkpoint must not replace a good one.
 func snapshot(m *model.Model, st state) (*checkpoint.State, error) {
 	out := &checkpoint.State{Step: int64(st.Step)}
@@ -58,16 +66,23 @@ func snapshot(m *model.Model, st state) (*checkpoint.State, error) {
 			if b.t.IsNil() {
 				continue
 			}
-			d := checkpoint.TensorData{TensorInfo: checkpoint.TensorInfo{Name: b.role + "/" + p.Name, DType: "F32", Shape: shape64(p.Shape)}}
+			dtype, shape := stored(p, b.role, b.t)
+			d := checkpoint.TensorData{TensorInfo: checkpoint.TensorInfo{Name: b.role + "/" + p.Name, DType: dtype, Shape: shape}}
+			if dtype == "U8" {
+				d.Data = make([]byte, b.t.Len())
+				m.Dev.Download(d.Data, b.t)
+				out.Tensors = append(out.Tensors, d)
+				continue
+			}
 			x := make([]float32, b.t.Len())
 			m.Dev.Download(x, b.t)
 			for i, v := range x {
-				if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) || b.role == "v" && v < 0 {
+				if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) || (b.role == "v" || b.role == "scale") && v < 0 {
 					return nil, fmt.Errorf("trainer: checkpoint of step %d: %s: element %d is %v, so nothing was saved", st.Step, d.Name, i, v)
 				}
 			}
-			if b.t.Type() == kernels.BF16 {
-				d.DType, d.Data = "BF16", checkpoint.BF16Bytes(x) // exact: the values are bfloat16 already
+			if dtype == "BF16" {
+				d.Data = checkpoint.BF16Bytes(x) // exact: the values are bfloat16 already
 			} else {
 				d.Data = checkpoint.F32Bytes(x)
 			}
@@ -93,21 +108,22 @@ func restore(m *model.Model, s *checkpoint.State) error {
 			if b.t.IsNil() {
 				continue
 			}
-			name, want := b.role+"/"+p.Name, "F32"
-			if b.t.Type() == kernels.BF16 {
-				want = "BF16"
-			}
+			name := b.role + "/" + p.Name
+			want, shape := stored(p, b.role, b.t)
 			t, ok := have[name]
 			if !ok {
 				return fmt.Errorf("trainer: resume: the checkpoint has no tensor %s: it is of another model or dtype", name)
 			}
-			if t.DType != want || !slices.Equal(t.Shape, shape64(p.Shape)) || len(t.Data) != b.t.Bytes() {
-				return fmt.Errorf("trainer: resume: tensor %s is %s %v in the checkpoint, %s %v in the model", name, t.DType, t.Shape, want, p.Shape)
+			if t.DType != want || !slices.Equal(t.Shape, shape) || len(t.Data) != b.t.Bytes() {
+				return fmt.Errorf("trainer: resume: tensor %s is %s %v in the checkpoint, %s %v in the model", name, t.DType, t.Shape, want, shape)
 			}
 			delete(have, name)
-			if want == "BF16" {
+			switch want {
+			case "U8":
+				m.Dev.Upload(b.t, t.Data)
+			case "BF16":
 				m.Dev.Upload(b.t, decode(t.Data, 2, func(b []byte) uint16 { return binary.LittleEndian.Uint16(b) }))
-			} else {
+			default:
 				m.Dev.Upload(b.t, decode(t.Data, 4, func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }))
 			}
 		}
