@@ -88,11 +88,10 @@ func (s size) hostTrain(b *testing.B, pairs int) {
 }
 
 func (s size) hostScore(b *testing.B) {
-	m, batch := s.blank(b, model.Options{}), s.rewarded()
+	m := s.blank(b, model.Options{})
 	watched(b, func(n int) (err error) {
 		for range n {
-			_, _, e := m.Evaluate(batch)
-			err = errors.Join(err, e)
+			err = errors.Join(err, s.rewards(m))
 		}
 		return err
 	})

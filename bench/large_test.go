@@ -200,6 +200,21 @@ func (a *arena) general(b *testing.B, s size) {
 		d.GradNorm(p.Norm, p.G)
 		return work{run: func() { d.AdamW(p) }, bytes: total(p.W, p.G) + 2*total(p.Master, p.M, p.V)}
 	})
+	a.moments(b, n)
+}
+
+// moments measures the optimizer with moments in 8 bits, on weights without a master.
+func (a *arena) moments(b *testing.B, n int) {
+	a.bench(b, "adamw_8bit", func() work {
+		p := kernels.AdamW{W: a.real(n), M: a.alloc(kernels.U8, n), V: a.alloc(kernels.U8, n), G: a.f32(1, n), Norm: a.alloc(kernels.F32, 2), LR: 1e-9, Beta1: 0.9, Beta2: 0.95,
+			Eps: 1e-8, Bias1: 0.1, Bias2: 0.05}
+		scale := a.alloc(kernels.F32, (n+kernels.MomentBlock-1)/kernels.MomentBlock, 2)
+		for _, t := range []kernels.Tensor{p.M, p.V, scale} {
+			a.dev.Zero(t)
+		}
+		a.dev.GradNorm(p.Norm, p.G)
+		return work{run: func() { a.dev.AdamW8bit(p, scale) }, bytes: total(p.G) + 2*total(p.W, p.M, p.V, scale)}
+	})
 }
 
 // rows are the ops that are bound by memory, on TREE16.

@@ -26,22 +26,20 @@ func BenchmarkMemory(b *testing.B) {
 				name          string
 				stochastic    bool
 				checkpointing bool
-			}{{"masters", false, false}, {"masters_checkpointing", false, true}, {"stochastic", true, false}, {"stochastic_checkpointing", true, true}} {
+				moments8      bool
+			}{{"masters", false, false, false}, {"masters_checkpointing", false, true, false}, {"stochastic", true, false, false}, {"stochastic_checkpointing", true, true, false},
+				{"stochastic_8bit", true, false, true}, {"stochastic_8bit_checkpointing", true, true, true}} {
 				tokens := c.trees * (t.prompt + 2*t.response + 2*t.k*t.critique)
 				b.Run(fmt.Sprintf("%s/%d/%s", s.name, tokens, o.name), func(b *testing.B) {
 					for range b.N {
-						t.memory(b, c.trees, tokens, model.Options{DType: kernels.BF16, Train: true, Head: true, StochasticRounding: o.stochastic, GradientCheckpointing: o.checkpointing})
+						t.memory(b, c.trees, tokens, model.Options{DType: kernels.BF16, Train: true, Head: true, StochasticRounding: o.stochastic,
+							GradientCheckpointing: o.checkpointing, Moments8Bit: o.moments8})
 					}
 				})
 			}
 		}
 		s.prompt, s.response, s.critique = min(s.prompt, 512), min(s.response, 256), min(s.critique, 128)
-		b.Run(s.name+"/score", func(b *testing.B) {
-			s.memoryOf(b, func(m *model.Model) error {
-				_, _, err := m.Evaluate(s.rewarded())
-				return err
-			})
-		})
+		b.Run(s.name+"/score", func(b *testing.B) { s.memoryOf(b, func(m *model.Model) error { return s.rewards(m) }) })
 		b.Run(s.name+"/generate", func(b *testing.B) { s.memoryOf(b, func(m *model.Model) error { return s.sample(m, 256, 512) }) })
 	}
 }
@@ -53,6 +51,9 @@ func (s size) memory(b *testing.B, trees, tokens int, o model.Options) {
 	}
 	c := trainer.Default()
 	c.BF16, c.Stochastic, c.BatchSize, c.Accumulation, c.BatchTokens, c.MaxSteps, c.LoggingSteps = true, o.StochasticRounding, trees, 1, tokens, 2, 0
+	if o.Moments8Bit {
+		c.Optim = trainer.AdamW8bit
+	}
 	s.use(b, o, func(m *model.Model) error {
 		_, err := trainer.Train(context.Background(), m, data, c)
 		return err
@@ -87,11 +88,12 @@ func (s size) use(b *testing.B, o model.Options, work func(*model.Model) error) 
 	b.ReportMetric(gib(all.HighReserved-all.HighAllocated), "unused")
 }
 
-// rewarded are four trees whose rewards are read.
-func (s size) rewarded() *model.Batch {
-	b := s.trees(4)
-	b.Row, b.Target, b.Weight = nil, nil, nil
-	return b
+// rewards reads those of four trees.
+func (s size) rewards(m *model.Model) error {
+	batch := s.trees(4)
+	batch.Row, batch.Target, batch.Weight = nil, nil, nil
+	_, _, err := m.Evaluate(batch)
+	return err
 }
 
 // sample draws tokens for sequences, eight of which share a prompt and a response, and two such groups the prompt.

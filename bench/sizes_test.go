@@ -7,10 +7,13 @@ import (
 	"testing"
 
 	"criticrm/model"
+	"criticrm/trainer"
 )
 
 var (
 	modelNames = flag.String("models", "", "models of BenchmarkLarge and BenchmarkStep, separated by commas: tiny, Q05, Q15, L8")
+	stepOptim  = flag.String("optim", trainer.AdamW, "optimizer of BenchmarkStep: adamw or adamw_8bit")
+	recompute  = flag.Bool("recompute", false, "gradient checkpointing in BenchmarkStep")
 	stepLayers = flag.Int("layers", 0, "layers of BenchmarkStep's model, 0 for all of them")
 )
 
@@ -37,6 +40,9 @@ type size struct {
 func sizes(b *testing.B) (list []size) {
 	if *modelNames == "" {
 		b.Skip("name models: -models tiny,Q05,Q15,L8")
+	}
+	if *stepOptim != trainer.AdamW && *stepOptim != trainer.AdamW8bit {
+		b.Fatalf("-optim: want %s or %s, not %q", trainer.AdamW, trainer.AdamW8bit, *stepOptim)
 	}
 	for name := range strings.SplitSeq(*modelNames, ",") {
 		c, ok := models[name]

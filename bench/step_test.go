@@ -11,6 +11,7 @@ import (
 	"criticrm/kernels"
 	"criticrm/kernels/kerneltest"
 	"criticrm/model"
+	"criticrm/trainer"
 )
 
 // peakTFLOPs is an H100 SXM's rate for dense bfloat16 products, as its data sheet says: what MFU is a share of.
@@ -21,6 +22,7 @@ const peakTFLOPs = 989
 //
 //	go test ./bench -run '^$' -bench '^BenchmarkStep$' -benchtime 20x -models Q05
 //	go test ./bench -run '^$' -bench '^BenchmarkStep$' -benchtime 20x -models L8 -layers 14
+//	go test ./bench -run '^$' -bench '^BenchmarkStep$' -benchtime 20x -models L8 -optim adamw_8bit -recompute
 //
 // The median step counts. Models take five pairs in a step; those with a hidden size over 2048 take one, and no float32 masters.
 func BenchmarkStep(b *testing.B) {
@@ -37,7 +39,8 @@ func BenchmarkStep(b *testing.B) {
 func (s size) benchStep(b *testing.B) {
 	d := kerneltest.Open(b, 0)
 	large := s.HiddenSize > 2048
-	m, err := model.New(d, s.Config, model.Options{DType: kernels.BF16, Train: true, Head: true, StochasticRounding: large}, 7)
+	m, err := model.New(d, s.Config, model.Options{DType: kernels.BF16, Train: true, Head: true, StochasticRounding: large,
+		Moments8Bit: *stepOptim == trainer.AdamW8bit, GradientCheckpointing: *recompute}, 7)
 	if err != nil {
 		b.Skip(err) // out of memory
 	}
@@ -59,8 +62,13 @@ func (s size) benchStep(b *testing.B) {
 		norm := m.GradNorm()
 		first := 0
 		for _, p := range m.Params() {
-			d.AdamW(kernels.AdamW{W: p.W, Master: p.Master, M: p.M, V: p.V, G: p.G, Norm: norm, LR: 1e-6, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1,
-				Bias1: 0.1, Bias2: 0.05, MaxNorm: 1, Step: count, First: first})
+			u := kernels.AdamW{W: p.W, Master: p.Master, M: p.M, V: p.V, G: p.G, Norm: norm, LR: 1e-6, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1,
+				Bias1: 0.1, Bias2: 0.05, MaxNorm: 1, Step: count, First: first}
+			if p.Scale.IsNil() {
+				d.AdamW(u)
+			} else {
+				d.AdamW8bit(u, p.Scale)
+			}
 			first += p.W.Len()
 		}
 		return losses
