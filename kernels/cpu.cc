@@ -38,6 +38,10 @@ struct flush_denormals {
     unsigned saved = _mm_getcsr();
     flush_denormals() { _mm_setcsr(saved | 0x8040); }  // flush to zero, denormals are zero
     ~flush_denormals() { _mm_setcsr(saved); }
+#elif defined(__aarch64__)
+    unsigned saved = __builtin_aarch64_get_fpcr();
+    flush_denormals() { __builtin_aarch64_set_fpcr(saved | 1 << 24); }
+    ~flush_denormals() { __builtin_aarch64_set_fpcr(saved); }
 #else
     flush_denormals() {}
 #endif
@@ -46,6 +50,8 @@ struct flush_denormals {
 void relax() {
 #if defined(__x86_64__)
     _mm_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
 #endif
 }
 

@@ -17,6 +17,11 @@ namespace emu {
 
 const unsigned all_lanes = 0xffffffffu;
 const int most_threads = 1024, most_shared = 227 << 10;
+#if defined(__x86_64__)
+const size_t page_bytes = 4096;
+#else
+const size_t page_bytes = 64 << 10;  // the largest that kernels use
+#endif
 extern const char *const names[];  // of instructions
 
 struct grid_launch {

@@ -11,14 +11,13 @@
 
 #include "core.h"
 
-// Saves the registers that a call keeps on the stack, its pointer in *from, and goes on where `to` was saved.
+// Saves the registers that a call keeps on the stack, its pointer in *from, and goes on where `to` was saved: saved_words there, of
+// which return_word is where it returns to.
 extern "C" void emu_switch(void **from, void *to);
-asm(R"(
-.text
-.p2align 4
-.globl emu_switch
-.hidden emu_switch
-.type emu_switch, @function
+#define FUNCTION ".text\n.p2align 4\n.globl emu_switch\n.hidden emu_switch\n.type emu_switch, %function\n"
+#if defined(__x86_64__)
+const int saved_words = 8, return_word = 6;  // one to spare, so that the function begins with the stack as after a call
+asm(FUNCTION R"(
 emu_switch:
     pushq %rbp
     pushq %rbx
@@ -37,6 +36,37 @@ emu_switch:
     ret
 .size emu_switch, .-emu_switch
 )");
+#else
+const int saved_words = 20, return_word = 1;
+asm(FUNCTION R"(
+emu_switch:
+    stp x29, x30, [sp, #-160]!
+    stp x19, x20, [sp, #16]
+    stp x21, x22, [sp, #32]
+    stp x23, x24, [sp, #48]
+    stp x25, x26, [sp, #64]
+    stp x27, x28, [sp, #80]
+    stp d8, d9, [sp, #96]
+    stp d10, d11, [sp, #112]
+    stp d12, d13, [sp, #128]
+    stp d14, d15, [sp, #144]
+    mov x9, sp
+    str x9, [x0]
+    mov sp, x1
+    ldp x19, x20, [sp, #16]
+    ldp x21, x22, [sp, #32]
+    ldp x23, x24, [sp, #48]
+    ldp x25, x26, [sp, #64]
+    ldp x27, x28, [sp, #80]
+    ldp d8, d9, [sp, #96]
+    ldp d10, d11, [sp, #112]
+    ldp d12, d13, [sp, #128]
+    ldp d14, d15, [sp, #144]
+    ldp x29, x30, [sp], #160
+    ret
+.size emu_switch, .-emu_switch
+)");
+#endif
 
 namespace emu {
 
@@ -62,7 +92,7 @@ const char *base_name(const char *file) {
 
 namespace {
 
-const size_t page = 4096, stack_bytes = 64 << 10;
+const size_t stack_bytes = 64 << 10;
 const unsigned most_sleeps = 100000;
 const char canary = 0x5a;
 
@@ -82,9 +112,9 @@ char *reserve(size_t bytes) {
 void entry();
 
 void prepare(thread &t) {  // a stack that emu_switch resumes at entry
-    void **sp = (void **)t.stack - 1;
-    *--sp = (void *)entry;
-    for (int i = 0; i < 6; i++) *--sp = nullptr;
+    void **sp = (void **)t.stack - saved_words;
+    memset(sp, 0, saved_words * sizeof *sp);
+    sp[return_word] = (void *)entry;
     t.sp = sp;
 }
 
@@ -449,9 +479,9 @@ void landing() {
     uintptr_t a = w.fault;
     if (w.fault_code == SI_KERNEL) fail("an access that is misaligned, or to no address at all");
     for (const thread &t : w.threads) {
-        if (t.stack && a < (uintptr_t)t.stack && a + stack_bytes + 2 * page >= (uintptr_t)t.stack) fail(text("its stack is full (%zu bytes)", stack_bytes));
+        if (t.stack && a < (uintptr_t)t.stack && a + stack_bytes + 2 * page_bytes >= (uintptr_t)t.stack) fail(text("its stack is full (%zu bytes)", stack_bytes));
     }
-    if (a >= (uintptr_t)w.arena && a < (uintptr_t)w.arena_end + page) {
+    if (a >= (uintptr_t)w.arena && a < (uintptr_t)w.arena_end + page_bytes) {
         fail(text("an access at byte %ld of %zu bytes of shared memory", (long)(a - (uintptr_t)w.shared), w.launch->shared));
     }
     fail("an access at " + describe_global((const void *)a, 1));
@@ -467,9 +497,14 @@ void on_fault(int signal, siginfo_t *info, void *context) {
         return;
     }
     w->fault = (uintptr_t)info->si_addr, w->fault_code = info->si_code;
-    greg_t *r = ((ucontext_t *)context)->uc_mcontext.gregs;
-    r[REG_RSP] = (greg_t)((void **)w->running->stack - 1);  // nothing on that stack is needed any more
-    r[REG_RIP] = (greg_t)landing;
+    mcontext_t &m = ((ucontext_t *)context)->uc_mcontext;  // nothing on that stack is needed any more
+#if defined(__x86_64__)
+    m.gregs[REG_RSP] = (greg_t)((void **)w->running->stack - 1);
+    m.gregs[REG_RIP] = (greg_t)landing;
+#else
+    m.sp = (uintptr_t)w->running->stack;
+    m.pc = (uintptr_t)landing;
+#endif
 }
 
 // A thread whose stack is full needs another for the handler.
@@ -493,9 +528,9 @@ void catch_faults() {
 void resize(worker &w, const dim3 &b) {
     unsigned n = b.x * b.y * b.z;
     if (!w.arena) {
-        w.arena = reserve(most_shared + 2 * page);
-        w.arena_end = w.arena + (most_shared + page - 1) / page * page;
-        mprotect(w.arena_end, page, PROT_NONE);
+        w.arena = reserve(most_shared + 2 * page_bytes);
+        w.arena_end = w.arena + (most_shared + page_bytes - 1) / page_bytes * page_bytes;
+        mprotect(w.arena_end, page_bytes, PROT_NONE);
         w.threads.reserve(most_threads);
     }
     while (w.threads.size() < n) {
@@ -503,12 +538,12 @@ void resize(worker &w, const dim3 &b) {
         w.threads.emplace_back();
         thread &t = w.threads.back();
         t.lane = i % 32, t.warp = i / 32;
-        char *bottom = reserve(stack_bytes + 2 * page);
-        mprotect(bottom, page, PROT_NONE);
+        char *bottom = reserve(stack_bytes + 2 * page_bytes);
+        mprotect(bottom, page_bytes, PROT_NONE);
 #ifdef EMU_TSAN
         t.tsan = __tsan_create_fiber(0);
 #endif
-        t.stack = bottom + page + stack_bytes + page - i * 1088 % page / 16 * 16;  // equal offsets would share cache sets
+        t.stack = bottom + page_bytes + stack_bytes + page_bytes - i * 1088 % page_bytes / 16 * 16;  // equal offsets would share cache sets
     }
     w.count = n, w.shape = b;
     for (unsigned i = 0; i < n; i++) w.threads[i].index = {i % b.x, i / b.x % b.y, i / b.x / b.y};

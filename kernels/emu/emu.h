@@ -1,4 +1,4 @@
-// emu.h: the software GPU as kernels see it: CUDA's types, built-ins and launches for g++, x86-64. Threads are fibers, which
+// emu.h: the software GPU as kernels see it: CUDA's types, built-ins and launches for g++. Threads are fibers, which
 // give way at the built-ins that meet other threads, and nowhere else. What the host sees is in device.h.
 //
 // What a GPU leaves undefined is an error here: the block stops, and the wait for its stream says block, thread, instruction
@@ -14,8 +14,8 @@
 #include <functional>
 #include <type_traits>
 
-#if !defined(__x86_64__)
-#error "the software GPU runs on x86-64 only"
+#if !defined(__x86_64__) && !defined(__aarch64__)
+#error "the software GPU runs on x86-64 and arm64 only"
 #endif
 
 #define __global__

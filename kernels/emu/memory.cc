@@ -19,7 +19,6 @@ namespace {
 std::atomic<uint64_t> counted[EMU_KINDS];
 std::atomic<bool> pretends{false};
 
-const size_t page_bytes = 4096;
 const char guard_byte = 0x5a;
 
 // ---- allocations
