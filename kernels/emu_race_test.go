@@ -32,8 +32,7 @@ func TestNoRaceInKernels(t *testing.T) {
 	if out, err := probe.CombinedOutput(); err != nil {
 		t.Skipf("g++ has no thread sanitizer here: %s", out)
 	}
-	sanitize := []string{"-O1", "-g", "-fsanitize=thread,bounds"}
-	units := compileOps(t, dir, sanitize...)
+	all := buildOps(t, dir, "-O1", "-g", "-fsanitize=thread,bounds")
 	run := func(bin string, cases ...string) string {
 		out, err := runSanitized(bin, append([]string{"run"}, cases...)...)
 		if strings.Contains(out, "unexpected memory mapping") {
@@ -44,14 +43,14 @@ func TestNoRaceInKernels(t *testing.T) {
 		}
 		return out
 	}
-	out := run(linkOps(t, filepath.Join(dir, "ops"), units, sanitize...))
+	out := run(all.program(t, dir))
 	if strings.Contains(out, "WARNING: ThreadSanitizer") || strings.Contains(out, "runtime error") || !strings.Contains(out, "\tok\n") {
 		t.Errorf("%.6000s", out)
 	}
 	for _, m := range racing {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			out := run(m.build(t, units, sanitize...), m.cases)
+			out := run(all.with(t, m), m.cases)
 			if !regexp.MustCompile("WARNING: ThreadSanitizer: data race|runtime error: index").MatchString(out) {
 				t.Errorf("not seen:\n%.3000s", out)
 			}

@@ -305,6 +305,7 @@ int main(int argc, char **argv) {
     std::string mode = argv[1], file = mode == "run" || argc < 3 ? "" : argv[2];
     int first = mode == "run" ? 2 : 3, failed = 0;
     add_cases();
+    setvbuf(stdout, nullptr, _IOLBF, 0);  // whoever reads may have seen enough
     std::map<std::string, numbers> kept;
     if (mode == "compare") {
         FILE *f = fopen(file.c_str(), "rb");
