@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -129,10 +130,12 @@ struct bench {
 
 typedef std::function<void(bench &)> body;
 static std::vector<std::pair<std::string, body>> cases;  // of both types
+static std::set<std::string> ran;
 #define RUN(op, ...)                            \
     do {                                        \
         op##_args a = {__VA_ARGS__};            \
         kernels_cuda.op(b.s, &a);               \
+        ran.insert(#op);                        \
     } while (0)
 
 static integers upto(int n, int step = 1) {
@@ -217,6 +220,10 @@ static void add_cases() {
             });
         }
     }
+    add("matmul_dx", [](bench &b) { RUN(matmul_dx, b.changed(33 * 24), b.real(33 * 40), b.real(40 * 24), 33, 40, 24, 1, b.type); });
+    add("matmul_dx/odd", [](bench &b) { RUN(matmul_dx, b.result(33 * 23), b.real(33 * 41), b.real(41 * 23), 33, 41, 23, 0, b.type); });
+    add("matmul_dw", [](bench &b) { RUN(matmul_dw, b.changed_f32(40 * 24), b.real(33 * 40), b.real(33 * 24), 33, 40, 24, b.type); });
+    add("matmul_dw/odd", [](bench &b) { RUN(matmul_dw, b.changed_f32(41 * 23), b.real(33 * 41), b.real(33 * 23), 33, 41, 23, b.type); });
     add("matmul", [](bench &b) { RUN(matmul, b.result(33 * 40), b.real(33 * 24), b.real(40 * 24), nullptr, 33, 40, 24, 0, b.type); });
     add("matmul/odd", [](bench &b) { RUN(matmul, b.result(33 * 41), b.real(33 * 23), b.real(41 * 23), nullptr, 33, 41, 23, 0, b.type); });
     add("critique_loss", [](bench &b) {
@@ -231,6 +238,7 @@ static void add_cases() {
         const int N = D == 16 ? 70 : D == 64 ? 333 : 200, A = 4, G = 2;
         const integers end = ends(N);
         add("rope" + d, [=](bench &b) { RUN(rope, b.changed(N * (A + 2 * G) * D), b.f32(N * D), b.list(upto(N)), N, A, G, D, N, b.type); });
+        add("rope_backward" + d, [=](bench &b) { RUN(rope_backward, b.changed(N * (A + 2 * G) * D), b.f32(N * D), b.list(upto(N)), N, A, G, D, N, b.type); });
         add("attention" + d, [=](bench &b) {
             integers t = tiles(end);
             RUN(attention, b.result(N * A * D), b.result_f32(N * A), b.real(N * (A + 2 * G) * D), b.list(end), b.list(t), N, A, G, D, (int)t.size(), b.type);
@@ -341,5 +349,8 @@ int main(int argc, char **argv) {
         }
     }
     if (to) fclose(to);
+#define HAS_CASE(op) \
+    if (argc <= first && !ran.count(#op)) failed++, printf("%s\t\tno case runs it\n", #op);
+    KERNEL_OPS(HAS_CASE)
     return failed > 0;
 }
