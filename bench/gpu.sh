@@ -22,7 +22,7 @@ build() {
 	"${GO:-go}" test -c "$@" -o .gpu/bench.test ./bench
 	"${GO:-go}" test -c "$@" -o .gpu/trainer.test ./trainer
 	cp bench/peers/gpu_*.py bench/peers/compare.py .gpu
-	sed -n '/define KERNEL_OPS/,/[^\\]$/p' kernels/kernels.h | grep -o 'X([a-z_]*)' | sed 's/X(\(.*\))/\1/' >.gpu/ops
+	sed -n '/define KERNEL_OPS/,/[^\\]$/p' kernels/kernels.h | grep -o 'X([a-z0-9_]*)' | sed 's/X(\(.*\))/\1/' >.gpu/ops
 	git describe --always --dirty >.gpu/commit
 	du -sh .gpu
 }
@@ -129,21 +129,27 @@ conformance() {
 
 # By group, for the same reason as conformance's ops.
 kernels() {
-	for group in 'copy|matmul|grad_norm|adamw' 'attention|attention_backward' 'critique_loss|reward_loss' 'embed|embed_backward|gather|rmsnorm|rmsnorm_backward|rope|swiglu|swiglu_backward' \
+	for group in 'copy|matmul|grad_norm|adamw|adamw_8bit' 'attention|attention_backward' 'critique_loss|reward_loss' 'embed|embed_backward|gather|rmsnorm|rmsnorm_backward|rope|swiglu|swiglu_backward' \
 		'matmul_dx|matmul_dw' 'attention_decode|sample|sample_top_p'; do
 		go_bench 60 "^BenchmarkLarge\$/^($group)\$" -models "$large"
 	done
 }
 
-# An optimizer step at the sizes of Llama-3.1-8B and Qwen2.5-0.5B. Of a model of which not all layers fit, two depths: the table draws the
-# straight line through them.
+# An optimizer step at the sizes of Qwen2.5-0.5B and Llama-3.1-8B: of the latter all layers where they fit, with 8-bit moments, else two
+# depths, through which the table draws the straight line.
 steps() {
+	big=${large%%,*}
 	go_bench 60 '^BenchmarkStep$' -models "${large##*,}"
-	[ "${large%,*}" != "$large" ] || return
-	go_bench 60 '^BenchmarkStep$' -models "${large%%,*}"
-	grep -q "^BenchmarkStep/${large%%,*}.*ns/op" "$out/go.txt" && [ -z "${LAYERS:-}" ] && return
+	[ "$big" != "$large" ] || return
+	if [ -z "${LAYERS:-}" ]; then
+		for flags in '' -recompute; do
+			# shellcheck disable=SC2086
+			go_bench 110 '^BenchmarkStep$' -models "$big" -optim adamw_8bit $flags
+			! grep -q "^BenchmarkStep/$big[-[:space:]].*ns/op" "$out/go.txt" || return
+		done
+	fi
 	for layers in ${LAYERS:-6 14}; do
-		go_bench 50 '^BenchmarkStep$' -models "${large%%,*}" -layers "$layers"
+		go_bench 50 '^BenchmarkStep$' -models "$big" -layers "$layers"
 	done
 }
 

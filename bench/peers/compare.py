@@ -21,12 +21,15 @@ class Results:
 
     def __init__(self):
         self.ours, self.rates, self.peers, self.said, self.order, self.notes = {}, {}, {}, {}, [], []
+        self.setup = ""  # how the step differs from the usual one
 
     def go(self, line):
+        if line.startswith("== "):
+            self.setup = "".join(f", {x}" for x in re.findall(r"-optim (\S+)|-(recompute)", line) for x in x if x)
         m = re.match(r"Benchmark(?:Large/|(Step)/)(\S+?)(?:-\d+)?\s+\d+\s+(.*)", line)
         if not m:
             return
-        name = ("step/" if m[1] else "") + m[2]
+        name = f"step/{m[2]}{self.setup}" if m[1] else m[2]
         values = {unit: float(x) for x, unit in re.findall(r"(\S+) (\S+)", m[3].replace("\t", " "))}
         if "ns/op" not in values:
             return
@@ -73,7 +76,7 @@ class Results:
         """The time of all layers from that of some: the straight line through the depths. Where all were measured, nothing."""
         for model, layers in LAYERS.items():
             depths = {n: int(m[1]) for n in self.order if (m := re.fullmatch(rf"step/{model}_(\d+)layers", n))}
-            whole = [n for n in self.ours if re.fullmatch(rf"step/{model}(_\w*bit)?", n)]
+            whole = [n for n in self.ours if n.split(",")[0] == f"step/{model}"]
             name = f"step/{model}, {layers} layers EXTRAPOLATED"
             if not whole and (us := line({d: self.us(n) for n, d in depths.items()}, layers)):
                 at = [n for n in depths if self.us(n)]
@@ -96,7 +99,7 @@ class Results:
         """Every step that can be set beside PyTorch's: our name, the peers' name."""
         for n in self.order:
             if n.startswith("step/") and n in self.ours:
-                whole = re.sub(r"_\w*bit$", "", n)
+                whole = n.split(",")[0]
                 extended = f"{whole}, {LAYERS.get(whole[5:], 0)} layers EXTRAPOLATED"
                 yield n, next((p for p in (n, whole, extended) if self.theirs(p)), n)
 
