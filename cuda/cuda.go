@@ -54,14 +54,14 @@ func version(v int) string { return fmt.Sprintf("%d.%d", v/1000, v%1000/10) }
 
 // judge says what is wrong with a device for a program built with a version of CUDA.
 func judge(d Info, built int) string {
-	driver := oldestDriver
+	driver, update := oldestDriver, "update the driver"
 	if built >= oldestDriver13 {
-		driver = oldestDriver13
+		driver, update = oldestDriver13, "update the driver to 580 or newer, or build with a toolkit of CUDA 12: CUDA_HOME=<its folder> make cuda"
 	}
 	switch {
 	case d.Driver < driver:
-		return fmt.Sprintf("the driver is for CUDA %s, this program is built with CUDA %s and needs a driver for CUDA %s or newer: update the driver",
-			version(d.Driver), version(built), version(driver))
+		return fmt.Sprintf("the driver is for CUDA %s, this program is built with CUDA %s and needs a driver for CUDA %s or newer: %s",
+			version(d.Driver), version(built), version(driver), update)
 	case d.Major < oldestMajor:
 		return fmt.Sprintf("compute capability %d.%d is too old, 8.0 (Ampere) or newer is needed: take another device", d.Major, d.Minor)
 	}

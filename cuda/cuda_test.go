@@ -16,7 +16,7 @@ func TestJudge(t *testing.T) {
 		{"oldest of all", good, 12040, ""},
 		{"new device, newer driver", Info{Major: 10, Driver: 13010}, 12080, ""},
 		{"old driver", Info{Major: 8, Driver: 12020}, 12040, "the driver is for CUDA 12.2"},
-		{"driver of CUDA 12 for a program of CUDA 13", good, 13000, "needs a driver for CUDA 13.0"},
+		{"driver of CUDA 12 for a program of CUDA 13", good, 13000, "the driver is for CUDA 12.4, this program is built with CUDA 13.0 and needs a driver for CUDA 13.0 or newer: update the driver to 580 or newer, or build with"},
 		{"driver of CUDA 13 for a program of CUDA 13", Info{Major: 9, Driver: 13000}, 13010, ""},
 		{"old device", Info{Major: 7, Minor: 5, Driver: 12040}, 12040, "compute capability 7.5 is too old, 8.0"},
 	} {
