@@ -113,7 +113,7 @@ func TestParseIsLinear(t *testing.T) {
 		"Score:" + strings.Repeat(" ", 4<<20), strings.Repeat("Score (", 1<<19), strings.Repeat("score: 9", 1<<18)} {
 		DefaultScale().Parse(text)
 	}
-	if d := time.Since(start); d > 5*time.Second {
+	if d := time.Since(start); d > 5*time.Minute { // 0.1 s; quadratic would be hours
 		t.Errorf("hostile texts took %v", d)
 	}
 }

@@ -152,7 +152,7 @@ func TestTokenizerLimits(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "vocabulary has more than 1048576 tokens") {
 		t.Errorf("got %v", err)
 	}
-	if alloc := after.TotalAlloc - before.TotalAlloc; alloc > 512<<20 || took > 20*time.Second {
+	if alloc := after.TotalAlloc - before.TotalAlloc; alloc > 512<<20 || took > 5*time.Minute {
 		t.Errorf("%d bytes allocated, %v", alloc, took)
 	}
 	if _, err := Parse(make([]byte, MaxTokenizerFile+1)); err == nil || !strings.Contains(err.Error(), "67108865 bytes, limit 67108864") {

@@ -176,7 +176,7 @@ func TestBadTemplates(t *testing.T) {
 		if err == nil {
 			_, err = chat.Encode([]Message{{"user", "hi"}}, true)
 		}
-		if took := time.Since(start); took > 6*renderTime {
+		if took := time.Since(start); took > 2*renderTime {
 			t.Errorf("%.60q takes %v", c.source, took)
 		}
 		switch {

@@ -65,7 +65,7 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("%q becomes %q", text, got)
 			}
 		}
-		if d := time.Since(start); d > time.Second {
+		if d := time.Since(start); d > time.Minute {
 			t.Errorf("three short texts take %v", d)
 		}
 		saved, err := tok.encodeJSON()
@@ -97,7 +97,7 @@ func FuzzChat(f *testing.F) {
 		} else if len(err.Error()) > 1000 {
 			t.Errorf("an error of %d bytes", len(err.Error()))
 		}
-		if d := time.Since(start); d > 5*renderTime {
+		if d := time.Since(start); d > 2*renderTime {
 			t.Errorf("takes %v", d)
 		}
 		// A fixed template and any messages: exactly the template's control tokens.

@@ -17,12 +17,12 @@ const (
 	maxAddedText = 1 << 20  // bytes of all added tokens together
 	maxOutput    = 16 << 20 // bytes a template may write, also into a macro's or a set's value
 
-	maxBrackets  = 200             // nesting of brackets in a template
-	maxTag       = 4 << 10         // bytes of one template tag, string literals not counted
-	maxItems     = 100_000         // items of a range and of a loop
-	maxSteps     = 1_000_000       // statements, loop rounds, macro calls, filters of one rendering
-	maxMacros    = 100             // macro calls inside each other
-	maxNesting   = 200             // statements inside each other
-	maxErrorText = 500             // bytes of an error from the template engine
-	renderTime   = 2 * time.Second // time for one rendering
+	maxBrackets  = 200              // nesting of brackets in a template
+	maxTag       = 4 << 10          // bytes of one template tag, string literals not counted
+	maxItems     = 100_000          // items of a range and of a loop
+	maxSteps     = 1_000_000        // statements, loop rounds, macro calls, filters of one rendering
+	maxMacros    = 100              // macro calls inside each other
+	maxNesting   = 200              // statements inside each other
+	maxErrorText = 500              // bytes of an error from the template engine
+	renderTime   = 20 * time.Second // time for one rendering; far more than any needs, for busy machines
 )

@@ -107,7 +107,7 @@ func TestLinearTime(t *testing.T) {
 		text := strings.Repeat(unit, 1_000_000/len(unit))
 		start := time.Now()
 		ids := tok.Encode(text)
-		if d := time.Since(start); d > 10*time.Second { // about 0.3 s; quadratic would be hours
+		if d := time.Since(start); d > 5*time.Minute { // about 0.3 s; quadratic would be hours
 			t.Errorf("%q repeated to 1 MB: %v", unit, d)
 		}
 		if tok.Decode(ids) != text {

@@ -17,7 +17,7 @@ import (
 )
 
 // The template engine, gonja, inside bounds. A template comes with a model and is not trusted: it can
-// load no file, runs for two seconds at most, and writes 16 MiB at most. What remains: a single
+// load no file, runs for twenty seconds at most, and writes 16 MiB at most. What remains: a single
 // expression (a string doubled again and again) can still take much memory and time.
 
 // template is a parsed chat template.

@@ -110,7 +110,7 @@ func signalOnce(t *testing.T, s syscall.Signal, ready func() bool, args ...strin
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
-	for deadline := time.Now().Add(30 * time.Second); !ready(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(5 * time.Minute); !ready(); time.Sleep(2 * time.Millisecond) {
 		select {
 		case <-done:
 			if code := cmd.ProcessState.ExitCode(); code != exitOK {
