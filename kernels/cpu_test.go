@@ -24,6 +24,8 @@ func TestCPU(t *testing.T) {
 	kerneltest.TestDevice(t, cpu(t, 1), cpu(t, 2), cpu(t, 3), cpu(t, 7))
 }
 
+func TestShapes(t *testing.T) { kerneltest.TestShapes(t, cpu(t, 1)) }
+
 func BenchmarkCPU(b *testing.B) {
 	kerneltest.Bench(b, cpu(b, 0))
 }
