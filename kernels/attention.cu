@@ -95,71 +95,60 @@ template <int D> static __device__ __forceinline__ void raise_maxima(float (&top
 
 // Four warps with 32 queries each; a warp skips key tiles of which its half sees nothing. The keys of the next tile are on their
 // way while this one is used; so are its values where there is memory for two tiles of them (VALUES 2), else a tile's values come
-// while its scores are computed.
-template <int D, int VALUES> __global__ void __launch_bounds__(threads, 2) attention_kernel(const forest_attention a) {
-    constexpr bool KEEP_Q = D <= 64;  // query fragments stay in registers
+// while its scores are computed. Queries are read from shared memory for every tile: the registers serve more as a third block.
+template <int D, int VALUES> __global__ void __launch_bounds__(threads, D == 64 ? 3 : 2) attention_kernel(const forest_attention a) {
     const uint32_t tile_bytes = KEYS * D * 2, query_bytes = QUERIES * D * 2;
     const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, threadIdx.x / 32, 0), half = warp / 2;
     const int head = head_of(a, blockIdx.x), tile = tile_of(a);
     const int q0 = tile * QUERIES;
-    const uint32_t key = own_word<D, threads>((a.A + head * a.G / a.A) * D * 2, a.row);
+    const char *key = (const char *)a.qkv + own_word<D, threads>((a.A + head * a.G / a.A) * D * 2, a.row);
     const uint32_t queries = ptx::shared(ptx::dynamic_shared()), keys = queries + query_bytes, values = keys + 2 * tile_bytes;
-    const uint32_t own = queries + warp * 32 * D * 2 + lane_a<D>(lane), key_lane = keys + lane_b<D>(lane), value_lane = values + lane_a<D>(lane);
+    const uint32_t own = queries + warp * 32 * D * 2, row_lane = lane_a<D>(lane), key_lane = lane_b<D>(lane);
 
     int at = a.tiles[query_tiles(a.N) + tile];
     const int past = a.tiles[query_tiles(a.N) + tile + 1];
-    int next = a.tiles[at];
+    int next = a.tiles[at], after = VALUES == 2 ? a.tiles[min(at + 1, past - 1)] : 0;
     fetch<D, QUERIES, threads>(queries, a.qkv, own_word<D, threads>(head * D * 2, a.row), a.row, q0, a.N);
-    ptx::cp_async_commit();
-    fetch<D, KEYS, threads>(keys, a.qkv, key, a.row, first_key(next), a.N);
-    if (VALUES == 2) fetch<D, KEYS, threads>(values, a.qkv, key + a.value, a.row, first_key(next), a.N);
+    fetch<D, KEYS, threads>(keys, key, 0, a.row, first_key(next), a.N);
+    if (VALUES == 2) fetch<D, KEYS, threads>(values, key, a.value, a.row, first_key(next), a.N);
     ptx::cp_async_commit();
 
     float o[2][D / 8][4], top[2][2], sum[2][2];
-    uint32_t kept[KEEP_Q ? D / 16 : 1][2][4];
     fill(o, 0);
     top[0][0] = top[0][1] = top[1][0] = top[1][1] = unseen;
     sum[0][0] = sum[0][1] = sum[1][0] = sum[1][1] = 0;
-    if (KEEP_Q) {
-        ptx::cp_async_wait<1>();
-        __syncthreads();
-#pragma unroll
-        for (int i = 0; i < D / 16; i++) {
-            ptx::ldmatrix_x4(kept[KEEP_Q ? i : 0][0], own ^ i * 32);
-            ptx::ldmatrix_x4(kept[KEEP_Q ? i : 0][1], (own ^ i * 32) + 32 * D);
-        }
-    }
-
     uint32_t stage = 0;
     for (; at < past; at++) {
         const int k0 = first_key(next), see = sight(next, half);
         const bool more = at + 1 < past;
-        next = a.tiles[at + more];
+        next = VALUES == 2 ? after : a.tiles[at + more];
         ptx::cp_async_wait<0>();
         __syncthreads();
-        if (VALUES == 1) fetch<D, KEYS, threads>(values, a.qkv, key + a.value, a.row, k0, a.N);
+        if (VALUES == 1) fetch<D, KEYS, threads>(values, key, a.value, a.row, k0, a.N);
         ptx::cp_async_commit();
-        if (more) fetch<D, KEYS, threads>(keys + (stage ^ tile_bytes), a.qkv, key, a.row, first_key(next), a.N);
-        if (VALUES == 2 && more) fetch<D, KEYS, threads>(values + (stage ^ tile_bytes), a.qkv, key + a.value, a.row, first_key(next), a.N);
+        if (more) {
+            const char *from = key + (int64_t)first_key(next) * a.row;
+            fetch<D, KEYS, threads>(keys + (stage ^ tile_bytes), from, 0, a.row, 0, a.N - first_key(next));
+            if (VALUES == 2) fetch<D, KEYS, threads>(values + (stage ^ tile_bytes), from, a.value, a.row, 0, a.N - first_key(next));
+        }
         ptx::cp_async_commit();
 
         float s[2][KEYS / 8][4];
         if (see) {
-            int reach[2];
-            if (KEEP_Q && see == SOME) look(reach, a, k0);  // earlier, where there are registers for it
             fill(s, 0);
 #pragma unroll
             for (int i = 0; i < D / 16; i++) {
-                if (!KEEP_Q) {
-                    ptx::ldmatrix_x4(kept[0][0], own ^ i * 32);
-                    ptx::ldmatrix_x4(kept[0][1], (own ^ i * 32) + 32 * D);
-                }
-                add_dots<D>(s, kept[KEEP_Q ? i : 0], (key_lane + stage) ^ i * 32);
+                uint32_t q[2][4];
+                ptx::ldmatrix_x4(q[0], (row_lane ^ i * 32) + own);
+                ptx::ldmatrix_x4(q[1], (row_lane ^ i * 32) + own + 32 * D);
+                add_dots<D>(s, q, (key_lane ^ i * 32) + keys + stage);
             }
-            if (!KEEP_Q && see == SOME) look(reach, a, k0);
+            int reach[2];
+            if (see == SOME) look(reach, a, k0);
             if (see == SOME) mask(s, q0 + warp * 32 + lane / 4, k0, reach);
             raise_maxima<D>(top, sum, o, s, a.scale);
         }
+        if (VALUES == 2) after = a.tiles[min(at + 2, past - 1)];  // a tile ahead of its use, where there is a register for it
         if (VALUES == 1) {
             ptx::cp_async_wait<1>();
             __syncthreads();
@@ -178,7 +167,7 @@ template <int D, int VALUES> __global__ void __launch_bounds__(threads, 2) atten
                 }
                 uint32_t p[2][4];
                 operand(p, s, 2 * i);
-                add_rows<D>(o, p, value_lane + (VALUES == 2 ? stage : 0), i * 16);
+                add_rows<D>(o, p, row_lane, values + (VALUES == 2 ? stage : 0) + i * 32 * D);
             }
         }
         stage ^= tile_bytes;

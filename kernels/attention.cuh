@@ -64,12 +64,12 @@ template <int D, int M, int NT> static __device__ __forceinline__ void add_dots(
     }
 }
 
-// o (16M, D) += p·b over rows [row, row + 16) of b: p (16M, 16) in registers, b at the lane's address (lane_a) in a tile.
-template <int D, int M> static __device__ __forceinline__ void add_rows(float (&o)[M][D / 8][4], const uint32_t (&p)[M][4], uint32_t b, int row) {
+// o (16M, D) += p·b over 16 rows of b: p (16M, 16) in registers, b at the lane's address (lane_a) in a tile, plus an offset of whole rows.
+template <int D, int M> static __device__ __forceinline__ void add_rows(float (&o)[M][D / 8][4], const uint32_t (&p)[M][4], uint32_t b, uint32_t offset) {
 #pragma unroll
     for (int n = 0; n < D / 8; n += 2) {
         uint32_t y[4];
-        ptx::ldmatrix_x4_trans(y, (b ^ n * 16) + row * 2 * D);
+        ptx::ldmatrix_x4_trans(y, (b ^ n * 16) + offset);
 #pragma unroll
         for (int m = 0; m < M; m++) {
             ptx::mma_bf16(o[m][n], p[m], y[0], y[1]);

@@ -136,7 +136,7 @@ template <int D, int M, int NT> static __device__ __forceinline__ void gather(fl
     for (int n = 0; n < NT; n += 2) {
         uint32_t x[M][4];
         operand(x, p, n);
-        add_rows<D>(c, x, b, row + n * 8);
+        add_rows<D>(c, x, b, (row + n * 8) * 2 * D);
     }
 }
 

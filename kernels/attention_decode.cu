@@ -233,7 +233,7 @@ template <int D, bool SHARED> __global__ void __launch_bounds__(threads, (D == 6
         for (int n = 0; n < NT; n += 2) {
             uint32_t p[1][4];
             operand(p, s, n);
-            add_rows<D>(o, p, value_lane + stage, n * 8);
+            add_rows<D>(o, p, value_lane + stage, n * 16 * D);
         }
         __syncthreads();
         stage ^= stage_bytes;

@@ -28,7 +28,7 @@ var expectations = []expectation{
 	{Name: `adamw\.grad_norm_kernel<4>`, Wide: true, Blocks: 8},
 	{Name: `adamw\.grad_norm_kernel<1>`, Quiet: true, Blocks: 8},
 	{Name: `attention\.attention_kernel<128,1>`, Tensor: true, Async: true, Shared: 80 << 10, Blocks: 2},
-	{Name: `attention\.attention_kernel<64,2>`, Tensor: true, Async: true, Shared: 48 << 10, Blocks: 2},
+	{Name: `attention\.attention_kernel<64,2>`, Tensor: true, Async: true, Shared: 48 << 10, Blocks: 3},
 	{Name: `attention\.attention_plain_kernel<\w+>`, Quiet: true, Shared: 16 << 10, Blocks: 4},
 	{Name: `attention_backward\.attention_backward_kernel<128,2>`, Tensor: true, Async: true, Shared: 129<<10 + 16, Blocks: 1, Large: true},
 	{Name: `attention_backward\.attention_backward_kernel<128,1>`, Tensor: true, Async: true, Shared: 96<<10 + 512 + 16, Blocks: 1},
