@@ -91,13 +91,21 @@ static __device__ members tile_of(const int32_t *group, int B, int per, int z) {
     return {first, per};
 }
 
-// Copies the rows of cache slots to a tile; zeros for slots below 0.
-template <int D> static __device__ __forceinline__ void fetch_slots(uint32_t tile, const bf16 *x, int64_t row, const int *slot) {
-    const int words = D / 8, step = threads / words, c = threadIdx.x % words;
+// Copies the keys and values of cache slots to two tiles, one behind the other; zeros for slots below 0. x: the key of slot 0, whose
+// value is `value` numbers on; slots are `row` numbers apart. The slots are read before the first copy, which might write to them as far
+// as the compiler knows.
+template <int D> static __device__ __forceinline__ void fetch_slots(uint32_t tile, const bf16 *x, int row, int value, const int *slot) {
+    const int words = D / 8, step = threads / words, c = threadIdx.x % words, r = threadIdx.x / words;
+    static_assert(step % 8 == 0, "a thread's rows are in one place of the swizzle");
+    int at[TILE / step];
+#pragma unroll
+    for (int i = 0; i < TILE / step; i++) at[i] = slot[r + i * step];
+    tile += word<D>(r, c), x += c * 8;
 #pragma unroll
     for (int i = 0; i < TILE / step; i++) {
-        const int r = threadIdx.x / words + i * step, s = slot[r];
-        ptx::cp_async(tile + word<D>(r, c), x + (s < 0 ? 0 : s) * row + c * 8, s >= 0);
+        const bf16 *from = x + (int64_t)at[i] * row;
+        ptx::cp_async(tile + i * step * 2 * D, from, at[i] >= 0);
+        ptx::cp_async(tile + (TILE + i * step) * 2 * D, from + value, at[i] >= 0);
     }
 }
 
@@ -191,8 +199,8 @@ template <int D, bool SHARED> __global__ void __launch_bounds__(threads, (D == 6
         }
     }
 
-    const bf16 *key = (const bf16 *)a.kv + blockIdx.y * D, *value = key + (int64_t)a.G * D;
-    const int64_t cached = (int64_t)2 * a.G * D;
+    const bf16 *key = (const bf16 *)a.kv + blockIdx.y * D;
+    const int value = a.G * D;
     const uint32_t tiles = ptx::shared(ptx::dynamic_shared());  // keys, values; keys, values
     const uint32_t key_lane = tiles + lane_b<D>(lane) + first_key * D * 2, value_lane = tiles + tile_bytes + lane_a<D>(lane) + first_key * D * 2;
     const float scale = log2e / sqrtf((float)D);
@@ -201,15 +209,11 @@ template <int D, bool SHARED> __global__ void __launch_bounds__(threads, (D == 6
     cursor at;
     if (t < TILE) slot[0][t] = at.slot(c, keys.lo + t), slot[1][t] = at.slot(c, keys.lo + TILE + t);
     __syncthreads();
-    const auto load_tile = [&](uint32_t stage, const int *slots) {
-        fetch_slots<D>(tiles + stage, key, cached, slots);
-        fetch_slots<D>(tiles + stage + tile_bytes, value, cached, slots);
-    };
-    if (keys.lo < keys.hi) load_tile(0, slot[0]);
+    if (keys.lo < keys.hi) fetch_slots<D>(tiles, key, 2 * value, value, slot[0]);
     ptx::cp_async_commit();
     uint32_t stage = 0;
     for (int lo = keys.lo; lo < keys.hi; lo += TILE) {
-        if (lo + TILE < keys.hi) load_tile(stage ^ stage_bytes, slot[!stage]);
+        if (lo + TILE < keys.hi) fetch_slots<D>(tiles + (stage ^ stage_bytes), key, 2 * value, value, slot[!stage]);
         ptx::cp_async_commit();
         ptx::cp_async_wait<1>();
         __syncthreads();
