@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -30,7 +32,11 @@ type counts struct {
 	Load16, Store16    int // global memory in 16-byte words
 	Load, Store        int // global memory in anything smaller, in the loops that also load 16-byte words, if there are any
 	Local              int // local memory
+	Looped, Issued     int // HMMA in the innermost loops that have any, and the instructions of a warp that goes through each once
 }
+
+// each gives the instructions that are issued for each HMMA of the loops.
+func (c counts) each() float64 { return float64(c.Issued) / float64(c.Looped) }
 
 // extract gives all kernels of a library. tools is the folder of cuobjdump and nvdisasm, or "" for those on PATH.
 func extract(tools, library, tmp string) ([]kernel, error) {
@@ -185,7 +191,8 @@ func resources(f *elf.File, arch string) (map[string]kernel, error) {
 }
 
 var (
-	instruction = regexp.MustCompile(`^\s*/\*[0-9a-f]+\*/\s+(?:@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)(.*)`)
+	instruction = regexp.MustCompile(`^\s*/\*[0-9a-f]+\*/\s+(@!?U?P\w+\s+)?([A-Z][A-Z0-9_.]*)(.*)`)
+	predicate   = regexp.MustCompile(`\bU?P\w+,`) // BRA.U UP0, …
 	label       = regexp.MustCompile(`^(\.L_\w+):`)
 	target      = regexp.MustCompile("`\\((\\.L_\\w+)\\)")
 )
@@ -210,10 +217,12 @@ func disassembly(text []byte) map[string]counts {
 		} else if m := label.FindStringSubmatch(text); m != nil {
 			code = append(code, line{label: m[1]})
 		} else if m := instruction.FindStringSubmatch(text); m != nil {
-			l := line{op: m[1]}
-			if to := target.FindStringSubmatch(m[2]); to != nil && strings.HasPrefix(m[1], "BRA") {
+			l := line{op: m[2]}
+			if to := target.FindStringSubmatch(m[3]); to != nil && strings.HasPrefix(l.op, "BRA") {
 				l.to = to[1]
 			}
+			leaves := l.to != "" || l.op == "EXIT" || strings.HasPrefix(l.op, "RET")
+			l.ends = leaves && m[1] == "" && !predicate.MatchString(m[3])
 			code = append(code, l)
 		}
 	}
@@ -221,8 +230,14 @@ func disassembly(text []byte) map[string]counts {
 	return all
 }
 
-// line is a label or an instruction, which may be a branch.
-type line struct{ label, op, to string }
+// line is a label or an instruction, which may be a branch; what stands below one that ends is reached from elsewhere.
+type line struct {
+	label, op, to string
+	ends          bool
+}
+
+// span is a loop: the lines from a label to a branch back to it.
+type span struct{ from, to int }
 
 func count(code []line) (c counts) {
 	at := map[string]int{}
@@ -231,7 +246,6 @@ func count(code []line) (c counts) {
 			at[l.label] = i
 		}
 	}
-	type span struct{ from, to int }
 	var loops []span // backward branches
 	for i, l := range code {
 		if to, ok := at[l.to]; ok && to < i {
@@ -260,7 +274,64 @@ func count(code []line) (c counts) {
 		}
 		c.add(l.op, inside)
 	}
+	products := slices.DeleteFunc(slices.Clone(loops), func(s span) bool {
+		return !slices.ContainsFunc(code[s.from:s.to], func(l line) bool { return kindOf(l.op) == "HMMA" })
+	})
+	for i, s := range products {
+		if !slices.ContainsFunc(products[i+1:], func(t span) bool { return s == t }) &&
+			!slices.ContainsFunc(products, func(t span) bool { return s != t && s.from <= t.from && t.to <= s.to }) {
+			looped, issued := through(code, at, s)
+			c.Looped, c.Issued = c.Looped+looped, c.Issued+issued
+		}
+	}
 	return c
+}
+
+func kindOf(op string) string {
+	name, _, _ := strings.Cut(op, ".")
+	return name
+}
+
+// through gives the HMMA and the instructions of the way through a loop that has the most HMMA, then the most copies to shared memory,
+// then the fewest instructions: that of a tile which needs no mask and raises no maximum, while the next one is fetched.
+func through(code []line, at map[string]int, loop span) (products, issued int) {
+	type way struct{ products, copies, issued int }
+	better := func(a, b way) bool {
+		return cmp.Or(a.products-b.products, a.copies-b.copies, b.issued-a.issued) > 0
+	}
+	ways := map[int]way{loop.from: {}}
+	for i := loop.from; i <= loop.to; i++ {
+		w, reached := ways[i]
+		if !reached {
+			continue
+		}
+		l := code[i]
+		if l.op != "" {
+			w.issued++
+		}
+		switch kindOf(l.op) {
+		case "HMMA":
+			w.products++
+		case "LDGSTS":
+			w.copies++
+		}
+		if i == loop.to {
+			return w.products, w.issued
+		}
+		next := []int{i + 1}
+		if l.ends {
+			next = nil
+		}
+		if to, ok := at[l.to]; ok {
+			next = append(next, to)
+		}
+		for _, j := range next {
+			if old, ok := ways[j]; j > i && (!ok || better(w, old)) {
+				ways[j] = w
+			}
+		}
+	}
+	return 0, 0
 }
 
 // memory says whether an instruction loads (L) or stores (S) global memory, and whether 16 bytes.
@@ -286,7 +357,7 @@ func (c *counts) add(op string, hot bool) {
 	case kind == 'S' && hot:
 		c.Store++
 	}
-	switch name, _, _ := strings.Cut(op, "."); name {
+	switch kindOf(op) {
 	case "HMMA": // HFMA2.MMA moves a constant
 		c.HMMA++
 	case "LDSM":

@@ -7,16 +7,17 @@ import (
 
 // expectation is what must be seen in the kernels whose whole name matches.
 type expectation struct {
-	Name   string // regular expression
-	Tensor bool   // multiplies on the tensor cores, fed by ldmatrix
-	Async  bool   // copies to shared memory in the background
-	Wide   bool   // moves its data in 16-byte words; in the loops that do there are at most
-	Narrow int    // so many smaller loads (row numbers, statistics of a row), and as many smaller stores
-	Divide bool   // may divide 64-bit numbers all the same
-	Shared int    // bytes of dynamic shared memory that a launch asks for, at most
-	Blocks int    // must fit on a multiprocessor together
-	Large  bool   // GPUs with 99 KiB of shared memory for a block run another kernel
-	Quiet  bool   // no line in the short table
+	Name   string  // regular expression
+	Tensor bool    // multiplies on the tensor cores, fed by ldmatrix
+	Issue  float64 // instructions of a warp for each product in the loops over tiles, at most
+	Async  bool    // copies to shared memory in the background
+	Wide   bool    // moves its data in 16-byte words; in the loops that do there are at most
+	Narrow int     // so many smaller loads (row numbers, statistics of a row), and as many smaller stores
+	Divide bool    // may divide 64-bit numbers all the same
+	Shared int     // bytes of dynamic shared memory that a launch asks for, at most
+	Blocks int     // must fit on a multiprocessor together
+	Large  bool    // GPUs with 99 KiB of shared memory for a block run another kernel
+	Quiet  bool    // no line in the short table
 }
 
 // expectations have a line for every kernel; the first that matches counts.
@@ -27,19 +28,19 @@ var expectations = []expectation{
 	{Name: `adamw\.adamw_8bit_kernel<(float|bf16),(true|false),1>`, Quiet: true, Blocks: 3},
 	{Name: `adamw\.grad_norm_kernel<4>`, Wide: true, Blocks: 8},
 	{Name: `adamw\.grad_norm_kernel<1>`, Quiet: true, Blocks: 8},
-	{Name: `attention\.attention_kernel<128,1>`, Tensor: true, Async: true, Shared: 80 << 10, Blocks: 2},
-	{Name: `attention\.attention_kernel<64,2>`, Tensor: true, Async: true, Shared: 48 << 10, Blocks: 3},
+	{Name: `attention\.attention_kernel<128,1>`, Tensor: true, Issue: 3.2, Async: true, Shared: 80 << 10, Blocks: 2},
+	{Name: `attention\.attention_kernel<64,2>`, Tensor: true, Issue: 4.6, Async: true, Shared: 48 << 10, Blocks: 3},
 	{Name: `attention\.attention_plain_kernel<\w+>`, Quiet: true, Shared: 16 << 10, Blocks: 4},
-	{Name: `attention_backward\.attention_backward_kernel<128,2>`, Tensor: true, Async: true, Shared: 129<<10 + 16, Blocks: 1, Large: true},
-	{Name: `attention_backward\.attention_backward_kernel<128,1>`, Tensor: true, Async: true, Shared: 96<<10 + 512 + 16, Blocks: 1},
-	{Name: `attention_backward\.attention_backward_kernel<64,2>`, Tensor: true, Async: true, Shared: 65<<10 + 16, Blocks: 2},
+	{Name: `attention_backward\.attention_backward_kernel<128,2>`, Tensor: true, Issue: 2.8, Async: true, Shared: 129<<10 + 16, Blocks: 1, Large: true},
+	{Name: `attention_backward\.attention_backward_kernel<128,1>`, Tensor: true, Issue: 3.1, Async: true, Shared: 96<<10 + 512 + 16, Blocks: 1},
+	{Name: `attention_backward\.attention_backward_kernel<64,2>`, Tensor: true, Issue: 3.1, Async: true, Shared: 65<<10 + 16, Blocks: 2},
 	{Name: `attention_backward\.attention_backward_prepare_kernel<\d+>`, Wide: true, Narrow: 29, Blocks: 6}, // also makes the lists of parts
 	{Name: `attention_backward\.attention_backward_sum_kernel<\d+>`, Wide: true, Blocks: 5},
 	{Name: `attention_backward\.attention_backward_plain_\w+<\w+>`, Quiet: true, Blocks: 8},
-	{Name: `attention_decode\.cascade_kernel<64,true>`, Tensor: true, Async: true, Shared: 32 << 10, Blocks: 3},
-	{Name: `attention_decode\.cascade_kernel<64,false>`, Tensor: true, Async: true, Shared: 32 << 10, Blocks: 4},
-	{Name: `attention_decode\.cascade_kernel<128,true>`, Tensor: true, Async: true, Shared: 64 << 10, Blocks: 2},
-	{Name: `attention_decode\.cascade_kernel<128,false>`, Tensor: true, Async: true, Shared: 64 << 10, Blocks: 2},
+	{Name: `attention_decode\.cascade_kernel<64,true>`, Tensor: true, Issue: 7.5, Async: true, Shared: 32 << 10, Blocks: 3},
+	{Name: `attention_decode\.cascade_kernel<64,false>`, Tensor: true, Issue: 17, Async: true, Shared: 32 << 10, Blocks: 4},
+	{Name: `attention_decode\.cascade_kernel<128,true>`, Tensor: true, Issue: 5.5, Async: true, Shared: 64 << 10, Blocks: 2},
+	{Name: `attention_decode\.cascade_kernel<128,false>`, Tensor: true, Issue: 13, Async: true, Shared: 64 << 10, Blocks: 2},
 	{Name: `attention_decode\.decode_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 4},
 	{Name: `attention_decode\.decode_kernel<\w+,1>`, Quiet: true, Blocks: 4},
 	{Name: `attention_decode\.merge_kernel<\w+>`, Blocks: 12},
@@ -105,6 +106,9 @@ func check(list []kernel, expected []expectation) []string {
 			fail("%d HMMA and %d LDSM: want both", c.HMMA, c.LDSM)
 		} else if !e.Tensor && c.HMMA > 0 {
 			fail("%d HMMA: want none", c.HMMA)
+		}
+		if c := k.Count; e.Issue > 0 && (c.Looped == 0 || c.each() > e.Issue) {
+			fail("%d instructions for %d HMMA of its loops, want at most %.3g for each", c.Issued, c.Looped, e.Issue)
 		}
 		if (k.Count.LDGSTS > 0) != e.Async {
 			fail("%d LDGSTS, asynchronous copies expected: %v", k.Count.LDGSTS, e.Async)

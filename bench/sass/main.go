@@ -81,7 +81,7 @@ func archs(list []kernel) []string {
 func table(list []kernel, all bool) string {
 	var b strings.Builder
 	names := archs(list)
-	fmt.Fprintf(&b, "| kernel | threads | registers %s | shared, KB | warps of 64 | HMMA | LDSM | LDGSTS | 16-byte loads · stores | narrower |\n|---|---|---|---|---|---|---|---|---|---|\n",
+	fmt.Fprintf(&b, "| kernel | threads | registers %s | shared, KB | warps of 64 | HMMA | instructions for each | LDSM | LDGSTS | 16-byte loads · stores | narrower |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
 		strings.Join(names, " · "))
 	for i := 0; i < len(list); {
 		group := list[i:]
@@ -108,11 +108,17 @@ func table(list []kernel, all bool) string {
 			return strings.Join(s, " · ")
 		}
 		number := func(f func(k kernel) int) string { return each(func(k kernel) string { return fmt.Sprint(f(k)) }) }
-		fmt.Fprintf(&b, "| %s | %d | %s | %s | %s | %s | %s | %s | %s | %s |\n", group[0].Name, group[0].Threads,
+		fmt.Fprintf(&b, "| %s | %d | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", group[0].Name, group[0].Threads,
 			number(func(k kernel) int { return k.Registers }),
 			each(func(k kernel) string { return fmt.Sprintf("%.3g", float64(k.Shared+dynamic)/1024) }),
 			number(func(k kernel) int { return blocks(k, dynamic) * ((k.Threads + 31) / 32) }),
 			number(func(k kernel) int { return k.Count.HMMA }),
+			each(func(k kernel) string {
+				if k.Count.Looped == 0 {
+					return ""
+				}
+				return fmt.Sprintf("%.2f", k.Count.each())
+			}),
 			number(func(k kernel) int { return k.Count.LDSM }),
 			number(func(k kernel) int { return k.Count.LDGSTS }),
 			each(func(k kernel) string { return fmt.Sprintf("%d+%d", k.Count.Load16, k.Count.Store16) }),

@@ -40,13 +40,33 @@ var listing = strings.ReplaceAll(`
         /*0000*/                   STL.64 [R1], R2 ;
         /*0010*/                   LDL R2, [R1] ;
         /*0020*/                   STG.E desc[UR4][R2.64], R4 ;
+.text._Z1nPf:
+.L_x_4:
+        /*0000*/                   FADD R4, R4, R4 ;
+.L_x_5:
+        /*0010*/                   LDGSTS.E.BYPASS.128 [R3], [R4.64] ;
+        /*0020*/               @P0 BRA '(.L_x_6) ;
+        /*0030*/                   FSEL R4, R4, R5, P1 ;
+        /*0040*/                   FSEL R4, R4, R5, P1 ;
+        /*0050*/                   BRA '(.L_x_7) ;
+.L_x_6:
+        /*0060*/                   FADD R4, R4, R4 ;
+.L_x_7:
+        /*0070*/                   BRA.U UP0, '(.L_x_8) ;
+        /*0080*/                   HMMA.16816.F32.BF16 R4, R8, R12, R4 ;
+        /*0090*/                   HMMA.16816.F32.BF16 R4, R8, R12, R4 ;
+.L_x_8:
+        /*00a0*/               @P1 BRA '(.L_x_5) ;
+        /*00b0*/               @P2 BRA '(.L_x_4) ;
+        /*00c0*/                   EXIT ;
 `, "'", "`")
 
 func TestDisassembly(t *testing.T) {
 	want := map[string]counts{
-		"_Z1kPf": {HMMA: 1, LDSM: 1, LDGSTS: 1, Load16: 1, Load: 3, Store16: 1}, // the wide load is in no loop: the whole kernel
+		"_Z1kPf": {HMMA: 1, LDSM: 1, LDGSTS: 1, Load16: 1, Load: 3, Store16: 1, Looped: 1, Issued: 6}, // the wide load is in no loop: the whole kernel
 		"_Z1lPf": {Load16: 1, Load: 1},
 		"_Z1mPf": {Local: 2, Store: 1},
+		"_Z1nPf": {HMMA: 2, LDGSTS: 1, Looped: 2, Issued: 7}, // the way around the two FSEL, in the inner loop
 	}
 	if d := cmp.Diff(want, disassembly([]byte(listing))); d != "" {
 		t.Error(d)
@@ -75,8 +95,8 @@ func TestBlocks(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	good := kernel{Name: "a.f<float,4>", Arch: "80", Threads: 256, Registers: 32, Count: counts{Load16: 2, Store16: 1, Load: 1}}
-	tensor := kernel{Name: "a.g", Arch: "80", Threads: 128, Registers: 128, Count: counts{HMMA: 4, LDSM: 4, LDGSTS: 1}}
-	expected := []expectation{{Name: `a\.f<float,\d>`, Wide: true, Narrow: 1, Blocks: 8}, {Name: `a\.g`, Tensor: true, Async: true}}
+	tensor := kernel{Name: "a.g", Arch: "80", Threads: 128, Registers: 128, Count: counts{HMMA: 4, LDSM: 4, LDGSTS: 1, Looped: 4, Issued: 12}}
+	expected := []expectation{{Name: `a\.f<float,\d>`, Wide: true, Narrow: 1, Blocks: 8}, {Name: `a\.g`, Tensor: true, Issue: 3, Async: true}}
 	if bad := check([]kernel{good, tensor}, expected); len(bad) > 0 {
 		t.Fatal(bad)
 	}
@@ -90,6 +110,7 @@ func TestCheck(t *testing.T) {
 		"want 8":            func(f, _ *kernel) { f.Registers = 40 },
 		"GeForce has":       func(f, _ *kernel) { f.Shared = 99<<10 + 1 },
 		"0 HMMA":            func(_, g *kernel) { g.Count.HMMA = 0 },
+		"3 for each":        func(_, g *kernel) { g.Count.Issued = 13 },
 		"0 LDSM":            func(_, g *kernel) { g.Count.LDSM = 0 },
 		"0 LDGSTS":          func(_, g *kernel) { g.Count.LDGSTS = 0 },
 		"4 HMMA: want none": func(f, _ *kernel) { f.Count.HMMA = 4 },
