@@ -151,13 +151,18 @@ def goals(r):
     def against(pattern, peer):
         return [(n, us / r.us(n)) for n in r.order if re.fullmatch(pattern, n) and r.us(n) for p, us in r.theirs(n) if re.fullmatch(peer, p)]
 
-    copy = r.rate("copy", "GB/s")
-    if copy and r.theirs("copy"):  # the better of the two copies is the ceiling
-        copy = max(copy, copy * r.us("copy") / min(us for _, us in r.theirs("copy")))
+    def ceiling(name, unit):  # the better of ours and PyTorch's
+        x = r.rate(name, unit)
+        return x and max([x] + [x * r.us(name) / us for _, us in r.theirs(name)])
+
+    copy, product = ceiling("copy", "GB/s"), ceiling("matmul/8192", "TFLOP/s")
     bound = "(embed|embed_backward|gather|rmsnorm|rmsnorm_backward|rope|swiglu|swiglu_backward|grad_norm|adamw|adamw_8bit|sample)(/.*)?"
     steps = [(n, us / r.us(n)) for n, p in r.wholes() for kind, us in [min(((k, u) for k, u in r.theirs(p) if k.startswith("rows")), key=lambda x: x[1], default=(None, None))] if us]
-    yield f"ceilings of this run: copy {copy:.0f} GB/s" if copy else "ceilings of this run: no copy was measured"
+    yield "ceilings of this run: copy " + (f"{copy:.0f} GB/s" if copy else "not measured") + ", product of 8192³ " + (f"{product:.0f} TFLOP/s" if product else "not measured")
     yield goal("matrix products, times as fast as PyTorch's, ≥ 0.97", against(r"matmul.*", r"linear|matmul"), low=.97)
+    if product:
+        of = sorted((r.rate(n, "TFLOP/s") / product, n) for n in r.order if n != "matmul/8192" and r.rate(n, "TFLOP/s"))
+        yield "shares of that product's rate: " + ", ".join(f"{n} {x:.2f}" for x, n in of)[:700]
     yield goal("memory-bound kernels, share of the copy's bandwidth, ≥ 0.85", [(n, r.rate(n, "GB/s") / copy) for n in r.order if re.fullmatch(bound, n) and r.rate(n, "GB/s")] if copy else [], low=.85)
     yield goal("attention forward, times as fast as SDPA's flash, ≥ 0.9", against(r"attention/.*_(VAR16|CAU16)", "SDPA flash"), low=.9)
     yield goal("forest attention forward, times as fast as FlexAttention, ≥ 3", against(r"attention/.*_TREE16", "FlexAttention"), low=3)
