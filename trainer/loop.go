@@ -378,7 +378,7 @@ func (r *run) settle(end time.Time) error {
 		}
 	}
 	if err := r.m.Dev.Fault(); err != nil {
-		return fmt.Errorf("trainer: step %d: %w", m.Step, err)
+		return fmt.Errorf("trainer: step %d: %w; the newest checkpoint is %s", m.Step, err, named(r.result.Checkpoint))
 	}
 	if end.IsZero() {
 		end = time.Now()
@@ -459,8 +459,8 @@ func (r *run) evaluate(ctx context.Context) error {
 	return r.log.write(e.pairs(r.st.Step))
 }
 
-// saveMaybe writes a checkpoint after every save_steps updates. A save that fails is reported and training goes on; the
-// third in a row is an error.
+// saveMaybe writes a checkpoint after every save_steps updates. One that the disk does not take is reported and training goes on; the
+// third in a row is an error. What is wrong with the state itself, or with the device, is one at once.
 func (r *run) saveMaybe() error {
 	if !r.saveDue() {
 		return nil
@@ -470,7 +470,8 @@ func (r *run) saveMaybe() error {
 		r.saveErrs = 0
 		return nil
 	}
-	if r.saveErrs++; r.saveErrs >= maxSaveErrors {
+	var disk notStored
+	if r.saveErrs++; r.saveErrs >= maxSaveErrors || !errors.As(err, &disk) {
 		return err
 	}
 	r.console.say("%v; training goes on, the newest good checkpoint is %s", err, named(r.result.Checkpoint))
@@ -481,6 +482,11 @@ func (r *run) saveDue() bool {
 	return r.c.OutputDir != "" && r.c.SaveSteps != 0 && r.st.Step%r.c.SaveSteps == 0 && r.st.Step != 0 && r.st.Step != r.plan.Total
 }
 
+// notStored is an error of the disk: the run itself is sound, and can go on.
+type notStored struct{ error }
+
+func (e notStored) Unwrap() error { return e.error }
+
 // save writes a checkpoint of the present step, unless there is one.
 func (r *run) save() error {
 	if r.saved == r.st.Step {
@@ -489,11 +495,11 @@ func (r *run) save() error {
 	r.st.Products = r.m.Dev.Algorithms()
 	s, err := snapshot(r.m, r.st)
 	if err != nil {
-		return err
+		return fmt.Errorf("trainer: checkpoint of step %d: %w; nothing was saved, the newest checkpoint is %s", r.st.Step, err, named(r.result.Checkpoint))
 	}
 	path, err := r.store.Save(s, r.c.SaveTotalLimit)
 	if path == "" {
-		return fmt.Errorf("trainer: saving step %d: %w", r.st.Step, err)
+		return notStored{fmt.Errorf("trainer: saving step %d: %w", r.st.Step, err)}
 	}
 	if err != nil { // it is safe; something older could not be removed
 		r.console.say("checkpoint of step %d: %v", r.st.Step, err)

@@ -78,7 +78,7 @@ func snapshot(m *model.Model, st state) (*checkpoint.State, error) {
 			m.Dev.Download(x, b.t)
 			for i, v := range x {
 				if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) || (b.role == "v" || b.role == "scale") && v < 0 {
-					return nil, fmt.Errorf("trainer: checkpoint of step %d: %s: element %d is %v, so nothing was saved", st.Step, d.Name, i, v)
+					return nil, fmt.Errorf("%s: element %d is %v", d.Name, i, v)
 				}
 			}
 			if dtype == "BF16" {
