@@ -259,8 +259,8 @@ func (a *arena) rows(b *testing.B, s size) {
 		return work{run: func() { d.SwiGLU(h, gu) }, bytes: total(h, gu)}
 	})
 	a.bench(b, name("swiglu_backward"), func() work {
-		dgu, dh, gu := a.alloc(kernels.BF16, n, 2*f), a.real(n, f), a.real(n, 2*f)
-		return work{run: func() { d.SwiGLUBackward(dgu, dh, gu) }, bytes: total(dgu, dh, gu)}
+		dgu, h, dh, gu := a.alloc(kernels.BF16, n, 2*f), a.alloc(kernels.BF16, n, f), a.real(n, f), a.real(n, 2*f)
+		return work{run: func() { d.SwiGLUBackward(dgu, h, dh, gu) }, bytes: total(dgu, h, dh, gu)}
 	})
 }
 

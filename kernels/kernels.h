@@ -134,8 +134,10 @@ typedef struct {
     kdtype         dtype;
 } swiglu_args;
 
+// Also gives h once more, which so need not be kept.
 typedef struct {
     void          *dgu;      // out (N, 2F)     real
+    void          *h;        // out (N, F)      real      as swiglu's, to the bit
     const void    *dh;       // in  (N, F)      real
     const void    *gu;       // in  (N, 2F)     real
     int32_t        N, F;

@@ -228,12 +228,13 @@ func (d *Device) SwiGLU(h, gu Tensor) {
 	C.call_swiglu(d.table, d.stream, &a)
 }
 
-// SwiGLUBackward gives dgu (N, 2F) from dh (N, F) and the forward's gu (N, 2F), all real.
-func (d *Device) SwiGLUBackward(dgu, dh, gu Tensor) {
+// SwiGLUBackward gives dgu (N, 2F), and the forward's h (N, F) once more, from dh (N, F) and the forward's gu (N, 2F), all real.
+func (d *Device) SwiGLUBackward(dgu, h, dh, gu Tensor) {
 	must(dgu.real(2), "kernels: swiglu_backward: dgu is not (N, 2F) real")
+	must(h.is(dgu.typ, dgu.dim[0], dgu.dim[1]/2), "kernels: swiglu_backward: h is not (N, F) of dgu's type")
 	must(dh.real(2) && dh.typ == dgu.typ && dh.dim[0] == dgu.dim[0] && 2*dh.dim[1] == dgu.dim[1], "kernels: swiglu_backward: dh is not (N, F) of dgu's type")
 	must(gu.is(dgu.typ, dgu.dim[0], dgu.dim[1]), "kernels: swiglu_backward: gu is not as dgu")
-	a := C.swiglu_backward_args{dgu: dgu.ptr, dh: dh.ptr, gu: gu.ptr, N: dh.n(0), F: dh.n(1), dtype: dh.dt()}
+	a := C.swiglu_backward_args{dgu: dgu.ptr, h: h.ptr, dh: dh.ptr, gu: gu.ptr, N: dh.n(0), F: dh.n(1), dtype: dh.dt()}
 	C.call_swiglu_backward(d.table, d.stream, &a)
 }
 

@@ -44,11 +44,13 @@ template <class T> inline void backward(const swiglu_backward_args *a, int64_t l
         const T *dh = (const T *)a->dh + n * F;                          // (F)
         T *dgate = (T *)a->dgu + n * 2 * F;                              // (F)
         T *dup = dgate + F;                                              // (F)
+        T *h = (T *)a->h + n * F;                                        // (F)
         each(F, [&](int i, int k) {
-            vf g = load(gate + i, k), d = load(dh + i, k), s, t;
+            vf g = load(gate + i, k), u = load(up + i, k), d = load(dh + i, k), s, t;
             sigmoid(g, &s, &t);
-            store(dgate + i, d * load(up + i, k) * s * (1.0f + g * t), k);
+            store(dgate + i, d * u * s * (1.0f + g * t), k);
             store(dup + i, d * g * s, k);
+            store(h + i, g * s * u, k);
         });
     }
 }

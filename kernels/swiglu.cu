@@ -1,4 +1,4 @@
-// swiglu.cu: h = silu(gate)·up, silu(g) = g·σ(g), and its backward, which recomputes the activation:
+// swiglu.cu: h = silu(gate)·up, silu(g) = g·σ(g), and its backward, which recomputes the activation and gives h once more:
 //   dgate = dh·up·σ(g)·(1 + g·(1 - σ(g))),  dup = dh·silu(g)
 // Bound by memory: 16-byte words, read once, a few of each operand in flight in every thread. A block has a part of one row
 // (or several short rows), so nothing is divided but the number of the block.
@@ -51,13 +51,14 @@ template <class T, int V> __global__ void __launch_bounds__(threads) swiglu_kern
     }
 }
 
-template <class T, int V> __global__ void __launch_bounds__(threads) swiglu_backward_kernel(T *dgu, const T *dh, const T *gu, shape a) {
+template <class T, int V> __global__ void __launch_bounds__(threads, 4) swiglu_backward_kernel(T *dgu, T *h, const T *dh, const T *gu, shape a) {
     const int n = row_of(a), first = first_of(a), step = blockDim.x;
     if (n >= a.N) return;
     const int F = a.width * V;
     dh += (int64_t)n * F;                                                // (F)
     gu += (int64_t)n * 2 * F;                                            // (2F)
     dgu += (int64_t)n * 2 * F;                                           // (2F)
+    h += (int64_t)n * F;                                                 // (F)
     float gate[unroll][V], up[unroll][V], d[unroll][V];
 #pragma unroll
     for (int k = 0; k < unroll; k++) {
@@ -70,15 +71,17 @@ template <class T, int V> __global__ void __launch_bounds__(threads) swiglu_back
     for (int k = 0; k < unroll; k++) {
 #pragma unroll
         for (int i = 0; i < V; i++) {
-            const float g = gate[k][i];
+            const float g = gate[k][i], u = up[k][i];
             float s, t;
             sigmoids(g, &s, &t);
-            gate[k][i] = d[k][i] * up[k][i] * s * (1 + g * t);
+            gate[k][i] = d[k][i] * u * s * (1 + g * t);
             up[k][i] = d[k][i] * g * s;
+            d[k][i] = u * (g * s);
         }
         if (first + k * step < a.width) {
             store(dgu + (first + k * step) * V, gate[k]);
             store(dgu + F + (first + k * step) * V, up[k]);
+            store(h + (first + k * step) * V, d[k]);
         }
     }
 }
@@ -109,9 +112,9 @@ void cuda_swiglu_backward(kstream *s, const swiglu_backward_args *a) {
     real(a->dtype, [&](auto zero) {
         using T = decltype(zero);
         const int V = 16 / sizeof(T);
-        T *dgu = (T *)a->dgu;
+        T *dgu = (T *)a->dgu, *h = (T *)a->h;
         const T *dh = (const T *)a->dh, *gu = (const T *)a->gu;
-        if (wide<T>(a->F, dgu, dh, gu)) by_rows(s, swiglu_backward_kernel<T, V>, a->N, a->F / V, dgu, dh, gu);
-        else by_rows(s, swiglu_backward_kernel<T, 1>, a->N, a->F, dgu, dh, gu);
+        if (wide<T>(a->F, dgu, h, dh, gu)) by_rows(s, swiglu_backward_kernel<T, V>, a->N, a->F / V, dgu, h, dh, gu);
+        else by_rows(s, swiglu_backward_kernel<T, 1>, a->N, a->F, dgu, h, dh, gu);
     });
 }

@@ -18,10 +18,10 @@ type acts struct {
 	xr, attr  kernels.Tensor // (r, H), (r, A·D) the rows that go on; x and att2 themselves where all do
 	x1, n2    kernels.Tensor // (r, H)
 	rstd2     kernels.Tensor // (r) f32
-	gu, h     kernels.Tensor // (r, 2F), (r, F)
+	gu        kernels.Tensor // (r, 2F)
 
 	n, r int
-	base [11]kernels.Tensor // memory of the views; it grows only
+	base [10]kernels.Tensor // memory of the views; it grows only
 }
 
 // scratch is shared by all blocks.
@@ -29,13 +29,13 @@ type scratch struct {
 	o, mlp      kernels.Tensor // (r, H)        outputs of attention and feed-forward, before the sum
 	dres, dresr kernels.Tensor // (n, H) (r, H) gradient of the residual stream; one tensor where r = n
 	dn, dnr     kernels.Tensor // (n, H) (r, H) gradient of a norm's output
-	dh, dgu     kernels.Tensor // (r, F) (r, 2F)
+	h, dh, dgu  kernels.Tensor // (r, F) (r, F) (r, 2F)
 	datt, datt2 kernels.Tensor // (n, A, D)     the same as (n, A·D)
 	dattr       kernels.Tensor // (r, A·D)
 	dqkv, dqkv2 kernels.Tensor // (n, A+2G, D)  the same as (n, (A+2G)·D)
 	delta       kernels.Tensor // (n, A) f32
 
-	base [11]kernels.Tensor
+	base [12]kernels.Tensor
 }
 
 // attend is the first half of the forward pass, on all tokens. in and mlp are the residual stream (their sum); without them
@@ -62,7 +62,8 @@ func (b *block) attend(m *Model, l int, a *acts, s *stage, in, mlp kernels.Tenso
 // feed is the second half, on the rows that go on. It leaves the residual stream in a.x1 and z.mlp.
 func (b *block) feed(m *Model, a *acts, z *scratch) {
 	b.feedUp(m, a, z)
-	m.Dev.Matmul(z.mlp, a.h, b.down.W, none)
+	m.Dev.SwiGLU(z.h, a.gu)
+	m.Dev.Matmul(z.mlp, z.h, b.down.W, none)
 }
 
 // feedUp is feed as far as the backward pass needs it.
@@ -71,15 +72,14 @@ func (b *block) feedUp(m *Model, a *acts, z *scratch) {
 	d.Matmul(z.o, a.attr, b.out.W, none)
 	d.RMSNorm(a.n2, a.x1, a.rstd2, a.xr, z.o, b.norm2.W, m.eps)
 	d.Matmul(a.gu, a.n2, b.gateUp.W, none)
-	d.SwiGLU(a.h, a.gu)
 }
 
 // feedBackward turns z.dresr, the gradient of x1 + mlp, into that of xr, and leaves the gradient of attr in z.dattr.
 func (b *block) feedBackward(m *Model, a *acts, z *scratch) {
 	d := m.Dev
 	d.MatmulDX(z.dh, z.dresr, b.down.W, false)
-	d.MatmulDW(b.down.G, z.dresr, a.h)
-	d.SwiGLUBackward(z.dgu, z.dh, a.gu)
+	d.SwiGLUBackward(z.dgu, z.h, z.dh, a.gu)
+	d.MatmulDW(b.down.G, z.dresr, z.h)
 	d.MatmulDX(z.dnr, z.dgu, b.gateUp.W, false)
 	d.MatmulDW(b.gateUp.G, z.dgu, a.n2)
 	d.RMSNormBackward(z.dresr, b.norm2.G, z.dnr, a.x1, b.norm2.W, a.rstd2) // dresr += …
@@ -125,13 +125,13 @@ func (a *acts) fit(m *Model, n, r int, compact bool) {
 	a.x1, a.n2 = norms.Rows(0, r), norms.Rows(r, 2*r)
 	a.rstd2 = m.fit(&a.base[8], kernels.F32, r)
 	a.gu = m.fit(&a.base[9], t, r, 2*c.IntermediateSize)
-	a.h = m.fit(&a.base[10], t, r, c.IntermediateSize)
 }
 
-// fitForward sizes the outputs of the two halves of a block for r rows.
+// fitForward sizes what the forward pass does not keep, for r rows.
 func (z *scratch) fitForward(m *Model, r int) {
 	z.o = m.fit(&z.base[0], m.opt.DType, r, m.HiddenSize)
 	z.mlp = m.fit(&z.base[1], m.opt.DType, r, m.HiddenSize)
+	z.h = m.fit(&z.base[11], m.opt.DType, r, m.IntermediateSize)
 }
 
 // fitBackward sizes the gradients; compact says that the r rows are gathered from n tokens.
@@ -141,6 +141,7 @@ func (z *scratch) fitBackward(m *Model, n, r int, compact bool) {
 	z.dres = m.fit(&z.base[2], t, n, c.HiddenSize)
 	z.dn = m.fit(&z.base[3], t, n, c.HiddenSize)
 	z.dnr = m.fit(&z.base[4], t, r, c.HiddenSize)
+	z.h = m.fit(&z.base[11], t, r, c.IntermediateSize)
 	z.dh = m.fit(&z.base[5], t, r, c.IntermediateSize)
 	z.dgu = m.fit(&z.base[6], t, r, 2*c.IntermediateSize)
 	z.datt = m.fit(&z.base[7], t, n, c.NumAttentionHeads, c.HeadDim)

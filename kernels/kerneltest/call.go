@@ -41,7 +41,7 @@ func call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 	case *spec.SwiGLU[float64]:
 		d.SwiGLU(t("H"), t("GU"))
 	case *spec.SwiGLUBackward[float64]:
-		d.SwiGLUBackward(t("DGU"), t("DH"), t("GU"))
+		d.SwiGLUBackward(t("DGU"), t("H"), t("DH"), t("GU"))
 	case *spec.Attention[float64]:
 		d.Attention(t("Out"), t("LSE"), t("QKV"), t("End"), t("Tiles"))
 	case *spec.AttentionBackward[float64]:

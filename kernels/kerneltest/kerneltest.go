@@ -36,6 +36,7 @@ func TestDevice(t *testing.T, open func() *kernels.Device, others ...func() *ker
 	t.Run("philox", func(t *testing.T) { testPhilox(t, devices[0]) })
 	t.Run("chance", func(t *testing.T) { testChance(t, devices[0]) })
 	t.Run("moments", func(t *testing.T) { testMoments(t, devices[0]) })
+	t.Run("swiglu_again", func(t *testing.T) { testSwiGLUAgain(t, devices[0]) })
 }
 
 // TestWiring runs the first cases of every op, for a device whose ops TestDevice sees elsewhere.
@@ -272,5 +273,31 @@ func testChance(t *testing.T, d *kernels.Device) {
 	}
 	for _, x := range []kernels.Tensor{w, m, v, g, norm} {
 		d.Free(x)
+	}
+}
+
+// testSwiGLUAgain compares what swiglu_backward gives for h with what swiglu has given.
+func testSwiGLUAgain(t *testing.T, d *kernels.Device) {
+	const n, f = 37, 1048
+	r := rand.New(rand.NewPCG(5, 6))
+	x := make([]float32, 2*n*f)
+	for i := range x {
+		x[i] = float32(4 * r.NormFloat64())
+	}
+	for _, typ := range []kernels.DType{kernels.F32, kernels.BF16} {
+		gu, dgu, h, again, dh := d.Alloc(typ, n, 2*f), d.Alloc(typ, n, 2*f), d.Alloc(typ, n, f), d.Alloc(typ, n, f), d.Alloc(typ, n, f)
+		d.Upload(gu, x)
+		d.Upload(dh, x[:n*f])
+		d.SwiGLU(h, gu)
+		d.SwiGLUBackward(dgu, again, dh, gu)
+		want, got := make([]float32, n*f), make([]float32, n*f)
+		d.Download(want, h)
+		d.Download(got, again)
+		if !slices.Equal(got, want) {
+			t.Errorf("%v: the h of swiglu_backward is not that of swiglu", typ)
+		}
+		for _, x := range []kernels.Tensor{gu, dgu, h, again, dh} {
+			d.Free(x)
+		}
 	}
 }

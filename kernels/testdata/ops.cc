@@ -210,7 +210,7 @@ static void add_cases() {
             RUN(rmsnorm_backward, b.changed(N * H), b.changed_f32(H), b.real(N * H), b.real(N * H), b.real(H), b.f32(N, 1, 1), N, H, b.type);
         });
         add("swiglu" + h, [=](bench &b) { RUN(swiglu, b.result(N * H), b.real(N * 2 * H), N, H, b.type); });
-        add("swiglu_backward" + h, [=](bench &b) { RUN(swiglu_backward, b.result(N * 2 * H), b.real(N * H), b.real(N * 2 * H), N, H, b.type); });
+        add("swiglu_backward" + h, [=](bench &b) { RUN(swiglu_backward, b.result(N * 2 * H), b.result(N * H), b.real(N * H), b.real(N * 2 * H), N, H, b.type); });
         add("reward_head" + h, [=](bench &b) { RUN(reward_head, b.result_f32(5), b.real(N * H), b.list(integers{0, 36, 2, 9, 30}), b.f32(H), 5, N, H, b.type); });
         for (kpairing p : {K_CROSS, K_MEAN, K_ZIP}) {
             add("reward_loss" + h + "/" + std::to_string(p), [=](bench &b) {

@@ -44,10 +44,10 @@ int main(int argc, char **) {
         k.rmsnorm(s, &r);
         rmsnorm_backward_args rb = {dx.data(), dnorm.data(), x.data(), x.data(), norm.data(), rstd.data(), N, H, K_F32};
         k.rmsnorm_backward(s, &rb);
-        auto gu = reals(2 * N * F), dgu = reals(2 * N * F);
+        auto gu = reals(2 * N * F), dgu = gu, h = y;
         swiglu_args sw = {y.data(), gu.data(), N, F, K_F32};
         k.swiglu(s, &sw);
-        swiglu_backward_args sb = {dgu.data(), y.data(), gu.data(), N, F, K_F32};
+        swiglu_backward_args sb = {dgu.data(), h.data(), y.data(), gu.data(), N, F, K_F32};
         k.swiglu_backward(s, &sb);
 
         auto qkv = reals(N * (A + 2 * G) * D), dqkv = qkv, out = reals(N * A * D), dout = out, lse = reals(N * A), delta = lse, table = reals(N * D);

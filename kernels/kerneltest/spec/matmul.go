@@ -87,9 +87,10 @@ func (o *SwiGLU[T]) Run() {
 	}
 }
 
-// SwiGLUBackward is dup = dh·silu(gate), dgate = dh·up·silu'(gate), silu'(g) = σ(g)·(1 + g·(1 - σ(g))).
+// SwiGLUBackward is dup = dh·silu(gate), dgate = dh·up·silu'(gate), silu'(g) = σ(g)·(1 + g·(1 - σ(g))), and h once more.
 type SwiGLUBackward[T Real] struct {
 	DGU  []T `arg:"out real N,2F"`
+	H    []T `arg:"out real N,F"`
 	DH   []T `arg:"in real N,F"`
 	GU   []T `arg:"in real N,2F"`
 	N, F int
@@ -104,6 +105,7 @@ func (o *SwiGLUBackward[T]) Run() {
 			sig := 1 / (1 + exp(-gate))
 			o.DGU[g] = dh * up * sig * (1 + gate*(1-sig))
 			o.DGU[u] = dh * gate * sig
+			o.H[n*o.F+f] = gate / (1 + exp(-gate)) * up
 		}
 	}
 }

@@ -79,7 +79,7 @@ func backward(r *Gen, op Op) (g gradient, ok bool) {
 		g.by = map[string][]float64{"X": x.DX, "W": w.DW, "Add": dout}
 	case *SwiGLU[float64]:
 		dout, sum = weigh(r, o.H)
-		b := SwiGLUBackward[float64]{DGU: zero(o.GU), DH: dout, GU: o.GU, N: o.N, F: o.F}
+		b := SwiGLUBackward[float64]{DGU: zero(o.GU), H: zero(o.H), DH: dout, GU: o.GU, N: o.N, F: o.F}
 		b.Run()
 		g.by = map[string][]float64{"GU": b.DGU}
 	case *Attention[float64]:
