@@ -88,10 +88,11 @@ func (s size) hostTrain(b *testing.B, pairs int) {
 }
 
 func (s size) hostScore(b *testing.B) {
-	m := s.blank(b, model.Options{})
+	m, batch := s.blank(b, model.Options{}), s.rewarded()
 	watched(b, func(n int) (err error) {
 		for range n {
-			err = errors.Join(err, s.rewards(m))
+			_, _, e := m.Evaluate(batch)
+			err = errors.Join(err, e)
 		}
 		return err
 	})

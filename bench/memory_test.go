@@ -39,7 +39,12 @@ func BenchmarkMemory(b *testing.B) {
 			}
 		}
 		s.prompt, s.response, s.critique = min(s.prompt, 512), min(s.response, 256), min(s.critique, 128)
-		b.Run(s.name+"/score", func(b *testing.B) { s.memoryOf(b, func(m *model.Model) error { return s.rewards(m) }) })
+		b.Run(s.name+"/score", func(b *testing.B) {
+			s.memoryOf(b, func(m *model.Model) error {
+				_, _, err := m.Evaluate(s.rewarded())
+				return err
+			})
+		})
 		b.Run(s.name+"/generate", func(b *testing.B) { s.memoryOf(b, func(m *model.Model) error { return s.sample(m, 256, 512) }) })
 	}
 }
@@ -88,12 +93,11 @@ func (s size) use(b *testing.B, o model.Options, work func(*model.Model) error) 
 	b.ReportMetric(gib(all.HighReserved-all.HighAllocated), "unused")
 }
 
-// rewards reads those of four trees.
-func (s size) rewards(m *model.Model) error {
-	batch := s.trees(4)
-	batch.Row, batch.Target, batch.Weight = nil, nil, nil
-	_, _, err := m.Evaluate(batch)
-	return err
+// rewarded are four trees whose rewards are read.
+func (s size) rewarded() *model.Batch {
+	b := s.trees(4)
+	b.Row, b.Target, b.Weight = nil, nil, nil
+	return b
 }
 
 // sample draws tokens for sequences, eight of which share a prompt and a response, and two such groups the prompt.
