@@ -219,7 +219,7 @@ int32_t Matmul(handle h, product p, const void *alpha, const void *pa, layout a,
                layout d, const algorithm *which, void *workspace, size_t workspace_bytes, void *stream) {
     choice checked;
     if (int32_t e = MatmulAlgoCheck(h, p, a, b, c, d, which, &checked)) return e;
-    if (!alpha || !beta || !pa || !pb || !pc || !pd || checked.workspace > workspace_bytes || (checked.workspace && (uintptr_t)workspace % 16)) return invalid_value;
+    if (!alpha || !beta || !pa || !pb || !pc || !pd || checked.workspace > workspace_bytes || (checked.workspace && (uintptr_t)workspace % 256)) return invalid_value;
     call q = {*p, *a, *b, *c, *d, {}, {}, *(const float *)alpha, *(const float *)beta, pa, pb, pc, pd, checked.workspace ? (float *)workspace : nullptr};
     memcpy(&q.g, which, sizeof q.g);
     measure(p, a, b, c, d, &q.z);
