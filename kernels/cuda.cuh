@@ -200,7 +200,7 @@ template <class T, class... P> bool wide(int64_t n, const P *...p) {
 
 const unsigned whole_warp = 0xffffffffu;
 
-static __device__ __forceinline__ float warp_sum(float x) {  // in every lane
+template <class T> static __device__ __forceinline__ T warp_sum(T x) {  // in every lane
 #pragma unroll
     for (int m = 16; m > 0; m >>= 1) x += __shfl_xor_sync(whole_warp, x, m);
     return x;

@@ -11,8 +11,8 @@ namespace {
 const int threads = 256, warps = threads / 32;
 const int most_blocks = 32;  // one block sums over them: more would make that the longest part
 
-struct totals {
-    float loss, wins, margin, ties;
+struct totals {  // in double: margins of both signs cancel
+    double loss, wins, margin, ties;
 };
 
 struct objective {
@@ -178,13 +178,13 @@ __global__ void __launch_bounds__(threads, 1) reward_loss_kernel(float *loss,   
     t = lane < blocks ? total_part[lane] : totals{};
     t = {warp_sum(t.loss), warp_sum(t.wins), warp_sum(t.margin), warp_sum(t.ties)};
     if (lane > 0) return;
-    const float other = critique ? *critique : 0, own = weighted(o.loss_scale, t.loss);
+    const float other = critique ? *critique : 0, own = weighted(o.loss_scale, (float)t.loss);
     loss[0] = weighted(o.lambda, other) + weighted(1 - o.lambda, own);
     loss[1] = other;
     loss[2] = own;
-    loss[3] = o.loss_scale * t.wins;
-    loss[4] = o.loss_scale * t.margin;
-    loss[5] = t.ties;
+    loss[3] = (float)(o.loss_scale * t.wins);
+    loss[4] = (float)(o.loss_scale * t.margin);
+    loss[5] = (float)t.ties;
 }
 
 }  // namespace
