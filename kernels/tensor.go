@@ -81,6 +81,19 @@ func (t Tensor) View(shape ...int) Tensor {
 	return v
 }
 
+// Join is t and u as one tensor of rank 1, if u lies where t ends and is of its type, or if both are nil.
+func (t Tensor) Join(u Tensor) (Tensor, bool) {
+	if t.IsNil() && u.IsNil() {
+		return t, true
+	}
+	if t.IsNil() || u.IsNil() || t.typ != u.typ || unsafe.Add(t.ptr, t.Bytes()) != u.ptr {
+		return Tensor{}, false
+	}
+	n := t.Len() + u.Len()
+	t.rank, t.dim = 1, [len(t.dim)]int{n}
+	return t, true
+}
+
 // As is the same memory, read as elements of another type of the same size.
 func (t Tensor) As(typ DType) Tensor {
 	if typ.Size() != t.typ.Size() {

@@ -46,6 +46,7 @@ type Model struct {
 	hasReward bool
 	eps       float32
 	params    []*Param
+	runs      []*Param
 
 	embed, norm, head, score weight // head is the LM head: the embedding where they are tied, zero in a plain classifier
 	blocks                   []block
@@ -236,6 +237,10 @@ func sameShape(a []int64, b []int) bool {
 
 // Params lists all parameters, in the order of the layers; the tied LM head is the embedding and is listed once.
 func (m *Model) Params() []*Param { return m.params }
+
+// Runs are the parameters once more, those of one kind that are neighbours in memory as one: what an op does to each element, it does to
+// them at once.
+func (m *Model) Runs() []*Param { return m.runs }
 
 // HasHead says whether the model has a reward head.
 func (m *Model) HasHead() bool { return m.hasReward }

@@ -114,6 +114,35 @@ func (m *Model) allocate() {
 	if !m.ownHead() && m.TieWordEmbeddings {
 		m.head = m.embed
 	}
+	for _, p := range m.params {
+		if n := len(m.runs); n == 0 || !m.runs[n-1].extend(p) {
+			run := *p
+			m.runs = append(m.runs, &run)
+		}
+	}
+}
+
+// extend makes a run of neighbouring parameters longer by one, if it is of the run's kind and lies where the run ends.
+func (p *Param) extend(q *Param) bool {
+	if p.Kind != q.Kind || !p.Scale.IsNil() && p.W.Len()%kernels.MomentBlock != 0 {
+		return false
+	}
+	longer := *p
+	for _, t := range [...]struct {
+		all  *kernels.Tensor
+		more kernels.Tensor
+	}{{&longer.W, q.W}, {&longer.G, q.G}, {&longer.Master, q.Master}, {&longer.M, q.M}, {&longer.V, q.V}, {&longer.Scale, q.Scale}} {
+		var ok bool
+		if *t.all, ok = t.all.Join(t.more); !ok {
+			return false
+		}
+	}
+	if !longer.Scale.IsNil() {
+		longer.Scale = longer.Scale.View(longer.Scale.Len()/2, 2)
+	}
+	longer.Name, longer.Shape = p.Name+" "+q.Name, []int{longer.W.Len()}
+	*p = longer
+	return true
 }
 
 // place is an element of the flat buffers: of weights, gradients and masters; of moments in float32, or in codes; and a block of codes.
