@@ -242,8 +242,9 @@ func (a *arena) rows(b *testing.B, s size) {
 		return work{run: func() { d.RMSNorm(out, sum, rstd, x, res, w, 1e-5) }, bytes: total(out, sum, x, res)}
 	})
 	a.bench(b, name("rmsnorm_backward"), func() work {
-		dx, dw, dout, x, w, rstd := a.real(n, h), a.f32(1, h), a.real(n, h), a.real(n, h), a.real(h), a.f32(1, n)
-		return work{run: func() { d.RMSNormBackward(dx, dw, dout, x, w, rstd) }, bytes: 2*total(dx) + total(dout, x)}
+		dx, dw, out := a.real(n, h), a.f32(1, h), a.alloc(kernels.BF16, n, h)
+		dout, x, w, rstd := a.real(n, h), a.real(n, h), a.real(h), a.f32(1, n)
+		return work{run: func() { d.RMSNormBackward(dx, dw, out, dout, x, w, rstd) }, bytes: 2*total(dx) + total(out, dout, x)}
 	})
 	a.bench(b, name("rope"), func() work {
 		qkv, pos := a.real(n, s.NumAttentionHeads+2*s.NumKeyValueHeads, s.HeadDim), a.ints(batch.Pos)

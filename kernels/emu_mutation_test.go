@@ -42,6 +42,7 @@ var mutants = []mutant{
 	{"rmsnorm: a stage is overwritten too early", "rmsnorm.cu", "", "rmsnorm_backward", "fetch(stages == 2 ? turn ^ 1 : 0,", "fetch(stages == 2 ? turn : 0,", "reverse/eager\twrong"},
 	{"rmsnorm: copies beyond the row", "rmsnorm.cu", "", "rmsnorm_backward", "const bool valid = n < N && c < H;", "const bool valid = n < N;", "(wrong|error: .* cp.async: bytes .* of an allocation)"},
 	{"rmsnorm: stores beyond the row", "rmsnorm.cu", "", "rmsnorm_backward", "if (n < N && first + k * step < H) store(dx", "if (n < N) store(dx", "(wrong|error: .* store16: bytes .* of an allocation)"},
+	{"rmsnorm: what was given before, beyond the row", "rmsnorm.cu", "", "rmsnorm_backward", "if (n < N && first + k * step < H) store(out + n", "if (n < N) store(out + n", "(wrong|error: .* store16: bytes .* of an allocation)"},
 	{"rmsnorm: rows are added in no order", "rmsnorm.cu", "", "rmsnorm_backward", "    for (int y = 0; y < (int)blockDim.y; y++) {\n        __syncthreads();\n", "    for (int y = 0; y < (int)blockDim.y; y++) {\n", "wrong"},
 	{"rope: heads that are none", "rope.cu", "", "rope/", "(head + u * step < heads ? head + u * step : head)", "(head + u * step)", "(wrong|error)"},
 	{"swiglu: columns that are none", "swiglu.cu", "", "swiglu_backward", "        if (first + k * step < a.width) {\n", "        {\n", "(wrong|error)"},

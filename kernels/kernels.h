@@ -75,9 +75,11 @@ typedef struct {
 } rmsnorm_args;
 
 // With y = x·rstd:  dx += rstd · (dout·w - y · mean(dout·w·y))      dw += Σ_n dout · y        (x is the forward's sum)
+// Also gives out once more, which so need not be kept.
 typedef struct {
     void          *dx;       // +=  (N, H)      real
     float         *dw;       // +=  (H)
+    void          *out;      // out (N, H)      real      as rmsnorm's, to the bit
     const void    *dout;     // in  (N, H)      real
     const void    *x;        // in  (N, H)      real
     const void    *w;        // in  (H)         real

@@ -145,15 +145,17 @@ func (d *Device) RMSNorm(out, sum, rstd, x, res, w Tensor, eps float32) {
 	C.call_rmsnorm(d.table, d.stream, &a)
 }
 
-// RMSNormBackward adds to dx (N, H) real and dw (H) f32; x is the forward's sum (N, H), dout as dx, w (H), rstd (N).
-func (d *Device) RMSNormBackward(dx, dw, dout, x, w, rstd Tensor) {
+// RMSNormBackward adds to dx (N, H) real and dw (H) f32, and gives the forward's out (N, H) once more; x is the forward's sum (N, H), dout as dx,
+// w (H), rstd (N).
+func (d *Device) RMSNormBackward(dx, dw, out, dout, x, w, rstd Tensor) {
 	must(dx.real(2), "kernels: rmsnorm_backward: dx is not (N, H) real")
 	must(dw.is(F32, dx.dim[1]), "kernels: rmsnorm_backward: dw is not (H) f32")
+	must(out.is(dx.typ, dx.dim[0], dx.dim[1]), "kernels: rmsnorm_backward: out is not as dx")
 	must(dout.is(dx.typ, dx.dim[0], dx.dim[1]), "kernels: rmsnorm_backward: dout is not as dx")
 	must(x.is(dx.typ, dx.dim[0], dx.dim[1]), "kernels: rmsnorm_backward: x is not as dx")
 	must(w.is(dx.typ, dx.dim[1]), "kernels: rmsnorm_backward: w is not (H) of dx's type")
 	must(rstd.is(F32, dx.dim[0]), "kernels: rmsnorm_backward: rstd is not (N) f32")
-	a := C.rmsnorm_backward_args{dx: dx.ptr, dw: dw.f32(), dout: dout.ptr, x: x.ptr, w: w.ptr, rstd: rstd.f32(),
+	a := C.rmsnorm_backward_args{dx: dx.ptr, dw: dw.f32(), out: out.ptr, dout: dout.ptr, x: x.ptr, w: w.ptr, rstd: rstd.f32(),
 		N: dx.n(0), H: dx.n(1), dtype: dx.dt()}
 	C.call_rmsnorm_backward(d.table, d.stream, &a)
 }

@@ -1,6 +1,6 @@
 // rmsnorm.cc: RMSNorm (Zhang & Sennrich 2019) with the residual sum before it, and its backward.
 //   sum = x + res;  rstd = 1/sqrt(mean(sum²) + eps);  out = sum·rstd·w
-//   dx += rstd·(dout·w - y·mean(dout·w·y));  dw += Σ_n dout·y,  y = x·rstd
+//   dx += rstd·(dout·w - y·mean(dout·w·y));  dw += Σ_n dout·y,  y = x·rstd;  and out once more
 // A row is read twice; the second time it comes from the first-level cache.
 #ifndef ARCH
 #include "rows.h"
@@ -52,13 +52,14 @@ void rmsnorm(kstream *s, const rmsnorm_args *a) {
     parallel_blocks(s, a->N, rows_per_item(a->H), [=](int64_t lo, int64_t hi, arena &) { forward_rows(a, lo, hi); });
 }
 
-// dx of rows [n, n+K), and dw (H) += their dout·y. K rows share each load and store of dw.
+// dx and out of rows [n, n+K), and dw (H) += their dout·y. K rows share each load and store of dw.
 template <int K, class T> inline void backward_group(const rmsnorm_backward_args *a, int64_t n, float *dw) {
     const int H = a->H;
     const T *w = (const T *)a->w;                                        // (H)
     const T *dout = (const T *)a->dout + n * H;                          // (K, H)
     const T *x = (const T *)a->x + n * H;                                // (K, H)
     T *dx = (T *)a->dx + n * H;                                          // (K, H)
+    T *out = (T *)a->out + n * H;                                        // (K, H)
     const float *rstd = a->rstd + n;                                     // (K)
     float pull[K];                                                       // rstd³·mean(dout·w·x)
     vf dot[K] = {};
@@ -74,6 +75,7 @@ template <int K, class T> inline void backward_group(const rmsnorm_backward_args
             vf g = load(dout + at, k), y = load(x + at, k);
             store(dx + at, load(dx + at, k) + (g * v * rstd[r] - y * pull[r]), k);
             acc += g * (y * rstd[r]);
+            store(out + at, y * rstd[r] * v, k);
         }
         store(dw + i, acc, k);
     });

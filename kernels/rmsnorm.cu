@@ -1,6 +1,6 @@
 // rmsnorm.cu: RMSNorm (Zhang & Sennrich 2019) with the residual sum before it, and its backward.
 //   sum = x + res;  rstd = 1/sqrt(mean(sum²) + eps);  out = sum·rstd·w
-//   dx += rstd·(dout·w - y·mean(dout·w·y));  dw += Σ_n dout·y,  y = x·rstd
+//   dx += rstd·(dout·w - y·mean(dout·w·y));  dw += Σ_n dout·y,  y = x·rstd;  and out once more
 // A row is read once, in 16-byte words: its threads hold K words each, the forward in registers, the backward in shared memory.
 // Other rows, longer or not of whole words, are read twice, by the kernels named _long.
 #include <algorithm>
@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(1024) rmsnorm_long_kernel(T *out, T *sum, floa
 // are too much). At the end the block adds the sums of its rows in their order.  block (threads of a row, rows)
 template <class T, int K>
 __global__ void __launch_bounds__(512)
-    rmsnorm_backward_kernel(T *dx, float *partial, const T *dout, const T *x, const T *w, const float *rstd, int N, int H, int stages) {
+    rmsnorm_backward_kernel(T *dx, float *partial, T *out, const T *dout, const T *x, const T *w, const float *rstd, int N, int H, int stages) {
     const int V = word<T>;
     __shared__ float part[2][32];
     const int threads = blockDim.x * blockDim.y, thread = threadIdx.y * blockDim.x + threadIdx.x;
@@ -137,7 +137,9 @@ __global__ void __launch_bounds__(512)
             for (int i = 0; i < V; i++) {
                 dot += g[i] * weight[k][i] * y[i];
                 dw[k][i] += g[i] * (y[i] * r);
+                y[i] = y[i] * r * weight[k][i];
             }
+            if (n < N && first + k * step < H) store(out + n * H + first + k * step, y);
         }
         const float pull = r * r * r * (row_sum(dot, part[turn]) / H);
 #pragma unroll
@@ -183,8 +185,8 @@ __global__ void __launch_bounds__(1024) rmsnorm_backward_long_kernel(float *pull
 }
 
 template <class T>
-__global__ void __launch_bounds__(256) rmsnorm_backward_long_columns_kernel(T *dx, float *partial, const float *pull, const T *dout, const T *x,
-                                                                           const T *w, const float *rstd, int N, int H) {
+__global__ void __launch_bounds__(256) rmsnorm_backward_long_columns_kernel(T *dx, float *partial, T *out, const float *pull, const T *dout,
+                                                                           const T *x, const T *w, const float *rstd, int N, int H) {
     const int c = blockIdx.y * 256 + threadIdx.x;
     if (c >= H) return;
     const float weight = to_f32(w[c]);
@@ -194,6 +196,7 @@ __global__ void __launch_bounds__(256) rmsnorm_backward_long_columns_kernel(T *d
         const float g = to_f32(dout[at]), y = to_f32(x[at]), r = rstd[n];
         from_f32(dx + at, to_f32(dx[at]) + (g * weight * r - y * pull[n]));
         dw += g * (y * r);
+        from_f32(out + at, y * r * weight);
     }
     partial[blockIdx.x * (int64_t)H + c] = dw;
 }
@@ -247,8 +250,8 @@ template <class T, int K> void backward(kstream *s, const rmsnorm_backward_args 
     const size_t stage = (size_t)3 * K * block.x * block.y * 16;
     const int stages = stage <= 48 << 10 ? 2 : 1, P = row_splits(s, a->N, a->H, block.y);
     float *partial = scratch<float>(s, (size_t)P * a->H);                // (P, H)
-    launch(s, rmsnorm_backward_kernel<T, K>, P, block, stages * stage, (T *)a->dx, partial, (const T *)a->dout, (const T *)a->x,
-           (const T *)a->w, a->rstd, a->N, a->H, stages);
+    launch(s, rmsnorm_backward_kernel<T, K>, P, block, stages * stage, (T *)a->dx, partial, (T *)a->out, (const T *)a->dout,
+           (const T *)a->x, (const T *)a->w, a->rstd, a->N, a->H, stages);
     add_partials(s, a->dw, partial, P, a->H);
 }
 
@@ -258,8 +261,8 @@ template <class T> void backward_long(kstream *s, const rmsnorm_backward_args *a
     float *pull = scratch<float>(s, a->N);                               // (N)
     float *partial = scratch<float>(s, (size_t)P * a->H);                // (P, H)
     launch(s, rmsnorm_backward_long_kernel<T>, a->N, long_block<T>(a->H), 0, pull, dout, x, w, a->rstd, a->H);
-    launch(s, rmsnorm_backward_long_columns_kernel<T>, dim3(P, ((unsigned)a->H + 255) / 256), 256, 0, (T *)a->dx, partial, pull, dout, x, w,
-           a->rstd, a->N, a->H);
+    launch(s, rmsnorm_backward_long_columns_kernel<T>, dim3(P, ((unsigned)a->H + 255) / 256), 256, 0, (T *)a->dx, partial, (T *)a->out, pull,
+           dout, x, w, a->rstd, a->N, a->H);
     add_partials(s, a->dw, partial, P, a->H);
 }
 
@@ -280,7 +283,7 @@ void cuda_rmsnorm_backward(kstream *s, const rmsnorm_backward_args *a) {
     if (a->N == 0) return;
     real(a->dtype, [&](auto zero) {
         using T = decltype(zero);
-        const bool words = wide<T>(a->H, a->dx, a->dout, a->x, a->w);
+        const bool words = wide<T>(a->H, a->dx, a->out, a->dout, a->x, a->w);
         if (words && a->H <= 32 * word<T>) backward<T, 1>(s, a);
         else if (words && a->H <= 512 * 4 * word<T>) backward<T, 4>(s, a);  // 96 KiB of shared memory at most
         else backward_long<T>(s, a);

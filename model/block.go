@@ -10,22 +10,23 @@ type block struct{ norm1, qkv, out, norm2, gateUp, down weight }
 
 // acts is what a block's forward pass keeps for its backward pass, as views for the current sizes.
 type acts struct {
-	x, n1     kernels.Tensor // (n, H)           residual stream, and its norm
+	x         kernels.Tensor // (n, H)           residual stream
 	rstd1     kernels.Tensor // (n) f32
 	qkv, qkv2 kernels.Tensor // (n, A+2G, D)     after rope; the same as (n, (A+2G)·D)
 	att, att2 kernels.Tensor // (n, A, D)        the same as (n, A·D)
 	lse       kernels.Tensor // (n, A) f32
 	xr, attr  kernels.Tensor // (r, H), (r, A·D) the rows that go on; x and att2 themselves where all do
-	x1, n2    kernels.Tensor // (r, H)
+	x1        kernels.Tensor // (r, H)
 	rstd2     kernels.Tensor // (r) f32
 	gu        kernels.Tensor // (r, 2F)
 
 	n, r int
-	base [10]kernels.Tensor // memory of the views; it grows only
+	base [9]kernels.Tensor // memory of the views; it grows only
 }
 
 // scratch is shared by all blocks.
 type scratch struct {
+	n1, n2      kernels.Tensor // (n, H) (r, H) norms, the same memory
 	o, mlp      kernels.Tensor // (r, H)        outputs of attention and feed-forward, before the sum
 	dres, dresr kernels.Tensor // (n, H) (r, H) gradient of the residual stream; one tensor where r = n
 	dn, dnr     kernels.Tensor // (n, H) (r, H) gradient of a norm's output
@@ -35,19 +36,19 @@ type scratch struct {
 	dqkv, dqkv2 kernels.Tensor // (n, A+2G, D)  the same as (n, (A+2G)·D)
 	delta       kernels.Tensor // (n, A) f32
 
-	base [12]kernels.Tensor
+	base [13]kernels.Tensor
 }
 
 // attend is the first half of the forward pass, on all tokens. in and mlp are the residual stream (their sum); without them
 // a.x already holds it.
-func (b *block) attend(m *Model, l int, a *acts, s *stage, in, mlp kernels.Tensor) {
+func (b *block) attend(m *Model, l int, a *acts, s *stage, z *scratch, in, mlp kernels.Tensor) {
 	d := m.Dev
 	if mlp.IsNil() {
-		d.RMSNorm(a.n1, none, a.rstd1, a.x, none, b.norm1.W, m.eps)
+		d.RMSNorm(z.n1, none, a.rstd1, a.x, none, b.norm1.W, m.eps)
 	} else {
-		d.RMSNorm(a.n1, a.x, a.rstd1, in, mlp, b.norm1.W, m.eps)
+		d.RMSNorm(z.n1, a.x, a.rstd1, in, mlp, b.norm1.W, m.eps)
 	}
-	d.Matmul(a.qkv2, a.n1, b.qkv.W, none)
+	d.Matmul(a.qkv2, z.n1, b.qkv.W, none)
 	d.RoPE(a.qkv, m.rope, s.pos, m.NumKeyValueHeads)
 	if !s.slot.IsNil() {
 		d.KVStore(m.kv[l], a.qkv, s.slot)
@@ -70,8 +71,8 @@ func (b *block) feed(m *Model, a *acts, z *scratch) {
 func (b *block) feedUp(m *Model, a *acts, z *scratch) {
 	d := m.Dev
 	d.Matmul(z.o, a.attr, b.out.W, none)
-	d.RMSNorm(a.n2, a.x1, a.rstd2, a.xr, z.o, b.norm2.W, m.eps)
-	d.Matmul(a.gu, a.n2, b.gateUp.W, none)
+	d.RMSNorm(z.n2, a.x1, a.rstd2, a.xr, z.o, b.norm2.W, m.eps)
+	d.Matmul(a.gu, z.n2, b.gateUp.W, none)
 }
 
 // feedBackward turns z.dresr, the gradient of x1 + mlp, into that of xr, and leaves the gradient of attr in z.dattr.
@@ -81,8 +82,8 @@ func (b *block) feedBackward(m *Model, a *acts, z *scratch) {
 	d.SwiGLUBackward(z.dgu, z.h, z.dh, a.gu)
 	d.MatmulDW(b.down.G, z.dresr, z.h)
 	d.MatmulDX(z.dnr, z.dgu, b.gateUp.W, false)
-	d.MatmulDW(b.gateUp.G, z.dgu, a.n2)
-	d.RMSNormBackward(z.dresr, b.norm2.G, z.dnr, a.x1, b.norm2.W, a.rstd2) // dresr += …
+	d.RMSNormBackward(z.dresr, b.norm2.G, z.n2, z.dnr, a.x1, b.norm2.W, a.rstd2) // dresr += …
+	d.MatmulDW(b.gateUp.G, z.dgu, z.n2)
 	d.MatmulDX(z.dattr, z.dresr, b.out.W, false)
 	d.MatmulDW(b.out.G, z.dresr, a.attr)
 }
@@ -93,8 +94,8 @@ func (b *block) attendBackward(m *Model, a *acts, s *stage, z *scratch) {
 	d.AttentionBackward(z.dqkv, z.delta, z.datt, a.att, a.lse, a.qkv, s.end, s.tiles)
 	d.RoPEBackward(z.dqkv, m.rope, s.pos, m.NumKeyValueHeads)
 	d.MatmulDX(z.dn, z.dqkv2, b.qkv.W, false)
-	d.MatmulDW(b.qkv.G, z.dqkv2, a.n1)
-	d.RMSNormBackward(z.dres, b.norm1.G, z.dn, a.x, b.norm1.W, a.rstd1) // dres += …
+	d.RMSNormBackward(z.dres, b.norm1.G, z.n1, z.dn, a.x, b.norm1.W, a.rstd1) // dres += …
+	d.MatmulDW(b.qkv.G, z.dqkv2, z.n1)
 }
 
 var none kernels.Tensor // an argument that is left out
@@ -108,26 +109,30 @@ func (a *acts) fit(m *Model, n, r int, compact bool) {
 	heads, ad := c.NumAttentionHeads+2*c.NumKeyValueHeads, c.NumAttentionHeads*c.HeadDim
 	a.n, a.r = n, r
 	a.x = m.fit(&a.base[0], t, n, c.HiddenSize)
-	a.n1 = m.fit(&a.base[1], t, n, c.HiddenSize)
-	a.rstd1 = m.fit(&a.base[2], kernels.F32, n)
-	a.qkv = m.fit(&a.base[3], t, n, heads, c.HeadDim)
+	a.rstd1 = m.fit(&a.base[1], kernels.F32, n)
+	a.qkv = m.fit(&a.base[2], t, n, heads, c.HeadDim)
 	a.qkv2 = a.qkv.View(n, heads*c.HeadDim)
-	a.att = m.fit(&a.base[4], t, n, c.NumAttentionHeads, c.HeadDim)
+	a.att = m.fit(&a.base[3], t, n, c.NumAttentionHeads, c.HeadDim)
 	a.att2 = a.att.View(n, ad)
-	a.lse = m.fit(&a.base[5], kernels.F32, n, c.NumAttentionHeads)
+	a.lse = m.fit(&a.base[4], kernels.F32, n, c.NumAttentionHeads)
 	a.xr, a.attr = a.x, a.att2
 	if compact {
-		both := m.fit(&a.base[6], t, r*(c.HiddenSize+ad))
+		both := m.fit(&a.base[5], t, r*(c.HiddenSize+ad))
 		a.xr = both.View(r, c.HiddenSize)
 		a.attr = both.Rows(r*c.HiddenSize, r*(c.HiddenSize+ad)).View(r, ad)
 	}
-	norms := m.fit(&a.base[7], t, 2*r, c.HiddenSize)
-	a.x1, a.n2 = norms.Rows(0, r), norms.Rows(r, 2*r)
-	a.rstd2 = m.fit(&a.base[8], kernels.F32, r)
-	a.gu = m.fit(&a.base[9], t, r, 2*c.IntermediateSize)
+	a.x1 = m.fit(&a.base[6], t, r, c.HiddenSize)
+	a.rstd2 = m.fit(&a.base[7], kernels.F32, r)
+	a.gu = m.fit(&a.base[8], t, r, 2*c.IntermediateSize)
 }
 
-// fitForward sizes what the forward pass does not keep, for r rows.
+// fitNorms sizes the norms for n tokens of which r rows go on.
+func (z *scratch) fitNorms(m *Model, n, r int) {
+	both := m.fit(&z.base[12], m.opt.DType, max(n, r), m.HiddenSize)
+	z.n1, z.n2 = both.Rows(0, n), both.Rows(0, r)
+}
+
+// fitForward sizes what else the forward pass does not keep, for r rows.
 func (z *scratch) fitForward(m *Model, r int) {
 	z.o = m.fit(&z.base[0], m.opt.DType, r, m.HiddenSize)
 	z.mlp = m.fit(&z.base[1], m.opt.DType, r, m.HiddenSize)
@@ -138,6 +143,7 @@ func (z *scratch) fitForward(m *Model, r int) {
 func (z *scratch) fitBackward(m *Model, n, r int, compact bool) {
 	c, t := &m.Config, m.opt.DType
 	heads, ad := c.NumAttentionHeads+2*c.NumKeyValueHeads, c.NumAttentionHeads*c.HeadDim
+	z.fitNorms(m, n, r)
 	z.dres = m.fit(&z.base[2], t, n, c.HiddenSize)
 	z.dn = m.fit(&z.base[3], t, n, c.HiddenSize)
 	z.dnr = m.fit(&z.base[4], t, r, c.HiddenSize)

@@ -166,7 +166,8 @@ func (m *Model) forward(s *stage, keep bool) {
 		if l == 0 {
 			d.Embed(a.x, m.embed.W, s.id)
 		}
-		b.attend(m, l, a, s, in, mlp)
+		z.fitNorms(m, s.n, r)
+		b.attend(m, l, a, s, z, in, mlp)
 		if compact {
 			d.Gather(a.xr, a.x, s.row)
 			d.Gather(a.attr, a.att2, s.row)
@@ -187,14 +188,14 @@ func (m *Model) backward(s *stage) {
 	d, z, t, last := m.Dev, &m.scratch, &m.tail, len(m.blocks)-1
 	z.fitBackward(m, s.n, s.read(), s.compact)
 	d.Zero(z.dresr)
-	d.RMSNormBackward(z.dresr, m.norm.G, t.df, t.x, m.norm.W, t.rstd)
+	d.RMSNormBackward(z.dresr, m.norm.G, t.f, t.df, t.x, m.norm.W, t.rstd) // f as it was
 	for l := last; l >= 0; l-- {
 		b, a := &m.blocks[l], m.layer(l, true)
 		if m.opt.GradientCheckpointing && l < last {
 			a.fit(m, s.n, s.n, false)
 			m.input(a, l, s.n)
 			z.fitForward(m, s.n)
-			b.attend(m, l, a, s, none, none)
+			b.attend(m, l, a, s, z, none, none)
 			b.feedUp(m, a, z)
 		}
 		b.feedBackward(m, a, z)

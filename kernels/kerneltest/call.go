@@ -22,7 +22,7 @@ func call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 	case *spec.RMSNorm[float64]:
 		d.RMSNorm(t("Out"), t("Sum"), t("RStd"), t("X"), t("Res"), t("W"), float32(o.Eps))
 	case *spec.RMSNormBackward[float64]:
-		d.RMSNormBackward(t("DX"), t("DW"), t("DOut"), t("X"), t("W"), t("RStd"))
+		d.RMSNormBackward(t("DX"), t("DW"), t("Out"), t("DOut"), t("X"), t("W"), t("RStd"))
 	case *spec.RoPE[float64]:
 		d.RoPE(t("QKV"), t("Table"), t("Pos"), o.G)
 	case *spec.RoPEBackward[float64]:

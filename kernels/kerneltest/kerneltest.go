@@ -37,6 +37,7 @@ func TestDevice(t *testing.T, open func() *kernels.Device, others ...func() *ker
 	t.Run("chance", func(t *testing.T) { testChance(t, devices[0]) })
 	t.Run("moments", func(t *testing.T) { testMoments(t, devices[0]) })
 	t.Run("swiglu_again", func(t *testing.T) { testSwiGLUAgain(t, devices[0]) })
+	t.Run("rmsnorm_again", func(t *testing.T) { testRMSNormAgain(t, devices[0]) })
 }
 
 // TestWiring runs the first cases of every op, for a device whose ops TestDevice sees elsewhere.
@@ -298,6 +299,39 @@ func testSwiGLUAgain(t *testing.T, d *kernels.Device) {
 		}
 		for _, x := range []kernels.Tensor{gu, dgu, h, again, dh} {
 			d.Free(x)
+		}
+	}
+}
+
+// testRMSNormAgain compares what rmsnorm_backward gives for out with what rmsnorm has given: rows of one word for each thread, of four, and longer.
+func testRMSNormAgain(t *testing.T, d *kernels.Device) {
+	const n = 5
+	r := rand.New(rand.NewPCG(7, 8))
+	for _, h := range []int{31, 64, 1032, 20000} {
+		x := make([]float32, n*h)
+		for i := range x {
+			x[i] = float32(4 * r.NormFloat64())
+		}
+		for _, typ := range []kernels.DType{kernels.F32, kernels.BF16} {
+			in, res, sum, out, again, dout, dx := d.Alloc(typ, n, h), d.Alloc(typ, n, h), d.Alloc(typ, n, h), d.Alloc(typ, n, h), d.Alloc(typ, n, h),
+				d.Alloc(typ, n, h), d.Alloc(typ, n, h)
+			w, dw, rstd := d.Alloc(typ, h), d.Alloc(kernels.F32, h), d.Alloc(kernels.F32, n)
+			for _, t := range []kernels.Tensor{in, res, dout, dx} {
+				d.Upload(t, x)
+			}
+			d.Upload(w, x[:h])
+			d.Upload(dw, x[:h])
+			d.RMSNorm(out, sum, rstd, in, res, w, 1e-5)
+			d.RMSNormBackward(dx, dw, again, dout, sum, w, rstd)
+			want, got := make([]float32, n*h), make([]float32, n*h)
+			d.Download(want, out)
+			d.Download(got, again)
+			if !slices.Equal(got, want) {
+				t.Errorf("%v, H %d: the out of rmsnorm_backward is not that of rmsnorm", typ, h)
+			}
+			for _, x := range []kernels.Tensor{in, res, sum, out, again, dout, dx, w, dw, rstd} {
+				d.Free(x)
+			}
 		}
 	}
 }

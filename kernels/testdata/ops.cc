@@ -207,7 +207,7 @@ static void add_cases() {
             RUN(rmsnorm, b.result(N * H), b.result(N * H), b.result_f32(N), b.real(N * H), b.real(N * H), b.real(H), 1e-5f, N, H, b.type);
         });
         add("rmsnorm_backward" + h, [=](bench &b) {
-            RUN(rmsnorm_backward, b.changed(N * H), b.changed_f32(H), b.real(N * H), b.real(N * H), b.real(H), b.f32(N, 1, 1), N, H, b.type);
+            RUN(rmsnorm_backward, b.changed(N * H), b.changed_f32(H), b.result(N * H), b.real(N * H), b.real(N * H), b.real(H), b.f32(N, 1, 1), N, H, b.type);
         });
         add("swiglu" + h, [=](bench &b) { RUN(swiglu, b.result(N * H), b.real(N * 2 * H), N, H, b.type); });
         add("swiglu_backward" + h, [=](bench &b) { RUN(swiglu_backward, b.result(N * 2 * H), b.result(N * H), b.real(N * H), b.real(N * 2 * H), N, H, b.type); });

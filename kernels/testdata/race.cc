@@ -42,7 +42,7 @@ int main(int argc, char **) {
         k.matmul_dw(s, &mw);
         rmsnorm_args r = {dx.data(), nullptr, rstd.data(), x.data(), nullptr, norm.data(), 1e-5f, N, H, K_F32};
         k.rmsnorm(s, &r);
-        rmsnorm_backward_args rb = {dx.data(), dnorm.data(), x.data(), x.data(), norm.data(), rstd.data(), N, H, K_F32};
+        rmsnorm_backward_args rb = {dx.data(), dnorm.data(), y.data(), x.data(), x.data(), norm.data(), rstd.data(), N, H, K_F32};
         k.rmsnorm_backward(s, &rb);
         auto gu = reals(2 * N * F), dgu = gu, h = y;
         swiglu_args sw = {y.data(), gu.data(), N, F, K_F32};

@@ -107,10 +107,11 @@ func (o *RMSNorm[T]) Run() {
 	}
 }
 
-// RMSNormBackward is, with y = x·rstd, dx += rstd · (dout·w - y · mean(dout·w·y)); dw += Σ_n dout · y.
+// RMSNormBackward is, with y = x·rstd, dx += rstd · (dout·w - y · mean(dout·w·y)); dw += Σ_n dout · y; and out once more.
 type RMSNormBackward[T Real] struct {
 	DX   []T `arg:"+= real N,H"`
 	DW   []T `arg:"+= f32 H"`
+	Out  []T `arg:"out real N,H"`
 	DOut []T `arg:"in real N,H"`
 	X    []T `arg:"in real N,H"`
 	W    []T `arg:"in real H"`
@@ -132,6 +133,7 @@ func (o *RMSNormBackward[T]) Run() {
 			y := o.X[i] * o.RStd[n]
 			o.DX[i] += o.RStd[n] * (o.DOut[i]*o.W[h] - y*mean)
 			dw[h] += o.DOut[i] * y
+			o.Out[i] = y * o.W[h]
 		}
 	}
 	for h := range dw {
