@@ -156,10 +156,11 @@ func buildOps(t *testing.T, dir string, flags ...string) *opsBuild {
 	var all sync.WaitGroup
 	free := make(chan bool, runtime.GOMAXPROCS(0))
 	for i, source := range sources {
-		b.objects[source] = filepath.Join(dir, filepath.Base(source)+".o")
+		object := filepath.Join(dir, filepath.Base(source)+".o")
+		b.objects[source] = object
 		all.Go(func() {
 			free <- true
-			errs[i] = b.compile(source, b.objects[source])
+			errs[i] = b.compile(source, object)
 			<-free
 		})
 	}
