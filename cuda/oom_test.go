@@ -3,17 +3,13 @@
 package cuda_test
 
 import (
-	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"criticrm/cuda"
 	"criticrm/kernels"
 	"criticrm/model"
-	"criticrm/trainer"
 )
 
 // hog takes the memory that a device has left, down to the smallest piece, and gives the function that frees it.
@@ -102,59 +98,5 @@ func TestModelOutOfMemory(t *testing.T) {
 	m.Close()
 	if now := inUse(t, d); now != before {
 		t.Errorf("%d bytes are in use after the end", now-before)
-	}
-}
-
-// A run that finds no memory for a step saves what it has, and goes on bit for bit.
-func TestTrainOutOfMemory(t *testing.T) {
-	var data trainer.Slice
-	for i := range 8 {
-		ids := make([]int32, 20)
-		if i == 5 {
-			ids = make([]int32, 900)
-		}
-		for j := range ids {
-			ids[j] = int32(5 + (i+j*j)%30)
-		}
-		data = append(data, trainer.Example{Document: trainer.Branch{IDs: ids}})
-	}
-	c := trainer.Default()
-	c.Method, c.DataOrder, c.BatchSize, c.Accumulation, c.Epochs, c.LearningRate, c.SaveSteps = trainer.LM, "sequential", 1, 1, 1, 1e-2, 0
-	train := func(dir, resume string, full bool) error {
-		c.OutputDir, c.Resume = dir, resume
-		d := smallDevice(t)
-		defer d.Close()
-		m, err := small(t, d, model.Options{Train: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		free := func() {}
-		_, err = trainer.Train(context.Background(), m, data, c, trainer.WithReport(trainer.Report{OnStep: func(s trainer.Metrics) {
-			if full && s.Step == 3 {
-				free = hog(d)
-			}
-		}}))
-		free()
-		m.Close()
-		return err
-	}
-	straight, broken := t.TempDir(), t.TempDir()
-	if err := train(straight, "", false); err != nil {
-		t.Fatal(err)
-	}
-	err := train(broken, "", true)
-	var full kernels.OutOfMemory
-	if !errors.As(err, &full) || !strings.Contains(err.Error(), "trainer: step 6: ") || !strings.Contains(err.Error(), "step-00000005, go on with resume: latest") {
-		t.Errorf("a step without memory: %v", err)
-	}
-	if err := train(broken, "latest", false); err != nil {
-		t.Fatal(err)
-	}
-	a, err := os.ReadFile(filepath.Join(straight, "model", "model.safetensors"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b, err := os.ReadFile(filepath.Join(broken, "model", "model.safetensors")); err != nil || string(a) != string(b) {
-		t.Errorf("the model differs from that of a run with enough memory, %v", err)
 	}
 }
