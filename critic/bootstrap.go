@@ -5,6 +5,8 @@ package critic
 import (
 	"slices"
 
+	"criticrm/splitmix"
+
 	"gonum.org/v1/gonum/stat"
 )
 
@@ -44,7 +46,7 @@ func NewBootstrap(records []*Record, draws int, level float64, seed uint64) *Boo
 	for i, r := range records {
 		c, _ := slices.BinarySearch(b.names, r.Group())
 		b.category = append(b.category, c)
-		key := r.Prompt.key()
+		key := r.Prompt.Key()
 		g, ok := cluster[key]
 		if !ok {
 			g = len(b.clusters)
@@ -113,9 +115,9 @@ func (b *Bootstrap) Mean(x []float64) Estimate {
 	flat := flatten(sums)
 	for d := range b.draws {
 		clear(drawn)
-		key := mix(b.seed ^ mix(uint64(d)+1))
+		key := splitmix.Mix(b.seed ^ splitmix.Mix(uint64(d)+1))
 		for i := range b.clusters {
-			for _, p := range flat[below(draw(key, uint64(i)), len(flat))] {
+			for _, p := range flat[splitmix.Below(splitmix.Draw(key, uint64(i)), len(flat))] {
 				drawn[p.category].sum += p.sum
 				drawn[p.category].n += p.n
 			}

@@ -62,14 +62,14 @@ func (c *Checker) Add(r *Record) {
 	if !r.Paired() {
 		first = r.Response
 	}
-	key := rowKey(r.Prompt.key(), first, second)
+	key := rowKey(r.Prompt.Key(), first, second)
 	if earlier, ok := c.rows[key]; ok {
 		note("duplicate row", earlier)
 		return
 	}
 	c.rows[key] = line
 	if r.Paired() {
-		if earlier, ok := c.rows[rowKey(r.Prompt.key(), second, first)]; ok {
+		if earlier, ok := c.rows[rowKey(r.Prompt.Key(), second, first)]; ok {
 			note("contradiction", earlier)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"criticrm/splitmix"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -156,7 +158,7 @@ func TestBootstrap(t *testing.T) {
 	var x []float64
 	for i := range 1000 {
 		records = append(records, &Record{ID: fmt.Sprint(i), Prompt: Prompt{Text: fmt.Sprint(i / 4)}, Chosen: "a", Rejected: "b", Category: []string{"A", "B"}[i%2]})
-		x = append(x, float64(below(draw(7, uint64(i/4)), 2))) // equal within a prompt
+		x = append(x, float64(splitmix.Below(splitmix.Draw(7, uint64(i/4)), 2))) // equal within a prompt
 	}
 	b := NewBootstrap(records, 2000, 0.95, 1)
 	if b.Prompts() != 250 {
@@ -189,7 +191,7 @@ func TestPermutation(t *testing.T) {
 	// Each of the 6 orders of 3 things comes with the same frequency: χ² with 5 degrees, 99.9 % point 20.5.
 	counts := map[[3]int]float64{}
 	for k := range 6000 {
-		p := permutation(mix(uint64(k)), 3)
+		p := splitmix.Permutation(splitmix.Mix(uint64(k)), 3)
 		counts[[3]int(p)]++
 	}
 	chi := 0.0

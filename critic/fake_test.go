@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"criticrm/splitmix"
 )
 
 // generatorFunc is a scripted Generator.
@@ -25,18 +27,18 @@ func randomGenerator() generatorFunc {
 		out := make([][]Sample, len(reqs))
 		for i, q := range reqs {
 			for j := range q.N {
-				x := draw(q.Key^mix(s.Seed+1), uint64(j))
-				score := 1 + below(x, 10)
+				x := splitmix.Draw(q.Key^splitmix.Mix(s.Seed+1), uint64(j))
+				score := 1 + splitmix.Below(x, 10)
 				sample := Sample{Text: fmt.Sprintf("Looks fine, %x.\nScore: %d", x&0xFFFF, score), FinishReason: FinishStop,
 					Tokens: []int32{int32(x & 0x7FFF), int32(score), 4}, LogProb: -float64(x>>40) / (1 << 22)}
-				switch below(mix(x), 10) {
+				switch splitmix.Below(splitmix.Mix(x), 10) {
 				case 0:
 					sample.Text = "No verdict."
 				case 1:
 					sample.Text, sample.FinishReason = sample.Text[:len(sample.Text)-3], FinishLength
 				}
 				if s.Reward {
-					v := float32(score) + float32(below(mix(x+1), 100))/64
+					v := float32(score) + float32(splitmix.Below(splitmix.Mix(x+1), 100))/64
 					sample.Reward = &v
 				}
 				out[i] = append(out[i], sample)

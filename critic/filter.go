@@ -89,21 +89,21 @@ func filterRecord(r *Record, o FilterOptions) error {
 			return fmt.Errorf("critic: filter record %s: %s has no critiques: run generate first", quote(r.ID), side)
 		}
 		for i := range list {
-			list[i].decide(firstReason(&list[i], o))
+			list[i].Decide(firstReason(&list[i], o))
 		}
 	}
 	if o.Rule == FilterNone {
-		r.dropIfEmpty(DropNoCritique)
+		dropIfEmpty(r, DropNoCritique)
 		return nil
 	}
 	plus, minus := keptScores(r.ChosenCritiques), keptScores(r.RejectedCritiques)
 	if len(plus) == 0 || len(minus) == 0 {
-		r.drop(DropNoScore)
+		drop(r, DropNoScore)
 		return nil
 	}
 	meanPlus, meanMinus := stat.Mean(plus, nil), stat.Mean(minus, nil)
 	if !(meanPlus > meanMinus) {
-		r.drop(DropMean)
+		drop(r, DropMean)
 		return nil
 	}
 	if o.Rule == FilterMeanEach { // never empties a side: some s⁺ ≥ mean(s⁺) > mean(s⁻), and the same for s⁻
@@ -127,7 +127,7 @@ func firstReason(c *Critique, o FilterOptions) string {
 func dropAgainst(list []Critique, keep func(float64) bool) {
 	for i := range list {
 		if list[i].IsKept() && !keep(*list[i].Score) {
-			list[i].decide(DropAgainst)
+			list[i].Decide(DropAgainst)
 		}
 	}
 }
@@ -144,23 +144,23 @@ func keptScores(list []Critique) []float64 {
 }
 
 // drop takes the record out of training, with all its critiques.
-func (r *Record) drop(reason string) {
+func drop(r *Record, reason string) {
 	r.Dropped = reason
 	for _, side := range r.Sides() {
 		list := *r.SideCritiques(side)
 		for i := range list {
 			if list[i].IsKept() {
-				list[i].decide(DropPair)
+				list[i].Decide(DropPair)
 			}
 		}
 	}
 }
 
 // dropIfEmpty drops the record if a side has no critique left.
-func (r *Record) dropIfEmpty(reason string) {
+func dropIfEmpty(r *Record, reason string) {
 	for _, side := range r.Sides() {
 		if !slices.ContainsFunc(*r.SideCritiques(side), func(c Critique) bool { return c.IsKept() }) {
-			r.drop(reason)
+			drop(r, reason)
 			return
 		}
 	}

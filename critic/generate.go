@@ -17,34 +17,6 @@ type Request struct {
 	Key      uint64 // random stream: sample i depends on (Sampling.Seed, Key, i) only
 }
 
-// Sampling says how a Generator samples.
-type Sampling struct {
-	Temperature float32 `json:"temperature"` // 0: the most likely token
-	TopP        float32 `json:"top_p"`       // in (0, 1]; 0 stands for 1
-	TopK        int     `json:"top_k"`       // 0: no limit
-	MaxTokens   int     `json:"max_tokens"`  // of one sample
-	Seed        uint64  `json:"seed"`
-	Reward      bool    `json:"reward"` // also read the reward after each sample
-}
-
-// DefaultSampling is temperature 0.7, top-p 0.9 and 512 tokens.
-func DefaultSampling() Sampling { return Sampling{Temperature: 0.7, TopP: 0.9, MaxTokens: 512} }
-
-// Validate refuses settings outside their range.
-func (s Sampling) Validate() error {
-	switch {
-	case !(s.Temperature >= 0 && s.Temperature <= 100):
-		return fmt.Errorf("critic: temperature: got %v, want 0 to 100", s.Temperature)
-	case !(s.TopP >= 0 && s.TopP <= 1):
-		return fmt.Errorf("critic: top_p: got %v, want 0 to 1", s.TopP)
-	case s.TopK < 0:
-		return fmt.Errorf("critic: top_k: got %d, want ≥ 0", s.TopK)
-	case s.MaxTokens < 1:
-		return fmt.Errorf("critic: max_tokens: got %d, want ≥ 1", s.MaxTokens)
-	}
-	return nil
-}
-
 // Sample is one text that a Generator wrote.
 type Sample struct {
 	Text         string  // without control tokens

@@ -57,8 +57,8 @@ func (p Prompt) String() string {
 	return b.String()
 }
 
-// key identifies a prompt: equal keys are equal conversations.
-func (p Prompt) key() string {
+// Key identifies a prompt: equal keys are equal conversations.
+func (p Prompt) Key() string {
 	if len(p.Messages) == 1 && p.Messages[0].Role == "user" {
 		return "user\x00" + p.Messages[0].Content
 	}
@@ -114,7 +114,7 @@ func (c *Critique) MeanLogProb() float64 {
 }
 
 // Decide records that the critique is kept (reason "") or dropped for the reason.
-func (c *Critique) decide(reason string) {
+func (c *Critique) Decide(reason string) {
 	kept := reason == ""
 	c.Kept, c.Reason, c.Rank = &kept, reason, 0
 }

@@ -380,7 +380,7 @@ func TestKeptOrder(t *testing.T) {
 	if got := r.Kept(Chosen); len(got) != 3 {
 		t.Errorf("undecided critiques: %d kept, want 3", len(got))
 	}
-	r.choose(Chosen, []int{2, 0}, DropRank)
+	choose(r, Chosen, []int{2, 0}, DropRank)
 	got := r.Kept(Chosen)
 	if len(got) != 2 || *got[0].Score != 3 || *got[1].Score != 1 || r.ChosenCritiques[1].Reason != DropRank {
 		t.Errorf("kept %+v", got)

@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 
+	"criticrm/splitmix"
+
 	"gonum.org/v1/gonum/stat"
 )
 
@@ -120,7 +122,7 @@ func refineChunk(ctx context.Context, g Generator, records []*Record, o *RefineO
 			return fmt.Errorf("critic: refine record %s: it has one response; refining needs pairs", quote(r.ID))
 		}
 		if r.Dropped == "" {
-			r.dropIfEmpty(DropNoCritique)
+			dropIfEmpty(r, DropNoCritique)
 		}
 		if r.Dropped == "" {
 			live = append(live, r)
@@ -140,16 +142,16 @@ func refineChunk(ctx context.Context, g Generator, records []*Record, o *RefineO
 		case RefineNone:
 			for _, side := range r.Sides() {
 				list := *r.SideCritiques(side)
-				r.choose(side, keptIndexes(list), "")
+				choose(r, side, keptIndexes(list), "")
 			}
 		case RefineRandomAll:
-			c := shuffled(keptIndexes(r.ChosenCritiques), KeyOf("random-all", r.ID, Chosen, 0)^mix(o.Sampling.Seed))
-			j := shuffled(keptIndexes(r.RejectedCritiques), KeyOf("random-all", r.ID, Rejected, 0)^mix(o.Sampling.Seed))
+			c := shuffled(keptIndexes(r.ChosenCritiques), KeyOf("random-all", r.ID, Chosen, 0)^splitmix.Mix(o.Sampling.Seed))
+			j := shuffled(keptIndexes(r.RejectedCritiques), KeyOf("random-all", r.ID, Rejected, 0)^splitmix.Mix(o.Sampling.Seed))
 			n := min(o.TopK, len(c), len(j))
-			r.choose(Chosen, c[:n], DropRank)
-			r.choose(Rejected, j[:n], DropRank)
+			choose(r, Chosen, c[:n], DropRank)
+			choose(r, Rejected, j[:n], DropRank)
 		default:
-			r.choosePairs(o)
+			choosePairs(r, o)
 		}
 	}
 	return nil
@@ -167,22 +169,22 @@ func keptIndexes(list []Critique) []int {
 
 func shuffled(x []int, key uint64) []int {
 	out := make([]int, len(x))
-	for i, p := range permutation(key, len(x)) {
+	for i, p := range splitmix.Permutation(key, len(x)) {
 		out[i] = x[p]
 	}
 	return out
 }
 
 // choose keeps the critiques of one side at the given indexes, in that rank order; the other kept ones are dropped.
-func (r *Record) choose(s Side, indexes []int, reason string) {
+func choose(r *Record, s Side, indexes []int, reason string) {
 	list := *r.SideCritiques(s)
 	for i := range list {
 		if list[i].IsKept() && !slices.Contains(indexes, i) {
-			list[i].decide(reason)
+			list[i].Decide(reason)
 		}
 	}
 	for k, i := range indexes {
-		list[i].decide("")
+		list[i].Decide("")
 		list[i].Rank = k + 1
 	}
 }
@@ -209,10 +211,10 @@ func consistentPairs(r *Record) []candidate {
 }
 
 // choosePairs is margin and random: an order of the consistent pairs, then greedily TopK without reuse.
-func (r *Record) choosePairs(o *RefineOptions) {
+func choosePairs(r *Record, o *RefineOptions) {
 	pairs := consistentPairs(r)
 	if len(pairs) == 0 {
-		r.drop(DropNoPair)
+		drop(r, DropNoPair)
 		return
 	}
 	if o.Mode == RefineMargin {
@@ -220,7 +222,7 @@ func (r *Record) choosePairs(o *RefineOptions) {
 			return cmp.Or(cmp.Compare(b.margin, a.margin), cmp.Compare(b.logprob, a.logprob))
 		})
 	} else {
-		order := permutation(KeyOf("random", r.ID, Chosen, 0)^mix(o.Sampling.Seed), len(pairs))
+		order := splitmix.Permutation(KeyOf("random", r.ID, Chosen, 0)^splitmix.Mix(o.Sampling.Seed), len(pairs))
 		mixed := make([]candidate, len(pairs))
 		for k, p := range order {
 			mixed[k] = pairs[p]
@@ -233,8 +235,8 @@ func (r *Record) choosePairs(o *RefineOptions) {
 			chosen, rejected = append(chosen, p.i), append(rejected, p.j)
 		}
 	}
-	r.choose(Chosen, chosen, DropRank)
-	r.choose(Rejected, rejected, DropRank)
+	choose(r, Chosen, chosen, DropRank)
+	choose(r, Rejected, rejected, DropRank)
 }
 
 // rankChunk scores every kept critique with the meta-judge and keeps the best of each side.
@@ -271,14 +273,14 @@ func rankChunk(ctx context.Context, g Generator, records []*Record, o *RefineOpt
 			}
 		}
 		if len(c.Meta) == 0 {
-			c.decide(DropNoMeta)
+			c.Decide(DropNoMeta)
 		}
 	}
 	for _, r := range records {
 		for _, side := range r.Sides() {
-			r.choose(side, bestByMeta(*r.SideCritiques(side), o.TopK), DropRank)
+			choose(r, side, bestByMeta(*r.SideCritiques(side), o.TopK), DropRank)
 		}
-		r.dropIfEmpty(DropNoMeta)
+		dropIfEmpty(r, DropNoMeta)
 	}
 	return nil
 }
@@ -330,15 +332,15 @@ func summarizeChunk(ctx context.Context, g Generator, records []*Record, o *Refi
 				*list = append(*list, merged)
 				kept = []int{len(*list) - 1}
 			}
-			r.choose(side, kept, DropMerged)
+			choose(r, side, kept, DropMerged)
 			c := &(*list)[kept[0]]
 			complete = complete && c.Score != nil && c.FinishReason != FinishLength
 		}
 		switch {
 		case !complete:
-			r.drop(DropSummary)
+			drop(r, DropSummary)
 		case !(*r.Kept(Chosen)[0].Score > *r.Kept(Rejected)[0].Score):
-			r.drop(DropDisagree)
+			drop(r, DropDisagree)
 		}
 	}
 	return nil
@@ -351,7 +353,7 @@ func spare(list []Critique, n int) {
 		return
 	}
 	for _, i := range kept[n:] {
-		list[i].decide(DropSpare)
+		list[i].Decide(DropSpare)
 	}
 }
 

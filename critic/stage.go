@@ -342,7 +342,7 @@ func (r *run) skip(in *input) error {
 		if err != nil {
 			return fmt.Errorf("critic: %s: output row %d: %w: restart", r.Name, i+1, err)
 		}
-		if got.ID != want.ID || got.Prompt.key() != want.Prompt.key() || got.Chosen != want.Chosen ||
+		if got.ID != want.ID || got.Prompt.Key() != want.Prompt.Key() || got.Chosen != want.Chosen ||
 			got.Rejected != want.Rejected || got.Response != want.Response {
 			return fmt.Errorf("critic: %s: output row %d is record %s, the input has %s there: restart", r.Name, i+1, quote(got.ID), quote(want.ID))
 		}

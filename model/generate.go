@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"criticrm/kernels"
+	"criticrm/splitmix"
 )
 
 // RewardAt says where the reward of a sample is read.
@@ -60,7 +61,9 @@ type GenSample struct {
 
 // SampleKey is the key of the random stream of sample i of a request: mix(mix(key) + i·0x9e3779b97f4a7c15), where mix is the finaliser
 // of SplitMix64. Samples of one request never share a stream.
-func SampleKey(key uint64, i int) uint64 { return mix(mix(key) + uint64(i)*golden) }
+func SampleKey(key uint64, i int) uint64 {
+	return splitmix.Mix(splitmix.Mix(key) + uint64(i)*splitmix.Golden)
+}
 
 const (
 	defaultSequences = 256

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"criticrm/kernels"
+	"criticrm/splitmix"
 )
 
 // ParamKind says what a parameter is, for optimizers that treat kinds differently.
@@ -235,13 +236,13 @@ func (m *Model) initialise(seed uint64) {
 				x[i] = 1
 			}
 		default:
-			normals(x, mix(seed^hashName(p.Name)), m.InitializerRange)
+			normals(x, splitmix.Mix(seed^hashName(p.Name)), m.InitializerRange)
 		}
 		m.set(p, x)
 	}
 }
 
-// normals fills x with normal numbers of standard deviation sd: Box-Muller on the counter-based stream mix(key + i·φ), on all cores.
+// normals fills x with normal numbers of standard deviation sd: Box-Muller on the counter-based stream splitmix.Mix(key + i·φ), on all cores.
 func normals(x []float32, key uint64, sd float64) {
 	var all sync.WaitGroup
 	const part = 1 << 16
@@ -253,8 +254,8 @@ func normals(x []float32, key uint64, sd float64) {
 
 func normalsIn(x []float32, lo, hi int, key uint64, sd float64) {
 	for i := lo; i < hi; i += 2 {
-		u := mix(key + uint64(i)*golden)
-		v := mix(key + uint64(i+1)*golden)
+		u := splitmix.Mix(key + uint64(i)*splitmix.Golden)
+		v := splitmix.Mix(key + uint64(i+1)*splitmix.Golden)
 		radius := sd * math.Sqrt(-2*math.Log((float64(u>>11)+0.5)/(1<<53)))
 		sin, cos := math.Sincos(2 * math.Pi * float64(v>>11) / (1 << 53))
 		x[i] = float32(radius * cos)
@@ -262,15 +263,6 @@ func normalsIn(x []float32, lo, hi int, key uint64, sd float64) {
 			x[i+1] = float32(radius * sin)
 		}
 	}
-}
-
-const golden = 0x9e3779b97f4a7c15
-
-// mix is the finaliser of SplitMix64 (Steele, Lea & Flood 2014): a bijection on 64 bits.
-func mix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
 }
 
 // hashName is FNV-1a.
