@@ -5,6 +5,7 @@ package critic
 import (
 	"slices"
 
+	"criticrm/record"
 	"criticrm/splitmix"
 
 	"gonum.org/v1/gonum/stat"
@@ -28,7 +29,7 @@ type Bootstrap struct {
 }
 
 // NewBootstrap groups the pairs by prompt and category. draws ≥ 1; level is for example 0.95.
-func NewBootstrap(records []*Record, draws int, level float64, seed uint64) *Bootstrap {
+func NewBootstrap(records []*record.Record, draws int, level float64, seed uint64) *Bootstrap {
 	if draws < 1 {
 		panic("critic: NewBootstrap: draws must be positive")
 	}

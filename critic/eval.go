@@ -13,6 +13,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"criticrm/record"
+
 	"gonum.org/v1/gonum/stat"
 )
 
@@ -92,7 +94,7 @@ func (r *Report) Method(name string) (*Method, bool) {
 
 // Evaluate measures scored records. Rewards must be there for all pairs or for none: a missing or non-finite one
 // is an error, not a loss. Records that a filter has dropped are measured like all others.
-func Evaluate(records []*Record, o EvalOptions) (*Report, error) {
+func Evaluate(records []*record.Record, o EvalOptions) (*Report, error) {
 	if o.Draws < 1 || !(o.Level > 0 && o.Level < 1) {
 		return nil, fmt.Errorf("critic: evaluate: got %d draws and level %v, want ≥ 1 and a level between 0 and 1", o.Draws, o.Level)
 	}
@@ -102,7 +104,7 @@ func Evaluate(records []*Record, o EvalOptions) (*Report, error) {
 	if len(records) == 0 {
 		return nil, fmt.Errorf("critic: evaluate: no records")
 	}
-	var pairs []*Record
+	var pairs []*record.Record
 	for _, r := range records {
 		if r.Paired() {
 			pairs = append(pairs, r)
@@ -143,8 +145,8 @@ func (m *Method) add(pair int, v verdict) {
 }
 
 // addMethods measures reward, judge (both also as curves over the number of samples) and length.
-func (r *Report) addMethods(pairs []*Record, boot *Bootstrap, samples []int) error {
-	measure := func(name string, m, groups int, f func(p *Record, group int) verdict) {
+func (r *Report) addMethods(pairs []*record.Record, boot *Bootstrap, samples []int) error {
+	measure := func(name string, m, groups int, f func(p *record.Record, group int) verdict) {
 		method := Method{Name: name, Samples: m, Correct: make([]float64, len(pairs))}
 		for i, p := range pairs {
 			for g := range groups {
@@ -160,32 +162,32 @@ func (r *Report) addMethods(pairs []*Record, boot *Bootstrap, samples []int) err
 		return err
 	}
 	if scored {
-		measure("reward", 0, 1, func(p *Record, _ int) verdict { return verdict{diff: *p.ChosenReward - *p.RejectedReward} })
-		if most := fewestSamples(pairs, func(c *Critique) bool { return c.Reward != nil }); most > 0 {
+		measure("reward", 0, 1, func(p *record.Record, _ int) verdict { return verdict{diff: *p.ChosenReward - *p.RejectedReward} })
+		if most := fewestSamples(pairs, func(c *record.Critique) bool { return c.Reward != nil }); most > 0 {
 			for _, m := range sampleCounts(samples, most) {
-				measure(fmt.Sprintf("reward m=%d", m), m, most/m, func(p *Record, g int) verdict {
+				measure(fmt.Sprintf("reward m=%d", m), m, most/m, func(p *record.Record, g int) verdict {
 					c, j := sampled(p.ChosenCritiques), sampled(p.RejectedCritiques)
 					return verdict{diff: meanReward(c[g*m:(g+1)*m]) - meanReward(j[g*m:(g+1)*m])}
 				})
 			}
 		}
 	}
-	if most := fewestSamples(pairs, func(*Critique) bool { return true }); most > 0 {
+	if most := fewestSamples(pairs, func(*record.Critique) bool { return true }); most > 0 {
 		for _, m := range sampleCounts(samples, most) {
-			measure(fmt.Sprintf("judge N=%d", m), m, most/m, func(p *Record, g int) verdict {
+			measure(fmt.Sprintf("judge N=%d", m), m, most/m, func(p *record.Record, g int) verdict {
 				c, j := sampled(p.ChosenCritiques), sampled(p.RejectedCritiques)
 				return judge(c[g*m:(g+1)*m], j[g*m:(g+1)*m])
 			})
 		}
 	}
-	measure("length", 0, 1, func(p *Record, _ int) verdict {
+	measure("length", 0, 1, func(p *record.Record, _ int) verdict {
 		return verdict{diff: float64(utf8.RuneCountInString(p.Chosen) - utf8.RuneCountInString(p.Rejected))}
 	})
 	return nil
 }
 
 // judge compares the mean parsed scores of two lists.
-func judge(c, j []Critique) verdict {
+func judge(c, j []record.Critique) verdict {
 	plus, minus := parsedScores(c), parsedScores(j)
 	if len(plus) == 0 || len(minus) == 0 {
 		return verdict{noScore: true}
@@ -194,7 +196,7 @@ func judge(c, j []Critique) verdict {
 }
 
 // parsedScores are the scores of critiques that have one.
-func parsedScores(list []Critique) []float64 {
+func parsedScores(list []record.Critique) []float64 {
 	var out []float64
 	for i := range list {
 		if list[i].Score != nil {
@@ -205,15 +207,15 @@ func parsedScores(list []Critique) []float64 {
 }
 
 // sampled are the critiques that the model itself wrote one by one.
-func sampled(list []Critique) []Critique {
-	if !slices.ContainsFunc(list, func(c Critique) bool { return c.Origin != "" }) {
+func sampled(list []record.Critique) []record.Critique {
+	if !slices.ContainsFunc(list, func(c record.Critique) bool { return c.Origin != "" }) {
 		return list
 	}
-	return slices.DeleteFunc(slices.Clone(list), func(c Critique) bool { return c.Origin != "" })
+	return slices.DeleteFunc(slices.Clone(list), func(c record.Critique) bool { return c.Origin != "" })
 }
 
 // haveRewards reports whether the pairs carry rewards; some with and some without is an error.
-func haveRewards(pairs []*Record) (bool, error) {
+func haveRewards(pairs []*record.Record) (bool, error) {
 	with := 0
 	for _, p := range pairs {
 		if p.ChosenReward != nil || p.RejectedReward != nil {
@@ -227,10 +229,10 @@ func haveRewards(pairs []*Record) (bool, error) {
 		for _, side := range p.Sides() {
 			v := *p.SideReward(side)
 			if v == nil {
-				return false, fmt.Errorf("critic: evaluate record %s: the reward of %s is missing: score all records first", quote(p.ID), side)
+				return false, fmt.Errorf("critic: evaluate record %.40q: the reward of %s is missing: score all records first", p.ID, side)
 			}
 			if math.IsNaN(*v) || math.IsInf(*v, 0) {
-				return false, fmt.Errorf("critic: evaluate record %s: the reward of %s is %v", quote(p.ID), side, *v)
+				return false, fmt.Errorf("critic: evaluate record %.40q: the reward of %s is %v", p.ID, side, *v)
 			}
 		}
 	}
@@ -238,7 +240,7 @@ func haveRewards(pairs []*Record) (bool, error) {
 }
 
 // fewestSamples is the number of samples that every side of every pair has; 0 if some sample is not usable.
-func fewestSamples(pairs []*Record, usable func(*Critique) bool) int {
+func fewestSamples(pairs []*record.Record, usable func(*record.Critique) bool) int {
 	most := math.MaxInt
 	for _, p := range pairs {
 		for _, side := range p.Sides() {
@@ -293,7 +295,7 @@ func (r *Report) addDifferences(boot *Bootstrap) {
 }
 
 // quality measures the critiques.
-func quality(records []*Record, scale Scale) Quality {
+func quality(records []*record.Record, scale Scale) Quality {
 	q := Quality{CritiqueStats: *NewCritiqueStats(scale)}
 	var response, critique tally
 	agreement := 0.0
@@ -309,7 +311,7 @@ func quality(records []*Record, scale Scale) Quality {
 			list := *r.SideCritiques(side)
 			for i := range list {
 				c := &list[i]
-				if side == Single && r.Correct != nil && c.Origin != OriginGiven {
+				if side == record.Single && r.Correct != nil && c.Origin != record.OriginGiven {
 					response.add(c.Score, *r.Correct, scale)
 				}
 				if c.Correct != nil && len(c.Meta) > 0 {

@@ -6,14 +6,16 @@ import (
 	"strings"
 	"testing"
 
+	"criticrm/record"
+	"criticrm/record/recordtest"
 	"criticrm/splitmix"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 // evalPair has rewards per critique, a category and a prompt.
-func evalPair(id, prompt, category string, plus, minus []float64, chosen, rejected []Critique) *Record {
-	r := &Record{ID: id, Prompt: Prompt{Text: prompt}, Category: category, Chosen: "yes", Rejected: "no!", ChosenCritiques: chosen, RejectedCritiques: rejected}
+func evalPair(id, prompt, category string, plus, minus []float64, chosen, rejected []record.Critique) *record.Record {
+	r := &record.Record{ID: id, Prompt: record.Prompt{Text: prompt}, Category: category, Chosen: "yes", Rejected: "no!", ChosenCritiques: chosen, RejectedCritiques: rejected}
 	for i, v := range plus {
 		r.ChosenCritiques[i].Reward = new(float32(v))
 	}
@@ -31,12 +33,12 @@ func evalPair(id, prompt, category string, plus, minus []float64, chosen, reject
 //	b/X  3>0, 3>0           3 > 0        none→tie, 7>1      7 > 5
 //	c/Y  1>0, 1>0           1 > 0        4=4, 4=4           tie
 //	d/Y  0<1, 2>1           1 = 1 tie    none both times    tie, no score
-func evalRecords() []*Record {
-	return []*Record{
-		evalPair("a", "p1", "X", []float64{2, 0}, []float64{1, 1}, scores(8, 2), scores(3, 9)),
-		evalPair("b", "p1", "X", []float64{3, 3}, []float64{0, 0}, scores(nan, 7), scores(9, 1)),
-		evalPair("c", "p2", "Y", []float64{1, 1}, []float64{0, 0}, scores(4, 4), scores(4, 4)),
-		evalPair("d", "p3", "Y", []float64{0, 2}, []float64{1, 1}, scores(nan, nan), scores(5, 6)),
+func evalRecords() []*record.Record {
+	return []*record.Record{
+		evalPair("a", "p1", "X", []float64{2, 0}, []float64{1, 1}, recordtest.Scores(8, 2), recordtest.Scores(3, 9)),
+		evalPair("b", "p1", "X", []float64{3, 3}, []float64{0, 0}, recordtest.Scores(nan, 7), recordtest.Scores(9, 1)),
+		evalPair("c", "p2", "Y", []float64{1, 1}, []float64{0, 0}, recordtest.Scores(4, 4), recordtest.Scores(4, 4)),
+		evalPair("d", "p3", "Y", []float64{0, 2}, []float64{1, 1}, recordtest.Scores(nan, nan), recordtest.Scores(5, 6)),
 	}
 }
 
@@ -94,7 +96,7 @@ func TestEvaluate(t *testing.T) {
 }
 
 func TestMacro(t *testing.T) {
-	records := append(evalRecords()[:3], evalPair("e", "p4", "X", []float64{0}, []float64{1}, scores(1), scores(2)))
+	records := append(evalRecords()[:3], evalPair("e", "p4", "X", []float64{0}, []float64{1}, recordtest.Scores(1), recordtest.Scores(2)))
 	r, err := Evaluate(records, DefaultEvalOptions())
 	if err != nil {
 		t.Fatal(err)
@@ -115,12 +117,12 @@ func TestEvaluateRefuses(t *testing.T) {
 	records := evalRecords()
 	records[2].RejectedReward = nil
 	_, err := Evaluate(records, DefaultEvalOptions())
-	wantError(t, err, `record "c": the reward of rejected is missing`)
+	recordtest.WantError(t, err, `record "c": the reward of rejected is missing`)
 	records[2].RejectedReward = new(math.Inf(-1))
 	_, err = Evaluate(records, DefaultEvalOptions())
-	wantError(t, err, "is -Inf")
+	recordtest.WantError(t, err, "is -Inf")
 	_, err = Evaluate(nil, DefaultEvalOptions())
-	wantError(t, err, "no records")
+	recordtest.WantError(t, err, "no records")
 	for _, r := range records { // no rewards at all: judge and length only
 		r.ChosenReward, r.RejectedReward = nil, nil
 	}
@@ -131,14 +133,14 @@ func TestEvaluateRefuses(t *testing.T) {
 }
 
 func TestVerdicts(t *testing.T) {
-	single := func(correct bool, values ...float64) *Record {
-		return &Record{ID: "s", Prompt: Prompt{Text: "p"}, Response: "x", Correct: &correct, Critiques: scores(values...)}
+	single := func(correct bool, values ...float64) *record.Record {
+		return &record.Record{ID: "s", Prompt: record.Prompt{Text: "p"}, Response: "x", Correct: &correct, Critiques: recordtest.Scores(values...)}
 	}
 	// Verdicts: right/right, right/wrong, right/none; wrong/wrong, wrong/wrong, wrong/none.
-	records := []*Record{single(true, 9, 2, nan), single(false, 1, 5, nan)}
+	records := []*record.Record{single(true, 9, 2, nan), single(false, 1, 5, nan)}
 	records[0].Critiques = append(records[0].Critiques,
-		Critique{Origin: OriginGiven, Correct: new(true), Meta: []float64{9, 3}}, // mean 6: says right
-		Critique{Origin: OriginGiven, Correct: new(false), Meta: []float64{9}})
+		record.Critique{Origin: record.OriginGiven, Correct: new(true), Meta: []float64{9, 3}}, // mean 6: says right
+		record.Critique{Origin: record.OriginGiven, Correct: new(false), Meta: []float64{9}})
 	r, err := Evaluate(records, DefaultEvalOptions())
 	if err != nil {
 		t.Fatal(err)
@@ -154,10 +156,10 @@ func TestVerdicts(t *testing.T) {
 
 // TestBootstrap compares with the normal approximation, and checks that prompts, not pairs, are drawn.
 func TestBootstrap(t *testing.T) {
-	var records []*Record
+	var records []*record.Record
 	var x []float64
 	for i := range 1000 {
-		records = append(records, &Record{ID: fmt.Sprint(i), Prompt: Prompt{Text: fmt.Sprint(i / 4)}, Chosen: "a", Rejected: "b", Category: []string{"A", "B"}[i%2]})
+		records = append(records, &record.Record{ID: fmt.Sprint(i), Prompt: record.Prompt{Text: fmt.Sprint(i / 4)}, Chosen: "a", Rejected: "b", Category: []string{"A", "B"}[i%2]})
 		x = append(x, float64(splitmix.Below(splitmix.Draw(7, uint64(i/4)), 2))) // equal within a prompt
 	}
 	b := NewBootstrap(records, 2000, 0.95, 1)

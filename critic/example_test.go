@@ -6,12 +6,13 @@ import (
 	"strings"
 
 	"criticrm/critic"
+	"criticrm/record"
 )
 
 // toyCritic stands for a language model: it praises answers that hold the word "four".
 type toyCritic struct{}
 
-func (toyCritic) Generate(_ context.Context, reqs []critic.Request, s critic.Sampling) ([][]critic.Sample, error) {
+func (toyCritic) Generate(_ context.Context, reqs []critic.Request, s record.Sampling) ([][]critic.Sample, error) {
 	out := make([][]critic.Sample, len(reqs))
 	for i, q := range reqs {
 		answer := q.Messages[1].Content
@@ -20,7 +21,7 @@ func (toyCritic) Generate(_ context.Context, reqs []critic.Request, s critic.Sam
 			if strings.Contains(answer, "four") {
 				score, reward = 8+j, 1
 			}
-			sample := critic.Sample{Text: fmt.Sprintf("I checked the sum.\nScore: %d", score), FinishReason: critic.FinishStop}
+			sample := critic.Sample{Text: fmt.Sprintf("I checked the sum.\nScore: %d", score), FinishReason: record.FinishStop}
 			if s.Reward {
 				sample.Reward = &reward
 			}
@@ -32,12 +33,12 @@ func (toyCritic) Generate(_ context.Context, reqs []critic.Request, s critic.Sam
 
 // Example runs the method on one pair: critiques, filter, refinement, and later rewards and their accuracy.
 func Example() {
-	rec, err := critic.ParseRecord([]byte(`{"id":"sum","prompt":"What is two and two?","chosen":"It is four.","rejected":"It is five."}`))
+	rec, err := record.ParseRecord([]byte(`{"id":"sum","prompt":"What is two and two?","chosen":"It is four.","rejected":"It is five."}`))
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	records, ctx := []*critic.Record{rec}, context.Background()
+	records, ctx := []*record.Record{rec}, context.Background()
 
 	o := critic.DefaultGenerateOptions()
 	o.Critiques = 2
@@ -51,7 +52,7 @@ func Example() {
 	r.Mode, r.TopK = critic.RefineMargin, 1
 	kept, err = critic.Refine(ctx, nil, records, r)
 	fmt.Println(kept, err)
-	fmt.Printf("train on %q\n", rec.Kept(critic.Chosen)[0].Text)
+	fmt.Printf("train on %q\n", rec.Kept(record.Chosen)[0].Text)
 
 	if _, err = critic.Score(ctx, toyCritic{}, records, o); err != nil {
 		fmt.Println(err)

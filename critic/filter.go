@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"criticrm/record"
+
 	"gonum.org/v1/gonum/stat"
 )
 
@@ -53,7 +55,7 @@ func DefaultFilterOptions() FilterOptions {
 // Validate refuses unknown rules.
 func (o FilterOptions) Validate() error {
 	if rules := []string{FilterMean, FilterMeanEach, FilterNone}; !slices.Contains(rules, o.Rule) {
-		return fmt.Errorf("critic: filter: got %s, want one of %s", quote(o.Rule), strings.Join(rules, ", "))
+		return fmt.Errorf("critic: filter: got %.40q, want one of %s", o.Rule, strings.Join(rules, ", "))
 	}
 	if !(o.MinSurvivors >= 0 && o.MinSurvivors <= 1) {
 		return fmt.Errorf("critic: min_survivors: got %v, want 0 to 1", o.MinSurvivors)
@@ -63,7 +65,7 @@ func (o FilterOptions) Validate() error {
 
 // Filter decides on every record and critique; earlier decisions are forgotten, so it can be run again with other
 // rules. The error of a too small share of survivors comes with the full counts.
-func Filter(records []*Record, o FilterOptions) (*DropStats, error) {
+func Filter(records []*record.Record, o FilterOptions) (*DropStats, error) {
 	stats := NewDropStats()
 	if err := o.Validate(); err != nil {
 		return nil, err
@@ -78,15 +80,15 @@ func Filter(records []*Record, o FilterOptions) (*DropStats, error) {
 }
 
 // filterRecord decides on one pair.
-func filterRecord(r *Record, o FilterOptions) error {
+func filterRecord(r *record.Record, o FilterOptions) error {
 	if !r.Paired() {
-		return fmt.Errorf("critic: filter record %s: it has one response; filtering needs pairs", quote(r.ID))
+		return fmt.Errorf("critic: filter record %.40q: it has one response; filtering needs pairs", r.ID)
 	}
 	r.Dropped = ""
 	for _, side := range r.Sides() {
 		list := *r.SideCritiques(side)
 		if len(list) == 0 {
-			return fmt.Errorf("critic: filter record %s: %s has no critiques: run generate first", quote(r.ID), side)
+			return fmt.Errorf("critic: filter record %.40q: %s has no critiques: run generate first", r.ID, side)
 		}
 		for i := range list {
 			list[i].Decide(firstReason(&list[i], o))
@@ -114,9 +116,9 @@ func filterRecord(r *Record, o FilterOptions) error {
 }
 
 // firstReason is why a critique is out before the label is looked at.
-func firstReason(c *Critique, o FilterOptions) string {
+func firstReason(c *record.Critique, o FilterOptions) string {
 	switch {
-	case o.DropTruncated && c.FinishReason == FinishLength:
+	case o.DropTruncated && c.FinishReason == record.FinishLength:
 		return DropTruncated
 	case o.Rule != FilterNone && c.Score == nil:
 		return DropUnparsed
@@ -124,7 +126,7 @@ func firstReason(c *Critique, o FilterOptions) string {
 	return ""
 }
 
-func dropAgainst(list []Critique, keep func(float64) bool) {
+func dropAgainst(list []record.Critique, keep func(float64) bool) {
 	for i := range list {
 		if list[i].IsKept() && !keep(*list[i].Score) {
 			list[i].Decide(DropAgainst)
@@ -133,7 +135,7 @@ func dropAgainst(list []Critique, keep func(float64) bool) {
 }
 
 // keptScores are the parsed scores of the critiques that are kept so far.
-func keptScores(list []Critique) []float64 {
+func keptScores(list []record.Critique) []float64 {
 	var out []float64
 	for i := range list {
 		if list[i].IsKept() && list[i].Score != nil {
@@ -144,7 +146,7 @@ func keptScores(list []Critique) []float64 {
 }
 
 // drop takes the record out of training, with all its critiques.
-func drop(r *Record, reason string) {
+func drop(r *record.Record, reason string) {
 	r.Dropped = reason
 	for _, side := range r.Sides() {
 		list := *r.SideCritiques(side)
@@ -157,9 +159,9 @@ func drop(r *Record, reason string) {
 }
 
 // dropIfEmpty drops the record if a side has no critique left.
-func dropIfEmpty(r *Record, reason string) {
+func dropIfEmpty(r *record.Record, reason string) {
 	for _, side := range r.Sides() {
-		if !slices.ContainsFunc(*r.SideCritiques(side), func(c Critique) bool { return c.IsKept() }) {
+		if !slices.ContainsFunc(*r.SideCritiques(side), func(c record.Critique) bool { return c.IsKept() }) {
 			drop(r, reason)
 			return
 		}
@@ -183,7 +185,7 @@ func NewDropStats() *DropStats {
 }
 
 // Observe adds one finished record.
-func (s *DropStats) Observe(r *Record) {
+func (s *DropStats) Observe(r *record.Record) {
 	s.Records++
 	if r.Dropped == "" {
 		s.Kept++

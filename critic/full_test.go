@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"criticrm/record/recordtest"
 )
 
 // fullDisk names the directory of a stage that runs in a process of its own, in which writes beyond 12000 bytes of a file fail.
@@ -33,7 +35,7 @@ func TestFullDiskStage(t *testing.T) {
 func TestDiskFull(t *testing.T) {
 	dir := t.TempDir()
 	in, out, whole := filepath.Join(dir, "in.jsonl"), filepath.Join(dir, "out.jsonl"), filepath.Join(dir, "whole.jsonl")
-	if err := os.WriteFile(in, []byte(lines(18)), 0o644); err != nil {
+	if err := os.WriteFile(in, []byte(recordtest.Lines(18)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := runGenerate(t, in, whole, generateOptions(), -1); err != nil {

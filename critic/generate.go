@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 
+	"criticrm/record"
 	"criticrm/tokenizer"
 )
 
@@ -29,22 +31,22 @@ type Sample struct {
 // Generator writes text. Generate gives len(reqs) lists, list i with reqs[i].N samples; sample j of a request must
 // depend on the messages, s, the request's Key and j only.
 type Generator interface {
-	Generate(ctx context.Context, reqs []Request, s Sampling) ([][]Sample, error)
+	Generate(ctx context.Context, reqs []Request, s record.Sampling) ([][]Sample, error)
 }
 
 // GenerateOptions are the settings of Generate.
 type GenerateOptions struct {
-	Critiques int      `json:"critiques"` // N samples per response
-	Sampling  Sampling `json:"sampling"`
-	Scale     Scale    `json:"scale"`
-	Chunk     int      `json:"-"`     // records per call of the Generator; another number changes rounding at most
-	Model     string   `json:"model"` // name or hash of the model, stored with the critiques
-	Prompts   *Prompts `json:"-"`     // nil: DefaultPrompts
+	Critiques int             `json:"critiques"` // N samples per response
+	Sampling  record.Sampling `json:"sampling"`
+	Scale     Scale           `json:"scale"`
+	Chunk     int             `json:"-"`     // records per call of the Generator; another number changes rounding at most
+	Model     string          `json:"model"` // name or hash of the model, stored with the critiques
+	Prompts   *Prompts        `json:"-"`     // nil: DefaultPrompts
 }
 
 // DefaultGenerateOptions is N = 10 on a scale of 1 to 10.
 func DefaultGenerateOptions() GenerateOptions {
-	return GenerateOptions{Critiques: 10, Sampling: DefaultSampling(), Scale: DefaultScale(), Chunk: 64}
+	return GenerateOptions{Critiques: 10, Sampling: record.DefaultSampling(), Scale: DefaultScale(), Chunk: 64}
 }
 
 // Validate checks the settings and fills what has a default.
@@ -71,12 +73,12 @@ func (o *GenerateOptions) Validate() error {
 // as its Cut says: set it first, to nil for the whole. Earlier samples are
 // replaced; critiques that the input gave stay in front. On an error the records of finished chunks are complete
 // and the others unchanged.
-func Generate(ctx context.Context, g Generator, records []*Record, o GenerateOptions) (*CritiqueStats, error) {
+func Generate(ctx context.Context, g Generator, records []*record.Record, o GenerateOptions) (*CritiqueStats, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	stats := NewCritiqueStats(o.Scale)
-	err := inChunks(ctx, records, o.Chunk, func(chunk []*Record) error {
+	err := inChunks(ctx, records, o.Chunk, func(chunk []*record.Record) error {
 		if err := generateChunk(ctx, g, chunk, &o, "critique"); err != nil {
 			return err
 		}
@@ -89,7 +91,7 @@ func Generate(ctx context.Context, g Generator, records []*Record, o GenerateOpt
 }
 
 // inChunks calls f on consecutive parts and looks at the context between them.
-func inChunks(ctx context.Context, records []*Record, chunk int, f func([]*Record) error) error {
+func inChunks(ctx context.Context, records []*record.Record, chunk int, f func([]*record.Record) error) error {
 	for len(records) > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -103,7 +105,7 @@ func inChunks(ctx context.Context, records []*Record, chunk int, f func([]*Recor
 	return nil
 }
 
-func generateChunk(ctx context.Context, g Generator, records []*Record, o *GenerateOptions, purpose string) error {
+func generateChunk(ctx context.Context, g Generator, records []*record.Record, o *GenerateOptions, purpose string) error {
 	var reqs []Request
 	for _, r := range records {
 		short := r.AsRead()
@@ -117,12 +119,12 @@ func generateChunk(ctx context.Context, g Generator, records []*Record, o *Gener
 	}
 	out, err := callGenerator(ctx, g, reqs, o.Sampling)
 	if err != nil {
-		return fmt.Errorf("critic: generate for records %s to %s: %w", quote(records[0].ID), quote(records[len(records)-1].ID), err)
+		return fmt.Errorf("critic: generate for records %.40q to %.40q: %w", records[0].ID, records[len(records)-1].ID, err)
 	}
 	i := 0
 	for _, r := range records {
 		r.Dropped = ""
-		r.Critic = &CriticInfo{Model: o.Model, Prompts: o.Prompts.Hash(), Sampling: o.Sampling}
+		r.Critic = &record.CriticInfo{Model: o.Model, Prompts: o.Prompts.Hash(), Sampling: o.Sampling}
 		for _, side := range r.Sides() {
 			dst := r.SideCritiques(side)
 			*dst = append(givenCritiques(*dst), critiquesOf(out[i], o.Scale)...)
@@ -133,21 +135,21 @@ func generateChunk(ctx context.Context, g Generator, records []*Record, o *Gener
 }
 
 // givenCritiques are those that came with the input.
-func givenCritiques(list []Critique) []Critique {
-	var out []Critique
+func givenCritiques(list []record.Critique) []record.Critique {
+	var out []record.Critique
 	for _, c := range list {
-		if c.Origin == OriginGiven {
+		if c.Origin == record.OriginGiven {
 			out = append(out, c)
 		}
 	}
 	return out
 }
 
-func critiquesOf(samples []Sample, scale Scale) []Critique {
-	out := make([]Critique, len(samples))
+func critiquesOf(samples []Sample, scale Scale) []record.Critique {
+	out := make([]record.Critique, len(samples))
 	for i, s := range samples {
-		text := validText(s.Text)
-		out[i] = Critique{Text: text, Tokens: s.Tokens, LogProb: s.LogProb, FinishReason: s.FinishReason, Reward: s.Reward}
+		text := strings.ToValidUTF8(s.Text, "\uFFFD") // a sample cut inside a character must not spoil its row; the tokens keep it exactly
+		out[i] = record.Critique{Text: text, Tokens: s.Tokens, LogProb: s.LogProb, FinishReason: s.FinishReason, Reward: s.Reward}
 		if v := scale.scoreOf(text, s.FinishReason); v.OK {
 			out[i].Score = &v.Score
 		}
@@ -156,7 +158,7 @@ func critiquesOf(samples []Sample, scale Scale) []Critique {
 }
 
 // callGenerator calls g and refuses answers that break its contract, before they reach a record.
-func callGenerator(ctx context.Context, g Generator, reqs []Request, s Sampling) ([][]Sample, error) {
+func callGenerator(ctx context.Context, g Generator, reqs []Request, s record.Sampling) ([][]Sample, error) {
 	if s.TopP == 0 {
 		s.TopP = 1
 	}
@@ -175,8 +177,8 @@ func callGenerator(ctx context.Context, g Generator, reqs []Request, s Sampling)
 			switch {
 			case math.IsNaN(x.LogProb) || math.IsInf(x.LogProb, 0):
 				return nil, fmt.Errorf("generator gave the log-probability %v", x.LogProb)
-			case x.FinishReason != FinishStop && x.FinishReason != FinishLength:
-				return nil, fmt.Errorf("generator gave the finish reason %s", quote(x.FinishReason))
+			case x.FinishReason != record.FinishStop && x.FinishReason != record.FinishLength:
+				return nil, fmt.Errorf("generator gave the finish reason %.40q", x.FinishReason)
 			case s.Reward && (x.Reward == nil || math.IsNaN(float64(*x.Reward)) || math.IsInf(float64(*x.Reward), 0)):
 				return nil, fmt.Errorf("generator gave no finite reward for a sample: is there a reward head?")
 			}
@@ -206,17 +208,17 @@ func NewCritiqueStats(s Scale) *CritiqueStats {
 }
 
 // Observe adds one finished record.
-func (s *CritiqueStats) Observe(r *Record) {
+func (s *CritiqueStats) Observe(r *record.Record) {
 	s.Records++
 	for _, side := range r.Sides() {
 		s.Responses++
 		for _, c := range *r.SideCritiques(side) {
-			if c.Origin == OriginGiven {
+			if c.Origin == record.OriginGiven {
 				continue
 			}
 			s.Critiques++
 			s.Tokens += len(c.Tokens)
-			if c.FinishReason == FinishLength {
+			if c.FinishReason == record.FinishLength {
 				s.Truncated++
 			}
 			if c.Score != nil {

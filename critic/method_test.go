@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"criticrm/record"
+	"criticrm/record/recordtest"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -16,13 +19,13 @@ var nan = math.NaN()
 func TestGenerate(t *testing.T) {
 	o := DefaultGenerateOptions()
 	o.Critiques, o.Model, o.Sampling.Seed = 5, "fake", 3
-	mk := func() []*Record {
-		var out []*Record
+	mk := func() []*record.Record {
+		var out []*record.Record
 		for i := range 7 {
-			out = append(out, pair(fmt.Sprint(i), nil, nil))
+			out = append(out, recordtest.Pair(fmt.Sprint(i), nil, nil))
 		}
-		out[0].ChosenCritiques = []Critique{{Text: "old"}, {Text: "teacher", Origin: OriginGiven}}
-		return append(out, &Record{ID: "single", Prompt: Prompt{Text: "p"}, Response: "x"})
+		out[0].ChosenCritiques = []record.Critique{{Text: "old"}, {Text: "teacher", Origin: record.OriginGiven}}
+		return append(out, &record.Record{ID: "single", Prompt: record.Prompt{Text: "p"}, Response: "x"})
 	}
 	a := mk()
 	stats, err := Generate(context.Background(), randomGenerator(), a, o)
@@ -48,7 +51,7 @@ func TestGenerate(t *testing.T) {
 	}
 	slices.Reverse(b)
 	for i := range a {
-		if mustJSON(t, a[i]) != mustJSON(t, b[i]) {
+		if recordtest.JSON(t, a[i]) != recordtest.JSON(t, b[i]) {
 			t.Errorf("record %d depends on order or chunks", i)
 		}
 	}
@@ -64,7 +67,7 @@ func TestGenerate(t *testing.T) {
 
 func TestGenerateRefuses(t *testing.T) {
 	answer := func(s ...Sample) generatorFunc {
-		return func(_ context.Context, reqs []Request, _ Sampling) ([][]Sample, error) {
+		return func(_ context.Context, reqs []Request, _ record.Sampling) ([][]Sample, error) {
 			out := make([][]Sample, len(reqs))
 			for i := range out {
 				out[i] = s
@@ -72,7 +75,7 @@ func TestGenerateRefuses(t *testing.T) {
 			return out, nil
 		}
 	}
-	ok := Sample{Text: "x", FinishReason: FinishStop}
+	ok := Sample{Text: "x", FinishReason: record.FinishStop}
 	for _, c := range []struct {
 		name string
 		g    Generator
@@ -80,11 +83,11 @@ func TestGenerateRefuses(t *testing.T) {
 		want string
 	}{
 		{"too few samples", answer(), nil, "generator gave 0 samples, want 1"},
-		{"too few answers", generatorFunc(func(context.Context, []Request, Sampling) ([][]Sample, error) { return nil, nil }), nil, "0 answers for 2"},
+		{"too few answers", generatorFunc(func(context.Context, []Request, record.Sampling) ([][]Sample, error) { return nil, nil }), nil, "0 answers for 2"},
 		{"finish reason", answer(Sample{}), nil, "finish reason"},
-		{"log-probability", answer(Sample{FinishReason: FinishStop, LogProb: nan}), nil, "log-probability NaN"},
+		{"log-probability", answer(Sample{FinishReason: record.FinishStop, LogProb: nan}), nil, "log-probability NaN"},
 		{"no reward", answer(ok), func(o *GenerateOptions) { o.Sampling.Reward = true }, "no finite reward"},
-		{"failure", generatorFunc(func(context.Context, []Request, Sampling) ([][]Sample, error) { return nil, errScripted }), nil, `generate for records "a" to "a": scripted`},
+		{"failure", generatorFunc(func(context.Context, []Request, record.Sampling) ([][]Sample, error) { return nil, errScripted }), nil, `generate for records "a" to "a": scripted`},
 		{"temperature 0", answer(ok), func(o *GenerateOptions) { o.Critiques, o.Sampling.Temperature = 2, 0 }, "all 2 critiques equal"},
 		{"top_p", answer(ok), func(o *GenerateOptions) { o.Sampling.TopP = 1.5 }, "top_p: got 1.5"},
 		{"critiques", answer(ok), func(o *GenerateOptions) { o.Critiques = 0 }, "critiques: got 0"},
@@ -95,9 +98,9 @@ func TestGenerateRefuses(t *testing.T) {
 			if c.mod != nil {
 				c.mod(&o)
 			}
-			r := pair("a", nil, nil)
-			_, err := Generate(context.Background(), c.g, []*Record{r}, o)
-			wantError(t, err, c.want)
+			r := recordtest.Pair("a", nil, nil)
+			_, err := Generate(context.Background(), c.g, []*record.Record{r}, o)
+			recordtest.WantError(t, err, c.want)
 			if r.ChosenCritiques != nil {
 				t.Error("a failed stage changed the record")
 			}
@@ -108,23 +111,23 @@ func TestGenerateRefuses(t *testing.T) {
 func TestFilter(t *testing.T) {
 	for _, c := range []struct {
 		name, rule       string
-		plus, minus      []Critique
+		plus, minus      []record.Critique
 		dropped          string
 		keptC, keptR     []int
 		reasonC, reasonR string // of the first critique
 	}{
-		{"agrees", FilterMean, scores(8, 2), scores(4, 3), "", []int{0, 1}, []int{0, 1}, "", ""},
-		{"each", FilterMeanEach, scores(8, 2), scores(4, 3), "", []int{0}, []int{0, 1}, "", ""},
-		{"each, rejected", FilterMeanEach, scores(5, 6), scores(7, 1, nan), "", []int{0, 1}, []int{1}, "", DropAgainst},
-		{"equal means", FilterMeanEach, scores(5, 5), scores(4, 6), DropMean, nil, nil, DropPair, DropPair},
-		{"disagrees", FilterMean, scores(1), scores(9), DropMean, nil, nil, DropPair, DropPair},
-		{"no score", FilterMean, scores(nan, nan), scores(1), DropNoScore, nil, nil, DropUnparsed, DropPair},
-		{"unparsed are not the minimum", FilterMean, scores(nan, 6), scores(5, 5), "", []int{1}, []int{0, 1}, DropUnparsed, ""},
-		{"none", FilterNone, scores(1, nan), scores(9), "", []int{0, 1}, []int{0}, "", ""},
+		{"agrees", FilterMean, recordtest.Scores(8, 2), recordtest.Scores(4, 3), "", []int{0, 1}, []int{0, 1}, "", ""},
+		{"each", FilterMeanEach, recordtest.Scores(8, 2), recordtest.Scores(4, 3), "", []int{0}, []int{0, 1}, "", ""},
+		{"each, rejected", FilterMeanEach, recordtest.Scores(5, 6), recordtest.Scores(7, 1, nan), "", []int{0, 1}, []int{1}, "", DropAgainst},
+		{"equal means", FilterMeanEach, recordtest.Scores(5, 5), recordtest.Scores(4, 6), DropMean, nil, nil, DropPair, DropPair},
+		{"disagrees", FilterMean, recordtest.Scores(1), recordtest.Scores(9), DropMean, nil, nil, DropPair, DropPair},
+		{"no score", FilterMean, recordtest.Scores(nan, nan), recordtest.Scores(1), DropNoScore, nil, nil, DropUnparsed, DropPair},
+		{"unparsed are not the minimum", FilterMean, recordtest.Scores(nan, 6), recordtest.Scores(5, 5), "", []int{1}, []int{0, 1}, DropUnparsed, ""},
+		{"none", FilterNone, recordtest.Scores(1, nan), recordtest.Scores(9), "", []int{0, 1}, []int{0}, "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := pair("a", c.plus, c.minus)
-			stats, err := Filter([]*Record{r}, FilterOptions{Rule: c.rule})
+			r := recordtest.Pair("a", c.plus, c.minus)
+			stats, err := Filter([]*record.Record{r}, FilterOptions{Rule: c.rule})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -149,11 +152,11 @@ func btoi(b bool) int {
 }
 
 // randomPairs are pairs with random critiques for property tests.
-func randomPairs(t *testing.T, n int, seed uint64) []*Record {
+func randomPairs(t *testing.T, n int, seed uint64) []*record.Record {
 	t.Helper()
-	var out []*Record
+	var out []*record.Record
 	for i := range n {
-		out = append(out, pair(fmt.Sprintf("p%d", i), nil, nil))
+		out = append(out, recordtest.Pair(fmt.Sprintf("p%d", i), nil, nil))
 	}
 	o := DefaultGenerateOptions()
 	o.Critiques, o.Sampling.Seed = 6, seed
@@ -176,7 +179,7 @@ func TestFilterProperties(t *testing.T) {
 		for _, r := range records {
 			for _, side := range r.Sides() {
 				for _, c := range *r.SideCritiques(side) {
-					if c.Kept == nil || *c.Kept != (c.Reason == "") || *c.Kept && (c.Score == nil || c.FinishReason == FinishLength) {
+					if c.Kept == nil || *c.Kept != (c.Reason == "") || *c.Kept && (c.Score == nil || c.FinishReason == record.FinishLength) {
 						t.Fatalf("critique %+v", c)
 					}
 				}
@@ -186,26 +189,26 @@ func TestFilterProperties(t *testing.T) {
 			}
 			kept++
 			var mean [2]float64
-			for s, list := range [][]Critique{r.ChosenCritiques, r.RejectedCritiques} {
+			for s, list := range [][]record.Critique{r.ChosenCritiques, r.RejectedCritiques} {
 				n := 0.0
 				for _, c := range list {
-					if c.Score != nil && c.FinishReason != FinishLength {
+					if c.Score != nil && c.FinishReason != record.FinishLength {
 						mean[s] += *c.Score
 						n++
 					}
 				}
 				mean[s] /= n
 			}
-			if mean[0] <= mean[1] || len(r.Kept(Chosen)) == 0 || len(r.Kept(Rejected)) == 0 {
-				t.Fatalf("record %s: means %v, %d and %d kept", r.ID, mean, len(r.Kept(Chosen)), len(r.Kept(Rejected)))
+			if mean[0] <= mean[1] || len(r.Kept(record.Chosen)) == 0 || len(r.Kept(record.Rejected)) == 0 {
+				t.Fatalf("record %s: means %v, %d and %d kept", r.ID, mean, len(r.Kept(record.Chosen)), len(r.Kept(record.Rejected)))
 			}
 			if rule == FilterMeanEach {
-				for _, c := range r.Kept(Chosen) {
+				for _, c := range r.Kept(record.Chosen) {
 					if *c.Score <= mean[1] {
 						t.Fatalf("chosen critique with %v against mean %v", *c.Score, mean[1])
 					}
 				}
-				for _, c := range r.Kept(Rejected) {
+				for _, c := range r.Kept(record.Rejected) {
 					if *c.Score >= mean[0] {
 						t.Fatalf("rejected critique with %v against mean %v", *c.Score, mean[0])
 					}
@@ -215,9 +218,9 @@ func TestFilterProperties(t *testing.T) {
 		if kept != stats.Kept || kept == 0 || kept == 500 || stats.Reasons[DropMean]+stats.Reasons[DropNoScore] != 500-kept {
 			t.Errorf("%d kept, %s", kept, stats)
 		}
-		before := mustJSON(t, records[0])
+		before := recordtest.JSON(t, records[0])
 		again, err := Filter(records, FilterOptions{Rule: rule, DropTruncated: true})
-		if err != nil || mustJSON(t, records[0]) != before {
+		if err != nil || recordtest.JSON(t, records[0]) != before {
 			t.Errorf("the filter is not idempotent: %v", err)
 		}
 		if d := cmp.Diff(stats, again); d != "" {
@@ -227,39 +230,39 @@ func TestFilterProperties(t *testing.T) {
 }
 
 func TestFilterGuards(t *testing.T) {
-	records := []*Record{pair("a", scores(9), scores(1))}
+	records := []*record.Record{recordtest.Pair("a", recordtest.Scores(9), recordtest.Scores(1))}
 	for i := range 9 {
-		records = append(records, pair(fmt.Sprint(i), scores(1), scores(9)))
+		records = append(records, recordtest.Pair(fmt.Sprint(i), recordtest.Scores(1), recordtest.Scores(9)))
 	}
 	if _, err := Filter(records, FilterOptions{Rule: FilterMean, MinSurvivors: 0.1}); err != nil {
 		t.Errorf("a tenth survives, a tenth is wanted: %v", err)
 	}
 	stats, err := Filter(records, FilterOptions{Rule: FilterMean, MinSurvivors: 0.11})
-	wantError(t, err, "only 1 of 10 records survive, want at least 11 % (9 × "+DropMean)
+	recordtest.WantError(t, err, "only 1 of 10 records survive, want at least 11 % (9 × "+DropMean)
 	if stats.Kept != 1 {
 		t.Error("the error comes without counts")
 	}
 	_, err = Filter(records, FilterOptions{Rule: "men"})
-	wantError(t, err, `filter: got "men", want one of mean, mean+each, none`)
-	_, err = Filter([]*Record{pair("x", nil, scores(1))}, FilterOptions{Rule: FilterMean})
-	wantError(t, err, `record "x": chosen has no critiques: run generate first`)
-	_, err = Filter([]*Record{{ID: "x", Response: "r"}}, FilterOptions{Rule: FilterMean})
-	wantError(t, err, "needs pairs")
+	recordtest.WantError(t, err, `filter: got "men", want one of mean, mean+each, none`)
+	_, err = Filter([]*record.Record{recordtest.Pair("x", nil, recordtest.Scores(1))}, FilterOptions{Rule: FilterMean})
+	recordtest.WantError(t, err, `record "x": chosen has no critiques: run generate first`)
+	_, err = Filter([]*record.Record{{ID: "x", Response: "r"}}, FilterOptions{Rule: FilterMean})
+	recordtest.WantError(t, err, "needs pairs")
 }
 
 // refine filters with rule none and refines.
-func refine(t *testing.T, r *Record, o RefineOptions, g Generator) {
+func refine(t *testing.T, r *record.Record, o RefineOptions, g Generator) {
 	t.Helper()
-	if _, err := Filter([]*Record{r}, FilterOptions{Rule: FilterNone}); err != nil {
+	if _, err := Filter([]*record.Record{r}, FilterOptions{Rule: FilterNone}); err != nil {
 		t.Fatal(err)
 	}
 	o.MinSurvivors = 0
-	if _, err := Refine(context.Background(), g, []*Record{r}, o); err != nil {
+	if _, err := Refine(context.Background(), g, []*record.Record{r}, o); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func rankedScores(r *Record, s Side) (out []float64) {
+func rankedScores(r *record.Record, s record.Side) (out []float64) {
 	for _, c := range r.Kept(s) {
 		out = append(out, *c.Score)
 	}
@@ -269,29 +272,29 @@ func rankedScores(r *Record, s Side) (out []float64) {
 func TestMargin(t *testing.T) {
 	o := DefaultRefineOptions()
 	o.Mode, o.TopK = RefineMargin, 2
-	r := pair("a", scores(9, 5, nan, 7), scores(8, 2, 4))
+	r := recordtest.Pair("a", recordtest.Scores(9, 5, nan, 7), recordtest.Scores(8, 2, 4))
 	refine(t, r, o, nil)
 	// Margins: 9-2 = 7 first; then without those, 7-4 = 3 before 5-4 = 1.
-	if d := cmp.Diff([]float64{9, 7}, rankedScores(r, Chosen)); d != "" {
+	if d := cmp.Diff([]float64{9, 7}, rankedScores(r, record.Chosen)); d != "" {
 		t.Error(d)
 	}
-	if d := cmp.Diff([]float64{2, 4}, rankedScores(r, Rejected)); d != "" {
+	if d := cmp.Diff([]float64{2, 4}, rankedScores(r, record.Rejected)); d != "" {
 		t.Error(d)
 	}
 	if r.ChosenCritiques[1].Reason != DropRank {
 		t.Errorf("reason %q", r.ChosenCritiques[1].Reason)
 	}
 	// Equal margins: the higher log-likelihood per token wins, not the higher sum.
-	r = pair("a", scores(9, 9), scores(1))
+	r = recordtest.Pair("a", recordtest.Scores(9, 9), recordtest.Scores(1))
 	r.ChosenCritiques[0].LogProb, r.ChosenCritiques[0].Tokens = -3, []int32{1, 2}       // -1.5 per token
 	r.ChosenCritiques[1].LogProb, r.ChosenCritiques[1].Tokens = -4, []int32{1, 2, 3, 4} // -1 per token
 	refine(t, r, o, nil)
-	if got := r.Kept(Chosen); len(got) != 1 || len(got[0].Tokens) != 4 {
+	if got := r.Kept(record.Chosen); len(got) != 1 || len(got[0].Tokens) != 4 {
 		t.Errorf("kept %+v", got)
 	}
-	r = pair("a", scores(5, 4), scores(5, 6))
+	r = recordtest.Pair("a", recordtest.Scores(5, 4), recordtest.Scores(5, 6))
 	refine(t, r, o, nil)
-	if r.Dropped != DropNoPair || len(r.Kept(Chosen)) != 0 || r.ChosenCritiques[0].Reason != DropPair {
+	if r.Dropped != DropNoPair || len(r.Kept(record.Chosen)) != 0 || r.ChosenCritiques[0].Reason != DropPair {
 		t.Errorf("dropped %q", r.Dropped)
 	}
 }
@@ -305,7 +308,7 @@ func TestPairModes(t *testing.T) {
 			o.Sampling.Seed = seed
 			for _, r := range randomPairs(t, 60, 2) {
 				refine(t, r, o, nil)
-				c, j := r.Kept(Chosen), r.Kept(Rejected)
+				c, j := r.Kept(record.Chosen), r.Kept(record.Rejected)
 				if len(c) != len(j) || len(c) > 3 || r.Dropped == "" && len(c) == 0 {
 					t.Fatalf("%s: %d and %d kept", mode, len(c), len(j))
 				}
@@ -314,7 +317,7 @@ func TestPairModes(t *testing.T) {
 						t.Fatalf("%s: rank %d: %+v %+v", mode, i, c[i], j[i])
 					}
 				}
-				all = append(all, mustJSON(t, r))
+				all = append(all, recordtest.JSON(t, r))
 			}
 			return all
 		}
@@ -330,14 +333,14 @@ func TestPairModes(t *testing.T) {
 
 // metaJudge gives the critique with text "critique i" the scores of table[i].
 func metaJudge(table map[string][]string) generatorFunc {
-	return func(_ context.Context, reqs []Request, s Sampling) ([][]Sample, error) {
+	return func(_ context.Context, reqs []Request, s record.Sampling) ([][]Sample, error) {
 		out := make([][]Sample, len(reqs))
 		for i, q := range reqs {
 			text := q.Messages[len(q.Messages)-1].Content
 			for name, verdicts := range table {
 				if strings.Contains(text, name) {
 					for j := range q.N {
-						out[i] = append(out[i], Sample{Text: verdicts[j], FinishReason: FinishStop})
+						out[i] = append(out[i], Sample{Text: verdicts[j], FinishReason: record.FinishStop})
 					}
 				}
 			}
@@ -355,12 +358,12 @@ func TestRank(t *testing.T) {
 		"critique 2": {"Score: 5", "Score: 8"},
 		"critique 3": {"nothing", "Score: 77"},
 	})
-	r := pair("a", scores(9, 8, 7, 6), scores(1, 2))
+	r := recordtest.Pair("a", recordtest.Scores(9, 8, 7, 6), recordtest.Scores(1, 2))
 	refine(t, r, o, g)
-	if d := cmp.Diff([]float64{8, 7}, rankedScores(r, Chosen)); d != "" {
+	if d := cmp.Diff([]float64{8, 7}, rankedScores(r, record.Chosen)); d != "" {
 		t.Error(d)
 	}
-	if d := cmp.Diff([]float64{2, 1}, rankedScores(r, Rejected)); d != "" {
+	if d := cmp.Diff([]float64{2, 1}, rankedScores(r, record.Rejected)); d != "" {
 		t.Error(d)
 	}
 	if r.ChosenCritiques[0].Reason != DropRank || r.ChosenCritiques[3].Reason != DropNoMeta {
@@ -369,20 +372,20 @@ func TestRank(t *testing.T) {
 	if d := cmp.Diff([]float64{5, 8}, r.ChosenCritiques[2].Meta); d != "" {
 		t.Error(d)
 	}
-	r = pair("a", scores(9), scores(1))
+	r = recordtest.Pair("a", recordtest.Scores(9), recordtest.Scores(1))
 	refine(t, r, o, metaJudge(map[string][]string{"critique 0": {"?", "?"}}))
 	if r.Dropped != DropNoMeta {
 		t.Errorf("dropped %q", r.Dropped)
 	}
-	_, err := Refine(context.Background(), nil, []*Record{pair("a", scores(9), scores(1))}, o)
-	wantError(t, err, "refine rank: needs a model")
+	_, err := Refine(context.Background(), nil, []*record.Record{recordtest.Pair("a", recordtest.Scores(9), recordtest.Scores(1))}, o)
+	recordtest.WantError(t, err, "refine rank: needs a model")
 }
 
 func TestSummarize(t *testing.T) {
 	o := DefaultRefineOptions()
 	o.Mode = RefineSummarize
 	write := func(chosen, rejected Sample) generatorFunc {
-		return func(_ context.Context, reqs []Request, _ Sampling) ([][]Sample, error) {
+		return func(_ context.Context, reqs []Request, _ record.Sampling) ([][]Sample, error) {
 			var out [][]Sample
 			for _, q := range reqs {
 				if strings.Contains(q.Messages[0].Content, "no!") {
@@ -394,25 +397,25 @@ func TestSummarize(t *testing.T) {
 			return out, nil
 		}
 	}
-	good, bad := Sample{Text: "Score: 8", FinishReason: FinishStop}, Sample{Text: "Score: 2", FinishReason: FinishStop}
-	r := pair("a", scores(9, 8), scores(1, 2))
+	good, bad := Sample{Text: "Score: 8", FinishReason: record.FinishStop}, Sample{Text: "Score: 2", FinishReason: record.FinishStop}
+	r := recordtest.Pair("a", recordtest.Scores(9, 8), recordtest.Scores(1, 2))
 	refine(t, r, o, write(good, bad))
-	c := r.Kept(Chosen)
-	if len(c) != 1 || c[0].Origin != OriginSummary || *c[0].Score != 8 || c[0].Rank != 1 || r.ChosenCritiques[0].Reason != DropMerged {
+	c := r.Kept(record.Chosen)
+	if len(c) != 1 || c[0].Origin != record.OriginSummary || *c[0].Score != 8 || c[0].Rank != 1 || r.ChosenCritiques[0].Reason != DropMerged {
 		t.Errorf("%+v", r.ChosenCritiques)
 	}
-	r = pair("a", scores(9), scores(1, 2)) // one critique needs no summary
+	r = recordtest.Pair("a", recordtest.Scores(9), recordtest.Scores(1, 2)) // one critique needs no summary
 	refine(t, r, o, write(good, bad))
-	if c := r.Kept(Chosen); len(c) != 1 || c[0].Origin != "" || len(r.Kept(Rejected)) != 1 {
+	if c := r.Kept(record.Chosen); len(c) != 1 || c[0].Origin != "" || len(r.Kept(record.Rejected)) != 1 {
 		t.Errorf("%+v", c)
 	}
-	r = pair("a", scores(9, 8), scores(1, 2))
+	r = recordtest.Pair("a", recordtest.Scores(9, 8), recordtest.Scores(1, 2))
 	refine(t, r, o, write(bad, good))
 	if r.Dropped != DropDisagree {
 		t.Errorf("dropped %q", r.Dropped)
 	}
-	r = pair("a", scores(9, 8), scores(1, 2))
-	refine(t, r, o, write(Sample{Text: "Score: 8 and", FinishReason: FinishLength}, bad))
+	r = recordtest.Pair("a", recordtest.Scores(9, 8), recordtest.Scores(1, 2))
+	refine(t, r, o, write(Sample{Text: "Score: 8 and", FinishReason: record.FinishLength}, bad))
 	if r.Dropped != DropSummary {
 		t.Errorf("dropped %q", r.Dropped)
 	}
@@ -421,9 +424,9 @@ func TestSummarize(t *testing.T) {
 func TestScore(t *testing.T) {
 	o := DefaultScoreOptions()
 	o.Critiques = 4
-	r := pair("a", nil, nil)
-	r.ChosenCritiques = []Critique{{Text: "given", Origin: OriginGiven}}
-	if _, err := Score(context.Background(), randomGenerator(), []*Record{r}, o); err != nil {
+	r := recordtest.Pair("a", nil, nil)
+	r.ChosenCritiques = []record.Critique{{Text: "given", Origin: record.OriginGiven}}
+	if _, err := Score(context.Background(), randomGenerator(), []*record.Record{r}, o); err != nil {
 		t.Fatal(err)
 	}
 	sum := 0.0
@@ -434,9 +437,9 @@ func TestScore(t *testing.T) {
 		t.Errorf("mean %v, want %v", *r.ChosenReward, sum/4)
 	}
 	// Scoring uses other samples than generating, so that no critique of the training data comes back.
-	g := pair("a", nil, nil)
+	g := recordtest.Pair("a", nil, nil)
 	o.Sampling.Reward = true
-	Generate(context.Background(), randomGenerator(), []*Record{g}, o)
+	Generate(context.Background(), randomGenerator(), []*record.Record{g}, o)
 	if g.ChosenCritiques[0].Text == r.ChosenCritiques[1].Text {
 		t.Error("score repeats generate's samples")
 	}
@@ -449,7 +452,7 @@ func (f rewarderFunc) Rewards(_ context.Context, reqs []RewardRequest) ([][]floa
 }
 
 func TestRewarder(t *testing.T) {
-	records := []*Record{pair("a", nil, nil), {ID: "s", Prompt: Prompt{Text: "q"}, Response: "abc"}}
+	records := []*record.Record{recordtest.Pair("a", nil, nil), {ID: "s", Prompt: record.Prompt{Text: "q"}, Response: "abc"}}
 	length := rewarderFunc(func(reqs []RewardRequest) (out [][]float32) {
 		for _, q := range reqs {
 			list := []float32{float32(len(q.Messages[len(q.Messages)-1].Content))}
@@ -466,7 +469,7 @@ func TestRewarder(t *testing.T) {
 	if *records[0].ChosenReward != 3 || *records[1].Reward != 3 {
 		t.Errorf("rewards %v %v", *records[0].ChosenReward, *records[1].Reward)
 	}
-	records = []*Record{pair("a", scores(1, 2), scores(3))}
+	records = []*record.Record{recordtest.Pair("a", recordtest.Scores(1, 2), recordtest.Scores(3))}
 	records[0].ChosenCritiques[1].Tokens = []int32{9}
 	if err := Rescore(context.Background(), length, records, DefaultPrompts(), DefaultScale(), 8); err != nil {
 		t.Fatal(err)
@@ -475,7 +478,7 @@ func TestRewarder(t *testing.T) {
 		t.Errorf("mean of 1 and 9 is 5, got %v", *records[0].ChosenReward)
 	}
 	bad := rewarderFunc(func(reqs []RewardRequest) [][]float32 { return make([][]float32, len(reqs)) })
-	wantError(t, ScorePlain(context.Background(), bad, records, 1), "gave 0 rewards, want 1")
+	recordtest.WantError(t, ScorePlain(context.Background(), bad, records, 1), "gave 0 rewards, want 1")
 	inf := rewarderFunc(func(reqs []RewardRequest) [][]float32 { return [][]float32{{float32(math.Inf(1))}, {0}} })
-	wantError(t, ScorePlain(context.Background(), inf, records, 1), "gave the reward +Inf")
+	recordtest.WantError(t, ScorePlain(context.Background(), inf, records, 1), "gave the reward +Inf")
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"unicode"
 	"unicode/utf8"
+
+	"criticrm/record"
 )
 
 // Scale is the range of scores, both ends included.
@@ -192,7 +194,7 @@ func (s Scale) denominator(text string, i int) bool {
 // have been "Score: 10".
 func (s Scale) scoreOf(text, finish string) Verdict {
 	v := s.Parse(text)
-	if v.OK && finish == FinishLength && v.End == len(text) {
+	if v.OK && finish == record.FinishLength && v.End == len(text) {
 		return Verdict{Cause: CutScore}
 	}
 	return v

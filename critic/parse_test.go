@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"criticrm/record"
 )
 
 func TestParse(t *testing.T) {
@@ -84,10 +86,10 @@ func TestCutScore(t *testing.T) {
 		text, finish string
 		ok           bool
 	}{
-		{"Score: 1", FinishStop, true},
-		{"Score: 1", FinishLength, false}, // it may have been 10
-		{"Score: 1\nMore", FinishLength, true},
-		{"Score: 1.", FinishLength, true},
+		{"Score: 1", record.FinishStop, true},
+		{"Score: 1", record.FinishLength, false}, // it may have been 10
+		{"Score: 1\nMore", record.FinishLength, true},
+		{"Score: 1.", record.FinishLength, true},
 	} {
 		v := s.scoreOf(c.text, c.finish)
 		if v.OK != c.ok || !v.OK && v.Cause != CutScore {

@@ -28,6 +28,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"criticrm/record"
 	"criticrm/tokenizer"
 )
 
@@ -39,7 +40,7 @@ const maxPromptFile = 1 << 20
 
 // Values fill the placeholders of a template.
 type Values struct {
-	Prompt    Prompt
+	Prompt    record.Prompt
 	Response  string
 	Critique  string
 	Critiques []string
@@ -161,8 +162,8 @@ func parseParts(text string, known []string, seen map[string]bool) ([]part, erro
 		case name == "":
 			literal, text = literal+"{", text[1:]
 		case !slices.Contains(known, name):
-			return nil, fmt.Errorf("unknown placeholder {%s}: want one of {%s} (or {{%s}} for the text itself)",
-				clip(name), strings.Join(known, "}, {"), clip(name))
+			return nil, fmt.Errorf("unknown placeholder {%.40s}: want one of {%s} (or {{%.40s}} for the text itself)",
+				name, strings.Join(known, "}, {"), name)
 		default:
 			if literal != "" {
 				parts = append(parts, part{text: literal})

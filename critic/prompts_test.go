@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"criticrm/record"
+	"criticrm/record/recordtest"
 	"criticrm/tokenizer"
 )
 
@@ -17,7 +19,7 @@ func TestTemplate(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Text of the record that looks like template is text.
-	v := Values{Prompt: Prompt{Text: "[assistant]\n{response} {critique} {{min}}"}, Response: "{prompt}{max}", Scale: Scale{0, 5}}
+	v := Values{Prompt: record.Prompt{Text: "[assistant]\n{response} {critique} {{min}}"}, Response: "{prompt}{max}", Scale: Scale{0, 5}}
 	want := []tokenizer.Message{
 		{Role: "system", Content: `Scale 0 to 5. {prompt} and {"a": 1} { x } {X}`},
 		{Role: "user", Content: "[assistant]\n{response} {critique} {{min}}"},
@@ -28,7 +30,7 @@ func TestTemplate(t *testing.T) {
 		t.Errorf("got %q\nwant %q", got, want)
 	}
 	// A conversation takes the place of the section; its system message joins the template's.
-	v.Prompt = Prompt{Messages: []tokenizer.Message{{Role: "system", Content: "S"}, {Role: "user", Content: "a"}, {Role: "assistant", Content: "b"}, {Role: "user", Content: "c"}}}
+	v.Prompt = record.Prompt{Messages: []tokenizer.Message{{Role: "system", Content: "S"}, {Role: "user", Content: "a"}, {Role: "assistant", Content: "b"}, {Role: "user", Content: "c"}}}
 	got := tpl.Messages(v)
 	want = append([]tokenizer.Message{{Role: "system", Content: want[0].Content + "\n\nS"}, {Role: "user", Content: "a"}, {Role: "assistant", Content: "b"}, {Role: "user", Content: "c"}}, want[2:]...)
 	if !slices.Equal(got, want) {
@@ -50,13 +52,13 @@ func TestTemplateErrors(t *testing.T) {
 		{"[user]\n{prompt}\xff", "not valid UTF-8"},
 	} {
 		_, err := ParseTemplate("t", c.source, []string{"prompt"}, nil)
-		wantError(t, err, c.want)
+		recordtest.WantError(t, err, c.want)
 	}
 }
 
 func TestLoadPrompts(t *testing.T) {
 	d := DefaultPrompts()
-	values := Values{Prompt: Prompt{Text: "PROMPT"}, Response: "RESPONSE", Critique: "CRITIQUE", Critiques: []string{"ONE", "TWO"}, Scale: DefaultScale()}
+	values := Values{Prompt: record.Prompt{Text: "PROMPT"}, Response: "RESPONSE", Critique: "CRITIQUE", Critiques: []string{"ONE", "TWO"}, Scale: DefaultScale()}
 	for tpl, words := range map[*Template][]string{
 		d.Critique:  {"PROMPT", "RESPONSE", "Score: N", "from 1 ", "to 10 "},
 		d.Meta:      {"PROMPT", "RESPONSE", "CRITIQUE", "Score: N"},
@@ -79,7 +81,7 @@ func TestLoadPrompts(t *testing.T) {
 	}
 	dir := t.TempDir()
 	_, err := LoadPrompts(dir)
-	wantError(t, err, "has none of critique.txt")
+	recordtest.WantError(t, err, "has none of critique.txt")
 	os.WriteFile(filepath.Join(dir, "critique.txt"), []byte("[user]\n{prompt}\n[assistant]\n{response}\n"), 0o644)
 	own, err := LoadPrompts(dir)
 	if err != nil {
@@ -90,20 +92,20 @@ func TestLoadPrompts(t *testing.T) {
 	}
 	os.WriteFile(filepath.Join(dir, "critiques.txt"), nil, 0o644)
 	_, err = LoadPrompts(dir)
-	wantError(t, err, "critiques.txt: unknown name")
+	recordtest.WantError(t, err, "critiques.txt: unknown name")
 	_, err = LoadPrompts(filepath.Join(dir, "none"))
-	wantError(t, err, "load prompts")
+	recordtest.WantError(t, err, "load prompts")
 }
 
 // TestBlind makes sure that the request does not depend on the label.
 func TestBlind(t *testing.T) {
-	a := &Record{ID: "a", Prompt: Prompt{Text: "p"}, Chosen: "x", Rejected: "y", Margin: new(3.0), Category: "c"}
-	b := &Record{ID: "a", Prompt: Prompt{Text: "p"}, Chosen: "y", Rejected: "x"}
+	a := &record.Record{ID: "a", Prompt: record.Prompt{Text: "p"}, Chosen: "x", Rejected: "y", Margin: new(3.0), Category: "c"}
+	b := &record.Record{ID: "a", Prompt: record.Prompt{Text: "p"}, Chosen: "y", Rejected: "x"}
 	p := DefaultPrompts()
-	ask := func(r *Record, s Side) []tokenizer.Message {
+	ask := func(r *record.Record, s record.Side) []tokenizer.Message {
 		return p.Critique.Messages(Values{Prompt: r.Prompt, Response: r.Text(s), Scale: DefaultScale()})
 	}
-	if !slices.Equal(ask(a, Chosen), ask(b, Rejected)) {
+	if !slices.Equal(ask(a, record.Chosen), ask(b, record.Rejected)) {
 		t.Error("the critique prompt of a response differs with its label")
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"criticrm/record"
 	"criticrm/splitmix"
 
 	"gonum.org/v1/gonum/stat"
@@ -37,21 +38,21 @@ const DropSpare = "not needed for the summary"
 
 // RefineOptions are the settings of Refine.
 type RefineOptions struct {
-	Mode         string   `json:"mode"`
-	TopK         int      `json:"top_k"`        // critiques kept per response (rank, margin, random, random-all)
-	MetaSamples  int      `json:"meta_samples"` // meta-judge scores averaged per critique (rank)
-	SummaryOf    int      `json:"summary_of"`   // summarize merges at most the first this many kept critiques; 0: all
-	Sampling     Sampling `json:"sampling"`     // of the meta-judge or the summary; Seed also seeds random
-	Scale        Scale    `json:"scale"`
-	MinSurvivors float64  `json:"min_survivors"`
-	Chunk        int      `json:"-"`
-	Model        string   `json:"model"`
-	Prompts      *Prompts `json:"-"`
+	Mode         string          `json:"mode"`
+	TopK         int             `json:"top_k"`        // critiques kept per response (rank, margin, random, random-all)
+	MetaSamples  int             `json:"meta_samples"` // meta-judge scores averaged per critique (rank)
+	SummaryOf    int             `json:"summary_of"`   // summarize merges at most the first this many kept critiques; 0: all
+	Sampling     record.Sampling `json:"sampling"`     // of the meta-judge or the summary; Seed also seeds random
+	Scale        Scale           `json:"scale"`
+	MinSurvivors float64         `json:"min_survivors"`
+	Chunk        int             `json:"-"`
+	Model        string          `json:"model"`
+	Prompts      *Prompts        `json:"-"`
 }
 
 // DefaultRefineOptions is rank with K = 4 and three meta-judge scores.
 func DefaultRefineOptions() RefineOptions {
-	return RefineOptions{Mode: RefineRank, TopK: 4, MetaSamples: 3, Sampling: DefaultSampling(), Scale: DefaultScale(),
+	return RefineOptions{Mode: RefineRank, TopK: 4, MetaSamples: 3, Sampling: record.DefaultSampling(), Scale: DefaultScale(),
 		MinSurvivors: 0.1, Chunk: 64}
 }
 
@@ -64,7 +65,7 @@ func (o *RefineOptions) NeedsGenerator() bool {
 func (o *RefineOptions) Validate() error {
 	modes := []string{RefineRank, RefineSummarize, RefineMargin, RefineRandom, RefineRandomAll, RefineNone}
 	if !slices.Contains(modes, o.Mode) {
-		return fmt.Errorf("critic: refine: got %s, want one of %s", quote(o.Mode), strings.Join(modes, ", "))
+		return fmt.Errorf("critic: refine: got %.40q, want one of %s", o.Mode, strings.Join(modes, ", "))
 	}
 	if o.TopK < 1 && o.Mode != RefineNone && o.Mode != RefineSummarize {
 		return fmt.Errorf("critic: top_k: got %d, want ≥ 1", o.TopK)
@@ -95,12 +96,12 @@ func (o *RefineOptions) Validate() error {
 
 // Refine selects or merges the kept critiques of the kept pairs. g may be nil for modes that do not ask the model.
 // It reads Filter's decisions and adds its own, so a second run with another mode needs Filter again.
-func Refine(ctx context.Context, g Generator, records []*Record, o RefineOptions) (*DropStats, error) {
+func Refine(ctx context.Context, g Generator, records []*record.Record, o RefineOptions) (*DropStats, error) {
 	stats := NewDropStats()
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	err := inChunks(ctx, records, o.Chunk, func(chunk []*Record) error {
+	err := inChunks(ctx, records, o.Chunk, func(chunk []*record.Record) error {
 		if err := refineChunk(ctx, g, chunk, &o); err != nil {
 			return err
 		}
@@ -115,11 +116,11 @@ func Refine(ctx context.Context, g Generator, records []*Record, o RefineOptions
 	return stats, stats.CheckSurvivors(o.MinSurvivors)
 }
 
-func refineChunk(ctx context.Context, g Generator, records []*Record, o *RefineOptions) error {
-	var live []*Record
+func refineChunk(ctx context.Context, g Generator, records []*record.Record, o *RefineOptions) error {
+	var live []*record.Record
 	for _, r := range records {
 		if !r.Paired() {
-			return fmt.Errorf("critic: refine record %s: it has one response; refining needs pairs", quote(r.ID))
+			return fmt.Errorf("critic: refine record %.40q: it has one response; refining needs pairs", r.ID)
 		}
 		if r.Dropped == "" {
 			dropIfEmpty(r, DropNoCritique)
@@ -145,11 +146,11 @@ func refineChunk(ctx context.Context, g Generator, records []*Record, o *RefineO
 				choose(r, side, keptIndexes(list), "")
 			}
 		case RefineRandomAll:
-			c := shuffled(keptIndexes(r.ChosenCritiques), KeyOf("random-all", r.ID, Chosen, 0)^splitmix.Mix(o.Sampling.Seed))
-			j := shuffled(keptIndexes(r.RejectedCritiques), KeyOf("random-all", r.ID, Rejected, 0)^splitmix.Mix(o.Sampling.Seed))
+			c := shuffled(keptIndexes(r.ChosenCritiques), KeyOf("random-all", r.ID, record.Chosen, 0)^splitmix.Mix(o.Sampling.Seed))
+			j := shuffled(keptIndexes(r.RejectedCritiques), KeyOf("random-all", r.ID, record.Rejected, 0)^splitmix.Mix(o.Sampling.Seed))
 			n := min(o.TopK, len(c), len(j))
-			choose(r, Chosen, c[:n], DropRank)
-			choose(r, Rejected, j[:n], DropRank)
+			choose(r, record.Chosen, c[:n], DropRank)
+			choose(r, record.Rejected, j[:n], DropRank)
 		default:
 			choosePairs(r, o)
 		}
@@ -157,7 +158,7 @@ func refineChunk(ctx context.Context, g Generator, records []*Record, o *RefineO
 	return nil
 }
 
-func keptIndexes(list []Critique) []int {
+func keptIndexes(list []record.Critique) []int {
 	var out []int
 	for i := range list {
 		if list[i].IsKept() {
@@ -176,7 +177,7 @@ func shuffled(x []int, key uint64) []int {
 }
 
 // choose keeps the critiques of one side at the given indexes, in that rank order; the other kept ones are dropped.
-func choose(r *Record, s Side, indexes []int, reason string) {
+func choose(r *record.Record, s record.Side, indexes []int, reason string) {
 	list := *r.SideCritiques(s)
 	for i := range list {
 		if list[i].IsKept() && !slices.Contains(indexes, i) {
@@ -197,7 +198,7 @@ type candidate struct {
 }
 
 // consistentPairs lists all pairs (z⁺, z⁻) of kept, parsed critiques with s⁺ > s⁻.
-func consistentPairs(r *Record) []candidate {
+func consistentPairs(r *record.Record) []candidate {
 	var out []candidate
 	for _, i := range keptIndexes(r.ChosenCritiques) {
 		for _, j := range keptIndexes(r.RejectedCritiques) {
@@ -211,7 +212,7 @@ func consistentPairs(r *Record) []candidate {
 }
 
 // choosePairs is margin and random: an order of the consistent pairs, then greedily TopK without reuse.
-func choosePairs(r *Record, o *RefineOptions) {
+func choosePairs(r *record.Record, o *RefineOptions) {
 	pairs := consistentPairs(r)
 	if len(pairs) == 0 {
 		drop(r, DropNoPair)
@@ -222,7 +223,7 @@ func choosePairs(r *Record, o *RefineOptions) {
 			return cmp.Or(cmp.Compare(b.margin, a.margin), cmp.Compare(b.logprob, a.logprob))
 		})
 	} else {
-		order := splitmix.Permutation(KeyOf("random", r.ID, Chosen, 0)^splitmix.Mix(o.Sampling.Seed), len(pairs))
+		order := splitmix.Permutation(KeyOf("random", r.ID, record.Chosen, 0)^splitmix.Mix(o.Sampling.Seed), len(pairs))
 		mixed := make([]candidate, len(pairs))
 		for k, p := range order {
 			mixed[k] = pairs[p]
@@ -235,14 +236,14 @@ func choosePairs(r *Record, o *RefineOptions) {
 			chosen, rejected = append(chosen, p.i), append(rejected, p.j)
 		}
 	}
-	choose(r, Chosen, chosen, DropRank)
-	choose(r, Rejected, rejected, DropRank)
+	choose(r, record.Chosen, chosen, DropRank)
+	choose(r, record.Rejected, rejected, DropRank)
 }
 
 // rankChunk scores every kept critique with the meta-judge and keeps the best of each side.
-func rankChunk(ctx context.Context, g Generator, records []*Record, o *RefineOptions) error {
+func rankChunk(ctx context.Context, g Generator, records []*record.Record, o *RefineOptions) error {
 	var reqs []Request
-	var places []*Critique
+	var places []*record.Critique
 	for _, r := range records {
 		short := r.AsRead() // a critique is judged by what its critic has read
 		for _, side := range r.Sides() {
@@ -262,13 +263,13 @@ func rankChunk(ctx context.Context, g Generator, records []*Record, o *RefineOpt
 	}
 	out, err := callGenerator(ctx, g, reqs, o.Sampling)
 	if err != nil {
-		return fmt.Errorf("critic: refine from record %s: %w", quote(records[0].ID), err)
+		return fmt.Errorf("critic: refine from record %.40q: %w", records[0].ID, err)
 	}
 	for k, samples := range out {
 		c := places[k]
 		c.Meta = nil
 		for _, s := range samples {
-			if v := o.Scale.scoreOf(validText(s.Text), s.FinishReason); v.OK {
+			if v := o.Scale.scoreOf(s.Text, s.FinishReason); v.OK {
 				c.Meta = append(c.Meta, v.Score)
 			}
 		}
@@ -286,7 +287,7 @@ func rankChunk(ctx context.Context, g Generator, records []*Record, o *RefineOpt
 }
 
 // bestByMeta orders kept critiques by mean meta score, then by log-likelihood per token, then by index.
-func bestByMeta(list []Critique, k int) []int {
+func bestByMeta(list []record.Critique, k int) []int {
 	order := keptIndexes(list)
 	slices.SortStableFunc(order, func(a, b int) int {
 		x, y := &list[a], &list[b]
@@ -297,7 +298,7 @@ func bestByMeta(list []Critique, k int) []int {
 
 // summarizeChunk merges the kept critiques of each side, or the first SummaryOf of them, into one. A side with one critique
 // to merge keeps it as it is. The two summaries must agree with the label by the filter's own rule, s⁺ > s⁻, or the pair is dropped.
-func summarizeChunk(ctx context.Context, g Generator, records []*Record, o *RefineOptions) error {
+func summarizeChunk(ctx context.Context, g Generator, records []*record.Record, o *RefineOptions) error {
 	var reqs []Request
 	for _, r := range records {
 		short := r.AsRead()
@@ -316,7 +317,7 @@ func summarizeChunk(ctx context.Context, g Generator, records []*Record, o *Refi
 	if len(reqs) > 0 {
 		var err error
 		if out, err = callGenerator(ctx, g, reqs, o.Sampling); err != nil {
-			return fmt.Errorf("critic: refine from record %s: %w", quote(records[0].ID), err)
+			return fmt.Errorf("critic: refine from record %.40q: %w", records[0].ID, err)
 		}
 	}
 	k := 0
@@ -327,19 +328,19 @@ func summarizeChunk(ctx context.Context, g Generator, records []*Record, o *Refi
 			kept := keptIndexes(*list)
 			if len(kept) > 1 {
 				merged := critiquesOf(out[k], o.Scale)[0]
-				merged.Origin = OriginSummary
+				merged.Origin = record.OriginSummary
 				k++
 				*list = append(*list, merged)
 				kept = []int{len(*list) - 1}
 			}
 			choose(r, side, kept, DropMerged)
 			c := &(*list)[kept[0]]
-			complete = complete && c.Score != nil && c.FinishReason != FinishLength
+			complete = complete && c.Score != nil && c.FinishReason != record.FinishLength
 		}
 		switch {
 		case !complete:
 			drop(r, DropSummary)
-		case !(*r.Kept(Chosen)[0].Score > *r.Kept(Rejected)[0].Score):
+		case !(*r.Kept(record.Chosen)[0].Score > *r.Kept(record.Rejected)[0].Score):
 			drop(r, DropDisagree)
 		}
 	}
@@ -347,7 +348,7 @@ func summarizeChunk(ctx context.Context, g Generator, records []*Record, o *Refi
 }
 
 // spare drops the kept critiques after the first n; 0 keeps all.
-func spare(list []Critique, n int) {
+func spare(list []record.Critique, n int) {
 	kept := keptIndexes(list)
 	if n == 0 || n >= len(kept) {
 		return
@@ -357,7 +358,7 @@ func spare(list []Critique, n int) {
 	}
 }
 
-func keptTexts(list []Critique) []string {
+func keptTexts(list []record.Critique) []string {
 	var out []string
 	for _, i := range keptIndexes(list) {
 		out = append(out, list[i].Text)

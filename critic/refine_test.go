@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"criticrm/record"
+	"criticrm/record/recordtest"
 )
 
 // TestSummaryOf: only the first N kept critiques reach the model, the others are dropped under their own reason, and
@@ -14,7 +17,7 @@ func TestSummaryOf(t *testing.T) {
 	o.Mode = RefineSummarize
 	asked := 0
 	merge := func(want, not []string) generatorFunc {
-		return func(_ context.Context, reqs []Request, _ Sampling) ([][]Sample, error) {
+		return func(_ context.Context, reqs []Request, _ record.Sampling) ([][]Sample, error) {
 			var out [][]Sample
 			for _, q := range reqs {
 				asked++
@@ -33,7 +36,7 @@ func TestSummaryOf(t *testing.T) {
 				if strings.Contains(text, "no!") {
 					score = "Score: 2"
 				}
-				out = append(out, []Sample{{Text: score, FinishReason: FinishStop}})
+				out = append(out, []Sample{{Text: score, FinishReason: record.FinishStop}})
 			}
 			return out, nil
 		}
@@ -48,17 +51,17 @@ func TestSummaryOf(t *testing.T) {
 		{3, 2, []string{"critique 2"}, nil, []string{DropMerged, DropMerged, DropMerged, ""}},
 		{1, 0, nil, nil, []string{"", DropSpare, DropSpare}},
 	} {
-		r := pair("a", scores(9, 8, 7), scores(1, 2, 3))
+		r := recordtest.Pair("a", recordtest.Scores(9, 8, 7), recordtest.Scores(1, 2, 3))
 		o.SummaryOf, asked = c.n, 0
 		refine(t, r, o, merge(c.want, c.not))
 		var reasons []string
 		for _, z := range r.ChosenCritiques {
 			reasons = append(reasons, z.Reason)
 		}
-		if asked != c.asked || !slices.Equal(reasons, c.reasons) || r.Dropped != "" || len(r.Kept(Chosen)) != 1 {
+		if asked != c.asked || !slices.Equal(reasons, c.reasons) || r.Dropped != "" || len(r.Kept(record.Chosen)) != 1 {
 			t.Errorf("summary of %d: asked %d times, want %d; reasons %q, want %q; dropped %q", c.n, asked, c.asked, reasons, c.reasons, r.Dropped)
 		}
 	}
 	o.SummaryOf = -1
-	wantError(t, o.Validate(), "summary_of: got -1, want ≥ 0")
+	recordtest.WantError(t, o.Validate(), "summary_of: got -1, want ≥ 0")
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 
+	"criticrm/record"
 	"criticrm/tokenizer"
 )
 
@@ -34,12 +35,12 @@ func DefaultScoreOptions() ScoreOptions {
 
 // Score samples o.Critiques critiques per response with their rewards and sets the mean rewards. The samples are
 // fresh: their keys differ from those of Generate, so a model is never scored on critiques that it was trained on.
-func Score(ctx context.Context, g Generator, records []*Record, o ScoreOptions) (*CritiqueStats, error) {
+func Score(ctx context.Context, g Generator, records []*record.Record, o ScoreOptions) (*CritiqueStats, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	stats := NewCritiqueStats(o.Scale)
-	err := inChunks(ctx, records, o.Chunk, func(chunk []*Record) error {
+	err := inChunks(ctx, records, o.Chunk, func(chunk []*record.Record) error {
 		if err := scoreChunk(ctx, g, chunk, &o); err != nil {
 			return err
 		}
@@ -51,7 +52,7 @@ func Score(ctx context.Context, g Generator, records []*Record, o ScoreOptions) 
 	return stats, err
 }
 
-func scoreChunk(ctx context.Context, g Generator, records []*Record, o *ScoreOptions) error {
+func scoreChunk(ctx context.Context, g Generator, records []*record.Record, o *ScoreOptions) error {
 	with := *o
 	with.Sampling.Reward = true
 	if err := generateChunk(ctx, g, records, &with, "score"); err != nil {
@@ -67,7 +68,7 @@ func scoreChunk(ctx context.Context, g Generator, records []*Record, o *ScoreOpt
 }
 
 // meanReward is the mean over the critiques that have a reward, in float64; NaN without any.
-func meanReward(list []Critique) float64 {
+func meanReward(list []record.Critique) float64 {
 	sum, n := 0.0, 0
 	for i := range list {
 		if list[i].Reward != nil {
@@ -80,11 +81,11 @@ func meanReward(list []Critique) float64 {
 
 // ScorePlain sets rewards that are read at the end of the responses, without critiques: the scalar reward model.
 // The model reads the texts as the record's PlainCut says.
-func ScorePlain(ctx context.Context, rw Rewarder, records []*Record, chunk int) error {
-	return inChunks(ctx, records, max(chunk, 1), func(part []*Record) error { return scorePlainChunk(ctx, rw, part) })
+func ScorePlain(ctx context.Context, rw Rewarder, records []*record.Record, chunk int) error {
+	return inChunks(ctx, records, max(chunk, 1), func(part []*record.Record) error { return scorePlainChunk(ctx, rw, part) })
 }
 
-func scorePlainChunk(ctx context.Context, rw Rewarder, records []*Record) error {
+func scorePlainChunk(ctx context.Context, rw Rewarder, records []*record.Record) error {
 	var reqs []RewardRequest
 	for _, r := range records {
 		short := r.Shortened(r.PlainCut)
@@ -94,7 +95,7 @@ func scorePlainChunk(ctx context.Context, rw Rewarder, records []*Record) error 
 	}
 	out, err := callRewarder(ctx, rw, reqs)
 	if err != nil {
-		return fmt.Errorf("critic: score from record %s: %w", quote(records[0].ID), err)
+		return fmt.Errorf("critic: score from record %.40q: %w", records[0].ID, err)
 	}
 	i := 0
 	for _, r := range records {
@@ -109,8 +110,8 @@ func scorePlainChunk(ctx context.Context, rw Rewarder, records []*Record) error 
 
 // Rescore reads new rewards for the sampled critiques that the records already have, for example of another
 // checkpoint, and sets the means. p must hold the critique prompt that they were written under.
-func Rescore(ctx context.Context, rw Rewarder, records []*Record, p *Prompts, scale Scale, chunk int) error {
-	return inChunks(ctx, records, max(chunk, 1), func(part []*Record) error {
+func Rescore(ctx context.Context, rw Rewarder, records []*record.Record, p *Prompts, scale Scale, chunk int) error {
+	return inChunks(ctx, records, max(chunk, 1), func(part []*record.Record) error {
 		var reqs []RewardRequest
 		for _, r := range part {
 			short := r.AsRead()
@@ -122,14 +123,14 @@ func Rescore(ctx context.Context, rw Rewarder, records []*Record, p *Prompts, sc
 					}
 				}
 				if len(q.Critiques) == 0 {
-					return fmt.Errorf("critic: rescore record %s: %s has no sampled critique", quote(r.ID), side)
+					return fmt.Errorf("critic: rescore record %.40q: %s has no sampled critique", r.ID, side)
 				}
 				reqs = append(reqs, q)
 			}
 		}
 		out, err := callRewarder(ctx, rw, reqs)
 		if err != nil {
-			return fmt.Errorf("critic: rescore from record %s: %w", quote(part[0].ID), err)
+			return fmt.Errorf("critic: rescore from record %.40q: %w", part[0].ID, err)
 		}
 		k := 0
 		for _, r := range part {

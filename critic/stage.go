@@ -21,6 +21,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"criticrm/record"
 )
 
 // Progress tells how far a stage is.
@@ -36,13 +38,13 @@ type Stage struct {
 	In, Out  string
 	Settings any // marshalled to JSON and stored; another run must have the same to resume
 	Chunk    int // records per call of Work and per sync
-	Read     ReadOptions
+	Read     record.ReadOptions
 	Restart  bool // forget an earlier output of this stage
 
-	Work     func(ctx context.Context, records []*Record) error
-	Observe  func(*Record)  // each finished record in order, those of earlier runs too; may be nil
-	Finish   func() error   // after the last record, before the output counts as complete; may be nil
-	Progress func(Progress) // after each chunk; may be nil
+	Work     func(ctx context.Context, records []*record.Record) error
+	Observe  func(*record.Record) // each finished record in order, those of earlier runs too; may be nil
+	Finish   func() error         // after the last record, before the output counts as complete; may be nil
+	Progress func(Progress)       // after each chunk; may be nil
 }
 
 // StageResult is what a finished stage found.
@@ -51,7 +53,7 @@ type StageResult struct {
 	Resumed int // made by earlier runs
 	Bad     []error
 	Notes   []string
-	Check   *Checker // duplicate ids, duplicate rows, contradictory labels of the input
+	Check   *record.Checker // duplicate ids, duplicate rows, contradictory labels of the input
 }
 
 // sidecar is the state next to the output.
@@ -92,7 +94,7 @@ type run struct {
 // Run reads the whole input once to check it, then does what is not done yet. A cancelled context ends it between
 // chunks, or inside one if Work returns, with an error that wraps the context's; the next Run goes on.
 func (s *Stage) Run(ctx context.Context) (*StageResult, error) {
-	r := &run{Stage: s, sum: sha256.New(), res: &StageResult{Check: NewChecker()}}
+	r := &run{Stage: s, sum: sha256.New(), res: &StageResult{Check: record.NewChecker()}}
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
@@ -124,11 +126,11 @@ func (r *run) prepare() error {
 	if complete, err := IsComplete(r.In); err != nil || !complete {
 		return errors.Join(err, fmt.Errorf("critic: %s: input %s is not complete: finish the stage that writes it first", r.Name, r.In))
 	}
-	in, err := openInput(r.In, r.Read)
+	in, err := record.Open(r.In, r.Read)
 	if err != nil {
 		return err
 	}
-	defer in.close()
+	defer in.Close()
 	for rec, err := range in.Records() {
 		if err != nil {
 			return err
@@ -138,46 +140,8 @@ func (r *run) prepare() error {
 	}
 	r.res.Bad, r.res.Notes = in.Bad, in.Notes
 	r.side.Input.Name = filepath.Base(r.In)
-	r.side.Input.SHA256, r.side.Input.Bytes, err = in.finish()
+	r.side.Input.SHA256, r.side.Input.Bytes, err = in.Sum()
 	return err
-}
-
-// input is a Reader that hashes the stored bytes of its file.
-type input struct {
-	*Reader
-	file *os.File
-	tee  io.Reader
-	sum  hash.Hash
-	n    int64
-}
-
-func (i *input) Write(p []byte) (int, error) {
-	i.n += int64(len(p))
-	return i.sum.Write(p)
-}
-
-func openInput(path string, o ReadOptions) (*input, error) {
-	f, err := openRegular(path)
-	if err != nil {
-		return nil, err
-	}
-	in := &input{file: f, sum: sha256.New()}
-	in.tee = io.TeeReader(f, in)
-	if in.Reader, err = NewReader(in.tee, path, o); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return in, nil
-}
-
-func (i *input) close() { i.Reader.Close(); i.file.Close() }
-
-// finish reads what the decompressor has left and gives hash and length of the whole file.
-func (i *input) finish() (string, int64, error) {
-	if _, err := io.Copy(io.Discard, i.tee); err != nil {
-		return "", 0, fmt.Errorf("critic: read %s: %w", i.name, err)
-	}
-	return hex.EncodeToString(i.sum.Sum(nil)), i.n, nil
 }
 
 // openOutput locks the output, reads the sidecar and cuts what is not acknowledged.
@@ -254,7 +218,7 @@ func (s *sidecar) differs(old *sidecar) string {
 	case old.Version != s.Version:
 		return fmt.Sprintf("its format is %d, this program knows %d", old.Version, s.Version)
 	case old.Stage != s.Stage:
-		return fmt.Sprintf("it was written by stage %s", quote(old.Stage))
+		return fmt.Sprintf("it was written by stage %.40q", old.Stage)
 	case old.Input.SHA256 != s.Input.SHA256 || old.Input.Bytes != s.Input.Bytes:
 		return fmt.Sprintf("the input changed (sha256 %.12s… → %.12s…)", old.Input.SHA256, s.Input.SHA256)
 	case old.Input.Records != s.Input.Records || old.MaxBad != s.MaxBad:
@@ -265,11 +229,11 @@ func (s *sidecar) differs(old *sidecar) string {
 
 // work goes through the input: skips and verifies what is done, does the rest.
 func (r *run) work(ctx context.Context) error {
-	in, err := openInput(r.In, r.Read)
+	in, err := record.Open(r.In, r.Read)
 	if err != nil {
 		return err
 	}
-	defer in.close()
+	defer in.Close()
 	if err := r.skip(in); err != nil {
 		return err
 	}
@@ -279,7 +243,7 @@ func (r *run) work(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return r.interrupted(err)
 		}
-		chunk := make([]*Record, 0, r.Chunk)
+		chunk := make([]*record.Record, 0, r.Chunk)
 		for len(chunk) < r.Chunk && r.side.Done+len(chunk) < total {
 			rec, err := in.Next()
 			if err == io.EOF {
@@ -313,7 +277,7 @@ func (r *run) inputChanged() error {
 }
 
 // skip passes over the input records that the output already has, and checks that they belong together.
-func (r *run) skip(in *input) error {
+func (r *run) skip(in *record.Reader) error {
 	if r.side.Done == 0 {
 		return nil
 	}
@@ -323,9 +287,9 @@ func (r *run) skip(in *input) error {
 	}
 	defer f.Close()
 	// A row grows from stage to stage, so the limit of a line holds for inputs only.
-	o := r.Read.withDefaults()
+	o := r.Read
 	o.MaxLine, o.MaxBad = 1<<30, 0
-	done, err := NewReader(io.LimitReader(f, r.side.Bytes), r.Out, o)
+	done, err := record.NewReader(io.LimitReader(f, r.side.Bytes), r.Out, o)
 	if err != nil {
 		return err
 	}
@@ -344,7 +308,7 @@ func (r *run) skip(in *input) error {
 		}
 		if got.ID != want.ID || got.Prompt.Key() != want.Prompt.Key() || got.Chosen != want.Chosen ||
 			got.Rejected != want.Rejected || got.Response != want.Response {
-			return fmt.Errorf("critic: %s: output row %d is record %s, the input has %s there: restart", r.Name, i+1, quote(got.ID), quote(want.ID))
+			return fmt.Errorf("critic: %s: output row %d is record %.40q, the input has %.40q there: restart", r.Name, i+1, got.ID, want.ID)
 		}
 		if r.Observe != nil {
 			r.Observe(got)
@@ -354,7 +318,7 @@ func (r *run) skip(in *input) error {
 }
 
 // append writes one chunk, syncs it, and only then acknowledges it in the sidecar.
-func (r *run) append(chunk []*Record) error {
+func (r *run) append(chunk []*record.Record) error {
 	var b []byte
 	for _, rec := range chunk {
 		var err error
@@ -391,11 +355,11 @@ func (r *run) report() {
 }
 
 // finish makes sure that the input is still the one that was checked, and declares the output complete.
-func (r *run) finish(in *input) error {
+func (r *run) finish(in *record.Reader) error {
 	if _, err := in.Next(); err != io.EOF {
 		return r.inputChanged()
 	}
-	sum, n, err := in.finish()
+	sum, n, err := in.Sum()
 	if err != nil {
 		return err
 	}
@@ -505,7 +469,7 @@ func differing(path string, was, is any) string {
 		if bytes.Equal(x, y) {
 			return ""
 		}
-		return fmt.Sprintf("%s was %s, now %s", strings.TrimPrefix(path, "."), clip(string(x)), clip(string(y)))
+		return fmt.Sprintf("%s was %.40s, now %.40s", strings.TrimPrefix(path, "."), x, y)
 	}
 	for _, key := range unionKeys(a, b) {
 		if what := differing(path+"."+key, a[key], b[key]); what != "" {

@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"criticrm/record"
+	"criticrm/record/recordtest"
 )
 
 func generateOptions() GenerateOptions {
@@ -34,7 +37,7 @@ func runGenerate(t *testing.T, in, out string, o GenerateOptions, after int) (*S
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	calls := 0
-	g := generatorFunc(func(ctx context.Context, reqs []Request, s Sampling) ([][]Sample, error) {
+	g := generatorFunc(func(ctx context.Context, reqs []Request, s record.Sampling) ([][]Sample, error) {
 		calls++
 		if calls == after+1 {
 			if after%2 == 0 {
@@ -61,7 +64,7 @@ func runGenerate(t *testing.T, in, out string, o GenerateOptions, after int) (*S
 func TestResume(t *testing.T) {
 	dir := t.TempDir()
 	in, whole := filepath.Join(dir, "in.jsonl"), filepath.Join(dir, "whole.jsonl")
-	os.WriteFile(in, []byte(lines(18)), 0o644)
+	os.WriteFile(in, []byte(recordtest.Lines(18)), 0o644)
 	o := generateOptions()
 	res, wantStats, err := runGenerate(t, in, whole, o, -1)
 	if err != nil || res.Records != 18 || res.Resumed != 0 {
@@ -113,7 +116,7 @@ func TestResume(t *testing.T) {
 func TestTornTail(t *testing.T) {
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.jsonl"), filepath.Join(dir, "out.jsonl")
-	os.WriteFile(in, []byte(lines(6)), 0o644)
+	os.WriteFile(in, []byte(recordtest.Lines(6)), 0o644)
 	o := generateOptions()
 	runGenerate(t, in, out, o, 1) // 4 rows acknowledged
 	ack, side := read(t, out), read(t, SidecarPath(out))
@@ -141,7 +144,7 @@ func TestStageRefuses(t *testing.T) {
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.jsonl"), filepath.Join(dir, "out.jsonl")
 	reset := func(t *testing.T) {
-		os.WriteFile(in, []byte(lines(10)), 0o644)
+		os.WriteFile(in, []byte(recordtest.Lines(10)), 0o644)
 		os.Remove(out)
 		os.Remove(SidecarPath(out))
 		runGenerate(t, in, out, generateOptions(), 1)
@@ -183,7 +186,7 @@ func TestStageRefuses(t *testing.T) {
 				c.mod(&o)
 			}
 			_, _, err := runGenerate(t, in, out, o, -1)
-			wantError(t, err, c.want)
+			recordtest.WantError(t, err, c.want)
 			if !bytes.Equal(read(t, out), before) {
 				t.Error("a refused run changed the output")
 			}
@@ -202,34 +205,34 @@ func TestStageRefuses(t *testing.T) {
 func TestStageInput(t *testing.T) {
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.jsonl"), filepath.Join(dir, "out.jsonl")
-	os.WriteFile(in, []byte(lines(10)+`{"prompt":"p"}`+"\n"), 0o644)
+	os.WriteFile(in, []byte(recordtest.Lines(10)+`{"prompt":"p"}`+"\n"), 0o644)
 	_, _, err := runGenerate(t, in, out, generateOptions(), -1)
-	wantError(t, err, `in.jsonl:11: key "chosen" is missing`)
+	recordtest.WantError(t, err, `in.jsonl:11: key "chosen" is missing`)
 	if _, err := os.Stat(out); err == nil {
 		t.Error("bad input is found only after the work began")
 	}
 	_, _, err = runGenerate(t, in, in, generateOptions(), -1)
-	wantError(t, err, "input and output are the same file")
+	recordtest.WantError(t, err, "input and output are the same file")
 	_, _, err = runGenerate(t, in, out+".zst", generateOptions(), -1)
-	wantError(t, err, "write .jsonl and compress it later")
+	recordtest.WantError(t, err, "write .jsonl and compress it later")
 	// The input of a stage must be complete.
-	os.WriteFile(in, []byte(lines(10)), 0o644)
+	os.WriteFile(in, []byte(recordtest.Lines(10)), 0o644)
 	runGenerate(t, in, out, generateOptions(), 1)
 	s, _, _ := FilterStage(out, filepath.Join(dir, "f.jsonl"), DefaultFilterOptions())
 	_, err = s.Run(context.Background())
-	wantError(t, err, "is not complete: finish the stage that writes it first")
+	recordtest.WantError(t, err, "is not complete: finish the stage that writes it first")
 	// The input must not change while the stage runs.
 	os.Remove(SidecarPath(out))
 	os.Remove(out)
-	big := strings.ReplaceAll(lines(40), "What is", strings.Repeat("x", 1<<16)) // more than any buffer holds
+	big := strings.ReplaceAll(recordtest.Lines(40), "What is", strings.Repeat("x", 1<<16)) // more than any buffer holds
 	os.WriteFile(in, []byte(big), 0o644)
-	g := generatorFunc(func(ctx context.Context, reqs []Request, s Sampling) ([][]Sample, error) {
+	g := generatorFunc(func(ctx context.Context, reqs []Request, s record.Sampling) ([][]Sample, error) {
 		os.WriteFile(in, []byte(strings.Replace(big, "It is 39.", "It is 93.", 1)), 0o644)
 		return randomGenerator()(ctx, reqs, s)
 	})
 	s, _, _ = GenerateStage(in, out, g, generateOptions())
 	_, err = s.Run(context.Background())
-	wantError(t, err, "changed while it was read")
+	recordtest.WantError(t, err, "changed while it was read")
 	if ok, _ := IsComplete(out); ok {
 		t.Error("the output counts as complete")
 	}
@@ -238,10 +241,10 @@ func TestStageInput(t *testing.T) {
 func TestStageLock(t *testing.T) {
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.jsonl"), filepath.Join(dir, "out.jsonl")
-	os.WriteFile(in, []byte(lines(3)), 0o644)
-	g := generatorFunc(func(ctx context.Context, reqs []Request, s Sampling) ([][]Sample, error) {
+	os.WriteFile(in, []byte(recordtest.Lines(3)), 0o644)
+	g := generatorFunc(func(ctx context.Context, reqs []Request, s record.Sampling) ([][]Sample, error) {
 		_, _, err := runGenerate(t, in, out, generateOptions(), -1)
-		wantError(t, err, "in use by another run")
+		recordtest.WantError(t, err, "in use by another run")
 		return randomGenerator()(ctx, reqs, s)
 	})
 	s, _, _ := GenerateStage(in, out, g, generateOptions())
@@ -254,7 +257,7 @@ func TestStageLock(t *testing.T) {
 func TestPipeline(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name+".jsonl") }
-	os.WriteFile(path("in"), []byte(lines(30)), 0o644)
+	os.WriteFile(path("in"), []byte(recordtest.Lines(30)), 0o644)
 	g := randomGenerator()
 	ctx := context.Background()
 
@@ -270,7 +273,7 @@ func TestPipeline(t *testing.T) {
 			t.Fatal(err)
 		}
 		work, calls := s.Work, 0
-		s.Work = func(ctx context.Context, r []*Record) error {
+		s.Work = func(ctx context.Context, r []*record.Record) error {
 			if calls++; calls == 2 || s.Chunk > 30 && calls == 1 {
 				return errScripted
 			}
@@ -313,7 +316,7 @@ func TestPipeline(t *testing.T) {
 	})
 	step(func() (*Stage, error) { s, _, err := ScoreStage(path("in"), path("scored"), g, sco); return s, err })
 
-	records, err := ReadFile(path("in"), ReadOptions{})
+	records, err := record.ReadFile(path("in"), record.ReadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -327,11 +330,11 @@ func TestPipeline(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	WriteRecords(&b, records)
+	record.WriteRecords(&b, records)
 	if !bytes.Equal(b.Bytes(), read(t, path("refined"))) {
 		t.Error("the files differ from the pure functions")
 	}
-	scored, err := ReadFile(path("scored"), ReadOptions{})
+	scored, err := record.ReadFile(path("scored"), record.ReadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +351,7 @@ func TestFilterStageGuard(t *testing.T) {
 	dir := t.TempDir()
 	in, out := filepath.Join(dir, "in.jsonl"), filepath.Join(dir, "out.jsonl")
 	var b strings.Builder
-	WriteRecords(&b, []*Record{pair("a", scores(1), scores(2)), pair("b", scores(1), scores(2))})
+	record.WriteRecords(&b, []*record.Record{recordtest.Pair("a", recordtest.Scores(1), recordtest.Scores(2)), recordtest.Pair("b", recordtest.Scores(1), recordtest.Scores(2))})
 	os.WriteFile(in, []byte(b.String()), 0o644)
 	for range 2 {
 		s, stats, err := FilterStage(in, out, DefaultFilterOptions())
@@ -356,7 +359,7 @@ func TestFilterStageGuard(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = s.Run(context.Background())
-		wantError(t, err, "only 0 of 2 records survive")
+		recordtest.WantError(t, err, "only 0 of 2 records survive")
 		if ok, _ := IsComplete(out); ok || stats.Records != 2 {
 			t.Errorf("complete %v, %+v", ok, stats)
 		}

@@ -6,6 +6,8 @@ import (
 	"context"
 	"maps"
 	"slices"
+
+	"criticrm/record"
 )
 
 func unionKeys(a, b map[string]any) []string {
@@ -22,26 +24,26 @@ type settings struct {
 
 // GenerateStage runs Generate from file to file. The statistics are filled while it runs.
 func GenerateStage(in, out string, g Generator, o GenerateOptions) (*Stage, *CritiqueStats, error) {
-	return sampleStage("generate", in, out, o, func(ctx context.Context, records []*Record, o *GenerateOptions) error {
+	return sampleStage("generate", in, out, o, func(ctx context.Context, records []*record.Record, o *GenerateOptions) error {
 		return generateChunk(ctx, g, records, o, "critique")
 	})
 }
 
 // ScoreStage runs Score from file to file.
 func ScoreStage(in, out string, g Generator, o ScoreOptions) (*Stage, *CritiqueStats, error) {
-	return sampleStage("score", in, out, o, func(ctx context.Context, records []*Record, o *GenerateOptions) error {
+	return sampleStage("score", in, out, o, func(ctx context.Context, records []*record.Record, o *GenerateOptions) error {
 		return scoreChunk(ctx, g, records, o)
 	})
 }
 
-func sampleStage(name, in, out string, o GenerateOptions, work func(context.Context, []*Record, *GenerateOptions) error) (*Stage, *CritiqueStats, error) {
+func sampleStage(name, in, out string, o GenerateOptions, work func(context.Context, []*record.Record, *GenerateOptions) error) (*Stage, *CritiqueStats, error) {
 	if err := o.Validate(); err != nil {
 		return nil, nil, err
 	}
 	stats := NewCritiqueStats(o.Scale)
 	return &Stage{
 		Name: name, In: in, Out: out, Chunk: o.Chunk, Settings: settings{o, o.Prompts.Hash()},
-		Work:    func(ctx context.Context, records []*Record) error { return work(ctx, records, &o) },
+		Work:    func(ctx context.Context, records []*record.Record) error { return work(ctx, records, &o) },
 		Observe: stats.Observe,
 	}, stats, nil
 }
@@ -50,7 +52,7 @@ func sampleStage(name, in, out string, o GenerateOptions, work func(context.Cont
 func ScorePlainStage(in, out string, rw Rewarder, model string, chunk int) *Stage {
 	return &Stage{
 		Name: "score-plain", In: in, Out: out, Chunk: max(chunk, 1), Settings: settings{Options: map[string]string{"model": model}},
-		Work: func(ctx context.Context, records []*Record) error { return scorePlainChunk(ctx, rw, records) },
+		Work: func(ctx context.Context, records []*record.Record) error { return scorePlainChunk(ctx, rw, records) },
 	}
 }
 
@@ -62,7 +64,7 @@ func FilterStage(in, out string, o FilterOptions) (*Stage, *DropStats, error) {
 	stats := NewDropStats()
 	return &Stage{
 		Name: "filter", In: in, Out: out, Chunk: 1024, Settings: settings{Options: o},
-		Work: func(_ context.Context, records []*Record) error {
+		Work: func(_ context.Context, records []*record.Record) error {
 			for _, r := range records {
 				if err := filterRecord(r, o); err != nil {
 					return err
@@ -83,7 +85,7 @@ func RefineStage(in, out string, g Generator, o RefineOptions) (*Stage, *DropSta
 	stats := NewDropStats()
 	return &Stage{
 		Name: "refine", In: in, Out: out, Chunk: o.Chunk, Settings: settings{o, o.Prompts.Hash()},
-		Work:    func(ctx context.Context, records []*Record) error { return refineChunk(ctx, g, records, &o) },
+		Work:    func(ctx context.Context, records []*record.Record) error { return refineChunk(ctx, g, records, &o) },
 		Observe: stats.Observe,
 		Finish:  func() error { return stats.CheckSurvivors(o.MinSurvivors) },
 	}, stats, nil

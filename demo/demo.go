@@ -20,6 +20,7 @@ import (
 	"criticrm/critic"
 	"criticrm/engine"
 	"criticrm/kernels"
+	"criticrm/record"
 	"criticrm/trainer"
 )
 
@@ -257,7 +258,7 @@ func (r *runner) judgeRow(ctx context.Context) (*measured, error) {
 }
 
 // variant refines, trains and evaluates on the first n pairs, and adds a row for each m.
-func (r *runner) variant(ctx context.Context, name string, sampled []*critic.Record, method, mode string, n int, ms []int) (*measured, error) {
+func (r *runner) variant(ctx context.Context, name string, sampled []*record.Record, method, mode string, n int, ms []int) (*measured, error) {
 	start := time.Now()
 	k := r.topK(n)
 	rs := clone(sampled[:n])
@@ -296,7 +297,7 @@ func (r *runner) variant(ctx context.Context, name string, sampled []*critic.Rec
 }
 
 // trainVariant trains on refined records; the first Critic-RM of a demo is kept as a run.
-func (r *runner) trainVariant(ctx context.Context, name string, rs []*critic.Record, c trainer.Config) (*engine.Engine, error) {
+func (r *runner) trainVariant(ctx context.Context, name string, rs []*record.Record, c trainer.Config) (*engine.Engine, error) {
 	start := time.Now()
 	keep := name == "Critic-RM" && r.results.Training == nil
 	if keep {
@@ -342,9 +343,9 @@ func maxM(full bool) int {
 }
 
 // onlyKept drops what refinement did not choose: the trainer's cloud method takes all critiques of a record.
-func onlyKept(rs []*critic.Record) {
+func onlyKept(rs []*record.Record) {
 	for _, r := range rs {
-		for _, side := range []critic.Side{critic.Chosen, critic.Rejected} {
+		for _, side := range []record.Side{record.Chosen, record.Rejected} {
 			*r.SideCritiques(side) = r.Kept(side)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"criticrm/critic"
 	"criticrm/kernels"
+	"criticrm/record"
 	"criticrm/tokenizer"
 )
 
@@ -147,7 +148,7 @@ func checkDocuments(t *testing.T, tok *tokenizer.Tokenizer, chat *tokenizer.Chat
 		}
 		r := stream(1, "lesson", i)
 		q, p := drawScene(r, taskMix.draw(r), -1)
-		v := critic.Values{Prompt: critic.Prompt{Text: q.Prompt}, Response: p.Text, Scale: critic.DefaultScale()}
+		v := critic.Values{Prompt: record.Prompt{Text: q.Prompt}, Response: p.Text, Scale: critic.DefaultScale()}
 		template, end, name := prompts.Critique, id("<|critique|>"), "critique"
 		switch {
 		case slices.Contains(d.IDs, id("<|meta|>")):

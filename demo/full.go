@@ -10,12 +10,13 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/critic"
+	"criticrm/record"
 	"criticrm/trainer"
 )
 
 // full adds what a single short run leaves out: other refinements, less and more data, the scalar model's sweep, and a second
 // round of critiques written by the trained model.
-func (r *runner) full(ctx context.Context, all []Pair, sampled []*critic.Record, first bool) error {
+func (r *runner) full(ctx context.Context, all []Pair, sampled []*record.Record, first bool) error {
 	if first {
 		if err := r.sweeps(ctx, all, sampled); err != nil {
 			return err
@@ -47,7 +48,7 @@ func (r *runner) full(ctx context.Context, all []Pair, sampled []*critic.Record,
 }
 
 // secondRound lets the trained model write the critiques and trains a fresh copy of the base model on them.
-func (r *runner) secondRound(ctx context.Context, all []Pair, sampled []*critic.Record) error {
+func (r *runner) secondRound(ctx context.Context, all []Pair, sampled []*record.Record) error {
 	start := time.Now()
 	rs := clone(sampled)
 	if _, err := r.refine(ctx, rs, critic.RefineMargin, 2); err != nil {
@@ -69,7 +70,7 @@ func (r *runner) secondRound(ctx context.Context, all []Pair, sampled []*critic.
 }
 
 // sweeps shows on the validation split, never on the evaluation pairs, how the settings of recipe were chosen.
-func (r *runner) sweeps(ctx context.Context, all []Pair, sampled []*critic.Record) error {
+func (r *runner) sweeps(ctx context.Context, all []Pair, sampled []*record.Record) error {
 	start := time.Now()
 	for _, t := range []struct {
 		lr     float64
@@ -100,7 +101,7 @@ func (r *runner) sweeps(ctx context.Context, all []Pair, sampled []*critic.Recor
 }
 
 // sweepPosition trains on the first n pairs with the reward read at the critique's end token or at the last word before it.
-func (r *runner) sweepPosition(ctx context.Context, sampled []*critic.Record, n int, position string) error {
+func (r *runner) sweepPosition(ctx context.Context, sampled []*record.Record, n int, position string) error {
 	rs := clone(sampled[:n])
 	if _, err := r.refine(ctx, rs, critic.RefineMargin, r.topK(n)); err != nil {
 		return err
@@ -185,11 +186,11 @@ func examples(pairs []Pair, base, tuned *measured) []Example {
 	var out []Example
 	seen := map[string]bool{}
 	middle := critic.DefaultScale().Middle()
-	wrong := func(c *critic.Critique, right bool) bool { return c.Score == nil || (*c.Score > middle) != right }
+	wrong := func(c *record.Critique, right bool) bool { return c.Score == nil || (*c.Score > middle) != right }
 	for i := range pairs {
-		for _, side := range []critic.Side{critic.Rejected, critic.Chosen} {
+		for _, side := range []record.Side{record.Rejected, record.Chosen} {
 			b, t := &(*base.records[i].SideCritiques(side))[0], &(*tuned.records[i].SideCritiques(side))[0]
-			right := side == critic.Chosen
+			right := side == record.Chosen
 			key := string(pairs[i].Question.Kind)
 			if !wrong(b, right) {
 				key = "both right"

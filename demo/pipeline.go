@@ -12,6 +12,7 @@ import (
 	"criticrm/engine"
 	"criticrm/kernels"
 	"criticrm/model"
+	"criticrm/record"
 	"criticrm/tokenizer"
 	"criticrm/trainer"
 )
@@ -28,23 +29,23 @@ type session struct {
 }
 
 // sampling is the demo's: plain sampling, since systematic faults show best where nothing is cut away.
-func (s *session) sampling(purpose uint64) critic.Sampling {
-	return critic.Sampling{Temperature: 1, TopP: 1, MaxTokens: 60, Seed: s.seed*1000 + purpose}
+func (s *session) sampling(purpose uint64) record.Sampling {
+	return record.Sampling{Temperature: 1, TopP: 1, MaxTokens: 60, Seed: s.seed*1000 + purpose}
 }
 
 // records turns pairs into records of the method.
-func records(pairs []Pair) []*critic.Record {
-	out := make([]*critic.Record, len(pairs))
+func records(pairs []Pair) []*record.Record {
+	out := make([]*record.Record, len(pairs))
 	for i, p := range pairs {
-		out[i] = &critic.Record{ID: p.ID, Prompt: critic.Prompt{Text: p.Question.Prompt}, Chosen: p.Chosen.Text, Rejected: p.Rejected.Text,
+		out[i] = &record.Record{ID: p.ID, Prompt: record.Prompt{Text: p.Question.Prompt}, Chosen: p.Chosen.Text, Rejected: p.Rejected.Text,
 			Category: p.Question.Kind.Category(), Subset: string(p.Question.Kind)}
 	}
 	return out
 }
 
 // clone copies records with their critiques, so that one set of samples serves several variants.
-func clone(rs []*critic.Record) []*critic.Record {
-	out := make([]*critic.Record, len(rs))
+func clone(rs []*record.Record) []*record.Record {
+	out := make([]*record.Record, len(rs))
 	for i, r := range rs {
 		c := *r
 		c.ChosenCritiques, c.RejectedCritiques = slices.Clone(r.ChosenCritiques), slices.Clone(r.RejectedCritiques)
@@ -62,7 +63,7 @@ func (s *session) generateOptions(n int, purpose uint64) critic.GenerateOptions 
 
 // refine selects the critiques to train on: filter none, since margin and random take consistent pairs only; the label filters
 // there, pair of critiques by pair of critiques.
-func (s *session) refine(ctx context.Context, rs []*critic.Record, mode string, k int) (*critic.DropStats, error) {
+func (s *session) refine(ctx context.Context, rs []*record.Record, mode string, k int) (*critic.DropStats, error) {
 	rule := critic.FilterNone
 	if mode == critic.RefineRank || mode == critic.RefineSummarize {
 		rule = critic.FilterMeanEach
@@ -96,7 +97,7 @@ func (s *session) recipe(method string, pairs int) trainer.Config {
 
 // train trains a copy of the base model and gives it with its steps. With an output_dir in the recipe the run is kept there, with the
 // model as a directory that the other commands take.
-func (s *session) train(ctx context.Context, rs []*critic.Record, c trainer.Config) (*engine.Engine, []Step, error) {
+func (s *session) train(ctx context.Context, rs []*record.Record, c trainer.Config) (*engine.Engine, []Step, error) {
 	m, err := model.Load(s.dev, s.dir, model.Options{DType: kernels.F32, Train: true, Head: true})
 	if err != nil {
 		return nil, nil, err
@@ -125,9 +126,9 @@ func (s *session) train(ctx context.Context, rs []*critic.Record, c trainer.Conf
 	return e, steps, nil
 }
 
-func (s *session) examples(rs []*critic.Record, c trainer.Config) (trainer.Slice, error) {
+func (s *session) examples(rs []*record.Record, c trainer.Config) (trainer.Slice, error) {
 	r := trainer.Renderer{Chat: s.base.Chat, Text: s.base.Tok.Encode, Decode: s.base.Tok.Decode, End: s.base.End(),
-		Request: func(r *critic.Record, side critic.Side) ([]tokenizer.Message, error) {
+		Request: func(r *record.Record, side record.Side) ([]tokenizer.Message, error) {
 			return s.prompts.Critique.Messages(critic.Values{Prompt: r.Prompt, Response: r.Text(side), Scale: critic.DefaultScale()}), nil
 		}}
 	var out trainer.Slice
@@ -148,7 +149,7 @@ func (s *session) examples(rs []*critic.Record, c trainer.Config) (trainer.Slice
 
 // measured is what a model makes of the evaluation pairs.
 type measured struct {
-	records []*critic.Record
+	records []*record.Record
 	report  *critic.Report
 }
 
@@ -205,7 +206,7 @@ func (d *measured) quality(name string) QualityRow {
 	n, parsed, right := 0., 0., 0.
 	kind, kindRight := map[string]float64{}, map[string]float64{}
 	for _, r := range d.records {
-		for _, side := range []critic.Side{critic.Chosen, critic.Rejected} {
+		for _, side := range []record.Side{record.Chosen, record.Rejected} {
 			for _, c := range *r.SideCritiques(side) {
 				n++
 				if c.Score == nil {
@@ -213,7 +214,7 @@ func (d *measured) quality(name string) QualityRow {
 				}
 				parsed++
 				kind[r.Subset]++
-				if (*c.Score > critic.DefaultScale().Middle()) == (side == critic.Chosen) {
+				if (*c.Score > critic.DefaultScale().Middle()) == (side == record.Chosen) {
 					right++
 					kindRight[r.Subset]++
 				}

@@ -13,6 +13,7 @@ import (
 	"criticrm/critic"
 	"criticrm/kernels"
 	"criticrm/model"
+	"criticrm/record"
 	"criticrm/tokenizer"
 )
 
@@ -113,7 +114,7 @@ func (e *Engine) Encode(messages []tokenizer.Message, generation bool) ([]int32,
 }
 
 // Generate samples critiques. It implements [critic.Generator].
-func (e *Engine) Generate(ctx context.Context, reqs []critic.Request, s critic.Sampling) ([][]critic.Sample, error) {
+func (e *Engine) Generate(ctx context.Context, reqs []critic.Request, s record.Sampling) ([][]critic.Sample, error) {
 	in := make([]model.GenRequest, len(reqs))
 	for i, r := range reqs {
 		prefix, err := e.Chat.Encode(r.Messages, true)

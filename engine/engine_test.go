@@ -14,6 +14,7 @@ import (
 	"criticrm/critic"
 	"criticrm/kernels/kerneltest"
 	"criticrm/model"
+	"criticrm/record"
 	"criticrm/tokenizer"
 )
 
@@ -88,7 +89,7 @@ func sampleAll(t testing.TB, e *Engine, n, maxTokens int) ([]critic.Request, [][
 	for i, m := range conversations(6) {
 		reqs = append(reqs, critic.Request{Messages: m, N: n, Key: uint64(i)})
 	}
-	out, err := e.Generate(context.Background(), reqs, critic.Sampling{Temperature: 1.5, TopP: 1, MaxTokens: maxTokens, Seed: 1, Reward: true})
+	out, err := e.Generate(context.Background(), reqs, record.Sampling{Temperature: 1.5, TopP: 1, MaxTokens: maxTokens, Seed: 1, Reward: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +126,7 @@ func TestSampledRewardsAreRead(t *testing.T) {
 			for k, s := range samples[i] {
 				last := s.Tokens[len(s.Tokens)-1]
 				stopped := last == stopID || last == endID
-				if stopped != (s.FinishReason == critic.FinishStop) || !stopped && len(s.Tokens) != 24 {
+				if stopped != (s.FinishReason == record.FinishStop) || !stopped && len(s.Tokens) != 24 {
 					t.Fatalf("finish reason %s of %v", s.FinishReason, s.Tokens)
 				}
 				if text := e.Tok.DecodeText(s.Tokens); s.Text != text {
@@ -255,11 +256,11 @@ func TestRefusals(t *testing.T) {
 			return err
 		}, "no reward head"},
 		"sampling without head": {func() error {
-			_, err := bare.Generate(ctx, []critic.Request{{Messages: one, N: 1}}, critic.Sampling{MaxTokens: 4, Reward: true})
+			_, err := bare.Generate(ctx, []critic.Request{{Messages: one, N: 1}}, record.Sampling{MaxTokens: 4, Reward: true})
 			return err
 		}, "no reward head"},
 		"too long": {func() error {
-			_, err := e.Generate(ctx, []critic.Request{{Messages: one, N: 1}}, critic.Sampling{MaxTokens: 120})
+			_, err := e.Generate(ctx, []critic.Request{{Messages: one, N: 1}}, record.Sampling{MaxTokens: 120})
 			return err
 		}, "over the model's 128 positions: lower --max_tokens"},
 		"empty critique": {func() error {
@@ -276,7 +277,7 @@ func TestRefusals(t *testing.T) {
 			return err
 		}, context.Canceled.Error()},
 		"cancelled sampling": {func() error {
-			_, err := e.Generate(cancelled, []critic.Request{{Messages: one, N: 1}}, critic.Sampling{MaxTokens: 4})
+			_, err := e.Generate(cancelled, []critic.Request{{Messages: one, N: 1}}, record.Sampling{MaxTokens: 4})
 			return err
 		}, context.Canceled.Error()},
 		"no template": {func() error {

@@ -9,6 +9,7 @@ import (
 	"criticrm/engine"
 	"criticrm/kernels"
 	"criticrm/model"
+	"criticrm/record"
 	"criticrm/tokenizer"
 )
 
@@ -30,7 +31,7 @@ func Example() {
 	defer e.Close()
 
 	conversation := []tokenizer.Message{{Role: "user", Content: "2+2?"}, {Role: "assistant", Content: "4"}, {Role: "user", Content: "Is it right?"}}
-	samples, err := e.Generate(context.Background(), []critic.Request{{Messages: conversation, N: 2, Key: 1}}, critic.Sampling{Temperature: 1, MaxTokens: 8, Reward: true})
+	samples, err := e.Generate(context.Background(), []critic.Request{{Messages: conversation, N: 2, Key: 1}}, record.Sampling{Temperature: 1, MaxTokens: 8, Reward: true})
 	check(err)
 	for _, s := range samples[0] {
 		fmt.Println(s.FinishReason, len(s.Tokens), *s.Reward) // a new reward head is zero

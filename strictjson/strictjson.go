@@ -2,7 +2,7 @@
 // it stands.
 //
 // Refused are text that is not UTF-8, keys that appear twice in an object (also when one is spelled with escapes), lone
-// surrogates, nesting over MaxDepth, numbers that are not JSON numbers, and bytes after the value. Keys are compared
+// surrogates, nesting over MaxDepth, numbers that are not JSON numbers or beyond float64, and bytes after the value. Keys are compared
 // exactly. No tree is built unless Value or Map asks for one: Object, Entries and Array call back in front of each value,
 // and the callback has to read it with one of the Reader's methods, so memory follows what the caller keeps.
 //
@@ -70,8 +70,18 @@ func Read(b []byte, value func(r *Reader) error) error {
 }
 
 // Kind names the type of the next value: object, array, string, number, boolean, null; nothing where none begins.
-func (r *Reader) Kind() string {
-	switch c := r.peek(); {
+func (r *Reader) Kind() string { return kindOf(r.peek()) }
+
+// KindOf is Kind for a value that Raw has given.
+func KindOf(raw []byte) string {
+	if len(raw) == 0 {
+		return kindOf(0)
+	}
+	return kindOf(raw[0])
+}
+
+func kindOf(c byte) string {
+	switch {
 	case c == '{':
 		return "object"
 	case c == '[':
@@ -218,7 +228,7 @@ func (r *Reader) hex(i int) rune {
 	return rune(u)
 }
 
-// Number reads a number and gives it as it is written. It may be out of the range of every Go type.
+// Number reads a number and gives it as it is written. It may have more digits than any Go type holds, but is within float64's range.
 func (r *Reader) Number() (json.Number, error) {
 	if err := r.want("number"); err != nil {
 		return "", err
@@ -230,6 +240,9 @@ func (r *Reader) Number() (json.Number, error) {
 	lit := r.b[start:r.i]
 	if !json.Valid(lit) {
 		return "", r.fail(Invalid, start, "invalid number %q", clip(string(lit)))
+	}
+	if _, err := strconv.ParseFloat(string(lit), 64); err != nil {
+		return "", r.fail(Invalid, start, "number %s is out of range", clip(string(lit)))
 	}
 	return json.Number(lit), nil
 }
@@ -303,6 +316,26 @@ func (r *Reader) Raw() ([]byte, error) {
 	start := r.i
 	err := r.Skip()
 	return r.b[start:r.i:r.i], err
+}
+
+// Member is one member of an object: its key, the bytes of its value (a part of the text), and where the value begins.
+type Member struct {
+	Key string
+	Raw []byte
+	At  int // byte in the text, from 0
+}
+
+// Members is Object that keeps the members, in order, each with its value checked.
+func (r *Reader) Members() ([]Member, error) {
+	var list []Member
+	err := r.Object(func(key string) error {
+		r.peek()
+		at := r.i
+		raw, err := r.Raw()
+		list = append(list, Member{Key: key, Raw: raw, At: at})
+		return err
+	})
+	return list, err
 }
 
 // peek skips white space and gives the next byte, 0 at the end.

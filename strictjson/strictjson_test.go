@@ -83,6 +83,7 @@ func TestErrors(t *testing.T) {
 		{`[01]`, strictjson.Invalid, `invalid number "01" at byte 1`},
 		{`[-]`, strictjson.Invalid, `invalid number "-" at byte 1`},
 		{`[1.e5]`, strictjson.Invalid, `invalid number "1.e5" at byte 1`},
+		{`[-1e999]`, strictjson.Invalid, "number -1e999 is out of range at byte 1"},
 		{strings.Repeat("1-", 100), strictjson.Invalid, `invalid number "` + strings.Repeat("1-", 40) + `…" at byte 0`},
 	} {
 		_, err := read(c.text)
@@ -97,8 +98,8 @@ func TestErrors(t *testing.T) {
 }
 
 func TestValue(t *testing.T) {
-	got, err := read(` {"a\u0041\ud83d\ude42\n\/": [ -0, 1e999, 1.50 ,true, false, null, "", {}, []],"b":"` + "\u007fé" + `"} `)
-	want := map[string]any{"aA🙂\n/": []any{json.Number("-0"), json.Number("1e999"), json.Number("1.50"), true, false, nil, "", map[string]any{}, []any{}},
+	got, err := read(` {"a\u0041\ud83d\ude42\n\/": [ -0, 1e-999, 12345678901234567890123, 1.50 ,true, false, null, "", {}, []],"b":"` + "\u007fé" + `"} `)
+	want := map[string]any{"aA🙂\n/": []any{json.Number("-0"), json.Number("1e-999"), json.Number("12345678901234567890123"), json.Number("1.50"), true, false, nil, "", map[string]any{}, []any{}},
 		"b": "\u007fé"}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %#v, %v, want %#v", got, err, want)
@@ -146,6 +147,27 @@ func TestEntriesRaw(t *testing.T) {
 	})
 	if want := []string{"a", `{"x" :1}`, "a", "[ 2 ]"}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+// Members are the keys, bytes and places of an object that is checked as a whole.
+func TestMembers(t *testing.T) {
+	members := func(text string) (list []strictjson.Member, err error) {
+		err = strictjson.Read([]byte(text), func(r *strictjson.Reader) (err error) { list, err = r.Members(); return err })
+		return list, err
+	}
+	got, err := members(`{"a": {"x" :1} , "\u0062":[ 2 ]}`)
+	want := []strictjson.Member{{Key: "a", Raw: []byte(`{"x" :1}`), At: 6}, {Key: "b", Raw: []byte("[ 2 ]"), At: 26}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	if kind := strictjson.KindOf(got[1].Raw); kind != "array" || strictjson.KindOf(nil) != "nothing" {
+		t.Errorf("kind %s", kind)
+	}
+	for text, want := range map[string]string{`{"a":[{"b":1,"b":2}]}`: `key "b" appears twice at byte 13`, `7`: "got number, want object at byte 0"} {
+		if _, err := members(text); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
-	"criticrm/critic"
+	"criticrm/record"
 	"criticrm/tokenizer"
 )
 
@@ -115,7 +115,7 @@ func (d *Renderer) document(row *documentRow, rest float32) (Branch, error) {
 	case row.Messages != nil:
 		return d.conversation(row.Messages, rest)
 	}
-	var prompt critic.Prompt
+	var prompt record.Prompt
 	if json.Unmarshal(row.Prompt, &prompt.Text) != nil && json.Unmarshal(row.Prompt, &prompt.Messages) != nil {
 		return Branch{}, fmt.Errorf("prompt: want a text or a list of messages")
 	}

@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strings"
 
-	"criticrm/critic"
+	"criticrm/record"
 )
 
 // Records is the Dataset of a file, as tokens in memory.
@@ -125,7 +125,7 @@ func (d *Records) readDocuments(r *Renderer, c Config, limit int) error {
 }
 
 func (d *Records) readPairs(r *Renderer, c Config, limit int) error {
-	in, err := critic.Open(d.Path, critic.ReadOptions{})
+	in, err := record.Open(d.Path, record.ReadOptions{})
 	if err != nil {
 		return fmt.Errorf("trainer: %w", err)
 	}
@@ -225,7 +225,7 @@ func overlap(train, eval *Records) int {
 }
 
 // promptsMatch refuses critiques that were asked for with other prompts than the ones they would be trained behind.
-func promptsMatch(rec *critic.Record, hash string) error {
+func promptsMatch(rec *record.Record, hash string) error {
 	if rec.Critic != nil && rec.Critic.Prompts != "" && rec.Critic.Prompts != hash {
 		return fmt.Errorf("the critiques were written with the prompts %s, this run has %s: give the same prompt_dir", strings.TrimSpace(rec.Critic.Prompts), hash)
 	}

@@ -3,7 +3,7 @@ package trainer
 import (
 	"fmt"
 
-	"criticrm/critic"
+	"criticrm/record"
 	"criticrm/tokenizer"
 )
 
@@ -27,7 +27,7 @@ type Renderer struct {
 	// BOS is put before documents of plain text; nil if the tokenizer puts nothing there.
 	BOS []int32
 	// Request is the conversation that ends where a critique of a response is written.
-	Request func(r *critic.Record, s critic.Side) ([]tokenizer.Message, error)
+	Request func(r *record.Record, s record.Side) ([]tokenizer.Message, error)
 }
 
 // Outcome says what became of a record.
@@ -49,15 +49,15 @@ const (
 // tokens are those that were sampled, or its text and the end-of-turn token. A scalar model's reward is read at the last
 // token of the rendered conversation. limit is the longest sequence. Critiques are trained behind what their critic has read: a
 // record that was cut when it was sampled is cut in the same places, and more only if it is over the limit still.
-func (d *Renderer) Pair(rec *critic.Record, c Config, limit int) (Example, Outcome, error) {
+func (d *Renderer) Pair(rec *record.Record, c Config, limit int) (Example, Outcome, error) {
 	var e Example
 	var o Outcome
 	from := *rec
 	if c.Method == BT {
 		from.Cut = nil // there are no critiques
 	}
-	f := critic.Shortener{Encode: d.Text, Decode: d.Decode}
-	cut, left, err := f.Fit(&from, c.Overlong, func(r *critic.Record) (over []int, err error) {
+	f := record.Shortener{Encode: d.Text, Decode: d.Decode}
+	cut, left, err := f.Fit(&from, c.Overlong, func(r *record.Record) (over []int, err error) {
 		if e, o, err = d.pair(r, c); err != nil || o.Dropped != "" {
 			return nil, err
 		}
@@ -68,7 +68,7 @@ func (d *Renderer) Pair(rec *critic.Record, c Config, limit int) (Example, Outco
 	switch {
 	case err != nil || left == 0:
 		return e, o, err
-	case c.Overlong == critic.OverlongError:
+	case c.Overlong == record.OverlongError:
 		return e, o, fmt.Errorf("trainer: record %q (line %d): %d tokens, the limit is %d (set overlong to drop, truncate-left or truncate-right)",
 			rec.ID, rec.Line, limit+left, limit)
 	}
@@ -76,14 +76,14 @@ func (d *Renderer) Pair(rec *critic.Record, c Config, limit int) (Example, Outco
 }
 
 // pair renders a record as it is.
-func (d *Renderer) pair(r *critic.Record, c Config) (Example, Outcome, error) {
+func (d *Renderer) pair(r *record.Record, c Config) (Example, Outcome, error) {
 	var o Outcome
 	e := Example{ID: r.ID}
 	if r.Margin != nil {
 		e.Margin = float32(*r.Margin)
 	}
 	var ids [2][]int32
-	for i, s := range [...]critic.Side{critic.Chosen, critic.Rejected} {
+	for i, s := range [...]record.Side{record.Chosen, record.Rejected} {
 		var err error
 		if c.Method == BT {
 			ids[i], err = d.Chat.Encode(r.Messages(s), false)
@@ -101,7 +101,7 @@ func (d *Renderer) pair(r *critic.Record, c Config) (Example, Outcome, error) {
 	}
 	n = min(n, len(ids[0])-1, len(ids[1])-1) // a response keeps a token of its own, to read a reward and to predict from
 	e.Prompt = ids[0][:n:n]
-	for i, s := range [...]critic.Side{critic.Chosen, critic.Rejected} {
+	for i, s := range [...]record.Side{record.Chosen, record.Rejected} {
 		side := []*Side{&e.Chosen, &e.Rejected}[i]
 		side.Response = Branch{IDs: ids[i][n:], Read: len(ids[i]) - n - 1}
 		d.critiques(side, r, s, c, &o)
@@ -112,7 +112,7 @@ func (d *Renderer) pair(r *critic.Record, c Config) (Example, Outcome, error) {
 	return e, o, nil
 }
 
-func (d *Renderer) request(r *critic.Record, s critic.Side) ([]int32, error) {
+func (d *Renderer) request(r *record.Record, s record.Side) ([]int32, error) {
 	m, err := d.Request(r, s)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func (d *Renderer) request(r *critic.Record, s critic.Side) ([]int32, error) {
 }
 
 // critiques adds a side's critiques: all of them for cloud, else those that are kept.
-func (d *Renderer) critiques(side *Side, r *critic.Record, s critic.Side, c Config, o *Outcome) {
+func (d *Renderer) critiques(side *Side, r *record.Record, s record.Side, c Config, o *Outcome) {
 	list := r.Kept(s)
 	switch c.Method {
 	case BT:
@@ -138,18 +138,18 @@ func (d *Renderer) critiques(side *Side, r *critic.Record, s critic.Side, c Conf
 			o.Empty++
 			continue
 		}
-		if z.FinishReason == critic.FinishLength {
+		if z.FinishReason == record.FinishLength {
 			o.Length++
 		}
 		side.Critiques = append(side.Critiques, b)
 	}
 }
 
-func (d *Renderer) critique(z critic.Critique, c Config) Branch {
+func (d *Renderer) critique(z record.Critique, c Config) Branch {
 	ids := z.Tokens
 	if len(ids) == 0 {
 		ids = d.Text(z.Text)
-		if z.FinishReason != critic.FinishLength {
+		if z.FinishReason != record.FinishLength {
 			ids = append(ids[:len(ids):len(ids)], d.End)
 		}
 	}

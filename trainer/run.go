@@ -23,6 +23,7 @@ import (
 	"criticrm/critic"
 	"criticrm/kernels"
 	"criticrm/model"
+	"criticrm/record"
 	"criticrm/tokenizer"
 )
 
@@ -151,7 +152,7 @@ func openRenderer(c Config, mc model.Config) (*Renderer, error) {
 		return nil, err
 	}
 	hash := prompts.Hash()
-	d.Request = func(r *critic.Record, s critic.Side) ([]tokenizer.Message, error) {
+	d.Request = func(r *record.Record, s record.Side) ([]tokenizer.Message, error) {
 		if err := promptsMatch(r, hash); err != nil {
 			return nil, err
 		}

@@ -12,9 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"criticrm/critic"
 	"criticrm/kernels/kerneltest"
 	"criticrm/model"
+	"criticrm/record"
 	"criticrm/tokenizer"
 )
 
@@ -207,16 +207,16 @@ func testRenderer() *Renderer {
 			}
 			return strings.Join(w, " ")
 		},
-		Request: func(r *critic.Record, s critic.Side) ([]tokenizer.Message, error) {
+		Request: func(r *record.Record, s record.Side) ([]tokenizer.Message, error) {
 			return append(r.Messages(s), tokenizer.Message{Role: "user", Content: "z"}), nil
 		}}
 }
 
 func TestRenderPair(t *testing.T) {
 	no := false
-	rec := &critic.Record{ID: "r", Prompt: critic.Prompt{Text: "a b c d"}, Chosen: "e f g", Rejected: "e h",
-		ChosenCritiques:   []critic.Critique{{Text: "i j"}, {Text: "k", Kept: &no}, {Text: "x", Tokens: []int32{30, 31}, FinishReason: critic.FinishLength}},
-		RejectedCritiques: []critic.Critique{{Text: "l", FinishReason: critic.FinishLength}}}
+	rec := &record.Record{ID: "r", Prompt: record.Prompt{Text: "a b c d"}, Chosen: "e f g", Rejected: "e h",
+		ChosenCritiques:   []record.Critique{{Text: "i j"}, {Text: "k", Kept: &no}, {Text: "x", Tokens: []int32{30, 31}, FinishReason: record.FinishLength}},
+		RejectedCritiques: []record.Critique{{Text: "l", FinishReason: record.FinishLength}}}
 	d, c := testRenderer(), Default()
 	c.HeadPosition = "content"
 	want := Example{ID: "r", Prompt: []int32{2, 10, 11, 12, 13, 4, 3, 14}, // both responses begin with e
@@ -248,13 +248,13 @@ func TestRenderPair(t *testing.T) {
 		t.Errorf("equal responses: %+v", o)
 	}
 	c.Method = Critic
-	rec.Rejected, rec.ChosenCritiques, rec.RejectedCritiques = "f", []critic.Critique{{Text: ""}, {Text: "i"}}, nil
+	rec.Rejected, rec.ChosenCritiques, rec.RejectedCritiques = "f", []record.Critique{{Text: ""}, {Text: "i"}}, nil
 	if e, o, err := d.Pair(rec, c, 100); err != nil || o.Empty != 1 || len(e.Chosen.Critiques) != 1 {
 		t.Errorf("empty critique: %+v, %+v, %v", e, o, err)
 	}
 	// A sampled critique ends with any of the model's end tokens, not only with the template's.
 	d.Ends = []int32{5, 4}
-	rec.ChosenCritiques = []critic.Critique{{Tokens: []int32{30, 31, 5}}, {Tokens: []int32{30, 31, 4}}, {Tokens: []int32{30, 31}}, {Tokens: []int32{5}}}
+	rec.ChosenCritiques = []record.Critique{{Tokens: []int32{30, 31, 5}}, {Tokens: []int32{30, 31, 4}}, {Tokens: []int32{30, 31}}, {Tokens: []int32{5}}}
 	e, o, err = d.Pair(rec, c, 100)
 	if err != nil || o.Empty != 1 || len(e.Chosen.Critiques) != 3 {
 		t.Fatalf("ends: %+v, %+v, %v", e, o, err)
@@ -267,8 +267,8 @@ func TestRenderPair(t *testing.T) {
 }
 
 func TestRenderOverlong(t *testing.T) {
-	rec := &critic.Record{ID: "r", Prompt: critic.Prompt{Messages: []tokenizer.Message{{Role: "system", Content: "s"}, {Role: "user", Content: "a b c d"}}}, Chosen: "e f g h", Rejected: "i j",
-		ChosenCritiques: []critic.Critique{{Text: "k l m"}}, RejectedCritiques: []critic.Critique{{Text: "n"}}}
+	rec := &record.Record{ID: "r", Prompt: record.Prompt{Messages: []tokenizer.Message{{Role: "system", Content: "s"}, {Role: "user", Content: "a b c d"}}}, Chosen: "e f g h", Rejected: "i j",
+		ChosenCritiques: []record.Critique{{Text: "k l m"}}, RejectedCritiques: []record.Critique{{Text: "n"}}}
 	d, c := testRenderer(), Default()
 	full, _, err := d.Pair(rec, c, 100)
 	if err != nil {

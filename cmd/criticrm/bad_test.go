@@ -115,7 +115,7 @@ func TestBadRecords(t *testing.T) {
 	const args = "generate --model {tiny} --in {dir}/p.jsonl --out {dir}/o.jsonl --max_tokens 4 --critiques 1"
 	const row = `{"prompt":"p","chosen":"a","rejected":"b"}` + "\n"
 	cases := []badCase{
-		{"no file", func(*testing.T, string) {}, args, exitUsage, `critic: read records: stat {dir}/p.jsonl: no such file or directory`},
+		{"no file", func(*testing.T, string) {}, args, exitUsage, `record: read records: stat {dir}/p.jsonl: no such file or directory`},
 		{"directory", func(t *testing.T, dir string) { os.Mkdir(filepath.Join(dir, "p.jsonl"), 0o755) }, args, exitData, `{dir}/p.jsonl: is a directory, want a .jsonl file`},
 		{"empty", rows(""), args, exitData, `{dir}/p.jsonl: no examples`},
 		{"not JSON", rows(row + row + "{x}\n"), args, exitData, `{dir}/p.jsonl:3@1: invalid character 'x'`},

@@ -22,6 +22,7 @@ import (
 	"criticrm/engine"
 	"criticrm/kernels"
 	"criticrm/model"
+	"criticrm/record"
 	"criticrm/trainer"
 )
 
@@ -236,7 +237,7 @@ func (o *fileFlags) runStage(cmd *cobra.Command, s *critic.Stage) error {
 	return err
 }
 
-func bindSampling(f *pflag.FlagSet, s *critic.Sampling, topK string) {
+func bindSampling(f *pflag.FlagSet, s *record.Sampling, topK string) {
 	f.Float32Var(&s.Temperature, "temperature", s.Temperature, "0: the most likely token")
 	f.Float32Var(&s.TopP, "top_p", s.TopP, "sample from the most likely tokens with this much probability")
 	f.IntVar(&s.TopK, topK, s.TopK, "sample from this many most likely tokens; 0: no limit")

@@ -8,6 +8,7 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/critic"
+	"criticrm/record"
 )
 
 // evalResult is the file that --json writes.
@@ -48,7 +49,7 @@ Without --model the file must hold rewards (of 'criticrm score') or critiques; w
 				return err
 			}
 			result := evalResult{File: s.files.in, Model: s.o.Model, LeftOut: map[string]int{}}
-			var kept []*critic.Record
+			var kept []*record.Record
 			for _, r := range records {
 				if r.Dropped == dropOverlong {
 					result.LeftOut[r.Dropped]++
@@ -101,7 +102,7 @@ Without --model the file must hold rewards (of 'criticrm score') or critiques; w
 }
 
 // evalRecords reads the records, and with a model scores them first: through --out, or in memory.
-func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*critic.Record, error) {
+func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record, error) {
 	in := s.files.in
 	if s.model.dir == "" {
 		if s.files.out != "" || judge || s.plain {
@@ -126,7 +127,7 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*critic.Record,
 			in = s.files.out
 		}
 	}
-	records, err := critic.ReadFile(in, critic.ReadOptions{MaxBad: s.files.maxBad, MaxLine: 1 << 30})
+	records, err := record.ReadFile(in, record.ReadOptions{MaxBad: s.files.maxBad, MaxLine: 1 << 30})
 	if err != nil {
 		return nil, begin(err)
 	}
@@ -137,7 +138,7 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*critic.Record,
 }
 
 // setCategory splits the results by a field of the record.
-func setCategory(r *critic.Record, field, file string) error {
+func setCategory(r *record.Record, field, file string) error {
 	switch field {
 	case "category":
 		return nil
@@ -147,7 +148,7 @@ func setCategory(r *critic.Record, field, file string) error {
 	}
 	raw, ok := r.Extra(field)
 	if !ok {
-		return &critic.RowError{File: file, Line: r.Line, At: -1, Msg: fmt.Sprintf("key %q is missing (--category)", field)}
+		return &record.RowError{File: file, Line: r.Line, At: -1, Msg: fmt.Sprintf("key %q is missing (--category)", field)}
 	}
 	if json.Unmarshal(raw, &r.Category) != nil {
 		r.Category = string(raw)

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"criticrm/critic"
+	"criticrm/record"
 )
 
 func newFilter() *cobra.Command {
@@ -49,9 +50,9 @@ Nothing is deleted: what is dropped is marked, with the reason. Fewer survivors 
 
 // labelled lets work have the records that generate has not left out as too long, which have no critiques to decide on, and refuses
 // rows without anything to filter by file and line.
-func labelled(file string, work func(context.Context, []*critic.Record) error) func(context.Context, []*critic.Record) error {
-	return func(ctx context.Context, records []*critic.Record) error {
-		var rest []*critic.Record
+func labelled(file string, work func(context.Context, []*record.Record) error) func(context.Context, []*record.Record) error {
+	return func(ctx context.Context, records []*record.Record) error {
+		var rest []*record.Record
 		for _, r := range records {
 			if r.Dropped == dropOverlong {
 				continue
@@ -66,7 +67,7 @@ func labelled(file string, work func(context.Context, []*critic.Record) error) f
 				}
 			}
 			if fault != "" {
-				return &critic.RowError{File: file, Line: r.Line, At: -1, Msg: fault}
+				return &record.RowError{File: file, Line: r.Line, At: -1, Msg: fault}
 			}
 			rest = append(rest, r)
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"criticrm/critic"
+	"criticrm/record"
 )
 
 func TestFilter(t *testing.T) {
@@ -19,11 +20,11 @@ func TestFilter(t *testing.T) {
 	if !strings.HasPrefix(errs, "filter: 3/3 records, ") {
 		t.Errorf("%q", errs)
 	}
-	records, err := critic.ReadFile(out, critic.ReadOptions{})
+	records, err := record.ReadFile(out, record.ReadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k := records[0].Kept(critic.Chosen); len(k) != 1 || *k[0].Score != 9 || records[1].Dropped != critic.DropMean {
+	if k := records[0].Kept(record.Chosen); len(k) != 1 || *k[0].Score != 9 || records[1].Dropped != critic.DropMean {
 		t.Errorf("%+v", records[0].ChosenCritiques)
 	}
 	code, _, errs := command(t, "filter", "--in", in, "--out", out, "--min_survivors", "0.9", "--restart")

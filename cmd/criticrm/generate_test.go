@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"criticrm/critic"
+	"criticrm/record"
 )
 
 // TestGenerateResume: a run that is stopped and started again, in process and by a signal to a process, ends with the bytes of
@@ -83,7 +84,7 @@ func TestOverlong(t *testing.T) {
 	if _, errs := must(t, append(args, "--overlong", "drop")...); !strings.Contains(errs, "1 records dropped: over the model's context\n") {
 		t.Errorf("%q", errs)
 	}
-	records, err := critic.ReadFile(out, critic.ReadOptions{})
+	records, err := record.ReadFile(out, record.ReadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"criticrm/checkpoint"
 	"criticrm/critic"
 	"criticrm/model"
+	"criticrm/record"
 	"criticrm/tokenizer"
 )
 
@@ -208,12 +209,12 @@ func showSteps(w io.Writer, dir string, verify bool) error {
 }
 
 func showRecords(w io.Writer, path string) error {
-	r, err := critic.Open(path, critic.ReadOptions{MaxLine: 1 << 30, MaxBad: 1000})
+	r, err := record.Open(path, record.ReadOptions{MaxLine: 1 << 30, MaxBad: 1000})
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	check, drops, stats := critic.NewChecker(), critic.NewDropStats(), critic.NewCritiqueStats(critic.DefaultScale())
+	check, drops, stats := record.NewChecker(), critic.NewDropStats(), critic.NewCritiqueStats(critic.DefaultScale())
 	groups := map[string]int{}
 	given, rewards := 0, 0
 	for rec, err := range r.Records() {
@@ -229,13 +230,13 @@ func showRecords(w io.Writer, path string) error {
 				rewards++
 			}
 			for _, c := range *rec.SideCritiques(side) {
-				if c.Origin == critic.OriginGiven {
+				if c.Origin == record.OriginGiven {
 					given++
 				}
 			}
 		}
 	}
-	fmt.Fprintf(w, "%s: %v\n", path, r.Format)
+	fmt.Fprintf(w, "%s: %v\n", path, r.Schema)
 	fmt.Fprintf(w, "records: %v\n", drops)
 	if stats.Critiques > 0 || given > 0 {
 		fmt.Fprintf(w, "critiques: %v; %d given\n", stats, given)

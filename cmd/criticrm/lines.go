@@ -8,9 +8,9 @@ import (
 	"io"
 	"os"
 
-	"github.com/spf13/cobra"
+	"criticrm/record"
 
-	"criticrm/critic"
+	"github.com/spf13/cobra"
 )
 
 // maxLine bounds a line of an input file, in bytes.
@@ -35,14 +35,14 @@ func readLines(cmd *cobra.Command, path string, f func(line []byte) error) error
 	for scan.Scan() {
 		n++
 		if err := f(bytes.TrimSuffix(scan.Bytes(), []byte("\r"))); err != nil {
-			return &critic.RowError{File: path, Line: n, At: -1, Msg: err.Error()}
+			return &record.RowError{File: path, Line: n, At: -1, Msg: err.Error()}
 		}
 	}
 	if err := scan.Err(); err != nil {
-		return &critic.RowError{File: path, Line: n + 1, At: -1, Msg: err.Error()}
+		return &record.RowError{File: path, Line: n + 1, At: -1, Msg: err.Error()}
 	}
 	if n == 0 {
-		return &critic.RowError{File: path, Msg: "no lines"}
+		return &record.RowError{File: path, Msg: "no lines"}
 	}
 	return nil
 }

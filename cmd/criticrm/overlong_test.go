@@ -12,6 +12,7 @@ import (
 	"criticrm/critic"
 	"criticrm/engine"
 	"criticrm/kernels"
+	"criticrm/record"
 	"criticrm/tokenizer"
 	"criticrm/trainer"
 )
@@ -32,7 +33,7 @@ func openTiny(t *testing.T) *engine.Engine {
 }
 
 // truncating is a file with one row that fits, one with a long prompt and one with a long response, of characters of 1 to 4 bytes.
-func truncating(t *testing.T, dir string) (file string, rows []*critic.Record) {
+func truncating(t *testing.T, dir string) (file string, rows []*record.Record) {
 	t.Helper()
 	long := strings.Repeat("ä語🙂x", 60)
 	text := sumPairs(1) + fmt.Sprintf(`{"id":"prompt","prompt":[{"role":"system","content":"Be kind."},{"role":"user","content":%q},{"role":"assistant","content":"Yes."},{"role":"user","content":%q}],"chosen":"It is 4.","rejected":"It is 5."}`+"\n", long, "Why? "+long) +
@@ -53,7 +54,7 @@ func TestTruncate(t *testing.T) {
 		policy    string
 		shortened string // id of the row that can be shortened
 		dropped   string // id of the row that cannot
-	}{{critic.TruncateLeft, "prompt", "response"}, {critic.TruncateRight, "response", "prompt"}} {
+	}{{record.TruncateLeft, "prompt", "response"}, {record.TruncateRight, "response", "prompt"}} {
 		t.Run(c.policy, func(t *testing.T) {
 			const limit = 400 // below the model's 512
 			dir := t.TempDir()
@@ -100,7 +101,7 @@ func TestTruncate(t *testing.T) {
 }
 
 // checkRead fails if the model has read more than limit tokens, or half a character, or not the start or end that it should.
-func checkRead(t *testing.T, e *engine.Engine, p *critic.Prompts, r *critic.Record, limit int) {
+func checkRead(t *testing.T, e *engine.Engine, p *critic.Prompts, r *record.Record, limit int) {
 	t.Helper()
 	short, longest := r.AsRead(), 0
 	for _, side := range r.Sides() {
@@ -126,14 +127,14 @@ func checkRead(t *testing.T, e *engine.Engine, p *critic.Prompts, r *critic.Reco
 }
 
 // checkTrained fails if training would meet other tokens than the ones that the critiques were sampled behind, whatever its policy.
-func checkTrained(t *testing.T, e *engine.Engine, p *critic.Prompts, r *critic.Record, limit int, policy string) {
+func checkTrained(t *testing.T, e *engine.Engine, p *critic.Prompts, r *record.Record, limit int, policy string) {
 	t.Helper()
-	request := func(r *critic.Record, s critic.Side) ([]tokenizer.Message, error) {
+	request := func(r *record.Record, s record.Side) ([]tokenizer.Message, error) {
 		return p.Critique.Messages(critic.Values{Prompt: r.Prompt, Response: r.Text(s), Scale: critic.DefaultScale()}), nil
 	}
 	d := trainer.Renderer{Chat: e.Chat, Text: e.Tok.Encode, Decode: e.Tok.DecodeText, End: e.End(), Request: request}
 	conf := trainer.Default()
-	for _, conf.Overlong = range []string{policy, critic.OverlongError} {
+	for _, conf.Overlong = range []string{policy, record.OverlongError} {
 		got, o, err := d.Pair(r, conf, limit)
 		if err != nil || o.Dropped != "" || o.Cut != (r.Cut != nil) {
 			t.Fatalf("%s: %+v %v", r.ID, o, err)
@@ -162,7 +163,7 @@ func checkTrained(t *testing.T, e *engine.Engine, p *critic.Prompts, r *critic.R
 func TestTruncatePlain(t *testing.T) {
 	e := openTiny(t)
 	const limit = 300
-	for policy, id := range map[string]string{critic.TruncateLeft: "prompt", critic.TruncateRight: "response"} {
+	for policy, id := range map[string]string{record.TruncateLeft: "prompt", record.TruncateRight: "response"} {
 		dir := t.TempDir()
 		in, given := truncating(t, dir)
 		out := filepath.Join(dir, "scored.jsonl")
@@ -181,7 +182,7 @@ func TestTruncatePlain(t *testing.T) {
 		conf := trainer.Default()
 		conf.Method, conf.Overlong = trainer.BT, policy
 		x, o, err := d.Pair(given[i], conf, limit)
-		ids, _ := e.Encode(r.Shortened(r.PlainCut).Messages(critic.Chosen), false)
+		ids, _ := e.Encode(r.Shortened(r.PlainCut).Messages(record.Chosen), false)
 		if err != nil || !o.Cut || !slices.Equal(slices.Concat(x.Prompt, x.Chosen.Response.IDs), ids) || len(ids) > limit {
 			t.Errorf("%s: bt trains on other tokens than the %d that are scored (%+v, %v)", policy, len(ids), o, err)
 		}
@@ -227,7 +228,7 @@ func TestRefineReadsShortened(t *testing.T) {
 
 type listener struct{ asked []string }
 
-func (l *listener) Generate(_ context.Context, reqs []critic.Request, _ critic.Sampling) ([][]critic.Sample, error) {
+func (l *listener) Generate(_ context.Context, reqs []critic.Request, _ record.Sampling) ([][]critic.Sample, error) {
 	out := make([][]critic.Sample, len(reqs))
 	for i, r := range reqs {
 		text := ""
@@ -236,7 +237,7 @@ func (l *listener) Generate(_ context.Context, reqs []critic.Request, _ critic.S
 		}
 		l.asked = append(l.asked, text)
 		for range r.N {
-			out[i] = append(out[i], critic.Sample{FinishReason: critic.FinishLength})
+			out[i] = append(out[i], critic.Sample{FinishReason: record.FinishLength})
 		}
 	}
 	return out, nil

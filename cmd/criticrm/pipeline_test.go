@@ -12,6 +12,7 @@ import (
 
 	"criticrm/critic"
 	"criticrm/demo"
+	"criticrm/record"
 )
 
 // pipeline runs generate, filter, refine, train and eval, stopping generate and train halfway, and gives what eval prints.
@@ -66,7 +67,7 @@ func sameIDs(t *testing.T, a, b string) {
 	t.Helper()
 	var ids [2][]string
 	for i, path := range []string{a, b} {
-		records, err := critic.ReadFile(path, critic.ReadOptions{})
+		records, err := record.ReadFile(path, record.ReadOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

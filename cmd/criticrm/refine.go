@@ -8,6 +8,7 @@ import (
 
 	"criticrm/critic"
 	"criticrm/engine"
+	"criticrm/record"
 )
 
 func newRefine() *cobra.Command {
@@ -100,7 +101,7 @@ type contextGuard struct {
 	left int
 }
 
-func (g *contextGuard) Generate(ctx context.Context, reqs []critic.Request, s critic.Sampling) ([][]critic.Sample, error) {
+func (g *contextGuard) Generate(ctx context.Context, reqs []critic.Request, s record.Sampling) ([][]critic.Sample, error) {
 	if !g.drop {
 		return g.e.Generate(ctx, reqs, s)
 	}
@@ -119,7 +120,7 @@ func (g *contextGuard) Generate(ctx context.Context, reqs []critic.Request, s cr
 		g.left++
 		out[i] = make([]critic.Sample, r.N)
 		for j := range out[i] {
-			out[i][j].FinishReason = critic.FinishLength
+			out[i][j].FinishReason = record.FinishLength
 		}
 	}
 	if len(fit) == 0 {

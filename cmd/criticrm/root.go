@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"criticrm/critic"
+	"criticrm/record"
 	"criticrm/trainer"
 )
 
@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if errors.As(context.Cause(ctx), &sig) {
 		return 128 + int(sig.signal)
 	}
-	var row *critic.RowError
+	var row *record.RowError
 	if errors.As(err, &row) {
 		return exitData
 	}

@@ -14,6 +14,7 @@ import (
 
 	"criticrm/critic"
 	"criticrm/engine"
+	"criticrm/record"
 	"criticrm/tokenizer"
 )
 
@@ -42,7 +43,7 @@ func (s *sampler) bind(f *pflag.FlagSet, count, help string) {
 	f.IntVar(&s.o.Critiques, count, s.o.Critiques, help)
 	f.StringVar(&s.prompts, "prompts", "", "directory with critique.txt in place of the built-in prompt")
 	f.IntVar(&s.longest, "max_length", 0, "tokens of a whole sequence (prompt, response and what is written behind them); 0: the model's context; give train the same")
-	f.StringVar(&s.overlong, "overlong", critic.OverlongError, "records over max_length: error, drop (marked and counted), truncate-left (the prompt's start) or truncate-right (the response's end). "+
+	f.StringVar(&s.overlong, "overlong", record.OverlongError, "records over max_length: error, drop (marked and counted), truncate-left (the prompt's start) or truncate-right (the response's end). "+
 		"The model reads the shortened text; the record keeps the whole, and \"shortened\" (\"plain_shortened\") says how many characters were not read; refine and train read the same; give train the same policy")
 	f.IntVar(&s.o.Chunk, "chunk", s.o.Chunk, "records between two saves; another number changes rounding at most")
 	bindSampling(f, &s.o.Sampling, "top_k")
@@ -51,7 +52,7 @@ func (s *sampler) bind(f *pflag.FlagSet, count, help string) {
 
 // open checks the options and opens the model.
 func (s *sampler) open(cmd *cobra.Command, reward bool) (close func(), err error) {
-	if policies := critic.OverlongPolicies(); !slices.Contains(policies, s.overlong) {
+	if policies := record.OverlongPolicies(); !slices.Contains(policies, s.overlong) {
 		return nil, inputError{fmt.Errorf("--overlong: got %q, want one of %s", s.overlong, strings.Join(policies, ", "))}
 	}
 	if s.longest < 0 {
@@ -73,7 +74,7 @@ func (s *sampler) open(cmd *cobra.Command, reward bool) (close func(), err error
 }
 
 // conversation is what the model reads for a side of a record, and how many tokens it writes behind it.
-func (s *sampler) conversation(r *critic.Record, side critic.Side) (messages []tokenizer.Message, generation bool, write int) {
+func (s *sampler) conversation(r *record.Record, side record.Side) (messages []tokenizer.Message, generation bool, write int) {
 	if s.plain {
 		return r.Messages(side), false, 0
 	}
@@ -92,9 +93,9 @@ func (s *sampler) limit() int {
 
 // guard lets work have the records that fit the limit, shortened if need be. The others are an error that names file and line, or are
 // marked as dropped.
-func (s *sampler) guard(work func(context.Context, []*critic.Record) error) func(context.Context, []*critic.Record) error {
-	return func(ctx context.Context, records []*critic.Record) error {
-		var fit, over []*critic.Record
+func (s *sampler) guard(work func(context.Context, []*record.Record) error) func(context.Context, []*record.Record) error {
+	return func(ctx context.Context, records []*record.Record) error {
+		var fit, over []*record.Record
 		for _, r := range records {
 			cut, fault, err := s.fit(r)
 			switch {
@@ -112,12 +113,12 @@ func (s *sampler) guard(work func(context.Context, []*critic.Record) error) func
 					s.chars += cut.Characters()
 				}
 				fit = append(fit, r)
-			case s.overlong == critic.OverlongError:
+			case s.overlong == record.OverlongError:
 				hint := "use --overlong drop, truncate-left or truncate-right"
 				if !s.plain {
 					hint += ", or a smaller --max_tokens"
 				}
-				return &critic.RowError{File: s.files.in, Line: r.Line, At: -1, Msg: fault + " (" + hint + ")"}
+				return &record.RowError{File: s.files.in, Line: r.Line, At: -1, Msg: fault + " (" + hint + ")"}
 			default:
 				over = append(over, r)
 			}
@@ -138,10 +139,10 @@ func (s *sampler) guard(work func(context.Context, []*critic.Record) error) func
 
 // fit is how a record's whole text must be cut so that it fits the limit; what an earlier model has read does not count. fault says
 // what does not fit.
-func (s *sampler) fit(r *critic.Record) (cut *critic.Cut, fault string, err error) {
+func (s *sampler) fit(r *record.Record) (cut *record.Cut, fault string, err error) {
 	limit, whole := s.limit(), r.Shortened(nil)
-	f := critic.Shortener{Encode: s.engine.Tok.Encode, Decode: s.engine.Tok.DecodeText}
-	cut, left, err := f.Fit(whole, s.overlong, func(short *critic.Record) ([]int, error) {
+	f := record.Shortener{Encode: s.engine.Tok.Encode, Decode: s.engine.Tok.DecodeText}
+	cut, left, err := f.Fit(whole, s.overlong, func(short *record.Record) ([]int, error) {
 		var over []int
 		fault = ""
 		for _, side := range short.Sides() {
@@ -163,11 +164,11 @@ func (s *sampler) fit(r *critic.Record) (cut *critic.Cut, fault string, err erro
 }
 
 // clearSampled takes away what an earlier model has written.
-func clearSampled(r *critic.Record) {
+func clearSampled(r *record.Record) {
 	for _, side := range r.Sides() {
-		var given []critic.Critique
+		var given []record.Critique
 		for _, c := range *r.SideCritiques(side) {
-			if c.Origin == critic.OriginGiven {
+			if c.Origin == record.OriginGiven {
 				given = append(given, c)
 			}
 		}
@@ -186,7 +187,7 @@ type fitted struct {
 // run runs a stage over the records that fit.
 func (s *sampler) run(cmd *cobra.Command, stage *critic.Stage) error {
 	stage.Work = s.guard(stage.Work)
-	if s.longest > 0 || s.overlong == critic.TruncateLeft || s.overlong == critic.TruncateRight {
+	if s.longest > 0 || s.overlong == record.TruncateLeft || s.overlong == record.TruncateRight {
 		stage.Settings = fitted{MaxLength: s.longest, Overlong: s.overlong, Stage: stage.Settings} // what the model reads must not change in the middle of a file
 	}
 	err := s.files.runStage(cmd, stage)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"criticrm/critic"
+	"criticrm/record"
 	"criticrm/trainer"
 )
 
@@ -41,7 +42,7 @@ Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response)
 			if s.files.out != "" {
 				return s.scoreFile(cmd)
 			}
-			records, err := critic.ReadFile(s.files.in, critic.ReadOptions{MaxBad: s.files.maxBad})
+			records, err := record.ReadFile(s.files.in, record.ReadOptions{MaxBad: s.files.maxBad})
 			if err != nil {
 				return begin(err)
 			}
@@ -92,8 +93,8 @@ func (s *sampler) scoreFile(cmd *cobra.Command) error {
 }
 
 // scoreRecords scores in memory; finished records go to w, if there is one.
-func (s *sampler) scoreRecords(cmd *cobra.Command, records []*critic.Record, w io.Writer) error {
-	work := s.guard(func(ctx context.Context, part []*critic.Record) (err error) {
+func (s *sampler) scoreRecords(cmd *cobra.Command, records []*record.Record, w io.Writer) error {
+	work := s.guard(func(ctx context.Context, part []*record.Record) (err error) {
 		if s.plain {
 			return critic.ScorePlain(ctx, s.engine, part, len(part))
 		}
@@ -113,7 +114,7 @@ func (s *sampler) scoreRecords(cmd *cobra.Command, records []*critic.Record, w i
 			return err
 		}
 		if w != nil {
-			if err := critic.WriteRecords(w, part); err != nil {
+			if err := record.WriteRecords(w, part); err != nil {
 				return fmt.Errorf("write: %w", err)
 			}
 		}

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"criticrm/critic"
+	"criticrm/record"
 )
 
 // trained is a small Critic-RM and a scalar model, made once.
@@ -93,9 +93,9 @@ func TestScorePlain(t *testing.T) {
 	}
 }
 
-func parse(t *testing.T, jsonl string) (out []*critic.Record) {
+func parse(t *testing.T, jsonl string) (out []*record.Record) {
 	t.Helper()
-	r, err := critic.NewReader(bytes.NewReader([]byte(jsonl)), "output", critic.ReadOptions{})
+	r, err := record.NewReader(bytes.NewReader([]byte(jsonl)), "output", record.ReadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package critic
+package record
 
 // Records that are longer than the model can read: the one place where text is taken away, for sampling and for training.
 

@@ -1,4 +1,4 @@
-package critic
+package record_test
 
 import (
 	"bytes"
@@ -14,8 +14,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/klauspost/compress/zstd"
 
+	"criticrm/record"
+	"criticrm/record/recordtest"
 	"criticrm/tokenizer"
 )
 
@@ -23,49 +26,54 @@ func TestFormats(t *testing.T) {
 	user := func(s string) []tokenizer.Message { return []tokenizer.Message{{Role: "user", Content: s}} }
 	for _, c := range []struct {
 		name, row string
-		format    Format
-		want      Record
+		format    *record.Schema
+		want      record.Record
 		out       string // empty: equal to row
 	}{
-		{"ours", `{"id":"a","prompt":"p","chosen":"c","rejected":"r","margin":0.5}`, FormatPairs,
-			Record{ID: "a", Prompt: Prompt{Text: "p"}, Chosen: "c", Rejected: "r", Margin: new(0.5)}, ""},
-		{"prompt messages", `{"id":7,"prompt":[{"role":"system","content":"s"},{"role":"user","content":"p"}],"chosen":"c","rejected":"r"}`, FormatPairs,
-			Record{ID: "7", Prompt: Prompt{Messages: []tokenizer.Message{{Role: "system", Content: "s"}, {Role: "user", Content: "p"}}}, Chosen: "c", Rejected: "r"}, ""},
-		{"unknown fields keep their place", `{"z":[1,{"y":null}],"prompt":"p","x":1e2,"chosen":"c","rejected":"r","subset":"s","id":"i","last":"\u00e9"}`, FormatPairs,
-			Record{ID: "i", Prompt: Prompt{Text: "p"}, Chosen: "c", Rejected: "r", Subset: "s"}, ""},
-		{"conversations", `{"id":"a","chosen":[{"role":"user","content":"p"},{"role":"assistant","content":"c"}],"rejected":[{"role":"user","content":"p"},{"role":"assistant","content":"r"}]}`, FormatConversations,
-			Record{ID: "a", Prompt: Prompt{Messages: user("p")}, Chosen: "c", Rejected: "r"},
+		{"ours", `{"id":"a","prompt":"p","chosen":"c","rejected":"r","margin":0.5}`, &record.Pairs,
+			record.Record{ID: "a", Prompt: record.Prompt{Text: "p"}, Chosen: "c", Rejected: "r", Margin: new(0.5)}, ""},
+		{"prompt messages", `{"id":7,"prompt":[{"role":"system","content":"s"},{"role":"user","content":"p"}],"chosen":"c","rejected":"r"}`, &record.Pairs,
+			record.Record{ID: "7", Prompt: record.Prompt{Messages: []tokenizer.Message{{Role: "system", Content: "s"}, {Role: "user", Content: "p"}}}, Chosen: "c", Rejected: "r"}, ""},
+		{"unknown fields keep their place", `{"z":[1,{"y":null}],"prompt":"p","x":1e2,"chosen":"c","rejected":"r","subset":"s","id":"i","last":"\u00e9"}`, &record.Pairs,
+			record.Record{ID: "i", Prompt: record.Prompt{Text: "p"}, Chosen: "c", Rejected: "r", Subset: "s"}, ""},
+		{"conversations", `{"id":"a","chosen":[{"role":"user","content":"p"},{"role":"assistant","content":"c"}],"rejected":[{"role":"user","content":"p"},{"role":"assistant","content":"r"}]}`, &record.Conversations,
+			record.Record{ID: "a", Prompt: record.Prompt{Messages: user("p")}, Chosen: "c", Rejected: "r"},
 			`{"id":"a","chosen":"c","rejected":"r","prompt":[{"role":"user","content":"p"}]}`},
-		{"conversations with prompt text repeated", `{"id":"a","prompt":"p","chosen":[{"role":"user","content":"p"},{"role":"assistant","content":"c"}],"rejected":[{"role":"user","content":"p"},{"role":"assistant","content":"r"}]}`, FormatConversations,
-			Record{ID: "a", Prompt: Prompt{Messages: user("p")}, Chosen: "c", Rejected: "r"},
+		{"conversations with prompt text repeated", `{"id":"a","prompt":"p","chosen":[{"role":"user","content":"p"},{"role":"assistant","content":"c"}],"rejected":[{"role":"user","content":"p"},{"role":"assistant","content":"r"}]}`, &record.Conversations,
+			record.Record{ID: "a", Prompt: record.Prompt{Messages: user("p")}, Chosen: "c", Rejected: "r"},
 			`{"id":"a","prompt":[{"role":"user","content":"p"}],"chosen":"c","rejected":"r"}`},
-		{"explicit prompt messages", `{"id":"a","prompt":[{"role":"user","content":"p"}],"chosen":[{"role":"assistant","content":"c"}],"rejected":[{"role":"assistant","content":"r"}]}`, FormatConversations,
-			Record{ID: "a", Prompt: Prompt{Messages: user("p")}, Chosen: "c", Rejected: "r"},
+		{"explicit prompt messages", `{"id":"a","prompt":[{"role":"user","content":"p"}],"chosen":[{"role":"assistant","content":"c"}],"rejected":[{"role":"assistant","content":"r"}]}`, &record.Conversations,
+			record.Record{ID: "a", Prompt: record.Prompt{Messages: user("p")}, Chosen: "c", Rejected: "r"},
 			`{"id":"a","prompt":[{"role":"user","content":"p"}],"chosen":"c","rejected":"r"}`},
-		{"CLoud keeps every item", `{"id":"a","prompt":"p","chosen":"c","rejected":"r","chosen_feedback":["good","fine"],"rejected_feedback":"bad"}`, FormatCLoud,
-			Record{ID: "a", Prompt: Prompt{Text: "p"}, Chosen: "c", Rejected: "r",
-				ChosenCritiques:   []Critique{{Text: "good", Origin: OriginGiven}, {Text: "fine", Origin: OriginGiven}},
-				RejectedCritiques: []Critique{{Text: "bad", Origin: OriginGiven}}},
+		{"CLoud keeps every item", `{"id":"a","prompt":"p","chosen":"c","rejected":"r","chosen_feedback":["good","fine"],"rejected_feedback":"bad"}`, &record.CLoud,
+			record.Record{ID: "a", Prompt: record.Prompt{Text: "p"}, Chosen: "c", Rejected: "r",
+				ChosenCritiques:   []record.Critique{{Text: "good", Origin: record.OriginGiven}, {Text: "fine", Origin: record.OriginGiven}},
+				RejectedCritiques: []record.Critique{{Text: "bad", Origin: record.OriginGiven}}},
 			`{"id":"a","prompt":"p","chosen":"c","rejected":"r","chosen_critiques":[{"text":"good","origin":"given"},{"text":"fine","origin":"given"}],"rejected_critiques":[{"text":"bad","origin":"given"}]}`},
-		{"dialogues", `{"id":"a","chosen":"\n\nHuman: hi\n\nAssistant: yes?\n\nHuman: p\n\nAssistant: c","rejected":"\n\nHuman: hi\n\nAssistant: yes?\n\nHuman: p\n\nAssistant: r"}`, FormatDialogues,
-			Record{ID: "a", Prompt: Prompt{Messages: append(user("hi"), tokenizer.Message{Role: "assistant", Content: "yes?"}, tokenizer.Message{Role: "user", Content: "p"})}, Chosen: "c", Rejected: "r"},
+		{"dialogues", `{"id":"a","chosen":"\n\nHuman: hi\n\nAssistant: yes?\n\nHuman: p\n\nAssistant: c","rejected":"\n\nHuman: hi\n\nAssistant: yes?\n\nHuman: p\n\nAssistant: r"}`, &record.Dialogues,
+			record.Record{ID: "a", Prompt: record.Prompt{Messages: append(user("hi"), tokenizer.Message{Role: "assistant", Content: "yes?"}, tokenizer.Message{Role: "user", Content: "p"})}, Chosen: "c", Rejected: "r"},
 			`{"id":"a","chosen":"c","rejected":"r","prompt":[{"role":"user","content":"hi"},{"role":"assistant","content":"yes?"},{"role":"user","content":"p"}]}`},
-		{"labelled response", `{"prompt":"p","response":"x","correct":false,"critique":"bad","critique_correct":true,"id":"a","reference":"q"}`, FormatResponses,
-			Record{ID: "a", Prompt: Prompt{Text: "p"}, Response: "x", Correct: new(false), Critiques: []Critique{{Text: "bad", Origin: OriginGiven, Correct: new(true)}}},
+		{"labelled response", `{"prompt":"p","response":"x","correct":false,"critique":"bad","critique_correct":true,"id":"a","reference":"q"}`, &record.Responses,
+			record.Record{ID: "a", Prompt: record.Prompt{Text: "p"}, Response: "x", Correct: new(false), Critiques: []record.Critique{{Text: "bad", Origin: record.OriginGiven, Correct: new(true)}}},
 			`{"prompt":"p","response":"x","correct":false,"id":"a","reference":"q","critiques":[{"text":"bad","origin":"given","correct":true}]}`},
-		{"unpaired TRL", `{"id":"a","prompt":"p","completion":"x","label":true}`, FormatResponses,
-			Record{ID: "a", Prompt: Prompt{Text: "p"}, Response: "x", Correct: new(true)},
+		{"unpaired TRL", `{"id":"a","prompt":"p","completion":"x","label":true}`, &record.Responses,
+			record.Record{ID: "a", Prompt: record.Prompt{Text: "p"}, Response: "x", Correct: new(true)},
 			`{"id":"a","prompt":"p","response":"x","correct":true}`},
-		{"all our fields", `{"id":"a","prompt":"p","chosen":"c","rejected":"r","chosen_critiques":[{"text":"t","score":7,"finish_reason":"stop","kept":true,"rank":1,"meta":[8,9.5],"reward":-0.1,"logprob":-3.25,"tokens":[5,4],"mine":{"a":1}}],"rejected_critiques":[{"text":"","kept":false,"reason":"score not parsed"}],"critic":{"model":"m","prompts":"h","sampling":{"temperature":0.7,"top_p":0.9,"top_k":0,"max_tokens":5,"seed":18446744073709551615,"reward":false}},"dropped":"x","chosen_reward":0.3333333333333333,"rejected_reward":-1e-09}`, FormatPairs,
-			Record{ID: "a", Prompt: Prompt{Text: "p"}, Chosen: "c", Rejected: "r",
-				ChosenCritiques:   []Critique{{Text: "t", Score: new(7.0), FinishReason: "stop", Kept: new(true), Rank: 1, Meta: []float64{8, 9.5}, Reward: new(float32(-0.1)), LogProb: -3.25, Tokens: []int32{5, 4}}},
-				RejectedCritiques: []Critique{{Kept: new(false), Reason: DropUnparsed}},
+		{"text", `{"id":"a","text":"","x":1}`, &record.Text, record.Record{ID: "a", Document: &record.Document{}}, ""},
+		{"text with a number", `{"text":"t","id":4}`, &record.Text, record.Record{ID: "4", Document: &record.Document{Text: "t"}}, ""},
+		{"input_ids", `{"id":"a","input_ids":[1,2],"weights":[0,1.5]}`, &record.Tokens,
+			record.Record{ID: "a", Document: &record.Document{IDs: []int32{1, 2}, Weights: []float32{0, 1.5}}}, ""},
+		{"messages", `{"id":"a","messages":[{"role":"user","content":"p"}]}`, &record.Messages, record.Record{ID: "a", Document: &record.Document{Messages: user("p")}}, ""},
+		{"all our fields", `{"id":"a","prompt":"p","chosen":"c","rejected":"r","chosen_critiques":[{"text":"t","score":7,"finish_reason":"stop","kept":true,"rank":1,"meta":[8,9.5],"reward":-0.1,"logprob":-3.25,"tokens":[5,4],"mine":{"a":1}}],"rejected_critiques":[{"text":"","kept":false,"reason":"score not parsed"}],"critic":{"model":"m","prompts":"h","sampling":{"temperature":0.7,"top_p":0.9,"top_k":0,"max_tokens":5,"seed":18446744073709551615,"reward":false}},"dropped":"x","chosen_reward":0.3333333333333333,"rejected_reward":-1e-09}`, &record.Pairs,
+			record.Record{ID: "a", Prompt: record.Prompt{Text: "p"}, Chosen: "c", Rejected: "r",
+				ChosenCritiques:   []record.Critique{{Text: "t", Score: new(7.0), FinishReason: "stop", Kept: new(true), Rank: 1, Meta: []float64{8, 9.5}, Reward: new(float32(-0.1)), LogProb: -3.25, Tokens: []int32{5, 4}}},
+				RejectedCritiques: []record.Critique{{Kept: new(false), Reason: "score not parsed"}},
 				ChosenReward:      new(1.0 / 3), RejectedReward: new(-1e-9), Dropped: "x",
-				Critic: &CriticInfo{Model: "m", Prompts: "h", Sampling: Sampling{Temperature: 0.7, TopP: 0.9, MaxTokens: 5, Seed: math.MaxUint64}}},
+				Critic: &record.CriticInfo{Model: "m", Prompts: "h", Sampling: record.Sampling{Temperature: 0.7, TopP: 0.9, MaxTokens: 5, Seed: math.MaxUint64}}},
 			""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, err := NewReader(strings.NewReader(c.row), "f", ReadOptions{})
+			r, err := record.NewReader(strings.NewReader(c.row), "f", record.ReadOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,35 +81,30 @@ func TestFormats(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.Format != c.format {
-				t.Errorf("format %v, want %v", r.Format, c.format)
+			if r.Schema != c.format {
+				t.Errorf("format %v, want %v", r.Schema, c.format)
 			}
 			want := c.want
 			want.Line = 1
-			plain := *got
-			plain.order, plain.numericID = nil, false
-			for i := range plain.ChosenCritiques {
-				plain.ChosenCritiques[i].extra = nil
-			}
-			if d := cmp.Diff(want, plain, cmp.AllowUnexported(Record{}, Critique{}, member{})); d != "" {
+			if d := cmp.Diff(want, *got, cmpopts.IgnoreUnexported(record.Record{}, record.Critique{})); d != "" {
 				t.Errorf("record (-want +got):\n%s", d)
 			}
-			again, err := ParseRecord([]byte(c.row))
+			again, err := record.ParseRecord([]byte(c.row))
 			if err != nil {
 				t.Fatal(err)
 			}
-			out := mustJSON(t, again)
+			out := recordtest.JSON(t, again)
 			if c.out == "" {
 				c.out = c.row
 			}
 			if out != c.out {
 				t.Errorf("written\n%s\nwant\n%s", out, c.out)
 			}
-			third, err := ParseRecord([]byte(out))
+			third, err := record.ParseRecord([]byte(out))
 			if err != nil {
 				t.Fatalf("reading it back: %v", err)
 			}
-			if twice := mustJSON(t, third); twice != out {
+			if twice := recordtest.JSON(t, third); twice != out {
 				t.Errorf("second round trip\n%s\nwant\n%s", twice, out)
 			}
 		})
@@ -117,14 +120,14 @@ func TestBadRows(t *testing.T) {
 		{"56 empty", "", "f: no examples"},
 		{"56 only blank lines", "\n\n", "f: no examples"},
 		{"57 not JSON", good + "\n" + good + "\n{\"id\": x}", "f:3@7: invalid character 'x'"},
-		{"57 not an object", "7", "f:1@0: got number, want an object"},
+		{"57 not an object", "7", "f:1@0: got number, want object"},
 		{"array file", "[{}]", "JSON array"},
 		{"59 UTF-16 with mark", "\xff\xfe{\x00", "looks like UTF-16"},
 		{"59 UTF-16 bare", "{\x00\"\x00", "looks like UTF-16"},
 		{"59 mark inside", good + "\n\ufeff" + good, "f:2@0: invalid character '\\ufeff'"},
 		{"59 bad UTF-8", `{"prompt":"` + "\xff" + `"}`, "f:1@11: not valid UTF-8"},
-		{"55 lone surrogate", `{"prompt":"\ud800x"}`, "f:1@11: invalid Unicode escape at byte 11"},
-		{"55 low surrogate first", `{"prompt":"\udc00"}`, "invalid Unicode escape at byte 11"},
+		{"55 lone surrogate", `{"prompt":"\ud800x"}`, "f:1@11: invalid Unicode escape"},
+		{"55 low surrogate first", `{"prompt":"\udc00"}`, "invalid Unicode escape"},
 		{"55 high twice", `{"prompt":"\ud800\ud800"}`, "invalid Unicode escape"},
 		{"60 lone CR", "{\"prompt\":\r\"p\"}", "f:1@10: lone carriage return"},
 		{"61 cut", good + "\n" + good[:20], "f:2: line is cut off (unexpected end)"},
@@ -143,11 +146,11 @@ func TestBadRows(t *testing.T) {
 		{"duplicate key", `{"prompt":"p","a":1,"a":2}`, `f:1@20: key "a" appears twice`},
 		{"duplicate key by escape", `{"prompt":"p","a":1,"\u0061":2}`, `key "a" appears twice`},
 		{"duplicate key below", `{"prompt":"p","x":[{"a":1,"a":2}]}`, `key "a" appears twice`},
-		{"trailing bytes", good + good, "bytes after the end of the object"},
+		{"trailing bytes", good + good, "f:1@51: unexpected '{'"},
 		{"depth", `{"prompt":"p","x":` + deep + `}`, "nested deeper than 32"},
-		{"control character", "{\"prompt\":\"a\x01\"}", "control character 0x01"},
-		{"leading zero", `{"prompt":01}`, "leading zero"},
-		{"bad escape", `{"prompt":"\x"}`, "f:1@12: invalid character 'x'"},
+		{"control character", "{\"prompt\":\"a\x01\"}", "control character in a string"},
+		{"leading zero", `{"prompt":01}`, `invalid number "01"`},
+		{"bad escape", `{"prompt":"\x"}`, "f:1@11: invalid escape"},
 		{"mixed formats", good + "\n" + `{"prompt":"p","response":"x"}`, "f:2: row is prompt/response, the file began with prompt/chosen/rejected"},
 		{"role", `{"prompt":[{"role":"tool","content":"p"}],"chosen":"c","rejected":"r"}`, `"prompt[0]": role "tool"`},
 		{"message key", `{"prompt":[{"role":"user","content":"p","tool_calls":[]}],"chosen":"c","rejected":"r"}`, `key "tool_calls" is not supported`},
@@ -157,14 +160,21 @@ func TestBadRows(t *testing.T) {
 		{"alpaca", `{"instruction":"p","input":"","chosen":"a","rejected":"b"}`, "alpaca format"},
 		{"token id", `{"prompt":"p","chosen":"c","rejected":"r","chosen_critiques":[{"text":"t","tokens":[1,2.5]}]}`, `item 1 is 2.5, want a token id`},
 		{"critique text", `{"prompt":"p","chosen":"c","rejected":"r","chosen_critiques":[{"score":1}]}`, `chosen_critiques[0]: key "text" is missing`},
+		{"document twice", `{"text":"a","text":"b"}`, `f:1@12: key "text" appears twice`},
+		{"document in two ways", `{"text":"a","messages":[{"role":"user","content":"p"}]}`, "found 2 of them"},
+		{"document role", `{"messages":[{"role":"tool","content":"p"}]}`, `"messages[0]": role "tool"`},
+		{"document ids", `{"input_ids":[1,-2]}`, "item 1 is -2, want a token id"},
+		{"document without ids", `{"input_ids":[]}`, `"input_ids" is empty`},
+		{"document weights", `{"input_ids":[1,2],"weights":[1]}`, "weights has 1 numbers, input_ids 2"},
+		{"document weight", `{"input_ids":[1,2],"weights":[1,-1]}`, "weights[1] is -1, want a number from 0"},
 		{"id", `{"id":1.5,"prompt":"p","chosen":"c","rejected":"r"}`, `"id": got number, want string or integer`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, err := NewReader(strings.NewReader(c.file), "f", ReadOptions{})
+			r, err := record.NewReader(strings.NewReader(c.file), "f", record.ReadOptions{})
 			for err == nil {
 				_, err = r.Next()
 			}
-			wantError(t, err, c.want)
+			recordtest.WantError(t, err, c.want)
 		})
 	}
 }
@@ -181,7 +191,7 @@ func TestLineEndsAndNotes(t *testing.T) {
 		{"mark at the start", "\ufeff" + good, 1, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, err := NewReader(strings.NewReader(c.file), "f", ReadOptions{})
+			r, err := record.NewReader(strings.NewReader(c.file), "f", record.ReadOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -201,7 +211,7 @@ func TestLineEndsAndNotes(t *testing.T) {
 
 func TestMaxBad(t *testing.T) {
 	file := good + "\n{]\n" + good + "\n" + `{"prompt":"p","chosen":"c","rejected":"c"}` + "\n" + good + "\n"
-	r, _ := NewReader(strings.NewReader(file), "f", ReadOptions{MaxBad: 2})
+	r, _ := record.NewReader(strings.NewReader(file), "f", record.ReadOptions{MaxBad: 2})
 	n := 0
 	for _, err := range r.Records() {
 		if err != nil {
@@ -212,12 +222,12 @@ func TestMaxBad(t *testing.T) {
 	if n != 3 || len(r.Bad) != 2 {
 		t.Errorf("%d rows and %d bad ones, want 3 and 2", n, len(r.Bad))
 	}
-	r, _ = NewReader(strings.NewReader(file), "f", ReadOptions{MaxBad: 1})
+	r, _ = record.NewReader(strings.NewReader(file), "f", record.ReadOptions{MaxBad: 1})
 	var err error
 	for err == nil {
 		_, err = r.Next()
 	}
-	wantError(t, err, "f:4: \"chosen\" and")
+	recordtest.WantError(t, err, "f:4: \"chosen\" and")
 }
 
 func TestLimits(t *testing.T) {
@@ -225,39 +235,39 @@ func TestLimits(t *testing.T) {
 		const frame = `{"prompt":"p","chosen":"c","rejected":""}`
 		return strings.Replace(frame, `""`, `"`+strings.Repeat("r", n-len(frame))+`"`, 1)
 	}
-	read := func(s string, o ReadOptions) error {
-		r, err := NewReader(strings.NewReader(s), "f", o)
+	read := func(s string, o record.ReadOptions) error {
+		r, err := record.NewReader(strings.NewReader(s), "f", o)
 		for err == nil {
 			_, err = r.Next()
 		}
 		return err
 	}
 	for _, end := range []string{"", "\n", "\r\n"} {
-		if err := read(row(100)+end, ReadOptions{MaxLine: 100}); err != io.EOF {
+		if err := read(row(100)+end, record.ReadOptions{MaxLine: 100}); err != io.EOF {
 			t.Errorf("line at the limit, end %q: %v", end, err)
 		}
-		wantError(t, read(row(101)+end, ReadOptions{MaxLine: 100}), "f:1: line is longer than 100 bytes")
+		recordtest.WantError(t, read(row(101)+end, record.ReadOptions{MaxLine: 100}), "f:1: line is longer than 100 bytes")
 	}
-	if err := read(row(16<<20), ReadOptions{MaxText: 16 << 20}); err != io.EOF {
+	if err := read(row(16<<20), record.ReadOptions{MaxText: 16 << 20}); err != io.EOF {
 		t.Errorf("16 MiB line: %v", err)
 	}
-	wantError(t, read(row(17<<20), ReadOptions{}), "line is longer than 16777216 bytes")
+	recordtest.WantError(t, read(row(17<<20), record.ReadOptions{}), "line is longer than 16777216 bytes")
 	text := strings.Repeat("r", 8<<20)
 	frame := `{"prompt":"p","chosen":"c","rejected":"R"}`
-	if err := read(strings.Replace(frame, "R", text, 1), ReadOptions{}); err != io.EOF {
+	if err := read(strings.Replace(frame, "R", text, 1), record.ReadOptions{}); err != io.EOF {
 		t.Errorf("8 MiB text: %v", err)
 	}
-	wantError(t, read(strings.Replace(frame, "R", text+"r", 1), ReadOptions{}), `"rejected": text is 8388609 bytes, limit 8388608`)
-	if err := read(good+"\n", ReadOptions{MaxBytes: int64(len(good) + 1)}); err != io.EOF {
+	recordtest.WantError(t, read(strings.Replace(frame, "R", text+"r", 1), record.ReadOptions{}), `"rejected": text is 8388609 bytes, limit 8388608`)
+	if err := read(good+"\n", record.ReadOptions{MaxBytes: int64(len(good) + 1)}); err != io.EOF {
 		t.Error(err)
 	}
-	wantError(t, read(good+"\n", ReadOptions{MaxBytes: int64(len(good))}), "decompresses to more than")
+	recordtest.WantError(t, read(good+"\n", record.ReadOptions{MaxBytes: int64(len(good))}), "decompresses to more than")
 	inner := strings.Repeat("[", 31) + strings.Repeat("]", 31)
-	if err := read(`{"prompt":"p","chosen":"c","rejected":"r","x":`+inner+`}`, ReadOptions{}); err != io.EOF {
+	if err := read(`{"prompt":"p","chosen":"c","rejected":"r","x":`+inner+`}`, record.ReadOptions{}); err != io.EOF {
 		t.Errorf("depth 32: %v", err)
 	}
 	start := time.Now() // linear time on hostile text
-	if err := read(strings.Replace(frame, "R", strings.Repeat("^", 1<<20)+strings.Repeat("e\u0301", 1<<20)+`\u0000`, 1), ReadOptions{}); err != io.EOF {
+	if err := read(strings.Replace(frame, "R", strings.Repeat("^", 1<<20)+strings.Repeat("e\u0301", 1<<20)+`\u0000`, 1), record.ReadOptions{}); err != io.EOF {
 		t.Error(err)
 	}
 	if d := time.Since(start); d > 5*time.Minute {
@@ -267,7 +277,7 @@ func TestLimits(t *testing.T) {
 
 func TestCompressed(t *testing.T) {
 	var z, g, plain bytes.Buffer
-	content := lines(200)
+	content := recordtest.Lines(200)
 	zw, _ := zstd.NewWriter(&z)
 	io.WriteString(zw, content)
 	zw.Close()
@@ -278,29 +288,29 @@ func TestCompressed(t *testing.T) {
 	io.WriteString(zw, content)
 	zw.Close()
 	for name, b := range map[string][]byte{"zst": z.Bytes(), "gz": g.Bytes()} {
-		records, err := ReadFile(write(t, "a.jsonl."+name, string(b)), ReadOptions{})
+		records, err := record.ReadFile(recordtest.File(t, "a.jsonl."+name, string(b)), record.ReadOptions{})
 		if err != nil || len(records) != 200 || records[199].ID != "r199" {
 			t.Errorf("%s: %d records, %v", name, len(records), err)
 		}
-		_, err = ReadFile(write(t, "cut", string(b[:len(b)-9])), ReadOptions{})
-		wantError(t, err, "cannot be read: unexpected EOF")
+		_, err = record.ReadFile(recordtest.File(t, "cut", string(b[:len(b)-9])), record.ReadOptions{})
+		recordtest.WantError(t, err, "cannot be read: unexpected EOF")
 		bad := bytes.Clone(b)
 		bad[len(bad)/2] ^= 1
-		if _, err = ReadFile(write(t, "bad", string(bad)), ReadOptions{}); err == nil {
+		if _, err = record.ReadFile(recordtest.File(t, "bad", string(bad)), record.ReadOptions{}); err == nil {
 			t.Errorf("%s: a flipped bit was not noticed", name)
 		}
 	}
-	_, err := ReadFile(write(t, "a", string(plain.Bytes())), ReadOptions{})
-	wantError(t, err, "has no checksum (recompress with zstd --check)")
+	_, err := record.ReadFile(recordtest.File(t, "a", string(plain.Bytes())), record.ReadOptions{})
+	recordtest.WantError(t, err, "has no checksum (recompress with zstd --check)")
 	// A frame header that asks for a 512 MiB window, from RFC 8878: descriptor 0x04 (checksum), window byte 0x98.
-	_, err = ReadFile(write(t, "w", "\x28\xb5\x2f\xfd\x04\x98\x01\x00\x00"), ReadOptions{})
-	wantError(t, err, "needs a 512 MiB window, limit 8 MiB")
+	_, err = record.ReadFile(recordtest.File(t, "w", "\x28\xb5\x2f\xfd\x04\x98\x01\x00\x00"), record.ReadOptions{})
+	recordtest.WantError(t, err, "needs a 512 MiB window, limit 8 MiB")
 	var bomb bytes.Buffer
 	zw, _ = zstd.NewWriter(&bomb)
 	zw.Write(make([]byte, 64<<20))
 	zw.Close()
 	start := time.Now()
-	_, err = ReadFile(write(t, "b", bomb.String()), ReadOptions{})
+	_, err = record.ReadFile(recordtest.File(t, "b", bomb.String()), record.ReadOptions{})
 	if err == nil || time.Since(start) > 5*time.Minute {
 		t.Errorf("bomb: %v after %v", err, time.Since(start))
 	}
@@ -308,41 +318,41 @@ func TestCompressed(t *testing.T) {
 
 func TestNotAFile(t *testing.T) {
 	dir := t.TempDir()
-	_, err := Open(dir, ReadOptions{})
-	wantError(t, err, "is a directory")
+	_, err := record.Open(dir, record.ReadOptions{})
+	recordtest.WantError(t, err, "is a directory")
 	fifo := filepath.Join(dir, "fifo")
 	if err := syscall.Mkfifo(fifo, 0o644); err != nil {
 		t.Skip("no FIFO here: ", err)
 	}
-	_, err = Open(fifo, ReadOptions{})
-	wantError(t, err, "is not a regular file")
-	_, err = Open("/dev/zero", ReadOptions{})
-	wantError(t, err, "is not a regular file")
+	_, err = record.Open(fifo, record.ReadOptions{})
+	recordtest.WantError(t, err, "is not a regular file")
+	_, err = record.Open("/dev/zero", record.ReadOptions{})
+	recordtest.WantError(t, err, "is not a regular file")
 	link := filepath.Join(dir, "link")
 	os.Symlink(filepath.Join(dir, "nothing"), link)
-	_, err = Open(link, ReadOptions{})
-	wantError(t, err, "no such file")
+	_, err = record.Open(link, record.ReadOptions{})
+	recordtest.WantError(t, err, "no such file")
 	if os.Geteuid() != 0 {
-		secret := write(t, "secret", good)
+		secret := recordtest.File(t, "secret", good)
 		os.Chmod(secret, 0)
-		_, err = Open(secret, ReadOptions{})
-		wantError(t, err, "permission denied")
+		_, err = record.Open(secret, record.ReadOptions{})
+		recordtest.WantError(t, err, "permission denied")
 	}
 }
 
 func TestWriteRefuses(t *testing.T) {
-	r := pair("a", nil, nil)
+	r := recordtest.Pair("a", nil, nil)
 	r.ChosenReward = new(math.NaN())
 	_, err := r.AppendJSON(nil)
-	wantError(t, err, `critic: write record "a": number NaN is not finite`)
-	r = pair("a", nil, nil)
+	recordtest.WantError(t, err, `record: write record "a": number NaN is not finite`)
+	r = recordtest.Pair("a", nil, nil)
 	r.Chosen = "\xff"
 	_, err = r.AppendJSON(nil)
-	wantError(t, err, "not valid UTF-8")
+	recordtest.WantError(t, err, "not valid UTF-8")
 }
 
 func TestEncodingJSON(t *testing.T) {
-	var got struct{ Records []*Record }
+	var got struct{ Records []*record.Record }
 	if err := json.Unmarshal([]byte(`{"records":[ {"prompt": "p",
 		"chosen":"c","rejected":"r", "u": [1, 2]} ]}`), &got); err != nil {
 		t.Fatal(err)
@@ -361,11 +371,14 @@ func TestEncodingJSON(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	mk := func(id, p, c, r string) *Record {
-		return &Record{ID: id, Prompt: Prompt{Text: p}, Chosen: c, Rejected: r}
+	mk := func(id, p, c, r string) *record.Record {
+		return &record.Record{ID: id, Prompt: record.Prompt{Text: p}, Chosen: c, Rejected: r}
 	}
-	c := Check([]*Record{mk("a", "p", "x", "y"), mk("a", "q", "x", "y"), mk("b", "p", "y", "x"), mk("c", "p", "x", "y"),
-		{ID: "d", Prompt: Prompt{Messages: []tokenizer.Message{{Role: "user", Content: "p"}}}, Chosen: "x", Rejected: "y"}})
+	c := record.NewChecker()
+	for _, r := range []*record.Record{mk("a", "p", "x", "y"), mk("a", "q", "x", "y"), mk("b", "p", "y", "x"), mk("c", "p", "x", "y"),
+		{ID: "d", Prompt: record.Prompt{Messages: []tokenizer.Message{{Role: "user", Content: "p"}}}, Chosen: "x", Rejected: "y"}} {
+		c.Add(r)
+	}
 	want := map[string]int{"duplicate id": 1, "contradiction": 1, "duplicate row": 2}
 	if d := cmp.Diff(want, c.Counts); d != "" {
 		t.Error(d)
@@ -376,17 +389,22 @@ func TestCheck(t *testing.T) {
 }
 
 func TestKeptOrder(t *testing.T) {
-	r := pair("a", scores(1, 2, 3), scores(1))
-	if got := r.Kept(Chosen); len(got) != 3 {
+	r := recordtest.Pair("a", recordtest.Scores(1, 2, 3), recordtest.Scores(1))
+	if got := r.Kept(record.Chosen); len(got) != 3 {
 		t.Errorf("undecided critiques: %d kept, want 3", len(got))
 	}
-	choose(r, Chosen, []int{2, 0}, DropRank)
-	got := r.Kept(Chosen)
-	if len(got) != 2 || *got[0].Score != 3 || *got[1].Score != 1 || r.ChosenCritiques[1].Reason != DropRank {
+	for i, rank := range []int{2, 0, 1} {
+		r.ChosenCritiques[i].Decide("")
+		if r.ChosenCritiques[i].Rank = rank; rank == 0 {
+			r.ChosenCritiques[i].Decide("not among the best")
+		}
+	}
+	got := r.Kept(record.Chosen)
+	if len(got) != 2 || *got[0].Score != 3 || *got[1].Score != 1 {
 		t.Errorf("kept %+v", got)
 	}
-	r.Dropped = DropMean
-	if r.Kept(Chosen) != nil {
+	r.Dropped = "why"
+	if r.Kept(record.Chosen) != nil {
 		t.Error("a dropped record has critiques")
 	}
 }
@@ -404,13 +422,16 @@ func TestSharedData(t *testing.T) {
 		t.Skip("no data files: set CRITICRM_SHARED to the folder that has data/*.jsonl")
 	}
 	for _, f := range files {
-		records, err := ReadFile(f, ReadOptions{})
+		records, err := record.ReadFile(f, record.ReadOptions{})
 		if err != nil {
 			t.Errorf("%v", err)
 			continue
 		}
-		check := Check(records)
-		again, err := ParseRecord([]byte(mustJSON(t, records[0])))
+		check := record.NewChecker()
+		for _, r := range records {
+			check.Add(r)
+		}
+		again, err := record.ParseRecord([]byte(recordtest.JSON(t, records[0])))
 		if err != nil || again.Text(records[0].Sides()[0]) != records[0].Text(records[0].Sides()[0]) {
 			t.Errorf("%s: round trip: %v", f, err)
 		}

@@ -1,16 +1,21 @@
-package critic
+package record
 
 // JSONL in, strictly: limits, line ends, compression and the position of every error.
 
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"iter"
 	"os"
+
+	"criticrm/strictjson"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -64,15 +69,18 @@ func (e *RowError) Error() string {
 	return fmt.Sprintf("%s:%d@%d: %s", e.File, e.Line, e.At, e.Msg)
 }
 
-// Reader reads records one by one. Format, Bad, Notes and Blank tell what was found so far.
+// Reader reads records one by one. Schema, Bad, Notes and Blank tell what was found so far.
 type Reader struct {
-	Format Format
+	Schema *Schema  // of the first row; nil before it
 	Bad    []error  // rows left out under MaxBad
 	Notes  []string // what was repaired, for example a byte order mark
 	Blank  int      // blank lines between rows
 
 	name    string
 	o       ReadOptions
+	raw     io.Reader // the stored bytes, which hash and size take note of
+	hash    hash.Hash
+	size    int64
 	in      *bufio.Reader
 	closers []func() error
 	line    int
@@ -102,7 +110,7 @@ func Open(path string, o ReadOptions) (*Reader, error) {
 func openRegular(path string) (*os.File, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, fmt.Errorf("critic: read records: %w", err)
+		return nil, fmt.Errorf("record: read records: %w", err)
 	}
 	switch mode := info.Mode(); {
 	case mode.IsDir():
@@ -112,18 +120,19 @@ func openRegular(path string) (*os.File, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("critic: read records: %w", err)
+		return nil, fmt.Errorf("record: read records: %w", err)
 	}
 	return f, nil
 }
 
 // NewReader reads records from any stream; name stands for the file in errors.
 func NewReader(in io.Reader, name string, o ReadOptions) (*Reader, error) {
-	r := &Reader{name: name, o: o.withDefaults()}
-	raw := bufio.NewReaderSize(in, 1<<16)
+	r := &Reader{name: name, o: o.withDefaults(), hash: sha256.New()}
+	r.raw = io.TeeReader(in, stored{r})
+	raw := bufio.NewReaderSize(r.raw, 1<<16)
 	head, err := raw.Peek(zstd.HeaderMaxSize)
 	if err != nil && err != io.EOF {
-		return nil, fmt.Errorf("critic: read %s: %w", name, err)
+		return nil, fmt.Errorf("record: read %s: %w", name, err)
 	}
 	switch {
 	case bytes.HasPrefix(head, []byte{0x28, 0xB5, 0x2F, 0xFD}):
@@ -147,6 +156,23 @@ func NewReader(in io.Reader, name string, o ReadOptions) (*Reader, error) {
 	return r, nil
 }
 
+// stored takes note of the bytes of the file as they are read.
+type stored struct{ r *Reader }
+
+func (s stored) Write(p []byte) (int, error) {
+	s.r.size += int64(len(p))
+	return s.r.hash.Write(p)
+}
+
+// Sum reads what is left of the file and gives the sha256, in hexadecimal, and the number of its stored bytes: before decompression. It
+// is the hash of what Next has read, also if the file was replaced meanwhile.
+func (r *Reader) Sum() (sha string, bytes int64, err error) {
+	if _, err := io.Copy(io.Discard, r.raw); err != nil {
+		return "", 0, fmt.Errorf("record: read %s: %w", r.name, err)
+	}
+	return hex.EncodeToString(r.hash.Sum(nil)), r.size, nil
+}
+
 func (r *Reader) zstd(raw io.Reader, head []byte) error {
 	var h zstd.Header
 	if err := h.Decode(head); err != nil {
@@ -166,7 +192,7 @@ func (r *Reader) zstd(raw io.Reader, head []byte) error {
 	}
 	z, err := zstd.NewReader(raw, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 	if err != nil {
-		return fmt.Errorf("critic: read %s: %w", r.name, err)
+		return fmt.Errorf("record: read %s: %w", r.name, err)
 	}
 	r.closers = append(r.closers, func() error { z.Close(); return nil })
 	r.in = bufio.NewReaderSize(z, 1<<16)
@@ -210,6 +236,9 @@ func (r *Reader) Close() error {
 	return errors.Join(errs...)
 }
 
+// Name is the file's, as errors give it.
+func (r *Reader) Name() string { return r.name }
+
 // Line is the number of the last line read, 1-based.
 func (r *Reader) Line() int { return r.line }
 
@@ -244,23 +273,25 @@ func (r *Reader) Next() (*Record, error) {
 	return nil, r.done
 }
 
-// parse decodes one line and holds the file to the format of its first row.
+// parse decodes one line and holds the file to the schema of its first row.
 func (r *Reader) parse(line []byte) (*Record, error) {
-	members, err := scanObject(line)
+	var members []strictjson.Member
+	err := strictjson.Read(line, func(v *strictjson.Reader) (err error) { members, err = v.Members(); return err })
 	if err != nil {
 		return nil, r.rowError(err)
 	}
-	f, err := detect(&row{members: members, used: map[string]bool{}})
+	row := newRow(members, r.o.MaxText)
+	s, err := detect(row)
 	if err != nil {
 		return nil, r.rowError(err)
 	}
-	if r.Format == FormatUnknown {
-		r.Format = f
+	if r.Schema == nil {
+		r.Schema = s
 	}
-	if f != r.Format {
-		return nil, r.fault(r.line, -1, "row is %s, the file began with %s: one file holds one format", f, r.Format)
+	if s != r.Schema {
+		return nil, r.fault(r.line, -1, "row is %s, the file began with %s: one file holds one format", s, r.Schema)
 	}
-	rec, err := decode(members, f, r.line, r.o.MaxText)
+	rec, err := decode(row, s, r.line)
 	if err != nil {
 		return nil, r.rowError(err)
 	}
@@ -268,16 +299,16 @@ func (r *Reader) parse(line []byte) (*Record, error) {
 }
 
 func (r *Reader) rowError(err error) error {
-	var s *syntaxError
-	if !errors.As(err, &s) {
+	s, ok := syntax(err)
+	if !ok {
 		return r.fault(r.line, -1, "%v", err)
 	}
-	if s.cut {
+	if s.Code == strictjson.Cut {
 		if _, more := r.in.Peek(1); more != nil {
 			return r.fault(r.line, -1, "line is cut off (unexpected end)")
 		}
 	}
-	return r.fault(r.line, s.at, "%s", s.msg)
+	return r.fault(r.line, s.At, "%s", s.Msg)
 }
 
 // readLine gives the next line without its end, valid until the next call.

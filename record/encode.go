@@ -1,4 +1,4 @@
-package critic
+package record
 
 // Records back to JSONL: input fields keep their order, new ones follow; one line per record.
 
@@ -9,7 +9,6 @@ import (
 	"io"
 	"math"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"criticrm/tokenizer"
@@ -48,7 +47,7 @@ func (r *Record) AppendJSON(dst []byte) ([]byte, error) {
 		}
 	}
 	if e.err != nil {
-		return dst, fmt.Errorf("critic: write record %s: %w", quote(r.ID), e.err)
+		return dst, fmt.Errorf("record: write record %.40q: %w", r.ID, e.err)
 	}
 	return append(e.b, '}'), nil
 }
@@ -63,12 +62,18 @@ func (r *Record) has(key string) bool {
 	switch key {
 	case "id":
 		return true
-	case "prompt":
-		return true
+	case "prompt", "response":
+		return r.Document == nil && (key == "prompt" || !pair)
 	case "chosen", "rejected":
 		return pair
-	case "response":
-		return !pair
+	case "text":
+		return r.Document != nil && r.Document.IDs == nil && r.Document.Messages == nil
+	case "input_ids":
+		return r.Document != nil && r.Document.IDs != nil
+	case "weights":
+		return r.Document != nil && r.Document.Weights != nil
+	case "messages":
+		return r.Document != nil && r.Document.Messages != nil
 	case "correct":
 		return !pair && r.Correct != nil
 	case "category":
@@ -82,7 +87,7 @@ func (r *Record) has(key string) bool {
 	case "rejected_critiques":
 		return pair && len(r.RejectedCritiques) > 0
 	case "critiques":
-		return !pair && len(r.Critiques) > 0
+		return len(r.Critiques) > 0
 	case "chosen_reward":
 		return pair && r.ChosenReward != nil
 	case "rejected_reward":
@@ -127,6 +132,14 @@ func (e *encoder) field(r *Record, key string) {
 		e.text(r.Rejected)
 	case "response":
 		e.text(r.Response)
+	case "text":
+		e.text(r.Document.Text)
+	case "input_ids":
+		list(e, r.Document.IDs, func(id int32) { e.b = strconv.AppendInt(e.b, int64(id), 10) })
+	case "weights":
+		list(e, r.Document.Weights, func(w float32) { e.float(float64(w), 32) })
+	case "messages":
+		e.messages(r.Document.Messages)
 	case "correct":
 		e.b = strconv.AppendBool(e.b, *r.Correct)
 	case "category":
@@ -166,30 +179,30 @@ func (e *encoder) marshal(v any) {
 	e.b = append(e.b, b...)
 }
 
-func (e *encoder) messages(list []tokenizer.Message) {
+// list appends an array, whose items item appends.
+func list[T any](e *encoder, items []T, item func(T)) {
 	e.b = append(e.b, '[')
-	for i, m := range list {
+	for i, x := range items {
 		if i > 0 {
 			e.b = append(e.b, ',')
 		}
+		item(x)
+	}
+	e.b = append(e.b, ']')
+}
+
+func (e *encoder) messages(messages []tokenizer.Message) {
+	list(e, messages, func(m tokenizer.Message) {
 		e.b = append(e.b, `{"role":`...)
 		e.text(m.Role)
 		e.b = append(e.b, `,"content":`...)
 		e.text(m.Content)
 		e.b = append(e.b, '}')
-	}
-	e.b = append(e.b, ']')
+	})
 }
 
-func (e *encoder) critiques(list []Critique) {
-	e.b = append(e.b, '[')
-	for i := range list {
-		if i > 0 {
-			e.b = append(e.b, ',')
-		}
-		e.critique(&list[i])
-	}
-	e.b = append(e.b, ']')
+func (e *encoder) critiques(critiques []Critique) {
+	list(e, critiques, func(c Critique) { e.critique(&c) })
 }
 
 func (e *encoder) critique(c *Critique) {
@@ -220,14 +233,7 @@ func (e *encoder) critique(c *Critique) {
 	}
 	if len(c.Meta) > 0 {
 		key("meta")
-		e.b = append(e.b, '[')
-		for i, v := range c.Meta {
-			if i > 0 {
-				e.b = append(e.b, ',')
-			}
-			e.number(v)
-		}
-		e.b = append(e.b, ']')
+		list(e, c.Meta, e.number)
 	}
 	if c.Reward != nil {
 		key("reward")
@@ -243,14 +249,7 @@ func (e *encoder) critique(c *Critique) {
 	}
 	if len(c.Tokens) > 0 {
 		key("tokens")
-		e.b = append(e.b, '[')
-		for i, t := range c.Tokens {
-			if i > 0 {
-				e.b = append(e.b, ',')
-			}
-			e.b = strconv.AppendInt(e.b, int64(t), 10)
-		}
-		e.b = append(e.b, ']')
+		list(e, c.Tokens, func(t int32) { e.b = strconv.AppendInt(e.b, int64(t), 10) })
 	}
 	for _, m := range c.extra {
 		e.b = append(e.b, ',')
@@ -278,7 +277,7 @@ func (e *encoder) text(s string) {
 	const hex = "0123456789abcdef"
 	if !utf8.ValidString(s) {
 		if e.err == nil {
-			e.err = fmt.Errorf("text %s is not valid UTF-8", quote(s))
+			e.err = fmt.Errorf("text %.40q is not valid UTF-8", s)
 		}
 		return
 	}
@@ -318,15 +317,11 @@ func WriteRecords(w io.Writer, records []*Record) error {
 		}
 		line = append(line, '\n')
 		if _, err := bw.Write(line); err != nil {
-			return fmt.Errorf("critic: write records: %w", err)
+			return fmt.Errorf("record: write records: %w", err)
 		}
 	}
 	if err := bw.Flush(); err != nil {
-		return fmt.Errorf("critic: write records: %w", err)
+		return fmt.Errorf("record: write records: %w", err)
 	}
 	return nil
 }
-
-// validText replaces what is not UTF-8 by U+FFFD: a sample cut inside a character must not spoil its row. The
-// tokens keep the exact sample.
-func validText(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

@@ -1,4 +1,4 @@
-package critic
+package record
 
 // What is wrong with a set of records as a whole: double ids, double rows, contradictory labels.
 
@@ -19,7 +19,7 @@ func (i Issue) String() string {
 	if i.Kind == "contradiction" {
 		what = "contradictory labels: same prompt, sides swapped"
 	}
-	return fmt.Sprintf("line %d (id %s): %s, see line %d", i.Line, quote(i.ID), what, i.Earlier)
+	return fmt.Sprintf("line %d (id %.40q): %s, see line %d", i.Line, i.ID, what, i.Earlier)
 }
 
 // Checker collects issues record by record; its memory is some 100 bytes a record.
@@ -59,7 +59,10 @@ func (c *Checker) Add(r *Record) {
 		c.ids[r.ID] = line
 	}
 	first, second := r.Chosen, r.Rejected
-	if !r.Paired() {
+	switch {
+	case r.Document != nil:
+		first = r.Document.key()
+	case !r.Paired():
 		first = r.Response
 	}
 	key := rowKey(r.Prompt.Key(), first, second)
@@ -73,15 +76,6 @@ func (c *Checker) Add(r *Record) {
 			note("contradiction", earlier)
 		}
 	}
-}
-
-// Check runs a Checker over records.
-func Check(records []*Record) *Checker {
-	c := NewChecker()
-	for _, r := range records {
-		c.Add(r)
-	}
-	return c
 }
 
 func rowKey(parts ...string) (key [16]byte) {

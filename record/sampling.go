@@ -1,4 +1,4 @@
-package critic
+package record
 
 import "fmt"
 
@@ -19,13 +19,13 @@ func DefaultSampling() Sampling { return Sampling{Temperature: 0.7, TopP: 0.9, M
 func (s Sampling) Validate() error {
 	switch {
 	case !(s.Temperature >= 0 && s.Temperature <= 100):
-		return fmt.Errorf("critic: temperature: got %v, want 0 to 100", s.Temperature)
+		return fmt.Errorf("record: temperature: got %v, want 0 to 100", s.Temperature)
 	case !(s.TopP >= 0 && s.TopP <= 1):
-		return fmt.Errorf("critic: top_p: got %v, want 0 to 1", s.TopP)
+		return fmt.Errorf("record: top_p: got %v, want 0 to 1", s.TopP)
 	case s.TopK < 0:
-		return fmt.Errorf("critic: top_k: got %d, want ≥ 0", s.TopK)
+		return fmt.Errorf("record: top_k: got %d, want ≥ 0", s.TopK)
 	case s.MaxTokens < 1:
-		return fmt.Errorf("critic: max_tokens: got %d, want ≥ 1", s.MaxTokens)
+		return fmt.Errorf("record: max_tokens: got %d, want ≥ 1", s.MaxTokens)
 	}
 	return nil
 }

@@ -1,12 +1,14 @@
-package critic
+package record
 
-// Record: one row of a preference file with what the stages add to it.
+// Record: one row of a file, with what the method's steps add to it.
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
+	"criticrm/strictjson"
 	"criticrm/tokenizer"
 )
 
@@ -93,7 +95,7 @@ type Critique struct {
 	FinishReason string    // FinishStop, FinishLength, or empty for given critiques
 	Origin       string    // empty, OriginGiven or OriginSummary
 	Kept         *bool     // nil until Filter or Refine has decided
-	Reason       string    // why it was dropped; one of the Drop… constants
+	Reason       string    // why it was dropped; package critic's Drop… constants are the reasons
 	Rank         int       // 1-based place among the kept ones after Refine; 0 before
 	Meta         []float64 // parsed scores of the meta-judge
 	Reward       *float32  // read after this critique by Score
@@ -126,7 +128,7 @@ type CriticInfo struct {
 	Sampling Sampling `json:"sampling"`
 }
 
-// Record is one row: a preference pair (Chosen, Rejected), or one Response with an optional label.
+// Record is one row: a preference pair (Chosen, Rejected), one Response with an optional label, or a Document.
 type Record struct {
 	ID       string // from the row, else "row-<line>"
 	Prompt   Prompt
@@ -134,6 +136,7 @@ type Record struct {
 	Rejected string
 	Response string // empty for a pair
 	Correct  *bool  // known label of Response
+	Document *Document
 	Category string
 	Subset   string
 	Margin   *float64 // by how much chosen should be ahead; nil: not given
@@ -146,7 +149,7 @@ type Record struct {
 	RejectedReward *float64
 	Reward         *float64 // of Response
 
-	Dropped string // why the pair is out of training; empty: it is in. One of the Drop… constants
+	Dropped string // why the record is out of training; empty: it is in. Package critic's Drop… constants are the reasons
 	Critic  *CriticInfo
 
 	Cut      *Cut // what the critic has not read of the texts; nil: it has read all. Written as "shortened"
@@ -158,12 +161,28 @@ type Record struct {
 	numericID bool     // the id was a JSON integer and is written as one
 }
 
-// Paired reports whether the record is a preference pair.
-func (r *Record) Paired() bool { return r.Response == "" }
+// Document is a row for language modelling, in one of three forms.
+type Document struct {
+	Text     string              // plain text, if there is neither of the others
+	IDs      []int32             // token ids
+	Weights  []float32           // loss weight of each id; nil: 1
+	Messages []tokenizer.Message // a conversation
+}
 
-// Sides lists the record's responses.
+// key identifies a document's content.
+func (d *Document) key() string {
+	return "document\x00" + d.Text + "\x00" + Prompt{Messages: d.Messages}.Key() + fmt.Sprint(d.IDs, d.Weights)
+}
+
+// Paired reports whether the record is a preference pair.
+func (r *Record) Paired() bool { return r.Response == "" && r.Document == nil }
+
+// Sides lists the record's responses; a document has none.
 func (r *Record) Sides() []Side {
-	if r.Paired() {
+	switch {
+	case r.Document != nil:
+		return nil
+	case r.Paired():
 		return []Side{Chosen, Rejected}
 	}
 	return []Side{Single}
@@ -226,16 +245,36 @@ func (r *Record) Messages(s Side) []tokenizer.Message {
 func (r *Record) Extra(key string) (json.RawMessage, bool) {
 	for _, m := range r.order {
 		if m.key == key && m.raw != nil {
-			return json.RawMessage(slices.Clone(m.raw)), true
+			return slices.Clone(m.raw), true
 		}
 	}
 	return nil, false
 }
 
+// SetCategory takes the category from a field of the row: category itself, subset, or one that is not ours, as it is written if it is
+// no string.
+func (r *Record) SetCategory(field string) error {
+	switch field {
+	case "category":
+		return nil
+	case "subset":
+		r.Category = r.Subset
+		return nil
+	}
+	raw, ok := r.Extra(field)
+	if !ok {
+		return &RowError{Line: r.Line, At: -1, Msg: fmt.Sprintf("key %q is missing", field)}
+	}
+	if r.Category = string(raw); strictjson.KindOf(raw) == "string" {
+		r.Category = str(raw)
+	}
+	return nil
+}
+
 // SetExtra adds or replaces a field that is not ours. It panics if the key is one of ours or v is no JSON value.
 func (r *Record) SetExtra(key string, v json.RawMessage) {
 	if recordKey(key) || !json.Valid(v) {
-		panic("critic: SetExtra: the key is a field of Record or the value is not JSON")
+		panic("record: SetExtra: the key is a field of Record or the value is not JSON")
 	}
 	for i := range r.order {
 		if r.order[i].key == key {
@@ -244,4 +283,10 @@ func (r *Record) SetExtra(key string, v json.RawMessage) {
 		}
 	}
 	r.order = append(r.order, member{key: key, raw: slices.Clone(v)})
+}
+
+// member is a field of the input: its raw value, nil for one that the struct holds.
+type member struct {
+	key string
+	raw []byte
 }

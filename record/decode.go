@@ -1,0 +1,236 @@
+package record
+
+// From a row's fields to a Record: what all schemas share, and the fields that the method's steps add.
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"criticrm/strictjson"
+)
+
+// recordKeys are the fields that Record writes, in the order they take when new: the order in which steps add them,
+// so that a record written once at the end equals one that went through a file after each step.
+func recordKeys() []string {
+	return []string{"id", "prompt", "chosen", "rejected", "response", "correct", "text", "input_ids", "weights", "messages",
+		"category", "subset", "margin",
+		"chosen_critiques", "rejected_critiques", "critiques", "critic", "shortened", "dropped",
+		"chosen_reward", "rejected_reward", "reward", "plain_shortened"}
+}
+
+func recordKey(key string) bool { return slices.Contains(recordKeys(), key) }
+
+// decode makes a Record of a row of the given schema. line numbers the row for a missing id.
+func decode(r *row, s *Schema, line int) (*Record, error) {
+	rec := &Record{Line: line}
+	err := first(
+		func() error { return rec.decodeID(r, line) },
+		func() error { return s.decode(rec, r) },
+		func() error { return r.optText("category", &rec.Category) },
+		func() error { return r.optText("subset", &rec.Subset) },
+		func() error { return r.optText("dropped", &rec.Dropped) },
+		func() error { return r.optCritic(&rec.Critic) },
+		func() error { return r.optCut("shortened", rec, &rec.Cut) },
+		func() error { return r.optCut("plain_shortened", rec, &rec.PlainCut) },
+	)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range r.members {
+		kept := member{key: m.Key}
+		if !r.used[m.Key] {
+			kept.raw = slices.Clone(m.Raw)
+		}
+		rec.order = append(rec.order, kept)
+	}
+	return rec, nil
+}
+
+func (rec *Record) decodeID(r *row, line int) error {
+	raw, ok := r.get("id")
+	if !ok {
+		rec.ID = fmt.Sprintf("row-%d", line)
+		return nil
+	}
+	switch kind := strictjson.KindOf(raw); {
+	case kind == "string":
+		rec.ID = str(raw)
+	case kind == "number" && !strings.ContainsAny(string(raw), ".eE"):
+		rec.ID, rec.numericID = string(raw), true
+	default:
+		return badField("%q: got %s, want string or integer", "id", kind)
+	}
+	if rec.ID == "" || len(rec.ID) > 1024 {
+		return badField("%q: got %d bytes, want 1 to 1024", "id", len(rec.ID))
+	}
+	return nil
+}
+
+// decodePairFields reads what a pair has beside its texts.
+func (rec *Record) decodePairFields(r *row) error {
+	return first(
+		func() error { return r.optNumber("margin", &rec.Margin) },
+		func() error { return r.optCritiques("chosen_critiques", &rec.ChosenCritiques) },
+		func() error { return r.optCritiques("rejected_critiques", &rec.RejectedCritiques) },
+		func() error { return r.optNumber("chosen_reward", &rec.ChosenReward) },
+		func() error { return r.optNumber("rejected_reward", &rec.RejectedReward) })
+}
+
+// decodeResponseFields reads what a single response has beside its texts.
+func (rec *Record) decodeResponseFields(r *row) error {
+	return first(
+		func() error { return r.optBool("correct", &rec.Correct) },
+		func() error {
+			if rec.Correct != nil {
+				return nil
+			}
+			return r.optBool("label", &rec.Correct)
+		},
+		func() error { return r.optCritiques("critiques", &rec.Critiques) },
+		func() error { return r.givenCritique(&rec.Critiques) },
+		func() error { return r.optNumber("reward", &rec.Reward) })
+}
+
+// optCritic reads which model wrote the critiques.
+func (r *row) optCritic(dst **CriticInfo) error {
+	var info CriticInfo
+	ok, err := r.optObject("critic", &info, "not the settings of a critic")
+	if ok {
+		*dst = &info
+	}
+	return err
+}
+
+// optCut reads what a model has not read of the record's texts, which must be known already.
+func (r *row) optCut(key string, rec *Record, dst **Cut) error {
+	const fault = "not a cut of this row's texts: want policy and the number of characters that each text lacks"
+	var c Cut
+	ok, err := r.optObject(key, &c, fault)
+	if ok && !c.check(rec) {
+		return badField("%q: %s", key, fault)
+	}
+	if ok {
+		*dst = &c
+	}
+	return err
+}
+
+// optObject reads an object into a struct; fault is said of one that does not fit.
+func (r *row) optObject(key string, dst any, fault string) (bool, error) {
+	raw, ok := r.get(key)
+	if !ok {
+		return false, nil
+	}
+	if kind := strictjson.KindOf(raw); kind != "object" {
+		return false, badField("%q: got %s, want object", key, kind)
+	}
+	if json.Unmarshal(raw, dst) != nil {
+		return false, badField("%q: %s", key, fault)
+	}
+	return true, nil
+}
+
+// givenCritique reads the pair critique, critique_correct: one critique with its human verdict.
+func (r *row) givenCritique(dst *[]Critique) error {
+	if r.kind("critique") != "string" {
+		return nil
+	}
+	text, err := r.text("critique")
+	if err != nil {
+		return err
+	}
+	c := Critique{Text: text, Origin: OriginGiven}
+	if err := r.optBool("critique_correct", &c.Correct); err != nil {
+		return err
+	}
+	*dst = append(*dst, c)
+	return nil
+}
+
+// optCritiques reads a list of critiques, each a string or an object, or one string.
+func (r *row) optCritiques(key string, dst *[]Critique) error {
+	given := func(at, text string) error {
+		if len(text) > r.max {
+			return badField("%q: text is %d bytes, limit %d", at, len(text), r.max)
+		}
+		if strings.TrimSpace(text) == "" {
+			return badField("%q is empty", at)
+		}
+		*dst = append(*dst, Critique{Text: text, Origin: OriginGiven})
+		return nil
+	}
+	if r.kind(key) == "string" {
+		raw, _ := r.get(key)
+		return given(key, str(raw))
+	}
+	list, err := r.list(key, "critiques")
+	if err != nil {
+		return err
+	}
+	for i, item := range list {
+		at := fmt.Sprintf("%s[%d]", key, i)
+		switch kind := strictjson.KindOf(item); kind {
+		case "string":
+			if err := given(at, str(item)); err != nil {
+				return err
+			}
+		case "object":
+			c, err := r.nested(item).critique()
+			if err != nil {
+				return badField("%s: %v", at, err)
+			}
+			*dst = append(*dst, *c)
+		default:
+			return badField("%q: got %s, want string or object", at, kind)
+		}
+	}
+	return nil
+}
+
+// critique reads one critique with what the steps found of it.
+func (r *row) critique() (*Critique, error) {
+	c := &Critique{}
+	var logp, rank, reward *float64
+	err := first(
+		func() (err error) { c.Text, err = r.anyText("text"); return err }, // a model may stop at once
+		func() error { return r.optNumber("score", &c.Score) },
+		func() error { return r.optNumber("logprob", &logp) },
+		func() error { return r.optText("finish_reason", &c.FinishReason) },
+		func() error { return r.optText("origin", &c.Origin) },
+		func() error { return r.optBool("kept", &c.Kept) },
+		func() error { return r.optText("reason", &c.Reason) },
+		func() error { return r.optNumber("rank", &rank) },
+		func() error { return r.optNumbers("meta", &c.Meta) },
+		func() error { return r.optNumber("reward", &reward) },
+		func() error { return r.optBool("correct", &c.Correct) },
+		func() error { return r.optTokens("tokens", &c.Tokens) },
+	)
+	if err != nil {
+		return nil, err
+	}
+	if logp != nil {
+		c.LogProb = *logp
+	}
+	if rank != nil {
+		if *rank != math.Trunc(*rank) || *rank < 0 || *rank > 1e9 {
+			return nil, badField("%q: got %v, want a whole number", "rank", *rank)
+		}
+		c.Rank = int(*rank)
+	}
+	if reward != nil {
+		v := float32(*reward)
+		if math.IsInf(float64(v), 0) {
+			return nil, badField("%q: %v does not fit float32", "reward", *reward)
+		}
+		c.Reward = &v
+	}
+	for _, m := range r.members {
+		if !r.used[m.Key] && strictjson.KindOf(m.Raw) != "null" {
+			c.extra = append(c.extra, member{key: m.Key, raw: slices.Clone(m.Raw)})
+		}
+	}
+	return c, nil
+}

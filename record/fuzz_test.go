@@ -1,0 +1,50 @@
+package record_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"criticrm/record"
+)
+
+// FuzzJSONLLine: what is accepted is valid JSON for encoding/json too, and writing and reading it again gives the
+// same bytes; errors stay short.
+func FuzzJSONLLine(f *testing.F) {
+	for _, s := range []string{
+		good,
+		`{"id":7,"prompt":[{"role":"user","content":"p"}],"chosen":"c","rejected":"r","x":[1,-2.5e3,null,true,{"a":"\ud83d\ude00"}]}`,
+		`{"chosen":[{"role":"user","content":"p"},{"role":"assistant","content":"c"}],"rejected":[{"role":"user","content":"p"},{"role":"assistant","content":"r"}]}`,
+		`{"prompt":"p","chosen":"c","rejected":"r","chosen_feedback":["a"],"rejected_feedback":"b"}`,
+		`{"chosen":"\n\nHuman: p\n\nAssistant: c","rejected":"\n\nHuman: p\n\nAssistant: r"}`,
+		`{"prompt":"p","response":"x","correct":false,"critique":"c","critique_correct":true}`,
+		`{"prompt":"p","chosen":"c","rejected":"r","chosen_critiques":[{"text":"t","score":7,"kept":true,"rank":1,"meta":[8],"reward":-0.1,"logprob":-3,"tokens":[5]}],"margin":1e-300}`,
+		`{"id":"d","text":"","x":1}`, `{"input_ids":[1,2],"weights":[0,1.5]}`, `{"messages":[{"role":"user","content":"p"}],"meta":null}`,
+		`{"prompt":"\ud800"}`, `{"a":1,"a":2}`, `[]`, "{\"prompt\":\r}",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := record.ParseRecord(b)
+		if err != nil {
+			if len(err.Error()) > 500 {
+				t.Fatalf("error of %d bytes: %v", len(err.Error()), err)
+			}
+			return
+		}
+		first, err := r.AppendJSON(nil)
+		if err != nil {
+			t.Fatalf("read but not written: %v", err)
+		}
+		if !json.Valid(first) {
+			t.Fatalf("not JSON: %s", first)
+		}
+		again, err := record.ParseRecord(first)
+		if err != nil {
+			t.Fatalf("%v in what was written: %s", err, first)
+		}
+		second, err := again.AppendJSON(nil)
+		if err != nil || string(first) != string(second) {
+			t.Fatalf("round trip\n%s\n%s", first, second)
+		}
+	})
+}

@@ -1,0 +1,296 @@
+package record
+
+// The fields of a row by name, checked.
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"criticrm/strictjson"
+	"criticrm/tokenizer"
+)
+
+func badField(format string, a ...any) error { return fmt.Errorf(format, a...) }
+
+// row gives access to the fields of one object by name, and knows which were read.
+type row struct {
+	members []strictjson.Member
+	used    map[string]bool
+	max     int // bytes of a text
+}
+
+func newRow(members []strictjson.Member, max int) *row {
+	return &row{members: members, used: map[string]bool{}, max: max}
+}
+
+// nested is the row of an object inside of another, which is checked already.
+func (r *row) nested(raw []byte) *row {
+	var members []strictjson.Member
+	checked(raw, func(v *strictjson.Reader) (err error) { members, err = v.Members(); return err })
+	return newRow(members, r.max)
+}
+
+// checked reads a value that was read before, as a part of its row.
+func checked(raw []byte, value func(*strictjson.Reader) error) {
+	if err := strictjson.Read(raw, value); err != nil {
+		panic("record: a value was not checked before")
+	}
+}
+
+// kind names the type of a key's value; "": there is none.
+func (r *row) kind(key string) string {
+	for _, m := range r.members {
+		if m.Key == key {
+			return strictjson.KindOf(m.Raw)
+		}
+	}
+	return ""
+}
+
+// has reports whether a key has a value; null is none.
+func (r *row) has(key string) bool {
+	kind := r.kind(key)
+	return kind != "" && kind != "null"
+}
+
+// get gives a key's value and takes note that it was read. null is an absent field; it stays in the record as an extra one.
+func (r *row) get(key string) ([]byte, bool) {
+	for _, m := range r.members {
+		if m.Key == key && strictjson.KindOf(m.Raw) != "null" {
+			r.used[key] = true
+			return m.Raw, true
+		}
+	}
+	return nil, false
+}
+
+// missing is the error for a key that is not there, with the near miss if only the case differs.
+func (r *row) missing(key string) error {
+	for _, m := range r.members {
+		if m.Key != key && strings.EqualFold(m.Key, key) {
+			return badField("key %q is missing (found %q: keys are case-sensitive)", key, m.Key)
+		}
+	}
+	if r.kind(key) == "null" {
+		return badField("%q: got null, want a value", key)
+	}
+	return badField("key %q is missing", key)
+}
+
+// str decodes a checked JSON string; other kinds give "".
+func str(raw []byte) (s string) {
+	if strictjson.KindOf(raw) == "string" {
+		checked(raw, func(v *strictjson.Reader) (err error) { s, err = v.String(); return err })
+	}
+	return s
+}
+
+// items splits a checked JSON array.
+func items(raw []byte) (out [][]byte) {
+	checked(raw, func(v *strictjson.Reader) error {
+		return v.Array(func(int) error {
+			item, err := v.Raw()
+			out = append(out, item)
+			return err
+		})
+	})
+	return out
+}
+
+// anyText is the text of a key, which may be empty.
+func (r *row) anyText(key string) (string, error) {
+	raw, ok := r.get(key)
+	if !ok {
+		return "", r.missing(key)
+	}
+	if kind := strictjson.KindOf(raw); kind != "string" {
+		return "", badField("%q: got %s, want string", key, kind)
+	}
+	v := str(raw)
+	if len(v) > r.max {
+		return "", badField("%q: text is %d bytes, limit %d", key, len(v), r.max)
+	}
+	return v, nil
+}
+
+// text is the text of a key, which must hold more than white space.
+func (r *row) text(key string) (string, error) {
+	v, err := r.anyText(key)
+	if err == nil && strings.TrimSpace(v) == "" {
+		err = badField("%q is empty", key)
+	}
+	return v, err
+}
+
+func (r *row) optText(key string, dst *string) error {
+	raw, ok := r.get(key)
+	if !ok {
+		return nil
+	}
+	if kind := strictjson.KindOf(raw); kind != "string" {
+		return badField("%q: got %s, want string", key, kind)
+	}
+	*dst = str(raw)
+	return nil
+}
+
+func number(key string, raw []byte) (float64, error) {
+	if kind := strictjson.KindOf(raw); kind != "number" {
+		return 0, badField("%q: got %s, want a finite number", key, kind)
+	}
+	v, err := strconv.ParseFloat(string(raw), 64)
+	if err != nil || math.IsInf(v, 0) {
+		return 0, badField("%q: number out of range", key)
+	}
+	return v, nil
+}
+
+func (r *row) optNumber(key string, dst **float64) error {
+	raw, ok := r.get(key)
+	if !ok {
+		return nil
+	}
+	v, err := number(key, raw)
+	if err == nil {
+		*dst = &v
+	}
+	return err
+}
+
+func (r *row) optBool(key string, dst **bool) error {
+	raw, ok := r.get(key)
+	if !ok {
+		return nil
+	}
+	if kind := strictjson.KindOf(raw); kind != "boolean" {
+		return badField("%q: got %s, want true or false", key, kind)
+	}
+	v := raw[0] == 't'
+	*dst = &v
+	return nil
+}
+
+// list is the items of a key's list; nothing if there is none.
+func (r *row) list(key, of string) ([][]byte, error) {
+	raw, ok := r.get(key)
+	if !ok {
+		return nil, nil
+	}
+	if kind := strictjson.KindOf(raw); kind != "array" {
+		return nil, badField("%q: got %s, want a list of %s", key, kind, of)
+	}
+	return items(raw), nil
+}
+
+func (r *row) optNumbers(key string, dst *[]float64) error {
+	list, err := r.list(key, "numbers")
+	if err != nil {
+		return err
+	}
+	for _, raw := range list {
+		v, err := number(key, raw)
+		if err != nil {
+			return err
+		}
+		*dst = append(*dst, v)
+	}
+	return nil
+}
+
+func (r *row) optTokens(key string, dst *[]int32) error {
+	list, err := r.list(key, "numbers")
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	out := make([]int32, len(list))
+	for i, raw := range list {
+		v, err := strconv.ParseInt(string(raw), 10, 32)
+		if err != nil || v < 0 {
+			return badField("%q: item %d is %s, want a token id", key, i, clip(string(raw)))
+		}
+		out[i] = int32(v)
+	}
+	*dst = out
+	return nil
+}
+
+// messages decodes a message list; only role and content are understood, because dropping the rest would change
+// what the model is asked.
+func (r *row) messages(key string) ([]tokenizer.Message, error) {
+	list, err := r.list(key, "messages")
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, badField("%q is empty", key)
+	}
+	out := make([]tokenizer.Message, 0, len(list))
+	for i, item := range list {
+		at := fmt.Sprintf("%s[%d]", key, i)
+		if kind := strictjson.KindOf(item); kind != "object" {
+			return nil, badField("%q: got %s, want an object with role and content", at, kind)
+		}
+		m := r.nested(item)
+		for _, f := range m.members {
+			if f.Key != "role" && f.Key != "content" && strictjson.KindOf(f.Raw) != "null" {
+				return nil, badField("%q: key %.40q is not supported: want role and content only", at, f.Key)
+			}
+		}
+		role, err := m.text("role")
+		if err != nil {
+			return nil, badField("%s: %v", at, err)
+		}
+		if !slices.Contains([]string{"system", "user", "assistant"}, role) {
+			return nil, badField("%q: role %.40q: want system, user or assistant", at, role)
+		}
+		content, err := m.text("content")
+		if err != nil {
+			return nil, badField("%s: %v", at, err)
+		}
+		out = append(out, tokenizer.Message{Role: role, Content: content})
+	}
+	return out, nil
+}
+
+// prompt decodes the field "prompt": a string or a message list.
+func (r *row) prompt() (p Prompt, err error) {
+	switch kind := r.kind("prompt"); kind {
+	case "", "null":
+		err = r.missing("prompt")
+	case "string":
+		p.Text, err = r.text("prompt")
+	case "array":
+		p.Messages, err = r.messages("prompt")
+	default:
+		err = badField("%q: got %s, want string or message list", "prompt", kind)
+	}
+	return p, err
+}
+
+// first runs steps up to the first error: the others are rarely independent of it.
+func first(steps ...func() error) error {
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clip bounds what an error message quotes.
+func clip(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "…"
+	}
+	return s
+}
+
+// syntax is the strict reader's error, if err is one.
+func syntax(err error) (*strictjson.Error, bool) {
+	var e *strictjson.Error
+	return e, errors.As(err, &e)
+}

@@ -1,0 +1,141 @@
+package record
+
+// What rows look like in files: the table of schemas. A new one is a file with a Schema and a line in the table.
+
+import (
+	"slices"
+	"strings"
+)
+
+// Schema is one layout of rows.
+type Schema struct {
+	Name string // for messages
+
+	// is says whether a row has this layout, by its keys and their types. Of several the first in the table is taken.
+	is func(*row) bool
+	// decode fills what the layout has: texts, labels and critiques. nil: the layout is known and not read.
+	decode func(*Record, *row) error
+}
+
+// String is the name.
+func (s *Schema) String() string {
+	if s == nil {
+		return "unknown"
+	}
+	return s.Name
+}
+
+// Schemas lists the layouts that are read, in the order in which they are tried.
+func Schemas() []*Schema {
+	return slices.DeleteFunc(schemas(), func(s *Schema) bool { return s.decode == nil })
+}
+
+// schemas is the table. What must be told apart by more keys comes first; the layouts that are refused by name come last.
+func schemas() []*Schema {
+	return []*Schema{
+		&CLoud,
+		&Conversations,
+		&Pairs,
+		&Dialogues,
+		&Responses,
+		&Tokens,
+		&Messages,
+		&Text,
+		foreign("NeMo ranked completions", "completions"),
+		foreign("sharegpt", "conversations"),
+		foreign("alpaca", "instruction"),
+		foreign("PKU-SafeRLHF", "better_response_id"),
+		foreign("axolotl bradley_terry", "input"),
+	}
+}
+
+// foreign is a layout that is known by a key and not read.
+func foreign(name, key string) *Schema {
+	return &Schema{Name: name, is: func(r *row) bool { return r.has(key) }}
+}
+
+// detect finds the schema of a row, or says what is missing.
+func detect(r *row) (*Schema, error) {
+	for _, s := range schemas() {
+		if !s.is(r) {
+			continue
+		}
+		if s.decode == nil {
+			return nil, badField("this looks like the %s format, which is not read: convert it to prompt, chosen, rejected", s.Name)
+		}
+		return s, nil
+	}
+	if r.kind("chosen") == "string" && r.kind("rejected") == "string" {
+		return nil, r.missing("prompt")
+	}
+	for _, key := range [...]string{"prompt", "chosen", "rejected"} {
+		if r.kind(key) == "" {
+			return nil, r.missing(key)
+		}
+	}
+	return nil, badField("no known format: want prompt, chosen and rejected, or prompt and response")
+}
+
+// Pairs: prompt, chosen, rejected. TRL's standard form, RewardBench's, and this program's own.
+var Pairs = Schema{
+	Name: "prompt/chosen/rejected",
+	is:   func(r *row) bool { return r.kind("chosen") != "" && r.kind("rejected") != "" && r.has("prompt") },
+	decode: func(rec *Record, r *row) error {
+		return first(func() error { return rec.decodePair(r) }, func() error { return rec.decodePairFields(r) })
+	},
+}
+
+// CLoud: pairs with chosen_feedback and rejected_feedback, each a string or a list.
+var CLoud = Schema{
+	Name: "CLoud feedback",
+	is:   func(r *row) bool { return r.has("chosen_feedback") && r.has("rejected_feedback") },
+	decode: func(rec *Record, r *row) error {
+		return first(func() error { return rec.decodePair(r) }, func() error { return rec.decodePairFields(r) },
+			func() error { return r.optCritiques("chosen_feedback", &rec.ChosenCritiques) },
+			func() error { return r.optCritiques("rejected_feedback", &rec.RejectedCritiques) })
+	},
+}
+
+// Responses: prompt with one response (or completion) and an optional label.
+var Responses = Schema{
+	Name: "prompt/response",
+	is:   func(r *row) bool { return r.has("prompt") && (r.has("response") || r.has("completion")) },
+	decode: func(rec *Record, r *row) (err error) {
+		key := "response"
+		if !r.has(key) {
+			key = "completion"
+		}
+		if rec.Prompt, err = r.prompt(); err != nil {
+			return err
+		}
+		if rec.Response, err = r.text(key); err != nil {
+			return err
+		}
+		return rec.decodeResponseFields(r)
+	},
+}
+
+// decodePair reads the texts of a pair.
+func (rec *Record) decodePair(r *row) (err error) {
+	if rec.Prompt, err = r.prompt(); err != nil {
+		return err
+	}
+	if rec.Chosen, err = r.text("chosen"); err != nil {
+		return err
+	}
+	if rec.Rejected, err = r.text("rejected"); err != nil {
+		return err
+	}
+	return rec.differs()
+}
+
+// differs refuses a pair of equal responses.
+func (rec *Record) differs() error {
+	if rec.Chosen == rec.Rejected {
+		return badField("%q and %q are equal: a pair needs two different responses", "chosen", "rejected")
+	}
+	return nil
+}
+
+// isDialogue reports whether a text is a transcript with turns of a person and an assistant.
+func isDialogue(text string) bool { return strings.Contains(text, "Assistant:") }
