@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"criticrm/critic"
+	"criticrm/measure"
 	"criticrm/record"
 )
 
@@ -58,7 +59,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	report, err := critic.Evaluate(records, critic.DefaultEvalOptions())
+	report, err := measure.Evaluate(records, measure.DefaultEvalOptions())
 	m, _ := report.Method("reward")
 	fmt.Println("accuracy", m.Mean, err)
 	// Output:

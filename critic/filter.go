@@ -210,31 +210,17 @@ func (s *DropStats) CheckSurvivors(share float64) error {
 		return nil
 	}
 	return fmt.Errorf("critic: only %d of %d records survive, want at least %.3g %% (%s): the critiques do not agree with the labels; look at some, change the critique prompt or the model, or lower min_survivors",
-		s.Kept, s.Records, 100*share, counts(s.Reasons))
+		s.Kept, s.Records, 100*share, record.Counts(s.Reasons))
 }
 
 // String is one line for the log.
 func (s *DropStats) String() string {
 	line := fmt.Sprintf("%d of %d records kept, %d of %d critiques kept", s.Kept, s.Records, s.KeptCritiques, s.Critiques)
 	if len(s.Reasons) > 0 {
-		line += "; records dropped: " + counts(s.Reasons)
+		line += "; records dropped: " + record.Counts(s.Reasons)
 	}
 	if len(s.CritiqueReasons) > 0 {
-		line += "; critiques dropped: " + counts(s.CritiqueReasons)
+		line += "; critiques dropped: " + record.Counts(s.CritiqueReasons)
 	}
 	return line
-}
-
-// counts lists a map as "12 × reason", sorted by reason.
-func counts(m map[string]int) string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	var parts []string
-	for _, k := range keys {
-		parts = append(parts, fmt.Sprintf("%d × %s", m[k], k))
-	}
-	return strings.Join(parts, ", ")
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"criticrm/record/recordtest"
+	"criticrm/stage"
 )
 
 // fullDisk names the directory of a stage that runs in a process of its own, in which writes beyond 12000 bytes of a file fail.
@@ -45,10 +46,10 @@ func TestDiskFull(t *testing.T) {
 		process := exec.Command(os.Args[0], "-test.run=^TestFullDiskStage$", "-test.v")
 		process.Env = append(os.Environ(), fullDisk+"="+dir)
 		text, err := process.CombinedOutput()
-		if want := "the stage ended with critic: generate: write " + out + ": "; err != nil || !strings.Contains(string(text), want) {
+		if want := "the stage ended with generate: write " + out + ": "; err != nil || !strings.Contains(string(text), want) {
 			t.Fatalf("%v, want %q:\n%s", err, want, text)
 		}
-		if ok, err := IsComplete(out); ok || err != nil {
+		if ok, err := stage.IsComplete(out); ok || err != nil {
 			t.Errorf("half an output counts as complete: %v, %v", ok, err)
 		}
 		next, _, err := FilterStage(out, filepath.Join(dir, "next.jsonl"), DefaultFilterOptions())

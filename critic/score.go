@@ -60,15 +60,15 @@ func scoreChunk(ctx context.Context, g Generator, records []*record.Record, o *S
 	}
 	for _, r := range records {
 		for _, side := range r.Sides() {
-			mean := meanReward(*r.SideCritiques(side))
+			mean := MeanReward(*r.SideCritiques(side))
 			*r.SideReward(side) = &mean
 		}
 	}
 	return nil
 }
 
-// meanReward is the mean over the critiques that have a reward, in float64; NaN without any.
-func meanReward(list []record.Critique) float64 {
+// MeanReward is the mean over the critiques that have a reward, in float64; NaN without any.
+func MeanReward(list []record.Critique) float64 {
 	sum, n := 0.0, 0
 	for i := range list {
 		if list[i].Reward != nil {
@@ -144,7 +144,7 @@ func Rescore(ctx context.Context, rw Rewarder, records []*record.Record, p *Prom
 						i++
 					}
 				}
-				mean := meanReward(list)
+				mean := MeanReward(list)
 				*r.SideReward(side) = &mean
 				k++
 			}

@@ -13,6 +13,7 @@ import (
 
 	"criticrm/record"
 	"criticrm/record/recordtest"
+	"criticrm/stage"
 )
 
 func generateOptions() GenerateOptions {
@@ -32,7 +33,7 @@ func read(t *testing.T, path string) []byte {
 
 // runGenerate runs the stage; after ≥ 0 stops it in the call of the Generator with that number: by cancelling the
 // context before the answer (odd numbers) or by a failure (even ones).
-func runGenerate(t *testing.T, in, out string, o GenerateOptions, after int) (*StageResult, *CritiqueStats, error) {
+func runGenerate(t *testing.T, in, out string, o GenerateOptions, after int) (*stage.Result, *CritiqueStats, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -52,7 +53,7 @@ func runGenerate(t *testing.T, in, out string, o GenerateOptions, after int) (*S
 		t.Fatal(err)
 	}
 	var seen []int
-	s.Progress = func(p Progress) { seen = append(seen, p.Done) }
+	s.Progress = func(p stage.Progress) { seen = append(seen, p.Done) }
 	res, err := s.Run(ctx)
 	if err == nil && seen[len(seen)-1] != res.Records {
 		t.Errorf("progress %v", seen)
@@ -80,7 +81,7 @@ func TestResume(t *testing.T) {
 		if got := read(t, out); !bytes.HasPrefix(want, got) || bytes.Count(got, []byte("\n")) != 4*stop {
 			t.Fatalf("stop %d left %d rows", stop, bytes.Count(got, []byte("\n")))
 		}
-		if ok, err := IsComplete(out); ok || err != nil {
+		if ok, err := stage.IsComplete(out); ok || err != nil {
 			t.Errorf("stop %d: the sidecar says complete: %v %v", stop, ok, err)
 		}
 		res, stats, err := runGenerate(t, in, out, o, -1)
@@ -93,7 +94,7 @@ func TestResume(t *testing.T) {
 		if stats.String() != wantStats.String() {
 			t.Errorf("stop %d: %s, want %s", stop, stats, wantStats)
 		}
-		if ok, err := IsComplete(out); !ok || err != nil {
+		if ok, err := stage.IsComplete(out); !ok || err != nil {
 			t.Errorf("stop %d: not complete: %v", stop, err)
 		}
 	}
@@ -119,7 +120,7 @@ func TestTornTail(t *testing.T) {
 	os.WriteFile(in, []byte(recordtest.Lines(6)), 0o644)
 	o := generateOptions()
 	runGenerate(t, in, out, o, 1) // 4 rows acknowledged
-	ack, side := read(t, out), read(t, SidecarPath(out))
+	ack, side := read(t, out), read(t, stage.SidecarPath(out))
 	if _, _, err := runGenerate(t, in, out, o, -1); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +131,7 @@ func TestTornTail(t *testing.T) {
 	}
 	for i, tail := range tails {
 		os.WriteFile(out, slices.Concat(ack, tail), 0o644)
-		os.WriteFile(SidecarPath(out), side, 0o644)
+		os.WriteFile(stage.SidecarPath(out), side, 0o644)
 		if _, _, err := runGenerate(t, in, out, o, -1); err != nil {
 			t.Fatalf("tail %d: %v", i, err)
 		}
@@ -146,7 +147,7 @@ func TestStageRefuses(t *testing.T) {
 	reset := func(t *testing.T) {
 		os.WriteFile(in, []byte(recordtest.Lines(10)), 0o644)
 		os.Remove(out)
-		os.Remove(SidecarPath(out))
+		os.Remove(stage.SidecarPath(out))
 		runGenerate(t, in, out, generateOptions(), 1)
 	}
 	change := func(path string, f func([]byte) []byte) func(*testing.T) {
@@ -170,10 +171,10 @@ func TestStageRefuses(t *testing.T) {
 		{"69 input", change(in, func(b []byte) []byte { return bytes.Replace(b, []byte("It is 9."), []byte("It is 8."), 1) }), nil, "the input changed (sha256"},
 		{"output edited", change(out, func(b []byte) []byte { b[3] ^= 1; return b }), nil, "was changed since it was written"},
 		{"output cut", change(out, func(b []byte) []byte { return b[:len(b)-1] }), nil, "is damaged"},
-		{"sidecar gone", func(*testing.T) { os.Remove(SidecarPath(out)) }, nil, "exists and has no out.jsonl.stage.json beside it"},
-		{"sidecar torn", change(SidecarPath(out), func(b []byte) []byte { return b[:len(b)/2] }), nil, "is not a stage's state"},
-		{"other stage", change(SidecarPath(out), func(b []byte) []byte { return bytes.Replace(b, []byte(`"generate"`), []byte(`"score"`), 1) }), nil, `it was written by stage "score"`},
-		{"newer format", change(SidecarPath(out), func(b []byte) []byte { return bytes.Replace(b, []byte(`"version": 1`), []byte(`"version": 2`), 1) }), nil, "its format is 2, this program knows 1"},
+		{"sidecar gone", func(*testing.T) { os.Remove(stage.SidecarPath(out)) }, nil, "exists and has no out.jsonl.stage.json beside it"},
+		{"sidecar torn", change(stage.SidecarPath(out), func(b []byte) []byte { return b[:len(b)/2] }), nil, "is not a stage's state"},
+		{"other stage", change(stage.SidecarPath(out), func(b []byte) []byte { return bytes.Replace(b, []byte(`"generate"`), []byte(`"score"`), 1) }), nil, `it was written by stage "score"`},
+		{"newer format", change(stage.SidecarPath(out), func(b []byte) []byte { return bytes.Replace(b, []byte(`"version": 1`), []byte(`"version": 2`), 1) }), nil, "its format is 2, this program knows 1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			reset(t)
@@ -222,7 +223,7 @@ func TestStageInput(t *testing.T) {
 	_, err = s.Run(context.Background())
 	recordtest.WantError(t, err, "is not complete: finish the stage that writes it first")
 	// The input must not change while the stage runs.
-	os.Remove(SidecarPath(out))
+	os.Remove(stage.SidecarPath(out))
 	os.Remove(out)
 	big := strings.ReplaceAll(recordtest.Lines(40), "What is", strings.Repeat("x", 1<<16)) // more than any buffer holds
 	os.WriteFile(in, []byte(big), 0o644)
@@ -233,7 +234,7 @@ func TestStageInput(t *testing.T) {
 	s, _, _ = GenerateStage(in, out, g, generateOptions())
 	_, err = s.Run(context.Background())
 	recordtest.WantError(t, err, "changed while it was read")
-	if ok, _ := IsComplete(out); ok {
+	if ok, _ := stage.IsComplete(out); ok {
 		t.Error("the output counts as complete")
 	}
 }
@@ -267,7 +268,7 @@ func TestPipeline(t *testing.T) {
 	ref.TopK, ref.Chunk, ref.MinSurvivors = 2, 4, 0.05
 	sco := DefaultScoreOptions()
 	sco.Critiques, sco.Chunk = 2, 4
-	run := func(s *Stage, err error) {
+	run := func(s *stage.Stage, err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
@@ -295,7 +296,7 @@ func TestPipeline(t *testing.T) {
 			}
 		}
 	}
-	step := func(make func() (*Stage, error)) {
+	step := func(make func() (*stage.Stage, error)) {
 		t.Helper()
 		run(make())
 		s, err := make()
@@ -306,15 +307,18 @@ func TestPipeline(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	step(func() (*Stage, error) {
+	step(func() (*stage.Stage, error) {
 		s, _, err := FilterStage(path("generated"), path("filtered"), fil)
 		return s, err
 	})
-	step(func() (*Stage, error) {
+	step(func() (*stage.Stage, error) {
 		s, _, err := RefineStage(path("filtered"), path("refined"), g, ref)
 		return s, err
 	})
-	step(func() (*Stage, error) { s, _, err := ScoreStage(path("in"), path("scored"), g, sco); return s, err })
+	step(func() (*stage.Stage, error) {
+		s, _, err := ScoreStage(path("in"), path("scored"), g, sco)
+		return s, err
+	})
 
 	records, err := record.ReadFile(path("in"), record.ReadOptions{})
 	if err != nil {
@@ -338,8 +342,10 @@ func TestPipeline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Evaluate(scored, DefaultEvalOptions()); err != nil {
-		t.Error(err)
+	for _, r := range scored {
+		if r.ChosenReward == nil || r.RejectedReward == nil {
+			t.Errorf("%s has no rewards", r.ID)
+		}
 	}
 	if raw, ok := scored[7].Extra("source"); !ok || string(raw) != `{"row":7}` {
 		t.Errorf("unknown field: %s", raw)
@@ -360,7 +366,7 @@ func TestFilterStageGuard(t *testing.T) {
 		}
 		_, err = s.Run(context.Background())
 		recordtest.WantError(t, err, "only 0 of 2 records survive")
-		if ok, _ := IsComplete(out); ok || stats.Records != 2 {
+		if ok, _ := stage.IsComplete(out); ok || stats.Records != 2 {
 			t.Errorf("complete %v, %+v", ok, stats)
 		}
 	}

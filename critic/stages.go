@@ -4,17 +4,10 @@ package critic
 
 import (
 	"context"
-	"maps"
-	"slices"
 
 	"criticrm/record"
+	"criticrm/stage"
 )
-
-func unionKeys(a, b map[string]any) []string {
-	all := maps.Clone(a)
-	maps.Copy(all, b)
-	return slices.Sorted(maps.Keys(all))
-}
 
 // settings adds the hash of the prompts to a stage's options.
 type settings struct {
@@ -23,25 +16,25 @@ type settings struct {
 }
 
 // GenerateStage runs Generate from file to file. The statistics are filled while it runs.
-func GenerateStage(in, out string, g Generator, o GenerateOptions) (*Stage, *CritiqueStats, error) {
+func GenerateStage(in, out string, g Generator, o GenerateOptions) (*stage.Stage, *CritiqueStats, error) {
 	return sampleStage("generate", in, out, o, func(ctx context.Context, records []*record.Record, o *GenerateOptions) error {
 		return generateChunk(ctx, g, records, o, "critique")
 	})
 }
 
 // ScoreStage runs Score from file to file.
-func ScoreStage(in, out string, g Generator, o ScoreOptions) (*Stage, *CritiqueStats, error) {
+func ScoreStage(in, out string, g Generator, o ScoreOptions) (*stage.Stage, *CritiqueStats, error) {
 	return sampleStage("score", in, out, o, func(ctx context.Context, records []*record.Record, o *GenerateOptions) error {
 		return scoreChunk(ctx, g, records, o)
 	})
 }
 
-func sampleStage(name, in, out string, o GenerateOptions, work func(context.Context, []*record.Record, *GenerateOptions) error) (*Stage, *CritiqueStats, error) {
+func sampleStage(name, in, out string, o GenerateOptions, work func(context.Context, []*record.Record, *GenerateOptions) error) (*stage.Stage, *CritiqueStats, error) {
 	if err := o.Validate(); err != nil {
 		return nil, nil, err
 	}
 	stats := NewCritiqueStats(o.Scale)
-	return &Stage{
+	return &stage.Stage{
 		Name: name, In: in, Out: out, Chunk: o.Chunk, Settings: settings{o, o.Prompts.Hash()},
 		Work:    func(ctx context.Context, records []*record.Record) error { return work(ctx, records, &o) },
 		Observe: stats.Observe,
@@ -49,20 +42,20 @@ func sampleStage(name, in, out string, o GenerateOptions, work func(context.Cont
 }
 
 // ScorePlainStage runs ScorePlain from file to file. model names the model, so that another one is not mixed in.
-func ScorePlainStage(in, out string, rw Rewarder, model string, chunk int) *Stage {
-	return &Stage{
+func ScorePlainStage(in, out string, rw Rewarder, model string, chunk int) *stage.Stage {
+	return &stage.Stage{
 		Name: "score-plain", In: in, Out: out, Chunk: max(chunk, 1), Settings: settings{Options: map[string]string{"model": model}},
 		Work: func(ctx context.Context, records []*record.Record) error { return scorePlainChunk(ctx, rw, records) },
 	}
 }
 
 // FilterStage runs Filter from file to file; it fails at the end if too few pairs survive.
-func FilterStage(in, out string, o FilterOptions) (*Stage, *DropStats, error) {
+func FilterStage(in, out string, o FilterOptions) (*stage.Stage, *DropStats, error) {
 	if err := o.Validate(); err != nil {
 		return nil, nil, err
 	}
 	stats := NewDropStats()
-	return &Stage{
+	return &stage.Stage{
 		Name: "filter", In: in, Out: out, Chunk: 1024, Settings: settings{Options: o},
 		Work: func(_ context.Context, records []*record.Record) error {
 			for _, r := range records {
@@ -78,12 +71,12 @@ func FilterStage(in, out string, o FilterOptions) (*Stage, *DropStats, error) {
 }
 
 // RefineStage runs Refine from file to file; g may be nil for modes that do not ask the model.
-func RefineStage(in, out string, g Generator, o RefineOptions) (*Stage, *DropStats, error) {
+func RefineStage(in, out string, g Generator, o RefineOptions) (*stage.Stage, *DropStats, error) {
 	if err := o.Validate(); err != nil {
 		return nil, nil, err
 	}
 	stats := NewDropStats()
-	return &Stage{
+	return &stage.Stage{
 		Name: "refine", In: in, Out: out, Chunk: o.Chunk, Settings: settings{o, o.Prompts.Hash()},
 		Work:    func(ctx context.Context, records []*record.Record) error { return refineChunk(ctx, g, records, &o) },
 		Observe: stats.Observe,

@@ -10,6 +10,7 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/critic"
+	"criticrm/measure"
 	"criticrm/record"
 	"criticrm/trainer"
 )
@@ -145,7 +146,7 @@ func addPoint(curves *[]Curve, name string, x int, y Interval) {
 
 // finish computes intervals, curves and comparisons.
 func (r *runner) finish() {
-	boot := critic.NewBootstrap(records(r.eval), 2000, .95, 1)
+	boot := measure.NewBootstrap(records(r.eval), 2000, .95, 1)
 	for _, row := range r.results.Rows {
 		row.fill(boot)
 		switch row.Method {

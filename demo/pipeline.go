@@ -11,6 +11,7 @@ import (
 	"criticrm/critic"
 	"criticrm/engine"
 	"criticrm/kernels"
+	"criticrm/measure"
 	"criticrm/model"
 	"criticrm/record"
 	"criticrm/tokenizer"
@@ -150,7 +151,7 @@ func (s *session) examples(rs []*record.Record, c trainer.Config) (trainer.Slice
 // measured is what a model makes of the evaluation pairs.
 type measured struct {
 	records []*record.Record
-	report  *critic.Report
+	report  *measure.Report
 }
 
 // measure samples n critiques of every evaluation reply, reads rewards after them if the model has a head, and counts correct pairs
@@ -167,9 +168,9 @@ func (s *session) measure(ctx context.Context, e *engine.Engine, n int, rewards 
 	if err != nil {
 		return nil, err
 	}
-	eval := critic.DefaultEvalOptions()
+	eval := measure.DefaultEvalOptions()
 	eval.Samples = ms
-	report, err := critic.Evaluate(rs, eval)
+	report, err := measure.Evaluate(rs, eval)
 	return &measured{rs, report}, err
 }
 
@@ -193,7 +194,7 @@ func (s *session) scalar(ctx context.Context, e *engine.Engine, pairs []Pair) ([
 	if err := critic.ScorePlain(ctx, e, rs, 512); err != nil {
 		return nil, err
 	}
-	report, err := critic.Evaluate(rs, critic.DefaultEvalOptions())
+	report, err := measure.Evaluate(rs, measure.DefaultEvalOptions())
 	if err != nil {
 		return nil, err
 	}

@@ -6,9 +6,9 @@ import (
 	"io"
 	"strings"
 
-	"gonum.org/v1/gonum/stat"
+	"criticrm/measure"
 
-	"criticrm/critic"
+	"gonum.org/v1/gonum/stat"
 )
 
 // Categories in the order of the table.
@@ -118,7 +118,7 @@ type QualityRow struct {
 
 // fill computes the row's figures from its correctness. Intervals are the bootstrap over evaluation prompts of the mean over
 // seeds; the seeds' spread is given beside it.
-func (r *Row) fill(boot *critic.Bootstrap) {
+func (r *Row) fill(boot *measure.Bootstrap) {
 	r.Seeds = nil
 	for _, c := range r.correct {
 		r.Seeds = append(r.Seeds, percent(c))
@@ -134,7 +134,7 @@ func (r *Row) fill(boot *critic.Bootstrap) {
 	}
 }
 
-func interval(mean float64, i critic.Interval) Interval {
+func interval(mean float64, i measure.Interval) Interval {
 	return Interval{100 * mean, 100 * i.Low, 100 * i.High}
 }
 
@@ -152,7 +152,7 @@ func meanOver(correct [][]float64) []float64 {
 func percent(x []float64) float64 { return 100 * stat.Mean(x, nil) }
 
 // compare is the paired difference a - b.
-func compare(boot *critic.Bootstrap, a, b *Row) Difference {
+func compare(boot *measure.Bootstrap, a, b *Row) Difference {
 	e := boot.Difference(meanOver(a.correct), meanOver(b.correct))
 	return Difference{a.Name(), b.Name(), interval(e.Mean, e.Interval)}
 }

@@ -5,6 +5,8 @@ package record
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // Issue is one finding about two records.
@@ -86,4 +88,18 @@ func rowKey(parts ...string) (key [16]byte) {
 	}
 	copy(key[:], h.Sum(nil))
 	return key
+}
+
+// Counts lists how many there are of each reason as "12 × reason", sorted by reason.
+func Counts(m map[string]int) string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	var parts []string
+	for _, k := range keys {
+		parts = append(parts, fmt.Sprintf("%d × %s", m[k], k))
+	}
+	return strings.Join(parts, ", ")
 }

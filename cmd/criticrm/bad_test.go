@@ -134,11 +134,11 @@ func TestBadRecords(t *testing.T) {
 		{"no critiques to filter", rows(row), "filter --in {dir}/p.jsonl --out {dir}/o.jsonl", exitData, `{dir}/p.jsonl:1: "chosen" has no critiques: run generate first`},
 		{"one response to filter", rows(`{"prompt":"p","response":"a"}`), "filter --in {dir}/p.jsonl --out {dir}/o.jsonl", exitData, `{dir}/p.jsonl:1: it has one response, filtering needs pairs`},
 		{"critiques without a score", rows(`{"prompt":"p","chosen":"a","rejected":"b","chosen_critiques":[{"text":"Good."}],"rejected_critiques":[{"text":"Bad. Score: 2/5"}]}`), "filter --in {dir}/p.jsonl --out {dir}/o.jsonl", exitFailed, `critic: only 0 of 1 records survive, want at least 10 % (1 × a side has no parsed score): the critiques do not agree with the labels; look at some, change the critique prompt or the model, or lower min_survivors`},
-		{"one file for both", rows(row), "filter --in {dir}/p.jsonl --out {dir}/p.jsonl", exitUsage, `critic: filter: input and output are the same file {dir}/p.jsonl`},
-		{"compressed output", rows(row), "filter --in {dir}/p.jsonl --out {dir}/p.jsonl.zst", exitUsage, `critic: filter: output {dir}/p.jsonl.zst: rows are appended, which a compressed file does not allow: write .jsonl and compress it later`},
+		{"one file for both", rows(row), "filter --in {dir}/p.jsonl --out {dir}/p.jsonl", exitUsage, `filter: input and output are the same file {dir}/p.jsonl`},
+		{"compressed output", rows(row), "filter --in {dir}/p.jsonl --out {dir}/p.jsonl.zst", exitUsage, `filter: output {dir}/p.jsonl.zst: rows are appended, which a compressed file does not allow: write .jsonl and compress it later`},
 		{"too long to train on", rows(`{"prompt":"p","chosen":"` + strings.Repeat("x1", 400) + `","rejected":"b"}`), "train --model {tiny} --train_file {dir}/p.jsonl --method bt --output_dir {dir}/run", exitUsage, `{dir}/p.jsonl: trainer: record "row-1" (line 1): 812 tokens, the limit is 512 (set overlong to drop, truncate-left or truncate-right)`},
 		{"all rows dropped", rows(`{"prompt":"p","chosen":"` + strings.Repeat("x1", 400) + `","rejected":"b"}`), "train --model {tiny} --train_file {dir}/p.jsonl --method bt --overlong drop --output_dir {dir}/run", exitUsage, `trainer: nothing to train on: {dir}/p.jsonl: 1 rows, 0 examples, 1 dropped (too long)`},
-		{"a side without rewards", rows(`{"prompt":"p","chosen":"a","rejected":"b","chosen_reward":1}`), "eval --in {dir}/p.jsonl", exitUsage, `critic: evaluate record "row-1": the reward of rejected is missing: score all records first`},
+		{"a side without rewards", rows(`{"prompt":"p","chosen":"a","rejected":"b","chosen_reward":1}`), "eval --in {dir}/p.jsonl", exitUsage, `evaluate record "row-1": the reward of rejected is missing: score all records first`},
 	}
 	checkBad(t, cases)
 }
@@ -206,7 +206,7 @@ func TestBadOutput(t *testing.T) {
 		writeFile(t, filepath.Join(dir, "file"), "")
 	}
 	checkBad(t, []badCase{
-		{"generate", under, "generate --model {tiny} --in {dir}/p.jsonl --out {dir}/file/o.jsonl --max_tokens 4 --critiques 1", exitUsage, `critic: generate: output: open {dir}/file/o.jsonl: not a directory`},
+		{"generate", under, "generate --model {tiny} --in {dir}/p.jsonl --out {dir}/file/o.jsonl --max_tokens 4 --critiques 1", exitUsage, `generate: output: open {dir}/file/o.jsonl: not a directory`},
 		{"train", under, "train --model {tiny} --train_file {dir}/p.jsonl --method bt --output_dir {dir}/file/run", exitUsage, `trainer: output_dir: mkdir {dir}/file: not a directory`},
 		{"logits", func(t *testing.T, dir string) { writeFile(t, filepath.Join(dir, "ids"), "[1]\n") }, "logits --model {tiny} --ids {dir}/ids --out {dir}/none/l.safetensors", exitFailed, `{dir}/none/l.safetensors: open {dir}/none: no such file or directory`},
 	})
@@ -226,7 +226,7 @@ func TestDiskFull(t *testing.T) {
 	out := filepath.Join(disk, "o.jsonl")
 	args := []string{"generate", "--model", tinyModel(t), "--in", in, "--out", out, "--prompts", shortPrompts(t), "--max_tokens", "16", "--critiques", "1", "--chunk", "16"}
 	code, _, errs := command(t, args...)
-	if want := "criticrm: critic: generate: write " + out + ": write " + out + ": no space left on device"; code != exitFailed || lastLine(errs) != want {
+	if want := "criticrm: generate: write " + out + ": write " + out + ": no space left on device"; code != exitFailed || lastLine(errs) != want {
 		t.Fatalf("%d %q, want %q", code, lastLine(errs), want)
 	}
 	rows := countLines(out)

@@ -23,6 +23,7 @@ import (
 	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/record"
+	"criticrm/stage"
 	"criticrm/trainer"
 )
 
@@ -212,7 +213,7 @@ func (o *fileFlags) bind(f *pflag.FlagSet) {
 }
 
 // runStage runs a stage with progress on stderr and tells what it found in the input.
-func (o *fileFlags) runStage(cmd *cobra.Command, s *critic.Stage) error {
+func (o *fileFlags) runStage(cmd *cobra.Command, s *stage.Stage) error {
 	p := newProgress(cmd.ErrOrStderr())
 	s.Restart, s.Read.MaxBad, s.Progress = o.restart, o.maxBad, p.stage
 	res, err := s.Run(cmd.Context())

@@ -8,7 +8,9 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/critic"
+	"criticrm/measure"
 	"criticrm/record"
+	"criticrm/stage"
 )
 
 // evalResult is the file that --json writes.
@@ -17,12 +19,12 @@ type evalResult struct {
 	Model     string         `json:"model,omitempty"`
 	LeftOut   map[string]int `json:"left_out"`  // records without a measurement, by reason
 	Shortened int            `json:"shortened"` // records that were not read whole
-	*critic.Report
+	*measure.Report
 }
 
 func newEval() *cobra.Command {
 	s := sampler{o: critic.DefaultScoreOptions()}
-	o := critic.DefaultEvalOptions()
+	o := measure.DefaultEvalOptions()
 	var (
 		category, jsonFile string
 		judge              bool
@@ -68,7 +70,7 @@ Without --model the file must hold rewards (of 'criticrm score') or critiques; w
 			if len(kept) == 0 {
 				return inputError{fmt.Errorf("%s: all %d records are left out: %s", s.files.in, len(records), dropOverlong)}
 			}
-			if result.Report, err = critic.Evaluate(kept, o); err != nil {
+			if result.Report, err = measure.Evaluate(kept, o); err != nil {
 				return begin(err)
 			}
 			if n := result.LeftOut[dropOverlong]; n > 0 {
@@ -108,7 +110,7 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record,
 		if s.files.out != "" || judge || s.plain {
 			return nil, inputError{fmt.Errorf("--out, --judge and --plain need --model (see '%s --help')", cmd.CommandPath())}
 		}
-		if ok, err := critic.IsComplete(in); err != nil || !ok {
+		if ok, err := stage.IsComplete(in); err != nil || !ok {
 			return nil, inputError{fmt.Errorf("%s is not complete: finish the stage that writes it first", in)}
 		}
 	} else {

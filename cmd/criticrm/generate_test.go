@@ -7,8 +7,8 @@ import (
 	"syscall"
 	"testing"
 
-	"criticrm/critic"
 	"criticrm/record"
+	"criticrm/stage"
 )
 
 // TestGenerateResume: a run that is stopped and started again, in process and by a signal to a process, ends with the bytes of
@@ -28,18 +28,18 @@ func TestGenerateResume(t *testing.T) {
 	part := filepath.Join(dir, "part.jsonl")
 	ctx, watch := stopAfter("generate: 8/20 records")
 	code, _, errs := commandContext(t, ctx, watch, args(part)...)
-	if code != 143 || !strings.Contains(errs, "criticrm: critic: generate: stopped after 8 of 20 records, run it again to go on: context canceled\n") {
+	if code != 143 || !strings.Contains(errs, "criticrm: generate: stopped after 8 of 20 records, run it again to go on: context canceled\n") {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	if code, _, errs := command(t, "filter", "--in", part, "--out", filepath.Join(dir, "f.jsonl")); code != exitUsage ||
-		errs != "criticrm: critic: filter: input "+part+" is not complete: finish the stage that writes it first\n" {
+		errs != "criticrm: filter: input "+part+" is not complete: finish the stage that writes it first\n" {
 		t.Errorf("a stage took an unfinished input: %d %q", code, errs)
 	}
 	if _, errs := must(t, args(part)...); !strings.HasPrefix(errs, "generate: going on after 8 of 20 records\n") {
 		t.Errorf("%q", errs)
 	}
 	killed := filepath.Join(dir, "killed.jsonl")
-	if code := signalled(t, syscall.SIGINT, func() bool { return countLines(killed) >= 3 }, []string{killed, critic.SidecarPath(killed)}, args(killed)...); code != 130 {
+	if code := signalled(t, syscall.SIGINT, func() bool { return countLines(killed) >= 3 }, []string{killed, stage.SidecarPath(killed)}, args(killed)...); code != 130 {
 		t.Errorf("exit code %d after SIGINT", code)
 	}
 	must(t, args(killed)...)

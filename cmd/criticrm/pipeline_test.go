@@ -10,9 +10,10 @@ import (
 	"syscall"
 	"testing"
 
-	"criticrm/critic"
 	"criticrm/demo"
+	"criticrm/measure"
 	"criticrm/record"
+	"criticrm/stage"
 )
 
 // pipeline runs generate, filter, refine, train and eval, stopping generate and train halfway, and gives what eval prints.
@@ -21,7 +22,7 @@ func pipeline(t *testing.T, model, pairs, held string, sampling, filter, refine,
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
 	generate := slices.Concat([]string{"generate", "--model", model, "--in", pairs, "--out", file("1.jsonl"), "--critiques", "4", "--chunk", "2"}, sampling)
-	if code := signalled(t, syscall.SIGTERM, func() bool { return countLines(file("1.jsonl")) >= 2 }, []string{file("1.jsonl"), critic.SidecarPath(file("1.jsonl"))}, generate...); code != 143 {
+	if code := signalled(t, syscall.SIGTERM, func() bool { return countLines(file("1.jsonl")) >= 2 }, []string{file("1.jsonl"), stage.SidecarPath(file("1.jsonl"))}, generate...); code != 143 {
 		t.Fatalf("generate: exit code %d after SIGTERM", code)
 	}
 	must(t, generate...)
@@ -52,7 +53,7 @@ func pipeline(t *testing.T, model, pairs, held string, sampling, filter, refine,
 	}
 	out, _ := must(t, slices.Concat([]string{"eval", "--model", file("run/model"), "--in", held, "--out", file("scored.jsonl"), "--samples", "2", "--draws", "200", "--json", file("eval.json")}, sampling)...)
 	sameIDs(t, held, file("scored.jsonl"))
-	var report critic.Report
+	var report measure.Report
 	if err := json.Unmarshal([]byte(readFile(t, file("eval.json"))), &report); err != nil {
 		t.Fatal(err)
 	}

@@ -6,10 +6,10 @@ import (
 	"os"
 	"time"
 
+	"criticrm/stage"
+
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
-
-	"criticrm/critic"
 )
 
 // isTerminal says whether a person looks at w.
@@ -34,7 +34,7 @@ type progress struct {
 
 func newProgress(w io.Writer) *progress { return &progress{w: w} }
 
-func (p *progress) stage(s critic.Progress) { p.report(s.Stage, s.Done, s.Total, s.Resumed) }
+func (p *progress) stage(s stage.Progress) { p.report(s.Stage, s.Done, s.Total, s.Resumed) }
 
 func (p *progress) report(what string, done, total, resumed int) {
 	now := time.Now()

@@ -15,6 +15,7 @@ import (
 	"criticrm/critic"
 	"criticrm/engine"
 	"criticrm/record"
+	"criticrm/stage"
 	"criticrm/tokenizer"
 )
 
@@ -185,7 +186,7 @@ type fitted struct {
 }
 
 // run runs a stage over the records that fit.
-func (s *sampler) run(cmd *cobra.Command, stage *critic.Stage) error {
+func (s *sampler) run(cmd *cobra.Command, stage *stage.Stage) error {
 	stage.Work = s.guard(stage.Work)
 	if s.longest > 0 || s.overlong == record.TruncateLeft || s.overlong == record.TruncateRight {
 		stage.Settings = fitted{MaxLength: s.longest, Overlong: s.overlong, Stage: stage.Settings} // what the model reads must not change in the middle of a file

@@ -1,4 +1,4 @@
-package critic
+package measure
 
 // Bootstrap intervals, resampled by prompt: pairs of one prompt are not independent, so whole prompts are drawn.
 
@@ -31,10 +31,10 @@ type Bootstrap struct {
 // NewBootstrap groups the pairs by prompt and category. draws ≥ 1; level is for example 0.95.
 func NewBootstrap(records []*record.Record, draws int, level float64, seed uint64) *Bootstrap {
 	if draws < 1 {
-		panic("critic: NewBootstrap: draws must be positive")
+		panic("measure: NewBootstrap: draws must be positive")
 	}
 	if !(level > 0 && level < 1) {
-		panic("critic: NewBootstrap: level must lie between 0 and 1")
+		panic("measure: NewBootstrap: level must lie between 0 and 1")
 	}
 	b := &Bootstrap{draws: draws, level: level, seed: seed}
 	for _, r := range records {
@@ -90,7 +90,7 @@ type partial struct{ sum, n float64 }
 // category is left out of that category's interval.
 func (b *Bootstrap) Mean(x []float64) Estimate {
 	if len(x) != len(b.category) {
-		panic("critic: Bootstrap.Mean: want one value per pair")
+		panic("measure: Bootstrap.Mean: want one value per pair")
 	}
 	k := len(b.names)
 	// Per prompt and category first: a draw then costs one addition per prompt and category in it.
@@ -142,7 +142,7 @@ func (b *Bootstrap) Mean(x []float64) Estimate {
 // Difference estimates the mean of x - y, paired.
 func (b *Bootstrap) Difference(x, y []float64) Estimate {
 	if len(x) != len(y) {
-		panic("critic: Bootstrap.Difference: want equally many values")
+		panic("measure: Bootstrap.Difference: want equally many values")
 	}
 	d := make([]float64, len(x))
 	for i := range x {

@@ -1,4 +1,4 @@
-package critic
+package measure
 
 // The report as text.
 
@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+
+	"criticrm/record"
 )
 
 // String is a table for people: per cent, intervals in brackets, then differences and the critiques' quality.
@@ -34,7 +36,7 @@ func (r *Report) String() string {
 	if q := &r.Quality; q.Critiques > 0 {
 		fmt.Fprintf(&b, "\ncritiques: %d, %.1f %% parsed, %.1f %% cut by the token limit", q.Critiques, 100*q.ParsedShare, 100*q.TruncatedShare)
 		if len(q.Unparsed) > 0 {
-			fmt.Fprintf(&b, "; not parsed: %s", counts(q.Unparsed))
+			fmt.Fprintf(&b, "; not parsed: %s", record.Counts(q.Unparsed))
 		}
 		if q.AgreementPairs > 0 {
 			fmt.Fprintf(&b, "\nagreement of one critique pair with the label: %.1f %% (%d pairs)", 100*q.Agreement, q.AgreementPairs)

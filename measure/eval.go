@@ -1,10 +1,10 @@
-package critic
-
-// Evaluate: how often the model prefers what people preferred, and how good its critiques are.
+// Package measure tells how good a reward model is: how often it prefers what people preferred, and how good its critiques are, with
+// bootstrap intervals over prompts.
 //
 // A pair counts 1 if chosen is strictly ahead, 0 if it is behind and 0.5 for an exact tie; ties are counted. Three
 // methods are compared: the reward, the judge (mean of the critiques' own scores) and the length of the response,
 // because length alone wins some benchmarks.
+package measure
 
 import (
 	"fmt"
@@ -13,6 +13,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"criticrm/critic"
 	"criticrm/record"
 
 	"gonum.org/v1/gonum/stat"
@@ -20,16 +21,16 @@ import (
 
 // EvalOptions are the settings of Evaluate.
 type EvalOptions struct {
-	Draws   int     `json:"draws"`   // bootstrap draws
-	Level   float64 `json:"level"`   // of the intervals
-	Seed    uint64  `json:"seed"`    // of the draws
-	Scale   Scale   `json:"scale"`   // of the critiques' scores
-	Samples []int   `json:"samples"` // the m of the curves; nil: powers of two up to what the records have
+	Draws   int          `json:"draws"`   // bootstrap draws
+	Level   float64      `json:"level"`   // of the intervals
+	Seed    uint64       `json:"seed"`    // of the draws
+	Scale   critic.Scale `json:"scale"`   // of the critiques' scores
+	Samples []int        `json:"samples"` // the m of the curves; nil: powers of two up to what the records have
 }
 
 // DefaultEvalOptions is 2000 draws and 95 %.
 func DefaultEvalOptions() EvalOptions {
-	return EvalOptions{Draws: 2000, Level: 0.95, Seed: 1, Scale: DefaultScale()}
+	return EvalOptions{Draws: 2000, Level: 0.95, Seed: 1, Scale: critic.DefaultScale()}
 }
 
 // Method is one way to prefer a response, measured.
@@ -60,7 +61,7 @@ type VerdictAccuracy struct {
 
 // Quality describes the critiques themselves.
 type Quality struct {
-	CritiqueStats
+	critic.CritiqueStats
 	ParsedShare    float64 `json:"parsed_share"`
 	TruncatedShare float64 `json:"truncated_share"`
 
@@ -96,13 +97,13 @@ func (r *Report) Method(name string) (*Method, bool) {
 // is an error, not a loss. Records that a filter has dropped are measured like all others.
 func Evaluate(records []*record.Record, o EvalOptions) (*Report, error) {
 	if o.Draws < 1 || !(o.Level > 0 && o.Level < 1) {
-		return nil, fmt.Errorf("critic: evaluate: got %d draws and level %v, want ≥ 1 and a level between 0 and 1", o.Draws, o.Level)
+		return nil, fmt.Errorf("evaluate: got %d draws and level %v, want ≥ 1 and a level between 0 and 1", o.Draws, o.Level)
 	}
 	if err := o.Scale.Validate(); err != nil {
 		return nil, err
 	}
 	if len(records) == 0 {
-		return nil, fmt.Errorf("critic: evaluate: no records")
+		return nil, fmt.Errorf("evaluate: no records")
 	}
 	var pairs []*record.Record
 	for _, r := range records {
@@ -167,7 +168,7 @@ func (r *Report) addMethods(pairs []*record.Record, boot *Bootstrap, samples []i
 			for _, m := range sampleCounts(samples, most) {
 				measure(fmt.Sprintf("reward m=%d", m), m, most/m, func(p *record.Record, g int) verdict {
 					c, j := sampled(p.ChosenCritiques), sampled(p.RejectedCritiques)
-					return verdict{diff: meanReward(c[g*m:(g+1)*m]) - meanReward(j[g*m:(g+1)*m])}
+					return verdict{diff: critic.MeanReward(c[g*m:(g+1)*m]) - critic.MeanReward(j[g*m:(g+1)*m])}
 				})
 			}
 		}
@@ -229,10 +230,10 @@ func haveRewards(pairs []*record.Record) (bool, error) {
 		for _, side := range p.Sides() {
 			v := *p.SideReward(side)
 			if v == nil {
-				return false, fmt.Errorf("critic: evaluate record %.40q: the reward of %s is missing: score all records first", p.ID, side)
+				return false, fmt.Errorf("evaluate record %.40q: the reward of %s is missing: score all records first", p.ID, side)
 			}
 			if math.IsNaN(*v) || math.IsInf(*v, 0) {
-				return false, fmt.Errorf("critic: evaluate record %.40q: the reward of %s is %v", p.ID, side, *v)
+				return false, fmt.Errorf("evaluate record %.40q: the reward of %s is %v", p.ID, side, *v)
 			}
 		}
 	}
@@ -295,8 +296,8 @@ func (r *Report) addDifferences(boot *Bootstrap) {
 }
 
 // quality measures the critiques.
-func quality(records []*record.Record, scale Scale) Quality {
-	q := Quality{CritiqueStats: *NewCritiqueStats(scale)}
+func quality(records []*record.Record, scale critic.Scale) Quality {
+	q := Quality{CritiqueStats: *critic.NewCritiqueStats(scale)}
 	var response, critique tally
 	agreement := 0.0
 	for _, r := range records {
@@ -352,7 +353,7 @@ func agreementOf(plus, minus []float64) (float64, bool) {
 // tally counts verdicts against labels; positive is "wrong".
 type tally struct{ n, noScore, hits, truePos, falsePos, falseNeg int }
 
-func (t *tally) add(score *float64, right bool, scale Scale) {
+func (t *tally) add(score *float64, right bool, scale critic.Scale) {
 	t.n++
 	saysRight := !right // not parsed: the wrong verdict
 	if score == nil {

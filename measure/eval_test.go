@@ -1,4 +1,4 @@
-package critic
+package measure
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"criticrm/critic"
 	"criticrm/record"
 	"criticrm/record/recordtest"
 	"criticrm/splitmix"
@@ -22,7 +23,7 @@ func evalPair(id, prompt, category string, plus, minus []float64, chosen, reject
 	for i, v := range minus {
 		r.RejectedCritiques[i].Reward = new(float32(v))
 	}
-	r.ChosenReward, r.RejectedReward = new(meanReward(r.ChosenCritiques)), new(meanReward(r.RejectedCritiques))
+	r.ChosenReward, r.RejectedReward = new(critic.MeanReward(r.ChosenCritiques)), new(critic.MeanReward(r.RejectedCritiques))
 	return r
 }
 
@@ -36,9 +37,9 @@ func evalPair(id, prompt, category string, plus, minus []float64, chosen, reject
 func evalRecords() []*record.Record {
 	return []*record.Record{
 		evalPair("a", "p1", "X", []float64{2, 0}, []float64{1, 1}, recordtest.Scores(8, 2), recordtest.Scores(3, 9)),
-		evalPair("b", "p1", "X", []float64{3, 3}, []float64{0, 0}, recordtest.Scores(nan, 7), recordtest.Scores(9, 1)),
+		evalPair("b", "p1", "X", []float64{3, 3}, []float64{0, 0}, recordtest.Scores(math.NaN(), 7), recordtest.Scores(9, 1)),
 		evalPair("c", "p2", "Y", []float64{1, 1}, []float64{0, 0}, recordtest.Scores(4, 4), recordtest.Scores(4, 4)),
-		evalPair("d", "p3", "Y", []float64{0, 2}, []float64{1, 1}, recordtest.Scores(nan, nan), recordtest.Scores(5, 6)),
+		evalPair("d", "p3", "Y", []float64{0, 2}, []float64{1, 1}, recordtest.Scores(math.NaN(), math.NaN()), recordtest.Scores(5, 6)),
 	}
 }
 
@@ -137,7 +138,7 @@ func TestVerdicts(t *testing.T) {
 		return &record.Record{ID: "s", Prompt: record.Prompt{Text: "p"}, Response: "x", Correct: &correct, Critiques: recordtest.Scores(values...)}
 	}
 	// Verdicts: right/right, right/wrong, right/none; wrong/wrong, wrong/wrong, wrong/none.
-	records := []*record.Record{single(true, 9, 2, nan), single(false, 1, 5, nan)}
+	records := []*record.Record{single(true, 9, 2, math.NaN()), single(false, 1, 5, math.NaN())}
 	records[0].Critiques = append(records[0].Critiques,
 		record.Critique{Origin: record.OriginGiven, Correct: new(true), Meta: []float64{9, 3}}, // mean 6: says right
 		record.Critique{Origin: record.OriginGiven, Correct: new(false), Meta: []float64{9}})

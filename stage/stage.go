@@ -1,11 +1,11 @@
-package critic
-
-// Stage: one step from a JSONL file to another that can be interrupted at any moment and goes on where it was.
+// Package stage runs one step of a pipeline from a JSON Lines file to another that can be interrupted at any moment and goes on where
+// it was.
 //
 // Rows are appended chunk by chunk; after each chunk the file is synced and then the sidecar OUT.stage.json is
 // replaced with the number of rows, bytes and their hash. What the file holds beyond the sidecar's count (a torn
 // row, a chunk that was not acknowledged) is cut on restart and made again, so an interrupted run ends with the
 // same bytes as an uninterrupted one. The output is complete only when the sidecar says so.
+package stage
 
 import (
 	"bytes"
@@ -18,10 +18,13 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"criticrm/checkpoint"
 	"criticrm/record"
 )
 
@@ -47,8 +50,8 @@ type Stage struct {
 	Progress func(Progress)       // after each chunk; may be nil
 }
 
-// StageResult is what a finished stage found.
-type StageResult struct {
+// Result is what a finished stage found.
+type Result struct {
 	Records int
 	Resumed int // made by earlier runs
 	Bad     []error
@@ -88,13 +91,13 @@ type run struct {
 	side sidecar
 	out  *os.File
 	sum  hash.Hash // of the acknowledged bytes
-	res  *StageResult
+	res  *Result
 }
 
 // Run reads the whole input once to check it, then does what is not done yet. A cancelled context ends it between
 // chunks, or inside one if Work returns, with an error that wraps the context's; the next Run goes on.
-func (s *Stage) Run(ctx context.Context) (*StageResult, error) {
-	r := &run{Stage: s, sum: sha256.New(), res: &StageResult{Check: record.NewChecker()}}
+func (s *Stage) Run(ctx context.Context) (*Result, error) {
+	r := &run{Stage: s, sum: sha256.New(), res: &Result{Check: record.NewChecker()}}
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
@@ -108,23 +111,23 @@ func (s *Stage) Run(ctx context.Context) (*StageResult, error) {
 // prepare checks the settings and the input before anything is written.
 func (r *run) prepare() error {
 	if r.Work == nil || r.Chunk < 1 {
-		panic("critic: Stage needs Work and a positive Chunk")
+		panic("stage: Stage needs Work and a positive Chunk")
 	}
 	if ext := filepath.Ext(r.Out); ext == ".zst" || ext == ".gz" {
-		return fmt.Errorf("critic: %s: output %s: rows are appended, which a compressed file does not allow: write .jsonl and compress it later", r.Name, r.Out)
+		return fmt.Errorf("%s: output %s: rows are appended, which a compressed file does not allow: write .jsonl and compress it later", r.Name, r.Out)
 	}
 	if a, err := os.Stat(r.In); err == nil {
 		if b, err := os.Stat(r.Out); err == nil && os.SameFile(a, b) {
-			return fmt.Errorf("critic: %s: input and output are the same file %s", r.Name, r.In)
+			return fmt.Errorf("%s: input and output are the same file %s", r.Name, r.In)
 		}
 	}
 	settings, err := json.Marshal(r.Settings)
 	if err != nil {
-		return fmt.Errorf("critic: %s: settings: %w", r.Name, err)
+		return fmt.Errorf("%s: settings: %w", r.Name, err)
 	}
 	r.side = sidecar{Version: sidecarVersion, Stage: r.Name, Settings: settings, MaxBad: r.Read.MaxBad}
 	if complete, err := IsComplete(r.In); err != nil || !complete {
-		return errors.Join(err, fmt.Errorf("critic: %s: input %s is not complete: finish the stage that writes it first", r.Name, r.In))
+		return errors.Join(err, fmt.Errorf("%s: input %s is not complete: finish the stage that writes it first", r.Name, r.In))
 	}
 	in, err := record.Open(r.In, r.Read)
 	if err != nil {
@@ -147,7 +150,7 @@ func (r *run) prepare() error {
 // openOutput locks the output, reads the sidecar and cuts what is not acknowledged.
 func (r *run) openOutput() (err error) {
 	if r.out, err = os.OpenFile(r.Out, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
-		return fmt.Errorf("critic: %s: output: %w", r.Name, err)
+		return fmt.Errorf("%s: output: %w", r.Name, err)
 	}
 	defer func() {
 		if err != nil {
@@ -155,11 +158,11 @@ func (r *run) openOutput() (err error) {
 		}
 	}()
 	if err := lockFile(r.out); err != nil {
-		return fmt.Errorf("critic: %s: output %s is in use by another run: %w", r.Name, r.Out, err)
+		return fmt.Errorf("%s: output %s is in use by another run: %w", r.Name, r.Out, err)
 	}
 	info, err := r.out.Stat()
 	if err != nil {
-		return fmt.Errorf("critic: %s: output: %w", r.Name, err)
+		return fmt.Errorf("%s: output: %w", r.Name, err)
 	}
 	old, err := readSidecar(r.Out)
 	switch {
@@ -167,11 +170,11 @@ func (r *run) openOutput() (err error) {
 		// The new sidecar replaces the old one before the file is cut: a crash in between leaves no false claim.
 	case errors.Is(err, fs.ErrNotExist):
 		if info.Size() > 0 {
-			return fmt.Errorf("critic: %s: output %s exists and has no %s beside it: remove it or choose another name",
+			return fmt.Errorf("%s: output %s exists and has no %s beside it: remove it or choose another name",
 				r.Name, r.Out, filepath.Base(SidecarPath(r.Out)))
 		}
 	case err != nil:
-		return fmt.Errorf("critic: %s: %w (restart to begin again)", r.Name, err)
+		return fmt.Errorf("%s: %w (restart to begin again)", r.Name, err)
 	default:
 		if err := r.resume(old, info.Size()); err != nil {
 			return err
@@ -184,10 +187,10 @@ func (r *run) openOutput() (err error) {
 		}
 	}
 	if err := r.out.Truncate(r.side.Bytes); err != nil {
-		return fmt.Errorf("critic: %s: output: %w", r.Name, err)
+		return fmt.Errorf("%s: output: %w", r.Name, err)
 	}
 	if _, err := r.out.Seek(r.side.Bytes, io.SeekStart); err != nil {
-		return fmt.Errorf("critic: %s: output: %w", r.Name, err)
+		return fmt.Errorf("%s: output: %w", r.Name, err)
 	}
 	return nil
 }
@@ -195,16 +198,16 @@ func (r *run) openOutput() (err error) {
 // resume takes over the state of an earlier run if it was the same work and its bytes are intact.
 func (r *run) resume(old *sidecar, size int64) error {
 	if what := r.side.differs(old); what != "" {
-		return fmt.Errorf("critic: %s: cannot resume %s: %s: choose another output or restart", r.Name, r.Out, what)
+		return fmt.Errorf("%s: cannot resume %s: %s: choose another output or restart", r.Name, r.Out, what)
 	}
 	if size < old.Bytes {
-		return fmt.Errorf("critic: %s: output %s is damaged: %d bytes, want at least %d: restart", r.Name, r.Out, size, old.Bytes)
+		return fmt.Errorf("%s: output %s is damaged: %d bytes, want at least %d: restart", r.Name, r.Out, size, old.Bytes)
 	}
 	if _, err := io.CopyN(r.sum, r.out, old.Bytes); err != nil {
-		return fmt.Errorf("critic: %s: output: %w", r.Name, err)
+		return fmt.Errorf("%s: output: %w", r.Name, err)
 	}
 	if got := hex.EncodeToString(r.sum.Sum(nil)); got != old.SHA256 {
-		return fmt.Errorf("critic: %s: output %s was changed since it was written (sha256 of the first %d bytes %.12s… → %.12s…): restart",
+		return fmt.Errorf("%s: output %s was changed since it was written (sha256 of the first %d bytes %.12s… → %.12s…): restart",
 			r.Name, r.Out, old.Bytes, old.SHA256, got)
 	}
 	r.side.Done, r.side.Bytes, r.side.SHA256, r.side.Complete = old.Done, old.Bytes, old.SHA256, old.Complete
@@ -258,7 +261,7 @@ func (r *run) work(ctx context.Context) error {
 			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 				return r.interrupted(err)
 			}
-			return err
+			return inFile(err, r.In)
 		}
 		if err := r.append(chunk); err != nil {
 			return err
@@ -268,12 +271,21 @@ func (r *run) work(ctx context.Context) error {
 	return r.finish(in)
 }
 
+// inFile names the file for an error of one of its rows, which does not know it.
+func inFile(err error, path string) error {
+	var row *record.RowError
+	if errors.As(err, &row) && row.File == "" {
+		row.File = path
+	}
+	return err
+}
+
 func (r *run) interrupted(err error) error {
-	return fmt.Errorf("critic: %s: stopped after %d of %d records, run it again to go on: %w", r.Name, r.side.Done, r.side.Input.Records, err)
+	return fmt.Errorf("%s: stopped after %d of %d records, run it again to go on: %w", r.Name, r.side.Done, r.side.Input.Records, err)
 }
 
 func (r *run) inputChanged() error {
-	return fmt.Errorf("critic: %s: input %s changed while it was read", r.Name, r.In)
+	return fmt.Errorf("%s: input %s changed while it was read", r.Name, r.In)
 }
 
 // skip passes over the input records that the output already has, and checks that they belong together.
@@ -283,7 +295,7 @@ func (r *run) skip(in *record.Reader) error {
 	}
 	f, err := os.Open(r.Out)
 	if err != nil {
-		return fmt.Errorf("critic: %s: output: %w", r.Name, err)
+		return fmt.Errorf("%s: output: %w", r.Name, err)
 	}
 	defer f.Close()
 	// A row grows from stage to stage, so the limit of a line holds for inputs only.
@@ -304,11 +316,11 @@ func (r *run) skip(in *record.Reader) error {
 		}
 		got, err := done.Next()
 		if err != nil {
-			return fmt.Errorf("critic: %s: output row %d: %w: restart", r.Name, i+1, err)
+			return fmt.Errorf("%s: output row %d: %w: restart", r.Name, i+1, err)
 		}
 		if got.ID != want.ID || got.Prompt.Key() != want.Prompt.Key() || got.Chosen != want.Chosen ||
 			got.Rejected != want.Rejected || got.Response != want.Response {
-			return fmt.Errorf("critic: %s: output row %d is record %.40q, the input has %.40q there: restart", r.Name, i+1, got.ID, want.ID)
+			return fmt.Errorf("%s: output row %d is record %.40q, the input has %.40q there: restart", r.Name, i+1, got.ID, want.ID)
 		}
 		if r.Observe != nil {
 			r.Observe(got)
@@ -328,10 +340,10 @@ func (r *run) append(chunk []*record.Record) error {
 		b = append(b, '\n')
 	}
 	if _, err := r.out.Write(b); err != nil {
-		return fmt.Errorf("critic: %s: write %s: %w", r.Name, r.Out, err)
+		return fmt.Errorf("%s: write %s: %w", r.Name, r.Out, err)
 	}
 	if err := r.out.Sync(); err != nil {
-		return fmt.Errorf("critic: %s: write %s: %w", r.Name, r.Out, err)
+		return fmt.Errorf("%s: write %s: %w", r.Name, r.Out, err)
 	}
 	r.sum.Write(b)
 	r.side.Done += len(chunk)
@@ -382,10 +394,10 @@ func (r *run) finish(in *record.Reader) error {
 func (r *run) save() error {
 	b, err := json.MarshalIndent(&r.side, "", "  ")
 	if err != nil {
-		return fmt.Errorf("critic: %s: sidecar: %w", r.Name, err)
+		return fmt.Errorf("%s: sidecar: %w", r.Name, err)
 	}
-	if err := replaceFile(SidecarPath(r.Out), append(b, '\n')); err != nil {
-		return fmt.Errorf("critic: %s: sidecar: %w", r.Name, err)
+	if err := checkpoint.WriteFileAtomic(SidecarPath(r.Out), append(b, '\n')); err != nil {
+		return fmt.Errorf("%s: sidecar: %w", r.Name, err)
 	}
 	return nil
 }
@@ -412,39 +424,9 @@ func IsComplete(path string) (bool, error) {
 		return true, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("critic: %w", err)
+		return false, fmt.Errorf("stage: %w", err)
 	}
 	return s.Complete, nil
-}
-
-// replaceFile writes atomically: temporary file, sync, rename, sync of the directory.
-func replaceFile(path string, data []byte) (err error) {
-	dir, base := filepath.Split(path)
-	if dir == "" {
-		dir = "."
-	}
-	f, err := os.CreateTemp(dir, "."+base+".tmp*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(f.Name())
-		}
-	}()
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // differingSetting compares two JSON values key by key and names the first difference with both values.
@@ -477,4 +459,10 @@ func differing(path string, was, is any) string {
 		}
 	}
 	return ""
+}
+
+func unionKeys(a, b map[string]any) []string {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	return slices.Sorted(maps.Keys(all))
 }

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package critic
+package stage
 
 import "os"
 
