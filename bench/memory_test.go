@@ -9,6 +9,7 @@ import (
 	"criticrm/cuda"
 	"criticrm/kernels"
 	"criticrm/model"
+	"criticrm/render"
 	"criticrm/trainer"
 )
 
@@ -111,14 +112,14 @@ func (s size) sample(m *model.Model, sequences, tokens int) error {
 }
 
 // example is a pair of the size's lengths.
-func (s size) example(seed uint64) trainer.Example {
+func (s size) example(seed uint64) render.Example {
 	ids := randomIDs(s.prompt+2*s.response+2*s.k*s.critique, s.VocabSize-1, seed)
 	take := func(n int) []int32 { x := ids[:n]; ids = ids[n:]; return x }
-	e := trainer.Example{Prompt: take(s.prompt)}
-	for _, side := range []*trainer.Side{&e.Chosen, &e.Rejected} {
+	e := render.Example{Prompt: take(s.prompt)}
+	for _, side := range []*render.Reply{&e.Chosen, &e.Rejected} {
 		side.Response.IDs = take(s.response)
 		for range s.k {
-			side.Critiques = append(side.Critiques, trainer.Branch{IDs: take(s.critique), Read: s.critique - 1})
+			side.Critiques = append(side.Critiques, render.Branch{IDs: take(s.critique), Read: s.critique - 1})
 		}
 	}
 	return e

@@ -16,7 +16,8 @@ import (
 
 const (
 	singleName = "model.safetensors"
-	indexName  = "model.safetensors.index.json"
+	// IndexFile lists the shards of weights that are in several files.
+	IndexFile = "model.safetensors.index.json"
 )
 
 // shardName is what a shard may be called: a plain file name, so that an index cannot reach out of its directory.
@@ -46,7 +47,7 @@ func OpenModelDir(dir string) (*ModelDir, error) {
 		err = d.openSingle(root, dir)
 		return d.orClose(err)
 	}
-	if _, err := root.Lstat(indexName); err == nil {
+	if _, err := root.Lstat(IndexFile); err == nil {
 		err = d.openSharded(root, dir)
 		return d.orClose(err)
 	}
@@ -111,7 +112,7 @@ func noWeights(root vfs.FS, dir string) error {
 				filepath.Join(dir, name))
 		}
 	}
-	return fmt.Errorf("%s: neither %s nor %s is there", dir, singleName, indexName)
+	return fmt.Errorf("%s: neither %s nor %s is there", dir, singleName, IndexFile)
 }
 
 func (d *ModelDir) openSingle(root vfs.FS, dir string) error {
@@ -137,8 +138,8 @@ func openInside(root vfs.FS, name, shown string) (*SafetensorsFile, error) {
 }
 
 func (d *ModelDir) openSharded(root vfs.FS, dir string) error {
-	d.main = filepath.Join(dir, indexName)
-	text, err := vfs.ReadFile(root, indexName, maxIndex)
+	d.main = filepath.Join(dir, IndexFile)
+	text, err := vfs.ReadFile(root, IndexFile, maxIndex)
 	if err != nil {
 		return openError(d.main, err)
 	}

@@ -345,7 +345,7 @@ func TestBadIndexes(t *testing.T) {
 	must(os.Symlink("/dev/zero", filepath.Join(dir, "zero.safetensors")))
 	must(syscall.Mkfifo(filepath.Join(dir, "fifo.safetensors"), 0o644))
 	must(os.Mkdir(filepath.Join(dir, "dir.safetensors"), 0o755))
-	index := filepath.Join(dir, indexName)
+	index := filepath.Join(dir, IndexFile)
 	one := func(shard string) string { return fmt.Sprintf(`{"metadata":{},"weight_map":{"a":%q}}`, shard) }
 	start := time.Now()
 	for _, c := range [][2]string{

@@ -139,10 +139,10 @@ func writeModel(fsys vfs.FS, dir string, tensors []TensorData, maxShardBytes int
 		if err := vfs.WriteAtomic(fsys, join(dir, singleName), parts...); err != nil {
 			return err
 		}
-		return removeModel(fsys, dir, func(name string) bool { return name == indexName || oldShard.MatchString(name) })
+		return removeModel(fsys, dir, func(name string) bool { return name == IndexFile || oldShard.MatchString(name) })
 	}
 	// The old index goes first and the new one comes last: half of the shards can never be taken for a model.
-	if err := removeModel(fsys, dir, func(name string) bool { return name == indexName }); err != nil {
+	if err := removeModel(fsys, dir, func(name string) bool { return name == IndexFile }); err != nil {
 		return err
 	}
 	weights, files, total := map[string]string{}, map[string]bool{}, int64(0)
@@ -165,7 +165,7 @@ func writeModel(fsys vfs.FS, dir string, tensors []TensorData, maxShardBytes int
 	if err != nil {
 		return err
 	}
-	if err := vfs.WriteAtomic(fsys, join(dir, indexName), append(text, '\n')); err != nil {
+	if err := vfs.WriteAtomic(fsys, join(dir, IndexFile), append(text, '\n')); err != nil {
 		return err
 	}
 	return removeModel(fsys, dir, func(name string) bool {
@@ -201,7 +201,7 @@ func removeModel(fsys vfs.FS, dir string, old func(name string) bool) error {
 		}
 	}
 	slices.SortStableFunc(gone, func(a, b string) int {
-		if (a == indexName) != (b == indexName) && a == indexName {
+		if (a == IndexFile) != (b == IndexFile) && a == IndexFile {
 			return -1
 		}
 		return 0

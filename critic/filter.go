@@ -31,6 +31,7 @@ const (
 	DropMerged     = "merged into a summary"
 	DropSummary    = "summary not parsed or cut"
 	DropDisagree   = "summaries do not agree with the label"
+	DropUnasked    = "the question about it is over the model's context"
 )
 
 // Filter rules.
@@ -79,16 +80,19 @@ func Filter(records []*record.Record, o FilterOptions) (*DropStats, error) {
 	return stats, stats.CheckSurvivors(o.MinSurvivors)
 }
 
-// filterRecord decides on one pair.
+// filterRecord decides on one pair. One that generate has left out as too long has no critiques to decide on, and stays as it is.
 func filterRecord(r *record.Record, o FilterOptions) error {
+	if r.Dropped == DropOverlong {
+		return nil
+	}
 	if !r.Paired() {
-		return fmt.Errorf("critic: filter record %.40q: it has one response; filtering needs pairs", r.ID)
+		return r.Fault("it is no pair, and filtering needs pairs")
 	}
 	r.Dropped = ""
 	for _, side := range r.Sides() {
 		list := *r.SideCritiques(side)
 		if len(list) == 0 {
-			return fmt.Errorf("critic: filter record %.40q: %s has no critiques: run generate first", r.ID, side)
+			return r.Fault("%s has no critiques: run generate first", side)
 		}
 		for i := range list {
 			list[i].Decide(firstReason(&list[i], o))

@@ -42,6 +42,7 @@ type GenerateOptions struct {
 	Chunk     int             `json:"-"`     // records per call of the Generator; another number changes rounding at most
 	Model     string          `json:"model"` // name or hash of the model, stored with the critiques
 	Prompts   *Prompts        `json:"-"`     // nil: DefaultPrompts
+	Reading   `json:"-"`
 }
 
 // DefaultGenerateOptions is N = 10 on a scale of 1 to 10.
@@ -66,11 +67,21 @@ func (o *GenerateOptions) Validate() error {
 	if o.Chunk < 1 {
 		o.Chunk = 64
 	}
+	if err := o.Reading.validate(); err != nil {
+		return err
+	}
 	return o.Sampling.Validate()
 }
 
-// Generate asks g for o.Critiques critiques of every response and puts them into the records. The model reads the record's texts
-// as its Cut says: set it first, to nil for the whole. Earlier samples are
+// question is what the critic is asked about each side.
+func (o *GenerateOptions) question() Question {
+	return Question{Write: o.Sampling.MaxTokens, Messages: func(r *record.Record, s record.Side) []tokenizer.Message {
+		return o.Prompts.Ask(r, s, o.Scale)
+	}}
+}
+
+// Generate asks g for o.Critiques critiques of every response and puts them into the records. What the model reads of a record is said
+// by its Cut, which o.Limits sets; without Limits it is taken as it is. Earlier samples are
 // replaced; critiques that the input gave stay in front. On an error the records of finished chunks are complete
 // and the others unchanged.
 func Generate(ctx context.Context, g Generator, records []*record.Record, o GenerateOptions) (*CritiqueStats, error) {
@@ -106,12 +117,17 @@ func inChunks(ctx context.Context, records []*record.Record, chunk int, f func([
 }
 
 func generateChunk(ctx context.Context, g Generator, records []*record.Record, o *GenerateOptions, purpose string) error {
+	return o.work(records, o.question(), false, func(records []*record.Record) error { return o.sample(ctx, g, records, purpose) })
+}
+
+// sample writes critiques for records that fit.
+func (o *GenerateOptions) sample(ctx context.Context, g Generator, records []*record.Record, purpose string) error {
 	var reqs []Request
 	for _, r := range records {
 		short := r.AsRead()
 		for _, side := range r.Sides() {
 			reqs = append(reqs, Request{
-				Messages: o.Prompts.Critique.Messages(Values{Prompt: short.Prompt, Response: short.Text(side), Scale: o.Scale}),
+				Messages: o.Prompts.Ask(short, side, o.Scale),
 				N:        o.Critiques,
 				Key:      KeyOf(purpose, r.ID, side, 0),
 			})
@@ -122,9 +138,10 @@ func generateChunk(ctx context.Context, g Generator, records []*record.Record, o
 		return fmt.Errorf("critic: generate for records %.40q to %.40q: %w", records[0].ID, records[len(records)-1].ID, err)
 	}
 	i := 0
+	scale := record.Range(o.Scale)
 	for _, r := range records {
 		r.Dropped = ""
-		r.Critic = &record.CriticInfo{Model: o.Model, Prompts: o.Prompts.Hash(), Sampling: o.Sampling}
+		r.Critic = &record.CriticInfo{Model: o.Model, Prompts: o.Prompts.Hash(), Scale: &scale, Sampling: o.Sampling}
 		for _, side := range r.Sides() {
 			dst := r.SideCritiques(side)
 			*dst = append(givenCritiques(*dst), critiquesOf(out[i], o.Scale)...)
@@ -197,6 +214,7 @@ type CritiqueStats struct {
 	Tokens    int            `json:"tokens"`
 	Unparsed  map[string]int `json:"unparsed"` // by cause
 	MeanScore float64        `json:"mean_score"`
+	ReadStats
 
 	scale Scale
 	sum   float64
@@ -210,6 +228,7 @@ func NewCritiqueStats(s Scale) *CritiqueStats {
 // Observe adds one finished record.
 func (s *CritiqueStats) Observe(r *record.Record) {
 	s.Records++
+	s.observe(r, r.Cut)
 	for _, side := range r.Sides() {
 		s.Responses++
 		for _, c := range *r.SideCritiques(side) {

@@ -456,29 +456,21 @@ func TestRewarder(t *testing.T) {
 	length := rewarderFunc(func(reqs []RewardRequest) (out [][]float32) {
 		for _, q := range reqs {
 			list := []float32{float32(len(q.Messages[len(q.Messages)-1].Content))}
-			for i, c := range q.Critiques {
-				list = append(list[:i:i], float32(c[0]))
-			}
 			out = append(out, list)
 		}
 		return out
 	})
-	if err := ScorePlain(context.Background(), length, records, 1); err != nil {
+	if _, err := ScorePlain(context.Background(), length, records, PlainOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if *records[0].ChosenReward != 3 || *records[1].Reward != 3 {
 		t.Errorf("rewards %v %v", *records[0].ChosenReward, *records[1].Reward)
 	}
-	records = []*record.Record{recordtest.Pair("a", recordtest.Scores(1, 2), recordtest.Scores(3))}
-	records[0].ChosenCritiques[1].Tokens = []int32{9}
-	if err := Rescore(context.Background(), length, records, DefaultPrompts(), DefaultScale(), 8); err != nil {
-		t.Fatal(err)
-	}
-	if *records[0].ChosenReward != 5 || *records[0].ChosenCritiques[1].Reward != 9 || *records[0].RejectedReward != 1 {
-		t.Errorf("mean of 1 and 9 is 5, got %v", *records[0].ChosenReward)
-	}
+	records = []*record.Record{recordtest.Pair("a", nil, nil)}
 	bad := rewarderFunc(func(reqs []RewardRequest) [][]float32 { return make([][]float32, len(reqs)) })
-	recordtest.WantError(t, ScorePlain(context.Background(), bad, records, 1), "gave 0 rewards, want 1")
+	_, err := ScorePlain(context.Background(), bad, records, PlainOptions{})
+	recordtest.WantError(t, err, "gave 0 rewards, want 1")
 	inf := rewarderFunc(func(reqs []RewardRequest) [][]float32 { return [][]float32{{float32(math.Inf(1))}, {0}} })
-	recordtest.WantError(t, ScorePlain(context.Background(), inf, records, 1), "gave the reward +Inf")
+	_, err = ScorePlain(context.Background(), inf, records, PlainOptions{})
+	recordtest.WantError(t, err, "gave the reward +Inf")
 }

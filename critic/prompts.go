@@ -29,6 +29,7 @@ import (
 	"unicode/utf8"
 
 	"criticrm/record"
+	"criticrm/safefile"
 	"criticrm/tokenizer"
 )
 
@@ -251,21 +252,58 @@ type Prompts struct {
 	Summarize *Template // and {critiques}
 }
 
-// promptSlots enumerates the templates with what they must hold.
-func (p *Prompts) slots() []struct {
+// slot is one of the templates with what it must hold.
+type slot struct {
 	file     string
 	dst      **Template
 	required []string
-} {
-	return []struct {
-		file     string
-		dst      **Template
-		required []string
-	}{
+}
+
+func (s slot) parse(name, source string) (*Template, error) {
+	return ParseTemplate(name, source, s.required, []string{"min", "max"})
+}
+
+// slots enumerates the templates.
+func (p *Prompts) slots() []slot {
+	return []slot{
 		{"critique.txt", &p.Critique, []string{"prompt", "response"}},
 		{"meta.txt", &p.Meta, []string{"prompt", "response", "critique"}},
 		{"summarize.txt", &p.Summarize, []string{"prompt", "response", "critiques"}},
 	}
+}
+
+// Ask is what the critic is asked about one side of a record: the conversation behind which it writes, and behind which rewards of
+// critiques are read. It is the one place where that conversation is made.
+func (p *Prompts) Ask(r *record.Record, s record.Side, scale Scale) []tokenizer.Message {
+	return p.Critique.Messages(Values{Prompt: r.Prompt, Response: r.Text(s), Scale: scale})
+}
+
+// Texts are the templates' texts by file name; ParsePrompts reads them back.
+func (p *Prompts) Texts() map[string]string {
+	texts := map[string]string{}
+	for _, s := range p.slots() {
+		texts[s.file] = (*s.dst).source
+	}
+	return texts
+}
+
+// ParsePrompts makes prompts of texts by file name, all three. from stands for the folder in errors.
+func ParsePrompts(from string, texts map[string]string) (*Prompts, error) {
+	p := &Prompts{}
+	for _, s := range p.slots() {
+		source, ok := texts[s.file]
+		if !ok {
+			return nil, fmt.Errorf("critic: prompts of %s: %s is missing", from, s.file)
+		}
+		var err error
+		if *s.dst, err = s.parse(from+": "+s.file, source); err != nil {
+			return nil, err
+		}
+	}
+	if len(texts) != len(p.slots()) {
+		return nil, fmt.Errorf("critic: prompts of %s: %d texts, want %d", from, len(texts), len(p.slots()))
+	}
+	return p, nil
 }
 
 // DefaultPrompts are the embedded templates.
@@ -288,7 +326,7 @@ func LoadPrompts(dir string) (*Prompts, error) {
 		name := "default " + s.file
 		if dir != "" {
 			path := filepath.Join(dir, s.file)
-			own, ownErr := os.ReadFile(path)
+			own, ownErr := safefile.Read(path, maxPromptFile)
 			if ownErr == nil {
 				source, name = own, path
 			} else if !errors.Is(ownErr, fs.ErrNotExist) {
@@ -298,7 +336,7 @@ func LoadPrompts(dir string) (*Prompts, error) {
 		if err != nil {
 			return nil, fmt.Errorf("critic: load prompts: %w", err)
 		}
-		if *s.dst, err = ParseTemplate(name, string(source), s.required, []string{"min", "max"}); err != nil {
+		if *s.dst, err = s.parse(name, string(source)); err != nil {
 			return nil, err
 		}
 	}

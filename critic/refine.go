@@ -48,6 +48,7 @@ type RefineOptions struct {
 	Chunk        int             `json:"-"`
 	Model        string          `json:"model"`
 	Prompts      *Prompts        `json:"-"`
+	Reading      `json:"-"`      // Overlong: error, or drop (questions over the limit count as not answered)
 }
 
 // DefaultRefineOptions is rank with K = 4 and three meta-judge scores.
@@ -88,6 +89,12 @@ func (o *RefineOptions) Validate() error {
 	if o.Chunk < 1 {
 		o.Chunk = 64
 	}
+	if err := o.Reading.validate(); err != nil {
+		return err
+	}
+	if o.Overlong != record.OverlongError && o.Overlong != record.OverlongDrop {
+		return fmt.Errorf("critic: refine: overlong: got %.40q, want error or drop: critiques are judged by what their critic has read", o.Overlong)
+	}
 	if o.NeedsGenerator() {
 		return o.Sampling.Validate()
 	}
@@ -120,9 +127,12 @@ func refineChunk(ctx context.Context, g Generator, records []*record.Record, o *
 	var live []*record.Record
 	for _, r := range records {
 		if !r.Paired() {
-			return fmt.Errorf("critic: refine record %.40q: it has one response; refining needs pairs", r.ID)
+			return r.Fault("it is no pair, and refining needs pairs")
 		}
 		if r.Dropped == "" {
+			if len(r.ChosenCritiques) == 0 && len(r.RejectedCritiques) == 0 {
+				return r.Fault("it has no critiques: run generate and filter first")
+			}
 			dropIfEmpty(r, DropNoCritique)
 		}
 		if r.Dropped == "" {
@@ -261,13 +271,17 @@ func rankChunk(ctx context.Context, g Generator, records []*record.Record, o *Re
 	if len(reqs) == 0 {
 		return nil
 	}
-	out, err := callGenerator(ctx, g, reqs, o.Sampling)
+	out, err := o.answer(ctx, g, reqs, o.Sampling)
 	if err != nil {
 		return fmt.Errorf("critic: refine from record %.40q: %w", records[0].ID, err)
 	}
 	for k, samples := range out {
 		c := places[k]
 		c.Meta = nil
+		if len(samples) > 0 && samples[0].FinishReason == unasked {
+			c.Decide(DropUnasked)
+			continue
+		}
 		for _, s := range samples {
 			if v := o.Scale.scoreOf(s.Text, s.FinishReason); v.OK {
 				c.Meta = append(c.Meta, v.Score)
@@ -316,13 +330,13 @@ func summarizeChunk(ctx context.Context, g Generator, records []*record.Record, 
 	var out [][]Sample
 	if len(reqs) > 0 {
 		var err error
-		if out, err = callGenerator(ctx, g, reqs, o.Sampling); err != nil {
+		if out, err = o.answer(ctx, g, reqs, o.Sampling); err != nil {
 			return fmt.Errorf("critic: refine from record %.40q: %w", records[0].ID, err)
 		}
 	}
 	k := 0
 	for _, r := range records {
-		complete := true
+		reason := ""
 		for _, side := range r.Sides() {
 			list := r.SideCritiques(side)
 			kept := keptIndexes(*list)
@@ -335,11 +349,17 @@ func summarizeChunk(ctx context.Context, g Generator, records []*record.Record, 
 			}
 			choose(r, side, kept, DropMerged)
 			c := &(*list)[kept[0]]
-			complete = complete && c.Score != nil && c.FinishReason != record.FinishLength
+			switch {
+			case c.FinishReason == unasked:
+				*list = slices.Delete(*list, kept[0], kept[0]+1)
+				reason = DropUnasked
+			case reason == "" && (c.Score == nil || c.FinishReason == record.FinishLength):
+				reason = DropSummary
+			}
 		}
 		switch {
-		case !complete:
-			drop(r, DropSummary)
+		case reason != "":
+			drop(r, reason)
 		case !(*r.Kept(record.Chosen)[0].Score > *r.Kept(record.Rejected)[0].Score):
 			drop(r, DropDisagree)
 		}

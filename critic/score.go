@@ -55,16 +55,18 @@ func Score(ctx context.Context, g Generator, records []*record.Record, o ScoreOp
 func scoreChunk(ctx context.Context, g Generator, records []*record.Record, o *ScoreOptions) error {
 	with := *o
 	with.Sampling.Reward = true
-	if err := generateChunk(ctx, g, records, &with, "score"); err != nil {
-		return err
-	}
-	for _, r := range records {
-		for _, side := range r.Sides() {
-			mean := MeanReward(*r.SideCritiques(side))
-			*r.SideReward(side) = &mean
+	return with.work(records, with.question(), false, func(records []*record.Record) error {
+		if err := with.sample(ctx, g, records, "score"); err != nil {
+			return err
 		}
-	}
-	return nil
+		for _, r := range records {
+			for _, side := range r.Sides() {
+				mean := MeanReward(*r.SideCritiques(side))
+				*r.SideReward(side) = &mean
+			}
+		}
+		return nil
+	})
 }
 
 // MeanReward is the mean over the critiques that have a reward, in float64; NaN without any.
@@ -79,74 +81,51 @@ func MeanReward(list []record.Critique) float64 {
 	return sum / float64(n)
 }
 
+// PlainOptions are the settings of ScorePlain.
+type PlainOptions struct {
+	Chunk   int    `json:"-"`     // records per call of the Rewarder
+	Model   string `json:"model"` // name or hash of the model
+	Reading `json:"-"`
+}
+
 // ScorePlain sets rewards that are read at the end of the responses, without critiques: the scalar reward model.
-// The model reads the texts as the record's PlainCut says.
-func ScorePlain(ctx context.Context, rw Rewarder, records []*record.Record, chunk int) error {
-	return inChunks(ctx, records, max(chunk, 1), func(part []*record.Record) error { return scorePlainChunk(ctx, rw, part) })
-}
-
-func scorePlainChunk(ctx context.Context, rw Rewarder, records []*record.Record) error {
-	var reqs []RewardRequest
-	for _, r := range records {
-		short := r.Shortened(r.PlainCut)
-		for _, side := range r.Sides() {
-			reqs = append(reqs, RewardRequest{Messages: short.Messages(side)})
+// The model reads the texts as the record's PlainCut says, which o.Limits sets.
+func ScorePlain(ctx context.Context, rw Rewarder, records []*record.Record, o PlainOptions) (*ReadStats, error) {
+	stats := &ReadStats{}
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	return stats, inChunks(ctx, records, max(o.Chunk, 1), func(part []*record.Record) error {
+		if err := scorePlainChunk(ctx, rw, part, &o); err != nil {
+			return err
 		}
-	}
-	out, err := callRewarder(ctx, rw, reqs)
-	if err != nil {
-		return fmt.Errorf("critic: score from record %.40q: %w", records[0].ID, err)
-	}
-	i := 0
-	for _, r := range records {
-		for _, side := range r.Sides() {
-			v := float64(out[i][0])
-			*r.SideReward(side) = &v
-			i++
-		}
-	}
-	return nil
-}
-
-// Rescore reads new rewards for the sampled critiques that the records already have, for example of another
-// checkpoint, and sets the means. p must hold the critique prompt that they were written under.
-func Rescore(ctx context.Context, rw Rewarder, records []*record.Record, p *Prompts, scale Scale, chunk int) error {
-	return inChunks(ctx, records, max(chunk, 1), func(part []*record.Record) error {
-		var reqs []RewardRequest
 		for _, r := range part {
-			short := r.AsRead()
+			stats.observe(r, r.PlainCut)
+		}
+		return nil
+	})
+}
+
+func scorePlainChunk(ctx context.Context, rw Rewarder, records []*record.Record, o *PlainOptions) error {
+	q := Question{Messages: (*record.Record).Messages}
+	return o.work(records, q, true, func(records []*record.Record) error {
+		var reqs []RewardRequest
+		for _, r := range records {
+			short := r.Shortened(r.PlainCut)
 			for _, side := range r.Sides() {
-				q := RewardRequest{Messages: p.Critique.Messages(Values{Prompt: short.Prompt, Response: short.Text(side), Scale: scale})}
-				for _, c := range *r.SideCritiques(side) {
-					if len(c.Tokens) > 0 {
-						q.Critiques = append(q.Critiques, c.Tokens)
-					}
-				}
-				if len(q.Critiques) == 0 {
-					return fmt.Errorf("critic: rescore record %.40q: %s has no sampled critique", r.ID, side)
-				}
-				reqs = append(reqs, q)
+				reqs = append(reqs, RewardRequest{Messages: q.Messages(short, side)})
 			}
 		}
 		out, err := callRewarder(ctx, rw, reqs)
 		if err != nil {
-			return fmt.Errorf("critic: rescore from record %.40q: %w", part[0].ID, err)
+			return fmt.Errorf("critic: score from record %.40q: %w", records[0].ID, err)
 		}
-		k := 0
-		for _, r := range part {
+		i := 0
+		for _, r := range records {
 			for _, side := range r.Sides() {
-				list, i := *r.SideCritiques(side), 0
-				for n := range list {
-					list[n].Reward = nil
-					if len(list[n].Tokens) > 0 {
-						v := out[k][i]
-						list[n].Reward = &v
-						i++
-					}
-				}
-				mean := MeanReward(list)
-				*r.SideReward(side) = &mean
-				k++
+				v := float64(out[i][0])
+				*r.SideReward(side) = &v
+				i++
 			}
 		}
 		return nil

@@ -9,10 +9,24 @@ import (
 	"criticrm/stage"
 )
 
-// settings adds the hash of the prompts to a stage's options.
+// settings adds to a stage's options what they do not say of themselves.
 type settings struct {
-	Options any    `json:"options"`
-	Prompts string `json:"prompts,omitempty"`
+	Options any     `json:"options"`
+	Prompts string  `json:"prompts,omitempty"` // Prompts.Hash
+	Fit     *fitted `json:"fit,omitempty"`
+}
+
+// fitted says how records are shortened: what the model reads must not change in the middle of a file.
+type fitted struct {
+	MaxLength int    `json:"max_length"`
+	Overlong  string `json:"overlong"`
+}
+
+func (o *Reading) fitted() *fitted {
+	if o.MaxLength == 0 && (o.Overlong == record.OverlongError || o.Overlong == record.OverlongDrop) {
+		return nil
+	}
+	return &fitted{o.MaxLength, o.Overlong}
 }
 
 // GenerateStage runs Generate from file to file. The statistics are filled while it runs.
@@ -35,18 +49,25 @@ func sampleStage(name, in, out string, o GenerateOptions, work func(context.Cont
 	}
 	stats := NewCritiqueStats(o.Scale)
 	return &stage.Stage{
-		Name: name, In: in, Out: out, Chunk: o.Chunk, Settings: settings{o, o.Prompts.Hash()},
+		Name: name, In: in, Out: out, Chunk: o.Chunk, Settings: settings{o, o.Prompts.Hash(), o.fitted()},
 		Work:    func(ctx context.Context, records []*record.Record) error { return work(ctx, records, &o) },
 		Observe: stats.Observe,
 	}, stats, nil
 }
 
-// ScorePlainStage runs ScorePlain from file to file. model names the model, so that another one is not mixed in.
-func ScorePlainStage(in, out string, rw Rewarder, model string, chunk int) *stage.Stage {
-	return &stage.Stage{
-		Name: "score-plain", In: in, Out: out, Chunk: max(chunk, 1), Settings: settings{Options: map[string]string{"model": model}},
-		Work: func(ctx context.Context, records []*record.Record) error { return scorePlainChunk(ctx, rw, records) },
+// ScorePlainStage runs ScorePlain from file to file. o.Model names the model, so that another one is not mixed in.
+func ScorePlainStage(in, out string, rw Rewarder, o PlainOptions) (*stage.Stage, *ReadStats, error) {
+	if err := o.validate(); err != nil {
+		return nil, nil, err
 	}
+	stats := &ReadStats{}
+	return &stage.Stage{
+		Name: "score-plain", In: in, Out: out, Chunk: max(o.Chunk, 1), Settings: settings{Options: o, Fit: o.fitted()},
+		Work: func(ctx context.Context, records []*record.Record) error {
+			return scorePlainChunk(ctx, rw, records, &o)
+		},
+		Observe: func(r *record.Record) { stats.observe(r, r.PlainCut) },
+	}, stats, nil
 }
 
 // FilterStage runs Filter from file to file; it fails at the end if too few pairs survive.
@@ -77,7 +98,7 @@ func RefineStage(in, out string, g Generator, o RefineOptions) (*stage.Stage, *D
 	}
 	stats := NewDropStats()
 	return &stage.Stage{
-		Name: "refine", In: in, Out: out, Chunk: o.Chunk, Settings: settings{o, o.Prompts.Hash()},
+		Name: "refine", In: in, Out: out, Chunk: o.Chunk, Settings: settings{o, o.Prompts.Hash(), o.fitted()},
 		Work:    func(ctx context.Context, records []*record.Record) error { return refineChunk(ctx, g, records, &o) },
 		Observe: stats.Observe,
 		Finish:  func() error { return stats.CheckSurvivors(o.MinSurvivors) },

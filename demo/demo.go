@@ -20,6 +20,7 @@ import (
 	"criticrm/critic"
 	"criticrm/engine"
 	"criticrm/kernels"
+	"criticrm/modeldir"
 	"criticrm/record"
 	"criticrm/trainer"
 )
@@ -82,11 +83,11 @@ func Run(ctx context.Context, dev *kernels.Device, o Options) (*Results, error) 
 			return nil, err
 		}
 	}
-	prompts, err := loadPrompts(filepath.Join(o.Dir, "prompts"))
-	if err != nil {
+	prompts := filepath.Join(o.Dir, "prompts")
+	if err := extract("prompts", prompts); err != nil {
 		return nil, err
 	}
-	base, err := engine.Open(dev, dir, engine.Options{MaxSequences: maxSequences})
+	base, err := engine.Open(dev, dir, engine.Options{Given: modeldir.Given{Prompts: prompts}, MaxSequences: maxSequences})
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func Run(ctx context.Context, dev *kernels.Device, o Options) (*Results, error) 
 	r := &runner{Options: o, valid: Pairs(validSeed, validPairs, Validation)}
 	r.results = &Results{Version: o.Version, Go: runtime.Version(), CPU: cpuName(), Device: dev.String(), Threads: threads(o.Threads), Full: o.Full, Seeds: o.Seeds,
 		TrainPairs: o.Pairs, EvalPairs: o.Held, Seconds: map[string]float64{}}
-	r.session = session{dev: dev, dir: dir, base: base, prompts: prompts, eval: Pairs(evalSeed, o.Held, Evaluation)}
+	r.session = session{dev: dev, dir: dir, base: base, prompts: base.Prompts, eval: Pairs(evalSeed, o.Held, Evaluation)}
 	for i, seed := range o.Seeds {
 		r.seed = seed
 		if err := r.oneSeed(ctx, i == 0); err != nil {
@@ -137,13 +138,6 @@ func extract(from, to string) error {
 		}
 	}
 	return nil
-}
-
-func loadPrompts(dir string) (*critic.Prompts, error) {
-	if err := extract("prompts", dir); err != nil {
-		return nil, err
-	}
-	return critic.LoadPrompts(dir)
 }
 
 func (r *runner) printf(format string, a ...any) { fmt.Fprintf(r.Log, format+"\n", a...) }

@@ -3,6 +3,7 @@ package demo
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,8 +11,12 @@ import (
 	"strings"
 	"testing"
 
+	"gonum.org/v1/gonum/stat"
+
 	"criticrm/critic"
+	"criticrm/engine"
 	"criticrm/kernels"
+	"criticrm/modeldir"
 	"criticrm/record"
 	"criticrm/tokenizer"
 )
@@ -35,6 +40,37 @@ func small(t *testing.T, threads int) (*Results, string) {
 		t.Fatal(err)
 	}
 	return r, dir
+}
+
+// knowsItself wants the accuracy of the table from the model's directory alone. Behind other prompts the same model is far from it:
+// before models knew theirs, that was what one got who forgot a flag.
+func knowsItself(t *testing.T, dir string, want float64) {
+	t.Helper()
+	accuracy := func(g modeldir.Given) float64 {
+		e, err := engine.Open(openCPU(t, 2), dir, engine.Options{Given: g, MaxSequences: maxSequences})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		s := &session{seed: 3, prompts: e.Prompts, eval: Pairs(evalSeed, 80, Evaluation)}
+		d, err := s.measure(t.Context(), e, 8, true, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return 100 * stat.Mean(d.reward(8), nil)
+	}
+	if got := accuracy(modeldir.Given{}); math.Abs(got-want) > 1e-9 {
+		t.Errorf("the trained model's own directory gives %.1f, the demo %.1f", got, want)
+	}
+	builtIn := t.TempDir()
+	for name, text := range critic.DefaultPrompts().Texts() {
+		if err := os.WriteFile(filepath.Join(builtIn, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := accuracy(modeldir.Given{Prompts: builtIn, Override: true}); got > want-15 {
+		t.Errorf("behind other prompts the model has %.1f, behind its own %.1f: this test shows nothing", got, want)
+	}
 }
 
 func TestRun(t *testing.T) {
@@ -70,6 +106,8 @@ func TestRun(t *testing.T) {
 	if err := json.Unmarshal(b, &back); err != nil || len(back.Rows) != len(r.Rows) || back.Seconds["generate"] <= 0 {
 		t.Errorf("results.json: %v, %d rows, want %d; seconds %v", err, len(back.Rows), len(r.Rows), back.Seconds)
 	}
+
+	knowsItself(t, filepath.Join(dir, runDir, "model"), ours)
 
 	again, _ := small(t, 1)
 	for i, row := range again.Rows {
@@ -127,11 +165,14 @@ func TestDocumentsMatchPrompts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	chat, err := tokenizer.LoadChat(dir, tok)
+	chat, err := tokenizer.LoadChat(dir, tok, tokenizer.ChatOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	prompts, err := loadPrompts(filepath.Join(dir, "prompts"))
+	if err := extract("prompts", filepath.Join(dir, "prompts")); err != nil {
+		t.Fatal(err)
+	}
+	prompts, err := critic.LoadPrompts(filepath.Join(dir, "prompts"))
 	if err != nil {
 		t.Fatal(err)
 	}

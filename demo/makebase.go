@@ -10,6 +10,7 @@ import (
 	"criticrm/checkpoint"
 	"criticrm/kernels"
 	"criticrm/model"
+	"criticrm/render"
 	"criticrm/tokenizer"
 	"criticrm/trainer"
 )
@@ -120,9 +121,9 @@ type documents struct {
 
 func (d documents) Len() int { return d.n }
 
-func (d documents) Example(i int) (trainer.Example, error) {
+func (d documents) Example(i int) (render.Example, error) {
 	doc := d.at(i)
-	return trainer.Example{ID: fmt.Sprint(i), Document: trainer.Branch{IDs: doc.IDs, Weight: doc.Weights}}, nil
+	return render.Example{ID: fmt.Sprint(i), Document: render.Branch{IDs: doc.IDs, Weight: doc.Weights}}, nil
 }
 
 func saveBase(m *model.Model, tok *tokenizer.Tokenizer, dir string) error {

@@ -3,18 +3,16 @@ package demo
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 
-	"criticrm/checkpoint"
 	"criticrm/critic"
 	"criticrm/engine"
 	"criticrm/kernels"
 	"criticrm/measure"
 	"criticrm/model"
+	"criticrm/modeldir"
 	"criticrm/record"
-	"criticrm/tokenizer"
+	"criticrm/render"
 	"criticrm/trainer"
 )
 
@@ -103,12 +101,13 @@ func (s *session) train(ctx context.Context, rs []*record.Record, c trainer.Conf
 	if err != nil {
 		return nil, nil, err
 	}
-	e, err := engine.Wrap(m, s.base.Tok, s.base.Chat, engine.Options{HeadPosition: c.HeadPosition, MaxSequences: maxSequences})
-	if err != nil {
+	r := *s.base.Renderer
+	if r.At, err = model.ParseRewardAt(c.HeadPosition); err != nil {
 		m.Close()
 		return nil, nil, err
 	}
-	data, err := s.examples(rs, c)
+	e := engine.Wrap(m, &r, engine.Options{MaxSequences: maxSequences})
+	data, err := rendered(&r, rs, c)
 	if err != nil {
 		e.Close()
 		return nil, nil, err
@@ -117,27 +116,24 @@ func (s *session) train(ctx context.Context, rs []*record.Record, c trainer.Conf
 	report := trainer.Report{OnStep: func(t trainer.Metrics) {
 		steps = append(steps, Step{t.Step, t.CritiqueLoss, t.RewardLoss, t.Lambda, t.Accuracy})
 	}}
-	copyTokenizer := trainer.WithFiles(func(dir string) error {
-		return copyFiles(s.dir, dir, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
-	})
-	if _, err := trainer.Train(ctx, m, data, c, trainer.WithReport(report), copyTokenizer); err != nil {
+	facts := s.base.Dir.Use(c.Method != trainer.BT)
+	facts.HeadPosition, facts.EndOfTurn = c.HeadPosition, r.End
+	files := trainer.WithFiles(func(dir string) error { return modeldir.Copy(s.dir, dir, "") })
+	if _, err := trainer.Train(ctx, m, data, c, trainer.WithReport(report), trainer.WithFacts(facts), files); err != nil {
 		e.Close()
 		return nil, nil, err
 	}
 	return e, steps, nil
 }
 
-func (s *session) examples(rs []*record.Record, c trainer.Config) (trainer.Slice, error) {
-	r := trainer.Renderer{Chat: s.base.Chat, Text: s.base.Tok.Encode, Decode: s.base.Tok.Decode, End: s.base.End(),
-		Request: func(r *record.Record, side record.Side) ([]tokenizer.Message, error) {
-			return s.prompts.Critique.Messages(critic.Values{Prompt: r.Prompt, Response: r.Text(side), Scale: critic.DefaultScale()}), nil
-		}}
+// rendered are the examples of the records that are not dropped.
+func rendered(r *render.Renderer, rs []*record.Record, c trainer.Config) (trainer.Slice, error) {
 	var out trainer.Slice
 	for _, rec := range rs {
 		if rec.Dropped != "" {
 			continue
 		}
-		e, o, err := r.Pair(rec, c, baseContext)
+		e, o, err := r.Pair(rec, c.Render(baseContext))
 		if err != nil {
 			return nil, err
 		}
@@ -191,7 +187,7 @@ func (d *measured) correct(name string) []float64 {
 // scalar is the correctness of each pair under a Bradley–Terry model without critiques.
 func (s *session) scalar(ctx context.Context, e *engine.Engine, pairs []Pair) ([]float64, error) {
 	rs := records(pairs)
-	if err := critic.ScorePlain(ctx, e, rs, 512); err != nil {
+	if _, err := critic.ScorePlain(ctx, e, rs, critic.PlainOptions{Chunk: 512}); err != nil {
 		return nil, err
 	}
 	report, err := measure.Evaluate(rs, measure.DefaultEvalOptions())
@@ -231,16 +227,3 @@ const (
 	maxSequences = 512
 	fewPairs     = 600 // the recipes are for this many pairs
 )
-
-func copyFiles(from, to string, names ...string) error {
-	for _, n := range names {
-		b, err := os.ReadFile(filepath.Join(from, n))
-		if err == nil {
-			err = checkpoint.WriteFileAtomic(filepath.Join(to, n), b)
-		}
-		if err != nil {
-			return fmt.Errorf("demo: %w", err)
-		}
-	}
-	return nil
-}

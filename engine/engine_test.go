@@ -14,6 +14,7 @@ import (
 	"criticrm/critic"
 	"criticrm/kernels/kerneltest"
 	"criticrm/model"
+	"criticrm/modeldir"
 	"criticrm/record"
 	"criticrm/tokenizer"
 )
@@ -112,7 +113,7 @@ func rewardRequests(reqs []critic.Request, samples [][]critic.Sample) []critic.R
 func TestSampledRewardsAreRead(t *testing.T) {
 	dir := tinyDir(t, true)
 	for _, position := range []string{"end", "content"} {
-		e := open(t, dir, Options{HeadPosition: position})
+		e := open(t, dir, Options{Given: modeldir.Given{HeadPosition: position}})
 		reqs, samples := sampleAll(t, e, 40, 24)
 		rewards, err := e.Rewards(context.Background(), rewardRequests(reqs, samples))
 		if err != nil {
@@ -129,7 +130,7 @@ func TestSampledRewardsAreRead(t *testing.T) {
 				if stopped != (s.FinishReason == record.FinishStop) || !stopped && len(s.Tokens) != 24 {
 					t.Fatalf("finish reason %s of %v", s.FinishReason, s.Tokens)
 				}
-				if text := e.Tok.DecodeText(s.Tokens); s.Text != text {
+				if text := e.Decode(s.Tokens); s.Text != text {
 					t.Errorf("text %q, want %q", s.Text, text)
 				}
 				ends[s.FinishReason]++
@@ -157,7 +158,7 @@ func TestHeadPosition(t *testing.T) {
 		}
 		return out[0][0]
 	}
-	end, content := open(t, dir, Options{}), open(t, dir, Options{HeadPosition: "content"})
+	end, content := open(t, dir, Options{}), open(t, dir, Options{Given: modeldir.Given{HeadPosition: "content"}})
 	if read(end, 100, 101, endID) == read(end, 100, 101, stopID) {
 		t.Error("end: the reward does not depend on the end token")
 	}
@@ -168,7 +169,7 @@ func TestHeadPosition(t *testing.T) {
 		t.Error("a critique without an end token is read at its last token")
 	}
 	// What the directory says holds where the caller says nothing.
-	write(t, filepath.Join(dir, metaFile), `{"method": "critic", "head_position": "content"}`)
+	write(t, filepath.Join(dir, modeldir.FactsFile), `{"method": "critic", "head_position": "content"}`)
 	if read(open(t, dir, Options{}), 100, 101, endID) != read(content, 100, 101, endID) {
 		t.Error("the head position of critic_rm.json is not used")
 	}
@@ -234,8 +235,8 @@ func TestPlainReward(t *testing.T) {
 	if err != nil || ids[len(ids)-1] != endID || got[0][0] != want[0] {
 		t.Errorf("%v, %v; want %v", got, err, want)
 	}
-	if e.End() != endID {
-		t.Errorf("End is %d, want %d, which the template writes", e.End(), endID)
+	if e.End != endID {
+		t.Errorf("End is %d, want %d, which the template writes", e.End, endID)
 	}
 }
 
@@ -271,7 +272,10 @@ func TestRefusals(t *testing.T) {
 			_, err := e.Rewards(ctx, []critic.RewardRequest{{Messages: one, Critiques: [][]int32{{5000}}}})
 			return err
 		}, "id 5000"},
-		"unknown position": {func() error { _, err := Open(kerneltest.Open(t, 1), with, Options{HeadPosition: "middle"}); return err }, `head position "middle": want end or content`},
+		"unknown position": {func() error {
+			_, err := Open(kerneltest.Open(t, 1), with, Options{Given: modeldir.Given{HeadPosition: "middle"}})
+			return err
+		}, `head position: got "middle", want end or content`},
 		"cancelled rewards": {func() error {
 			_, err := e.Rewards(cancelled, []critic.RewardRequest{{Messages: one}})
 			return err
@@ -281,7 +285,7 @@ func TestRefusals(t *testing.T) {
 			return err
 		}, context.Canceled.Error()},
 		"no template": {func() error {
-			_, err := Open(kerneltest.Open(t, 1), with, Options{ChatTemplate: "none.jinja"})
+			_, err := Open(kerneltest.Open(t, 1), with, Options{Given: modeldir.Given{ChatTemplate: "none.jinja"}})
 			return err
 		}, "none.jinja"},
 	} {

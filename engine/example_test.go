@@ -10,6 +10,7 @@ import (
 	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/record"
+	"criticrm/render"
 	"criticrm/tokenizer"
 )
 
@@ -26,8 +27,9 @@ func Example() {
 	m, err := model.New(dev, model.Config{VocabSize: 262, HiddenSize: 32, IntermediateSize: 64, NumHiddenLayers: 1, NumAttentionHeads: 2, TieWordEmbeddings: true,
 		EOSTokenIDs: []int32{2}}, model.Options{Head: true}, 1)
 	check(err)
-	e, err := engine.Wrap(m, tok, chat, engine.Options{})
+	r, err := render.New(tok, chat, m.EOSTokenIDs)
 	check(err)
+	e := engine.Wrap(m, r, engine.Options{})
 	defer e.Close()
 
 	conversation := []tokenizer.Message{{Role: "user", Content: "2+2?"}, {Role: "assistant", Content: "4"}, {Role: "user", Content: "Is it right?"}}

@@ -24,13 +24,13 @@ type EvalOptions struct {
 	Draws   int          `json:"draws"`   // bootstrap draws
 	Level   float64      `json:"level"`   // of the intervals
 	Seed    uint64       `json:"seed"`    // of the draws
-	Scale   critic.Scale `json:"scale"`   // of the critiques' scores
+	Scale   critic.Scale `json:"scale"`   // of the critiques' scores; zero: what the records say they were asked for, else 1 to 10
 	Samples []int        `json:"samples"` // the m of the curves; nil: powers of two up to what the records have
 }
 
 // DefaultEvalOptions is 2000 draws and 95 %.
 func DefaultEvalOptions() EvalOptions {
-	return EvalOptions{Draws: 2000, Level: 0.95, Seed: 1, Scale: critic.DefaultScale()}
+	return EvalOptions{Draws: 2000, Level: 0.95, Seed: 1}
 }
 
 // Method is one way to prefer a response, measured.
@@ -74,13 +74,15 @@ type Quality struct {
 
 // Report is the result of Evaluate.
 type Report struct {
-	Records     int          `json:"records"`
-	Pairs       int          `json:"pairs"`
-	Prompts     int          `json:"prompts"`
-	Level       float64      `json:"level"`
-	Methods     []Method     `json:"methods"`
-	Differences []Difference `json:"differences"`
-	Quality     Quality      `json:"quality"`
+	Records     int            `json:"records"`   // that were measured
+	LeftOut     map[string]int `json:"left_out"`  // records without a measurement, by reason
+	Shortened   int            `json:"shortened"` // records that were not read whole
+	Pairs       int            `json:"pairs"`
+	Prompts     int            `json:"prompts"`
+	Level       float64        `json:"level"`
+	Methods     []Method       `json:"methods"`
+	Differences []Difference   `json:"differences"`
+	Quality     Quality        `json:"quality"`
 }
 
 // Method gives a method by name.
@@ -94,24 +96,38 @@ func (r *Report) Method(name string) (*Method, bool) {
 }
 
 // Evaluate measures scored records. Rewards must be there for all pairs or for none: a missing or non-finite one
-// is an error, not a loss. Records that a filter has dropped are measured like all others.
+// is an error, not a loss. Records that a filter has dropped are measured like all others; those that were over the model's context are
+// left out and counted.
 func Evaluate(records []*record.Record, o EvalOptions) (*Report, error) {
 	if o.Draws < 1 || !(o.Level > 0 && o.Level < 1) {
 		return nil, fmt.Errorf("evaluate: got %d draws and level %v, want ≥ 1 and a level between 0 and 1", o.Draws, o.Level)
 	}
-	if err := o.Scale.Validate(); err != nil {
-		return nil, err
-	}
 	if len(records) == 0 {
 		return nil, fmt.Errorf("evaluate: no records")
 	}
-	var pairs []*record.Record
+	report := &Report{LeftOut: map[string]int{}, Level: o.Level}
+	var kept, pairs []*record.Record
 	for _, r := range records {
+		if r.Dropped == critic.DropOverlong {
+			report.LeftOut[r.Dropped]++
+			continue
+		}
+		if r.Cut != nil || r.PlainCut != nil {
+			report.Shortened++
+		}
+		kept = append(kept, r)
 		if r.Paired() {
 			pairs = append(pairs, r)
 		}
 	}
-	report := &Report{Records: len(records), Pairs: len(pairs), Level: o.Level, Quality: quality(records, o.Scale)}
+	if len(kept) == 0 {
+		return nil, fmt.Errorf("evaluate: all %d records are left out: %s", len(records), record.Counts(report.LeftOut))
+	}
+	scale, err := o.scale(kept)
+	if err != nil {
+		return nil, err
+	}
+	report.Records, report.Pairs, report.Quality = len(kept), len(pairs), quality(kept, scale)
 	if len(pairs) == 0 {
 		return report, nil
 	}
@@ -122,6 +138,26 @@ func Evaluate(records []*record.Record, o EvalOptions) (*Report, error) {
 	}
 	report.addDifferences(boot)
 	return report, nil
+}
+
+// scale is the one that was asked for, else the one that the records were asked on; records of two scales are not one measurement.
+func (o *EvalOptions) scale(records []*record.Record) (critic.Scale, error) {
+	if o.Scale != (critic.Scale{}) {
+		return o.Scale, o.Scale.Validate()
+	}
+	scale, from := critic.DefaultScale(), (*record.Record)(nil)
+	for _, r := range records {
+		if r.Critic == nil || r.Critic.Scale == nil {
+			continue
+		}
+		s := critic.Scale(*r.Critic.Scale)
+		if from != nil && s != scale {
+			return s, fmt.Errorf("evaluate: critiques of record %.40q were asked for with scores from %d to %d, those of %.40q from %d to %d: they cannot be measured together",
+				from.ID, scale.Min, scale.Max, r.ID, s.Min, s.Max)
+		}
+		scale, from = s, r
+	}
+	return scale, scale.Validate()
 }
 
 // verdict is one comparison: chosen minus rejected, and whether there was anything to compare.

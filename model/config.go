@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"criticrm/safefile"
 )
 
 // Config describes a Llama-family decoder with the names of Hugging Face's config.json. A Config written by hand needs the
@@ -48,18 +48,16 @@ type Rope struct {
 
 var architectures = []string{"LlamaForCausalLM", "LlamaForSequenceClassification", "MistralForCausalLM", "MistralForSequenceClassification"}
 
+// ConfigFile is the file of a model directory that describes the model.
+const ConfigFile = "config.json"
+
 // LoadConfig reads dir/config.json. What this package cannot compute is refused by name: other architectures, biases,
 // other activations or position scalings, a sliding window that would cut, quantised weights, models that bring code.
 func LoadConfig(dir string) (Config, error) {
-	path := filepath.Join(dir, "config.json")
-	f, err := os.Open(path)
+	path := filepath.Join(dir, ConfigFile)
+	raw, err := safefile.Read(path, maxConfigBytes)
 	if err != nil {
 		return Config{}, fmt.Errorf("model: %w (want the directory of a Hugging Face model)", err)
-	}
-	defer f.Close()
-	raw, err := io.ReadAll(io.LimitReader(f, maxConfigBytes+1))
-	if err != nil {
-		return Config{}, fmt.Errorf("model: read %s: %w", path, err)
 	}
 	c, err := parseConfig(raw)
 	if err != nil {

@@ -51,7 +51,7 @@ func TestConfigErrors(t *testing.T) {
 		{change{"head_dim": 15}, "head_dim: got 15, want an even number"},
 		{change{"rope_theta": "NaN"}, "rope_theta: got string"},
 		{change{"rope_theta": -1}, "rope_theta: got -1"},
-		{change{"rope_theta": json.Number("1e999")}, "rope_theta: got 1e999"},
+		{change{"rope_theta": json.Number("1e999")}, "number 1e999 is out of range"},
 		{change{"rms_norm_eps": 0}, "rms_norm_eps: got 0"},
 		{change{"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 4}}, `rope_type: got "yarn"`},
 		{change{"rope_scaling": map[string]any{"type": "linear", "factor": 4}}, `rope_type: got "linear"`},

@@ -22,6 +22,17 @@ const (
 	AtEnd
 )
 
+// ParseRewardAt reads the name of a place: end or content.
+func ParseRewardAt(name string) (RewardAt, error) {
+	switch name {
+	case "end":
+		return AtEnd, nil
+	case "content":
+		return AtContent, nil
+	}
+	return NoReward, fmt.Errorf("model: head position: got %.40q, want end or content", name)
+}
+
 // Index is where the reward of a sample is read: an index in ids, which end with one of the stop tokens or with none. It
 // is -1, the token before the sample, for AtContent and a sample that is a stop token only.
 func (at RewardAt) Index(ids, stop []int32) int {

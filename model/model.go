@@ -139,14 +139,15 @@ type source struct {
 	head *checkpoint.SafetensorsFile // or nil
 }
 
-const headFile = "reward_head.safetensors"
+// HeadFile holds the reward head of a causal model, beside its weights.
+const HeadFile = "reward_head.safetensors"
 
 func openSource(dir string, files *checkpoint.ModelDir) (source, error) {
 	s := source{main: files}
-	if files.Has("score.weight") || !exists(filepath.Join(dir, headFile)) {
+	if files.Has("score.weight") || !exists(filepath.Join(dir, HeadFile)) {
 		return s, nil
 	}
-	head, err := checkpoint.OpenSafetensors(filepath.Join(dir, headFile))
+	head, err := checkpoint.OpenSafetensors(filepath.Join(dir, HeadFile))
 	if err != nil {
 		return s, fmt.Errorf("model: %w", err)
 	}

@@ -63,14 +63,14 @@ func (m *Model) writeDir(dir string, classifier bool) error {
 		return err
 	}
 	// Without its config no directory loads: nobody takes the weights of two models, half of each written, for one.
-	configPath := filepath.Join(dir, "config.json")
+	configPath := filepath.Join(dir, ConfigFile)
 	if err := os.Remove(configPath); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	if err := checkpoint.WriteModelDir(dir, tensors, shardBytes); err != nil {
 		return err
 	}
-	headPath := filepath.Join(dir, headFile)
+	headPath := filepath.Join(dir, HeadFile)
 	if len(head) > 0 {
 		err = checkpoint.WriteSafetensors(headPath, head, map[string]string{"format": "pt"})
 	} else if err = os.Remove(headPath); errors.Is(err, os.ErrNotExist) { // of another model that was here

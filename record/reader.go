@@ -13,8 +13,8 @@ import (
 	"hash"
 	"io"
 	"iter"
-	"os"
 
+	"criticrm/safefile"
 	"criticrm/strictjson"
 
 	"github.com/klauspost/compress/gzip"
@@ -53,20 +53,38 @@ const maxWindow = 8 << 20
 
 // RowError is a fault of one place in a file.
 type RowError struct {
-	File string
-	Line int // 1-based; 0: the file as a whole
-	At   int // byte in the line from 0; -1: the line as a whole
+	File string // empty: of a record that was not read from one, or by somebody who knows the line only
+	Line int    // 1-based; 0: the file as a whole
+	At   int    // byte in the line from 0; -1: the line as a whole
 	Msg  string
 }
 
 func (e *RowError) Error() string {
 	switch {
+	case e.File == "" && e.Line == 0:
+		return e.Msg
+	case e.File == "":
+		return fmt.Sprintf("line %d: %s", e.Line, e.Msg)
 	case e.Line == 0:
 		return fmt.Sprintf("%s: %s", e.File, e.Msg)
 	case e.At < 0:
 		return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg)
 	}
 	return fmt.Sprintf("%s:%d@%d: %s", e.File, e.Line, e.At, e.Msg)
+}
+
+// Fault is an error of the record: its line, if it was read from a file, and its id.
+func (r *Record) Fault(format string, a ...any) error {
+	return &RowError{Line: r.Line, At: -1, Msg: fmt.Sprintf("record %.40q: ", r.ID) + fmt.Sprintf(format, a...)}
+}
+
+// InFile names the file for an error of one of its rows, which does not know it.
+func InFile(err error, path string) error {
+	var row *RowError
+	if errors.As(err, &row) && row.File == "" {
+		row.File = path
+	}
+	return err
 }
 
 // Reader reads records one by one. Schema, Bad, Notes and Blank tell what was found so far.
@@ -93,9 +111,9 @@ type Reader struct {
 
 // Open opens a .jsonl file, also compressed with zstd or gzip (by content, not by name).
 func Open(path string, o ReadOptions) (*Reader, error) {
-	f, err := openRegular(path)
+	f, err := safefile.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("record: %w", err)
 	}
 	r, err := NewReader(f, path, o)
 	if err != nil {
@@ -104,25 +122,6 @@ func Open(path string, o ReadOptions) (*Reader, error) {
 	}
 	r.closers = append(r.closers, f.Close)
 	return r, nil
-}
-
-// openRegular refuses what is not a regular file before it opens it: opening a FIFO would hang.
-func openRegular(path string) (*os.File, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("record: read records: %w", err)
-	}
-	switch mode := info.Mode(); {
-	case mode.IsDir():
-		return nil, &RowError{File: path, Msg: "is a directory, want a .jsonl file"}
-	case !mode.IsRegular():
-		return nil, &RowError{File: path, Msg: "is not a regular file"}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("record: read records: %w", err)
-	}
-	return f, nil
 }
 
 // NewReader reads records from any stream; name stands for the file in errors.
@@ -288,7 +287,7 @@ func (r *Reader) parse(line []byte) (*Record, error) {
 	if r.Schema == nil {
 		r.Schema = s
 	}
-	if s != r.Schema {
+	if !s.mixes(r.Schema) {
 		return nil, r.fault(r.line, -1, "row is %s, the file began with %s: one file holds one format", s, r.Schema)
 	}
 	rec, err := decode(row, s, r.line)

@@ -121,10 +121,17 @@ func (c *Critique) Decide(reason string) {
 	c.Kept, c.Reason, c.Rank = &kept, reason, 0
 }
 
+// Range is a range of whole numbers, both ends included.
+type Range struct {
+	Min int `json:"min"`
+	Max int `json:"max"`
+}
+
 // CriticInfo says which model and settings wrote the sampled critiques of a record.
 type CriticInfo struct {
 	Model    string   `json:"model,omitempty"` // as the caller names it
 	Prompts  string   `json:"prompts"`         // Prompts.Hash
+	Scale    *Range   `json:"scale,omitempty"` // of the scores that were asked for; nil in rows of older programs
 	Sampling Sampling `json:"sampling"`
 }
 
@@ -263,7 +270,7 @@ func (r *Record) SetCategory(field string) error {
 	}
 	raw, ok := r.Extra(field)
 	if !ok {
-		return &RowError{Line: r.Line, At: -1, Msg: fmt.Sprintf("key %q is missing", field)}
+		return r.Fault("key %q is missing", field)
 	}
 	if r.Category = string(raw); strictjson.KindOf(raw) == "string" {
 		r.Category = str(raw)

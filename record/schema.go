@@ -10,6 +10,8 @@ import (
 // Schema is one layout of rows.
 type Schema struct {
 	Name string // for messages
+	// Group is of layouts that one file may mix; "": it may not be mixed.
+	Group string
 
 	// is says whether a row has this layout, by its keys and their types. Of several the first in the table is taken.
 	is func(*row) bool
@@ -76,6 +78,14 @@ func detect(r *row) (*Schema, error) {
 	return nil, badField("no known format: want prompt, chosen and rejected, or prompt and response")
 }
 
+// single is the group of rows with one text to learn or to score.
+const single = "single"
+
+// mixes says whether a file may hold rows of both layouts.
+func (s *Schema) mixes(other *Schema) bool {
+	return s == other || s.Group != "" && s.Group == other.Group
+}
+
 // Pairs: prompt, chosen, rejected. TRL's standard form, RewardBench's, and this program's own.
 var Pairs = Schema{
 	Name: "prompt/chosen/rejected",
@@ -98,8 +108,8 @@ var CLoud = Schema{
 
 // Responses: prompt with one response (or completion) and an optional label.
 var Responses = Schema{
-	Name: "prompt/response",
-	is:   func(r *row) bool { return r.has("prompt") && (r.has("response") || r.has("completion")) },
+	Name: "prompt/response", Group: single,
+	is: func(r *row) bool { return r.has("prompt") && (r.has("response") || r.has("completion")) },
 	decode: func(rec *Record, r *row) (err error) {
 		key := "response"
 		if !r.has(key) {

@@ -5,7 +5,7 @@ package record
 import "math"
 
 // Tokens: input_ids, with a loss weight for each or without.
-var Tokens = Schema{Name: "input_ids", is: documentBy("input_ids"), decode: func(rec *Record, r *row) error {
+var Tokens = Schema{Name: "input_ids", Group: single, is: documentBy("input_ids"), decode: func(rec *Record, r *row) error {
 	d := rec.document()
 	if err := first(r.oneForm, func() error { return r.optTokens("input_ids", &d.IDs) }); err != nil {
 		return err
@@ -31,7 +31,7 @@ var Tokens = Schema{Name: "input_ids", is: documentBy("input_ids"), decode: func
 }}
 
 // Messages: a conversation.
-var Messages = Schema{Name: "messages", is: documentBy("messages"), decode: func(rec *Record, r *row) (err error) {
+var Messages = Schema{Name: "messages", Group: single, is: documentBy("messages"), decode: func(rec *Record, r *row) (err error) {
 	if err = r.oneForm(); err == nil {
 		rec.document().Messages, err = r.messages("messages")
 	}
@@ -39,7 +39,7 @@ var Messages = Schema{Name: "messages", is: documentBy("messages"), decode: func
 }}
 
 // Text: plain text.
-var Text = Schema{Name: "text", is: documentBy("text"), decode: func(rec *Record, r *row) (err error) {
+var Text = Schema{Name: "text", Group: single, is: documentBy("text"), decode: func(rec *Record, r *row) (err error) {
 	rec.document().Text, err = r.anyText("text")
 	return err
 }}

@@ -26,6 +26,7 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/record"
+	"criticrm/safefile"
 )
 
 // Progress tells how far a stage is.
@@ -78,6 +79,9 @@ type inputState struct {
 	Bytes   int64  `json:"bytes"`
 	Records int    `json:"records"`
 }
+
+// maxSidecar bounds a sidecar, in bytes.
+const maxSidecar = 1 << 20
 
 // sidecarVersion is the format of the sidecar.
 const sidecarVersion = 1
@@ -261,7 +265,7 @@ func (r *run) work(ctx context.Context) error {
 			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 				return r.interrupted(err)
 			}
-			return inFile(err, r.In)
+			return record.InFile(err, r.In)
 		}
 		if err := r.append(chunk); err != nil {
 			return err
@@ -269,15 +273,6 @@ func (r *run) work(ctx context.Context) error {
 		r.report()
 	}
 	return r.finish(in)
-}
-
-// inFile names the file for an error of one of its rows, which does not know it.
-func inFile(err error, path string) error {
-	var row *record.RowError
-	if errors.As(err, &row) && row.File == "" {
-		row.File = path
-	}
-	return err
 }
 
 func (r *run) interrupted(err error) error {
@@ -293,7 +288,7 @@ func (r *run) skip(in *record.Reader) error {
 	if r.side.Done == 0 {
 		return nil
 	}
-	f, err := os.Open(r.Out)
+	f, err := safefile.Open(r.Out)
 	if err != nil {
 		return fmt.Errorf("%s: output: %w", r.Name, err)
 	}
@@ -403,7 +398,7 @@ func (r *run) save() error {
 }
 
 func readSidecar(out string) (*sidecar, error) {
-	b, err := os.ReadFile(SidecarPath(out))
+	b, err := safefile.Read(SidecarPath(out), maxSidecar)
 	if err != nil {
 		return nil, err
 	}

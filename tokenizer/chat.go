@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
+	"criticrm/safefile"
 	"criticrm/strictjson"
 )
 
@@ -29,34 +31,57 @@ type Chat struct {
 	varTexts []string // all strings in vars, and the source: marks must not occur in them
 }
 
+// Files of a model directory that say how text becomes tokens. Those that are not there are not needed.
+const (
+	File         = "tokenizer.json"
+	ConfigFile   = "tokenizer_config.json"
+	TemplateFile = "chat_template.jinja"
+)
+
+// Files lists all of them; the other two are for other programs, which read them beside tokenizer.json.
+func Files() []string {
+	return []string{File, ConfigFile, "special_tokens_map.json", "added_tokens.json", TemplateFile}
+}
+
+// ChatOptions say which template a model directory's chat has.
+type ChatOptions struct {
+	File string // a template that replaces the directory's own
+	Date string // the day that strftime_now gives, "2006-01-02"; "": templates have no strftime_now, so that none changes with the calendar
+}
+
+// ErrNoTemplate says that a directory has no chat template.
+var ErrNoTemplate = errors.New("no chat template (" + TemplateFile + ", or \"chat_template\" in " + ConfigFile + ")")
+
 // LoadChat reads the chat template of a model directory: chat_template.jinja, else "chat_template" in
 // tokenizer_config.json, a string or a list of named templates of which it takes "default". The special
 // tokens of tokenizer_config.json (bos_token, eos_token, …) are variables of the template.
-func LoadChat(dir string, t *Tokenizer) (*Chat, error) {
-	path := filepath.Join(dir, "chat_template.jinja")
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		path = ""
-	}
-	return LoadChatFile(dir, path, t)
-}
-
-// LoadChatFile is LoadChat with the template from another file, which the special tokens of dir still fill in; "" is the
-// one in tokenizer_config.json.
-func LoadChatFile(dir, file string, t *Tokenizer) (*Chat, error) {
-	path := filepath.Join(dir, "tokenizer_config.json")
+func LoadChat(dir string, t *Tokenizer, o ChatOptions) (*Chat, error) {
+	path := filepath.Join(dir, ConfigFile)
 	config, err := readChatConfig(path)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
+	if o.Date != "" {
+		if _, err := time.Parse(time.DateOnly, o.Date); err != nil {
+			return nil, fmt.Errorf("tokenizer: date of the chat template: got %.40q, want a day as 2024-07-26", o.Date)
+		}
+		config.vars["date"] = o.Date
+	}
+	file := o.File
+	if own := filepath.Join(dir, TemplateFile); file == "" {
+		if _, err := os.Stat(own); !errors.Is(err, os.ErrNotExist) {
+			file = own
+		}
+	}
 	if file != "" {
-		b, err := readFile(file, MaxTemplate)
+		b, err := safefile.Read(file, MaxTemplate)
 		if err != nil {
 			return nil, fmt.Errorf("tokenizer: chat template: %w", err)
 		}
 		path, config.template, config.has = file, string(b), true
 	}
 	if !config.has {
-		return nil, fmt.Errorf("tokenizer: %s: no chat template (chat_template.jinja, or \"chat_template\" in tokenizer_config.json)", dir)
+		return nil, fmt.Errorf("tokenizer: %s: %w", dir, ErrNoTemplate)
 	}
 	c, err := newChat(path, t, config.template, config.vars)
 	if err != nil {
@@ -250,7 +275,7 @@ type chatConfig struct {
 // readChatConfig reads tokenizer_config.json; a missing file is an empty one.
 func readChatConfig(path string) (*chatConfig, error) {
 	c := &chatConfig{vars: map[string]any{}}
-	b, err := readFile(path, MaxConfigFile)
+	b, err := safefile.Read(path, MaxConfigFile)
 	if errors.Is(err, os.ErrNotExist) {
 		return c, nil
 	} else if err != nil {

@@ -261,7 +261,7 @@ func TestLoadChat(t *testing.T) {
 				os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600)
 			}
 		}
-		chat, err := LoadChat(dir, tok)
+		chat, err := LoadChat(dir, tok, ChatOptions{})
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error(), c.err) {
 				t.Errorf("got %v, want %s", err, c.err)
@@ -283,8 +283,8 @@ func TestLoadChatFile(t *testing.T) {
 	os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), []byte(`{"chat_template":"config","bos_token":"<|pad|>"}`), 0o600)
 	os.WriteFile(filepath.Join(dir, "chat_template.jinja"), []byte("jinja"), 0o600)
 	os.WriteFile(file, []byte("{{ bos_token }}other"), 0o600)
-	for path, want := range map[string]string{"": "config", file: "<|pad|>other"} {
-		chat, err := LoadChatFile(dir, path, tinyTokenizer(t))
+	for path, want := range map[string]string{"": "jinja", file: "<|pad|>other"} {
+		chat, err := LoadChat(dir, tinyTokenizer(t), ChatOptions{File: path})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -292,7 +292,7 @@ func TestLoadChatFile(t *testing.T) {
 			t.Errorf("%q: got %q, %v, want %q", path, got, err, want)
 		}
 	}
-	if _, err := LoadChatFile(dir, filepath.Join(dir, "none"), tinyTokenizer(t)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := LoadChat(dir, tinyTokenizer(t), ChatOptions{File: filepath.Join(dir, "none")}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing template: %v", err)
 	}
 }

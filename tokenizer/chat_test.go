@@ -16,7 +16,7 @@ type goldenChat struct {
 // What transformers renders and encodes, exactly.
 func TestGoldenChats(t *testing.T) {
 	dir := shared(t, "golden/llama_text")
-	chat, err := LoadChat(dir, mustLoad(t, dir))
+	chat, err := LoadChat(dir, mustLoad(t, dir), ChatOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

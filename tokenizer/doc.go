@@ -5,7 +5,7 @@
 //	ids := tok.Encode("What is 12 + 30?")         // plain text, whatever it spells
 //	text := tok.Decode(ids)                       // byte for byte the same
 //
-//	chat, err := tokenizer.LoadChat("model/", tok)
+//	chat, err := tokenizer.LoadChat("model/", tok, tokenizer.ChatOptions{})
 //	ids, err = chat.Encode([]tokenizer.Message{{Role: "user", Content: "hi"}}, true)
 //
 // Encode never makes a control token out of text: "<|eot_id|>" in a user's message is

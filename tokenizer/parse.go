@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
 
+	"criticrm/safefile"
 	"criticrm/strictjson"
 )
 
@@ -21,7 +21,7 @@ func Load(path string) (*Tokenizer, error) {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	} else if info.IsDir() {
 		dir := path
-		path = filepath.Join(dir, "tokenizer.json")
+		path = filepath.Join(dir, File)
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 			if _, err := os.Stat(filepath.Join(dir, "tokenizer.model")); err == nil {
 				return nil, fmt.Errorf("tokenizer: %s: tokenizer.json is missing; tokenizer.model (SentencePiece) is not supported", dir)
@@ -29,7 +29,7 @@ func Load(path string) (*Tokenizer, error) {
 			return nil, fmt.Errorf("tokenizer: %s: tokenizer.json is missing", dir)
 		}
 	}
-	b, err := readFile(path, MaxTokenizerFile)
+	b, err := safefile.Read(path, MaxTokenizerFile)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}
@@ -47,31 +47,6 @@ func Parse(b []byte) (*Tokenizer, error) {
 		return nil, fmt.Errorf("tokenizer.json: %w", err)
 	}
 	return t, nil
-}
-
-// readFile reads a regular file of at most limit bytes. Anything else (a FIFO, a device) is refused
-// before it is opened, so that nothing hangs.
-func readFile(path string, limit int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", path)
-	}
-	if info.Size() > limit {
-		return nil, fmt.Errorf("%s: %d bytes, limit %d", path, info.Size(), limit)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("%s: over %d bytes", path, limit)
-	}
-	return b, err
 }
 
 // fileParts are the parts of tokenizer.json that Save writes back as they were.

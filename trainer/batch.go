@@ -1,16 +1,19 @@
 package trainer
 
 import (
+	"fmt"
 	"slices"
 
 	"criticrm/model"
+	"criticrm/record"
+	"criticrm/render"
 )
 
 // Dataset is random access to examples. Example may be called in any order and more than once for an index, and must give
 // the same example each time; the trainer does not change what it gets.
 type Dataset interface {
 	Len() int
-	Example(i int) (Example, error)
+	Example(i int) (render.Example, error)
 }
 
 // Hasher is a Dataset that can tell whether it is the same as in an earlier process. A run over one can be resumed only
@@ -20,13 +23,13 @@ type Hasher interface {
 }
 
 // Slice is a Dataset in memory.
-type Slice []Example
+type Slice []render.Example
 
 // Len is the number of examples.
 func (s Slice) Len() int { return len(s) }
 
 // Example is example i.
-func (s Slice) Example(i int) (Example, error) { return s[i], nil }
+func (s Slice) Example(i int) (render.Example, error) { return s[i], nil }
 
 // Pack puts items of the given sizes into bins of a capacity: first-fit decreasing, equal sizes in order, so that the
 // result is a function of the arguments. An item over the capacity is alone in its bin. The items of a bin are in
@@ -68,45 +71,43 @@ type Packed struct {
 	Examples int
 	Tokens   int // of all micro-batches
 	Flat     int // tokens if no branch shared its prefix
-	Cut      int // examples that were shortened
-	Dropped  int // examples over the length limit, and pairs without anything to train on
+	Dropped  int // examples without anything to train on, and with overlong: drop those over the length limit
 }
 
-// packExamples fetches the examples of the indices, checks and packs them. limit is the longest sequence, 0 for none.
+// packExamples fetches the examples of the indices, checks and packs them. limit is the longest sequence, 0 for none. What is
+// longer was not made for it, by package render or by hand: it is an error, or with overlong: drop left out.
 func packExamples(data Dataset, indices []int, c *Config, limit, vocab int) (*Packed, error) {
 	p := &Packed{}
-	examples, tokens := make([]Example, 0, len(indices)), make([]int, 0, len(indices))
+	parts := c.Parts()
+	examples, tokens := make([]render.Example, 0, len(indices)), make([]int, 0, len(indices))
 	for _, i := range indices {
 		e, err := data.Example(i)
 		if err != nil {
 			return nil, err
 		}
-		if err := e.check(c, vocab); err != nil {
-			return nil, err
+		if err := e.Check(parts, vocab); err != nil {
+			return nil, fmt.Errorf("trainer: %w", err)
 		}
-		cut, drop, err := e.fit(c, limit)
-		if err != nil {
-			return nil, err
+		s := e.Size(parts)
+		over := limit > 0 && s.Longest > limit
+		if over && c.Overlong != record.OverlongDrop {
+			return nil, fmt.Errorf("trainer: example %.40q: %d tokens, the limit is %d (render it with that limit, or set overlong to drop)", e.ID, s.Longest, limit)
 		}
-		s := e.size(c)
-		if drop || s.weight == 0 && s.pairs == 0 {
+		if over || s.Weight == 0 && s.Pairs == 0 {
 			p.Dropped++
 			continue
 		}
-		if cut {
-			p.Cut++
-		}
-		examples, tokens = append(examples, e), append(tokens, s.tokens)
+		examples, tokens = append(examples, e), append(tokens, s.Tokens)
 		p.Examples++
-		p.Weight += s.weight
-		p.Pairs += s.pairs
-		p.Tokens += s.tokens
-		p.Flat += s.flat
+		p.Weight += s.Weight
+		p.Pairs += s.Pairs
+		p.Tokens += s.Tokens
+		p.Flat += s.Flat
 	}
 	for _, bin := range Pack(tokens, c.BatchTokens) {
 		b := &model.Batch{}
 		for _, i := range bin {
-			examples[i].appendTo(b, c)
+			examples[i].AppendTo(b, parts)
 		}
 		p.Batches = append(p.Batches, b)
 	}

@@ -9,17 +9,18 @@ import (
 	"criticrm/critic"
 	"criticrm/kernels"
 	"criticrm/model"
+	"criticrm/modeldir"
+	"criticrm/record"
+	"criticrm/render"
 )
 
-// Methods. Critic is Critic-RM's joint loss with a weight that moves from the critiques to the rewards; BT is a scalar
-// Bradley–Terry model, whose reward is read at the end of the response; Cloud takes every critique and a constant weight;
-// SFT and LM are language modelling, SFT on critiques or answers, LM on whole documents.
+// Methods, as modeldir explains them.
 const (
-	Critic = "critic"
-	BT     = "bt"
-	Cloud  = "cloud"
-	SFT    = "sft"
-	LM     = "lm"
+	Critic = modeldir.Critic
+	BT     = modeldir.BT
+	Cloud  = modeldir.Cloud
+	SFT    = modeldir.SFT
+	LM     = modeldir.LM
 )
 
 // Optimizers, as optim names them: AdamW with moments in float32 or, those of matrices and embeddings, in 8 bits.
@@ -38,10 +39,12 @@ type Config struct {
 	EvalFile     string `yaml:"eval_file" alias:"eval" resume:"free" help:"JSON Lines file of held-out records; none: no evaluation while training"`
 	OutputDir    string `yaml:"output_dir" alias:"output,out" resume:"free" help:"directory of the run: recipe.yaml, metrics.jsonl, checkpoints/, model/"`
 	Method       string `yaml:"method" help:"critic (joint loss), bt (scalar Bradley-Terry), cloud (all critiques, constant weight), sft or lm (language modelling)"`
-	PromptDir    string `yaml:"prompt_dir" alias:"prompts" resume:"free" help:"directory with a critique.txt that replaces the built-in critique prompt"`
+	PromptDir    string `yaml:"prompt_dir" alias:"prompts" resume:"free" help:"directory with a critique.txt; empty: the prompts that the model was trained with, else the built-in ones"`
 	ChatTemplate string `yaml:"chat_template_path" alias:"chat_template" resume:"free" help:"Jinja chat template file that replaces the model's"`
-	ScoreMin     int    `yaml:"score_min" help:"lowest score that the critique prompt names"`
-	ScoreMax     int    `yaml:"score_max" help:"highest score that the critique prompt names"`
+	TemplateDate string `yaml:"template_date" help:"day that strftime_now gives to the chat template, as 2024-07-26; empty: the one the model was trained with, else none"`
+	ScoreMin     int    `yaml:"score_min" alias:"scale_min" help:"lowest score that the critique prompt names; -1: the one the model was trained with, else 1"`
+	ScoreMax     int    `yaml:"score_max" alias:"scale_max" help:"highest score that the critique prompt names; -1: the one the model was trained with, else 10"`
+	Override     bool   `yaml:"override" resume:"free" help:"use prompts, scores, a chat template or a head position other than those that the model was trained with, and files that were changed since"`
 
 	// Batches. A unit is a pair of responses, or a document for sft and lm.
 	BatchSize    int     `yaml:"per_device_train_batch_size" alias:"batch_size" help:"pairs (or documents) per device and accumulation step"`
@@ -50,7 +53,7 @@ type Config struct {
 	MaxLength    int     `yaml:"max_length" alias:"max_seq_length,cutoff_len" help:"tokens of a whole sequence (prompt, response and critique); 0: the model's limit"`
 	Overlong     string  `yaml:"overlong" help:"sequences over max_length: error, drop, truncate-left (the prompt's start) or truncate-right (the response's end); a critique is never cut; records that generate has shortened are read as it read them, give both commands the same limit and policy"`
 	DataOrder    string  `yaml:"data_order" help:"shuffled (a new order each epoch, from the seed) or sequential"`
-	HeadPosition string  `yaml:"head_position" help:"where a reward is read: end (the end-of-turn token) or content (the last token before it)"`
+	HeadPosition string  `yaml:"head_position" help:"where a reward is read: end (the end-of-turn token) or content (the last token before it); empty: where the model was trained to, else end"`
 	MaxCritiques int     `yaml:"max_critiques" alias:"top_k" help:"use at most the first this many critiques of a response; 0: all"`
 	PromptWeight float64 `yaml:"prompt_weight" help:"lm: loss weight of the tokens that are not an answer, where a record tells them apart"`
 
@@ -99,7 +102,7 @@ type Config struct {
 // learning rate 1e-6 with 10 % warm-up and cosine decay to 1 %, betas 0.9 and 0.95, clipping at 1.
 func Default() Config {
 	return Config{
-		Method: Critic, BatchSize: 8, Accumulation: 12, BatchTokens: 8192, Overlong: "error", DataOrder: "shuffled", HeadPosition: "end", ScoreMin: 1, ScoreMax: 10,
+		Method: Critic, BatchSize: 8, Accumulation: 12, BatchTokens: 8192, Overlong: "error", DataOrder: "shuffled", ScoreMin: -1, ScoreMax: -1,
 		PromptWeight: 1,
 		Epochs:       3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01,
 		Optim: AdamW, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
@@ -111,10 +114,9 @@ func Default() Config {
 // Validate says, for the first field that is wrong, its name, value and the allowed ones. Files are not looked at.
 func (c Config) Validate() error {
 	for _, e := range []struct{ name, value, allowed string }{
-		{"method", c.Method, "critic bt cloud sft lm"},
-		{"overlong", c.Overlong, "error drop truncate-left truncate-right"},
+		{"method", c.Method, strings.Join(modeldir.Methods(), " ")},
+		{"overlong", c.Overlong, strings.Join(record.OverlongPolicies(), " ")},
 		{"data_order", c.DataOrder, "shuffled sequential"},
-		{"head_position", c.HeadPosition, "end content"},
 		{"lr_scheduler_type", c.Scheduler, "linear cosine constant constant_with_warmup"},
 		{"optim", c.Optim, AdamW + " " + AdamW8bit},
 		{"lambda_schedule", c.LambdaSchedule, "last-epoch constant linear"},
@@ -134,6 +136,8 @@ func (c Config) Validate() error {
 		{"gradient_accumulation_steps", float64(c.Accumulation), 1, 1 << 20, false},
 		{"max_tokens_per_batch", float64(c.BatchTokens), 0, 1 << 30, false},
 		{"max_length", float64(c.MaxLength), 0, 1 << 30, false},
+		{"score_min", float64(c.ScoreMin), -1, 1000, false},
+		{"score_max", float64(c.ScoreMax), -1, 1000, false},
 		{"max_critiques", float64(c.MaxCritiques), 0, 1 << 20, false},
 		{"prompt_weight", c.PromptWeight, 0, 1e6, false},
 		{"num_train_epochs", c.Epochs, 0, 1e6, c.MaxSteps <= 0},
@@ -166,8 +170,15 @@ func (c Config) Validate() error {
 			return fmt.Errorf("trainer: config: %s: got %v, want %s %v to %v", r.name, r.value, open, r.lo, r.hi)
 		}
 	}
-	if err := (critic.Scale{Min: c.ScoreMin, Max: c.ScoreMax}).Validate(); err != nil {
-		return fmt.Errorf("trainer: config: score_min, score_max: %w", err)
+	if c.HeadPosition != "" {
+		if _, err := model.ParseRewardAt(c.HeadPosition); err != nil {
+			return fmt.Errorf("trainer: config: head_position: got %.40q, want one of end content", c.HeadPosition)
+		}
+	}
+	if c.ScoreMin >= 0 && c.ScoreMax >= 0 {
+		if err := (critic.Scale{Min: c.ScoreMin, Max: c.ScoreMax}).Validate(); err != nil {
+			return fmt.Errorf("trainer: config: score_min, score_max: %w", err)
+		}
 	}
 	if _, _, err := kernels.ParseDevice(c.Device); err != nil {
 		return fmt.Errorf("trainer: config: device: %w", err)
@@ -211,12 +222,31 @@ func (c Config) options() model.Options {
 		Moments8Bit: c.Optim == AdamW8bit}
 }
 
-// readAt is head_position as the model knows it.
-func (c Config) readAt() model.RewardAt {
-	if c.HeadPosition == "content" {
-		return model.AtContent
+// given is what the recipe wants of the model's directory, where it wants something.
+func (c Config) given() modeldir.Given {
+	g := modeldir.Given{Prompts: c.PromptDir, HeadPosition: c.HeadPosition, ChatTemplate: c.ChatTemplate, TemplateDate: c.TemplateDate,
+		MaxLength: c.MaxLength, Overlong: c.Overlong, Override: c.Override}
+	if c.ScoreMin >= 0 {
+		g.ScaleMin = &c.ScoreMin
 	}
-	return model.AtEnd
+	if c.ScoreMax >= 0 {
+		g.ScaleMax = &c.ScoreMax
+	}
+	return g
+}
+
+// Parts are what the method trains on of an example.
+func (c Config) Parts() render.Parts {
+	return render.Parts{Critiques: c.critiques(), Rewards: c.rewards(), MaxCritiques: c.MaxCritiques, Margin: c.UseMargin}
+}
+
+// Render says how records become examples; limit is the longest sequence.
+func (c Config) Render(limit int) render.Options {
+	o := render.Options{Parts: c.Parts(), All: c.Method == Cloud, Limit: limit, Overlong: c.Overlong}
+	if c.Method == LM {
+		o.Rest = float32(c.PromptWeight)
+	}
+	return o
 }
 
 func (c Config) pairing() kernels.Pairing {

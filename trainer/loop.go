@@ -13,6 +13,7 @@ import (
 	"criticrm/checkpoint"
 	"criticrm/kernels"
 	"criticrm/model"
+	"criticrm/modeldir"
 )
 
 // ErrInterrupted says that a run stopped because its context ended, after a checkpoint if it has an output_dir. It can be
@@ -32,7 +33,6 @@ type Result struct {
 	Last    Metrics     // of the last update that this process made
 	Eval    *Evaluation // the last one; nil without held-out data
 	Dropped int         // examples that were not used, each time they came up
-	Cut     int         // examples that were shortened, each time they came up
 	Tokens  int64       // through the model, in the whole run
 	Seconds float64     // of this process
 
@@ -52,6 +52,7 @@ type options struct {
 	eval   Dataset
 	report Report
 	last   func(dir string) error
+	facts  modeldir.Facts
 }
 
 // Option is an option of Train.
@@ -65,6 +66,10 @@ func WithReport(r Report) Option { return func(o *options) { o.report = r } }
 
 // WithFiles adds files to the final model's directory before the run is called done.
 func WithFiles(f func(dir string) error) Option { return func(o *options) { o.last = f } }
+
+// WithFacts says what the examples were made with, for critic_rm.json of the final model: modeldir.Dir.Use gives it. Method, head position
+// and, from files, the data are added.
+func WithFacts(f modeldir.Facts) Option { return func(o *options) { o.facts = f } }
 
 // run is a training run.
 type run struct {
@@ -315,11 +320,13 @@ func (r *run) indices() []int {
 }
 
 // limit is the longest sequence the run allows.
-func limit(m *model.Model, c Config) int {
-	if c.MaxLength > 0 && c.MaxLength < m.MaxPositionEmbeddings {
+func limit(m *model.Model, c Config) int { return limitOf(m.MaxPositionEmbeddings, c) }
+
+func limitOf(context int, c Config) int {
+	if c.MaxLength > 0 && c.MaxLength < context {
 		return c.MaxLength
 	}
-	return m.MaxPositionEmbeddings
+	return context
 }
 
 // step queues one update: gradients of all micro-batches, then the optimizer. Between the two it reads the figures of the step
@@ -428,7 +435,6 @@ func (r *run) count(p *Packed, examples int) {
 	r.st.Consumed += int64(examples)
 	r.st.Tokens += int64(p.Tokens)
 	r.st.Dropped += p.Dropped
-	r.st.Cut += p.Cut
 	r.result.MicroBatches += len(p.Batches)
 	r.result.PackedTokens += int64(p.Tokens)
 	r.result.Sharing += float64(p.Flat) // divided at the end
@@ -538,7 +544,7 @@ func (r *run) finish() error {
 
 func (r *run) finishResult() {
 	res := &r.result
-	res.Steps, res.Skipped, res.Tokens, res.Dropped, res.Cut = r.st.Step, r.st.Skipped, r.st.Tokens, r.st.Dropped, r.st.Cut
+	res.Steps, res.Skipped, res.Tokens, res.Dropped = r.st.Step, r.st.Skipped, r.st.Tokens, r.st.Dropped
 	if res.PackedTokens > 0 {
 		res.Sharing /= float64(res.PackedTokens)
 		if r.c.BatchTokens > 0 {

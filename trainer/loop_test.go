@@ -15,6 +15,8 @@ import (
 	"criticrm/checkpoint"
 	"criticrm/kernels/kerneltest"
 	"criticrm/model"
+	"criticrm/modeldir"
+	"criticrm/render"
 )
 
 const (
@@ -46,13 +48,13 @@ func pairs(n int) Slice {
 			}
 			return ids
 		}
-		d[i] = Example{ID: fmt.Sprint(i), Prompt: append([]int32{1}, run(0, 1+i%4)...)}
-		for s, side := range []*Side{&d[i].Chosen, &d[i].Rejected} {
-			side.Response = Branch{IDs: append(run(1+s, i%3), int32(20+10*s+i%5), 2)}
+		d[i] = render.Example{ID: fmt.Sprint(i), Prompt: append([]int32{1}, run(0, 1+i%4)...)}
+		for s, side := range []*render.Reply{&d[i].Chosen, &d[i].Rejected} {
+			side.Response = render.Branch{IDs: append(run(1+s, i%3), int32(20+10*s+i%5), 2)}
 			side.Response.Read = len(side.Response.IDs) - 1
 			for k := range 1 + (i+s)%2 {
 				z := append(run(3+k, k+i%2), int32(40+s), tinyEnd)
-				side.Critiques = append(side.Critiques, Branch{IDs: z, Read: len(z) - 1})
+				side.Critiques = append(side.Critiques, render.Branch{IDs: z, Read: len(z) - 1})
 			}
 		}
 	}
@@ -102,7 +104,7 @@ func outcome(t *testing.T, dir string) (metrics string, tensors map[string]strin
 	for _, x := range s.Tensors {
 		tensors[x.Name] = string(x.Data)
 	}
-	for _, name := range []string{"model.safetensors", "reward_head.safetensors", metaFile} {
+	for _, name := range []string{"model.safetensors", "reward_head.safetensors", modeldir.FactsFile} {
 		b, err := os.ReadFile(filepath.Join(dir, "model", name))
 		if err != nil {
 			t.Fatal(err)
@@ -231,7 +233,7 @@ func TestOverfit(t *testing.T) {
 	data := pairs(16)
 	documents := make(Slice, 8)
 	for i := range documents {
-		documents[i].Document = Branch{IDs: append(slices.Clone(data[i].Prompt), data[i].Chosen.Response.IDs...)}
+		documents[i].Document = render.Branch{IDs: append(slices.Clone(data[i].Prompt), data[i].Chosen.Response.IDs...)}
 		documents[i].Document.IDs[0] = int32(20 + i)
 	}
 	for _, x := range []struct {
@@ -380,13 +382,8 @@ func TestOverlongExamplesAreDropped(t *testing.T) {
 		long[2].Prompt[i] = 7
 	}
 	r, err := Train(context.Background(), tiny(t, c, 1), long, c)
-	if err != nil || r.Dropped != 1 || r.Cut != 0 {
+	if err != nil || r.Dropped != 1 {
 		t.Errorf("drop: %+v, %v", r, err)
-	}
-	c.Overlong = "truncate-left"
-	r, err = Train(context.Background(), tiny(t, c, 1), long, c)
-	if err != nil || r.Dropped != 0 || r.Cut != 1 {
-		t.Errorf("truncate-left: %+v, %v", r, err)
 	}
 	if r.Sharing <= 1 || r.Efficiency <= 0 || r.Efficiency > 1.2 || r.MicroBatches < 7 {
 		t.Errorf("packing: %+v", r)

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"criticrm/checkpoint"
+	"criticrm/safefile"
 )
 
 // Metrics are the figures of one update, of its whole batch. Step counts from 1. Losses are before the update, GradNorm
@@ -204,8 +205,11 @@ func openMetrics(path string, step int) (*metricsLog, error) {
 	return &metricsLog{f}, nil
 }
 
+// maxMetrics bounds what is read back of a run's metrics, in bytes.
+const maxMetrics = 4 << 30
+
 func cutMetrics(path string, step int) error {
-	b, err := os.ReadFile(path)
+	b, err := safefile.Read(path, maxMetrics)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	} else if err != nil {

@@ -199,7 +199,7 @@ func TestSavedModelIsCompared(t *testing.T) {
 			[]checkpoint.TensorData{{TensorInfo: checkpoint.TensorInfo{Name: "score.weight", DType: "F32", Shape: []int64{1, 16}}, Data: checkpoint.F32Bytes(head)}}, nil)
 	}
 	r, err := Train(context.Background(), tiny(t, c, 1), pairs(8), c, WithFiles(damage))
-	if err == nil || !strings.Contains(err.Error(), "does not hold what was trained: reward 0 is ") || r.ModelDir != "" {
+	if err == nil || !strings.Contains(err.Error(), "does not hold the model: reward 0 is ") || r.ModelDir != "" {
 		t.Errorf("got %v, model %q", err, r.ModelDir)
 	}
 }

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
+
+	"criticrm/safefile"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -84,11 +85,14 @@ func Nearest(name string, candidates []string) string {
 	return best
 }
 
+// maxRecipe bounds a recipe, in bytes.
+const maxRecipe = 1 << 20
+
 // LoadRecipe reads a recipe over Default. Errors name the file, the line and, for an unknown key, the nearest known one.
 // The result is not validated yet: flags may still override it.
 func LoadRecipe(path string) (Config, error) {
 	c := Default()
-	b, err := os.ReadFile(path)
+	b, err := safefile.Read(path, maxRecipe)
 	if err != nil {
 		return c, fmt.Errorf("trainer: recipe: %w", err)
 	}

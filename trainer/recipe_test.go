@@ -114,7 +114,8 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.Stochastic = true }, "stochastic_rounding: needs bf16"},
 		{func(c *Config) { c.Optim = "adamw_torch" }, `optim: got "adamw_torch", want one of adamw adamw_8bit`},
 		{func(c *Config) { c.HeadPosition = "start" }, "head_position"},
-		{func(c *Config) { c.ScoreMin = 11 }, "score_min"},
+		{func(c *Config) { c.ScoreMin, c.ScoreMax = 11, 10 }, "score_min"},
+		{func(c *Config) { c.ScoreMin = -2 }, "score_min: got -2"},
 	} {
 		c := Default()
 		x.change(&c)
@@ -137,6 +138,7 @@ func ExampleFields() {
 		}
 	}
 	// Output:
+	// override false - use prompts, scores, a chat template or a head position other than those that the model was trained with, and files that were changed since
 	// bf16 false - bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32
 	// stochastic_rounding false - with bf16: no float32 masters; an update rounds each weight up or down by chance, right on average: 14 bytes a parameter in place of 18
 	// gradient_checkpointing false - keep only the input of each layer for the backward pass and compute the rest again: less memory, about a third more work, the same bits

@@ -20,11 +20,10 @@ import (
 	"context"
 	"errors"
 
-	"criticrm/critic"
 	"criticrm/kernels"
 	"criticrm/model"
-	"criticrm/record"
-	"criticrm/tokenizer"
+	"criticrm/modeldir"
+	"criticrm/render"
 )
 
 // Run trains from files on a device: it loads the model, its tokenizer and chat template, renders the records of train_file and
@@ -34,7 +33,7 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 	if err := errors.Join(c.Validate(), c.validateFiles()); err != nil {
 		return Result{}, err
 	}
-	in, err := openInput(c, r)
+	in, err := openInput(&c, r)
 	if err != nil {
 		return Result{}, err
 	}
@@ -45,7 +44,7 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 	defer m.Close()
 	plan := NewPlan(c, in.train.Len())
 	r.say("%s: %d parameters, %s on %v, %d examples, %d updates of %d, %d an epoch", c.Method, m.Size(), m.DType(), dev, plan.Examples, plan.Total, plan.Batch, plan.PerEpoch)
-	opts := append(in.options(), WithReport(r), WithFiles(func(dir string) error { return copyTokenizer(c.Model, dir, c.ChatTemplate) }))
+	opts := append(in.options(c), WithReport(r), WithFiles(func(dir string) error { return modeldir.Copy(c.Model, dir, c.ChatTemplate) }))
 	result, err := Train(ctx, m, in.train, c, opts...)
 	if err == nil {
 		r.say("%d updates, %d tokens in %.1f s; micro-batches %.0f %% full; without shared prefixes it would be %.2f times the tokens; model in %s",
@@ -61,11 +60,11 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, r Report, ready 
 	if err := c.Validate(); err != nil {
 		return Result{}, err
 	}
-	in, err := openInput(c, r)
+	in, err := openInput(&c, r)
 	if err != nil {
 		return Result{}, err
 	}
-	m, err := model.Blank(dev, in.config, c.options())
+	m, err := model.Blank(dev, in.dir.Config, c.options())
 	if err != nil {
 		return Result{}, err
 	}
@@ -73,35 +72,45 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, r Report, ready 
 	ready()
 	plan := NewPlan(c, in.train.Len())
 	c.MaxSteps, c.EvalSteps, c.LoggingSteps, c.OutputDir, c.Resume = min(plan.Total, plan.PerEpoch), 0, 0, "", ""
-	return Train(ctx, m, in.train, c, in.options()...)
+	return Train(ctx, m, in.train, c, in.options(c)...)
 }
 
 // input is what a run reads, but for the weights.
 type input struct {
-	config      model.Config
+	dir         *modeldir.Dir
+	render      *render.Renderer
 	train, eval *Records // eval may be nil
 }
 
-func (in input) options() (o []Option) {
+func (in input) options(c Config) (o []Option) {
+	facts := in.dir.Use(c.critiques() && in.train.critiques)
+	facts.MaxLength, facts.EndOfTurn = limitOf(in.dir.Config.MaxPositionEmbeddings, c), in.render.End
+	facts.Data = append(facts.Data, in.train.facts("train"))
 	if in.eval != nil {
 		o = append(o, WithEval(in.eval))
+		facts.Data = append(facts.Data, in.eval.facts("eval"))
 	}
-	return o
+	return append(o, WithFacts(facts))
 }
 
-func openInput(c Config, r Report) (in input, err error) {
-	if in.config, err = model.LoadConfig(c.Model); err != nil {
+// openInput reads and checks what a run reads. What the recipe leaves to the model's directory is filled in.
+func openInput(c *Config, r Report) (in input, err error) {
+	if in.dir, err = modeldir.Open(c.Model, c.given()); err != nil {
 		return in, err
 	}
-	render, err := openRenderer(c, in.config)
-	if err != nil {
+	if in.dir.Chat == nil && c.Method != LM { // documents may do without a template
+		return in, in.dir.ChatErr
+	}
+	for _, note := range in.dir.Notes {
+		r.say("%s", note)
+	}
+	c.HeadPosition, c.TemplateDate, c.MaxLength = in.dir.HeadPosition, in.dir.TemplateDate, in.dir.MaxLength
+	c.ScoreMin, c.ScoreMax = in.dir.Scale.Min, in.dir.Scale.Max
+	if in.render, err = render.Of(in.dir); err != nil {
 		return in, err
 	}
-	longest := in.config.WithDefaults().MaxPositionEmbeddings
-	if c.MaxLength > 0 {
-		longest = min(longest, c.MaxLength)
-	}
-	if in.train, err = LoadRecords(c.TrainFile, render, c, longest); err != nil {
+	longest := limitOf(in.dir.Config.MaxPositionEmbeddings, *c)
+	if in.train, err = LoadRecords(c.TrainFile, in.render, *c, longest); err != nil {
 		return in, err
 	}
 	r.say("train: %v", in.train)
@@ -109,7 +118,7 @@ func openInput(c Config, r Report) (in input, err error) {
 		r.say("no eval_file: nothing is measured on held-out records")
 		return in, nil
 	}
-	if in.eval, err = LoadRecords(c.EvalFile, render, c, longest); err != nil {
+	if in.eval, err = LoadRecords(c.EvalFile, in.render, *c, longest); err != nil {
 		return in, err
 	}
 	r.say("eval: %v", in.eval)
@@ -117,54 +126,4 @@ func openInput(c Config, r Report) (in input, err error) {
 		r.say("warning: %d of %d evaluation examples are also trained on", n, in.eval.Len())
 	}
 	return in, nil
-}
-
-// openRenderer opens the tokenizer, the chat template and the critique prompt of a recipe.
-func openRenderer(c Config, mc model.Config) (*Renderer, error) {
-	tok, err := tokenizer.Load(c.Model)
-	if err != nil {
-		return nil, err
-	}
-	d := &Renderer{Text: tok.Encode, Decode: tok.DecodeText}
-	if bos, ok := tok.BOS(); ok {
-		d.BOS = []int32{bos}
-	}
-	chat, err := openChat(c, tok)
-	if err != nil && c.Method != LM { // documents may do without a template
-		return nil, err
-	}
-	if err == nil {
-		d.Chat = chat
-	}
-	d.Ends = mc.EOSTokenIDs
-	switch {
-	case chat != nil:
-		if d.End, err = chat.EndOfTurn(d.Ends); err != nil {
-			return nil, err
-		}
-	case len(d.Ends) == 0:
-		return nil, errors.New("trainer: config.json names no eos_token_id: nothing would end a document")
-	default:
-		d.End = d.Ends[0]
-	}
-	prompts, err := critic.LoadPrompts(c.PromptDir)
-	if err != nil {
-		return nil, err
-	}
-	hash := prompts.Hash()
-	d.Request = func(r *record.Record, s record.Side) ([]tokenizer.Message, error) {
-		if err := promptsMatch(r, hash); err != nil {
-			return nil, err
-		}
-		v := critic.Values{Prompt: r.Prompt, Response: r.Text(s), Scale: critic.Scale{Min: c.ScoreMin, Max: c.ScoreMax}}
-		return prompts.Critique.Messages(v), nil
-	}
-	return d, nil
-}
-
-func openChat(c Config, tok *tokenizer.Tokenizer) (*tokenizer.Chat, error) {
-	if c.ChatTemplate == "" {
-		return tokenizer.LoadChat(c.Model, tok)
-	}
-	return tokenizer.LoadChatFile(c.Model, c.ChatTemplate, tok)
 }

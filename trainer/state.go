@@ -28,7 +28,6 @@ type state struct {
 	Skipped  int               `json:"skipped"`   // steps without an update because a gradient was not finite
 	SkipRow  int               `json:"skip_row"`  // how many of the last steps, without a gap
 	Dropped  int               `json:"dropped"`   // examples that were not used
-	Cut      int               `json:"cut"`       // examples that were shortened
 	Examples int               `json:"examples"`  // length of the data set
 	DataHash string            `json:"data_hash"` // of the data set, "" if it cannot tell
 	Recipe   map[string]string `json:"recipe"`    // every field as text

@@ -6,6 +6,7 @@ import (
 
 	"criticrm/kernels"
 	"criticrm/model"
+	"criticrm/render"
 	"criticrm/trainer"
 )
 
@@ -24,12 +25,12 @@ func ExampleTrain() {
 	}
 	defer m.Close()
 	const good, bad, end = 10, 11, 2
-	side := func(response, verdict int32) trainer.Side {
-		return trainer.Side{Response: trainer.Branch{IDs: []int32{response}}, Critiques: []trainer.Branch{{IDs: []int32{verdict, end}, Read: 1}}}
+	side := func(response, verdict int32) render.Reply {
+		return render.Reply{Response: render.Branch{IDs: []int32{response}}, Critiques: []render.Branch{{IDs: []int32{verdict, end}, Read: 1}}}
 	}
 	var data trainer.Slice
 	for i := range int32(8) {
-		data = append(data, trainer.Example{Prompt: []int32{1, 3 + i%4}, Chosen: side(15, good), Rejected: side(16, bad)})
+		data = append(data, render.Example{Prompt: []int32{1, 3 + i%4}, Chosen: side(15, good), Rejected: side(16, bad)})
 	}
 	c := trainer.Default()
 	c.BatchSize, c.Accumulation, c.MaxSteps, c.LearningRate, c.LambdaSchedule = 4, 2, 30, 1e-2, "constant"

@@ -85,8 +85,8 @@ func TestBadModel(t *testing.T) {
 	}
 	noModel := func(t *testing.T, dir string) { writeFile(t, filepath.Join(dir, "p.jsonl"), sumPairs(1)) }
 	cases := []badCase{
-		{"no directory", noModel, generateArgs, exitUsage, `tokenizer: stat {dir}/m: no such file or directory`},
-		{"no config", damaged("config.json", text("")), generateArgs, exitUsage, `model: open {dir}/m/config.json: no such file or directory (want the directory of a Hugging Face model)`},
+		{"no directory", noModel, generateArgs, exitUsage, `modeldir: stat {dir}/m: no such file or directory (want the directory of a Hugging Face model)`},
+		{"no config", damaged("config.json", text("")), generateArgs, exitUsage, `model: stat {dir}/m/config.json: no such file or directory (want the directory of a Hugging Face model)`},
 		{"cut config", damaged("config.json", text(`{"vocab_size": 3`)), generateArgs, exitUsage, `model: {dir}/m/config.json: JSON is cut off`},
 		{"config is an array", damaged("config.json", text(`[]`)), generateArgs, exitUsage, `model: {dir}/m/config.json: got array, want object`},
 		{"unknown architecture", damaged("config.json", setKey("architectures", []string{"FooForCausalLM"})), generateArgs, exitUsage, `model: {dir}/m/config.json: architectures ["FooForCausalLM"] is not supported (supported: LlamaForCausalLM, LlamaForSequenceClassification, MistralForCausalLM, MistralForSequenceClassification)`},
@@ -115,8 +115,8 @@ func TestBadRecords(t *testing.T) {
 	const args = "generate --model {tiny} --in {dir}/p.jsonl --out {dir}/o.jsonl --max_tokens 4 --critiques 1"
 	const row = `{"prompt":"p","chosen":"a","rejected":"b"}` + "\n"
 	cases := []badCase{
-		{"no file", func(*testing.T, string) {}, args, exitUsage, `record: read records: stat {dir}/p.jsonl: no such file or directory`},
-		{"directory", func(t *testing.T, dir string) { os.Mkdir(filepath.Join(dir, "p.jsonl"), 0o755) }, args, exitData, `{dir}/p.jsonl: is a directory, want a .jsonl file`},
+		{"no file", func(*testing.T, string) {}, args, exitUsage, `record: stat {dir}/p.jsonl: no such file or directory`},
+		{"directory", func(t *testing.T, dir string) { os.Mkdir(filepath.Join(dir, "p.jsonl"), 0o755) }, args, exitUsage, `record: {dir}/p.jsonl: is a directory, want a file`},
 		{"empty", rows(""), args, exitData, `{dir}/p.jsonl: no examples`},
 		{"not JSON", rows(row + row + "{x}\n"), args, exitData, `{dir}/p.jsonl:3@1: invalid character 'x'`},
 		{"cut", rows(row + `{"prompt":"p","chos`), args, exitData, `{dir}/p.jsonl:2: line is cut off (unexpected end)`},
@@ -131,12 +131,12 @@ func TestBadRecords(t *testing.T) {
 		{"bad UTF-8", rows("{\"prompt\":\"\xff\",\"chosen\":\"a\",\"rejected\":\"b\"}"), args, exitData, `{dir}/p.jsonl:1@11: not valid UTF-8`},
 		{"in training", rows(row + "{x}\n"), "train --model {tiny} --train_file {dir}/p.jsonl --method bt --output_dir {dir}/run", exitData, `trainer: {dir}/p.jsonl:2@1: invalid character 'x'`},
 		{"no critiques to train on", rows(row), "train --model {tiny} --train_file {dir}/p.jsonl --output_dir {dir}/run", exitUsage, `trainer: nothing to train on: {dir}/p.jsonl: 1 rows, 0 examples, 1 dropped (no critiques)`},
-		{"no critiques to filter", rows(row), "filter --in {dir}/p.jsonl --out {dir}/o.jsonl", exitData, `{dir}/p.jsonl:1: "chosen" has no critiques: run generate first`},
-		{"one response to filter", rows(`{"prompt":"p","response":"a"}`), "filter --in {dir}/p.jsonl --out {dir}/o.jsonl", exitData, `{dir}/p.jsonl:1: it has one response, filtering needs pairs`},
+		{"no critiques to filter", rows(row), "filter --in {dir}/p.jsonl --out {dir}/o.jsonl", exitData, `{dir}/p.jsonl:1: record "row-1": chosen has no critiques: run generate first`},
+		{"one response to filter", rows(`{"prompt":"p","response":"a"}`), "filter --in {dir}/p.jsonl --out {dir}/o.jsonl", exitData, `{dir}/p.jsonl:1: record "row-1": it is no pair, and filtering needs pairs`},
 		{"critiques without a score", rows(`{"prompt":"p","chosen":"a","rejected":"b","chosen_critiques":[{"text":"Good."}],"rejected_critiques":[{"text":"Bad. Score: 2/5"}]}`), "filter --in {dir}/p.jsonl --out {dir}/o.jsonl", exitFailed, `critic: only 0 of 1 records survive, want at least 10 % (1 × a side has no parsed score): the critiques do not agree with the labels; look at some, change the critique prompt or the model, or lower min_survivors`},
 		{"one file for both", rows(row), "filter --in {dir}/p.jsonl --out {dir}/p.jsonl", exitUsage, `filter: input and output are the same file {dir}/p.jsonl`},
 		{"compressed output", rows(row), "filter --in {dir}/p.jsonl --out {dir}/p.jsonl.zst", exitUsage, `filter: output {dir}/p.jsonl.zst: rows are appended, which a compressed file does not allow: write .jsonl and compress it later`},
-		{"too long to train on", rows(`{"prompt":"p","chosen":"` + strings.Repeat("x1", 400) + `","rejected":"b"}`), "train --model {tiny} --train_file {dir}/p.jsonl --method bt --output_dir {dir}/run", exitUsage, `{dir}/p.jsonl: trainer: record "row-1" (line 1): 812 tokens, the limit is 512 (set overlong to drop, truncate-left or truncate-right)`},
+		{"too long to train on", rows(`{"prompt":"p","chosen":"` + strings.Repeat("x1", 400) + `","rejected":"b"}`), "train --model {tiny} --train_file {dir}/p.jsonl --method bt --output_dir {dir}/run", exitData, `{dir}/p.jsonl:1: record "row-1": 812 tokens, the limit is 512 (set overlong to drop, truncate-left or truncate-right)`},
 		{"all rows dropped", rows(`{"prompt":"p","chosen":"` + strings.Repeat("x1", 400) + `","rejected":"b"}`), "train --model {tiny} --train_file {dir}/p.jsonl --method bt --overlong drop --output_dir {dir}/run", exitUsage, `trainer: nothing to train on: {dir}/p.jsonl: 1 rows, 0 examples, 1 dropped (too long)`},
 		{"a side without rewards", rows(`{"prompt":"p","chosen":"a","rejected":"b","chosen_reward":1}`), "eval --in {dir}/p.jsonl", exitUsage, `evaluate record "row-1": the reward of rejected is missing: score all records first`},
 	}
@@ -153,7 +153,7 @@ func TestBadRecipe(t *testing.T) {
 		{"twice", recipe("lr: 1\nmethod: bt\nlearning_rate: 2\n"), args, exitUsage, `trainer: recipe: {dir}/r.yaml:3: learning_rate was already set on line 1`},
 		{"wrong type", recipe("max_steps: many\n"), args, exitUsage, `trainer: recipe: {dir}/r.yaml:1: max_steps: "many" is not a whole number`},
 		{"not a mapping", recipe("- a\n"), args, exitUsage, `trainer: recipe: {dir}/r.yaml:1: want a mapping of names to values`},
-		{"no file", func(*testing.T, string) {}, args, exitUsage, `trainer: recipe: open {dir}/r.yaml: no such file or directory`},
+		{"no file", func(*testing.T, string) {}, args, exitUsage, `trainer: recipe: stat {dir}/r.yaml: no such file or directory`},
 		{"unknown prompt file", func(t *testing.T, dir string) {
 			writeFile(t, filepath.Join(dir, "critiqe.txt"), "x")
 		}, "generate --model {tiny} --in x --out y --prompts {dir}", exitUsage, `critic: prompt {dir}/critiqe.txt: unknown name: want critique.txt, meta.txt, summarize.txt`},

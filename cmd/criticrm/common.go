@@ -3,14 +3,9 @@ package main
 // What several commands share: flags, aliases, opening a model, running a stage, errors and their exit codes.
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -22,6 +17,7 @@ import (
 	"criticrm/engine"
 	"criticrm/kernels"
 	"criticrm/model"
+	"criticrm/modeldir"
 	"criticrm/record"
 	"criticrm/stage"
 	"criticrm/trainer"
@@ -86,20 +82,40 @@ func begin(err error) error {
 	return inputError{err}
 }
 
-// modelFlags say which model is opened and how.
+// modelFlags say which model is opened and how. What given leaves open is as the model was trained.
 type modelFlags struct {
-	dir, chatTemplate string
-	bf16              bool
-	maxSequences      int
-	device            deviceFlags
+	dir          string
+	given        modeldir.Given
+	scale        critic.Scale // of which what the user gave goes to given
+	bf16         bool
+	maxSequences int
+	device       deviceFlags
 }
 
 func (m *modelFlags) bind(f *pflag.FlagSet) {
 	f.StringVar(&m.dir, "model", "", "model directory (Hugging Face layout)")
-	f.StringVar(&m.chatTemplate, "chat_template", "", "Jinja chat template file that replaces the model's")
+	f.StringVar(&m.given.Prompts, "prompts", "", "directory with critique.txt, meta.txt or summarize.txt (default: the prompts that the model was trained with, else built-in ones)")
+	f.IntVar(&m.scale.Min, "scale_min", 0, "lowest score (default: as the model was trained, else 1)")
+	f.IntVar(&m.scale.Max, "scale_max", 0, "highest score (default: as the model was trained, else 10)")
+	f.StringVar(&m.given.ChatTemplate, "chat_template", "", "Jinja chat template file that replaces the model's")
+	f.StringVar(&m.given.TemplateDate, "template_date", "", "day that strftime_now gives to the chat template, as 2024-07-26 (default: as the model was trained, else none)")
+	f.StringVar(&m.given.HeadPosition, "head_position", "", "where a reward is read, end or content (default: as the model was trained, else end)")
+	f.BoolVar(&m.given.Override, "override", false, "use other prompts, scores, another chat template or head position than the model was trained with, and files that were changed since")
 	f.BoolVar(&m.bf16, "bf16", false, "bfloat16 weights and activations; rewards stay float32")
 	f.IntVar(&m.maxSequences, "max_sequences", 0, "sequences decoded at once; 0: 256")
 	m.device.bind(f)
+}
+
+// want is what the user gave.
+func (m *modelFlags) want(f *pflag.FlagSet) modeldir.Given {
+	g := m.given
+	if f.Changed("scale_min") {
+		g.ScaleMin = &m.scale.Min
+	}
+	if f.Changed("scale_max") {
+		g.ScaleMax = &m.scale.Max
+	}
+	return g
 }
 
 func (m *modelFlags) dtype() kernels.DType {
@@ -118,10 +134,13 @@ func (m *modelFlags) open(cmd *cobra.Command, reward bool) (e *engine.Engine, cl
 	if err != nil {
 		return nil, nil, err
 	}
-	e, err = engine.Open(dev, m.dir, engine.Options{DType: m.dtype(), ChatTemplate: m.chatTemplate, MaxSequences: m.maxSequences, RequireReward: reward})
+	e, err = engine.Open(dev, m.dir, engine.Options{Given: m.want(cmd.Flags()), DType: m.dtype(), MaxSequences: m.maxSequences, RequireReward: reward})
 	if err != nil {
 		closeDevice()
 		return nil, nil, begin(err)
+	}
+	for _, note := range e.Dir.Notes {
+		fmt.Fprintln(cmd.ErrOrStderr(), note)
 	}
 	return e, func() { e.Close(); closeDevice() }, nil
 }
@@ -140,64 +159,6 @@ func (m *modelFlags) openModel(cmd *cobra.Command, o model.Options) (*model.Mode
 	return mod, func() { mod.Close(); closeDevice() }, nil
 }
 
-// label names the model in records and in the state of a stage: the directory's name and a hash of everything that text and
-// rewards depend on, so that a run is never continued with another model.
-func (m *modelFlags) label() (string, error) {
-	dir, err := filepath.Abs(m.dir)
-	if err != nil {
-		return "", inputError{err}
-	}
-	h := sha256.New()
-	add := func(path string) error {
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		fmt.Fprintf(h, "%s\n", filepath.Base(path))
-		_, err = io.Copy(h, f)
-		return err
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return "", inputError{err}
-	}
-	for _, e := range entries {
-		name := e.Name()
-		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || !info.Mode().IsRegular() {
-			continue
-		}
-		weights := strings.HasPrefix(name, "model") && strings.HasSuffix(name, ".safetensors") || name == headFile
-		if !weights && !slices.Contains(modelFiles, name) {
-			continue
-		}
-		if err := add(filepath.Join(dir, name)); err != nil {
-			return "", inputError{err}
-		}
-	}
-	if m.chatTemplate != "" {
-		if err := add(m.chatTemplate); err != nil {
-			return "", inputError{err}
-		}
-	}
-	label := filepath.Base(dir) + "@" + hex.EncodeToString(h.Sum(nil)[:6])
-	if m.bf16 {
-		label += "/bf16"
-	}
-	return label, nil
-}
-
-// Files of a model directory besides the weights in model*.safetensors.
-const (
-	headFile = "reward_head.safetensors"
-	metaFile = "critic_rm.json"
-)
-
-var (
-	tokenizerFiles = []string{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "generation_config.json"}
-	modelFiles     = append([]string{"config.json", metaFile, "model.safetensors.index.json"}, tokenizerFiles[:5]...)
-)
-
 // fileFlags are the input and output of a stage.
 type fileFlags struct {
 	in, out string
@@ -211,6 +172,9 @@ func (o *fileFlags) bind(f *pflag.FlagSet) {
 	f.BoolVar(&o.restart, "restart", false, "forget an earlier output and begin again")
 	f.IntVar(&o.maxBad, "max_bad", 0, "bad rows that are left out and listed before the file is refused")
 }
+
+// named gives an error of a row the name of the input file, where it has none.
+func (o *fileFlags) named(err error) error { return record.InFile(err, o.in) }
 
 // runStage runs a stage with progress on stderr and tells what it found in the input.
 func (o *fileFlags) runStage(cmd *cobra.Command, s *stage.Stage) error {
@@ -244,9 +208,4 @@ func bindSampling(f *pflag.FlagSet, s *record.Sampling, topK string) {
 	f.IntVar(&s.TopK, topK, s.TopK, "sample from this many most likely tokens; 0: no limit")
 	f.IntVar(&s.MaxTokens, "max_tokens", s.MaxTokens, "tokens of one sample")
 	f.Uint64Var(&s.Seed, "seed", s.Seed, "seed of the samples")
-}
-
-func bindScale(f *pflag.FlagSet, s *critic.Scale) {
-	f.IntVar(&s.Min, "scale_min", s.Min, "lowest score")
-	f.IntVar(&s.Max, "scale_max", s.Max, "highest score")
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"criticrm/demo"
+	"criticrm/version"
 )
 
 func newDemo() *cobra.Command {
@@ -35,7 +36,7 @@ It ends with a table and leaves results.json and report.html in --output_dir.`,
 				return err
 			}
 			defer closeDevice()
-			o.Threads, o.Version, o.Log = dev.threads, version(), cmd.ErrOrStderr()
+			o.Threads, o.Version, o.Log = dev.threads, version.String(), cmd.ErrOrStderr()
 			r, err := demo.Run(cmd.Context(), d, o)
 			if err != nil {
 				return err

@@ -15,10 +15,8 @@ import (
 
 // evalResult is the file that --json writes.
 type evalResult struct {
-	File      string         `json:"file"`
-	Model     string         `json:"model,omitempty"`
-	LeftOut   map[string]int `json:"left_out"`  // records without a measurement, by reason
-	Shortened int            `json:"shortened"` // records that were not read whole
+	File  string `json:"file"`
+	Model string `json:"model,omitempty"`
 	*measure.Report
 }
 
@@ -45,36 +43,33 @@ Without --model the file must hold rewards (of 'criticrm score') or critiques; w
 			if err := required(cmd, "in", s.files.in); err != nil {
 				return err
 			}
-			o.Scale = s.o.Scale
 			records, err := s.evalRecords(cmd, judge)
 			if err != nil {
 				return err
 			}
-			result := evalResult{File: s.files.in, Model: s.o.Model, LeftOut: map[string]int{}}
-			var kept []*record.Record
-			for _, r := range records {
-				if r.Dropped == dropOverlong {
-					result.LeftOut[r.Dropped]++
-					continue
+			if s.model.dir != "" {
+				o.Scale = s.engine.Scale
+			} else if f := cmd.Flags(); f.Changed("scale_min") || f.Changed("scale_max") {
+				if o.Scale = critic.DefaultScale(); f.Changed("scale_min") {
+					o.Scale.Min = s.model.scale.Min
 				}
-				if category != "" {
-					if err := setCategory(r, category, s.files.in); err != nil {
-						return err
+				if f.Changed("scale_max") {
+					o.Scale.Max = s.model.scale.Max
+				}
+			}
+			if category != "" {
+				for _, r := range records {
+					if err := r.SetCategory(category); err != nil {
+						return s.files.named(err)
 					}
 				}
-				if r.Cut != nil || r.PlainCut != nil {
-					result.Shortened++
-				}
-				kept = append(kept, r)
 			}
-			if len(kept) == 0 {
-				return inputError{fmt.Errorf("%s: all %d records are left out: %s", s.files.in, len(records), dropOverlong)}
-			}
-			if result.Report, err = measure.Evaluate(kept, o); err != nil {
+			result := evalResult{File: s.files.in, Model: s.o.Model}
+			if result.Report, err = measure.Evaluate(records, o); err != nil {
 				return begin(err)
 			}
-			if n := result.LeftOut[dropOverlong]; n > 0 {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d records are not measured: %s\n", n, len(records), dropOverlong)
+			if len(result.LeftOut) > 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d records are not measured: %s\n", len(records)-result.Records, len(records), record.Counts(result.LeftOut))
 			}
 			if result.Shortened > 0 {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d records are measured on shortened text\n", result.Shortened, len(records))
@@ -114,10 +109,7 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record,
 			return nil, inputError{fmt.Errorf("%s is not complete: finish the stage that writes it first", in)}
 		}
 	} else {
-		if err := s.plainByItself(cmd); err != nil {
-			return nil, err
-		}
-		closeModel, err := s.open(cmd, !judge)
+		closeModel, err := s.openScorer(cmd, !judge)
 		if err != nil {
 			return nil, err
 		}
@@ -137,23 +129,4 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record,
 		err = s.scoreRecords(cmd, records, nil)
 	}
 	return records, err
-}
-
-// setCategory splits the results by a field of the record.
-func setCategory(r *record.Record, field, file string) error {
-	switch field {
-	case "category":
-		return nil
-	case "subset":
-		r.Category = r.Subset
-		return nil
-	}
-	raw, ok := r.Extra(field)
-	if !ok {
-		return &record.RowError{File: file, Line: r.Line, At: -1, Msg: fmt.Sprintf("key %q is missing (--category)", field)}
-	}
-	if json.Unmarshal(raw, &r.Category) != nil {
-		r.Category = string(raw)
-	}
-	return nil
 }

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"criticrm/checkpoint"
 	"criticrm/model"
+	"criticrm/modeldir"
 )
 
 const (
@@ -42,17 +39,16 @@ The directory is read back and must give the same values, bit for bit, before th
 			if entries, err := os.ReadDir(out); err == nil && len(entries) > 0 {
 				return inputError{fmt.Errorf("--out: %s is not empty: choose another directory", out)}
 			}
-			bf16, err := storedBF16(m.dir)
+			dtype, err := modeldir.StoredAs(m.dir)
 			if err != nil {
 				return begin(err)
 			}
-			m.bf16 = bf16
-			mod, closeModel, err := m.openModel(cmd, model.Options{DType: m.dtype()})
+			mod, closeModel, err := m.openModel(cmd, model.Options{DType: dtype})
 			if err != nil {
 				return err
 			}
 			defer closeModel()
-			if err := export(mod, m.dir, out, format); err != nil {
+			if err := modeldir.Publish(out, func(dir string) error { return export(mod, m.dir, dir, format) }); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, %d parameters, %v\n", out, format, mod.Size(), mod.DType())
@@ -78,69 +74,36 @@ func export(m *model.Model, from, out, format string) error {
 	if err := save(out); err != nil {
 		return err
 	}
-	for _, name := range append([]string{metaFile}, tokenizerFiles...) {
-		b, err := os.ReadFile(filepath.Join(from, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			err = checkpoint.WriteFileAtomic(filepath.Join(out, name), b)
-		}
-		if err != nil {
-			return fmt.Errorf("export: %w", err)
+	if err := modeldir.Copy(from, out, ""); err != nil {
+		return err
+	}
+	facts, trained, err := modeldir.ReadFacts(from)
+	if err != nil {
+		return err
+	}
+	if trained {
+		if err := facts.Write(out); err != nil {
+			return err
 		}
 	}
-	return compareModels(m, out)
+	return modeldir.Same(m, out, probe(m, format == formatCausal && m.HasLM()))
 }
 
-// compareModels opens what was written and wants the same hidden states, logits and reward for a few tokens.
-func compareModels(m *model.Model, dir string) error {
-	saved, err := model.Load(m.Dev, dir, model.Options{DType: m.DType()})
-	if err != nil {
-		return fmt.Errorf("export: the written model cannot be read: %w", err)
-	}
-	defer saved.Close()
+// probe is a batch of a few tokens from all over the vocabulary, with what both forms of a model can give: log-probabilities, and the
+// reward at the end.
+func probe(m *model.Model, logprobs bool) *model.Batch {
 	ids := make([]int32, min(32, m.VocabSize, m.MaxPositionEmbeddings))
 	for i := range ids {
 		ids[i] = int32(i * (m.VocabSize / len(ids)))
 	}
-	want, err := lineLogits(m, ids, 0)
-	if err != nil {
-		return err
+	b := &model.Batch{}
+	b.Open(ids)
+	b.Close()
+	for i := 1; logprobs && i < len(ids); i++ {
+		b.Row, b.Target, b.Weight = append(b.Row, int32(i-1)), append(b.Target, ids[i]), append(b.Weight, 1)
 	}
-	got, err := lineLogits(saved, ids, 0)
-	if err != nil {
-		return err
+	if m.HasHead() {
+		b.Leaf = []int32{int32(len(ids) - 1)}
 	}
-	have := map[string][]byte{}
-	for _, t := range got {
-		have[t.Name] = t.Data
-	}
-	for _, t := range want {
-		data, ok := have[t.Name]
-		if !ok && t.Name == "logits.0" && !saved.HasLM() {
-			continue
-		}
-		if string(data) != string(t.Data) {
-			return fmt.Errorf("export: %s does not give the same %s as the model", dir, t.Name)
-		}
-	}
-	return nil
-}
-
-// storedBF16 says whether a model's weights are stored as bfloat16: the export keeps the type (float16 becomes float32).
-func storedBF16(dir string) (bool, error) {
-	d, err := checkpoint.OpenModelDir(dir)
-	if err != nil {
-		return false, err
-	}
-	defer d.Close()
-	most := int64(-1)
-	bf16 := false
-	for _, t := range d.Tensors() { // the largest tensor decides
-		if n, err := t.Bytes(); err == nil && n > most {
-			most, bf16 = n, t.DType == "BF16"
-		}
-	}
-	return bf16, nil
+	return b
 }

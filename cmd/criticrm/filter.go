@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"criticrm/critic"
-	"criticrm/record"
 )
 
 func newFilter() *cobra.Command {
@@ -32,7 +30,6 @@ Nothing is deleted: what is dropped is marked, with the reason. Fewer survivors 
 			if err != nil {
 				return inputError{err}
 			}
-			stage.Work = labelled(files.in, stage.Work)
 			if err := files.runStage(cmd, stage); err != nil {
 				return err
 			}
@@ -46,34 +43,4 @@ Nothing is deleted: what is dropped is marked, with the reason. Fewer survivors 
 	f.BoolVar(&o.DropTruncated, "drop_truncated", o.DropTruncated, "leave out critiques that the token limit cut")
 	f.Float64Var(&o.MinSurvivors, "min_survivors", o.MinSurvivors, "share of pairs that must survive; 0: no guard")
 	return cmd
-}
-
-// labelled lets work have the records that generate has not left out as too long, which have no critiques to decide on, and refuses
-// rows without anything to filter by file and line.
-func labelled(file string, work func(context.Context, []*record.Record) error) func(context.Context, []*record.Record) error {
-	return func(ctx context.Context, records []*record.Record) error {
-		var rest []*record.Record
-		for _, r := range records {
-			if r.Dropped == dropOverlong {
-				continue
-			}
-			fault := ""
-			if !r.Paired() {
-				fault = "it has one response, filtering needs pairs"
-			}
-			for _, side := range r.Sides() {
-				if len(*r.SideCritiques(side)) == 0 && fault == "" {
-					fault = fmt.Sprintf("%q has no critiques: run generate first", side)
-				}
-			}
-			if fault != "" {
-				return &record.RowError{File: file, Line: r.Line, At: -1, Msg: fault}
-			}
-			rest = append(rest, r)
-		}
-		if len(rest) == 0 {
-			return nil
-		}
-		return work(ctx, rest)
-	}
 }

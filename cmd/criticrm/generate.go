@@ -33,9 +33,10 @@ the same command is given again, and ends with the same bytes.`,
 			if err != nil {
 				return inputError{err}
 			}
-			if err := s.run(cmd, stage); err != nil {
+			if err := s.files.runStage(cmd, stage); err != nil {
 				return err
 			}
+			sayRead(cmd, stats.ReadStats)
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %v\n", s.files.out, stats)
 			if stats.Critiques > 0 && stats.Parsed == 0 {
 				fmt.Fprintln(cmd.ErrOrStderr(), "warning: no critique ends in a score: the filter will keep nothing; look at some critiques, the prompt and the chat template")

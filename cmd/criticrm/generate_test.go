@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"criticrm/critic"
 	"criticrm/record"
 	"criticrm/stage"
 )
@@ -35,7 +36,7 @@ func TestGenerateResume(t *testing.T) {
 		errs != "criticrm: filter: input "+part+" is not complete: finish the stage that writes it first\n" {
 		t.Errorf("a stage took an unfinished input: %d %q", code, errs)
 	}
-	if _, errs := must(t, args(part)...); !strings.HasPrefix(errs, "generate: going on after 8 of 20 records\n") {
+	if _, errs := must(t, args(part)...); !strings.Contains(errs, "generate: going on after 8 of 20 records\n") {
 		t.Errorf("%q", errs)
 	}
 	killed := filepath.Join(dir, "killed.jsonl")
@@ -78,7 +79,7 @@ func TestOverlong(t *testing.T) {
 	out := filepath.Join(dir, "1.jsonl")
 	args := []string{"generate", "--model", tinyModel(t), "--in", in, "--out", out, "--prompts", shortPrompts(t), "--critiques", "2", "--max_tokens", "8"}
 	code, _, errs := command(t, args...)
-	if want := `pairs.jsonl:4: "chosen": 838 tokens to read and 8 to write, context is 512 (use --overlong drop, truncate-left or truncate-right, or a smaller --max_tokens)`; code != exitData || !strings.HasSuffix(errs, want+"\n") {
+	if want := `pairs.jsonl:4: record "long": "chosen": 838 tokens to read and 8 to write, context is 512 (use overlong drop, truncate-left or truncate-right, or a smaller max_tokens)`; code != exitData || !strings.HasSuffix(errs, want+"\n") {
 		t.Fatalf("%d %q, want %q", code, errs, want)
 	}
 	if _, errs := must(t, append(args, "--overlong", "drop")...); !strings.Contains(errs, "1 records dropped: over the model's context\n") {
@@ -88,7 +89,7 @@ func TestOverlong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(records) != 4 || records[3].Dropped != dropOverlong || len(records[3].ChosenCritiques) != 0 || len(records[2].ChosenCritiques) != 2 {
+	if len(records) != 4 || records[3].Dropped != critic.DropOverlong || len(records[3].ChosenCritiques) != 0 || len(records[2].ChosenCritiques) != 2 {
 		t.Errorf("%+v", records[3])
 	}
 	two := filepath.Join(dir, "2.jsonl")
@@ -103,11 +104,11 @@ func TestOverlong(t *testing.T) {
 	}
 	model := filepath.Join(dir, "run", "model")
 	eval := []string{"eval", "--model", model, "--in", in, "--plain"}
-	if code, _, errs := command(t, eval...); code != exitData || !strings.Contains(errs, `pairs.jsonl:4: "chosen": `) || !strings.Contains(errs, "0 to write, context is 512 (use --overlong drop, truncate-left or truncate-right)") {
+	if code, _, errs := command(t, eval...); code != exitData || !strings.Contains(errs, `pairs.jsonl:4: record "long": "chosen": `) || !strings.Contains(errs, "0 to write, context is 512 (use overlong drop, truncate-left or truncate-right)") {
 		t.Errorf("%d %q", code, errs)
 	}
 	result := filepath.Join(dir, "eval.json")
-	if out, errs := must(t, append(eval, "--overlong", "drop", "--json", result)...); !strings.HasPrefix(out, "3 records, 3 pairs of 3 prompts") || !strings.Contains(errs, "1 of 4 records are not measured: over the model's context\n") {
+	if out, errs := must(t, append(eval, "--overlong", "drop", "--json", result)...); !strings.HasPrefix(out, "3 records, 3 pairs of 3 prompts") || !strings.Contains(errs, "1 of 4 records are not measured: 1 × over the model's context\n") {
 		t.Errorf("%q %q", out, errs)
 	}
 	if !strings.Contains(readFile(t, result), `"over the model's context": 1`) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"criticrm/checkpoint"
 	"criticrm/critic"
 	"criticrm/model"
+	"criticrm/modeldir"
 	"criticrm/record"
 	"criticrm/tokenizer"
 )
@@ -59,7 +61,7 @@ func newInspect() *cobra.Command {
 				err = showRecords(w, path)
 			case has("manifest.json"):
 				err = showStep(w, path)
-			case has("config.json"):
+			case has(model.ConfigFile):
 				err = showModel(w, path)
 			case has("checkpoints"):
 				err = showSteps(w, filepath.Join(path, "checkpoints"), verify)
@@ -94,16 +96,16 @@ func showModel(w io.Writer, dir string) error {
 	if d.Has("score.weight") {
 		head = "score.weight"
 	}
-	if f, err := checkpoint.OpenSafetensors(filepath.Join(dir, headFile)); err == nil {
-		head = headFile
+	if f, err := checkpoint.OpenSafetensors(filepath.Join(dir, model.HeadFile)); err == nil {
+		head = model.HeadFile
 		tensors = append(tensors, f.Tensors()...)
 		f.Close()
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	fmt.Fprintf(w, "reward head: %s\n", head)
-	if b, err := os.ReadFile(filepath.Join(dir, metaFile)); err == nil {
-		fmt.Fprintf(w, "%s: %s\n", metaFile, strings.Join(strings.Fields(string(b)), " "))
+	if err := showFacts(w, dir); err != nil {
+		return err
 	}
 	t, err := tokenizer.Load(dir)
 	if err != nil {
@@ -114,13 +116,36 @@ func showModel(w io.Writer, dir string) error {
 			ends = append(ends, fmt.Sprintf("%d %s", id, t.Token(id)))
 		}
 		fmt.Fprintf(w, "tokenizer: %d tokens; end tokens: %s\n", t.VocabSize(), strings.Join(ends, ", "))
-		if _, err := tokenizer.LoadChat(dir, t); err != nil {
+		if _, err := tokenizer.LoadChat(dir, t, tokenizer.ChatOptions{}); err != nil {
 			fmt.Fprintf(w, "chat template: %v\n", err)
 		} else {
 			fmt.Fprintln(w, "chat template: yes")
 		}
 	}
 	return showTensors(w, tensors)
+}
+
+// showFacts tells what a trained model says of itself.
+func showFacts(w io.Writer, dir string) error {
+	f, found, err := modeldir.ReadFacts(dir)
+	if err != nil || !found {
+		return err
+	}
+	fmt.Fprintf(w, "trained by %s: method %s, rewards at the %s", cmp.Or(f.Program, "an older criticrm"), f.Method, f.HeadPosition)
+	if f.PromptsHash != "" {
+		fmt.Fprintf(w, ", prompts %s", f.PromptsHash)
+	}
+	if f.Scale != nil {
+		fmt.Fprintf(w, ", scores from %d to %d", f.Scale.Min, f.Scale.Max)
+	}
+	if f.MaxLength > 0 {
+		fmt.Fprintf(w, ", at most %d tokens (%s)", f.MaxLength, f.Overlong)
+	}
+	fmt.Fprintln(w)
+	for _, d := range f.Data {
+		fmt.Fprintf(w, "data (%s): %s, %d of %d rows, sha256 %.12s…\n", d.Use, d.Name, d.Used, d.Rows, d.SHA256)
+	}
+	return nil
 }
 
 func showTensors(w io.Writer, tensors []checkpoint.TensorInfo) error {
@@ -272,7 +297,7 @@ func showConversation(w io.Writer, dir, text string, generation bool) error {
 	if err != nil {
 		return err
 	}
-	chat, err := tokenizer.LoadChat(dir, t)
+	chat, err := tokenizer.LoadChat(dir, t, tokenizer.ChatOptions{})
 	if err != nil {
 		return err
 	}

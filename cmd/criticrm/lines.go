@@ -6,9 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 
 	"criticrm/record"
+	"criticrm/safefile"
 
 	"github.com/spf13/cobra"
 )
@@ -22,7 +22,7 @@ func readLines(cmd *cobra.Command, path string, f func(line []byte) error) error
 	if path == "-" {
 		in, path = cmd.InOrStdin(), "standard input"
 	} else {
-		file, err := os.Open(path)
+		file, err := safefile.Open(path)
 		if err != nil {
 			return inputError{err}
 		}

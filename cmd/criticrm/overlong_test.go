@@ -13,7 +13,7 @@ import (
 	"criticrm/engine"
 	"criticrm/kernels"
 	"criticrm/record"
-	"criticrm/tokenizer"
+	"criticrm/render"
 	"criticrm/trainer"
 )
 
@@ -78,7 +78,7 @@ func TestTruncate(t *testing.T) {
 				checkTrained(t, e, p, r, limit, c.policy)
 			}
 			cut := records[map[string]int{"prompt": 1, "response": 2}[c.shortened]].Cut
-			for _, want := range []string{"1 records dropped: over the model's context\n", fmt.Sprintf("1 records shortened (%s): %d characters are not read\n", c.policy, cut.Characters())} {
+			for _, want := range []string{"1 records dropped: over the model's context\n", fmt.Sprintf("1 records shortened: %d characters are not read\n", cut.Characters())} {
 				if !strings.Contains(errs, want) {
 					t.Errorf("%q lacks %q", errs, want)
 				}
@@ -105,8 +105,7 @@ func checkRead(t *testing.T, e *engine.Engine, p *critic.Prompts, r *record.Reco
 	t.Helper()
 	short, longest := r.AsRead(), 0
 	for _, side := range r.Sides() {
-		messages := p.Critique.Messages(critic.Values{Prompt: short.Prompt, Response: short.Text(side), Scale: critic.DefaultScale()})
-		ids, err := e.Encode(messages, true)
+		ids, err := e.Encode(p.Ask(short, side, critic.DefaultScale()), true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,20 +128,17 @@ func checkRead(t *testing.T, e *engine.Engine, p *critic.Prompts, r *record.Reco
 // checkTrained fails if training would meet other tokens than the ones that the critiques were sampled behind, whatever its policy.
 func checkTrained(t *testing.T, e *engine.Engine, p *critic.Prompts, r *record.Record, limit int, policy string) {
 	t.Helper()
-	request := func(r *record.Record, s record.Side) ([]tokenizer.Message, error) {
-		return p.Critique.Messages(critic.Values{Prompt: r.Prompt, Response: r.Text(s), Scale: critic.DefaultScale()}), nil
-	}
-	d := trainer.Renderer{Chat: e.Chat, Text: e.Tok.Encode, Decode: e.Tok.DecodeText, End: e.End(), Request: request}
+	d := *e.Renderer
+	d.Prompts = p
 	conf := trainer.Default()
 	for _, conf.Overlong = range []string{policy, record.OverlongError} {
-		got, o, err := d.Pair(r, conf, limit)
+		got, o, err := d.Pair(r, conf.Render(limit))
 		if err != nil || o.Dropped != "" || o.Cut != (r.Cut != nil) {
 			t.Fatalf("%s: %+v %v", r.ID, o, err)
 		}
-		for i, side := range []trainer.Side{got.Chosen, got.Rejected} {
+		for i, side := range []render.Reply{got.Chosen, got.Rejected} {
 			s := r.Sides()[i]
-			messages, _ := request(r.AsRead(), s)
-			want, err := e.Encode(messages, true)
+			want, err := e.Encode(p.Ask(r.AsRead(), s, d.Scale), true)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -175,13 +171,12 @@ func TestTruncatePlain(t *testing.T) {
 		if r.PlainCut == nil || r.PlainCut.Policy != policy || r.Cut != nil || r.ChosenReward == nil || r.Chosen != given[i].Chosen || records[0].PlainCut != nil {
 			t.Fatalf("%s: %+v", policy, r)
 		}
-		if want := fmt.Sprintf("1 records shortened (%s): %d characters are not read\n", policy, r.PlainCut.Characters()); !strings.Contains(errs, want) {
+		if want := fmt.Sprintf("1 records shortened: %d characters are not read\n", r.PlainCut.Characters()); !strings.Contains(errs, want) {
 			t.Errorf("%q lacks %q", errs, want)
 		}
-		d := trainer.Renderer{Chat: e.Chat, Text: e.Tok.Encode, Decode: e.Tok.DecodeText, End: e.End()}
 		conf := trainer.Default()
 		conf.Method, conf.Overlong = trainer.BT, policy
-		x, o, err := d.Pair(given[i], conf, limit)
+		x, o, err := e.Pair(given[i], conf.Render(limit))
 		ids, _ := e.Encode(r.Shortened(r.PlainCut).Messages(record.Chosen), false)
 		if err != nil || !o.Cut || !slices.Equal(slices.Concat(x.Prompt, x.Chosen.Response.IDs), ids) || len(ids) > limit {
 			t.Errorf("%s: bt trains on other tokens than the %d that are scored (%+v, %v)", policy, len(ids), o, err)
@@ -204,10 +199,10 @@ func TestTruncateSingle(t *testing.T) {
 	stdout, errs := must(t, "score", "--model", rewardModel(t, "critic"), "--in", in, "--prompts", shortPrompts(t), "--samples", "2", "--max_tokens", "8", "--overlong", "truncate-right")
 	r := parse(t, stdout)[0]
 	if r.Cut == nil || r.Cut.Response != r.Cut.Characters() || r.Cut.Response == 0 || r.Reward == nil || utf8.RuneCountInString(r.AsRead().Response) != 400-r.Cut.Response ||
-		!strings.Contains(errs, "1 records shortened (truncate-right): ") {
+		!strings.Contains(errs, "1 records shortened: ") {
 		t.Errorf("%+v %q", r.Cut, errs)
 	}
-	if code, _, errs := command(t, "score", "--model", "m", "--in", in, "--max_length", "-1"); code != exitUsage || !strings.Contains(errs, "--max_length: got -1, want 0 or more") {
+	if code, _, errs := command(t, "score", "--model", "m", "--in", in, "--max_length", "-1"); code != exitUsage || !strings.Contains(errs, "max_length: got -1, want 0 or more") {
 		t.Errorf("%d %q", code, errs)
 	}
 }

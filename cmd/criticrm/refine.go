@@ -1,22 +1,19 @@
 package main
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"criticrm/critic"
-	"criticrm/engine"
 	"criticrm/record"
 )
 
 func newRefine() *cobra.Command {
 	o := critic.DefaultRefineOptions()
 	var (
-		files             fileFlags
-		m                 modelFlags
-		prompts, overlong string
+		files fileFlags
+		m     modelFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "refine",
@@ -37,18 +34,13 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 			if err := required(cmd, "in", files.in, "out", files.out); err != nil {
 				return err
 			}
-			if overlong != "error" && overlong != "drop" {
-				return inputError{fmt.Errorf("--overlong: got %q, want error or drop", overlong)}
-			}
-			var err error
-			if o.Prompts, err = critic.LoadPrompts(prompts); err != nil {
-				return inputError{err}
+			if o.Overlong = m.given.Overlong; o.Overlong == "" {
+				o.Overlong = record.OverlongError
 			}
 			if err := o.Validate(); err != nil {
 				return inputError{err}
 			}
 			var g critic.Generator
-			judge := &contextGuard{drop: overlong == "drop"}
 			if o.NeedsGenerator() {
 				if err := required(cmd, "model", m.dir); err != nil {
 					return err
@@ -58,20 +50,16 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 					return err
 				}
 				defer closeModel()
-				if o.Model, err = m.label(); err != nil {
-					return err
+				g, o.Prompts, o.Scale, o.Limits = e, e.Prompts, e.Scale, e.Renderer
+				if o.Model, err = e.Label(); err != nil {
+					return begin(err)
 				}
-				judge.e, g = e, judge
 			}
 			stage, stats, err := critic.RefineStage(files.in, files.out, g, o)
 			if err != nil {
 				return inputError{err}
 			}
-			err = files.runStage(cmd, stage)
-			if judge.left > 0 {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%d questions to the model left out: %s\n", judge.left, dropOverlong)
-			}
-			if err != nil {
+			if err := files.runStage(cmd, stage); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %v\n", files.out, stats)
@@ -85,53 +73,9 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 	f.IntVar(&o.TopK, "top_k", o.TopK, "critiques kept per response (K)")
 	f.IntVar(&o.MetaSamples, "meta_samples", o.MetaSamples, "rank: scores of the meta-judge averaged per critique")
 	f.IntVar(&o.SummaryOf, "summary_of", o.SummaryOf, "summarize: merge at most the first this many; 0: all")
-	f.StringVar(&prompts, "prompts", "", "directory with meta.txt or summarize.txt in place of the built-in prompts")
-	f.StringVar(&overlong, "overlong", "error", "questions over the model's context: error, or drop (they count as not answered); records that generate has shortened are asked about as it read them")
+	f.StringVar(&m.given.Overlong, "overlong", "error", "questions over the model's context: error, or drop (they count as not answered); records that generate has shortened are asked about as it read them")
 	f.Float64Var(&o.MinSurvivors, "min_survivors", o.MinSurvivors, "share of pairs that must survive; 0: no guard")
 	f.IntVar(&o.Chunk, "chunk", o.Chunk, "records between two saves; another number changes rounding at most")
 	bindSampling(f, &o.Sampling, "sampling_top_k")
-	bindScale(f, &o.Scale)
 	return cmd
-}
-
-// contextGuard answers questions over the model's context with nothing, as a sample that the limit cut at once.
-type contextGuard struct {
-	e    *engine.Engine
-	drop bool
-	left int
-}
-
-func (g *contextGuard) Generate(ctx context.Context, reqs []critic.Request, s record.Sampling) ([][]critic.Sample, error) {
-	if !g.drop {
-		return g.e.Generate(ctx, reqs, s)
-	}
-	out := make([][]critic.Sample, len(reqs))
-	var fit []critic.Request
-	var place []int
-	for i, r := range reqs {
-		ids, err := g.e.Encode(r.Messages, true)
-		if err != nil {
-			return nil, err
-		}
-		if len(ids)+s.MaxTokens <= g.e.Model.MaxPositionEmbeddings {
-			fit, place = append(fit, r), append(place, i)
-			continue
-		}
-		g.left++
-		out[i] = make([]critic.Sample, r.N)
-		for j := range out[i] {
-			out[i][j].FinishReason = record.FinishLength
-		}
-	}
-	if len(fit) == 0 {
-		return out, nil
-	}
-	answers, err := g.e.Generate(ctx, fit, s)
-	if err != nil {
-		return nil, err
-	}
-	for k, i := range place {
-		out[i] = answers[k]
-	}
-	return out, nil
 }

@@ -55,7 +55,7 @@ func TestUsageErrors(t *testing.T) {
 		{"generate --model m --in a --out b --critiques 0", `critic: critiques: got 0, want 1 to 10000`},
 		{"generate --model m --in a --out b --temperature 0", `critic: temperature 0 makes all 10 critiques equal: set a temperature or critiques to 1`},
 		{"generate --model m --in a --out b --top_p 1.5", `record: top_p: got 1.5, want 0 to 1`},
-		{"generate --model m --in a --out b --overlong cut", `--overlong: got "cut", want one of error, drop, truncate-left, truncate-right`},
+		{"generate --model m --in a --out b --overlong cut", `critic: overlong: got "cut", want one of error, drop, truncate-left, truncate-right`},
 		{"filter --in a --out b --rule best", `critic: filter: got "best", want one of mean, mean+each, none`},
 		{"refine --in a --out b --mode best", `critic: refine: got "best", want one of rank, summarize, margin, random, random-all, none`},
 		{"refine --in a --out b", `--model is missing (see 'criticrm refine --help')`},

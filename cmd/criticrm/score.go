@@ -2,17 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"criticrm/critic"
 	"criticrm/record"
-	"criticrm/trainer"
+	"criticrm/stage"
 )
 
 func newScore() *cobra.Command {
@@ -31,10 +28,7 @@ Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response)
 			if err := required(cmd, "model", s.model.dir, "in", s.files.in); err != nil {
 				return err
 			}
-			if err := s.plainByItself(cmd); err != nil {
-				return err
-			}
-			closeModel, err := s.open(cmd, true)
+			closeModel, err := s.openScorer(cmd, true)
 			if err != nil {
 				return err
 			}
@@ -54,65 +48,57 @@ Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response)
 	return cmd
 }
 
-// plainByItself sets plain for models that say that they are scalar ones, unless the user has spoken.
-func (s *sampler) plainByItself(cmd *cobra.Command) error {
-	b, err := os.ReadFile(filepath.Join(s.model.dir, metaFile))
-	if err != nil {
-		return nil // not trained here
+// openScorer opens the model, and says if it is one that reads rewards without critiques, unless the user has spoken.
+func (s *sampler) openScorer(cmd *cobra.Command, reward bool) (close func(), err error) {
+	if close, err = s.open(cmd, reward); err != nil {
+		return nil, err
 	}
-	var meta struct{ Method string }
-	if err := json.Unmarshal(b, &meta); err != nil {
-		return inputError{fmt.Errorf("%s: %w", filepath.Join(s.model.dir, metaFile), err)}
-	}
-	if meta.Method == trainer.BT && !cmd.Flags().Changed("plain") {
+	if s.engine.Plain() && !cmd.Flags().Changed("plain") {
 		fmt.Fprintln(cmd.ErrOrStderr(), "the model is a scalar one (method bt): rewards are read at the end of the responses, as with --plain")
 		s.plain = true
 	}
-	return nil
+	return close, nil
 }
 
 // scoreFile scores from file to file and can go on after an interruption.
 func (s *sampler) scoreFile(cmd *cobra.Command) error {
 	if s.plain {
-		stage := critic.ScorePlainStage(s.files.in, s.files.out, s.engine, s.o.Model, s.o.Chunk)
-		if err := s.run(cmd, stage); err != nil {
-			return err
-		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s: scored\n", s.files.out)
-		return nil
+		step, stats, err := critic.ScorePlainStage(s.files.in, s.files.out, s.engine, s.plainOptions())
+		return s.runScore(cmd, step, stats, "scored", err)
 	}
-	stage, stats, err := critic.ScoreStage(s.files.in, s.files.out, s.engine, s.o)
+	step, stats, err := critic.ScoreStage(s.files.in, s.files.out, s.engine, s.o)
 	if err != nil {
 		return inputError{err}
 	}
-	if err := s.run(cmd, stage); err != nil {
+	return s.runScore(cmd, step, &stats.ReadStats, stats, nil)
+}
+
+// runScore runs a step that err may have kept from being made, and tells what it found.
+func (s *sampler) runScore(cmd *cobra.Command, step *stage.Stage, read *critic.ReadStats, what any, err error) error {
+	if err != nil {
+		return inputError{err}
+	}
+	if err := s.files.runStage(cmd, step); err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", s.files.out, stats)
+	sayRead(cmd, *read)
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", s.files.out, what)
 	return nil
 }
 
 // scoreRecords scores in memory; finished records go to w, if there is one.
 func (s *sampler) scoreRecords(cmd *cobra.Command, records []*record.Record, w io.Writer) error {
-	work := s.guard(func(ctx context.Context, part []*record.Record) (err error) {
-		if s.plain {
-			return critic.ScorePlain(ctx, s.engine, part, len(part))
-		}
-		if s.engine.Model.HasHead() {
-			_, err = critic.Score(ctx, s.engine, part, s.o)
-		} else { // eval --judge: the critiques' own scores are all there is
-			_, err = critic.Generate(ctx, s.engine, part, s.o)
-		}
-		return err
-	})
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.close()
+	var read critic.ReadStats
 	for done := 0; done < len(records); {
 		p.report("score", done, len(records), 0)
 		part := records[done:min(done+s.o.Chunk, len(records))]
-		if err := work(cmd.Context(), part); err != nil {
-			return err
+		got, err := s.score(cmd.Context(), part)
+		if err != nil {
+			return s.files.named(err)
 		}
+		read.Add(got)
 		if w != nil {
 			if err := record.WriteRecords(w, part); err != nil {
 				return fmt.Errorf("write: %w", err)
@@ -121,6 +107,26 @@ func (s *sampler) scoreRecords(cmd *cobra.Command, records []*record.Record, w i
 		done += len(part)
 		p.report("score", done, len(records), 0)
 	}
-	s.sayLeft(cmd)
+	sayRead(cmd, read)
 	return nil
+}
+
+// score scores records by rewards, or, where the model has no reward head, by the critiques' own scores alone.
+func (s *sampler) score(ctx context.Context, records []*record.Record) (critic.ReadStats, error) {
+	if s.plain {
+		stats, err := critic.ScorePlain(ctx, s.engine, records, s.plainOptions())
+		if err != nil {
+			return critic.ReadStats{}, err
+		}
+		return *stats, nil
+	}
+	sample := critic.Score
+	if !s.engine.Model.HasHead() {
+		sample = critic.Generate
+	}
+	stats, err := sample(ctx, s.engine, records, s.o)
+	if err != nil {
+		return critic.ReadStats{}, err
+	}
+	return stats.ReadStats, nil
 }

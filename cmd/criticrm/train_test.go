@@ -103,7 +103,7 @@ func TestTrainResume(t *testing.T) {
 		if got := steps(t, filepath.Join(dir, run)); len(got) != 60 || got[59] != whole[59] {
 			t.Errorf("%s: %d steps, last loss %v, want %v", run, len(got), got[len(got)-1], whole[59])
 		}
-		for _, name := range []string{"model.safetensors", headFile} {
+		for _, name := range []string{"model.safetensors", "reward_head.safetensors"} {
 			if readFile(t, filepath.Join(dir, run, "model", name)) != readFile(t, filepath.Join(dir, "whole", "model", name)) {
 				t.Errorf("%s: %s differs from the uninterrupted run", run, name)
 			}
@@ -132,7 +132,7 @@ func TestDryRun(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
 		t.Errorf("a dry run left something: %v %v", left, err)
 	}
-	if code, _, errs := command(t, append(args, "--max_length", "5")...); code != exitUsage || !strings.Contains(errs, "the limit is 5") {
+	if code, _, errs := command(t, append(args, "--max_length", "5")...); code != exitData || !strings.Contains(errs, "the limit is 5") {
 		t.Errorf("%d %q", code, errs)
 	}
 }
@@ -177,8 +177,8 @@ func TestTrainOverlong(t *testing.T) {
 			t.Errorf("%s: %q", c.policy, errs)
 		}
 	}
-	if code, _, errs := command(t, "train", "--model", tinyModel(t), "--train_file", response, "--method", "bt", "--output_dir", filepath.Join(dir, "run")); code != exitUsage ||
-		lastLine(errs) != "criticrm: "+response+`: trainer: record "row-3" (line 3): 812 tokens, the limit is 512 (set overlong to drop, truncate-left or truncate-right)` {
+	if code, _, errs := command(t, "train", "--model", tinyModel(t), "--train_file", response, "--method", "bt", "--output_dir", filepath.Join(dir, "run")); code != exitData ||
+		lastLine(errs) != "criticrm: "+response+`:3: record "row-3": 812 tokens, the limit is 512 (set overlong to drop, truncate-left or truncate-right)` {
 		t.Errorf("%d %q", code, errs)
 	}
 }

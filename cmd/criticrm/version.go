@@ -3,27 +3,12 @@ package main
 import (
 	"fmt"
 	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
 	"criticrm/cuda"
+	"criticrm/version"
 )
-
-// version is the program's version and the commit it was built from, where the build knows it.
-func version() string {
-	v := "0.1.0"
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return v
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			v += "+" + s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return v
-}
 
 func newVersion() *cobra.Command {
 	return &cobra.Command{
@@ -31,7 +16,7 @@ func newVersion() *cobra.Command {
 		Short: "Print version, compiler and platform",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			text := fmt.Sprintf("criticrm %s %s %s/%s", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			text := fmt.Sprintf("criticrm %s %s %s/%s", version.String(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			if cuda.Built {
 				text += " CUDA " + cuda.Toolkit()
 			}

@@ -1,0 +1,184 @@
+package critic
+
+// Records that are longer than a model can read: what is refused, left out or shortened, and how many. Where text is taken away
+// is the Limits' to say.
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"criticrm/record"
+	"criticrm/tokenizer"
+)
+
+// DropOverlong is why a record over the limit is left out; it has no critiques and no rewards.
+const DropOverlong = "over the model's context"
+
+// Question is what a model is asked about each side of a record, and how long it may be.
+type Question struct {
+	Messages func(*record.Record, record.Side) []tokenizer.Message
+	Write    int    // tokens that the model writes behind the messages; 0: none, a reward is read at their end
+	Longest  int    // tokens of messages and what is written; 0: the model's context
+	Overlong string // record.OverlongError, OverlongDrop, TruncateLeft or TruncateRight
+}
+
+// Limits knows how many tokens a question has, and what must go where it has too many.
+type Limits interface {
+	// Fit says how the record's whole text must be cut so that the question fits for each of its sides; nil: not at all. fault
+	// says what does not fit, in one line; "": everything does.
+	Fit(r *record.Record, q Question) (cut *record.Cut, fault string, err error)
+	// Over is by how many tokens messages with write tokens behind them are over the limit (0: the model's context); 0 or less: they fit.
+	Over(messages []tokenizer.Message, write, limit int) (int, error)
+}
+
+// Reading says how records are made to fit.
+type Reading struct {
+	Limits    Limits // nil: everything fits
+	MaxLength int    // tokens of a whole sequence; 0: the model's context
+	Overlong  string // what is done with a record over it: one of record.OverlongPolicies; "": error
+}
+
+func (o *Reading) validate() error {
+	if o.Overlong == "" {
+		o.Overlong = record.OverlongError
+	}
+	if policies := record.OverlongPolicies(); !slices.Contains(policies, o.Overlong) {
+		return fmt.Errorf("critic: overlong: got %.40q, want one of %s", o.Overlong, strings.Join(policies, ", "))
+	}
+	if o.MaxLength < 0 {
+		return fmt.Errorf("critic: max_length: got %d, want 0 or more", o.MaxLength)
+	}
+	return nil
+}
+
+// work lets f have the records that fit, each with its cut set; plain is for rewards without critiques. Records that do not fit are an
+// error, or dropped with what an earlier model wrote about them.
+func (o *Reading) work(records []*record.Record, q Question, plain bool, f func([]*record.Record) error) error {
+	for _, r := range records {
+		if len(r.Sides()) == 0 {
+			return r.Fault("it is a document and has no response")
+		}
+	}
+	if o.Limits == nil {
+		return f(records)
+	}
+	q.Longest, q.Overlong = o.MaxLength, o.Overlong
+	var fit, over []*record.Record
+	for _, r := range records {
+		cut, fault, err := o.Limits.Fit(r, q)
+		switch {
+		case err != nil:
+			return fmt.Errorf("record %.40q: %w", r.ID, err)
+		case fault == "":
+			if plain {
+				r.PlainCut = cut
+			} else {
+				r.Cut, r.PlainCut = cut, nil
+			}
+			if r.Dropped == DropOverlong { // of an earlier model
+				r.Dropped = ""
+			}
+			fit = append(fit, r)
+		case o.Overlong == record.OverlongError:
+			hint := "use overlong drop, truncate-left or truncate-right"
+			if !plain {
+				hint += ", or a smaller max_tokens"
+			}
+			return r.Fault("%s (%s)", fault, hint)
+		default:
+			over = append(over, r)
+		}
+	}
+	if len(fit) > 0 {
+		if err := f(fit); err != nil {
+			return err
+		}
+	}
+	for _, r := range over {
+		leaveOut(r)
+	}
+	return nil
+}
+
+// leaveOut drops a record that the model cannot read, with what an earlier model has written.
+func leaveOut(r *record.Record) {
+	for _, side := range r.Sides() {
+		*r.SideCritiques(side), *r.SideReward(side) = givenCritiques(*r.SideCritiques(side)), nil
+	}
+	r.Critic, r.Cut, r.PlainCut, r.Dropped = nil, nil, nil, DropOverlong
+}
+
+// answer asks g what fits. With the policy drop a question that does not fit is answered by samples that say so: they have the
+// finish reason unasked.
+func (o *Reading) answer(ctx context.Context, g Generator, reqs []Request, s record.Sampling) ([][]Sample, error) {
+	if o.Limits == nil || o.Overlong == record.OverlongError {
+		return callGenerator(ctx, g, reqs, s)
+	}
+	out := make([][]Sample, len(reqs))
+	var fit []Request
+	var place []int
+	for i, r := range reqs {
+		over, err := o.Limits.Over(r.Messages, s.MaxTokens, o.MaxLength)
+		if err != nil {
+			return nil, err
+		}
+		if over <= 0 {
+			fit, place = append(fit, r), append(place, i)
+			continue
+		}
+		out[i] = make([]Sample, r.N)
+		for j := range out[i] {
+			out[i][j].FinishReason = unasked
+		}
+	}
+	if len(fit) == 0 {
+		return out, nil
+	}
+	answers, err := callGenerator(ctx, g, fit, s)
+	if err != nil {
+		return nil, err
+	}
+	for k, i := range place {
+		out[i] = answers[k]
+	}
+	return out, nil
+}
+
+// unasked is the finish reason of the answer to a question that was over the limit; no record has it.
+const unasked = "unasked"
+
+// ReadStats counts the records that a model has not read whole. It is a function of the finished records only.
+type ReadStats struct {
+	Overlong  int `json:"overlong,omitempty"`  // left out
+	Shortened int `json:"shortened,omitempty"` // read in part
+	Unread    int `json:"unread,omitempty"`    // characters that were not read of those
+}
+
+// observe adds a record with the cut that holds for what was done with it.
+func (s *ReadStats) observe(r *record.Record, cut *record.Cut) {
+	switch {
+	case r.Dropped == DropOverlong:
+		s.Overlong++
+	case cut != nil:
+		s.Shortened++
+		s.Unread += cut.Characters()
+	}
+}
+
+// Add adds the counts of other records.
+func (s *ReadStats) Add(o ReadStats) {
+	s.Overlong, s.Shortened, s.Unread = s.Overlong+o.Overlong, s.Shortened+o.Shortened, s.Unread+o.Unread
+}
+
+// Lines says it for people; none if all records were read whole.
+func (s ReadStats) Lines() (lines []string) {
+	if s.Overlong > 0 {
+		lines = append(lines, fmt.Sprintf("%d records dropped: %s", s.Overlong, DropOverlong))
+	}
+	if s.Shortened > 0 {
+		lines = append(lines, fmt.Sprintf("%d records shortened: %d characters are not read", s.Shortened, s.Unread))
+	}
+	return lines
+}

@@ -1,0 +1,179 @@
+package modeldir
+
+// The facts that a model's rewards depend on, as critic_rm.json says them.
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"criticrm/checkpoint"
+	"criticrm/critic"
+	"criticrm/model"
+	"criticrm/record"
+	"criticrm/safefile"
+	"criticrm/strictjson"
+)
+
+// FactsFile says how a trained model is to be read; it lies beside the weights.
+const FactsFile = "critic_rm.json"
+
+// factsVersion is the format of the file. Files of programs before it name method and head_position only.
+const factsVersion = 1
+
+// maxFacts bounds the file, in bytes: it holds three prompts.
+const maxFacts = 8 << 20
+
+// Methods of training. Critic is Critic-RM's joint loss with a weight that moves from the critiques to the rewards; BT is a scalar
+// Bradley–Terry model, whose reward is read at the end of the response; Cloud takes every critique and a constant weight;
+// SFT and LM are language modelling, SFT on critiques or answers, LM on whole documents.
+const (
+	Critic = "critic"
+	BT     = "bt"
+	Cloud  = "cloud"
+	SFT    = "sft"
+	LM     = "lm"
+)
+
+// Methods lists them.
+func Methods() []string { return []string{Critic, BT, Cloud, SFT, LM} }
+
+// Facts are what a model's rewards and critiques depend on beside its weights.
+type Facts struct {
+	Version      int               `json:"version,omitempty"` // of the format; 0: of a program that wrote method and head_position only
+	Program      string            `json:"program,omitempty"` // that wrote it
+	Method       string            `json:"method"`
+	HeadPosition string            `json:"head_position"`          // where a reward is read: end or content
+	Prompts      map[string]string `json:"prompts,omitempty"`      // by file name, as critic.Prompts.Texts; none: the model saw no critiques
+	PromptsHash  string            `json:"prompts_hash,omitempty"` // of them, as records have it
+	Scale        *critic.Scale     `json:"scale,omitempty"`        // of the scores that the prompts ask for
+	MaxLength    int               `json:"max_length,omitempty"`   // tokens of the longest sequence that training allowed
+	Overlong     string            `json:"overlong,omitempty"`     // what it did with longer ones
+	ChatTemplate string            `json:"chat_template_sha256,omitempty"`
+	TemplateDate string            `json:"template_date,omitempty"` // the day that the template's strftime_now gives; "": it has none
+	EndTokens    []int32           `json:"end_tokens,omitempty"`    // any of these ends a critique
+	EndOfTurn    int32             `json:"end_of_turn,omitempty"`   // the one that training puts behind texts
+	Data         []Data            `json:"data,omitempty"`
+	Files        map[string]string `json:"files,omitempty"`  // sha256 of the model's files, by name
+	SHA256       string            `json:"sha256,omitempty"` // of this file with the value empty, so that no change goes unseen
+}
+
+// Data is a file that the model was trained or evaluated on.
+type Data struct {
+	Use    string `json:"use"`    // train or eval
+	Name   string `json:"name"`   // for people
+	SHA256 string `json:"sha256"` // of the file's bytes and of the tokens they became
+	Rows   int    `json:"rows"`   // of the file
+	Used   int    `json:"used"`   // that became examples
+}
+
+// Position is where rewards are read.
+func (f *Facts) Position() (model.RewardAt, error) { return model.ParseRewardAt(f.HeadPosition) }
+
+// Write hashes the model's files in dir, which must all be there, and writes the facts beside them.
+func (f Facts) Write(dir string) error {
+	f.Version, f.Files = factsVersion, map[string]string{}
+	names, err := Files(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if f.Files[name], err = hashFile(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	f.SHA256 = f.digest()
+	if err := checkpoint.WriteFileAtomic(filepath.Join(dir, FactsFile), f.text()); err != nil {
+		return fmt.Errorf("modeldir: %w", err)
+	}
+	return nil
+}
+
+func (f Facts) text() []byte {
+	b, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		panic("modeldir: facts are strings and numbers")
+	}
+	return append(b, '\n')
+}
+
+func (f Facts) digest() string {
+	f.SHA256 = ""
+	sum := sha256.Sum256(f.text())
+	return hex.EncodeToString(sum[:])
+}
+
+// ReadFacts reads what a directory says of itself. One without critic_rm.json gives no facts and no error.
+func ReadFacts(dir string) (f Facts, found bool, err error) {
+	path := filepath.Join(dir, FactsFile)
+	b, err := safefile.Read(path, maxFacts)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, e := os.Stat(dir); e != nil {
+			return f, false, fmt.Errorf("modeldir: %w (want the directory of a Hugging Face model)", e)
+		}
+		return f, false, nil
+	}
+	if err == nil {
+		f, err = parseFacts(b)
+	}
+	if err != nil {
+		return f, false, fmt.Errorf("modeldir: %s: %w", path, err)
+	}
+	return f, true, nil
+}
+
+// parseFacts is strict: a file that is damaged or of another program must not turn a reward into another one.
+func parseFacts(b []byte) (f Facts, err error) {
+	err = strictjson.Read(b, func(r *strictjson.Reader) error {
+		members, err := r.Members()
+		for _, m := range members {
+			if !slices.Contains(factKeys(), m.Key) {
+				return fmt.Errorf("key %.40q is not known: written by a newer criticrm, or damaged", m.Key)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return f, err
+	}
+	if err := json.Unmarshal(b, &f); err != nil {
+		return f, err
+	}
+	switch {
+	case f.Version > factsVersion:
+		return f, fmt.Errorf("its format is %d, this program knows %d: use a newer criticrm", f.Version, factsVersion)
+	case !slices.Contains(Methods(), f.Method):
+		return f, fmt.Errorf("method: got %.40q, want one of %s", f.Method, strings.Join(Methods(), ", "))
+	case f.Version == 0 && (f.Prompts != nil || f.Scale != nil || f.SHA256 != ""):
+		return f, errors.New("version is missing: the file is damaged")
+	case f.Version > 0 && f.SHA256 != f.digest():
+		return f, fmt.Errorf("it was changed since training wrote it (sha256 %.12s…, it says %.12s…): restore it", f.digest(), f.SHA256)
+	case f.Overlong != "" && !slices.Contains(record.OverlongPolicies(), f.Overlong):
+		return f, fmt.Errorf("overlong: got %.40q", f.Overlong)
+	}
+	for name := range f.Files {
+		if name != filepath.Base(name) {
+			return f, fmt.Errorf("files: %.40q: want a name without a folder", name)
+		}
+	}
+	if _, err := f.Position(); err != nil {
+		return f, err
+	}
+	if f.Scale != nil {
+		return f, f.Scale.Validate()
+	}
+	return f, nil
+}
+
+// factKeys are the names of the fields.
+func factKeys() []string {
+	return []string{"version", "program", "method", "head_position", "prompts", "prompts_hash", "scale", "max_length", "overlong",
+		"chat_template_sha256", "template_date", "end_tokens", "end_of_turn", "data", "files", "sha256"}
+}

@@ -1,0 +1,179 @@
+// Package modeldir is what a directory of a model holds: its files, and the facts that its rewards depend on beside the weights.
+//
+// A reward is read behind a prompt, on a scale, at a place, with a chat template. [Facts] names all of that; training writes it to
+// critic_rm.json, and [Open] reads it, so that a model is used as it was trained unless somebody insists otherwise. A directory without
+// the file, of a plain language model, gets defaults, and [Dir.Notes] says which.
+package modeldir
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"criticrm/checkpoint"
+	"criticrm/kernels"
+	"criticrm/model"
+	"criticrm/safefile"
+	"criticrm/tokenizer"
+)
+
+// generationFile has the settings of sampling that other programs read.
+const generationFile = "generation_config.json"
+
+// maxSmall bounds the files beside the weights, in bytes.
+const maxSmall = tokenizer.MaxTokenizerFile
+
+// copied are the files that an exported or trained model takes over from the one it comes from.
+func copied() []string { return append(tokenizer.Files(), generationFile) }
+
+// Files lists the files of a model in dir, weights included, in order. Others that lie there are not the model's.
+func Files(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("modeldir: %w", err)
+	}
+	known := append(copied(), model.ConfigFile, model.HeadFile, checkpoint.IndexFile)
+	var files []string
+	for _, e := range entries {
+		name := e.Name()
+		weights := strings.HasPrefix(name, "model") && strings.HasSuffix(name, ".safetensors")
+		if !weights && !slices.Contains(known, name) {
+			continue
+		}
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("modeldir: %s: is not a regular file", filepath.Join(dir, name))
+		}
+		files = append(files, name)
+	}
+	return files, nil
+}
+
+// isWeights tells the large files from the others.
+func isWeights(name string) bool { return strings.HasSuffix(name, ".safetensors") }
+
+// hashFile is the sha256 of a file in hexadecimal.
+func hashFile(path string) (string, error) {
+	f, err := safefile.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("modeldir: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("modeldir: read %s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// Copy copies the tokenizer's files and the chat template of a model directory, and what other programs read beside them.
+// template, if not empty, is a file that becomes the chat template.
+func Copy(from, to, template string) error {
+	for _, name := range copied() {
+		path := filepath.Join(from, name)
+		if name == tokenizer.TemplateFile && template != "" {
+			path = template
+		}
+		b, err := safefile.Read(path, maxSmall)
+		if errors.Is(err, fs.ErrNotExist) && path != template {
+			continue
+		}
+		if err == nil {
+			err = checkpoint.WriteFileAtomic(filepath.Join(to, name), b)
+		}
+		if err != nil {
+			return fmt.Errorf("modeldir: copy %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// StoredAs is the type that most of a model's weights are stored in: BF16, or F32 for float32 and float16.
+func StoredAs(dir string) (kernels.DType, error) {
+	d, err := checkpoint.OpenModelDir(dir)
+	if err != nil {
+		return 0, fmt.Errorf("modeldir: %w", err)
+	}
+	defer d.Close()
+	most, dtype := int64(-1), kernels.F32
+	for _, t := range d.Tensors() { // the largest tensor decides
+		if n, err := t.Bytes(); err == nil && n > most {
+			most, dtype = n, kernels.F32
+			if t.DType == "BF16" {
+				dtype = kernels.BF16
+			}
+		}
+	}
+	return dtype, nil
+}
+
+// Label names the model in records and in the state of a stage: the directory's name and a hash of all that text and rewards depend
+// on, so that a run is never continued with another model. It reads every file of the model; one that is not as training wrote it is an
+// error.
+func (d *Dir) Label() (string, error) {
+	abs, err := filepath.Abs(d.Path)
+	if err != nil {
+		return "", fmt.Errorf("modeldir: %w", err)
+	}
+	if err := d.check(isWeights); err != nil {
+		return "", err
+	}
+	files, err := Files(abs)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, name := range files {
+		sum, err := d.sum(name)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(h, "%s %s\n", name, sum)
+	}
+	fmt.Fprintf(h, "%s\n", d.settings())
+	return filepath.Base(abs) + "@" + hex.EncodeToString(h.Sum(nil)[:6]), nil
+}
+
+// sum is hashFile of one of the model's files, once.
+func (d *Dir) sum(name string) (string, error) {
+	if s, ok := d.sums[name]; ok {
+		return s, nil
+	}
+	s, err := hashFile(filepath.Join(d.Path, name))
+	if err == nil {
+		d.sums[name] = s
+	}
+	return s, err
+}
+
+// check compares the files that which names with what training wrote, and wants the others to be there.
+func (d *Dir) check(which func(name string) bool) error {
+	if d.overridden {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Facts.Files)) {
+		_, err := os.Stat(filepath.Join(d.Path, name))
+		var sum string
+		if err == nil && which(name) {
+			sum, err = d.sum(name)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("modeldir: %s: %s is missing, which %s names", d.Path, name, FactsFile)
+		}
+		if err != nil {
+			return err
+		}
+		if want := d.Facts.Files[name]; which(name) && sum != want {
+			return fmt.Errorf("modeldir: %s is not as training wrote it (sha256 %s, %s says %s): restore it, or insist with override",
+				filepath.Join(d.Path, name), short(sum), FactsFile, short(want))
+		}
+	}
+	return nil
+}

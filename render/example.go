@@ -1,0 +1,255 @@
+package render
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+
+	"criticrm/model"
+)
+
+// Branch is a run of tokens with a loss weight for each of them.
+type Branch struct {
+	IDs    []int32
+	Weight []float32 // loss weight of predicting each token; nil: 1 for all
+	Read   int       // index in IDs of the token at which a reward is read
+}
+
+// weight is the loss weight of token i.
+func (b Branch) weight(i int) float32 {
+	if b.Weight == nil {
+		return 1
+	}
+	return b.Weight[i]
+}
+
+// Reply is one response of a pair and the critiques of it. The response holds everything between the tokens that both
+// sides share and the first token of a critique, the request for a critique included.
+type Reply struct {
+	Response  Branch // Read is used by a scalar model; weights are not used
+	Critiques []Branch
+}
+
+// Example is one unit of training data: a pair of responses, or a document.
+type Example struct {
+	ID     string
+	Prompt []int32 // tokens that both responses share
+	Chosen Reply
+	// Rejected is worse than Chosen by at least Margin.
+	Rejected Reply
+	Margin   float32
+
+	// Document is set for language modelling, and then all the above is empty. The weight of its first token is not used:
+	// nothing predicts it.
+	Document Branch
+}
+
+// IsDocument says whether the example is a document.
+func (e *Example) IsDocument() bool { return len(e.Document.IDs) > 0 }
+
+func (e *Example) replies() [2]*Reply { return [2]*Reply{&e.Chosen, &e.Rejected} }
+
+// Parts says what of an example a method trains on.
+type Parts struct {
+	Critiques    bool // their tokens
+	Rewards      bool // after critiques, or without them at the end of the responses: a scalar model
+	MaxCritiques int  // at most the first this many of a response; 0: all
+	Margin       bool // the example's margin is subtracted from the rewards' difference
+}
+
+// scalar says whether rewards are read at the end of responses.
+func (p Parts) scalar() bool { return p.Rewards && !p.Critiques }
+
+// firstOf is as many critiques of a response as are used.
+func firstOf[T any](p Parts, list []T) []T {
+	switch {
+	case !p.Critiques:
+		return nil
+	case p.MaxCritiques > 0 && len(list) > p.MaxCritiques:
+		return list[:p.MaxCritiques]
+	}
+	return list
+}
+
+// Check says what is wrong with an example that somebody else has made; vocab is the number of token ids.
+func (e *Example) Check(p Parts, vocab int) error {
+	branches := []Branch{e.Document, {IDs: e.Prompt}}
+	if !p.Critiques && !p.Rewards && !e.IsDocument() {
+		return fmt.Errorf("example %.40q: language modelling wants a document", e.ID)
+	}
+	if p.Rewards && e.IsDocument() {
+		return fmt.Errorf("example %.40q: rewards want a pair, got a document", e.ID)
+	}
+	for _, s := range e.replies() {
+		if !e.IsDocument() && len(s.Response.IDs) == 0 {
+			return fmt.Errorf("example %.40q: a response has no tokens of its own", e.ID)
+		}
+		if r := s.Response.Read; p.scalar() && (r < 0 || r >= len(s.Response.IDs)) {
+			return fmt.Errorf("example %.40q: the reward of a response is read at token %d of %d", e.ID, r, len(s.Response.IDs))
+		}
+		for _, z := range s.Critiques {
+			if z.Read < 0 || z.Read >= len(z.IDs) {
+				return fmt.Errorf("example %.40q: the reward of a critique is read at token %d of %d", e.ID, z.Read, len(z.IDs))
+			}
+		}
+		branches = append(append(branches, s.Critiques...), Branch{IDs: s.Response.IDs})
+	}
+	for _, b := range branches {
+		if b.Weight != nil && len(b.Weight) != len(b.IDs) {
+			return fmt.Errorf("example %.40q: %d weights for %d tokens", e.ID, len(b.Weight), len(b.IDs))
+		}
+		for _, id := range b.IDs {
+			if id < 0 || int(id) >= vocab {
+				return fmt.Errorf("example %.40q: token id %d, the model has 0 to %d", e.ID, id, vocab-1)
+			}
+		}
+	}
+	return nil
+}
+
+// Size is what an example costs and weighs.
+type Size struct {
+	Tokens  int     // of the packed tree
+	Flat    int     // tokens if every branch were a sequence of its own
+	Longest int     // of the longest branch
+	Weight  float64 // sum of the loss weights of its rows
+	Pairs   int     // 1 if both sides have a reward
+}
+
+// Size counts an example.
+func (e *Example) Size(p Parts) Size {
+	var s Size
+	if e.IsDocument() {
+		s.Tokens = len(e.Document.IDs)
+		s.Flat, s.Longest = s.Tokens, s.Tokens
+		for i := 1; i < s.Tokens; i++ {
+			s.Weight += float64(e.Document.weight(i))
+		}
+		return s
+	}
+	s.Tokens = len(e.Prompt)
+	rewarded := 0
+	for _, reply := range e.replies() {
+		stem := len(e.Prompt) + len(reply.Response.IDs)
+		s.Tokens += len(reply.Response.IDs)
+		s.Longest = max(s.Longest, stem)
+		critiques := firstOf(p, reply.Critiques)
+		for _, z := range critiques {
+			s.Tokens += len(z.IDs)
+			s.Flat += stem + len(z.IDs)
+			s.Longest = max(s.Longest, stem+len(z.IDs))
+			for i := range z.IDs {
+				s.Weight += float64(z.weight(i))
+			}
+		}
+		if len(critiques) == 0 {
+			s.Flat += stem
+		}
+		if p.scalar() || len(critiques) > 0 {
+			rewarded++
+		}
+	}
+	if p.Rewards && rewarded == 2 {
+		s.Pairs = 1
+	}
+	return s
+}
+
+// over is by how many tokens the longest branch of each side is over the limit.
+func (e *Example) over(p Parts, limit int) (over [2]int) {
+	if limit <= 0 {
+		return over
+	}
+	for i, s := range e.replies() {
+		longest := 0
+		for _, z := range firstOf(p, s.Critiques) {
+			longest = max(longest, len(z.IDs))
+		}
+		over[i] = len(e.Prompt) + len(s.Response.IDs) + longest - limit
+	}
+	return over
+}
+
+// AppendTo adds the example to a batch as a tree: [prompt][response+][critiques+][response-][critiques-]. Each critique
+// token is a loss row; the first of a critique is predicted by the response's last token, whose position is repeated for
+// every critique. Rewards are read in the critiques, or for a scalar model in the responses.
+func (e *Example) AppendTo(b *model.Batch, p Parts) {
+	if e.IsDocument() {
+		at := int32(b.Len())
+		b.Open(e.Document.IDs)
+		b.Close()
+		for i := 1; i < len(e.Document.IDs); i++ {
+			addRow(b, at+int32(i)-1, e.Document.IDs[i], e.Document.weight(i))
+		}
+		return
+	}
+	if p.Rewards && len(b.Side) == 0 {
+		b.Side = append(b.Side, 0)
+	}
+	if len(e.Prompt) > 0 {
+		b.Open(e.Prompt)
+	}
+	for _, reply := range e.replies() {
+		at := int32(b.Len())
+		b.Open(reply.Response.IDs)
+		last := int32(b.Len()) - 1
+		if p.scalar() {
+			b.Leaf = append(b.Leaf, at+int32(reply.Response.Read))
+		}
+		for _, z := range firstOf(p, reply.Critiques) {
+			from, at := last, int32(b.Len())
+			b.Open(z.IDs)
+			b.Close()
+			for i, id := range z.IDs {
+				addRow(b, from, id, z.weight(i))
+				from = at + int32(i)
+			}
+			if p.Rewards {
+				b.Leaf = append(b.Leaf, at+int32(z.Read))
+			}
+		}
+		b.Close()
+		if p.Rewards {
+			b.Side = append(b.Side, int32(len(b.Leaf)))
+		}
+	}
+	if len(e.Prompt) > 0 {
+		b.Close()
+	}
+	if p.Rewards && p.Margin {
+		b.Margin = append(b.Margin, e.Margin)
+	}
+}
+
+// addRow adds a loss row, unless its weight is zero.
+func addRow(b *model.Batch, row, target int32, weight float32) {
+	if weight != 0 {
+		b.Row, b.Target, b.Weight = append(b.Row, row), append(b.Target, target), append(b.Weight, weight)
+	}
+}
+
+// Digest writes all that training reads of an example, each list after its length.
+func (e *Example) Digest(w io.Writer) {
+	var b []byte
+	u := func(x uint32) { b = binary.LittleEndian.AppendUint32(b, x) }
+	branch := func(x Branch) {
+		u(uint32(len(x.IDs)))
+		u(uint32(x.Read))
+		for i, id := range x.IDs {
+			u(uint32(id))
+			u(math.Float32bits(x.weight(i)))
+		}
+	}
+	branch(e.Document)
+	branch(Branch{IDs: e.Prompt})
+	u(math.Float32bits(e.Margin))
+	for _, s := range e.replies() {
+		branch(s.Response)
+		u(uint32(len(s.Critiques)))
+		for _, z := range s.Critiques {
+			branch(z)
+		}
+	}
+	w.Write(b)
+}

@@ -1,0 +1,270 @@
+// Package render is where a row becomes what a model sees: token ids, the rows of the loss and the places where rewards are read. It is
+// the one place where that is decided, for training, for sampling and for scoring, and the one place where text is taken away.
+//
+// A [Renderer] has what a model directory says ([Of]). [Renderer.Pair] and [Renderer.Document] make an [Example] of a record;
+// [Example.AppendTo] adds it to a packed batch as a tree of tokens. [Renderer.AppendRewards] does the same for rewards of
+// given text. [Renderer.Fit] cuts records that are too long for what a model is to be asked.
+package render
+
+import (
+	"errors"
+	"fmt"
+
+	"criticrm/critic"
+	"criticrm/model"
+	"criticrm/modeldir"
+	"criticrm/record"
+	"criticrm/tokenizer"
+)
+
+// Encoder spells a conversation as tokens; with generation, up to the place where the model is to write.
+// *tokenizer.Chat is one.
+type Encoder interface {
+	Encode(messages []tokenizer.Message, generation bool) ([]int32, error)
+}
+
+// Renderer makes tokens of records.
+type Renderer struct {
+	Chat Encoder // nil: there is no chat template, and only documents of plain text or ids can be rendered
+	// Text spells plain text, without control tokens; it is for critiques that were not sampled, and for documents.
+	Text func(text string) []int32
+	// Decode is the text of tokens; it is for records that must be shortened.
+	Decode func(ids []int32) string
+	// End ends a turn: it is put behind critiques and documents that have no tokens of their own.
+	End int32
+	// Ends are the tokens that end a sampled critique; none: End only.
+	Ends []int32
+	// BOS is put before documents of plain text; nil if the tokenizer puts nothing there.
+	BOS []int32
+
+	Prompts *critic.Prompts // what critiques are asked with
+	Scale   critic.Scale    // of their scores
+	At      model.RewardAt  // where in a critique its reward is read
+	Context int             // the longest sequence that the model takes; 0: no limit
+}
+
+// New is the renderer of a tokenizer and a chat template, which may be nil, with the built-in prompts and scale. ends are the model's end
+// tokens.
+func New(tok *tokenizer.Tokenizer, chat *tokenizer.Chat, ends []int32) (*Renderer, error) {
+	r := &Renderer{Text: tok.Encode, Decode: tok.DecodeText, Ends: ends, Prompts: critic.DefaultPrompts(), Scale: critic.DefaultScale(), At: model.AtEnd}
+	if bos, ok := tok.BOS(); ok {
+		r.BOS = []int32{bos}
+	}
+	switch {
+	case len(ends) == 0:
+		return nil, errors.New("render: the model's config.json names no eos_token_id: nothing would end a critique or a document")
+	case chat == nil:
+		r.End = ends[0]
+		return r, nil
+	}
+	r.Chat = chat
+	var err error
+	r.End, err = chat.EndOfTurn(ends)
+	return r, err
+}
+
+// Of is the renderer of a model directory.
+func Of(d *modeldir.Dir) (*Renderer, error) {
+	r, err := New(d.Tok, d.Chat, d.Config.EOSTokenIDs)
+	if err != nil {
+		return nil, err
+	}
+	r.Prompts, r.Scale, r.At, r.Context = d.Prompts, d.Scale, d.At, d.Config.MaxPositionEmbeddings
+	return r, nil
+}
+
+// Encode spells a conversation; with generation, up to where the model is to write.
+func (d *Renderer) Encode(messages []tokenizer.Message, generation bool) ([]int32, error) {
+	if d.Chat == nil {
+		return nil, errors.New("render: the model has no chat template, which conversations need: give one with chat_template")
+	}
+	return d.Chat.Encode(messages, generation)
+}
+
+// Options say what of a record becomes an example.
+type Options struct {
+	Parts
+	All      bool    // all critiques of a response, not only those that are kept
+	Limit    int     // tokens of the longest sequence; 0: none
+	Overlong string  // what is done with longer ones: one of record.OverlongPolicies
+	Rest     float32 // loss weight of a document's words that are not an answer, where it tells them apart
+}
+
+// Outcome says what became of a record.
+type Outcome struct {
+	Dropped string // why it is not used; "" if it is
+	Cut     bool   // it was shortened to fit
+	Length  int    // critiques that the sampling limit had cut, and that have no end token therefore
+	Empty   int    // critiques without a token that a reward could be read at; they are left out
+}
+
+// Reasons why a record is not used.
+const (
+	DropNoCritiques = "no critiques"
+	DropOverlong    = "too long"
+	DropEqual       = "equal responses"
+	DropShort       = "fewer than two tokens"
+	DropUntrained   = "no token that is learned"
+	DropWrong       = "labelled as wrong"
+)
+
+// Pair makes an example of a preference record. The tokens that both sides begin with are the shared prompt; a critique's
+// tokens are those that were sampled, or its text and the end-of-turn token. A scalar model's reward is read at the last
+// token of the rendered conversation. Critiques are trained behind what their critic has read: a
+// record that was cut when it was sampled is cut in the same places, and more only if it is over the limit still.
+func (d *Renderer) Pair(rec *record.Record, o Options) (Example, Outcome, error) {
+	var e Example
+	var out Outcome
+	from := *rec
+	if o.scalar() {
+		from.Cut = nil // there are no critiques
+	}
+	if !o.scalar() {
+		if err := d.asked(rec); err != nil {
+			return e, out, rec.Fault("%v", err)
+		}
+	}
+	cut, left, err := d.shorten(&from, o.Overlong, func(r *record.Record) (over []int, err error) {
+		if e, out, err = d.pair(r, o); err != nil || out.Dropped != "" {
+			return nil, err
+		}
+		by := e.over(o.Parts, o.Limit)
+		return by[:], nil
+	})
+	out.Cut = cut != nil
+	switch {
+	case err != nil || left == 0:
+		return e, out, err
+	case o.Overlong == record.OverlongError:
+		return e, out, rec.Fault("%v", tooLong(left, o.Limit))
+	}
+	return e, Outcome{Dropped: DropOverlong}, nil
+}
+
+func tooLong(by, limit int) error {
+	return fmt.Errorf("%d tokens, the limit is %d (set overlong to drop, truncate-left or truncate-right)", limit+by, limit)
+}
+
+// asked refuses critiques that were asked for otherwise than they would be trained: behind other prompts, or on another scale.
+func (d *Renderer) asked(rec *record.Record) error {
+	c := rec.Critic
+	switch {
+	case c == nil:
+	case c.Prompts != "" && c.Prompts != d.Prompts.Hash():
+		return fmt.Errorf("the critiques were written with the prompts %s, this run has %s: give the same prompt_dir", c.Prompts, d.Prompts.Hash())
+	case c.Scale != nil && critic.Scale(*c.Scale) != d.Scale:
+		return fmt.Errorf("the critiques were written with scores from %d to %d, this run has %d to %d: give the same score_min and score_max",
+			c.Scale.Min, c.Scale.Max, d.Scale.Min, d.Scale.Max)
+	}
+	return nil
+}
+
+// pair renders a record as it is.
+func (d *Renderer) pair(r *record.Record, o Options) (Example, Outcome, error) {
+	var out Outcome
+	e := Example{ID: r.ID}
+	if r.Margin != nil {
+		e.Margin = float32(*r.Margin)
+	}
+	var ids [2][]int32
+	for i, s := range [...]record.Side{record.Chosen, record.Rejected} {
+		var err error
+		if o.scalar() {
+			ids[i], err = d.Encode(r.Messages(s), false)
+		} else {
+			ids[i], err = d.Encode(d.Prompts.Ask(r, s, d.Scale), true)
+		}
+		if err != nil {
+			return e, out, r.Fault("%s: %v", s, err)
+		}
+	}
+	n := commonPrefix(ids[0], ids[1])
+	if n == len(ids[0]) && n == len(ids[1]) {
+		out.Dropped = DropEqual
+		return e, out, nil
+	}
+	n = min(n, len(ids[0])-1, len(ids[1])-1) // a response keeps a token of its own, to read a reward and to predict from
+	e.Prompt = ids[0][:n:n]
+	for i, s := range [...]record.Side{record.Chosen, record.Rejected} {
+		reply := e.replies()[i]
+		reply.Response = Branch{IDs: ids[i][n:], Read: len(ids[i]) - n - 1}
+		d.critiques(reply, r, s, o, &out)
+	}
+	if !o.scalar() && len(e.Chosen.Critiques) == 0 && len(e.Rejected.Critiques) == 0 {
+		out.Dropped = DropNoCritiques
+	}
+	return e, out, nil
+}
+
+// critiques adds a side's critiques: all of them, or those that are kept.
+func (d *Renderer) critiques(reply *Reply, r *record.Record, s record.Side, o Options, out *Outcome) {
+	list := r.Kept(s)
+	if o.All {
+		list = *r.SideCritiques(s)
+	}
+	for _, z := range firstOf(o.Parts, list) {
+		b := d.critique(z)
+		if b.Read < 0 { // the model ended at once: there is no token to read a reward at
+			out.Empty++
+			continue
+		}
+		if z.FinishReason == record.FinishLength {
+			out.Length++
+		}
+		reply.Critiques = append(reply.Critiques, b)
+	}
+}
+
+func (d *Renderer) critique(z record.Critique) Branch {
+	ids := z.Tokens
+	if len(ids) == 0 {
+		ids = d.Text(z.Text)
+		if z.FinishReason != record.FinishLength {
+			ids = append(ids[:len(ids):len(ids)], d.End)
+		}
+	}
+	return Branch{IDs: ids, Read: d.At.Index(ids, d.ends())} // as Generate reads it
+}
+
+func (d *Renderer) ends() []int32 {
+	if d.Ends == nil {
+		return []int32{d.End}
+	}
+	return d.Ends
+}
+
+// AppendRewards adds a conversation to a batch with a leaf for each critique behind it, or, without critiques, one at its end.
+// Critiques are token ids as sampled, with the token that ended them.
+func (d *Renderer) AppendRewards(b *model.Batch, q critic.RewardRequest) error {
+	prefix, err := d.Encode(q.Messages, len(q.Critiques) > 0)
+	if err != nil {
+		return err
+	}
+	b.Open(prefix)
+	response := b.Len() - 1
+	if len(q.Critiques) == 0 {
+		b.Leaf = append(b.Leaf, int32(response))
+	}
+	for _, c := range q.Critiques {
+		if len(c) == 0 {
+			return errors.New("render: an empty critique has no token to read a reward at")
+		}
+		at := response
+		if i := d.At.Index(c, d.ends()); i >= 0 {
+			at = b.Len() + i
+		}
+		b.Open(c)
+		b.Close()
+		b.Leaf = append(b.Leaf, int32(at))
+	}
+	b.Close()
+	return nil
+}
+
+func commonPrefix(a, b []int32) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
