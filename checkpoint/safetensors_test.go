@@ -7,10 +7,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"criticrm/internal/golden"
 )
 
 // st builds a file from a header text and data.
@@ -386,37 +389,27 @@ func TestBadIndexes(t *testing.T) {
 	}
 }
 
-// golden gives a folder of fixtures made by the Python library, or skips.
-func golden(t *testing.T, name string) string {
-	dir := os.Getenv("CRITICRM_SHARED")
-	if dir == "" {
-		dir = "../../shared"
-	}
-	dir = filepath.Join(dir, "golden", name)
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no fixtures: %v", err)
-	}
-	return dir
-}
-
+// TestGoldenModels: what the Python library wrote, in one file or several.
 func TestGoldenModels(t *testing.T) {
-	for _, name := range []string{"llama", "llama_reward", "llama_text", "llama_tied", "mistral"} {
-		t.Run(name, func(t *testing.T) {
-			d, err := OpenModelDir(golden(t, name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer d.Close()
-			if !d.Has("model.embed_tokens.weight") || d.Metadata()["format"] != "pt" {
-				t.Errorf("tensors %v, metadata %v", d.Names(), d.Metadata())
-			}
-			for _, info := range d.Tensors() {
-				if x, err := d.ReadF32(info.Name); err != nil || len(x) == 0 {
-					t.Errorf("%s: %d values, %v", info.Name, len(x), err)
+	golden.Each(t, func(t *testing.T, set golden.Set) {
+		for _, name := range slices.Concat(set.Causal, set.Reward) {
+			t.Run(name, func(t *testing.T) {
+				d, err := OpenModelDir(set.Dir(name))
+				if err != nil {
+					t.Fatal(err)
 				}
-			}
-		})
-	}
+				defer d.Close()
+				if !d.Has("model.embed_tokens.weight") || d.Metadata()["format"] != "pt" {
+					t.Errorf("tensors %v, metadata %v", d.Names(), d.Metadata())
+				}
+				for _, info := range d.Tensors() {
+					if x, err := d.ReadF32(info.Name); err != nil || len(x) == 0 {
+						t.Errorf("%s: %d values, %v", info.Name, len(x), err)
+					}
+				}
+			})
+		}
+	})
 }
 
 // FuzzHeader: what is accepted tiles the file, and is written back with the same tensors.
