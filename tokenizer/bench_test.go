@@ -2,14 +2,18 @@ package tokenizer
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"criticrm/internal/golden"
 )
 
 // benchTokenizer gives a tokenizer and 4 MB of conversations in English.
 func benchTokenizer(b *testing.B) (*Tokenizer, string) {
-	tok := mustLoad(b, shared(b, "golden/tokenizer_llama3"))
-	text, err := os.ReadFile(shared(b, "data/hh_harmless_test.jsonl"))
+	dir := golden.Shared(b, "golden/tokenizer_llama3", "data/hh_harmless_test.jsonl")
+	tok := mustLoad(b, filepath.Join(dir, "golden/tokenizer_llama3"))
+	text, err := os.ReadFile(filepath.Join(dir, "data/hh_harmless_test.jsonl"))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -74,7 +78,7 @@ func BenchmarkChat(b *testing.B) {
 }
 
 func BenchmarkLoad(b *testing.B) {
-	path := shared(b, "golden/tokenizer_llama3")
+	path := filepath.Join(golden.Shared(b, "golden/tokenizer_llama3"), "golden/tokenizer_llama3")
 	for b.Loop() {
 		mustLoad(b, path)
 	}

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"criticrm/internal/golden"
 )
 
 type goldenChat struct {
@@ -15,7 +17,14 @@ type goldenChat struct {
 
 // What transformers renders and encodes, exactly.
 func TestGoldenChats(t *testing.T) {
-	dir := shared(t, "golden/llama_text")
+	golden.Each(t, func(t *testing.T, set golden.Set) {
+		for _, name := range set.Chats {
+			t.Run(name, func(t *testing.T) { testChats(t, set.Dir(name)) })
+		}
+	})
+}
+
+func testChats(t *testing.T, dir string) {
 	chat, err := LoadChat(dir, mustLoad(t, dir), ChatOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -9,21 +9,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-)
 
-// shared gives a path in the folder of golden files, and skips the test where there is none.
-func shared(t testing.TB, name string) string {
-	t.Helper()
-	dir := os.Getenv("CRITICRM_SHARED")
-	if dir == "" {
-		dir = "../../shared"
-	}
-	path := filepath.Join(dir, name)
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("golden files not found (set CRITICRM_SHARED): %v", err)
-	}
-	return path
-}
+	"criticrm/internal/golden"
+)
 
 func readLines[T any](t testing.TB, path string) []T {
 	t.Helper()
@@ -55,18 +43,28 @@ func mustLoad(t testing.TB, path string) *Tokenizer {
 }
 
 type goldenString struct {
-	Kind     string
-	Text     string
-	IDs      []int32
-	IDsPlain []int32  `json:"ids_plain"`
-	Pieces   []string `json:"pieces"`
+	Kind        string
+	Text        string
+	IDs         []int32
+	IDsPlain    []int32  `json:"ids_plain"`    // nil: as IDs
+	Decoded     *string  `json:"decoded"`      // nil: Text
+	DecodedText *string  `json:"decoded_text"` // without special tokens, if there are any
+	Pieces      []string `json:"pieces"`
 }
 
-// The ids and pieces of the Hugging Face library for 400 strings, exactly.
+// The ids, pieces and decoded texts of the Hugging Face library, exactly.
 func TestGoldenStrings(t *testing.T) {
-	dir := shared(t, "golden/tokenizer_llama3")
-	tok := mustLoad(t, dir)
-	lines := readLines[goldenString](t, filepath.Join(dir, "strings.jsonl"))
+	golden.Each(t, func(t *testing.T, set golden.Set) {
+		for _, name := range set.Tokenizers {
+			t.Run(name, func(t *testing.T) {
+				lines := readLines[goldenString](t, filepath.Join(set.Dir(name), "strings.jsonl"))
+				testStrings(t, mustLoad(t, set.Dir(name)), lines)
+			})
+		}
+	})
+}
+
+func testStrings(t *testing.T, tok *Tokenizer, lines []goldenString) {
 	pieces := 0
 	for i, l := range lines {
 		if got := tok.EncodeSpecial(l.Text); !slices.Equal(got, l.IDs) {
@@ -79,8 +77,17 @@ func TestGoldenStrings(t *testing.T) {
 		if got := tok.Encode(l.Text); !slices.Equal(got, plain) {
 			t.Errorf("%d (%s) %.80q: Encode\n got %v\nwant %v", i, l.Kind, l.Text, got, plain)
 		}
-		if got := tok.Decode(l.IDs); got != l.Text {
-			t.Errorf("%d (%s): Decode gives %.80q, want %.80q", i, l.Kind, got, l.Text)
+		decoded := l.Text
+		if l.Decoded != nil {
+			decoded = *l.Decoded
+		}
+		if got := tok.Decode(l.IDs); got != decoded {
+			t.Errorf("%d (%s): Decode gives %.80q, want %.80q", i, l.Kind, got, decoded)
+		}
+		if l.DecodedText != nil {
+			if got := tok.DecodeText(l.IDs); got != *l.DecodedText {
+				t.Errorf("%d (%s): DecodeText gives %.80q, want %.80q", i, l.Kind, got, *l.DecodedText)
+			}
 		}
 		if l.Pieces != nil {
 			pieces++
@@ -89,27 +96,40 @@ func TestGoldenStrings(t *testing.T) {
 			}
 		}
 	}
-	if len(lines) != 400 || pieces < 300 {
-		t.Errorf("%d strings, %d with pieces: want 400 and most of them", len(lines), pieces)
+	if len(lines) < 250 || pieces < len(lines)*3/4 {
+		t.Errorf("%d strings, %d with pieces: want 250 and most of them", len(lines), pieces)
 	}
-	if bos, ok := tok.BOS(); !ok || tok.Token(bos) != "<|begin_of_text|>" {
-		t.Errorf("BOS is %d, %v", bos, ok)
+}
+
+// What a tokenizer.json says beside its merges.
+func TestGoldenTokenizer(t *testing.T) {
+	set := golden.Repository(t)
+	tok := mustLoad(t, set.Dir("tokenizer_llama3"))
+	const bos, end, size = 494, 498, 499
+	if id, ok := tok.BOS(); !ok || id != bos || tok.Token(id) != "<|begin_of_text|>" {
+		t.Errorf("BOS is %d, %v", id, ok)
 	}
 	if id, ok := tok.ID("Ġthe"); !ok || tok.Decode([]int32{id}) != " the" || tok.Token(id) != "Ġthe" {
 		t.Errorf(`ID("Ġthe") = %d, %v`, id, ok)
 	}
-	if tok.VocabSize() != 2016 || !tok.IsSpecial(2013) || tok.IsSpecial(0) || tok.IsSpecial(-1) || tok.IsSpecial(2016) {
+	if tok.VocabSize() != size || !tok.IsSpecial(end) || tok.IsSpecial(0) || tok.IsSpecial(-1) || tok.IsSpecial(size) {
 		t.Errorf("VocabSize %d, or IsSpecial", tok.VocabSize())
 	}
-	if got := tok.DecodeText([]int32{2008, 64, 2013, 9999, -1}); got != "a" {
+	if got := tok.DecodeText([]int32{bos, 64, end, size, -1}); got != "a" {
 		t.Errorf("DecodeText gives %q", got)
+	}
+	if id, ok := mustLoad(t, set.Dir("tokenizer_chatml")).BOS(); ok {
+		t.Errorf("BOS %d without a post-processor that puts one in front", id)
 	}
 }
 
+// demoTokenizer is the one of the demo's base model.
+var demoTokenizer = filepath.Join("..", "demo", "base", "tokenizer.json")
+
 func TestDemoTokenizer(t *testing.T) {
-	tok := mustLoad(t, shared(t, "demo/base/tokenizer.json"))
-	if id, ok := tok.ID("<|end|>"); !ok || id != 4 || tok.VocabSize() != 483 {
-		t.Errorf("<|end|> is %d, vocabulary %d", id, tok.VocabSize())
+	tok := mustLoad(t, demoTokenizer)
+	if id, ok := tok.ID("<|end|>"); !ok || id != 4 {
+		t.Errorf("<|end|> is %d, %v", id, ok)
 	}
 	if _, ok := tok.BOS(); ok {
 		t.Error("no post-processor, but BOS")
@@ -152,10 +172,9 @@ func saveAndCompare(t *testing.T, tok *Tokenizer) {
 	}
 }
 
-// A file of the library, read and saved, is the same file, byte for byte.
+// A file, read and saved, is the same file, byte for byte.
 func TestSaveKeepsFile(t *testing.T) {
-	for _, name := range []string{"golden/tokenizer_llama3/tokenizer.json", "demo/base/tokenizer.json"} {
-		path := shared(t, name)
+	check := func(t *testing.T, path string) {
 		want, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -165,9 +184,15 @@ func TestSaveKeepsFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		if strings.TrimSpace(string(got)) != strings.TrimSpace(string(want)) {
-			t.Errorf("%s: saved file differs", name)
+			t.Errorf("%s: saved file differs", path)
 		}
 	}
+	check(t, demoTokenizer)
+	golden.Each(t, func(t *testing.T, set golden.Set) {
+		for _, name := range set.Tokenizers {
+			check(t, filepath.Join(set.Dir(name), "tokenizer.json"))
+		}
+	})
 }
 
 // One tokenizer and one chat in many goroutines (run with -race).
