@@ -3,12 +3,13 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"criticrm/checkpoint"
+	"criticrm/internal/golden"
 )
 
 // TestLogits: names, shapes and types; a sequence gives the same whatever stands on the other lines.
@@ -55,53 +56,46 @@ func openTensors(t *testing.T, path string) *checkpoint.SafetensorsFile {
 
 // TestLogitsGolden compares with transformers, at the tolerance that the golden files derive.
 func TestLogitsGolden(t *testing.T) {
-	root := shared(t, "golden/llama_text", "golden/llama_reward")
-	for _, c := range []struct {
-		model, out, tensor string
-		inputs             []string
-	}{{"llama_text", "logits", "logits", []string{"input_ids"}}, {"llama_reward", "reward", "rewards", []string{"input_ids.0", "input_ids.1", "input_ids.2", "input_ids.3"}}} {
-		dir := filepath.Join(root, "golden", c.model)
-		ref := openTensors(t, filepath.Join(dir, "reference.safetensors"))
-		var lines []string
-		for _, name := range c.inputs {
-			ids, err := ref.ReadInts(name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			info, _ := ref.Info(name)
-			n := int(info.Shape[len(info.Shape)-1])
-			for ; len(ids) > 0; ids = ids[n:] {
-				b, _ := json.Marshal(ids[:n])
-				lines = append(lines, string(b))
-			}
+	golden.Each(t, func(t *testing.T, set golden.Set) {
+		for _, name := range set.Causal {
+			t.Run(name, func(t *testing.T) { testLogits(t, set.Dir(name), "logits", "logits", "input_ids") })
 		}
-		file := writeFile(t, filepath.Join(t.TempDir(), "ids.jsonl"), strings.Join(lines, "\n")+"\n")
-		out := filepath.Join(t.TempDir(), "out.safetensors")
-		must(t, "logits", "--model", dir, "--ids", file, "--out", out)
-		var tolerance map[string]map[string]float64
-		if err := json.Unmarshal([]byte(readFile(t, filepath.Join(dir, "error.json"))), &tolerance); err != nil {
-			t.Fatal(err)
+		for _, name := range set.Reward {
+			t.Run(name, func(t *testing.T) {
+				testLogits(t, set.Dir(name), "reward", "rewards", "input_ids.0", "input_ids.1", "input_ids.2", "input_ids.3")
+			})
 		}
-		got := openTensors(t, out)
-		want, err := ref.ReadF32(c.tensor)
+	})
+}
+
+func testLogits(t *testing.T, dir, output, kind string, inputs ...string) {
+	ref := openTensors(t, filepath.Join(dir, "reference.safetensors"))
+	var lines []string
+	for _, name := range inputs {
+		ids, err := ref.ReadInts(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var have []float32
-		for i := range lines {
-			x, err := got.ReadF32(fmt.Sprintf("%s.%d", c.out, i))
-			if err != nil {
-				t.Fatal(err)
-			}
-			have = append(have, x...)
-		}
-		worst, most := 0.0, 0.0
-		for i := range want {
-			worst, most = max(worst, math.Abs(float64(have[i]-want[i]))), max(most, math.Abs(float64(want[i])))
-		}
-		e := tolerance["float32"][c.tensor]
-		if len(have) != len(want) || !(worst <= 3*e*most) {
-			t.Errorf("%s: %d values, want %d; off by %.3g, allowed %.3g", c.model, len(have), len(want), worst, 3*e*most)
+		info, _ := ref.Info(name)
+		for row := range slices.Chunk(ids, int(info.Shape[len(info.Shape)-1])) {
+			b, _ := json.Marshal(row)
+			lines = append(lines, string(b))
 		}
 	}
+	file := writeFile(t, filepath.Join(t.TempDir(), "ids.jsonl"), strings.Join(lines, "\n")+"\n")
+	out := filepath.Join(t.TempDir(), "out.safetensors")
+	must(t, "logits", "--model", dir, "--ids", file, "--out", out)
+	want, err := ref.ReadF32(kind)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []float32
+	for i := range lines {
+		x, err := openTensors(t, out).ReadF32(fmt.Sprintf("%s.%d", output, i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, x...)
+	}
+	golden.Near(t, kind, got, want, golden.Tolerance(t, dir, "float32")[kind])
 }

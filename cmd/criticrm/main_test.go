@@ -250,18 +250,3 @@ func judged(id string, chosen, rejected []int) string {
 	}
 	return fmt.Sprintf(`{"id":%q,"prompt":"What is %s?","chosen":"yes %s","rejected":"no","chosen_critiques":%s,"rejected_critiques":%s}`+"\n", id, id, id, list(chosen), list(rejected))
 }
-
-// shared finds the folder of golden files and data, or skips.
-func shared(t *testing.T, names ...string) string {
-	t.Helper()
-	dir := os.Getenv("CRITICRM_SHARED")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared")
-	}
-	for _, n := range names {
-		if _, err := os.Stat(filepath.Join(dir, n)); err != nil {
-			t.Skipf("golden files and data are not there (CRITICRM_SHARED, or ../shared beside the repository): %v", err)
-		}
-	}
-	return dir
-}

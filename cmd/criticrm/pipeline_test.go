@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"criticrm/demo"
+	"criticrm/internal/golden"
 	"criticrm/measure"
 	"criticrm/record"
 	"criticrm/stage"
@@ -123,7 +124,7 @@ func TestPipelineCritic(t *testing.T) {
 
 // TestPipelineGolden: the path on a Hugging Face directory and on pairs that people have judged.
 func TestPipelineGolden(t *testing.T) {
-	root := shared(t, "golden/llama_text", "data/gsm8k_pairs.jsonl", "data/human_pairs_pandalm.jsonl", "data/llmbar.jsonl")
+	root := golden.Shared(t, "golden/llama_text", "data/gsm8k_pairs.jsonl", "data/human_pairs_pandalm.jsonl", "data/llmbar.jsonl")
 	dir := t.TempDir()
 	pairs := writeFile(t, filepath.Join(dir, "pairs.jsonl"), head(t, filepath.Join(root, "data/gsm8k_pairs.jsonl"), "model-vs-model", 8)+head(t, filepath.Join(root, "data/human_pairs_pandalm.jsonl"), "", 8))
 	held := writeFile(t, filepath.Join(dir, "held.jsonl"), head(t, filepath.Join(root, "data/llmbar.jsonl"), "", 16))
