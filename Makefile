@@ -3,7 +3,7 @@ GO   ?= go
 BIN  := bin/criticrm
 ARGS ?=
 
-.PHONY: demo test build cuda sass setup base bench bench-compare lint clean
+.PHONY: demo test build cuda sass setup base golden bench bench-compare lint clean
 
 demo: build            ## the whole method on the embedded model, in about three minutes
 	$(BIN) demo $(ARGS)
@@ -30,6 +30,10 @@ setup:
 
 base: build            ## make the demo's base model again, from nothing (about 15 minutes on 2 cores)
 	$(BIN) base --output_dir demo/base $(ARGS)
+
+golden:                ## make testdata/golden again; installs PyTorch and transformers into build/golden
+	python3 -m venv build/golden && build/golden/bin/pip install -q -r testdata/golden/requirements.txt
+	build/golden/bin/python -B testdata/golden/make.py
 
 bench: setup           ## all benchmarks, in Go's benchmark format
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./bench
