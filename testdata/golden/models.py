@@ -37,7 +37,7 @@ class Model:
 # Small heads of few planes keep the files small; nothing is a multiple of 64, so every kernel meets its edges.
 MODELS = [
     Model("llama", transformers.LlamaForCausalLM, 101, (36, 36), dict(
-        vocab_size=80, hidden_size=32, intermediate_size=40, num_attention_heads=4, num_key_value_heads=2, rms_norm_eps=1e-5,
+        vocab_size=72, hidden_size=32, intermediate_size=32, num_attention_heads=4, num_key_value_heads=2, rms_norm_eps=1e-5,
         max_position_embeddings=2048, rope_parameters=LLAMA3, eos_token_id=[2, 3]), torch.float32, old_rope=True),
     Model("llama_tied", transformers.LlamaForCausalLM, 102, (33, 33), dict(
         vocab_size=97, hidden_size=24, intermediate_size=40, num_attention_heads=3, num_key_value_heads=1, rms_norm_eps=1e-6,

@@ -100,7 +100,7 @@ def prose(rng, count):
 
 FIXED = {
     "edge": ["", " ", "\n", "\r\n", "\t", "a", "0", ".", "'", "é", "\x00", "\x7f", "a\x00b", "\ufeffa", "\u200b", "  ", "\n\n", " \n", "\n "],
-    "contraction": ["it's", "IT'S", "we'll've", "'tis", "'s", "'S", "'ſ", "don't", "don’t", "I'm", "i'M", "they'Re", "o'clock", "rock'n'roll", "x's's", " 's", "'  s",
+    "contraction": ["it's", "IT'S", "we'll've", "'tis", "'s", "'S", "'ſ", "'ſx", "it'ſa", "don't", "don’t", "I'm", "i'M", "they'Re", "o'clock", "rock'n'roll", "x's's", " 's", "'  s",
                     "'lL", "1's", "''d", "'é", "'re'", "a'\n's"],
     "digits": ["1", "12", "123", "1234", "1234567890", "3.14159", "1,000,000", "a1b22c333d4444", " 42", "  42", "٣٤٥٦", "Ⅷ", "x²³", "①②③④", "½", "१२३४५", "1e-9", "007", "10\n20", "１２３４"],
     "combining": ["e\u0301", "cafe\u0301s", "a\u030a\u0301", "\u0301", " \u0301x", "q\u0323\u0307", "s\u0307\u0323", "क्षि", "नमस्ते", "각", "\u1100\u1161\u11a8", "\u212b\u2126", "ﬁﬂ",
@@ -185,6 +185,30 @@ def build(kind, corpus):
     return tok, splitter
 
 
+def merge_strings(tok):
+    """Strings that show every merge, and its rank: for each, one whose ids change without it, one if it came last of all, and
+    one if it came first, where there is one. Candidates are a merge's two tokens in front of one that the second merges with
+    as well, and in front of a q, so that the whole is no token."""
+    file = json.loads(tok.to_str())
+    merges, vocab = file["model"]["merges"], file["model"]["vocab"]
+    text = {token: tok.decode([id]) for token, id in vocab.items()}
+    triples = {text[x] + text[y] + text[z] for x, y in merges for y2, z in merges if y == y2} | {text[x] + text[y] + "q" for x, y in merges}
+    triples = sorted(t for t in triples if "\ufffd" not in t)     # parts of a character
+    right = [e.ids for e in tok.encode_batch(triples, add_special_tokens=False)]
+    chosen = set()
+    for i, merge in enumerate(merges):
+        rest = merges[:i] + merges[i + 1:]
+        for order in (rest + [merge], [merge] + rest, rest):
+            file["model"]["merges"] = order
+            wrong = Tokenizer.from_str(json.dumps(file)).encode_batch(triples, add_special_tokens=False)
+            shows = [t for t, ids, w in zip(triples, right, wrong) if ids != w.ids]
+            if shows and chosen.isdisjoint(shows):
+                chosen.add(shows[0])
+    cases = sorted(chosen)
+    for i in range(0, len(cases), 12):
+        yield "merges", "\n".join(cases[i:i + 12])
+
+
 def write_lines(path, rows):
     """JSON Lines in ASCII: no editor can change what a line holds."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="ascii")
@@ -192,7 +216,7 @@ def write_lines(path, rows):
 
 def string_rows(kind, tok, splitter, rng):
     seen = set()
-    for label, text in strings(rng, kind.special):
+    for label, text in [*strings(rng, kind.special), *merge_strings(tok)]:
         if text in seen:
             continue
         seen.add(text)
