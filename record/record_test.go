@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/klauspost/compress/zstd"
 
+	"criticrm/internal/golden"
 	"criticrm/record"
 	"criticrm/record/recordtest"
 	"criticrm/tokenizer"
@@ -411,15 +412,12 @@ func TestKeptOrder(t *testing.T) {
 
 // TestSharedData reads real files where they are there.
 func TestSharedData(t *testing.T) {
-	root := os.Getenv("CRITICRM_SHARED")
-	if root == "" {
-		root = "../../shared"
-	}
+	root := golden.Shared(t, "data")
 	files, _ := filepath.Glob(filepath.Join(root, "data", "*.jsonl"))
 	demo, _ := filepath.Glob(filepath.Join(root, "demo", "*.jsonl"))
 	files = append(files, demo...)
 	if len(files) == 0 {
-		t.Skip("no data files: set CRITICRM_SHARED to the folder that has data/*.jsonl")
+		t.Fatal("the folder data has no .jsonl files")
 	}
 	for _, f := range files {
 		records, err := record.ReadFile(f, record.ReadOptions{})
