@@ -343,7 +343,7 @@ func (a *arena) heads(b *testing.B, s size) {
 	l := len(batch.Leaf)
 	a.bench(b, "reward_loss/"+s.name, func() work {
 		c := kernels.RewardLoss{Loss: a.alloc(kernels.F32, 6), Reward: a.alloc(kernels.F32, l), DReward: a.alloc(kernels.F32, l), DX: a.alloc(kernels.BF16, l, h),
-			DW: a.f32(1, h), X: a.real(l, h), W: a.f32(0.1, h), Side: a.ints(batch.Side), Lambda: 0.5, LossScale: 1, GradScale: 1}
+			DW: a.f32(1, h), X: a.real(l, h), W: a.f32(0.1, h), Side: a.ints(batch.SidePtr), Lambda: 0.5, LossScale: 1, GradScale: 1}
 		return work{run: func() { d.RewardLoss(c) }, bytes: 2 * total(c.X)}
 	})
 }

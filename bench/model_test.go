@@ -47,7 +47,7 @@ func BenchmarkTrainStep(b *testing.B) {
 	for _, typ := range []kernels.DType{kernels.F32, kernels.BF16} {
 		b.Run(typ.String(), func(b *testing.B) {
 			m, batch := newModel(b, model.Options{DType: typ, Train: true, Head: true}), demoBatch()
-			o := model.LossOptions{Lambda: 0.5, TokenScale: 1 / float32(len(batch.Row)), PairScale: 1 / float32(len(batch.Side)/2)}
+			o := model.LossOptions{Lambda: 0.5, TokenScale: 1 / float32(len(batch.Row)), PairScale: 1 / float32(len(batch.SidePtr)/2)}
 			b.ReportAllocs()
 			for b.Loop() {
 				m.ZeroGrad()

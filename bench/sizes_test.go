@@ -68,7 +68,7 @@ func (s size) var16() *model.Batch  { return s.sequencesOf(s.documents, s.docume
 func (s size) cau16() *model.Batch  { return s.sequencesOf(s.long, s.longest) }
 
 func (s size) trees(pairs int) *model.Batch {
-	b := &model.Batch{Side: []int32{0}}
+	b := &model.Batch{SidePtr: []int32{0}}
 	for p := range pairs {
 		length := s.prompt + 2*s.response + 2*s.k*s.critique
 		ids := randomIDs(length, s.VocabSize, uint64(p))
@@ -88,7 +88,7 @@ func (s size) trees(pairs int) *model.Batch {
 				b.Leaf = append(b.Leaf, int32(b.Len()-1))
 				b.Close()
 			}
-			b.Side = append(b.Side, int32(len(b.Leaf)))
+			b.SidePtr = append(b.SidePtr, int32(len(b.Leaf)))
 			b.Close()
 		}
 		b.Close()

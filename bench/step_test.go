@@ -60,7 +60,7 @@ func (s size) benchStep(b *testing.B) {
 			b.Fatal(err)
 		}
 		norm := m.GradNorm()
-		for _, p := range m.Runs() {
+		for _, p := range m.Spans() {
 			u := kernels.AdamW{W: p.W, Master: p.Master, M: p.M, V: p.V, G: p.G, Norm: norm, LR: 1e-6, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1,
 				Bias1: 0.1, Bias2: 0.05, MaxNorm: 1, Step: count, First: p.First}
 			if p.Scale.IsNil() {

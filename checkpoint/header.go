@@ -129,7 +129,7 @@ func headerError(err error) error {
 
 // syntaxText words an error without its place.
 func syntaxText(e *strictjson.Error) string {
-	if e.Code == strictjson.Cut {
+	if e.Code == strictjson.Truncated {
 		return "unexpected end" // whatever was to follow
 	}
 	return e.Msg
@@ -229,7 +229,7 @@ func shape(r *strictjson.Reader, q string) ([]int64, error) {
 		}
 		d, ok := integer(lit)
 		if !ok || d < 0 {
-			return fmt.Errorf("tensor %s: shape[%d]: got %s, want an integer ≥ 0", q, i, cut(lit))
+			return fmt.Errorf("tensor %s: shape[%d]: got %s, want an integer ≥ 0", q, i, clip(lit))
 		}
 		if n <= maxDims {
 			dims = append(dims, d)
@@ -254,7 +254,7 @@ func (t *span) offsets(r *strictjson.Reader, q string) error {
 			ok = false
 			return err
 		}
-		lits = append(lits, cut(lit))
+		lits = append(lits, clip(lit))
 		n, isInt := integer(lit)
 		ok = ok && isInt && n >= 0
 		if i == 0 {
@@ -287,7 +287,7 @@ func integer(lit string) (int64, bool) {
 	return n, err == nil && lit != "-0" && n > math.MinInt64
 }
 
-func cut(s string) string {
+func clip(s string) string {
 	if len(s) > 24 {
 		return s[:24] + "…"
 	}

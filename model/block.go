@@ -41,7 +41,7 @@ type scratch struct {
 
 // attend is the first half of the forward pass, on all tokens. in and mlp are the residual stream (their sum); without them
 // a.x already holds it.
-func (b *block) attend(m *Model, l int, a *acts, s *stage, z *scratch, in, mlp kernels.Tensor) {
+func (b *block) attend(m *Model, l int, a *acts, s *deviceBatch, z *scratch, in, mlp kernels.Tensor) {
 	d := m.Dev
 	if mlp.IsNil() {
 		d.RMSNorm(z.n1, none, a.rstd1, a.x, none, b.norm1.W, m.eps)
@@ -89,7 +89,7 @@ func (b *block) feedBackward(m *Model, a *acts, z *scratch) {
 }
 
 // attendBackward turns z.dres, the gradient of x, into that of the layer below's x1 + mlp; z.datt is the gradient of att.
-func (b *block) attendBackward(m *Model, a *acts, s *stage, z *scratch) {
+func (b *block) attendBackward(m *Model, a *acts, s *deviceBatch, z *scratch) {
 	d := m.Dev
 	d.AttentionBackward(z.dqkv, z.delta, z.datt, a.att, a.lse, a.qkv, s.end, s.tiles)
 	d.RoPEBackward(z.dqkv, m.rope, s.pos, m.NumKeyValueHeads)
@@ -100,64 +100,64 @@ func (b *block) attendBackward(m *Model, a *acts, s *stage, z *scratch) {
 
 var none kernels.Tensor // an argument that is left out
 
-// fit sizes the views for n tokens of which r rows go on; compact says that the rows are gathered.
-func (a *acts) fit(m *Model, n, r int, compact bool) {
+// reserve sizes the views for n tokens of which r rows go on; compact says that the rows are gathered.
+func (a *acts) reserve(m *Model, n, r int, compact bool) {
 	c, t := &m.Config, m.opt.DType
 	if a.n == n && a.r == r && compact == (a.xr != a.x) {
 		return
 	}
 	heads, ad := c.NumAttentionHeads+2*c.NumKeyValueHeads, c.NumAttentionHeads*c.HeadDim
 	a.n, a.r = n, r
-	a.x = m.fit(&a.base[0], t, n, c.HiddenSize)
-	a.rstd1 = m.fit(&a.base[1], kernels.F32, n)
-	a.qkv = m.fit(&a.base[2], t, n, heads, c.HeadDim)
+	a.x = m.reserve(&a.base[0], t, n, c.HiddenSize)
+	a.rstd1 = m.reserve(&a.base[1], kernels.F32, n)
+	a.qkv = m.reserve(&a.base[2], t, n, heads, c.HeadDim)
 	a.qkv2 = a.qkv.View(n, heads*c.HeadDim)
-	a.att = m.fit(&a.base[3], t, n, c.NumAttentionHeads, c.HeadDim)
+	a.att = m.reserve(&a.base[3], t, n, c.NumAttentionHeads, c.HeadDim)
 	a.att2 = a.att.View(n, ad)
-	a.lse = m.fit(&a.base[4], kernels.F32, n, c.NumAttentionHeads)
+	a.lse = m.reserve(&a.base[4], kernels.F32, n, c.NumAttentionHeads)
 	a.xr, a.attr = a.x, a.att2
 	if compact {
-		both := m.fit(&a.base[5], t, r*(c.HiddenSize+ad))
+		both := m.reserve(&a.base[5], t, r*(c.HiddenSize+ad))
 		a.xr = both.View(r, c.HiddenSize)
 		a.attr = both.Rows(r*c.HiddenSize, r*(c.HiddenSize+ad)).View(r, ad)
 	}
-	a.x1 = m.fit(&a.base[6], t, r, c.HiddenSize)
-	a.rstd2 = m.fit(&a.base[7], kernels.F32, r)
-	a.gu = m.fit(&a.base[8], t, r, 2*c.IntermediateSize)
+	a.x1 = m.reserve(&a.base[6], t, r, c.HiddenSize)
+	a.rstd2 = m.reserve(&a.base[7], kernels.F32, r)
+	a.gu = m.reserve(&a.base[8], t, r, 2*c.IntermediateSize)
 }
 
-// fitNorms sizes the norms for n tokens of which r rows go on.
-func (z *scratch) fitNorms(m *Model, n, r int) {
-	both := m.fit(&z.base[12], m.opt.DType, max(n, r), m.HiddenSize)
+// reserveNorms sizes the norms for n tokens of which r rows go on.
+func (z *scratch) reserveNorms(m *Model, n, r int) {
+	both := m.reserve(&z.base[12], m.opt.DType, max(n, r), m.HiddenSize)
 	z.n1, z.n2 = both.Rows(0, n), both.Rows(0, r)
 }
 
-// fitForward sizes what else the forward pass does not keep, for r rows.
-func (z *scratch) fitForward(m *Model, r int) {
-	z.o = m.fit(&z.base[0], m.opt.DType, r, m.HiddenSize)
-	z.mlp = m.fit(&z.base[1], m.opt.DType, r, m.HiddenSize)
-	z.h = m.fit(&z.base[11], m.opt.DType, r, m.IntermediateSize)
+// reserveForward sizes what else the forward pass does not keep, for r rows.
+func (z *scratch) reserveForward(m *Model, r int) {
+	z.o = m.reserve(&z.base[0], m.opt.DType, r, m.HiddenSize)
+	z.mlp = m.reserve(&z.base[1], m.opt.DType, r, m.HiddenSize)
+	z.h = m.reserve(&z.base[11], m.opt.DType, r, m.IntermediateSize)
 }
 
-// fitBackward sizes the gradients; compact says that the r rows are gathered from n tokens.
-func (z *scratch) fitBackward(m *Model, n, r int, compact bool) {
+// reserveBackward sizes the gradients; compact says that the r rows are gathered from n tokens.
+func (z *scratch) reserveBackward(m *Model, n, r int, compact bool) {
 	c, t := &m.Config, m.opt.DType
 	heads, ad := c.NumAttentionHeads+2*c.NumKeyValueHeads, c.NumAttentionHeads*c.HeadDim
-	z.fitNorms(m, n, r)
-	z.dres = m.fit(&z.base[2], t, n, c.HiddenSize)
-	z.dn = m.fit(&z.base[3], t, n, c.HiddenSize)
-	z.dnr = m.fit(&z.base[4], t, r, c.HiddenSize)
-	z.h = m.fit(&z.base[11], t, r, c.IntermediateSize)
-	z.dh = m.fit(&z.base[5], t, r, c.IntermediateSize)
-	z.dgu = m.fit(&z.base[6], t, r, 2*c.IntermediateSize)
-	z.datt = m.fit(&z.base[7], t, n, c.NumAttentionHeads, c.HeadDim)
+	z.reserveNorms(m, n, r)
+	z.dres = m.reserve(&z.base[2], t, n, c.HiddenSize)
+	z.dn = m.reserve(&z.base[3], t, n, c.HiddenSize)
+	z.dnr = m.reserve(&z.base[4], t, r, c.HiddenSize)
+	z.h = m.reserve(&z.base[11], t, r, c.IntermediateSize)
+	z.dh = m.reserve(&z.base[5], t, r, c.IntermediateSize)
+	z.dgu = m.reserve(&z.base[6], t, r, 2*c.IntermediateSize)
+	z.datt = m.reserve(&z.base[7], t, n, c.NumAttentionHeads, c.HeadDim)
 	z.datt2 = z.datt.View(n, ad)
-	z.dqkv = m.fit(&z.base[8], t, n, heads, c.HeadDim)
+	z.dqkv = m.reserve(&z.base[8], t, n, heads, c.HeadDim)
 	z.dqkv2 = z.dqkv.View(n, heads*c.HeadDim)
-	z.delta = m.fit(&z.base[9], kernels.F32, n, c.NumAttentionHeads)
+	z.delta = m.reserve(&z.base[9], kernels.F32, n, c.NumAttentionHeads)
 	z.dresr, z.dattr = z.dres, z.datt2
 	if compact {
-		both := m.fit(&z.base[10], t, r*(c.HiddenSize+ad))
+		both := m.reserve(&z.base[10], t, r*(c.HiddenSize+ad))
 		z.dresr = both.View(r, c.HiddenSize)
 		z.dattr = both.Rows(r*c.HiddenSize, r*(c.HiddenSize+ad)).View(r, ad)
 	}

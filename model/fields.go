@@ -26,7 +26,7 @@ func parseObject(b []byte) (m map[string]any, err error) {
 	})
 	var je *strictjson.Error
 	switch {
-	case errors.As(err, &je) && je.Code == strictjson.Cut:
+	case errors.As(err, &je) && je.Code == strictjson.Truncated:
 		return nil, errors.New("JSON is cut off")
 	case errors.As(err, &je) && je.Code == strictjson.Trailing:
 		return nil, fmt.Errorf("text after the JSON object at byte %d", je.At)

@@ -94,12 +94,12 @@ func (f *Forest) validate(c *Config) error {
 // Batch is a forest with what is read from it.
 type Batch struct {
 	Forest
-	Row    []int32   // (R) the token at Row[i] predicts Target[i]; a row may occur several times
-	Target []int32   // (R) token ids
-	Weight []float32 // (R) of each prediction in the critique loss; may be left out for Evaluate
-	Leaf   []int32   // (L) positions where rewards are read, after the final norm
-	Side   []int32   // (2P+1) leaves of pair p: chosen [Side[2p], Side[2p+1]), rejected [Side[2p+1], Side[2p+2]); empty: no pairs
-	Margin []float32 // (P) or empty: 0
+	Row     []int32   // (R) the token at Row[i] predicts Target[i]; a row may occur several times
+	Target  []int32   // (R) token ids
+	Weight  []float32 // (R) of each prediction in the critique loss; may be left out for Evaluate
+	Leaf    []int32   // (L) positions where rewards are read, after the final norm
+	SidePtr []int32   // (2P+1) leaves of pair p: chosen [Side[2p], Side[2p+1]), rejected [Side[2p+1], Side[2p+2]); empty: no pairs
+	Margin  []float32 // (P) or empty: 0
 }
 
 func (b *Batch) validate(m *Model, train bool) error {
@@ -138,7 +138,7 @@ func (b *Batch) validate(m *Model, train bool) error {
 }
 
 func (b *Batch) validatePairs() error {
-	s := b.Side
+	s := b.SidePtr
 	if len(s) == 0 {
 		if len(b.Margin) > 0 {
 			return fmt.Errorf("%d margins, but no pairs", len(b.Margin))

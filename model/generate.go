@@ -92,7 +92,7 @@ func (m *Model) Generate(ctx context.Context, reqs []GenRequest, o GenOptions, d
 		return fmt.Errorf("model: generate: %w", err)
 	}
 	g := newGenerator(m, reqs, o, done)
-	for len(g.wait) > 0 || len(g.run) > 0 {
+	for len(g.wait) > 0 || len(g.active) > 0 {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("model: generate: %w", err)
 		}
@@ -185,7 +185,7 @@ type generator struct {
 	samples [][]GenSample
 	left    []int // samples of a request that have not ended
 	wait    []*job
-	run     []*sequence // sequences of a job are neighbours
+	active  []*sequence // sequences of a job are neighbours
 	free    []int32     // own regions
 	seats   int
 	slots   slots
@@ -222,7 +222,7 @@ func newGenerator(m *Model, reqs []GenRequest, o GenOptions, done func(int, []Ge
 	}
 	g.slots.first = g.seats * o.MaxTokens
 	m.staging.host, m.staging.items = m.staging.host[:0], m.staging.items[:0] // of a batch that had no memory
-	m.fitCache(g.slots.first)
+	m.reserveCache(g.slots.first)
 	return g
 }
 
@@ -232,14 +232,14 @@ func (g *generator) admissible() bool {
 	if len(g.wait) == 0 || g.wait[0].n > len(g.free) {
 		return false
 	}
-	return len(g.run) == 0 || len(g.free) >= (g.seats+3)/4
+	return len(g.active) == 0 || len(g.free) >= (g.seats+3)/4
 }
 
-// settle takes the drawn token of each sequence, in the order of seqs, and keeps those that go on in g.run.
-func (g *generator) settle(seqs []*sequence) {
+// advance takes the drawn token of each sequence, in the order of seqs, and keeps those that go on in g.run.
+func (g *generator) advance(seqs []*sequence) {
 	for i, s := range seqs {
 		if g.take(s, i) {
-			g.run = append(g.run, s)
+			g.active = append(g.active, s)
 			continue
 		}
 		g.free = append(g.free, s.own)
@@ -278,8 +278,8 @@ func (g *generator) take(s *sequence, i int) bool {
 
 // next feeds the last token of every running sequence and draws the next.
 func (g *generator) next() {
-	m, n := g.m, len(g.run)
-	st := &stage{n: n, decode: true}
+	m, n := g.m, len(g.active)
+	st := &deviceBatch{n: n, decode: true}
 	g.context()
 	p := &m.staging
 	p.put(&st.id, g.ids)
@@ -299,10 +299,10 @@ func (g *generator) next() {
 	if g.err != nil {
 		return
 	}
-	seqs := g.run
-	g.run = g.run[:0] // settle writes behind its own reading
-	g.settle(seqs)
-	clear(seqs[len(g.run):])
+	seqs := g.active
+	g.active = g.active[:0] // advance writes behind its own reading
+	g.advance(seqs)
+	clear(seqs[len(g.active):])
 }
 
 // context describes the running sequences: last token, position, slot, and what each sees in the cache.
@@ -311,7 +311,7 @@ func (g *generator) context() {
 	g.segPtr, g.segStart, g.segLen = append(g.segPtr[:0], 0), g.segStart[:0], g.segLen[:0]
 	g.ownStart, g.ownLen, g.keys = g.ownStart[:0], g.ownLen[:0], g.keys[:0]
 	var last *job
-	for _, s := range g.run {
+	for _, s := range g.active {
 		if s.job != last {
 			last = s.job
 			for _, seg := range last.path {
@@ -334,8 +334,8 @@ func (g *generator) context() {
 // set g.keys and g.step. All figures come in one download, for which alone the host waits.
 func (g *generator) draw(n int) {
 	m, d, t := g.m, g.m.Dev, &g.m.tail
-	keys, logits := m.fit(&m.genBase[0], kernels.U64, n), m.fit(&t.base[8], kernels.F32, n, m.VocabSize)
-	figures, rewards := m.fit(&m.genBase[1], kernels.F32, 3, n), g.o.Reward != NoReward // ids as they are, log-probabilities, rewards
+	keys, logits := m.reserve(&m.genBase[0], kernels.U64, n), m.reserve(&t.base[8], kernels.F32, n, m.VocabSize)
+	figures, rewards := m.reserve(&m.genBase[1], kernels.F32, 3, n), g.o.Reward != NoReward // ids as they are, log-probabilities, rewards
 	row := func(i int) kernels.Tensor { return figures.Rows(i, i+1).View(n) }
 	if !slices.Equal(g.keys, g.sent) {
 		d.Upload(keys, g.keys)
@@ -362,7 +362,7 @@ func (g *generator) draw(n int) {
 
 // rows are the numbers 0 to n-1 on the device.
 func (g *generator) rows(n int) kernels.Tensor {
-	rows := g.m.fit(&g.m.genBase[2], kernels.I32, n)
+	rows := g.m.reserve(&g.m.genBase[2], kernels.I32, n)
 	if n > len(g.iota) {
 		for i := len(g.iota); i < n; i++ {
 			g.iota = append(g.iota, int32(i))

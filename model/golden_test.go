@@ -156,7 +156,7 @@ func testReward(t *testing.T, dir string, typ kernels.DType) {
 	if m.HasLM() || !m.HasHead() {
 		t.Fatalf("HasLM %v, HasHead %v; want a classifier", m.HasLM(), m.HasHead())
 	}
-	b := model.Batch{Side: []int32{0, 1, 2, 3, 4}}
+	b := model.Batch{SidePtr: []int32{0, 1, 2, 3, 4}}
 	for i := range 4 {
 		b.Open(g.ids(fmt.Sprintf("input_ids.%d", i)))
 		b.Close()

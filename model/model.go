@@ -46,7 +46,7 @@ type Model struct {
 	hasReward bool
 	eps       float32
 	params    []*Param
-	runs      []*Param
+	spans     []*Param
 
 	embed, norm, head, score weight // head is the LM head: the embedding where they are tied, zero in a plain classifier
 	blocks                   []block
@@ -62,7 +62,7 @@ type Model struct {
 	staging staging
 	kv      []kernels.Tensor  // per layer (S, 2G, D): cache of Generate
 	genBase [3]kernels.Tensor // of sampling
-	buffers []*kernels.Tensor // everything that fit has allocated
+	buffers []*kernels.Tensor // everything that reserve has allocated
 }
 
 // New makes a model with random weights, which depend on the seed and on the parameters' names and shapes only.
@@ -239,9 +239,9 @@ func sameShape(a []int64, b []int) bool {
 // Params lists all parameters, in the order of the layers; the tied LM head is the embedding and is listed once.
 func (m *Model) Params() []*Param { return m.params }
 
-// Runs are the parameters once more, those of one kind that are neighbours in memory as one: what an op does to each element, it does to
+// Spans are the parameters once more, those of one kind that are neighbours in memory as one: what an op does to each element, it does to
 // them at once.
-func (m *Model) Runs() []*Param { return m.runs }
+func (m *Model) Spans() []*Param { return m.spans }
 
 // HasHead says whether the model has a reward head.
 func (m *Model) HasHead() bool { return m.hasReward }
@@ -295,9 +295,9 @@ func (m *Model) Close() {
 	*m = Model{Config: m.Config, Dev: m.Dev}
 }
 
-// fit gives a view of the shape in base's memory, which is replaced by a larger one where it is too small; its content is
+// reserve gives a view of the shape in base's memory, which is replaced by a larger one where it is too small; its content is
 // undefined then. Large tensors have next to no room to grow: there are hundreds of them, and the longest batch comes early.
-func (m *Model) fit(base *kernels.Tensor, t kernels.DType, shape ...int) kernels.Tensor {
+func (m *Model) reserve(base *kernels.Tensor, t kernels.DType, shape ...int) kernels.Tensor {
 	n := 1
 	for _, s := range shape {
 		n *= s
@@ -313,8 +313,8 @@ func (m *Model) fit(base *kernels.Tensor, t kernels.DType, shape ...int) kernels
 	return base.View(shape...)
 }
 
-// fitRope makes the table reach past a position.
-func (m *Model) fitRope(position int32) {
+// reserveRope makes the table reach past a position.
+func (m *Model) reserveRope(position int32) {
 	if !m.rope.IsNil() && int(position) < m.rope.Dim(0) {
 		return
 	}

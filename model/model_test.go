@@ -59,7 +59,7 @@ func randomIDs(n, vocab int, seed uint64) []int32 {
 
 // pairBatch is n preference pairs with k critiques on each side: shared as trees, or each leaf's whole branch as a row of its own.
 func pairBatch(n, k int, shared bool) *model.Batch {
-	b := &model.Batch{Side: []int32{0}}
+	b := &model.Batch{SidePtr: []int32{0}}
 	seed := uint64(0)
 	fresh := func(n int) []int32 { seed++; return randomIDs(n, 61, seed) }
 	for p := range n {
@@ -94,7 +94,7 @@ func pairBatch(n, k int, shared bool) *model.Batch {
 					b.Close()
 				}
 			}
-			b.Side = append(b.Side, int32(len(b.Leaf)))
+			b.SidePtr = append(b.SidePtr, int32(len(b.Leaf)))
 			if shared {
 				b.Close()
 			}
@@ -313,7 +313,7 @@ func TestLambda(t *testing.T) {
 		near(t, name, g, sum, 1e-5)
 	}
 	rowsOnly := *both
-	rowsOnly.Leaf, rowsOnly.Side, rowsOnly.Margin = nil, nil, nil
+	rowsOnly.Leaf, rowsOnly.SidePtr, rowsOnly.Margin = nil, nil, nil
 	l, g := run(&rowsOnly, 1)
 	near(t, "critique loss without leaves", []float32{l.Critique, l.Joint}, []float32{critique.Critique, critique.Joint}, 1e-6)
 	near(t, "embedding gradient without leaves", g["model.embed_tokens.weight"], gCritique["model.embed_tokens.weight"], 1e-5)
@@ -365,10 +365,10 @@ func TestBatchErrors(t *testing.T) {
 		"targets and":           func(b *model.Batch) { b.Weight = b.Weight[1:] },
 		"is not finite":         func(b *model.Batch) { b.Weight[0] /= 0 },
 		"leaf 1: position 9999": func(b *model.Batch) { b.Leaf[1] = 9999 },
-		"want 2P+1 numbers":     func(b *model.Batch) { b.Side = b.Side[:4] },
-		"want rising":           func(b *model.Batch) { b.Side[1], b.Side[2] = b.Side[2], b.Side[1] },
+		"want 2P+1 numbers":     func(b *model.Batch) { b.SidePtr = b.SidePtr[:4] },
+		"want rising":           func(b *model.Batch) { b.SidePtr[1], b.SidePtr[2] = b.SidePtr[2], b.SidePtr[1] },
 		"margins for":           func(b *model.Batch) { b.Margin = b.Margin[:1] },
-		"margins, but no pairs": func(b *model.Batch) { b.Side = nil },
+		"margins, but no pairs": func(b *model.Batch) { b.SidePtr = nil },
 		"nothing to learn from": func(b *model.Batch) { *b = model.Batch{Forest: b.Forest} },
 		"3 ids, 2 positions":    func(b *model.Batch) { b.Forest = model.Forest{IDs: []int32{1, 2, 3}, Pos: []int32{0, 1}} },
 	} {

@@ -116,14 +116,14 @@ func (m *Model) allocate() {
 		m.head = m.embed
 	}
 	for _, p := range m.params {
-		if n := len(m.runs); n == 0 || !m.runs[n-1].extend(p) {
-			run := *p
-			m.runs = append(m.runs, &run)
+		if n := len(m.spans); n == 0 || !m.spans[n-1].extend(p) {
+			span := *p
+			m.spans = append(m.spans, &span)
 		}
 	}
 }
 
-// extend makes a run of neighbouring parameters longer by one, if it is of the run's kind and lies where the run ends.
+// extend makes a span of neighbouring parameters longer by one, if it is of the span's kind and lies where the span ends.
 func (p *Param) extend(q *Param) bool {
 	if p.Kind != q.Kind || !p.Scale.IsNil() && p.W.Len()%kernels.MomentBlock != 0 {
 		return false

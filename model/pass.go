@@ -9,8 +9,8 @@ import (
 	"criticrm/kernels/tile"
 )
 
-// stage is one batch on the device. Row lists are compacted: the R rows that predict a token, then the L leaves.
-type stage struct {
+// deviceBatch is one batch on the device. Row lists are compacted: the R rows that predict a token, then the L leaves.
+type deviceBatch struct {
 	n, rows, leaves int
 	compact         bool           // r = rows + leaves rows are gathered in the last layer; else all n tokens go on
 	id, pos, end    kernels.Tensor // (n)
@@ -28,7 +28,7 @@ type stage struct {
 	context kernels.DecodeContext
 }
 
-func (s *stage) read() int {
+func (s *deviceBatch) read() int {
 	if s.compact {
 		return s.rows + s.leaves
 	}
@@ -67,14 +67,14 @@ func (g *staging) put(dst *kernels.Tensor, x []int32) {
 }
 
 // putEnd puts the ends of the tokens' subtrees, by token and by tile.
-func (g *staging) putEnd(s *stage, end []int32) {
+func (g *staging) putEnd(s *deviceBatch, end []int32) {
 	g.tiles = tile.Lists(g.tiles, end)
 	g.put(&s.end, end)
 	g.put(&s.tiles, g.tiles)
 }
 
 func (g *staging) flush(m *Model) {
-	dev := m.fit(&g.base[0], kernels.I32, len(g.host))
+	dev := m.reserve(&g.base[0], kernels.I32, len(g.host))
 	m.Dev.Upload(dev, g.host)
 	for _, i := range g.items {
 		*i.dst = dev.Rows(i.at, i.at+i.n)
@@ -82,11 +82,11 @@ func (g *staging) flush(m *Model) {
 	g.host, g.items = g.host[:0], g.items[:0]
 }
 
-// stage uploads a batch; train adds what only the backward pass needs.
-func (m *Model) stage(b *Batch, train bool) *stage {
+// upload uploads a batch; train adds what only the backward pass needs.
+func (m *Model) upload(b *Batch, train bool) *deviceBatch {
 	g := &m.staging
 	g.host, g.items = g.host[:0], g.items[:0] // of a batch that had no memory
-	s := &stage{n: b.Len(), rows: len(b.Row), leaves: len(b.Leaf), compact: true}
+	s := &deviceBatch{n: b.Len(), rows: len(b.Row), leaves: len(b.Leaf), compact: true}
 	g.row = append(append(g.row[:0], b.Row...), b.Leaf...)
 	for len(g.iota) < s.leaves {
 		g.iota = append(g.iota, int32(len(g.iota)))
@@ -105,20 +105,20 @@ func (m *Model) stage(b *Batch, train bool) *stage {
 		g.put(&s.idRow, row)
 		g.put(&s.idPtr, ptr)
 		g.put(&s.idSrc, src)
-		g.put(&s.side, b.Side)
+		g.put(&s.side, b.SidePtr)
 	}
 	g.flush(m)
-	s.weight = m.fit(&g.base[1], kernels.F32, s.rows)
+	s.weight = m.reserve(&g.base[1], kernels.F32, s.rows)
 	if len(b.Weight) > 0 {
 		m.Dev.Upload(s.weight, b.Weight)
 	} else {
 		m.Dev.Zero(s.weight)
 	}
 	if len(b.Margin) > 0 {
-		s.margin = m.fit(&g.base[2], kernels.F32, len(b.Margin))
+		s.margin = m.reserve(&g.base[2], kernels.F32, len(b.Margin))
 		m.Dev.Upload(s.margin, b.Margin)
 	}
-	m.fitRope(slices.Max(b.Pos))
+	m.reserveRope(slices.Max(b.Pos))
 	return s
 }
 
@@ -137,7 +137,7 @@ func (m *Model) layer(l int, keep bool) *acts {
 // input gives a layer that shares its other activations its own place for its input (n, H).
 func (m *Model) input(a *acts, l, n int) {
 	if m.opt.GradientCheckpointing {
-		own := m.fit(&m.acts[l].base[0], m.opt.DType, n, m.HiddenSize)
+		own := m.reserve(&m.acts[l].base[0], m.opt.DType, n, m.HiddenSize)
 		if a.xr == a.x {
 			a.xr = own
 		}
@@ -147,10 +147,10 @@ func (m *Model) input(a *acts, l, n int) {
 
 // forward runs the decoder and leaves the final norm of the rows that are read in m.tail.f (r, H). keep says that a backward
 // pass follows.
-func (m *Model) forward(s *stage, keep bool) {
+func (m *Model) forward(s *deviceBatch, keep bool) {
 	d, z, last := m.Dev, &m.scratch, len(m.blocks)-1
 	if m.shared(keep) { // no memory may move between two layers
-		m.acts[0].fit(m, s.n, max(s.n, s.read()), false)
+		m.acts[0].reserve(m, s.n, max(s.n, s.read()), false)
 	}
 	var in, mlp kernels.Tensor
 	for l := range m.blocks {
@@ -159,42 +159,42 @@ func (m *Model) forward(s *stage, keep bool) {
 		if l == last {
 			r, compact = s.read(), s.compact
 		}
-		a.fit(m, s.n, r, compact)
+		a.reserve(m, s.n, r, compact)
 		if keep {
 			m.input(a, l, s.n)
 		}
 		if l == 0 {
 			d.Embed(a.x, m.embed.W, s.id)
 		}
-		z.fitNorms(m, s.n, r)
+		z.reserveNorms(m, s.n, r)
 		b.attend(m, l, a, s, z, in, mlp)
 		if compact {
 			d.Gather(a.xr, a.x, s.row)
 			d.Gather(a.attr, a.att2, s.row)
 		}
-		z.fitForward(m, r)
+		z.reserveForward(m, r)
 		b.feed(m, a, z)
 		in, mlp = a.x1, z.mlp
 	}
 	t, r := &m.tail, s.read()
-	t.x = m.fit(&t.base[0], m.opt.DType, r, m.HiddenSize)
-	t.f = m.fit(&t.base[1], m.opt.DType, r, m.HiddenSize)
-	t.rstd = m.fit(&t.base[2], kernels.F32, r)
+	t.x = m.reserve(&t.base[0], m.opt.DType, r, m.HiddenSize)
+	t.f = m.reserve(&t.base[1], m.opt.DType, r, m.HiddenSize)
+	t.rstd = m.reserve(&t.base[2], kernels.F32, r)
 	d.RMSNorm(t.f, t.x, t.rstd, in, mlp, m.norm.W, m.eps)
 }
 
 // backward reads forward from the bottom up: from m.tail.df to the gradients of all parameters.
-func (m *Model) backward(s *stage) {
+func (m *Model) backward(s *deviceBatch) {
 	d, z, t, last := m.Dev, &m.scratch, &m.tail, len(m.blocks)-1
-	z.fitBackward(m, s.n, s.read(), s.compact)
+	z.reserveBackward(m, s.n, s.read(), s.compact)
 	d.Zero(z.dresr)
 	d.RMSNormBackward(z.dresr, m.norm.G, t.f, t.df, t.x, m.norm.W, t.rstd) // f as it was
 	for l := last; l >= 0; l-- {
 		b, a := &m.blocks[l], m.layer(l, true)
 		if m.opt.GradientCheckpointing && l < last {
-			a.fit(m, s.n, s.n, false)
+			a.reserve(m, s.n, s.n, false)
 			m.input(a, l, s.n)
-			z.fitForward(m, s.n)
+			z.reserveForward(m, s.n)
 			b.attend(m, l, a, s, z, none, none)
 			b.feedUp(m, a, z)
 		}
@@ -205,7 +205,7 @@ func (m *Model) backward(s *stage) {
 		}
 		b.attendBackward(m, a, s, z)
 		if l == last && s.compact {
-			z.fitBackward(m, s.n, s.n, false) // dres stays: its memory and size are the same
+			z.reserveBackward(m, s.n, s.n, false) // dres stays: its memory and size are the same
 		}
 	}
 	d.EmbedBackward(m.embed.G, z.dres, s.idRow, s.idPtr, s.idSrc)
@@ -262,12 +262,12 @@ func (m *Model) TrainStepLater(b *Batch, o LossOptions) (losses func() Losses, e
 	if err != nil {
 		return nil, fmt.Errorf("model: batch: %w", err)
 	}
-	s := m.stage(b, true)
+	s := m.upload(b, true)
 	m.forward(s, true)
 	m.losses(s, o)
 	read := m.Dev.DownloadLater(m.tail.loss)
 	m.backward(s)
-	pairs := len(b.Side) > 1
+	pairs := len(b.SidePtr) > 1
 	return func() Losses {
 		x := read()
 		if !pairs { // reward_loss did not run
@@ -278,10 +278,10 @@ func (m *Model) TrainStepLater(b *Batch, o LossOptions) (losses func() Losses, e
 }
 
 // losses computes both losses and leaves their gradient in m.tail.df (r, H).
-func (m *Model) losses(s *stage, o LossOptions) {
+func (m *Model) losses(s *deviceBatch, o LossOptions) {
 	d, t, h := m.Dev, &m.tail, m.HiddenSize
-	t.df = m.fit(&t.base[3], m.opt.DType, s.read(), h)
-	t.loss = m.fit(&t.base[4], kernels.F32, 7)
+	t.df = m.reserve(&t.base[3], m.opt.DType, s.read(), h)
+	t.loss = m.reserve(&t.base[4], kernels.F32, 7)
 	d.Zero(t.loss)
 	critique := t.loss.Rows(6, 7)
 	switch {
@@ -295,8 +295,8 @@ func (m *Model) losses(s *stage, o LossOptions) {
 	if s.leaves == 0 {
 		return
 	}
-	t.reward = m.fit(&t.base[6], kernels.F32, s.leaves)
-	t.dreward = m.fit(&t.base[7], kernels.F32, s.leaves)
+	t.reward = m.reserve(&t.base[6], kernels.F32, s.leaves)
+	t.dreward = m.reserve(&t.base[7], kernels.F32, s.leaves)
 	f, df := t.f.Rows(s.rows, s.rows+s.leaves), t.df.Rows(s.rows, s.rows+s.leaves)
 	if s.side.Len() < 3 {
 		d.Zero(df)
@@ -308,10 +308,10 @@ func (m *Model) losses(s *stage, o LossOptions) {
 }
 
 // critique runs the LM head on the rows, chunk by chunk; dx and dw may be left out.
-func (m *Model) critique(s *stage, loss kernels.Tensor, o LossOptions, dx, dw kernels.Tensor) {
+func (m *Model) critique(s *deviceBatch, loss kernels.Tensor, o LossOptions, dx, dw kernels.Tensor) {
 	t := &m.tail
-	t.logprob = m.fit(&t.base[5], kernels.F32, s.rows)
-	t.logits = m.fit(&t.base[8], kernels.F32, min(s.rows, m.chunkRows()), m.VocabSize)
+	t.logprob = m.reserve(&t.base[5], kernels.F32, s.rows)
+	t.logits = m.reserve(&t.base[8], kernels.F32, min(s.rows, m.chunkRows()), m.VocabSize)
 	m.Dev.CritiqueLoss(kernels.CritiqueLoss{Loss: loss, LogProb: t.logprob, DX: dx, DW: dw, X: t.f.Rows(0, s.rows), W: m.head.W,
 		Target: s.target, Weight: s.weight, LossScale: o.TokenScale, GradScale: o.Lambda * o.TokenScale, Scratch: t.logits})
 }
@@ -336,15 +336,15 @@ func (m *Model) Evaluate(b *Batch) (logprob, reward []float32, err error) {
 	if len(b.Row)+len(b.Leaf) == 0 {
 		return logprob, reward, nil
 	}
-	s, t := m.stage(b, false), &m.tail
+	s, t := m.upload(b, false), &m.tail
 	m.forward(s, false)
 	if s.rows > 0 {
-		t.loss = m.fit(&t.base[4], kernels.F32, 7)
+		t.loss = m.reserve(&t.base[4], kernels.F32, 7)
 		m.critique(s, t.loss.Rows(6, 7), LossOptions{}, none, none)
 		m.Dev.Download(logprob, t.logprob)
 	}
 	if s.leaves > 0 {
-		t.reward = m.fit(&t.base[6], kernels.F32, s.leaves)
+		t.reward = m.reserve(&t.base[6], kernels.F32, s.leaves)
 		m.Dev.RewardHead(t.reward, t.f.Rows(s.rows, s.rows+s.leaves), s.iota, m.score.W)
 		m.Dev.Download(reward, t.reward)
 	}
@@ -361,14 +361,14 @@ func (m *Model) Logits(f *Forest) (hidden, logits []float32, err error) {
 	if err := f.validate(&m.Config); err != nil {
 		return nil, nil, fmt.Errorf("model: forest: %w", err)
 	}
-	s := m.stage(&Batch{Forest: *f}, false)
+	s := m.upload(&Batch{Forest: *f}, false)
 	s.compact = false
 	m.forward(s, false)
 	hidden = make([]float32, s.n*m.HiddenSize)
 	m.Dev.Download(hidden, m.tail.f)
 	if m.HasLM() {
 		logits = make([]float32, s.n*m.VocabSize)
-		out := m.fit(&m.tail.base[8], kernels.F32, s.n, m.VocabSize)
+		out := m.reserve(&m.tail.base[8], kernels.F32, s.n, m.VocabSize)
 		m.Dev.Matmul(out, m.tail.f, m.head.W, none)
 		m.Dev.Download(logits, out)
 	}

@@ -12,7 +12,7 @@ func (g *generator) prefill() {
 	jobs := g.admit()
 	f := planting{jobs: jobs, row: make([]int32, len(jobs))}
 	f.plant(&g.slots, 0, len(jobs), 0, nil, -1)
-	m.fitCache(g.slots.first + g.slots.size)
+	m.reserveCache(g.slots.first + g.slots.size)
 
 	var seqs []*sequence
 	var row []int32
@@ -25,7 +25,7 @@ func (g *generator) prefill() {
 			g.keys, g.index = append(g.keys, s.key), append(g.index, 0)
 		}
 	}
-	st := &stage{n: f.Len(), rows: len(row), compact: true}
+	st := &deviceBatch{n: f.Len(), rows: len(row), compact: true}
 	p := &m.staging
 	p.put(&st.id, f.IDs)
 	p.put(&st.pos, f.Pos)
@@ -34,10 +34,10 @@ func (g *generator) prefill() {
 	p.put(&st.row, row)
 	p.put(&g.step, g.index)
 	p.flush(m)
-	m.fitRope(slices.Max(f.Pos) + int32(g.o.MaxTokens))
+	m.reserveRope(slices.Max(f.Pos) + int32(g.o.MaxTokens))
 	m.forward(st, false)
 	if g.draw(len(seqs)); g.err == nil {
-		g.settle(seqs)
+		g.advance(seqs)
 	}
 }
 
@@ -159,8 +159,8 @@ func (s *slots) release(path []*segment) {
 	}
 }
 
-// fitCache makes the cache of every layer hold n slots; what is in it stays.
-func (m *Model) fitCache(n int) {
+// reserveCache makes the cache of every layer hold n slots; what is in it stays.
+func (m *Model) reserveCache(n int) {
 	d := m.Dev
 	for l := range m.kv {
 		old := m.kv[l]

@@ -302,7 +302,7 @@ func (r *Reader) rowError(err error) error {
 	if !ok {
 		return r.fault(r.line, -1, "%v", err)
 	}
-	if s.Code == strictjson.Cut {
+	if s.Code == strictjson.Truncated {
 		if _, more := r.in.Peek(1); more != nil {
 			return r.fault(r.line, -1, "line is cut off (unexpected end)")
 		}

@@ -67,7 +67,7 @@ func (d *Renderer) cutTokens(b Branch, o Options) (Branch, Outcome, error) {
 	if b.Weight != nil {
 		b.Weight = slices.Concat(b.Weight[:lo], b.Weight[hi:])
 	}
-	return b, Outcome{Cut: true}, nil
+	return b, Outcome{Shortened: true}, nil
 }
 
 // asConversation takes a conversation as a prompt and the answer that ends it, if one does.
@@ -98,7 +98,7 @@ func (d *Renderer) shortConversation(rec *record.Record, o Options) (b Branch, o
 		}
 		return []int{len(b.IDs) - o.Limit}, nil
 	})
-	out.Cut = cut != nil
+	out.Shortened = cut != nil
 	switch {
 	case err != nil:
 		return b, out, err

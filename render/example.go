@@ -184,8 +184,8 @@ func (e *Example) AppendTo(b *model.Batch, p Parts) {
 		}
 		return
 	}
-	if p.Rewards && len(b.Side) == 0 {
-		b.Side = append(b.Side, 0)
+	if p.Rewards && len(b.SidePtr) == 0 {
+		b.SidePtr = append(b.SidePtr, 0)
 	}
 	if len(e.Prompt) > 0 {
 		b.Open(e.Prompt)
@@ -211,7 +211,7 @@ func (e *Example) AppendTo(b *model.Batch, p Parts) {
 		}
 		b.Close()
 		if p.Rewards {
-			b.Side = append(b.Side, int32(len(b.Leaf)))
+			b.SidePtr = append(b.SidePtr, int32(len(b.Leaf)))
 		}
 	}
 	if len(e.Prompt) > 0 {

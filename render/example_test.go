@@ -43,7 +43,7 @@ func TestForestIsTheHandBuiltOne(t *testing.T) {
 		got, want []int32
 	}{
 		{"ids", b.IDs, twice(one.ids, 0)}, {"pos", b.Pos, twice(one.pos, 0)}, {"end", b.End, twice(one.end, 13)}, {"row", b.Row, twice(one.row, 13)},
-		{"target", b.Target, twice(one.target, 0)}, {"leaf", b.Leaf, twice(one.leaf, 13)}, {"side", b.Side, []int32{0, 2, 3, 5, 6}},
+		{"target", b.Target, twice(one.target, 0)}, {"leaf", b.Leaf, twice(one.leaf, 13)}, {"side", b.SidePtr, []int32{0, 2, 3, 5, 6}},
 	} {
 		if !slices.Equal(x.got, x.want) {
 			t.Errorf("%s: %v, want %v", x.name, x.got, x.want)
@@ -61,17 +61,17 @@ func TestForestOfOtherMethods(t *testing.T) {
 	e := hand()
 	var b model.Batch
 	e.AppendTo(&b, Parts{Rewards: true})
-	if !slices.Equal(b.IDs, []int32{1, 2, 3, 4, 5, 10}) || !slices.Equal(b.Leaf, []int32{4, 5}) || !slices.Equal(b.Side, []int32{0, 1, 2}) || len(b.Row) != 0 {
+	if !slices.Equal(b.IDs, []int32{1, 2, 3, 4, 5, 10}) || !slices.Equal(b.Leaf, []int32{4, 5}) || !slices.Equal(b.SidePtr, []int32{0, 1, 2}) || len(b.Row) != 0 {
 		t.Errorf("bt: %+v", b)
 	}
 	b = model.Batch{}
 	e.AppendTo(&b, Parts{Critiques: true})
-	if len(b.Leaf) != 0 || len(b.Side) != 0 || len(b.Row) != 7 {
+	if len(b.Leaf) != 0 || len(b.SidePtr) != 0 || len(b.Row) != 7 {
 		t.Errorf("sft: %+v", b)
 	}
 	b = model.Batch{}
 	e.AppendTo(&b, Parts{Critiques: true, Rewards: true, MaxCritiques: 1})
-	if !slices.Equal(b.IDs, []int32{1, 2, 3, 4, 5, 6, 7, 10, 11, 7}) || !slices.Equal(b.Side, []int32{0, 1, 2}) {
+	if !slices.Equal(b.IDs, []int32{1, 2, 3, 4, 5, 6, 7, 10, 11, 7}) || !slices.Equal(b.SidePtr, []int32{0, 1, 2}) {
 		t.Errorf("one critique: %+v", b)
 	}
 	d := Example{Document: Branch{IDs: []int32{5, 6, 7}, Weight: []float32{9, 0, 2}}}

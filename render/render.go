@@ -92,10 +92,10 @@ type Options struct {
 
 // Outcome says what became of a record.
 type Outcome struct {
-	Dropped string // why it is not used; "" if it is
-	Cut     bool   // it was shortened to fit
-	Length  int    // critiques that the sampling limit had cut, and that have no end token therefore
-	Empty   int    // critiques without a token that a reward could be read at; they are left out
+	Dropped   string // why it is not used; "" if it is
+	Shortened bool   // it was shortened to fit
+	Length    int    // critiques that the sampling limit had cut, and that have no end token therefore
+	Empty     int    // critiques without a token that a reward could be read at; they are left out
 }
 
 // Reasons why a record is not used.
@@ -131,7 +131,7 @@ func (d *Renderer) Pair(rec *record.Record, o Options) (Example, Outcome, error)
 		by := e.over(o.Parts, o.Limit)
 		return by[:], nil
 	})
-	out.Cut = cut != nil
+	out.Shortened = cut != nil
 	switch {
 	case err != nil || left == 0:
 		return e, out, err

@@ -150,7 +150,7 @@ func TestRenderOverlong(t *testing.T) {
 			continue
 		}
 		want := slices.Concat([]int32{1, 28, 4, 2}, x.prompt, []int32{4, 3}, x.response, []int32{4, 2, 35, 4, 3})
-		if got := slices.Concat(e.Prompt, e.Chosen.Response.IDs); !slices.Equal(got, want) || out.Cut != (x.limit < longest) {
+		if got := slices.Concat(e.Prompt, e.Chosen.Response.IDs); !slices.Equal(got, want) || out.Shortened != (x.limit < longest) {
 			t.Errorf("%s %d: %v (%+v), want %v", x.policy, x.limit, got, out, want)
 		}
 		if !slices.Equal(e.Chosen.Critiques[0].IDs, []int32{20, 21, 22, 4}) || e.Size(o.Parts).Longest > x.limit {
@@ -227,7 +227,7 @@ func TestLongDocuments(t *testing.T) {
 		{"a conversation without a last answer", "truncate-right", open, 7, nil, nil},
 	} {
 		e, out, err := d.Document(&x.rec, Options{Limit: x.limit, Overlong: x.policy})
-		if err != nil || (out.Dropped == DropOverlong) != (x.ids == nil) || out.Cut != (x.ids != nil) {
+		if err != nil || (out.Dropped == DropOverlong) != (x.ids == nil) || out.Shortened != (x.ids != nil) {
 			t.Errorf("%s, %s: %+v, %v", x.name, x.policy, out, err)
 		} else if x.ids != nil && (!slices.Equal(e.Document.IDs, x.ids) || !slices.Equal(e.Document.Weight, x.weight)) {
 			t.Errorf("%s, %s: %v %v, want %v %v", x.name, x.policy, e.Document.IDs, e.Document.Weight, x.ids, x.weight)

@@ -89,8 +89,8 @@ const sidecarVersion = 1
 // SidecarPath is where the state of an output lies.
 func SidecarPath(out string) string { return out + ".stage.json" }
 
-// run is the state of one Run.
-type run struct {
+// execution is the state of one Run.
+type execution struct {
 	*Stage
 	side sidecar
 	out  *os.File
@@ -101,7 +101,7 @@ type run struct {
 // Run reads the whole input once to check it, then does what is not done yet. A cancelled context ends it between
 // chunks, or inside one if Work returns, with an error that wraps the context's; the next Run goes on.
 func (s *Stage) Run(ctx context.Context) (*Result, error) {
-	r := &run{Stage: s, sum: sha256.New(), res: &Result{Check: record.NewChecker()}}
+	r := &execution{Stage: s, sum: sha256.New(), res: &Result{Check: record.NewChecker()}}
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (s *Stage) Run(ctx context.Context) (*Result, error) {
 }
 
 // prepare checks the settings and the input before anything is written.
-func (r *run) prepare() error {
+func (r *execution) prepare() error {
 	if r.Work == nil || r.Chunk < 1 {
 		panic("stage: Stage needs Work and a positive Chunk")
 	}
@@ -152,7 +152,7 @@ func (r *run) prepare() error {
 }
 
 // openOutput locks the output, reads the sidecar and cuts what is not acknowledged.
-func (r *run) openOutput() (err error) {
+func (r *execution) openOutput() (err error) {
 	if r.out, err = os.OpenFile(r.Out, os.O_RDWR|os.O_CREATE, 0o644); err != nil {
 		return fmt.Errorf("%s: output: %w", r.Name, err)
 	}
@@ -200,7 +200,7 @@ func (r *run) openOutput() (err error) {
 }
 
 // resume takes over the state of an earlier run if it was the same work and its bytes are intact.
-func (r *run) resume(old *sidecar, size int64) error {
+func (r *execution) resume(old *sidecar, size int64) error {
 	if what := r.side.differs(old); what != "" {
 		return fmt.Errorf("%s: cannot resume %s: %s: choose another output or restart", r.Name, r.Out, what)
 	}
@@ -235,7 +235,7 @@ func (s *sidecar) differs(old *sidecar) string {
 }
 
 // work goes through the input: skips and verifies what is done, does the rest.
-func (r *run) work(ctx context.Context) error {
+func (r *execution) work(ctx context.Context) error {
 	in, err := record.Open(r.In, r.Read)
 	if err != nil {
 		return err
@@ -275,16 +275,16 @@ func (r *run) work(ctx context.Context) error {
 	return r.finish(in)
 }
 
-func (r *run) interrupted(err error) error {
+func (r *execution) interrupted(err error) error {
 	return fmt.Errorf("%s: stopped after %d of %d records, run it again to go on: %w", r.Name, r.side.Done, r.side.Input.Records, err)
 }
 
-func (r *run) inputChanged() error {
+func (r *execution) inputChanged() error {
 	return fmt.Errorf("%s: input %s changed while it was read", r.Name, r.In)
 }
 
 // skip passes over the input records that the output already has, and checks that they belong together.
-func (r *run) skip(in *record.Reader) error {
+func (r *execution) skip(in *record.Reader) error {
 	if r.side.Done == 0 {
 		return nil
 	}
@@ -325,7 +325,7 @@ func (r *run) skip(in *record.Reader) error {
 }
 
 // append writes one chunk, syncs it, and only then acknowledges it in the sidecar.
-func (r *run) append(chunk []*record.Record) error {
+func (r *execution) append(chunk []*record.Record) error {
 	var b []byte
 	for _, rec := range chunk {
 		var err error
@@ -355,14 +355,14 @@ func (r *run) append(chunk []*record.Record) error {
 	return nil
 }
 
-func (r *run) report() {
+func (r *execution) report() {
 	if r.Progress != nil {
 		r.Progress(Progress{Stage: r.Name, Done: r.side.Done, Total: r.side.Input.Records, Resumed: r.res.Resumed})
 	}
 }
 
 // finish makes sure that the input is still the one that was checked, and declares the output complete.
-func (r *run) finish(in *record.Reader) error {
+func (r *execution) finish(in *record.Reader) error {
 	if _, err := in.Next(); err != io.EOF {
 		return r.inputChanged()
 	}
@@ -386,7 +386,7 @@ func (r *run) finish(in *record.Reader) error {
 	return r.save()
 }
 
-func (r *run) save() error {
+func (r *execution) save() error {
 	b, err := json.MarshalIndent(&r.side, "", "  ")
 	if err != nil {
 		return fmt.Errorf("%s: sidecar: %w", r.Name, err)

@@ -27,7 +27,7 @@ type Code int
 const (
 	Invalid   Code = iota // not JSON, nested too deep, or a value of another type than wanted
 	Encoding              // not UTF-8
-	Cut                   // the text ends too early
+	Truncated             // the text ends too early
 	Trailing              // bytes after the value
 	Duplicate             // a key appears twice
 )
@@ -185,12 +185,12 @@ func (r *Reader) String() (string, error) {
 			r.i++
 		}
 	}
-	return "", r.cut()
+	return "", r.truncated()
 }
 
 func (r *Reader) escape(b *strings.Builder) error {
 	if r.i+1 >= len(r.b) {
-		return r.cut()
+		return r.truncated()
 	}
 	if k := strings.IndexByte(`"\/bfnrt`, r.b[r.i+1]); k >= 0 {
 		b.WriteByte("\"\\/\b\f\n\r\t"[k])
@@ -359,7 +359,7 @@ func (r *Reader) char() rune {
 
 func (r *Reader) expect(c byte) error {
 	if r.peek(); r.i >= len(r.b) {
-		return r.cut()
+		return r.truncated()
 	}
 	if r.b[r.i] != c {
 		return r.fail(Invalid, r.i, "got %q, want %q", r.char(), c)
@@ -374,7 +374,7 @@ func (r *Reader) want(kind string) error {
 	case k == kind:
 		return nil
 	case r.i >= len(r.b):
-		return r.fail(Cut, r.i, "got nothing, want %s", kind)
+		return r.fail(Truncated, r.i, "got nothing, want %s", kind)
 	case k == "nothing":
 		return r.noValue()
 	default:
@@ -384,12 +384,12 @@ func (r *Reader) want(kind string) error {
 
 func (r *Reader) noValue() error {
 	if r.i >= len(r.b) {
-		return r.cut()
+		return r.truncated()
 	}
 	return r.fail(Invalid, r.i, "invalid character %q", r.char())
 }
 
-func (r *Reader) cut() error { return r.fail(Cut, len(r.b), "unexpected end") }
+func (r *Reader) truncated() error { return r.fail(Truncated, len(r.b), "unexpected end") }
 
 func (r *Reader) fail(code Code, at int, format string, args ...any) error {
 	return &Error{Code: code, At: at, Msg: fmt.Sprintf(format, args...)}

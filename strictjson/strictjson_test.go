@@ -51,13 +51,13 @@ func TestErrors(t *testing.T) {
 		code strictjson.Code
 		want string
 	}{
-		{"", strictjson.Cut, "unexpected end at byte 0"},
-		{`{"a": `, strictjson.Cut, "unexpected end at byte 6"},
-		{`{"a"`, strictjson.Cut, "unexpected end at byte 4"},
-		{`{`, strictjson.Cut, "got nothing, want string at byte 1"},
-		{`[1`, strictjson.Cut, "unexpected end at byte 2"},
-		{`"ab`, strictjson.Cut, "unexpected end at byte 3"},
-		{`"ab\`, strictjson.Cut, "unexpected end at byte 4"},
+		{"", strictjson.Truncated, "unexpected end at byte 0"},
+		{`{"a": `, strictjson.Truncated, "unexpected end at byte 6"},
+		{`{"a"`, strictjson.Truncated, "unexpected end at byte 4"},
+		{`{`, strictjson.Truncated, "got nothing, want string at byte 1"},
+		{`[1`, strictjson.Truncated, "unexpected end at byte 2"},
+		{`"ab`, strictjson.Truncated, "unexpected end at byte 3"},
+		{`"ab\`, strictjson.Truncated, "unexpected end at byte 4"},
 		{`{} é`, strictjson.Trailing, "unexpected 'é' at byte 3"},
 		{"1 2", strictjson.Trailing, "unexpected '2' at byte 2"},
 		{"[\"é\", \"\xc3\"]", strictjson.Encoding, "not valid UTF-8 at byte 8"},

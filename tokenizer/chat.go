@@ -226,7 +226,7 @@ func (c *Chat) render(messages []Message, addGenerationPrompt bool) (string, *ma
 	for i, m := range messages {
 		switch {
 		case !plainRole(m.Role):
-			return "", nil, fmt.Errorf("tokenizer: messages[%d]: role %q: want 1 to 64 letters, digits, - or _", i, cut(m.Role))
+			return "", nil, fmt.Errorf("tokenizer: messages[%d]: role %q: want 1 to 64 letters, digits, - or _", i, clip(m.Role))
 		case len(m.Content) > MaxText:
 			return "", nil, fmt.Errorf("tokenizer: messages[%d]: text is %d bytes, limit %d", i, len(m.Content), MaxText)
 		case !utf8.ValidString(m.Content):
@@ -326,7 +326,7 @@ func chosenTemplate(v any) (string, bool, error) {
 			}
 			names = append(names, name)
 		}
-		return "", false, fmt.Errorf("chat_template: no template is named \"default\" (found: %s)", cut(strings.Join(names, ", ")))
+		return "", false, fmt.Errorf("chat_template: no template is named \"default\" (found: %s)", clip(strings.Join(names, ", ")))
 	}
 	return "", false, errors.New("chat_template: want a string or a list of named templates")
 }

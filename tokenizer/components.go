@@ -79,7 +79,7 @@ func (t *Tokenizer) setPreTokenizer(v any) error {
 	var ok bool
 	if t.split, ok = newSplitter(pattern); !ok {
 		t.split.pattern = ""
-		return fmt.Errorf("pre_tokenizer pattern %q is not one of the known patterns", cut(pattern))
+		return fmt.Errorf("pre_tokenizer pattern %q is not one of the known patterns", clip(pattern))
 	}
 	return nil
 }

@@ -177,15 +177,15 @@ func readVocab(r *strictjson.Reader) (map[string]int32, error) {
 		id, err := strconv.ParseInt(string(lit), 10, 64)
 		switch _, twice := vocab[token]; {
 		case err != nil:
-			return fmt.Errorf("token %q: got %s, want an integer", cut(token), cut(string(lit)))
+			return fmt.Errorf("token %q: got %s, want an integer", clip(token), clip(string(lit)))
 		case twice:
-			return fmt.Errorf("token %q appears twice", cut(token))
+			return fmt.Errorf("token %q appears twice", clip(token))
 		case token == "":
 			return errors.New("a token is empty")
 		case len(token) > maxToken:
-			return fmt.Errorf("token %q has %d bytes, limit %d", cut(token), len(token), maxToken)
+			return fmt.Errorf("token %q has %d bytes, limit %d", clip(token), len(token), maxToken)
 		case id < 0 || id >= maxVocab:
-			return fmt.Errorf("token %q: id %d, want 0 to %d", cut(token), id, maxVocab-1)
+			return fmt.Errorf("token %q: id %d, want 0 to %d", clip(token), id, maxVocab-1)
 		}
 		vocab[token] = int32(id)
 		return nil
@@ -208,7 +208,7 @@ func readMerges(r *strictjson.Reader) ([][2]string, error) {
 			}
 			var ok bool
 			if p[0], p[1], ok = strings.Cut(s, " "); !ok || strings.Contains(p[1], " ") {
-				return fmt.Errorf("merges[%d]: %q is not two tokens with a space between", i, cut(s))
+				return fmt.Errorf("merges[%d]: %q is not two tokens with a space between", i, clip(s))
 			}
 			merges = append(merges, p)
 			return nil
@@ -250,9 +250,9 @@ func (t *Tokenizer) readAdded(r *strictjson.Reader) error {
 		case content == "" || err != nil:
 			return fmt.Errorf("added_tokens[%d]: want an id and a content", i)
 		case len(content) > maxToken:
-			return fmt.Errorf("token %q has %d bytes, limit %d", cut(content), len(content), maxToken)
+			return fmt.Errorf("token %q has %d bytes, limit %d", clip(content), len(content), maxToken)
 		case id < 0 || id >= maxVocab:
-			return fmt.Errorf("token %q: id %d, want 0 to %d", cut(content), id, maxVocab-1)
+			return fmt.Errorf("token %q: id %d, want 0 to %d", clip(content), id, maxVocab-1)
 		}
 		if text += len(content); text > maxAddedText {
 			return fmt.Errorf("added tokens have more than %d bytes of text", maxAddedText)
@@ -288,7 +288,7 @@ func (t *Tokenizer) build(m *model) error {
 		case isAdded:
 			t.raw[id] = token
 		case !ok:
-			return fmt.Errorf("token %q (id %d) is not byte-level text", cut(token), id)
+			return fmt.Errorf("token %q (id %d) is not byte-level text", clip(token), id)
 		default:
 			t.raw[id] = raw
 		}
@@ -335,10 +335,10 @@ func (t *Tokenizer) number(vocab map[string]int32) error {
 	put := func(token string, id int32) error {
 		switch {
 		case int(id) >= size:
-			return fmt.Errorf("token %q: id %d, want less than the number of tokens, %d", cut(token), id, size)
+			return fmt.Errorf("token %q: id %d, want less than the number of tokens, %d", clip(token), id, size)
 		case t.tokens[id] != "" && t.tokens[id] != token:
 			a, b := min(t.tokens[id], token), max(t.tokens[id], token) // maps have no order, messages do
-			return fmt.Errorf("id %d is used by %q and %q", id, cut(a), cut(b))
+			return fmt.Errorf("id %d is used by %q and %q", id, clip(a), clip(b))
 		}
 		t.tokens[id] = token
 		return nil
@@ -374,10 +374,10 @@ func (t *Tokenizer) setMerges(m *model) error {
 		for k, token := range []string{p[0], p[1], p[0] + p[1]} {
 			id, ok := m.vocab[token]
 			if !ok {
-				return fmt.Errorf("merges[%d]: %q is not in the vocabulary", i, cut(token))
+				return fmt.Errorf("merges[%d]: %q is not in the vocabulary", i, clip(token))
 			}
 			if t.isSpec[id] {
-				return fmt.Errorf("merges[%d]: %q is a special token", i, cut(token))
+				return fmt.Errorf("merges[%d]: %q is a special token", i, clip(token))
 			}
 			ids[k] = id
 		}
@@ -387,8 +387,8 @@ func (t *Tokenizer) setMerges(m *model) error {
 	return nil
 }
 
-// cut shortens a token for a message.
-func cut(s string) string {
+// clip shortens a token for a message.
+func clip(s string) string {
 	if len(s) > 64 {
 		return strings.ToValidUTF8(s[:60], "") + " …"
 	}

@@ -76,7 +76,7 @@ func (t *template) render(data map[string]any) (out string, err error) {
 	if day, ok := data["date"].(string); ok {
 		when, err := time.Parse(time.DateOnly, day)
 		if err != nil {
-			return "", fmt.Errorf("date %q: want a day like 2006-01-02", cut(day))
+			return "", fmt.Errorf("date %q: want a day like 2006-01-02", clip(day))
 		}
 		data["strftime_now"] = func(va *exec.VarArgs) *exec.Value {
 			text, err := strftime(when, va.First().String())

@@ -74,8 +74,8 @@ type sums struct {
 // pairSums is the pairs of the kernels' reward_loss in float64, without a gradient: bt = -log σ(c - r - margin), plus center·(c + r)².
 func pairSums(b *model.Batch, reward []float32, c Config) sums {
 	var total sums
-	for p := 0; 2*p+2 < len(b.Side); p++ {
-		chosen, rejected := reward[b.Side[2*p]:b.Side[2*p+1]], reward[b.Side[2*p+1]:b.Side[2*p+2]]
+	for p := 0; 2*p+2 < len(b.SidePtr); p++ {
+		chosen, rejected := reward[b.SidePtr[2*p]:b.SidePtr[2*p+1]], reward[b.SidePtr[2*p+1]:b.SidePtr[2*p+2]]
 		if len(chosen) == 0 || len(rejected) == 0 {
 			continue
 		}

@@ -195,7 +195,7 @@ type metricsLog struct{ f *os.File }
 // openMetrics opens the file for appending, after cutting it back to lines of at most step: those after it belong to updates
 // that a resumed run makes again. A nil log takes lines and drops them.
 func openMetrics(path string, step int) (*metricsLog, error) {
-	if err := cutMetrics(path, step); err != nil {
+	if err := truncateMetrics(path, step); err != nil {
 		return nil, fmt.Errorf("trainer: metrics: %w", err)
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -208,7 +208,7 @@ func openMetrics(path string, step int) (*metricsLog, error) {
 // maxMetrics bounds what is read back of a run's metrics, in bytes.
 const maxMetrics = 4 << 30
 
-func cutMetrics(path string, step int) error {
+func truncateMetrics(path string, step int) error {
 	b, err := safefile.Read(path, maxMetrics)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

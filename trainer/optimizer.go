@@ -24,7 +24,7 @@ func (o *optimizer) step(factor float64, t int64) (norm func() (float64, int)) {
 	dev, c := o.m.Dev, o.c
 	sums := o.m.GradNorm()
 	bias1, bias2 := 1-math.Pow(c.Beta1, float64(t)), 1-math.Pow(c.Beta2, float64(t))
-	for _, p := range o.m.Runs() {
+	for _, p := range o.m.Spans() {
 		decay := 0.0
 		if decays(p) {
 			decay = c.WeightDecay

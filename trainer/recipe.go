@@ -137,7 +137,7 @@ func ParseRecipe(b []byte, c *Config) error {
 		if value.Kind != yaml.ScalarNode || value.Tag == "!!null" {
 			return fmt.Errorf(":%d: %s: want one plain value", value.Line, name)
 		}
-		if !fits(value.Tag, name) { // the library would cut 1.5 to 1 where a whole number is wanted
+		if !isOfKind(value.Tag, name) { // the library would cut 1.5 to 1 where a whole number is wanted
 			return fmt.Errorf(":%d: %s: %q is not a %s", value.Line, name, value.Value, kindOf(name))
 		}
 		key.Value = name
@@ -166,8 +166,8 @@ func typeError(root *yaml.Node, err error) error {
 	return fmt.Errorf(": %w", err)
 }
 
-// fits says whether a value of a YAML type can be the value of a field.
-func fits(tag, name string) bool {
+// isOfKind says whether a value of a YAML type can be the value of a field.
+func isOfKind(tag, name string) bool {
 	switch kindOf(name) {
 	case "text":
 		return true

@@ -17,12 +17,12 @@ import (
 
 // Records is the Dataset of a file, as tokens in memory.
 type Records struct {
-	Path    string
-	Rows    int            // rows of the file
-	Dropped map[string]int // rows that are not used, by reason
-	Cut     int            // rows that were shortened to fit
-	Length  int            // critiques that the sampling limit had cut
-	Empty   int            // critiques that were left out because they are empty
+	Path      string
+	Rows      int            // rows of the file
+	Dropped   map[string]int // rows that are not used, by reason
+	Shortened int            // rows that were shortened to fit
+	Length    int            // critiques that the sampling limit had cut
+	Empty     int            // critiques that were left out because they are empty
 
 	examples  []render.Example
 	critiques bool // there are critiques to learn among them
@@ -44,8 +44,8 @@ func (d *Records) String() string {
 	for _, reason := range slices.Sorted(maps.Keys(d.Dropped)) {
 		s += fmt.Sprintf(", %d dropped (%s)", d.Dropped[reason], reason)
 	}
-	if d.Cut > 0 {
-		s += fmt.Sprintf(", %d shortened", d.Cut)
+	if d.Shortened > 0 {
+		s += fmt.Sprintf(", %d shortened", d.Shortened)
 	}
 	if d.Length > 0 {
 		s += fmt.Sprintf(", %d critiques without an end (cut when sampled)", d.Length)
@@ -126,8 +126,8 @@ func (d *Records) add(rec *record.Record, r *render.Renderer, c Config, o render
 		d.Dropped[out.Dropped]++
 		return nil
 	}
-	if out.Cut {
-		d.Cut++
+	if out.Shortened {
+		d.Shortened++
 	}
 	d.Length += out.Length
 	d.critiques = d.critiques || !document && c.critiques()

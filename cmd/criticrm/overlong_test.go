@@ -133,7 +133,7 @@ func checkTrained(t *testing.T, e *engine.Engine, p *critic.Prompts, r *record.R
 	conf := trainer.Default()
 	for _, conf.Overlong = range []string{policy, record.OverlongError} {
 		got, o, err := d.Pair(r, conf.Render(limit))
-		if err != nil || o.Dropped != "" || o.Cut != (r.Cut != nil) {
+		if err != nil || o.Dropped != "" || o.Shortened != (r.Cut != nil) {
 			t.Fatalf("%s: %+v %v", r.ID, o, err)
 		}
 		for i, side := range []render.Reply{got.Chosen, got.Rejected} {
@@ -178,7 +178,7 @@ func TestTruncatePlain(t *testing.T) {
 		conf.Method, conf.Overlong = trainer.BT, policy
 		x, o, err := e.Pair(given[i], conf.Render(limit))
 		ids, _ := e.Encode(r.Shortened(r.PlainCut).Messages(record.Chosen), false)
-		if err != nil || !o.Cut || !slices.Equal(slices.Concat(x.Prompt, x.Chosen.Response.IDs), ids) || len(ids) > limit {
+		if err != nil || !o.Shortened || !slices.Equal(slices.Concat(x.Prompt, x.Chosen.Response.IDs), ids) || len(ids) > limit {
 			t.Errorf("%s: bt trains on other tokens than the %d that are scored (%+v, %v)", policy, len(ids), o, err)
 		}
 		for _, eval := range [][]string{append([]string{"eval"}, args...), {"eval", "--in", out}} {

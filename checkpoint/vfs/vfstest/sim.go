@@ -253,7 +253,7 @@ func (s *Sim) SyncDir(name string) error {
 	if err != nil {
 		return pathErr("fsync", name, err)
 	}
-	s.settle(func(c *change) bool { return c.touches(dir) }, true)
+	s.resolve(func(c *change) bool { return c.touches(dir) }, true)
 	return nil
 }
 
@@ -262,7 +262,7 @@ func (s *Sim) DropDir(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if dir, err := s.walk(name); err == nil {
-		s.settle(func(c *change) bool { return c.touches(dir) }, false)
+		s.resolve(func(c *change) bool { return c.touches(dir) }, false)
 	}
 }
 
@@ -270,8 +270,8 @@ func (c *change) touches(dir *inode) bool {
 	return slices.ContainsFunc(c.set, func(e entry) bool { return e.dir == dir })
 }
 
-// settle takes the chosen changes off the list, with or without making them durable.
-func (s *Sim) settle(which func(*change) bool, durable bool) {
+// resolve takes the chosen changes off the list, with or without making them durable.
+func (s *Sim) resolve(which func(*change) bool, durable bool) {
 	rest := s.pending[:0:0]
 	for _, c := range s.pending {
 		if !which(c) {

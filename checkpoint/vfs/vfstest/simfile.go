@@ -124,7 +124,7 @@ func (f *simFile) Sync() error {
 	if err := f.check("fsync", false); err != nil {
 		return err
 	}
-	f.s.settle(func(c *change) bool { return c.file == f.ino }, true)
+	f.s.resolve(func(c *change) bool { return c.file == f.ino }, true)
 	return nil
 }
 
@@ -132,7 +132,7 @@ func (f *simFile) Sync() error {
 func (f *simFile) Drop() {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
-	f.s.settle(func(c *change) bool { return c.file == f.ino }, false)
+	f.s.resolve(func(c *change) bool { return c.file == f.ino }, false)
 }
 
 func (f *simFile) Close() error {

@@ -8,8 +8,8 @@ import (
 	"criticrm/model"
 )
 
-// TestRuns: the runs have the elements of all parameters, in their order, and their moments with the scales of their blocks.
-func TestRuns(t *testing.T) {
+// TestSpans: the spans have the elements of all parameters, in their order, and their moments with the scales of their blocks.
+func TestSpans(t *testing.T) {
 	for _, o := range []model.Options{{}, {DType: kernels.BF16}, {DType: kernels.BF16, StochasticRounding: true, Moments8Bit: true}} {
 		for _, f := range []int{48, 42, 41} { // parts of whole blocks of 256; not; and gaps between tensors
 			c := tinyConfig()
@@ -30,7 +30,7 @@ func TestRuns(t *testing.T) {
 				names++
 			}
 			first := -1
-			for _, r := range m.Runs() {
+			for _, r := range m.Spans() {
 				for i, t := range []kernels.Tensor{r.W, r.G} {
 					x := make([]float32, t.Len())
 					m.Dev.Download(x, t)
@@ -47,8 +47,8 @@ func TestRuns(t *testing.T) {
 			if !slices.Equal(got[0], want[0]) || !slices.Equal(got[1], want[1]) || scales[0] != scales[1] {
 				t.Errorf("%+v, F %d: the runs have other elements than the parameters", o, f)
 			}
-			if f == 48 && len(m.Runs()) > names/2 {
-				t.Errorf("%+v: %d runs of %d parameters", o, len(m.Runs()), names)
+			if f == 48 && len(m.Spans()) > names/2 {
+				t.Errorf("%+v: %d spans of %d parameters", o, len(m.Spans()), names)
 			}
 		}
 	}
