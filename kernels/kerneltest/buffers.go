@@ -30,9 +30,9 @@ func newBuffers(dev *kernels.Device, op spec.Op, c spec.Case) *buffers {
 		if a.Nil || a.Dir == spec.Aside {
 			continue
 		}
-		bits := encode(a, c)
+		guard := guardBytes/typeOf(a, c.BF16).Size() + c.Skew
+		bits := encode(a, c, guard)
 		t := dev.Alloc(typeOf(a, c.BF16), reflect.ValueOf(bits).Len())
-		guard := guardBytes/t.Type().Size() + c.Skew
 		b.whole[a.Name], b.sent[a.Name] = t, bits
 		b.view[a.Name] = t.Rows(guard, guard+a.Len()).View(a.Shape...)
 	}
@@ -75,13 +75,13 @@ const (
 	poison32 = 0x7fc0beef
 )
 
-// encode gives the buffer of an argument in its type on the device: guard, data (or poison), guard.
-func encode(a spec.Arg, c spec.Case) any {
+// encode gives the buffer of an argument in its type on the device: guard, data (or poison), guard, the guards of so many elements.
+func encode(a spec.Arg, c spec.Case, guard int) any {
 	poisoned := a.Dir == spec.Out || a.Dir == spec.Scratch
 	switch typeOf(a, c.BF16) {
 	case kernels.I32:
 		data := a.Value.Interface().([]int32)
-		return fenced(len(data), c.Skew, 4, int32(math.MinInt32), func(i int) int32 {
+		return fenced(len(data), guard, int32(math.MinInt32), func(i int) int32 {
 			if poisoned {
 				return math.MinInt32 + 1
 			}
@@ -89,13 +89,13 @@ func encode(a spec.Arg, c spec.Case) any {
 		})
 	case kernels.U64:
 		data := a.Value.Interface().([]uint64)
-		return fenced(len(data), c.Skew, 8, uint64(guard32), func(i int) uint64 { return data[i] })
+		return fenced(len(data), guard, uint64(guard32), func(i int) uint64 { return data[i] })
 	case kernels.U8:
 		data := a.Value.Interface().([]uint8)
-		return fenced(len(data), c.Skew, 1, uint8(0x5a), func(i int) uint8 { return data[i] })
+		return fenced(len(data), guard, uint8(0x5a), func(i int) uint8 { return data[i] })
 	case kernels.BF16:
 		data := a.Floats()
-		return fenced(len(data), c.Skew, 2, uint16(0x7fde), func(i int) uint16 {
+		return fenced(len(data), guard, uint16(0x7fde), func(i int) uint16 {
 			if poisoned {
 				return 0x7fbe
 			}
@@ -103,7 +103,7 @@ func encode(a spec.Arg, c spec.Case) any {
 		})
 	}
 	data := a.Floats()
-	return fenced(len(data), c.Skew, 4, math.Float32frombits(guard32), func(i int) float32 {
+	return fenced(len(data), guard, math.Float32frombits(guard32), func(i int) float32 {
 		if poisoned {
 			return math.Float32frombits(poison32)
 		}
@@ -111,12 +111,11 @@ func encode(a spec.Arg, c spec.Case) any {
 	})
 }
 
-func fenced[E any](n, skew, size int, guard E, at func(i int) E) []E {
-	g := guardBytes/size + skew
-	x := make([]E, n+2*g)
+func fenced[E any](n, fence int, guard E, at func(i int) E) []E {
+	x := make([]E, n+2*fence)
 	for i := range x {
-		if x[i] = guard; i >= g && i < g+n {
-			x[i] = at(i - g)
+		if x[i] = guard; i >= fence && i < fence+n {
+			x[i] = at(i - fence)
 		}
 	}
 	return x
@@ -133,13 +132,13 @@ func (b *buffers) download() map[string]any {
 	return got
 }
 
-// intact checks guards and inputs.
-func (b *buffers) intact(got map[string]any) error {
-	for _, a := range b.args {
+// intact checks guards and inputs of what was sent.
+func intact(args []spec.Arg, before, after map[string]any) error {
+	for _, a := range args {
 		if a.Nil || a.Dir == spec.Aside {
 			continue
 		}
-		sent, now := bits(b.sent[a.Name]), bits(got[a.Name])
+		sent, now := bits(before[a.Name]), bits(after[a.Name])
 		guard := (len(now) - a.Len()) / 2
 		for i := range now {
 			inside := i >= guard && i < guard+a.Len()

@@ -17,6 +17,7 @@ type Case struct {
 	BF16 bool   // "real" is bfloat16
 	Skew int    // elements between an aligned address and where each buffer begins
 	Long bool   // so long that one run must do
+	Race bool   // also run under sanitizers of threads, which are slow: a case for each path that an implementation may have
 	make func(g *Gen) Op
 }
 
@@ -157,6 +158,13 @@ func (l *list) skewed(n int) {
 	}
 }
 
+// race marks the last n cases for the sanitizers.
+func (l *list) race(n int) {
+	for i := len(*l) - n; i < len(*l); i++ {
+		(*l)[i].Race = true
+	}
+}
+
 // add32 makes one case: the op has no argument of type real, or the case is long.
 func (l *list) add32(op, name string, make func(g *Gen) Op) {
 	*l = append(*l, Case{Op: op, Name: op + "/f32/" + name, make: make})
@@ -204,6 +212,9 @@ func (l *list) matmul() {
 		l.add("matmul_dx", name, func(g *Gen) Op { return &MatmulDX[float64]{N: n, O: o, I: i} })
 		l.add("matmul_dx", name+"_accumulate", func(g *Gen) Op { return &MatmulDX[float64]{N: n, O: o, I: i, Accumulate: true} })
 		l.add("matmul_dw", name, func(g *Gen) Op { return &MatmulDW[float64]{N: n, O: o, I: i} })
+		if n == 17 || n == 65 {
+			l.race(16)
+		}
 	}
 	const n, o, i = 40, 72, 64
 	l.addSkewed("matmul", "N40_O72_I64", func(g *Gen) Op { return &Matmul[float64]{N: n, O: o, I: i} })
@@ -212,6 +223,7 @@ func (l *list) matmul() {
 	})
 	l.addSkewed("matmul_dx", "N40_O72_I64_accumulate", func(g *Gen) Op { return &MatmulDX[float64]{N: n, O: o, I: i, Accumulate: true} })
 	l.addSkewed("matmul_dw", "N40_O72_I64", func(g *Gen) Op { return &MatmulDW[float64]{N: n, O: o, I: i} })
+	l.race(8)
 }
 
 func (l *list) optim() {
@@ -219,6 +231,7 @@ func (l *list) optim() {
 		l.add32("grad_norm", fmt.Sprintf("n%d", n), func(g *Gen) Op { return &GradNorm[float64]{N: n} })
 	}
 	l.skewed(2)
+	l.race(4)
 	l.add32("grad_norm", "nan", func(g *Gen) Op {
 		x := g.Normal(1000, 1)
 		x[17], x[999] = math.NaN(), math.NaN()
@@ -272,6 +285,7 @@ func (l *list) optim() {
 			})
 			if n == 1000 && (c.name == "later" || c.name == "master") {
 				l.skewed(3)
+				l.race(6)
 			}
 			l.add("adamw_8bit", fmt.Sprintf("%s_n%d", c.name, n), func(g *Gen) Op {
 				o := coded(g, step(g))
@@ -283,6 +297,9 @@ func (l *list) optim() {
 				o.ByChance = true
 				return o
 			})
+			if n == 1000 && c.name == "master" {
+				l.race(3)
+			}
 		}
 	}
 	l.moments()

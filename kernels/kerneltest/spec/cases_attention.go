@@ -147,10 +147,16 @@ func (l *list) attention() {
 	for _, b := range []int{16, 32, 64, 128} {
 		l.attend(forest{fmt.Sprintf("ends_about_%d", b), func(*Gen) *Forest { return sequences(2*b-1, 2, b-2, 1, 2*b, b) }, true}, 2, 1, 16, 1)
 		l.attend(forest{fmt.Sprintf("nodes_about_%d", b), func(*Gen) *Forest { return pairs(b, b-1, 2, 3, 2) }, true}, 2, 1, 16, 1)
+		if b == 32 {
+			l.race(4)
+		}
 	}
 	// few keys and many query heads for each: a device may share the work on a tile of keys among its processors
 	for _, s := range [][3]int{{7, 1, 64}, {14, 2, 64}, {7, 1, 128}} {
 		l.attend(forest{"causal128", func(*Gen) *Forest { return sequences(128) }, true}, s[0], s[1], s[2], 1)
+		if s[0] == 7 {
+			l.race(1) // the backward op in bfloat16
+		}
 	}
 	// scores of ±hundreds: without the maximum taken off, exp overflows
 	l.attend(forest{"causal33_sharp", func(*Gen) *Forest { return sequences(33) }, false}, 2, 1, 16, 12)
@@ -210,6 +216,7 @@ func (l *list) decode() {
 		l.add("kv_store", name, store)
 		if d == 32 {
 			l.addSkewed("kv_store", name, store)
+			l.race(4)
 		}
 	}
 	// per group: lengths of the shared segments, then of each sequence's own slots
@@ -234,6 +241,11 @@ func (l *list) decode() {
 			l.add("attention_decode", fmt.Sprintf("%s_A%d_G%d_D%d", c.name, a, k, d), func(g *Gen) Op {
 				return Decode(g, c.shared, c.own, a, k, d)
 			})
+			if c.name == "eight_samples" {
+				l.race(2)
+			} else if d == 32 {
+				l.race(1)
+			}
 		}
 	}
 	// long enough for several tiles of keys in each of the parts that a GPU may cut a context into
@@ -246,6 +258,7 @@ func (l *list) decode() {
 			return Decode(g, [][]int{{70, 5}, {130}}, [][]int{{3, 66}, {1}}, a, k, d)
 		})
 		l.skewed(2)
+		l.race(4)
 	}
 }
 

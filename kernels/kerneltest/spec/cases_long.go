@@ -74,6 +74,9 @@ func (l *list) tensorCores() {
 	for _, s := range heads {
 		for _, n := range []int{63, 64, 65, 127, 128, 191, 193} {
 			l.attend(forest{fmt.Sprintf("causal%d", n), func(*Gen) *Forest { return sequences(n) }, true}, s[0], s[1], s[2], 1)
+			if n == 193 {
+				l.race(4)
+			}
 		}
 		b := 8192 / s[2]
 		l.attend(forest{fmt.Sprintf("nodes_about_%d", b), func(*Gen) *Forest { return pairs(b, b-1, 2, 2, 1) }, true}, s[0], s[1], s[2], 1)
@@ -89,6 +92,7 @@ func (l *list) tensorCores() {
 			return f
 		}, true}
 		l.attend(gaps, s[0], s[1], s[2], 1)
+		l.race(1)
 		l.attend(forest{"ones200", func(*Gen) *Forest {
 			f := new(Forest)
 			for range 200 {
@@ -109,6 +113,7 @@ func (l *list) tensorCores() {
 	name, forward, backward := attention(forest{"packed_70_30", func(*Gen) *Forest { return sequences(70, 30) }, true}, 2, 1, 64, 1)
 	l.addSkewed("attention", name, forward)
 	l.addSkewed("attention_backward", name, backward)
+	l.race(4)
 }
 
 // vocabularies are those of published models, and odd ones.

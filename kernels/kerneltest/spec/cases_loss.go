@@ -20,6 +20,7 @@ func (l *list) loss() {
 		l.add("critique_loss", name, func(g *Gen) Op { return critique(g, true, 1) })
 		if v >= 560 {
 			l.addSkewed("critique_loss", name, func(g *Gen) Op { return critique(g, true, 1) })
+			l.race(4)
 		}
 		l.add("critique_loss", name+"_no_gradient", func(g *Gen) Op { return critique(g, false, 1) })
 		l.add("critique_loss", name+"_sharp", func(g *Gen) Op { return critique(g, true, 100) })
@@ -37,6 +38,9 @@ func (l *list) loss() {
 			}
 			return o
 		})
+		if r == 33 {
+			l.race(10)
+		}
 	}
 	for _, s := range [][3]int{{1, 1, 1}, {2, 3, 17}, {17, 33, 31}, {129, 129, 129}, {3, 200, 128}, {2, 3, 4104}, {0, 3, 17}} {
 		n, rows, h := s[0], s[1], s[2]
@@ -45,6 +49,9 @@ func (l *list) loss() {
 		l.add("reward_head", name, head)
 		if h == 128 {
 			l.addSkewed("reward_head", name, head)
+			l.race(4)
+		} else if h == 31 || h == 4104 {
+			l.race(2)
 		}
 	}
 }
@@ -79,6 +86,9 @@ func (l *list) reward() {
 			l.add("reward_loss", s.name+"_"+name, func(g *Gen) Op { return base(g) })
 			if s.h%8 == 0 {
 				l.addSkewed("reward_loss", s.name+"_"+name, func(g *Gen) Op { return base(g) })
+			}
+			if s.h >= 16 {
+				l.race(2)
 			}
 			l.add("reward_loss", s.name+"_"+name+"_margin_centre_critique", func(g *Gen) Op {
 				o := base(g)
@@ -151,6 +161,9 @@ func (l *list) sample() {
 			}
 			name := fmt.Sprintf("%s_B%d_V%d", m.name, b, v)
 			l.add32("sample", name, func(g *Gen) Op { return base(g) })
+			if v == 33 || v == 5003 && m.topP < 1 {
+				l.race(1)
+			}
 			l.add32("sample", name+"_ties", func(g *Gen) Op {
 				o := base(g)
 				for i := range o.Logits {

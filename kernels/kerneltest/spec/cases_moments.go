@@ -22,6 +22,7 @@ func (l *list) moments() {
 		return o
 	})
 	l.addSkewed("adamw_8bit", "codes_n600", func(g *Gen) Op { return any(g, 600) })
+	l.race(6)
 	l.add("adamw_8bit", "new", func(g *Gen) Op { // the first step of a run
 		o := any(g, 600)
 		clear(o.M)

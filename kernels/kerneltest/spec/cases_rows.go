@@ -15,6 +15,9 @@ func (l *list) rows() {
 		if h == 64 {
 			l.addSkewed("embed", name, embed)
 			l.addSkewed("embed_backward", name, back)
+			l.race(8)
+		} else if h == 33 || h == 896 {
+			l.race(4)
 		}
 	}
 	l.add("embed_backward", "one_id_N700", func(g *Gen) Op { return embedBackward(make([]int32, 700), 24, 2) })
@@ -25,6 +28,7 @@ func (l *list) rows() {
 		}
 		return embedBackward(id, 8, 90)
 	})
+	l.race(2)
 	// R is below, equal to and above N: rows repeat, as the last token of a response does for each of its critiques
 	for _, s := range [][3]int{{1, 1, 1}, {3, 2, 2}, {17, 5, 31}, {5, 129, 33}, {129, 33, 17}, {17, 9, 64}, {40, 20, 896}, {3, 5, 4096}, {0, 3, 17}} {
 		r, n, h := s[0], s[1], s[2]
@@ -39,6 +43,9 @@ func (l *list) rows() {
 		if h == 64 {
 			l.addSkewed("gather", name, gather)
 			l.addSkewed("gather_backward", name, back)
+			l.race(8)
+		} else if h == 33 || h == 896 {
+			l.race(4)
 		}
 	}
 }
@@ -79,6 +86,11 @@ func (l *list) norms() {
 				l.addSkewed("rmsnorm", name, plain)
 				l.addSkewed("rmsnorm", name+"_residual", residual)
 				l.addSkewed("rmsnorm_backward", name, back)
+				l.race(12)
+			} else if h == 129 || h == 1032 || h == 2048 {
+				l.race(6)
+			} else if h == 16392 {
+				l.race(1)
 			}
 		}
 	}
@@ -102,6 +114,9 @@ func (l *list) turns() {
 		if d == 16 {
 			l.addSkewed("rope", name, forward)
 			l.addSkewed("rope_backward", name, back)
+			l.race(8)
+		} else if d == 34 || d == 64 || a == 32 {
+			l.race(4)
 		}
 	}
 }
@@ -121,6 +136,9 @@ func (l *list) gates() {
 			if f == 32 {
 				l.addSkewed("swiglu", name, forward)
 				l.addSkewed("swiglu_backward", name, back)
+				l.race(8)
+			} else if f == 129 || f == 4864 {
+				l.race(4)
 			}
 		}
 	}

@@ -4,63 +4,56 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// header reads kernels.h: the names in KERNEL_OPS, and the text of each args struct.
-func header(t *testing.T) (ops []string, args map[string]string) {
+func header(t *testing.T) *Header {
 	b, err := os.ReadFile("../../kernels.h")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, list, ok := strings.Cut(string(b), "#define KERNEL_OPS(X)")
-	if !ok {
-		t.Fatal("kernels.h has no KERNEL_OPS")
+	h, err := ReadHeader(string(b))
+	if err != nil {
+		t.Fatal(err)
 	}
-	list, _, _ = strings.Cut(list, "\n\n")
-	for _, m := range regexp.MustCompile(`X\((\w+)\)`).FindAllStringSubmatch(list, -1) {
-		ops = append(ops, m[1])
-	}
-	args = map[string]string{}
-	for _, m := range regexp.MustCompile(`(?s)typedef struct \{([^}]*)\} (\w+)_args;`).FindAllStringSubmatch(string(b), -1) {
-		args[m[2]] = m[1]
-	}
-	args["rope_backward"] = args["rope"]
-	return ops, args
+	return h
 }
 
-// TestEveryOpHasCases fails for an op of kernels.h without cases, in each type that it has.
+// TestEveryOpHasCases fails for an op of kernels.h without cases, in each type that it has, or without some for the sanitizers.
 func TestEveryOpHasCases(t *testing.T) {
-	ops, args := header(t)
-	if len(ops) < 24 {
-		t.Fatalf("only %d ops found in kernels.h: %v", len(ops), ops)
+	h := header(t)
+	if len(h.Ops) < 24 {
+		t.Fatalf("only %d ops found in kernels.h: %v", len(h.Ops), h.Ops)
 	}
-	f32, bf16 := map[string]int{}, map[string]int{}
-	known := map[string]bool{}
-	for _, op := range ops {
-		known[op] = true
+	type kind struct {
+		op         string
+		bf16, race bool
 	}
+	count := map[kind]int{}
 	for _, c := range Cases() {
-		if !known[c.Op] {
+		if !slices.Contains(h.Ops, c.Op) {
 			t.Fatalf("case %s is of an op that kernels.h has not", c.Name)
 		}
-		if c.BF16 {
-			bf16[c.Op]++
-		} else {
-			f32[c.Op]++
+		count[kind{c.Op, c.BF16, false}]++
+		if c.Race {
+			count[kind{c.Op, c.BF16, true}]++
 		}
 	}
-	for _, op := range ops {
-		if f32[op] == 0 || bf16[op] == 0 && strings.Contains(args[op], "dtype;") {
-			t.Errorf("%s has %d float32 and %d bfloat16 cases", op, f32[op], bf16[op])
+	for _, op := range h.Ops {
+		for _, race := range []bool{false, true} {
+			f32, bf16 := count[kind{op, false, race}], count[kind{op, true, race}]
+			if f32 == 0 || bf16 == 0 && strings.Contains(h.args[op], "dtype;") {
+				t.Errorf("%s has %d float32 and %d bfloat16 cases, race: %v", op, f32, bf16, race)
+			}
 		}
 	}
 }
 
 // TestHeader compares directions and shapes of the specification's arguments with the comments of kernels.h, field by field.
 func TestHeader(t *testing.T) {
-	_, args := header(t)
+	args := header(t).args
 	line := regexp.MustCompile(`\*?(\w+);\s*// (\S+)(?: or \S+)?\s+\(([^)]*)\)`)
 	seen := map[string]bool{}
 	for _, c := range Cases() {
@@ -94,5 +87,22 @@ func TestHeader(t *testing.T) {
 		if found < len(fields)-1 { // adamw's m and v share a line
 			t.Errorf("%s: only %d of %d arguments found in kernels.h", c.Op, found, len(fields))
 		}
+	}
+}
+
+// TestPack compares the places of arguments with those that a C compiler gives them, for the struct with the most kinds of fields.
+func TestPack(t *testing.T) {
+	c := Case{Op: "adamw", BF16: true}
+	args, at := header(t).Pack(c, &AdamW[float64]{LR: 1, MaxNorm: 2, Seed: 3, Step: 4, First: 5, N: 6})
+	for name, want := range map[string]int{"W": 0, "Master": 8, "M": 16, "V": 24, "G": 32, "Norm": 40} {
+		if at[name] != want {
+			t.Errorf("%s is at byte %d, want %d", name, at[name], want)
+		}
+	}
+	// lr at 48, max_norm at 76, seed at 80, step at 88, first after a gap at 96, n at 104, dtype at 112, and a gap at the end
+	want := make([]byte, 120)
+	want[50], want[51], want[79], want[80], want[88], want[96], want[104], want[112] = 0x80, 0x3f, 0x40, 3, 4, 5, 6, 1
+	if !slices.Equal(args, want) {
+		t.Errorf("packed as\n%v, want\n%v", args, want)
 	}
 }
