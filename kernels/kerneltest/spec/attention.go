@@ -35,6 +35,8 @@ func visible(end []int32, first, q int) iter.Seq[int] {
 	}
 }
 
+func (*Attention[T]) twin() Op { return new(Attention[float32]) }
+
 // Run attends.
 func (o *Attention[T]) Run() {
 	score := make([]T, 0, o.N)
@@ -93,6 +95,8 @@ type AttentionBackward[T Real] struct {
 	Round      func(T) T // p and ds may be rounded before they are multiplied
 }
 
+func (*AttentionBackward[T]) twin() Op { return new(AttentionBackward[float32]) }
+
 // Run gives the gradient of queries, keys and values.
 func (o *AttentionBackward[T]) Run() {
 	clear(o.DQKV)
@@ -130,6 +134,8 @@ type KVStore[T Real] struct {
 	N, A, G, D, S int
 }
 
+func (*KVStore[T]) twin() Op { return new(KVStore[float32]) }
+
 // Run copies.
 func (o *KVStore[T]) Run() {
 	for n, slot := range o.Slot {
@@ -152,6 +158,8 @@ type AttentionDecode[T Real] struct {
 	B, A, G, D, S, Groups, Segments int
 	Round                           func(T) T
 }
+
+func (*AttentionDecode[T]) twin() Op { return new(AttentionDecode[float32]) }
 
 // Run attends.
 func (o *AttentionDecode[T]) Run() {

@@ -17,6 +17,8 @@ type CritiqueLoss[T Real] struct {
 	Round                func(T) T // gradients of logits may be rounded before they are multiplied
 }
 
+func (*CritiqueLoss[T]) twin() Op { return new(CritiqueLoss[float32]) }
+
 // Run gives loss and gradients.
 func (o *CritiqueLoss[T]) Run() {
 	o.Loss[0] = 0
@@ -73,6 +75,8 @@ type RewardHead[T Real] struct {
 	L, N, H int
 }
 
+func (*RewardHead[T]) twin() Op { return new(RewardHead[float32]) }
+
 // Run reads the rewards.
 func (o *RewardHead[T]) Run() {
 	for l, n := range o.Row {
@@ -108,6 +112,8 @@ type RewardLoss[T Real] struct {
 	L, H, P                              int
 	Ties                                 bool // some rewards are equal to the bit
 }
+
+func (*RewardLoss[T]) twin() Op { return new(RewardLoss[float32]) }
 
 // Run gives rewards, losses, statistics and gradients.
 func (o *RewardLoss[T]) Run() {

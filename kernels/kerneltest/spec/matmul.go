@@ -11,6 +11,8 @@ type Matmul[T Real] struct {
 	InPlace bool // implementations get y, which holds add, as add
 }
 
+func (*Matmul[T]) twin() Op { return new(Matmul[float32]) }
+
 // Run multiplies.
 func (o *Matmul[T]) Run() {
 	for n := range o.N {
@@ -32,6 +34,8 @@ type MatmulDX[T Real] struct {
 	N, O, I    int
 	Accumulate bool
 }
+
+func (*MatmulDX[T]) twin() Op { return new(MatmulDX[float32]) }
 
 // Run multiplies.
 func (o *MatmulDX[T]) Run() {
@@ -57,6 +61,8 @@ type MatmulDW[T Real] struct {
 	N, O, I int
 }
 
+func (*MatmulDW[T]) twin() Op { return new(MatmulDW[float32]) }
+
 // Run multiplies.
 func (o *MatmulDW[T]) Run() {
 	for j := range o.O {
@@ -77,6 +83,8 @@ type SwiGLU[T Real] struct {
 	N, F int
 }
 
+func (*SwiGLU[T]) twin() Op { return new(SwiGLU[float32]) }
+
 // Run applies the gate.
 func (o *SwiGLU[T]) Run() {
 	for n := range o.N {
@@ -95,6 +103,8 @@ type SwiGLUBackward[T Real] struct {
 	GU   []T `arg:"in real N,2F"`
 	N, F int
 }
+
+func (*SwiGLUBackward[T]) twin() Op { return new(SwiGLUBackward[float32]) }
 
 // Run gives both gradients.
 func (o *SwiGLUBackward[T]) Run() {

@@ -9,6 +9,8 @@ type GradNorm[T Real] struct {
 	N    int
 }
 
+func (*GradNorm[T]) twin() Op { return new(GradNorm[float32]) }
+
 // Run sums.
 func (o *GradNorm[T]) Run() {
 	o.Norm[0], o.Norm[1] = sqrt(dot(o.G, o.G)), 0
@@ -47,6 +49,8 @@ type AdamW[T Real] struct {
 	Step                               uint32
 	First, N                           int
 }
+
+func (*AdamW[T]) twin() Op { return new(AdamW[float32]) }
 
 // Run updates, unless the norm says that the gradient is broken.
 func (o *AdamW[T]) Run() {
@@ -105,6 +109,8 @@ type AdamW8bit[T Real] struct {
 	Step                               uint32
 	First, N, Blocks                   int
 }
+
+func (*AdamW8bit[T]) twin() Op { return new(AdamW8bit[float32]) }
 
 // Run decodes, updates as AdamW does, and finds the scales.
 func (o *AdamW8bit[T]) Run() {

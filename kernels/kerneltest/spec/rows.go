@@ -10,6 +10,8 @@ type Embed[T Real] struct {
 	N, H, V int
 }
 
+func (*Embed[T]) twin() Op { return new(Embed[float32]) }
+
 // Run looks the rows up.
 func (o *Embed[T]) Run() {
 	for n, id := range o.ID {
@@ -26,6 +28,8 @@ type EmbedBackward[T Real] struct {
 	Src        []int32 `arg:"in i32 N"`
 	N, H, V, U int
 }
+
+func (*EmbedBackward[T]) twin() Op { return new(EmbedBackward[float32]) }
 
 // Run adds the rows.
 func (o *EmbedBackward[T]) Run() {
@@ -48,6 +52,8 @@ type Gather[T Real] struct {
 	R, N, H int
 }
 
+func (*Gather[T]) twin() Op { return new(Gather[float32]) }
+
 // Run copies the rows.
 func (o *Gather[T]) Run() {
 	for r, n := range o.Row {
@@ -63,6 +69,8 @@ type GatherBackward[T Real] struct {
 	Src     []int32 `arg:"in i32 R"`
 	R, N, H int
 }
+
+func (*GatherBackward[T]) twin() Op { return new(GatherBackward[float32]) }
 
 // Run sums the rows.
 func (o *GatherBackward[T]) Run() {
@@ -89,6 +97,8 @@ type RMSNorm[T Real] struct {
 	N, H  int
 	Round func(T) T // the sum may be rounded as it is stored before it is used
 }
+
+func (*RMSNorm[T]) twin() Op { return new(RMSNorm[float32]) }
 
 // Run normalises the rows.
 func (o *RMSNorm[T]) Run() {
@@ -118,6 +128,8 @@ type RMSNormBackward[T Real] struct {
 	RStd []T `arg:"in f32 N"`
 	N, H int
 }
+
+func (*RMSNormBackward[T]) twin() Op { return new(RMSNormBackward[float32]) }
 
 // Run adds the gradients.
 func (o *RMSNormBackward[T]) Run() {
@@ -149,11 +161,15 @@ type RoPE[T Real] struct {
 	N, A, G, D, T int
 }
 
+func (*RoPE[T]) twin() Op { return new(RoPE[float32]) }
+
 // Run turns by the angles of the positions.
 func (o *RoPE[T]) Run() { turn(o, 1) }
 
 // RoPEBackward has a gradient in QKV.
 type RoPEBackward[T Real] RoPE[T]
+
+func (*RoPEBackward[T]) twin() Op { return new(RoPEBackward[float32]) }
 
 // Run turns by the opposite angles: the transpose of a rotation is its inverse.
 func (o *RoPEBackward[T]) Run() { turn((*RoPE[T])(o), -1) }

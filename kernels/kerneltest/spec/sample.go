@@ -17,6 +17,8 @@ type Sample[T Real] struct {
 	TopK, B, V        int
 }
 
+func (*Sample[T]) twin() Op { return new(Sample[float32]) }
+
 // Run draws.
 func (o *Sample[T]) Run() {
 	for b := range o.B {

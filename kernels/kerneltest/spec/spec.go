@@ -16,8 +16,11 @@ import (
 // Real is the type of numbers that an op computes with.
 type Real interface{ float32 | float64 }
 
-// Op is an op with its arguments.
-type Op interface{ Run() }
+// Op is an op with its arguments. Its twin is the same op, empty, in float32.
+type Op interface {
+	Run()
+	twin() Op
+}
 
 // Dir is the direction of an argument.
 type Dir int
@@ -220,66 +223,12 @@ func Clone(op Op) Op {
 // Naive is the op in float32 arithmetic, in the order in which the specification is written. With bf16, the intermediate
 // results that an implementation may keep in bfloat16 are rounded to it.
 func Naive(op Op, bf16 bool) Op {
-	n := twin(op)
+	n := op.twin()
 	Copy(n, op)
 	if f := reflect.ValueOf(n).Elem().FieldByName("Round"); f.IsValid() && bf16 {
 		f.Set(reflect.ValueOf(RoundBF16))
 	}
 	return n
-}
-
-func twin(op Op) Op {
-	switch op.(type) {
-	case *Embed[float64]:
-		return new(Embed[float32])
-	case *EmbedBackward[float64]:
-		return new(EmbedBackward[float32])
-	case *Gather[float64]:
-		return new(Gather[float32])
-	case *GatherBackward[float64]:
-		return new(GatherBackward[float32])
-	case *RMSNorm[float64]:
-		return new(RMSNorm[float32])
-	case *RMSNormBackward[float64]:
-		return new(RMSNormBackward[float32])
-	case *RoPE[float64]:
-		return new(RoPE[float32])
-	case *RoPEBackward[float64]:
-		return new(RoPEBackward[float32])
-	case *Matmul[float64]:
-		return new(Matmul[float32])
-	case *MatmulDX[float64]:
-		return new(MatmulDX[float32])
-	case *MatmulDW[float64]:
-		return new(MatmulDW[float32])
-	case *SwiGLU[float64]:
-		return new(SwiGLU[float32])
-	case *SwiGLUBackward[float64]:
-		return new(SwiGLUBackward[float32])
-	case *Attention[float64]:
-		return new(Attention[float32])
-	case *AttentionBackward[float64]:
-		return new(AttentionBackward[float32])
-	case *KVStore[float64]:
-		return new(KVStore[float32])
-	case *AttentionDecode[float64]:
-		return new(AttentionDecode[float32])
-	case *CritiqueLoss[float64]:
-		return new(CritiqueLoss[float32])
-	case *RewardHead[float64]:
-		return new(RewardHead[float32])
-	case *RewardLoss[float64]:
-		return new(RewardLoss[float32])
-	case *GradNorm[float64]:
-		return new(GradNorm[float32])
-	case *AdamW[float64]:
-		return new(AdamW[float32])
-	case *AdamW8bit[float64]:
-		return new(AdamW8bit[float32])
-	case *Sample[float64]:
-		return new(Sample[float32])
-	}
-	panic(fmt.Sprintf("spec: %T has no float32 twin", op))
 }
 
 // RoundBF16 rounds to the nearest bfloat16, ties to even.
