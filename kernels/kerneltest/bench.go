@@ -21,32 +21,32 @@ func benchCase(b *testing.B, c spec.Case, d *kernels.Device) {
 	op := c.Make()
 	buf := newBuffers(d, op, c)
 	defer buf.free()
-	call(d, op, buf.tensor) // the first run fills caches and grows scratch memory
+	Call(d, op, buf.tensor) // the first run fills caches and grows scratch memory
 	if err := d.Sync(); err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		call(d, op, buf.tensor)
+		Call(d, op, buf.tensor)
 		if err := d.Sync(); err != nil {
 			b.Fatal(err)
 		}
 	}
 	nanoseconds := float64(b.Elapsed().Nanoseconds()) / float64(b.N)
-	if f := flops(op); f > 0 {
+	if f := Flops(op); f > 0 {
 		b.ReportMetric(f/nanoseconds, "GFLOP/s")
 		return
 	}
-	b.ReportMetric(bytes(op, buf)/nanoseconds, "GB/s")
+	b.ReportMetric(Bytes(op, c.BF16)/nanoseconds, "GB/s")
 }
 
-// bytes is what an op reads and writes at least: every argument once, accumulated ones twice, and of arguments that are
+// Bytes is what an op reads and writes at least: every argument once, accumulated ones twice, and of arguments that are
 // indexed only the rows that are used.
-func bytes(op spec.Op, buf *buffers) (sum float64) {
+func Bytes(op spec.Op, bf16 bool) (sum float64) {
 	for _, a := range spec.Args(op) {
 		if a.Nil || a.Dir == spec.Aside {
 			continue
 		}
-		n := float64(used(op, a) * buf.view[a.Name].Type().Size())
+		n := float64(used(op, a) * TypeOf(a, bf16).Size())
 		if _, store := op.(*spec.KVStore[float64]); a.Dir == spec.InOut && !store {
 			n *= 2
 		}
@@ -82,6 +82,10 @@ func used(op spec.Op, a spec.Arg) int {
 		if a.Name == "QKV" {
 			return o.N * (o.A + o.G) * o.D
 		}
+	case *spec.AdamW[float64]:
+		if a.Name == "W" && o.Master != nil {
+			return o.N / 2 // it is written only
+		}
 	case *spec.KVStore[float64]:
 		if a.Name == "KV" || a.Name == "QKV" {
 			return o.N * 2 * o.G * o.D
@@ -90,9 +94,9 @@ func used(op spec.Op, a spec.Arg) int {
 	return a.Len()
 }
 
-// flops are the operations of matrix products, which is what peers count; 0 for ops that have none. Attention counts visible
+// Flops are the operations of matrix products, which is what peers count; 0 for ops that have none. Attention counts visible
 // pairs only.
-func flops(op spec.Op) float64 {
+func Flops(op spec.Op) float64 {
 	switch o := op.(type) {
 	case *spec.Matmul[float64]:
 		return 2 * float64(o.N) * float64(o.O) * float64(o.I)
@@ -101,9 +105,9 @@ func flops(op spec.Op) float64 {
 	case *spec.MatmulDW[float64]:
 		return 2 * float64(o.N) * float64(o.O) * float64(o.I)
 	case *spec.Attention[float64]: // q·kᵀ and p·v
-		return 4 * visible(o.End) * float64(o.A*o.D)
+		return 4 * Visible(o.End) * float64(o.A*o.D)
 	case *spec.AttentionBackward[float64]: // q·kᵀ, dout·vᵀ, pᵀ·dout, ds·k, dsᵀ·q
-		return 10 * visible(o.End) * float64(o.A*o.D)
+		return 10 * Visible(o.End) * float64(o.A*o.D)
 	case *spec.AttentionDecode[float64]:
 		keys := 0
 		for b, g := range o.Group {
@@ -123,8 +127,8 @@ func flops(op spec.Op) float64 {
 	return 0
 }
 
-// visible is the number of pairs of a query and a key that it sees.
-func visible(end []int32) (n float64) {
+// Visible is the number of pairs of a query and a key that it sees.
+func Visible(end []int32) (n float64) {
 	for k, e := range end {
 		n += float64(int(e) - k)
 	}

@@ -30,9 +30,9 @@ func newBuffers(dev *kernels.Device, op spec.Op, c spec.Case) *buffers {
 		if a.Nil || a.Dir == spec.Aside {
 			continue
 		}
-		guard := guardBytes/typeOf(a, c.BF16).Size() + c.Skew
+		guard := guardBytes/TypeOf(a, c.BF16).Size() + c.Skew
 		bits := encode(a, c, guard)
-		t := dev.Alloc(typeOf(a, c.BF16), reflect.ValueOf(bits).Len())
+		t := dev.Alloc(TypeOf(a, c.BF16), reflect.ValueOf(bits).Len())
 		b.whole[a.Name], b.sent[a.Name] = t, bits
 		b.view[a.Name] = t.Rows(guard, guard+a.Len()).View(a.Shape...)
 	}
@@ -55,7 +55,8 @@ func (b *buffers) free() {
 	}
 }
 
-func typeOf(a spec.Arg, bf16 bool) kernels.DType {
+// TypeOf is the type of an argument on a device.
+func TypeOf(a spec.Arg, bf16 bool) kernels.DType {
 	switch {
 	case a.Type == spec.I32:
 		return kernels.I32
@@ -78,7 +79,7 @@ const (
 // encode gives the buffer of an argument in its type on the device: guard, data (or poison), guard, the guards of so many elements.
 func encode(a spec.Arg, c spec.Case, guard int) any {
 	poisoned := a.Dir == spec.Out || a.Dir == spec.Scratch
-	switch typeOf(a, c.BF16) {
+	switch TypeOf(a, c.BF16) {
 	case kernels.I32:
 		data := a.Value.Interface().([]int32)
 		return fenced(len(data), guard, int32(math.MinInt32), func(i int) int32 {

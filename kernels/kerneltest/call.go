@@ -7,9 +7,9 @@ import (
 	"criticrm/kernels/kerneltest/spec"
 )
 
-// call runs an op of the specification on a device. t gives the tensor of the argument of that name, the zero Tensor where
+// Call runs an op of the specification on a device. t gives the tensor of the argument of that name, the zero Tensor where
 // the argument is left out.
-func call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
+func Call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 	switch o := op.(type) {
 	case *spec.Embed[float64]:
 		d.Embed(t("Out"), t("Table"), t("ID"))

@@ -64,7 +64,7 @@ func testCase(t *testing.T, c spec.Case, devices []*kernels.Device) {
 		b := newBuffers(d, op, c)
 		for run := range runs {
 			b.upload()
-			call(d, op, b.tensor)
+			Call(d, op, b.tensor)
 			if err := d.Sync(); err != nil {
 				t.Fatal(err)
 			}

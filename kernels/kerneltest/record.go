@@ -41,7 +41,7 @@ func NewRecord(h *spec.Header, c spec.Case) *Record {
 	number(len(r.args))
 	for _, a := range r.args {
 		number(at[a.Name])
-		number(c.Skew * typeOf(a, c.BF16).Size())
+		number(c.Skew * TypeOf(a, c.BF16).Size())
 		data, _ := binary.Append(nil, binary.LittleEndian, r.sent[a.Name])
 		text(data)
 	}

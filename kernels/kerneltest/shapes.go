@@ -42,7 +42,7 @@ func testShapes(t *testing.T, c spec.Case, d *kernels.Device) {
 		if a.Nil {
 			continue
 		}
-		right[a.Name] = d.Alloc(typeOf(a, false), a.Shape...)
+		right[a.Name] = d.Alloc(TypeOf(a, false), a.Shape...)
 		f, _ := reflect.TypeOf(op).Elem().FieldByName(a.Name)
 		tags[a.Name] = strings.Fields(f.Tag.Get("arg"))
 		names := dimension.FindAllString(tags[a.Name][2], -1)
@@ -60,7 +60,7 @@ func testShapes(t *testing.T, c spec.Case, d *kernels.Device) {
 				}
 			}
 		}()
-		call(d, op, func(n string) kernels.Tensor {
+		Call(d, op, func(n string) kernels.Tensor {
 			if n == name {
 				read = true
 				return x

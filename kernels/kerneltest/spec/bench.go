@@ -1,21 +1,71 @@
 package spec
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
-// Size is a model and its batch, as far as kernels see them.
+// Size is a model and its batches, as far as kernels see them.
 type Size struct {
-	Name                         string
-	Hidden, A, G, D, F, Vocab, N int
-	Critique                     int // tokens whose logits are needed
-	Sequences                    int // decoded at a time
+	Name                                 string
+	Layers, Hidden, A, G, D, F, Vocab    int
+	Tied                                 bool // the LM head is the embedding
+	Trees                                string
+	Pairs, Prompt, Response, Critique, K int // of a batch of trees, which Trees is the name of
+	Documents, Document                  int // of VAR16: causal documents
+	Long, Longest                        int // of CAU16: long ones
+	LossRows, ScratchRows                int // of the critique loss
+	Sequences, Share, Prefix, Depth      int // decoded at a time; how many share a prefix; tokens of their own
+	Parameters                           int // of an optimizer's call
 }
 
-// Benchmarks is the list of cases for measurements: each op at the shapes of the demo's model and of one with a hidden size
-// of 1024, and attention and the critique loss at the lengths that other libraries are measured at.
+// The demo's model, and one with a hidden size of 1024: what a CPU trains.
+var cpuSizes = []Size{
+	{Name: "demo", Hidden: 128, A: 4, G: 2, D: 32, F: 320, Vocab: 560, Trees: "TREE8", Pairs: 8, Prompt: 128, Response: 64, Critique: 32, K: 4,
+		LossRows: 2048, ScratchRows: 64, Sequences: 64, Share: 8, Prefix: 256, Depth: 64, Parameters: 2 * 320 * 128},
+	{Name: "large", Hidden: 1024, A: 16, G: 4, D: 64, F: 2816, Vocab: 32000, Trees: "TREE4", Pairs: 4, Prompt: 128, Response: 64, Critique: 32, K: 4,
+		LossRows: 512, ScratchRows: 64, Sequences: 32, Share: 8, Prefix: 256, Depth: 64, Parameters: 2 * 2816 * 1024},
+}
+
+// Sizes are the shapes of Qwen2.5-0.5B and 1.5B and of Llama-3.1-8B, and one that any machine runs. TREE16 are five trees of a prompt, two
+// responses and K critiques on each: 16 640 tokens. VAR16 and CAU16 are as many tokens in short and long documents.
+var Sizes = []Size{
+	sized(Size{Name: "tiny", Layers: 2, Hidden: 128, A: 2, G: 1, F: 256, Vocab: 512, Tied: true}),
+	sized(Size{Name: "Q05", Layers: 24, Hidden: 896, A: 14, G: 2, F: 4864, Vocab: 151936, Tied: true}),
+	sized(Size{Name: "Q15", Layers: 28, Hidden: 1536, A: 12, G: 2, F: 8960, Vocab: 151936, Tied: true}),
+	sized(Size{Name: "L8", Layers: 32, Hidden: 4096, A: 32, G: 8, F: 14336, Vocab: 128256}),
+}
+
+func sized(s Size) Size {
+	s.D, s.Trees, s.K, s.Share = s.Hidden/s.A, "TREE16", 4, 10
+	if s.Name == "tiny" {
+		s.Pairs, s.Prompt, s.Response, s.Critique, s.Documents, s.Document, s.Long, s.Longest = 1, 24, 16, 8, 2, 64, 1, 128
+		s.LossRows, s.Sequences, s.Prefix, s.Depth, s.Parameters = 32, 20, 16, 8, 1<<10
+	} else {
+		s.Pairs, s.Prompt, s.Response, s.Critique, s.Documents, s.Document, s.Long, s.Longest = 5, 512, 384, 256, 8, 2048, 2, 8192
+		s.LossRows, s.Sequences, s.Prefix, s.Depth, s.Parameters = 4096, 260, 896, 128, 1<<27
+	}
+	s.ScratchRows = min(s.LossRows, (1<<28)/s.Vocab) // a gigabyte of logits
+	return s
+}
+
+// Benchmarks is the list of cases for measurements on a CPU, in both types: each op at the shapes of two models, and attention at the
+// lengths that other libraries are measured at.
 func Benchmarks() []Case {
 	var l list
-	l.bench(Size{"demo", 128, 4, 2, 32, 320, 560, 4096, 2048, 64})
-	l.bench(Size{"large", 1024, 16, 4, 64, 2816, 32000, 2048, 512, 32})
+	for _, s := range cpuSizes {
+		for _, c := range append(s.Work(), s.once()...) {
+			as, what, ok := strings.Cut(c.Name, "/")
+			if !ok {
+				what = s.Name
+			}
+			l = append(l, Case{Op: c.Op, Name: as + "/f32/" + what, make: c.make})
+			if c.BF16 {
+				l = append(l, Case{Op: c.Op, Name: as + "/bf16/" + what, BF16: true, make: c.make})
+			}
+		}
+	}
 	for _, s := range []int{1024, 2048} {
 		for _, d := range []int{64, 128} {
 			l.attend(forest{fmt.Sprintf("causal_S%d", s), func(*Gen) *Forest { return sequences(s) }, true}, 8, 2, d, 1)
@@ -26,99 +76,154 @@ func Benchmarks() []Case {
 	return l
 }
 
-func (l *list) bench(s Size) {
-	n, h := s.N, s.Hidden
-	name := func(format string, a ...any) string { return s.Name + "_" + fmt.Sprintf(format, a...) }
-	l.add("embed", name("N%d_H%d", n, h), func(g *Gen) Op {
-		return &Embed[float64]{ID: g.Ints(n, s.Vocab), N: n, H: h, V: s.Vocab}
-	})
-	l.add("embed_backward", name("N%d_H%d", n, h), func(g *Gen) Op {
-		row, ptr, src := GroupUsed(g.Ints(n, s.Vocab), s.Vocab)
-		return &EmbedBackward[float64]{Row: row, Ptr: ptr, Src: src, N: n, H: h, V: s.Vocab, U: len(row)}
-	})
-	l.add("gather", name("R%d_H%d", s.Critique, h), func(g *Gen) Op {
-		return &Gather[float64]{Row: g.Ints(s.Critique, n), R: s.Critique, N: n, H: h}
-	})
-	l.add("gather_backward", name("R%d_H%d", s.Critique, h), func(g *Gen) Op {
-		ptr, src := Group(g.Ints(s.Critique, n), n)
-		return &GatherBackward[float64]{Ptr: ptr, Src: src, R: s.Critique, N: n, H: h}
-	})
-	l.add("rmsnorm", name("N%d_H%d", n, h), func(g *Gen) Op {
-		return &RMSNorm[float64]{Res: g.Normal(n*h, 1), Sum: make([]float64, n*h), Eps: 1e-5, N: n, H: h}
-	})
-	l.add("rmsnorm_backward", name("N%d_H%d", n, h), func(g *Gen) Op { return &RMSNormBackward[float64]{N: n, H: h} })
-	rope := func(r *Gen) *RoPE[float64] {
-		return &RoPE[float64]{Table: RoPETable(n, s.D, 1e4), Pos: r.Ints(n, n), N: n, A: s.A, G: s.G, D: s.D, T: n}
+// Ceilings are what is measured once, whatever the models: a large product, and the optimizer.
+func (s Size) Ceilings() []Case {
+	m := 8192
+	if s.Name == "tiny" {
+		m = 64
 	}
-	l.add("rope", name("N%d_A%d_G%d_D%d", n, s.A, s.G, s.D), func(r *Gen) Op { return rope(r) })
-	l.add("rope_backward", name("N%d_A%d_G%d_D%d", n, s.A, s.G, s.D), func(r *Gen) Op { return (*RoPEBackward[float64])(rope(r)) })
-	for _, m := range [][2]int{{(s.A + 2*s.G) * s.D, h}, {2 * s.F, h}, {h, s.F}} {
-		o, i := m[0], m[1]
-		l.add("matmul", name("N%d_O%d_I%d", n, o, i), func(g *Gen) Op { return &Matmul[float64]{N: n, O: o, I: i} })
-		l.add("matmul_dx", name("N%d_O%d_I%d", n, o, i), func(g *Gen) Op { return &MatmulDX[float64]{N: n, O: o, I: i} })
-		l.add("matmul_dw", name("N%d_O%d_I%d", n, o, i), func(g *Gen) Op { return &MatmulDW[float64]{N: n, O: o, I: i} })
-	}
-	l.add("matmul", name("decode_N%d_O%d_I%d", s.Sequences, 2*s.F, h), func(g *Gen) Op {
-		return &Matmul[float64]{N: s.Sequences, O: 2 * s.F, I: h}
-	})
-	l.add("swiglu", name("N%d_F%d", n, s.F), func(g *Gen) Op { return &SwiGLU[float64]{N: n, F: s.F} })
-	l.add("swiglu_backward", name("N%d_F%d", n, s.F), func(g *Gen) Op { return &SwiGLUBackward[float64]{N: n, F: s.F} })
-	l.attend(forest{name("N%d_of_512", n), func(*Gen) *Forest {
-		f := new(Forest)
-		for range n / 512 {
-			f.PairTree(128, 64, 32, 4)
+	return append([]Case{product("8192", m, m, m)}, s.once()...)
+}
+
+// once are the ops that come once in a step, on many parameters.
+func (s Size) once() []Case {
+	n := s.Parameters
+	squares := func(g *Gen) []float64 {
+		x := g.Normal(n, 1)
+		for i := range x {
+			x[i] *= x[i]
 		}
-		return f
-	}, true}, s.A, s.G, s.D, 1)
-	l.add("kv_store", name("N%d", n), func(g *Gen) Op {
-		return &KVStore[float64]{Slot: g.Distinct(n, n), N: n, A: s.A, G: s.G, D: s.D, S: n}
+		return x
+	}
+	return []Case{
+		{Op: "grad_norm", Name: "grad_norm", make: func(g *Gen) Op { return &GradNorm[float64]{N: n} }},
+		{Op: "adamw", Name: "adamw", BF16: true, make: func(g *Gen) Op {
+			o := &AdamW[float64]{LR: 1e-9, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Bias1: 0.1, Bias2: 0.05, N: n, Norm: []float64{1, 0}, V: squares(g)}
+			if g.BF16 {
+				o.Master = g.Normal(n, 1)
+			}
+			return o
+		}},
+		{Op: "adamw_8bit", Name: "adamw_8bit", BF16: true, make: func(g *Gen) Op {
+			o := &AdamW8bit[float64]{LR: 1e-9, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Bias1: 0.1, Bias2: 0.05, N: n, Norm: []float64{1, 0}, ByChance: g.BF16}
+			o.M, o.V, o.Scale, o.Blocks = codes(g, n)
+			return o
+		}},
+	}
+}
+
+// Work is each op on a batch of the model, named op/model_what, as results and peers are. BF16 says that the op has that type.
+func (s Size) Work() (list []Case) {
+	h, tree := s.Hidden, s.forest()
+	n, rows := len(tree.End()), s.Pairs*2*s.K*s.Critique
+	add := func(op, what string, make func(g *Gen) Op) {
+		list = append(list, Case{Op: op, Name: op + "/" + s.Name + what, BF16: true, make: make})
+	}
+	row := func(op string, make func(g *Gen) Op) { add(op, "_"+s.Trees, make) }
+	row("embed", func(g *Gen) Op { return &Embed[float64]{ID: g.Ints(n, s.Vocab), N: n, H: h, V: s.Vocab} })
+	row("embed_backward", func(g *Gen) Op { return embedBackward(g.Ints(n, s.Vocab), h, s.Vocab) })
+	row("gather", func(g *Gen) Op { return &Gather[float64]{Row: g.Ints(rows, n), R: rows, N: n, H: h} })
+	row("gather_backward", func(g *Gen) Op {
+		ptr, src := Group(g.Ints(rows, n), n)
+		return &GatherBackward[float64]{Ptr: ptr, Src: src, R: rows, N: n, H: h}
 	})
-	l.add("attention_decode", name("B%d_shared256_own64", s.Sequences), func(g *Gen) Op {
-		shared, own := make([][]int, s.Sequences/8), make([][]int, s.Sequences/8)
+	row("rmsnorm", func(g *Gen) Op {
+		return &RMSNorm[float64]{Res: g.Normal(n*h, 1), Sum: g.Room(n * h), Eps: 1e-5, N: n, H: h}
+	})
+	row("rmsnorm_backward", func(g *Gen) Op { return &RMSNormBackward[float64]{N: n, H: h} })
+	rope := func(g *Gen) *RoPE[float64] {
+		longest := s.Prompt + s.Response + s.Critique
+		return &RoPE[float64]{Table: RoPETable(longest, s.D, 1e4), Pos: g.Ints(n, longest), N: n, A: s.A, G: s.G, D: s.D, T: longest}
+	}
+	row("rope", func(g *Gen) Op { return rope(g) })
+	row("rope_backward", func(g *Gen) Op { return (*RoPEBackward[float64])(rope(g)) })
+	row("swiglu", func(g *Gen) Op { return &SwiGLU[float64]{N: n, F: s.F} })
+	row("swiglu_backward", func(g *Gen) Op { return &SwiGLUBackward[float64]{N: n, F: s.F} })
+	row("kv_store", func(g *Gen) Op { return &KVStore[float64]{Slot: g.Distinct(n, n), N: n, A: s.A, G: s.G, D: s.D, S: n} })
+	for _, m := range []struct {
+		name string
+		o, i int
+	}{{"qkv", (s.A + 2*s.G) * s.D, h}, {"out", h, s.A * s.D}, {"gate_up", 2 * s.F, h}, {"down", h, s.F}} {
+		o, i := m.o, m.i
+		list = append(list, product(s.Name+"_"+m.name, n, o, i))
+		add("matmul_dx", "_"+m.name, func(g *Gen) Op { return &MatmulDX[float64]{N: n, O: o, I: i} })
+		add("matmul_dw", "_"+m.name, func(g *Gen) Op { return &MatmulDW[float64]{N: n, O: o, I: i} })
+	}
+	list = append(list, product(s.Name+"_decode", s.Sequences, 2*s.F, h))
+	for _, f := range s.batches() {
+		_, forward, backward := attention(f, s.A, s.G, s.D, 1)
+		add("attention", "_"+f.name, forward)
+		add("attention_backward", "_"+f.name, backward)
+	}
+	return append(list, s.heads()...)
+}
+
+func product(name string, n, o, i int) Case {
+	return Case{Op: "matmul", Name: "matmul/" + name, BF16: true, make: func(g *Gen) Op { return &Matmul[float64]{N: n, O: o, I: i} }}
+}
+
+func (s Size) forest() *Forest { return pairs(s.Prompt, s.Response, s.Critique, s.K, s.Pairs) }
+
+// batches are what attention works on.
+func (s Size) batches() []forest {
+	list := []forest{{s.Trees, func(*Gen) *Forest { return s.forest() }, true}}
+	for _, d := range []struct {
+		name          string
+		count, length int
+	}{{"VAR16", s.Documents, s.Document}, {"CAU16", s.Long, s.Longest}} {
+		if d.count > 0 {
+			list = append(list, forest{d.name, func(*Gen) *Forest { return sequences(slices.Repeat([]int{d.length}, d.count)...) }, true})
+		}
+	}
+	return list
+}
+
+// heads are the losses with their gradients, and decoding.
+func (s Size) heads() (list []Case) {
+	h, leaves := s.Hidden, s.Pairs*2*s.K
+	add := func(op, as, what string, bf16 bool, make func(g *Gen) Op) {
+		list = append(list, Case{Op: op, Name: as + "/" + s.Name + what, BF16: bf16, make: make})
+	}
+	critique := func(g *Gen) *CritiqueLoss[float64] {
+		return &CritiqueLoss[float64]{Target: g.Ints(s.LossRows, s.Vocab), LossScale: 1, GradScale: 1, R: s.LossRows, H: h, V: s.Vocab, ScratchRows: s.ScratchRows}
+	}
+	add("critique_loss", "critique_loss", "", true, func(g *Gen) Op {
+		o := critique(g)
+		o.DX, o.DW = g.Room(s.LossRows*h), g.Normal(s.Vocab*h, 1)
+		return o
+	})
+	add("critique_loss", "critique_loss", "_no_gradient", true, func(g *Gen) Op { return critique(g) })
+	add("reward_head", "reward_head", "", true, func(g *Gen) Op {
+		n := len(s.forest().End())
+		return &RewardHead[float64]{Row: g.Distinct(leaves, n), L: leaves, N: n, H: h}
+	})
+	add("reward_loss", "reward_loss", "", true, func(g *Gen) Op {
+		o := &RewardLoss[float64]{P: s.Pairs, L: leaves, H: h, Lambda: 0.5, LossScale: 1, GradScale: 1, W: g.Normal(h, 0.1)}
+		for i := range 2*s.Pairs + 1 {
+			o.Side = append(o.Side, int32(s.K*i))
+		}
+		return o
+	})
+	add("attention_decode", "attention_decode", "", true, func(g *Gen) Op {
+		shared, own := make([][]int, s.Sequences/s.Share), make([][]int, s.Sequences/s.Share)
 		for i := range shared {
-			shared[i], own[i] = []int{256}, []int{64, 64, 64, 64, 64, 64, 64, 64}
+			shared[i], own[i] = []int{s.Prefix}, slices.Repeat([]int{s.Depth}, s.Share)
 		}
 		return Decode(g, shared, own, s.A, s.G, s.D)
 	})
-	l.benchLoss(s, name)
-}
-
-func (l *list) benchLoss(s Size, name func(string, ...any) string) {
-	h := s.Hidden
-	critique := func(g *Gen) *CritiqueLoss[float64] {
-		return &CritiqueLoss[float64]{X: g.Normal(s.Critique*h, 1), Target: g.Ints(s.Critique, s.Vocab), LossScale: 1, GradScale: 1,
-			R: s.Critique, H: h, V: s.Vocab, ScratchRows: 64}
-	}
-	l.add("critique_loss", name("R%d_H%d_V%d", s.Critique, h, s.Vocab), func(g *Gen) Op {
-		o := critique(g)
-		o.DX, o.DW = make([]float64, s.Critique*h), make([]float64, s.Vocab*h)
-		return o
-	})
-	l.add("critique_loss", name("no_gradient_R%d_H%d_V%d", s.Critique, h, s.Vocab), func(g *Gen) Op { return critique(g) })
-	l.add("reward_head", name("L64_N%d_H%d", s.N, h), func(g *Gen) Op {
-		return &RewardHead[float64]{Row: g.Distinct(64, s.N), L: 64, N: s.N, H: h}
-	})
-	l.add("reward_loss", name("P8_K4_H%d", h), func(g *Gen) Op {
-		o := &RewardLoss[float64]{P: 8, L: 64, H: h, Lambda: 0.5, LossScale: 1, GradScale: 1}
-		for i := range 17 {
-			o.Side = append(o.Side, int32(4*i))
+	for _, p := range []float64{1, 0.95} {
+		as := "sample"
+		if p < 1 {
+			as = "sample_top_p"
 		}
-		return o
-	})
-	n := 2 * s.F * h
-	l.add32("grad_norm", name("n%d", n), func(g *Gen) Op { return &GradNorm[float64]{N: n} })
-	l.add("adamw", name("n%d", n), func(g *Gen) Op {
-		o := &AdamW[float64]{LR: 1e-9, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Bias1: 0.1, Bias2: 0.05, N: n, Norm: []float64{1, 0},
-			W: g.Normal(n, 1), V: g.Constant(n, 1)}
-		o.Master = master(g, false, o.W)
-		return o
-	})
-	l.add("adamw_8bit", name("n%d", n), func(g *Gen) Op {
-		o := &AdamW8bit[float64]{LR: 1e-9, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Bias1: 0.1, Bias2: 0.05, N: n, Norm: []float64{1, 0}, W: g.Normal(n, 1), ByChance: g.BF16}
-		o.M, o.V, o.Scale, o.Blocks = codes(g, n)
-		return o
-	})
-	l.add32("sample", name("B%d_V%d", s.Sequences, s.Vocab), func(g *Gen) Op {
-		return &Sample[float64]{Key: make([]uint64, s.Sequences), Step: g.Ints(s.Sequences, 1000), B: s.Sequences, V: s.Vocab, Temperature: 0.7, TopP: 0.95}
-	})
+		add("sample", as, "", false, func(g *Gen) Op {
+			o := &Sample[float64]{Key: make([]uint64, s.Sequences), Step: g.Ints(s.Sequences, 1000), Logits: g.Normal(s.Sequences*s.Vocab, 3), B: s.Sequences, V: s.Vocab,
+				Temperature: 0.7, TopP: p}
+			for i := range o.Key {
+				o.Key[i] = uint64(i)
+			}
+			return o
+		})
+	}
+	return list
 }

@@ -23,10 +23,19 @@ type Case struct {
 
 // Make gives the op with all its arguments: what the case leaves open is filled with numbers from a normal distribution,
 // and everything is rounded to the type that it has on a device.
-func (c Case) Make() Op {
+func (c Case) Make() Op { return c.build(false) }
+
+// Plan is Make for devices that hold more than the host should make: of long tensors of numbers there are only as many as Pattern says,
+// which are to be repeated. Integers are all there, and outputs have no room.
+func (c Case) Plan() Op { return c.build(true) }
+
+// Pattern is how many numbers stand for a longer tensor in a plan: a number that no row is a multiple of.
+const Pattern = 1<<20 - 3
+
+func (c Case) build(plan bool) Op {
 	h := fnv.New64a()
 	h.Write([]byte(c.Name))
-	g := &Gen{Rand: rand.New(rand.NewPCG(h.Sum64(), 0)), BF16: c.BF16}
+	g := &Gen{Rand: rand.New(rand.NewPCG(h.Sum64(), 0)), BF16: c.BF16, Plan: plan}
 	op := c.make(g)
 	v := reflect.ValueOf(op).Elem()
 	for i := range v.NumField() { // scalars are float32 in the header
@@ -39,9 +48,10 @@ func (c Case) Make() Op {
 			if !a.IsFloat() && a.Dir == In {
 				panic(fmt.Sprintf("spec: case %s has no %s", c.Name, a.Name))
 			}
-			a.Value.Set(reflect.MakeSlice(a.Value.Type(), a.Len(), a.Len()))
+			n := g.made(a.Len())
+			a.Value.Set(reflect.MakeSlice(a.Value.Type(), n, n))
 			if a.Dir == In || a.Dir == InOut {
-				copy(a.Floats(), g.Normal(a.Len(), 1))
+				copy(a.Floats(), g.Normal(n, 1))
 			}
 		}
 		if a.IsFloat() && !a.Nil {
@@ -67,11 +77,23 @@ func RoundTo(x []float64, bf16 bool) {
 type Gen struct {
 	*rand.Rand
 	BF16 bool
+	Plan bool // for Case.Plan
 }
+
+// made is how many of n numbers are made.
+func (g *Gen) made(n int) int {
+	if g.Plan {
+		return min(n, Pattern)
+	}
+	return n
+}
+
+// Room is for n numbers of an output that may be left out.
+func (g *Gen) Room(n int) []float64 { return make([]float64, g.made(n)) }
 
 // Normal is n numbers of a normal distribution.
 func (g *Gen) Normal(n int, scale float64) []float64 {
-	x := make([]float64, n)
+	x := g.Room(n)
 	for i := range x {
 		x[i] = scale * g.NormFloat64()
 	}
@@ -80,7 +102,7 @@ func (g *Gen) Normal(n int, scale float64) []float64 {
 
 // Constant is n times v.
 func (g *Gen) Constant(n int, v float64) []float64 {
-	x := make([]float64, n)
+	x := g.Room(n)
 	for i := range x {
 		x[i] = v
 	}

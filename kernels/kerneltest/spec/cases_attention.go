@@ -199,6 +199,9 @@ func attention(f forest, a, k, d int, scale float64) (name string, forward, back
 // AttentionBackwardOf runs the forward op and gives the arguments of its backward op, with a random gradient. The output is
 // rounded as the device stores it.
 func AttentionBackwardOf(f *Attention[float64], g *Gen) *AttentionBackward[float64] {
+	if g.Plan { // whoever measures runs the forward op on the device
+		return &AttentionBackward[float64]{End: f.End, Tiles: f.Tiles, N: f.N, A: f.A, G: f.G, D: f.D, T: f.T}
+	}
 	RoundTo(f.QKV, g.BF16)
 	f.Out, f.LSE = make([]float64, f.N*f.A*f.D), make([]float64, f.N*f.A)
 	f.Run()
@@ -285,11 +288,13 @@ func Decode(g *Gen, shared, own [][]int, a, k, d int) *AttentionDecode[float64] 
 			n = n[i:]
 		}
 		starts[i] = int32(o.S + gap)
-		o.KV = append(o.KV, g.Constant(gap*2*k*d, math.NaN())...)
-		o.KV = append(o.KV, g.Normal(int(n[0])*2*k*d, 1)...)
 		o.S += gap + int(n[0])
+		if !g.Plan {
+			o.KV = append(o.KV, g.Constant(gap*2*k*d, math.NaN())...)
+			o.KV = append(o.KV, g.Normal(int(n[0])*2*k*d, 1)...)
+		}
 	}
-	if o.KV == nil {
+	if o.KV == nil && !g.Plan {
 		o.KV = []float64{}
 	}
 	o.SegStart, o.OwnStart = append(o.SegStart, starts[:o.Segments]...), append(o.OwnStart, starts[o.Segments:]...)

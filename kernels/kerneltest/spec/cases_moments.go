@@ -43,12 +43,12 @@ func (l *list) moments() {
 
 // codes are random moments of n elements: every code, in units from 2⁻²⁰ to 2⁻⁵.
 func codes(g *Gen, n int) (m, v []uint8, scale []float64, blocks int) {
-	m, v = make([]uint8, n), make([]uint8, n)
+	m, v = make([]uint8, g.made(n)), make([]uint8, g.made(n))
 	for i := range m {
 		m[i], v[i] = uint8(g.Uint32()), uint8(g.Uint32())
 	}
 	blocks = (n + momentBlock - 1) / momentBlock
-	for range 2 * blocks {
+	for range g.made(2 * blocks) {
 		scale = append(scale, math.Ldexp(1, -5-g.IntN(16)))
 	}
 	return m, v, scale, blocks

@@ -88,7 +88,7 @@ func Args(op Op) []Arg {
 		a := parse(v, tag)
 		a.Name, a.Value = v.Type().Field(i).Name, v.Field(i)
 		a.Nil = a.Nil && a.Value.IsNil()
-		if !a.Nil && !a.Value.IsNil() && a.Value.Len() != a.Len() {
+		if n := a.Value.Len(); !a.Nil && !a.Value.IsNil() && n != a.Len() && n != Pattern {
 			panic(fmt.Sprintf("spec: %T.%s has %d elements, shape %v", op, a.Name, a.Value.Len(), a.Shape))
 		}
 		args = append(args, a)
