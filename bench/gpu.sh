@@ -21,7 +21,7 @@ build() {
 	set -- -trimpath -tags cuda -ldflags "-s -w '-extldflags=-Wl,--build-id=0x$(sha1sum <"build/cuda/gpu-$arch/lib/libcriticrm_cuda.a" | cut -c1-40)'"
 	"${GO:-go}" test -c "$@" -o .gpu/bench.test ./bench
 	"${GO:-go}" test -c "$@" -o .gpu/trainer.test ./trainer
-	cp bench/peers/gpu_*.py bench/peers/compare.py .gpu
+	cp bench/peers/gpu_*.py bench/peers/compare.py bench/peers/shapes.* .gpu
 	sed -n '/define KERNEL_OPS/,/[^\\]$/p' kernels/kernels.h | grep -o 'X([a-z0-9_]*)' | sed 's/X(\(.*\))/\1/' >.gpu/ops
 	git describe --always --dirty >.gpu/commit
 	du -sh .gpu
@@ -129,9 +129,9 @@ conformance() {
 
 # By group, for the same reason as conformance's ops.
 kernels() {
-	for group in 'copy|matmul|grad_norm|adamw|adamw_8bit' 'attention|attention_backward' 'critique_loss|reward_loss' 'embed|embed_backward|gather|rmsnorm|rmsnorm_backward|rope|swiglu|swiglu_backward' \
-		'matmul_dx|matmul_dw' 'attention_decode|sample|sample_top_p'; do
-		go_bench 60 "^BenchmarkLarge\$/^($group)\$" -models "$large"
+	for group in '(copy|matmul|grad_norm|adamw|adamw_8bit)$' '(attention|attention_backward)$' '(critique_loss|reward_loss)$/^[^_]*$' \
+		'(embed|embed_backward|gather|rmsnorm|rmsnorm_backward|rope|swiglu|swiglu_backward)$' '(matmul_dx|matmul_dw)$/gate_up' '(attention_decode|sample|sample_top_p)$'; do
+		go_bench 60 "^BenchmarkLarge\$/^$group" -models "$large"
 	done
 }
 

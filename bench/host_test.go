@@ -25,13 +25,13 @@ import (
 // µs are CPU time of the whole process and pass of time; the driver's own work on a launch (2 to 3 µs with NVIDIA's) is not in them.
 func BenchmarkHost(b *testing.B) {
 	for _, s := range sizes(b) {
-		s.prompt, s.response, s.critique = min(s.prompt, 512), min(s.response, 256), min(s.critique, 128)
+		s.Prompt, s.Response, s.Critique = min(s.Prompt, 512), min(s.Response, 256), min(s.Critique, 128)
 		for _, pairs := range []int{1, 16} {
-			b.Run(s.name+"/train_"+map[int]string{1: "1tree", 16: "16trees"}[pairs], func(b *testing.B) { s.hostTrain(b, pairs) })
+			b.Run(s.Name+"/train_"+map[int]string{1: "1tree", 16: "16trees"}[pairs], func(b *testing.B) { s.hostTrain(b, pairs) })
 		}
-		b.Run(s.name+"/score", s.hostScore)
+		b.Run(s.Name+"/score", s.hostScore)
 		for _, n := range []int{32, 256} {
-			b.Run(s.name+"/generate_"+map[int]string{32: "32", 256: "256"}[n], func(b *testing.B) { s.hostGenerate(b, n) })
+			b.Run(s.Name+"/generate_"+map[int]string{32: "32", 256: "256"}[n], func(b *testing.B) { s.hostGenerate(b, n) })
 		}
 	}
 }

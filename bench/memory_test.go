@@ -22,7 +22,7 @@ func BenchmarkMemory(b *testing.B) {
 	for _, s := range sizes(b) {
 		for _, c := range []struct{ trees, response, critique int }{{1, 256, 128}, {1, 384, 256}, {4, 256, 128}, {8, 256, 128}} {
 			t := s
-			t.prompt, t.response, t.critique = min(s.prompt, 512), min(s.response, c.response), min(s.critique, c.critique)
+			t.Prompt, t.Response, t.Critique = min(s.Prompt, 512), min(s.Response, c.response), min(s.Critique, c.critique)
 			for _, o := range []struct {
 				name          string
 				stochastic    bool
@@ -30,8 +30,8 @@ func BenchmarkMemory(b *testing.B) {
 				moments8      bool
 			}{{"masters", false, false, false}, {"masters_checkpointing", false, true, false}, {"stochastic", true, false, false}, {"stochastic_checkpointing", true, true, false},
 				{"stochastic_8bit", true, false, true}, {"stochastic_8bit_checkpointing", true, true, true}} {
-				tokens := c.trees * (t.prompt + 2*t.response + 2*t.k*t.critique)
-				b.Run(fmt.Sprintf("%s/%d/%s", s.name, tokens, o.name), func(b *testing.B) {
+				tokens := c.trees * (t.Prompt + 2*t.Response + 2*t.K*t.Critique)
+				b.Run(fmt.Sprintf("%s/%d/%s", s.Name, tokens, o.name), func(b *testing.B) {
 					for range b.N {
 						t.memory(b, c.trees, tokens, model.Options{DType: kernels.BF16, Train: true, Head: true, StochasticRounding: o.stochastic,
 							GradientCheckpointing: o.checkpointing, Moments8Bit: o.moments8})
@@ -39,14 +39,14 @@ func BenchmarkMemory(b *testing.B) {
 				})
 			}
 		}
-		s.prompt, s.response, s.critique = min(s.prompt, 512), min(s.response, 256), min(s.critique, 128)
-		b.Run(s.name+"/score", func(b *testing.B) {
+		s.Prompt, s.Response, s.Critique = min(s.Prompt, 512), min(s.Response, 256), min(s.Critique, 128)
+		b.Run(s.Name+"/score", func(b *testing.B) {
 			s.memoryOf(b, func(m *model.Model) error {
 				_, _, err := m.Evaluate(s.rewarded())
 				return err
 			})
 		})
-		b.Run(s.name+"/generate", func(b *testing.B) { s.memoryOf(b, func(m *model.Model) error { return s.sample(m, 256, 512) }) })
+		b.Run(s.Name+"/generate", func(b *testing.B) { s.memoryOf(b, func(m *model.Model) error { return s.sample(m, 256, 512) }) })
 	}
 }
 
@@ -105,7 +105,7 @@ func (s size) rewarded() *model.Batch {
 func (s size) sample(m *model.Model, sequences, tokens int) error {
 	var reqs []model.GenRequest
 	for i := range uint64(sequences / 8) {
-		reqs = append(reqs, model.GenRequest{Prefix: slices.Concat(randomIDs(s.prompt, s.VocabSize, i/2), randomIDs(s.response, s.VocabSize, 1000+i)), N: 8, Key: i})
+		reqs = append(reqs, model.GenRequest{Prefix: slices.Concat(randomIDs(s.Prompt, s.VocabSize, i/2), randomIDs(s.Response, s.VocabSize, 1000+i)), N: 8, Key: i})
 	}
 	o := model.GenOptions{Temperature: 1, MaxTokens: tokens, MaxSequences: sequences, Reward: model.AtContent}
 	return m.Generate(context.Background(), reqs, o, func(int, []model.GenSample) {})
@@ -113,13 +113,13 @@ func (s size) sample(m *model.Model, sequences, tokens int) error {
 
 // example is a pair of the size's lengths.
 func (s size) example(seed uint64) render.Example {
-	ids := randomIDs(s.prompt+2*s.response+2*s.k*s.critique, s.VocabSize-1, seed)
+	ids := randomIDs(s.Prompt+2*s.Response+2*s.K*s.Critique, s.VocabSize-1, seed)
 	take := func(n int) []int32 { x := ids[:n]; ids = ids[n:]; return x }
-	e := render.Example{Prompt: take(s.prompt)}
+	e := render.Example{Prompt: take(s.Prompt)}
 	for _, side := range []*render.Reply{&e.Chosen, &e.Rejected} {
-		side.Response.IDs = take(s.response)
-		for range s.k {
-			side.Critiques = append(side.Critiques, render.Branch{IDs: take(s.critique), Read: s.critique - 1})
+		side.Response.IDs = take(s.Response)
+		for range s.K {
+			side.Critiques = append(side.Critiques, render.Branch{IDs: take(s.Critique), Read: s.Critique - 1})
 		}
 	}
 	return e

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"criticrm/kernels"
+	"criticrm/kernels/kerneltest/spec"
 	"criticrm/model"
 )
 
@@ -40,7 +41,7 @@ func randomIDs(n, vocab int, seed uint64) []int32 {
 
 // demoBatch has trees of 100 tokens: a prompt of 28, two responses of 12, on each two critiques of 12; 4000 tokens.
 func demoBatch() *model.Batch {
-	return size{Config: demoConfig(), prompt: 28, response: 12, critique: 12, k: 2}.trees(40)
+	return size{Config: demoConfig(), Size: spec.Size{Prompt: 28, Response: 12, Critique: 12, K: 2}}.trees(40)
 }
 
 func BenchmarkTrainStep(b *testing.B) {

@@ -27,10 +27,10 @@ const peakTFLOPs = 989
 // The median step counts. Models take five pairs in a step; those with a hidden size over 2048 take one, and no float32 masters.
 func BenchmarkStep(b *testing.B) {
 	for _, s := range sizes(b) {
-		name := s.name
+		name := s.Name
 		if *stepLayers > 0 {
 			s.NumHiddenLayers = *stepLayers
-			name = fmt.Sprintf("%s_%dlayers", s.name, s.NumHiddenLayers)
+			name = fmt.Sprintf("%s_%dlayers", s.Name, s.NumHiddenLayers)
 		}
 		b.Run(name, func(b *testing.B) { s.benchStep(b) })
 	}
@@ -45,7 +45,7 @@ func (s size) benchStep(b *testing.B) {
 		b.Skip(err) // out of memory
 	}
 	defer m.Close()
-	pairs := s.pairs
+	pairs := s.Pairs
 	if large {
 		pairs = 1
 	}
@@ -106,6 +106,6 @@ func (s size) benchStep(b *testing.B) {
 func (s size) flops(b *model.Batch) float64 {
 	h, d, a, g := float64(s.HiddenSize), float64(s.HeadDim), float64(s.NumAttentionHeads), float64(s.NumKeyValueHeads)
 	weights := h*(a+2*g)*d + a*d*h + 3*h*float64(s.IntermediateSize)
-	forward := float64(s.NumHiddenLayers)*(2*weights*float64(b.Len())+4*visible(b.End)*a*d) + 2*h*float64(s.VocabSize)*float64(len(b.Row))
+	forward := float64(s.NumHiddenLayers)*(2*weights*float64(b.Len())+4*kerneltest.Visible(b.End)*a*d) + 2*h*float64(s.VocabSize)*float64(len(b.Row))
 	return 3 * forward
 }

@@ -11,7 +11,9 @@ import re
 import statistics
 import sys
 
-LAYERS = {"Q05": 24, "Q15": 28, "L8": 32}
+from shapes import models
+
+LAYERS = {name: m.Layers for name, m in models.items()}
 PEAK = 989e12  # bench/step_test.go's: what %MFU is a share of
 LIMIT = 11000  # characters of the short form
 

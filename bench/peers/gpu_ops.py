@@ -1,4 +1,4 @@
-"""The ops of BenchmarkLarge in PyTorch, with the same shapes and names: a line of JSON for each op and way to do it.
+"""The ops of BenchmarkLarge in PyTorch, at its cases (shapes.py): a line of JSON for each case and way to do it.
 
     python bench/peers/gpu_ops.py Q05,L8 [name of an op ...]
 
@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-from gpu_sizes import bf16, device, f32, forest, gpu, sizes
+from gpu_sizes import bf16, device, f32, forest, gpu
+from shapes import cases, models
 
 torch.manual_seed(1)
 torch._functorch.config.donated_buffer = False  # backwards are timed many times on one graph
@@ -138,94 +139,93 @@ def rope(qk, cos, sin):
     return torch.cat((a * cos - b * sin, b * cos + a * sin), -1).to(bf16)
 
 
-def general(n, m):
+def once(model):
+    """What is measured once, whatever the models."""
+    n = models[model].Parameters
+
     def copy():
-        x, y = normal(n), normal(n)
+        x, y = normal(4 * n), normal(4 * n)
         return lambda: y.copy_(x)
 
-    def product():
-        x, w = normal(m, m), normal(m, m)
-        return lambda: F.linear(x, w)
-
     def grad_norm():
-        g = normal(n // 4, dtype=f32)
+        g = normal(n, dtype=f32)
         return lambda: torch.linalg.vector_norm(g)
 
     def adamw():
-        p = torch.nn.Parameter(normal(n // 4, dtype=f32))
-        p.grad = normal(n // 4, dtype=f32)
+        p = torch.nn.Parameter(normal(n, dtype=f32))
+        p.grad = normal(n, dtype=f32)
         o = torch.optim.AdamW([p], lr=1e-9, fused=True)
         return o.step
 
     measure("copy", "copy_", copy)
-    measure("matmul/8192", "linear", product)
+    products(c for c in cases(model, "matmul") if c.name == SQUARE)
     measure("grad_norm", "vector_norm", grad_norm)
     measure("adamw", "fused AdamW, no bf16 copy", adamw)
 
 
-def rows(model, n, loss_rows):
-    _, h, a, g, d, f, v = sizes[model]
-    at = f"/{model}_TREE16"
+def row(c):
+    """The way to do an op that is bound by memory: what it is called, the op on new tensors, bytes if they are worth naming."""
 
     def embed():
-        table, ids = normal(v, h), torch.randint(v, (n,), device=device)
+        table, ids = normal(c.V, c.H), torch.randint(c.V, (c.N,), device=device)
         return lambda: F.embedding(ids, table)
 
     def embed_backward():
-        dout, ids = normal(n, h), torch.randint(v, (n,), device=device)
-        return lambda: torch.ops.aten.embedding_dense_backward(dout, ids, v, -1, False)
+        dout, ids = normal(c.N, c.H), torch.randint(c.V, (c.N,), device=device)
+        return lambda: torch.ops.aten.embedding_dense_backward(dout, ids, c.V, -1, False)
 
     def gather():
-        x, row = normal(n, h), torch.randint(n, (loss_rows,), device=device)
-        return lambda: x.index_select(0, row)
+        x, rows = normal(c.N, c.H), torch.randint(c.N, (c.R,), device=device)
+        return lambda: x.index_select(0, rows)
 
     def norm(backward):
         def make():
-            x, res, w = normal(n, h, grad=backward), normal(n, h), normal(h, grad=backward)
-            return with_backward(rmsnorm, (x, res, w), (normal(n, h), normal(n, h))) if backward else lambda: rmsnorm(x, res, w)
+            x, res, w = normal(c.N, c.H, grad=backward), normal(c.N, c.H), normal(c.H, grad=backward)
+            return with_backward(rmsnorm, (x, res, w), (normal(c.N, c.H), normal(c.N, c.H))) if backward else lambda: rmsnorm(x, res, w)
         return make
 
     def turn():
-        qk, cos, sin = normal(n, a + g, d), normal(n, 1, d // 2, dtype=f32), normal(n, 1, d // 2, dtype=f32)
+        qk, cos, sin = normal(c.N, c.A + c.G, c.D), normal(c.N, 1, c.D // 2, dtype=f32), normal(c.N, 1, c.D // 2, dtype=f32)
         return lambda: rope(qk, cos, sin)
 
     def gated(backward):
         def make():
-            gu = normal(n, 2 * f, grad=backward)
-            return with_backward(swiglu, (gu,), (normal(n, f),)) if backward else lambda: swiglu(gu)
+            gu = normal(c.N, 2 * c.F, grad=backward)
+            return with_backward(swiglu, (gu,), (normal(c.N, c.F),)) if backward else lambda: swiglu(gu)
         return make
 
-    measure("embed" + at, "embedding", embed)
-    measure("embed_backward" + at, "embedding_dense_backward, bf16 gradient", embed_backward)
-    measure("gather" + at, "index_select", gather)
-    measure("rmsnorm" + at, "compiled", norm(False), 8 * n * h)
-    measure("rmsnorm_backward" + at, "compiled", norm(True), 8 * n * h)
-    measure("rope" + at, "compiled", turn, 4 * n * (a + g) * d)
-    measure("swiglu" + at, "compiled", gated(False), 6 * n * f)
-    measure("swiglu_backward" + at, "compiled", gated(True), 10 * n * f)
+    return {
+        "embed": lambda: ("embedding", embed),
+        "embed_backward": lambda: ("embedding_dense_backward, bf16 gradient", embed_backward),
+        "gather": lambda: ("index_select", gather),
+        "rmsnorm": lambda: ("compiled", norm(False), 8 * c.N * c.H),
+        "rmsnorm_backward": lambda: ("compiled", norm(True), 8 * c.N * c.H),
+        "rope": lambda: ("compiled", turn, 4 * c.N * (c.A + c.G) * c.D),
+        "swiglu": lambda: ("compiled", gated(False), 6 * c.N * c.F),
+        "swiglu_backward": lambda: ("compiled", gated(True), 10 * c.N * c.F),
+    }[c.op]()
 
 
-def products(model, n):
-    _, h, a, g, d, f, v = sizes[model]
+ROWS = "embed", "embed_backward", "gather", "rmsnorm", "rmsnorm_backward", "rope", "swiglu", "swiglu_backward"
+SQUARE = "matmul/8192"
 
-    def linear(o, i):
-        def make():
-            x, w = normal(n, i), normal(o, i)
-            return lambda: F.linear(x, w)
-        return make
 
-    def dx():
-        dy, w = normal(n, 2 * f), normal(2 * f, h)
+def products(list):
+    def linear(c):
+        x, w = normal(c.N, c.I), normal(c.O, c.I)
+        return lambda: F.linear(x, w)
+
+    def dx(c):
+        dy, w = normal(c.N, c.O), normal(c.O, c.I)
         return lambda: dy @ w
 
-    def dw():
-        dy, x = normal(n, 2 * f), normal(n, h)
+    def dw(c):
+        dy, x = normal(c.N, c.O), normal(c.N, c.I)
         return lambda: dy.t() @ x
 
-    for name, o, i in ("qkv", (a + 2 * g) * d, h), ("out", h, a * d), ("gate_up", 2 * f, h), ("down", h, f):
-        measure(f"matmul/{model}_{name}", "linear", linear(o, i))
-    measure(f"matmul_dx/{model}_gate_up", "matmul", dx)
-    measure(f"matmul_dw/{model}_gate_up", "matmul, bf16 result", dw)
+    for c in list:
+        peer, make = {"matmul": ("linear", linear), "matmul_dx": ("matmul", dx), "matmul_dw": ("matmul, bf16 result", dw)}[c.op]
+        measure(c.name, peer, lambda: make(c))
 
 
 def heads(count, n, length, d):
@@ -233,12 +233,11 @@ def heads(count, n, length, d):
     return normal(count, length, n, d).transpose(1, 2)
 
 
-def attention(model, batch, shape):
+def attention(model, batch, count, length):
     """Causal rows, as SDPA does them; for TREE16 the rows that a tree replaces."""
-    _, _, a, g, d, _, _ = sizes[model]
-    count, length = shape
-    name = f"{model}_{batch}"
-    rows = ", unshared rows" if batch == "TREE16" else ""
+    m = models[model]
+    a, g, d = m.A, m.G, m.D
+    rows = ", unshared rows" if batch == m.Trees else ""
     backends = {"SDPA flash": SDPBackend.FLASH_ATTENTION, "SDPA cuDNN": SDPBackend.CUDNN_ATTENTION}
     if not gpu:
         backends = {"SDPA flash": SDPBackend.FLASH_ATTENTION}
@@ -255,12 +254,21 @@ def attention(model, batch, shape):
             return lambda: run(*t)
 
         bytes = 4 * count * length * (a + g) * d
-        measure("attention/" + name, peer + rows, forward, bytes)
-        measure("attention_backward/" + name, peer + rows, lambda: with_backward(run, tensors(True), (heads(count, a, length, d),)), 2 * bytes)
+        for c in of_batch(model, batch):
+            if c.op == "attention":
+                measure(c.name, peer + rows, forward, bytes)
+            else:
+                measure(c.name, peer + rows, lambda: with_backward(run, tensors(True), (heads(count, a, length, d),)), 2 * bytes)
 
 
-def flex(model, end):
-    _, _, a, g, d, _, _ = sizes[model]
+def of_batch(model, batch):
+    return [c for c in cases(model, "attention", "attention_backward") if c.name.endswith("_" + batch)]
+
+
+def flex(model):
+    m = models[model]
+    a, g, d = m.A, m.G, m.D
+    end = forest(m.Pairs, m.Prompt, m.Response, m.Critique, m.K)
     n = len(end)
     mask = create_block_mask(lambda b, h, q, k: (k <= q) & (q < end[k]), None, None, n, n, device=device)
     run = compiled(lambda q, k, v: flex_attention(q, k, v, block_mask=mask, enable_gqa=True))
@@ -272,8 +280,11 @@ def flex(model, end):
         t = tensors(False)
         return lambda: run(*t)
 
-    measure(f"attention/{model}_TREE16", "FlexAttention", forward, 4 * n * (a + g) * d)
-    measure(f"attention_backward/{model}_TREE16", "FlexAttention", lambda: with_backward(run, tensors(True), (heads(1, a, n, d),)), 8 * n * (a + g) * d)
+    for c in of_batch(model, m.Trees):
+        if c.op == "attention":
+            measure(c.name, "FlexAttention", forward, 4 * n * (a + g) * d)
+        else:
+            measure(c.name, "FlexAttention", lambda: with_backward(run, tensors(True), (heads(1, a, n, d),)), 8 * n * (a + g) * d)
 
 
 def chunked_loss(x, w, target, rows):
@@ -298,56 +309,62 @@ def loss_gradient(logits, target):
     return (lse[:, 0] - x.gather(1, target[:, None])[:, 0]).sum(), torch.where(one, grad - 1, grad).to(bf16)
 
 
-def losses(model, loss_rows, leaves):
-    _, h, _, _, _, _, v = sizes[model]
-
+def critique_loss(c):
     def cross_entropy(x, w, t):
         return F.cross_entropy(F.linear(x, w).float(), t, reduction="sum")
 
-    def tensors():
-        return normal(loss_rows, h, grad=True), normal(v, h, grad=True), torch.randint(v, (loss_rows,), device=device)
-
     def autograd(f):
         def make():
-            x, w, t = tensors()
+            x, w, t = normal(c.R, c.H, grad=True), normal(c.V, c.H, grad=True), torch.randint(c.V, (c.R,), device=device)
             return lambda: torch.autograd.grad(f(x, w, t), (x, w))
         return make
 
     def chunked():
-        x, w, t = normal(loss_rows, h), normal(v, h), torch.randint(v, (loss_rows,), device=device)
-        return lambda: chunked_loss(x, w, t, max(1, (1 << 28) // v))
+        x, w, t = normal(c.R, c.H), normal(c.V, c.H), torch.randint(c.V, (c.R,), device=device)
+        return lambda: chunked_loss(x, w, t, max(1, (1 << 28) // c.V))
 
+    measure(c.name, "eager", autograd(cross_entropy))
+    measure(c.name, "compiled", autograd(compiled(cross_entropy)))
+    measure(c.name, "chunked, gradient in forward", chunked)
+
+
+def reward_loss(c):
     def reward(x, w):
-        r = (x.float() @ w).view(-1, 2, 4)
+        r = (x.float() @ w).view(c.P, 2, -1)
         return -F.logsigmoid(r[:, 0, :, None] - r[:, 1, None, :]).mean()
 
     def head(f):
         def make():
-            x, w = normal(leaves, h, grad=True), normal(h, dtype=f32, grad=True)
+            x, w = normal(c.L, c.H, grad=True), normal(c.H, dtype=f32, grad=True)
             return lambda: torch.autograd.grad(f(x, w), (x, w))
         return make
 
-    measure("critique_loss/" + model, "eager", autograd(cross_entropy))
-    measure("critique_loss/" + model, "compiled", autograd(compiled(cross_entropy)))
-    measure("critique_loss/" + model, "chunked, gradient in forward", chunked)
-    measure("reward_loss/" + model, "eager", head(reward))
-    measure("reward_loss/" + model, "compiled", head(compiled(reward)))
+    measure(c.name, "eager", head(reward))
+    measure(c.name, "compiled", head(compiled(reward)))
 
 
-def decoding(model, sequences, prefix, depth):
-    _, _, a, g, d, _, v = sizes[model]
+def losses(model):
+    for c in cases(model, "critique_loss"):
+        if not c.name.endswith("_no_gradient"):
+            critique_loss(c)
+    for c in cases(model, "reward_loss"):
+        reward_loss(c)
 
-    def attend():
-        q = normal(sequences, a, 1, d)
-        k, w = normal(sequences, g, prefix + depth, d), normal(sequences, g, prefix + depth, d)
+
+def decoding(model):
+    depth = models[model].Prefix + models[model].Depth
+
+    def attend(c):
+        q = normal(c.B, c.A, 1, c.D)
+        k, w = normal(c.B, c.G, depth, c.D), normal(c.B, c.G, depth, c.D)
         return lambda: F.scaled_dot_product_attention(q, k, w, enable_gqa=True)
 
-    def draw():
-        logits = normal(sequences, v, dtype=f32)
+    def draw(c):
+        logits = normal(c.B, c.V, dtype=f32)
         return lambda: torch.multinomial(F.softmax(logits / 0.7, -1), 1)
 
-    def draw_top_p():
-        logits = normal(sequences, v, dtype=f32)
+    def draw_top_p(c):
+        logits = normal(c.B, c.V, dtype=f32)
 
         def run():
             p, order = F.softmax(logits / 0.7, -1).sort(-1, descending=True)
@@ -355,31 +372,34 @@ def decoding(model, sequences, prefix, depth):
             return order.gather(1, torch.multinomial(p, 1))
         return run
 
-    measure("attention_decode/" + model, "SDPA, prefix not shared", attend)
-    measure("sample/" + model, "softmax, multinomial", draw)
-    measure("sample_top_p/" + model, "sort, multinomial", draw_top_p)
+    ways = {"attention_decode": ("SDPA, prefix not shared", attend), "sample": ("softmax, multinomial", draw), "sample_top_p": ("sort, multinomial", draw_top_p)}
+    for c in cases(model, "attention_decode", "sample"):
+        peer, make = ways[c.name.split("/")[0]]
+        measure(c.name, peer, lambda: make(c))
+
+
+def rows(model):
+    for c in cases(model, *ROWS):
+        measure(c.name, *row(c))
 
 
 def everything(model):
     """The measurements of a model, in the order of what hangs on them."""
-    tiny = model == "tiny"
-    tree = (1, 24, 16, 8, 4) if tiny else (5, 512, 384, 256, 4)
-    pairs, prompt, response, critique, k = tree
-    tokens, leaves = pairs * (prompt + 2 * response + 2 * k * critique), pairs * 2 * k
-    yield lambda: attention(model, "VAR16", (2, 64) if tiny else (8, 2048))
-    yield lambda: attention(model, "CAU16", (1, 128) if tiny else (2, 8192))
-    yield lambda: flex(model, forest(*tree))
-    yield lambda: losses(model, 32 if tiny else 4096, leaves)
-    yield lambda: products(model, tokens)
-    yield lambda: rows(model, tokens, leaves * critique)
-    yield lambda: decoding(model, 20 if tiny else 260, 16 if tiny else 896, 8 if tiny else 128)
-    yield lambda: attention(model, "TREE16", (leaves, prompt + response + critique))
+    m = models[model]
+    yield lambda: attention(model, "VAR16", m.Documents, m.Document)
+    yield lambda: attention(model, "CAU16", m.Long, m.Longest)
+    yield lambda: flex(model)
+    yield lambda: losses(model)
+    yield lambda: products(c for c in cases(model, "matmul", "matmul_dx", "matmul_dw") if c.name != SQUARE)
+    yield lambda: rows(model)
+    yield lambda: decoding(model)
+    yield lambda: attention(model, m.Trees, 2 * m.K * m.Pairs, m.Prompt + m.Response + m.Critique)
 
 
 names, wanted = sys.argv[1].split(","), sys.argv[2:]
 if not warm:
     print(json.dumps({"torch": torch.__version__, "device": torch.cuda.get_device_name() if gpu else "cpu"}), flush=True)
-general(1 << 12 if "tiny" in names else 1 << 29, 64 if "tiny" in names else 8192)
+once(names[0])
 for group in zip(*map(everything, names)):
     for run in group:
         try:

@@ -1,15 +1,9 @@
-"""What the GPU peers share: the models' sizes and the forest of BenchmarkLarge's TREE16."""
+"""What the GPU peers share: the device, and the forest of BenchmarkLarge's TREE16."""
 import torch
 
 gpu = torch.cuda.is_available()
 device = "cuda" if gpu else "cpu"
 bf16, f32 = torch.bfloat16, torch.float32
-sizes = {  # layers, hidden, heads, key heads, head size, feed-forward, vocabulary
-    "tiny": (2, 128, 2, 1, 64, 256, 512),
-    "Q05": (24, 896, 14, 2, 64, 4864, 151936),
-    "Q15": (28, 1536, 12, 2, 128, 8960, 151936),
-    "L8": (32, 4096, 32, 8, 128, 14336, 128256),
-}
 
 
 def forest(pairs, prompt, response, critique, k):

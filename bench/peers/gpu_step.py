@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from torch.utils.checkpoint import checkpoint
 
-from gpu_sizes import bf16, device, f32, forest, gpu, sizes
+from gpu_sizes import bf16, device, f32, forest, gpu
+from shapes import models
 
 
 class Block(torch.nn.Module):
@@ -120,7 +121,7 @@ def measure(kind, micro_pairs, again, peer):
         torch.cuda.reset_peak_memory_stats()
     torch.set_default_dtype(bf16)
     with torch.device(device):
-        model = Model(*shape, tied=name != "L8")
+        model = Model(*shape, tied=m.Tied)
     torch.set_default_dtype(f32)
     model.again = again
     for block in model.blocks:
@@ -146,12 +147,11 @@ def measure(kind, micro_pairs, again, peer):
 
 warm = "WARM" in os.environ  # only compile, so that a later run finds it done
 name, layers = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 0
-shape = (layers or sizes[name][0],) + sizes[name][1:]
+m = models[name]
+shape = layers or m.Layers, m.Hidden, m.A, m.G, m.D, m.F, m.Vocab
 label = f"{name}_{layers}layers" if layers else name
-vocab, k = shape[-1], 4
-lengths, pairs = (512, 384, 256), 1 if name == "L8" else 5
-if name == "tiny":
-    lengths, pairs = (24, 16, 8), 1
+vocab, k = m.Vocab, m.K
+lengths, pairs = (m.Prompt, m.Response, m.Critique), 1 if m.Hidden > 2048 else m.Pairs
 for kind in "rows", "tree":
     for micro_pairs, again in ((pairs, False), (1, False), (1, True)) if pairs > 1 else ((1, False), (1, True)):
         peer = f"{kind}, {micro_pairs} pairs at a time, bf16 AdamW" + (", recomputation" if again else "")
