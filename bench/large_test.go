@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"criticrm/cuda"
+	"criticrm/device/devicetest"
 	"criticrm/kernels"
 	"criticrm/kernels/kerneltest"
 	"criticrm/kernels/kerneltest/spec"
@@ -22,7 +23,7 @@ import (
 // cache could hold work on several sets of them in turn. A case for which there is no memory is skipped.
 func BenchmarkLarge(b *testing.B) {
 	list := sizes(b)
-	a := arena{dev: kerneltest.Open(b, 0)}
+	a := arena{dev: devicetest.Open(b, 0)}
 	for i, s := range list {
 		if i == 0 {
 			a.copy(b, s)

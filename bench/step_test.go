@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"criticrm/cuda"
+	"criticrm/device/devicetest"
 	"criticrm/kernels"
 	"criticrm/kernels/kerneltest"
 	"criticrm/model"
@@ -37,7 +38,7 @@ func BenchmarkStep(b *testing.B) {
 }
 
 func (s size) benchStep(b *testing.B) {
-	d := kerneltest.Open(b, 0)
+	d := devicetest.Open(b, 0)
 	large := s.HiddenSize > 2048
 	m, err := model.New(d, s.Config, model.Options{DType: kernels.BF16, Train: true, Head: true, StochasticRounding: large,
 		Moments8Bit: *stepOptim == trainer.AdamW8bit, GradientCheckpointing: *recompute}, 7)

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"criticrm/critic"
-	"criticrm/kernels/kerneltest"
+	"criticrm/device/devicetest"
 	"criticrm/model"
 	"criticrm/modeldir"
 	"criticrm/record"
@@ -28,7 +28,7 @@ const stopID, endID = 0, 4
 func tinyDir(t testing.TB, head bool) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "model")
-	dev := kerneltest.Open(t, 1)
+	dev := devicetest.Open(t, 1)
 	m, err := model.New(dev, model.Config{VocabSize: 272, HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 1, NumAttentionHeads: 2, NumKeyValueHeads: 1,
 		MaxPositionEmbeddings: 128, InitializerRange: 0.5, TieWordEmbeddings: true, EOSTokenIDs: []int32{stopID, endID}}, model.Options{Head: head}, 3)
 	if err != nil {
@@ -68,7 +68,7 @@ func write(t testing.TB, path, text string) {
 
 func open(t testing.TB, dir string, o Options) *Engine {
 	t.Helper()
-	e, err := Open(kerneltest.Open(t, 1), dir, o)
+	e, err := Open(devicetest.Open(t, 1), dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func TestRefusals(t *testing.T) {
 		f    func() error
 		want string
 	}{
-		"open without head": {func() error { _, err := Open(kerneltest.Open(t, 1), without, Options{RequireReward: true}); return err }, "has no reward head: train one"},
+		"open without head": {func() error { _, err := Open(devicetest.Open(t, 1), without, Options{RequireReward: true}); return err }, "has no reward head: train one"},
 		"rewards without head": {func() error {
 			_, err := bare.Rewards(ctx, []critic.RewardRequest{{Messages: one}})
 			return err
@@ -273,7 +273,7 @@ func TestRefusals(t *testing.T) {
 			return err
 		}, "id 5000"},
 		"unknown position": {func() error {
-			_, err := Open(kerneltest.Open(t, 1), with, Options{Given: modeldir.Given{HeadPosition: "middle"}})
+			_, err := Open(devicetest.Open(t, 1), with, Options{Given: modeldir.Given{HeadPosition: "middle"}})
 			return err
 		}, `head position: got "middle", want end or content`},
 		"cancelled rewards": {func() error {
@@ -285,7 +285,7 @@ func TestRefusals(t *testing.T) {
 			return err
 		}, context.Canceled.Error()},
 		"no template": {func() error {
-			_, err := Open(kerneltest.Open(t, 1), with, Options{Given: modeldir.Given{ChatTemplate: "none.jinja"}})
+			_, err := Open(devicetest.Open(t, 1), with, Options{Given: modeldir.Given{ChatTemplate: "none.jinja"}})
 			return err
 		}, "none.jinja"},
 	} {
@@ -312,7 +312,7 @@ func TestOpenErrors(t *testing.T) {
 			} else {
 				write(t, path, text)
 			}
-			_, err := Open(kerneltest.Open(t, 1), dir, Options{})
+			_, err := Open(devicetest.Open(t, 1), dir, Options{})
 			if err == nil || !strings.Contains(err.Error(), name) {
 				t.Errorf("%s, missing %v: %v", name, missing, err)
 			}

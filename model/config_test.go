@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"criticrm/checkpoint"
+	"criticrm/device/devicetest"
 	"criticrm/kernels"
-	"criticrm/kernels/kerneltest"
 	"criticrm/model"
 )
 
@@ -278,7 +278,7 @@ func TestNewIsDeterministic(t *testing.T) {
 			t.Errorf("%s differs between two models of one seed", name)
 		}
 	}
-	other, err := model.New(kerneltest.Open(t, 0), tinyConfig(), model.Options{}, 8)
+	other, err := model.New(devicetest.Open(t, 0), tinyConfig(), model.Options{}, 8)
 	if err != nil {
 		t.Fatal(err)
 	}

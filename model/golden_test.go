@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"criticrm/checkpoint"
+	"criticrm/device/devicetest"
 	"criticrm/internal/golden"
 	"criticrm/kernels"
-	"criticrm/kernels/kerneltest"
 	"criticrm/model"
 )
 
@@ -71,7 +71,7 @@ func (g *reference) compare(name, kind string, mine []float32) {
 
 func load(t testing.TB, dir string, o model.Options) *model.Model {
 	t.Helper()
-	m, err := model.Load(kerneltest.Open(t, 0), dir, o)
+	m, err := model.Load(devicetest.Open(t, 0), dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"criticrm/device/devicetest"
 	"criticrm/kernels"
-	"criticrm/kernels/kerneltest"
 	"criticrm/model"
 )
 
@@ -19,7 +19,7 @@ func tinyConfig() model.Config {
 // newModel makes a random model whose reward head is random too, on a device with a number of threads.
 func newModel(t testing.TB, c model.Config, o model.Options, threads int) *model.Model {
 	t.Helper()
-	m, err := model.New(kerneltest.Open(t, threads), c, o, 7)
+	m, err := model.New(devicetest.Open(t, threads), c, o, 7)
 	if err != nil {
 		t.Fatal(err)
 	}

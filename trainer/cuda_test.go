@@ -8,8 +8,8 @@ import (
 	"math"
 	"testing"
 
+	"criticrm/device/devicetest"
 	"criticrm/kernels"
-	"criticrm/kernels/kerneltest"
 	"criticrm/model"
 )
 
@@ -87,7 +87,7 @@ func TestLossCurve(t *testing.T) {
 					tolerance = max(tolerance, 2*distance(t, curve(t, cpu, false, 1./(1<<24), seed), exact))
 				}
 			}
-			got := distance(t, curve(t, kerneltest.Open(t, 0), bf16, 0, 0), exact)
+			got := distance(t, curve(t, devicetest.Open(t, 0), bf16, 0, 0), exact)
 			if !(got <= tolerance) {
 				t.Errorf("the curve is %.3g away, tolerance %.3g", got, tolerance)
 			}

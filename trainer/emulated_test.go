@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"criticrm/device/devicetest"
 	"criticrm/kernels"
-	"criticrm/kernels/kerneltest"
 )
 
 // A run goes on with the algorithms for matrix products that it began with, also on a device that would choose others.
@@ -17,7 +17,7 @@ func TestResumeKeepsAlgorithms(t *testing.T) {
 	data := pairs(27)
 	train := func(c Config, algorithms string, stop int) *kernels.Device {
 		t.Helper()
-		dev := kerneltest.Open(t, 0)
+		dev := devicetest.Open(t, 0)
 		if refused := dev.UseAlgorithms(algorithms); refused != "" {
 			t.Fatal(refused)
 		}

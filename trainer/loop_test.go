@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"criticrm/checkpoint"
-	"criticrm/kernels/kerneltest"
+	"criticrm/device/devicetest"
 	"criticrm/model"
 	"criticrm/modeldir"
 	"criticrm/render"
@@ -27,7 +27,7 @@ const (
 // tiny makes the model of the tests: two layers of width 16.
 func tiny(t testing.TB, c Config, threads int) *model.Model {
 	t.Helper()
-	m, err := model.New(kerneltest.Open(t, threads), model.Config{VocabSize: tinyVocab, HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 2, NumAttentionHeads: 2, NumKeyValueHeads: 1,
+	m, err := model.New(devicetest.Open(t, threads), model.Config{VocabSize: tinyVocab, HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 2, NumAttentionHeads: 2, NumKeyValueHeads: 1,
 		MaxPositionEmbeddings: 64, InitializerRange: 0.1, EOSTokenIDs: []int32{tinyEnd}}, c.options(), 1)
 	if err != nil {
 		t.Fatal(err)

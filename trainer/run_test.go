@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"criticrm/kernels/kerneltest"
+	"criticrm/device/devicetest"
 	"criticrm/model"
 	"criticrm/tokenizer"
 )
@@ -26,7 +26,7 @@ func modelDir(t *testing.T) (dir, prompts string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := model.New(kerneltest.Open(t, 1), model.Config{VocabSize: 288, HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 1, NumAttentionHeads: 2, NumKeyValueHeads: 1,
+	m, err := model.New(devicetest.Open(t, 1), model.Config{VocabSize: 288, HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 1, NumAttentionHeads: 2, NumKeyValueHeads: 1,
 		MaxPositionEmbeddings: 256, TieWordEmbeddings: true, EOSTokenIDs: []int32{4}}, model.Options{}, 3)
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func fileConfig(t *testing.T) Config {
 
 // A run from files: stopped, resumed, refused with other data, and read back from the directory it leaves.
 func TestRunFromFiles(t *testing.T) {
-	dev, c := kerneltest.Open(t, 2), fileConfig(t)
+	dev, c := devicetest.Open(t, 2), fileConfig(t)
 	var log bytes.Buffer
 	ctx, cancel := context.WithCancel(context.Background())
 	_, err := Run(ctx, dev, c, Report{Log: &log, OnStep: func(m Metrics) {
@@ -126,7 +126,7 @@ func TestRunFromFiles(t *testing.T) {
 }
 
 func TestRunErrors(t *testing.T) {
-	dev := kerneltest.Open(t, 1)
+	dev := devicetest.Open(t, 1)
 	for _, x := range []struct {
 		change func(t *testing.T, c *Config)
 		want   string
@@ -154,7 +154,7 @@ func TestRunErrors(t *testing.T) {
 }
 
 func TestRunOnDocuments(t *testing.T) {
-	dev := kerneltest.Open(t, 1)
+	dev := devicetest.Open(t, 1)
 	for _, x := range []struct{ method, rows string }{
 		{LM, `{"text": "the answer is four"}` + "\n" + `{"input_ids": [5, 6, 7], "weights": [0, 1, 0.5]}` + "\n"},
 		{SFT, `{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}` + "\n" + `{"prompt": "a", "completion": "c"}` + "\n"},

@@ -1,6 +1,6 @@
 //go:build !cuda
 
-package kerneltest
+package devicetest
 
 import (
 	"testing"

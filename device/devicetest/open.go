@@ -1,4 +1,5 @@
-package kerneltest
+// Package devicetest opens the device that the tests of a build run on.
+package devicetest
 
 import (
 	"testing"

@@ -1,6 +1,6 @@
 //go:build cuda && !emu
 
-package kerneltest
+package devicetest
 
 import (
 	"testing"
