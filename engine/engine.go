@@ -139,6 +139,27 @@ func (e *Engine) sample(g model.GenSample, reward bool) critic.Sample {
 	return s
 }
 
+// Score scores records: by rewards after sampled critiques, by rewards at the end of the responses if plain is set, or, where the model
+// has no reward head, by the critiques' own scores alone. It says which records the model has not read whole.
+func (e *Engine) Score(ctx context.Context, records []*record.Record, o critic.ScoreOptions, plain bool) (read critic.ReadStats, err error) {
+	if plain {
+		stats, err := critic.ScorePlain(ctx, e, records, critic.PlainOptions{Chunk: o.Chunk, Model: o.Model, Reading: o.Reading})
+		if err == nil {
+			read = *stats
+		}
+		return read, err
+	}
+	sample := critic.Score
+	if !e.Model.HasHead() {
+		sample = critic.Generate
+	}
+	stats, err := sample(ctx, e, records, o)
+	if err == nil {
+		read = stats.ReadStats
+	}
+	return read, err
+}
+
 // Rewards reads the reward after each given critique of each request, or at the end of the response where there are none. It
 // implements [critic.Rewarder].
 func (e *Engine) Rewards(ctx context.Context, reqs []critic.RewardRequest) ([][]float32, error) {

@@ -67,11 +67,11 @@ type Facts struct {
 
 // Data is a file that the model was trained or evaluated on.
 type Data struct {
-	Use    string `json:"use"`    // train or eval
-	Name   string `json:"name"`   // for people
-	SHA256 string `json:"sha256"` // of the file's bytes and of the tokens they became
-	Rows   int    `json:"rows"`   // of the file
-	Used   int    `json:"used"`   // that became examples
+	Use    string `json:"use"`            // train or eval
+	Name   string `json:"name,omitempty"` // for people; "": examples in memory
+	SHA256 string `json:"sha256"`         // of the file's bytes and of the tokens they became, or of the examples
+	Rows   int    `json:"rows,omitempty"` // of the file
+	Used   int    `json:"used"`           // that became examples
 }
 
 // Position is where rewards are read.

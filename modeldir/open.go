@@ -240,11 +240,10 @@ func (d *Dir) settings() string {
 	return fmt.Sprintf("template %s date %q head %s", d.TemplateHash(), d.TemplateDate, d.HeadPosition)
 }
 
-// Use gives the facts of a model that is trained from this directory as it was opened. The caller adds method, data and program;
-// prompts and scale are left out for methods that see no critiques.
+// Use gives the facts of a model that is trained from this directory as it was opened; the trainer adds what it knows itself.
+// Prompts and scale are left out for methods that see no critiques.
 func (d *Dir) Use(critiques bool) Facts {
-	f := Facts{HeadPosition: d.HeadPosition, MaxLength: d.MaxLength, Overlong: d.Overlong, ChatTemplate: d.TemplateHash(), TemplateDate: d.TemplateDate,
-		EndTokens: d.Config.EOSTokenIDs}
+	f := Facts{HeadPosition: d.HeadPosition, ChatTemplate: d.TemplateHash(), TemplateDate: d.TemplateDate}
 	if critiques {
 		scale := d.Scale
 		f.Prompts, f.PromptsHash, f.Scale = d.Prompts.Texts(), d.Prompts.Hash(), &scale

@@ -3,6 +3,7 @@ package record
 // The fields of a row by name, checked.
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -254,6 +255,16 @@ func (r *row) messages(key string) ([]tokenizer.Message, error) {
 		out = append(out, tokenizer.Message{Role: role, Content: content})
 	}
 	return out, nil
+}
+
+// ParseMessages reads a JSON array of messages with role and content.
+func ParseMessages(text []byte) (messages []tokenizer.Message, err error) {
+	err = strictjson.Read(text, func(v *strictjson.Reader) error { return v.Skip() })
+	if err != nil {
+		return nil, err
+	}
+	r := newRow([]strictjson.Member{{Key: "messages", Raw: bytes.TrimSpace(text)}}, DefaultReadOptions().MaxText)
+	return r.messages("messages")
 }
 
 // prompt decodes the field "prompt": a string or a message list.

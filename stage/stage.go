@@ -130,8 +130,8 @@ func (r *execution) prepare() error {
 		return fmt.Errorf("%s: settings: %w", r.Name, err)
 	}
 	r.side = sidecar{Version: sidecarVersion, Stage: r.Name, Settings: settings, MaxBad: r.Read.MaxBad}
-	if complete, err := IsComplete(r.In); err != nil || !complete {
-		return errors.Join(err, fmt.Errorf("%s: input %s is not complete: finish the stage that writes it first", r.Name, r.In))
+	if err := Unfinished(r.In); err != nil {
+		return fmt.Errorf("%s: input %w", r.Name, err)
 	}
 	in, err := record.Open(r.In, r.Read)
 	if err != nil {
@@ -144,6 +144,9 @@ func (r *execution) prepare() error {
 		}
 		r.res.Check.Add(rec)
 		r.side.Input.Records++
+	}
+	if err := Altered(in); err != nil {
+		return fmt.Errorf("%s: input %w", r.Name, err)
 	}
 	r.res.Bad, r.res.Notes = in.Bad, in.Notes
 	r.side.Input.Name = filepath.Base(r.In)
@@ -422,6 +425,57 @@ func IsComplete(path string) (bool, error) {
 		return false, fmt.Errorf("stage: %w", err)
 	}
 	return s.Complete, nil
+}
+
+// Unfinished is an error if a stage writes the file still, or was interrupted. Whoever reads a file asks before, and Altered behind the
+// last row.
+func Unfinished(path string) error {
+	complete, err := IsComplete(path)
+	if err == nil && !complete {
+		err = fmt.Errorf("%s is not complete: finish the stage that writes it first", path)
+	}
+	return err
+}
+
+// Altered is an error if the file that in has read is not as the stage that wrote it has left it. A file without a sidecar is nobody's
+// to compare.
+func Altered(in *record.Reader) error {
+	s, err := readSidecar(in.Name())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("stage: %w", err)
+	}
+	sha, n, err := in.Sum()
+	if err != nil {
+		return err
+	}
+	if sha != s.SHA256 || n != s.Bytes {
+		return fmt.Errorf("%s is not as stage %s has left it (sha256 %.12s…, %d bytes; %s says %.12s…, %d bytes): make it again, or remove %s if the change is meant",
+			in.Name(), s.Stage, sha, n, filepath.Base(SidecarPath(in.Name())), s.SHA256, s.Bytes, filepath.Base(SidecarPath(in.Name())))
+	}
+	return nil
+}
+
+// ReadFile is record.ReadFile for a file that a stage may have written: it must be finished and unaltered.
+func ReadFile(path string, o record.ReadOptions) ([]*record.Record, error) {
+	if err := Unfinished(path); err != nil {
+		return nil, err
+	}
+	in, err := record.Open(path, o)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	var out []*record.Record
+	for rec, err := range in.Records() {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, rec)
+	}
+	return out, Altered(in)
 }
 
 // differingSetting compares two JSON values key by key and names the first difference with both values.

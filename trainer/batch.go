@@ -1,6 +1,8 @@
 package trainer
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -27,6 +29,15 @@ type Slice []render.Example
 
 // Len is the number of examples.
 func (s Slice) Len() int { return len(s) }
+
+// Hash is the sha256 of the examples. It implements [Hasher].
+func (s Slice) Hash() (string, error) {
+	h := sha256.New()
+	for i := range s {
+		s[i].Digest(h)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
 
 // Example is example i.
 func (s Slice) Example(i int) (render.Example, error) { return s[i], nil }

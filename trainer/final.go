@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -32,17 +33,23 @@ func (r *run) saveModel(dir string) error {
 			return err
 		}
 	}
-	f := r.facts
-	f.Method, f.Program = r.c.Method, "criticrm "+version.String()
-	if f.HeadPosition == "" {
-		if f.HeadPosition = r.c.HeadPosition; f.HeadPosition == "" {
-			f.HeadPosition = "end"
-		}
-	}
-	if err := f.Write(dir); err != nil {
+	if err := r.finalFacts().Write(dir); err != nil {
 		return err
 	}
 	return r.verify(dir)
+}
+
+// finalFacts are what WithFacts gave with what the run itself knows.
+func (r *run) finalFacts() modeldir.Facts {
+	f := r.facts
+	f.Method, f.Program = r.c.Method, "criticrm "+version.String()
+	f.HeadPosition = cmp.Or(f.HeadPosition, r.c.HeadPosition, "end")
+	f.MaxLength, f.Overlong = limit(r.m, r.c), r.c.Overlong
+	f.EndTokens = r.m.EOSTokenIDs
+	if f.Data == nil && r.hash != "" {
+		f.Data = []modeldir.Data{{Use: "train", SHA256: r.hash, Used: r.plan.Examples}}
+	}
+	return f
 }
 
 // verify compares the saved model with the one in memory.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"criticrm/internal/spell"
 	"criticrm/safefile"
 
 	"go.yaml.in/yaml/v3"
@@ -58,33 +59,6 @@ func Canonical(name string) (string, bool) {
 	return "", false
 }
 
-// Nearest is the candidate with the smallest edit distance (Levenshtein); the first of equals.
-func Nearest(name string, candidates []string) string {
-	best, least := "", 1<<30
-	for _, c := range candidates {
-		row := make([]int, len(c)+1)
-		for j := range row {
-			row[j] = j
-		}
-		for i := range len(name) {
-			diagonal := row[0]
-			row[0] = i + 1
-			for j := range len(c) {
-				cost := diagonal
-				if name[i] != c[j] {
-					cost++
-				}
-				diagonal = row[j+1]
-				row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-			}
-		}
-		if row[len(c)] < least {
-			best, least = c, row[len(c)]
-		}
-	}
-	return best
-}
-
 // maxRecipe bounds a recipe, in bytes.
 const maxRecipe = 1 << 20
 
@@ -128,7 +102,7 @@ func ParseRecipe(b []byte, c *Config) error {
 			for _, f := range Fields() {
 				names = append(append(names, f.Name), f.Aliases...)
 			}
-			return fmt.Errorf(":%d: unknown key %q, did you mean %q?", key.Line, key.Value, Nearest(strings.ReplaceAll(key.Value, "-", "_"), names))
+			return fmt.Errorf(":%d: unknown key %q, did you mean %q?", key.Line, key.Value, spell.Nearest(strings.ReplaceAll(key.Value, "-", "_"), names))
 		}
 		if line, dup := seen[name]; dup {
 			return fmt.Errorf(":%d: %s was already set on line %d", key.Line, name, line)

@@ -13,6 +13,7 @@ import (
 	"criticrm/modeldir"
 	"criticrm/record"
 	"criticrm/render"
+	"criticrm/stage"
 )
 
 // Records is the Dataset of a file, as tokens in memory.
@@ -62,6 +63,9 @@ func LoadRecords(path string, r *render.Renderer, c Config, limit int) (*Records
 	if path == "" {
 		return nil, errors.New("trainer: no file of training records")
 	}
+	if err := stage.Unfinished(path); err != nil {
+		return nil, fmt.Errorf("trainer: %w", err)
+	}
 	in, err := record.Open(path, record.ReadOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
@@ -77,6 +81,9 @@ func LoadRecords(path string, r *render.Renderer, c Config, limit int) (*Records
 		if err := d.add(rec, r, c, o); err != nil {
 			return nil, err
 		}
+	}
+	if err := stage.Altered(in); err != nil {
+		return nil, fmt.Errorf("trainer: %w", err)
 	}
 	if len(d.examples) == 0 {
 		return nil, fmt.Errorf("trainer: nothing to train on: %v", d)

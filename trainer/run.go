@@ -84,7 +84,7 @@ type input struct {
 
 func (in input) options(c Config) (o []Option) {
 	facts := in.dir.Use(c.critiques() && in.train.critiques)
-	facts.MaxLength, facts.EndOfTurn = limitOf(in.dir.Config.MaxPositionEmbeddings, c), in.render.End
+	facts.EndOfTurn = in.render.End
 	facts.Data = append(facts.Data, in.train.facts("train"))
 	if in.eval != nil {
 		o = append(o, WithEval(in.eval))

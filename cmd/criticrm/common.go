@@ -15,12 +15,12 @@ import (
 
 	"criticrm/critic"
 	"criticrm/engine"
+	"criticrm/internal/spell"
 	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/modeldir"
 	"criticrm/record"
 	"criticrm/stage"
-	"criticrm/trainer"
 )
 
 // Names that other programs use for the same thing. A command gives its own in Annotations: alias → flag.
@@ -51,7 +51,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		names = append(names, slices.Sorted(maps.Keys(cmd.Annotations))...)
 		name := strings.ReplaceAll(unknown.GetSpecifiedName(), "-", "_")
-		return inputError{fmt.Errorf("unknown flag --%s, did you mean --%s? (see '%s --help')", name, trainer.Nearest(name, names), cmd.CommandPath())}
+		return inputError{fmt.Errorf("unknown flag --%s, did you mean --%s? (see '%s --help')", name, spell.Nearest(name, names), cmd.CommandPath())}
 	}
 	return inputError{fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath())}
 }

@@ -105,9 +105,6 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record,
 		if s.files.out != "" || judge || s.plain {
 			return nil, inputError{fmt.Errorf("--out, --judge and --plain need --model (see '%s --help')", cmd.CommandPath())}
 		}
-		if ok, err := stage.IsComplete(in); err != nil || !ok {
-			return nil, inputError{fmt.Errorf("%s is not complete: finish the stage that writes it first", in)}
-		}
 	} else {
 		closeModel, err := s.openScorer(cmd, !judge)
 		if err != nil {
@@ -121,7 +118,7 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record,
 			in = s.files.out
 		}
 	}
-	records, err := record.ReadFile(in, record.ReadOptions{MaxBad: s.files.maxBad, MaxLine: 1 << 30})
+	records, err := stage.ReadFile(in, record.ReadOptions{MaxBad: s.files.maxBad, MaxLine: 1 << 30})
 	if err != nil {
 		return nil, begin(err)
 	}

@@ -29,7 +29,7 @@ func TestExport(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ model, out, want string }{
-		{tinyModel(t), filepath.Join(dir, "x"), tinyModel(t) + ": the model has no reward head: train one, or use --format causal-lm"},
+		{tinyModel(t), filepath.Join(dir, "x"), "modeldir: " + tinyModel(t) + ": the model has no reward head: train one, or use the format causal-lm"},
 		{rewardModel(t, "bt"), dir, "--out: " + dir + " is not empty: choose another directory"},
 	} {
 		if code, _, errs := command(t, "export", "--model", c.model, "--out", c.out); code != exitUsage || errs != "criticrm: "+c.want+"\n" {

@@ -20,6 +20,7 @@ import (
 	"criticrm/model"
 	"criticrm/modeldir"
 	"criticrm/record"
+	"criticrm/stage"
 	"criticrm/tokenizer"
 )
 
@@ -262,6 +263,11 @@ func showRecords(w io.Writer, path string) error {
 		}
 	}
 	fmt.Fprintf(w, "%s: %v\n", path, r.Schema)
+	for _, err := range []error{stage.Unfinished(path), stage.Altered(r)} {
+		if err != nil {
+			fmt.Fprintf(w, "warning: %v\n", err)
+		}
+	}
 	fmt.Fprintf(w, "records: %v\n", drops)
 	if stats.Critiques > 0 || given > 0 {
 		fmt.Fprintf(w, "critiques: %v; %d given\n", stats, given)
@@ -293,18 +299,17 @@ func showRecords(w io.Writer, path string) error {
 
 // showConversation prints text and ids of a conversation as training and scoring see it.
 func showConversation(w io.Writer, dir, text string, generation bool) error {
-	t, err := tokenizer.Load(dir)
+	d, err := modeldir.Open(dir, modeldir.Given{})
 	if err != nil {
 		return err
 	}
-	chat, err := tokenizer.LoadChat(dir, t, tokenizer.ChatOptions{})
-	if err != nil {
-		return err
+	if d.Chat == nil {
+		return d.ChatErr
 	}
+	t, chat := d.Tok, d.Chat
 	messages := []tokenizer.Message{{Role: "user", Content: text}}
 	if strings.HasPrefix(strings.TrimSpace(text), "[") {
-		messages = nil
-		if err := json.Unmarshal([]byte(text), &messages); err != nil {
+		if messages, err = record.ParseMessages([]byte(text)); err != nil {
 			return fmt.Errorf("--text: want a JSON array of {role, content}: %w", err)
 		}
 	}

@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"criticrm/record"
 	"criticrm/safefile"
+	"criticrm/strictjson"
 
 	"github.com/spf13/cobra"
 )
@@ -48,27 +50,46 @@ func readLines(cmd *cobra.Command, path string, f func(line []byte) error) error
 }
 
 // parseIDs reads token ids: an array, or an object with "ids". Ids must be in a vocabulary.
-func parseIDs(line []byte, vocabulary int) ([]int32, error) {
-	var ids []int32
-	err := json.Unmarshal(line, &ids)
-	if t := bytes.TrimSpace(line); len(t) > 0 && t[0] == '{' {
-		var o struct {
-			IDs *[]int32 `json:"ids"`
-		}
-		if err = json.Unmarshal(line, &o); err == nil {
-			if o.IDs == nil {
-				return nil, fmt.Errorf(`key "ids" is missing`)
+func parseIDs(line []byte, vocabulary int) (ids []int32, err error) {
+	list := func(r *strictjson.Reader) error {
+		return r.Array(func(i int) error {
+			n, err := r.Number()
+			if err != nil {
+				return err
 			}
-			ids = *o.IDs
+			id, err := strconv.Atoi(string(n))
+			if err != nil || id < 0 || id >= vocabulary {
+				return fmt.Errorf("ids[%d]: %s is not in the vocabulary of %d tokens", i, n, vocabulary)
+			}
+			ids = append(ids, int32(id))
+			return nil
+		})
+	}
+	err = strictjson.Read(line, func(r *strictjson.Reader) error {
+		if r.Kind() == "object" {
+			return valueOf(r, "ids", list)
 		}
+		return list(r)
+	})
+	var syntax *strictjson.Error
+	if errors.As(err, &syntax) {
+		err = fmt.Errorf(`want an array of token ids, or {"ids": [...]}: %w`, err)
 	}
-	if err != nil {
-		return nil, fmt.Errorf(`want an array of token ids, or {"ids": [...]}: %w`, err)
-	}
-	for i, id := range ids {
-		if id < 0 || int(id) >= vocabulary {
-			return nil, fmt.Errorf("ids[%d]: %d is not in the vocabulary of %d tokens", i, id, vocabulary)
+	return ids, err
+}
+
+// valueOf reads one key of an object, whose others do not matter.
+func valueOf(r *strictjson.Reader, name string, value func(*strictjson.Reader) error) error {
+	found := false
+	err := r.Object(func(key string) error {
+		if key != name {
+			return r.Skip()
 		}
+		found = true
+		return value(r)
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("key %q is missing", name)
 	}
-	return ids, nil
+	return err
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"criticrm/internal/spell"
 	"criticrm/record"
-	"criticrm/trainer"
 )
 
 // Exit codes. 130 and 143 follow a signal, after everything is saved.
@@ -81,7 +81,7 @@ Exit codes: 0 done, 1 the run failed, 2 wrong flags, recipe, model or file, 3 a 
 			for _, c := range cmd.Commands() {
 				names = append(names, c.Name())
 			}
-			return inputError{fmt.Errorf("unknown command %q, did you mean %q? (see 'criticrm --help')", args[0], trainer.Nearest(args[0], names))}
+			return inputError{fmt.Errorf("unknown command %q, did you mean %q? (see 'criticrm --help')", args[0], spell.Nearest(args[0], names))}
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 
@@ -36,7 +35,7 @@ Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response)
 			if s.files.out != "" {
 				return s.scoreFile(cmd)
 			}
-			records, err := record.ReadFile(s.files.in, record.ReadOptions{MaxBad: s.files.maxBad})
+			records, err := stage.ReadFile(s.files.in, record.ReadOptions{MaxBad: s.files.maxBad})
 			if err != nil {
 				return begin(err)
 			}
@@ -94,7 +93,7 @@ func (s *sampler) scoreRecords(cmd *cobra.Command, records []*record.Record, w i
 	for done := 0; done < len(records); {
 		p.report("score", done, len(records), 0)
 		part := records[done:min(done+s.o.Chunk, len(records))]
-		got, err := s.score(cmd.Context(), part)
+		got, err := s.engine.Score(cmd.Context(), part, s.o, s.plain)
 		if err != nil {
 			return s.files.named(err)
 		}
@@ -109,24 +108,4 @@ func (s *sampler) scoreRecords(cmd *cobra.Command, records []*record.Record, w i
 	}
 	sayRead(cmd, read)
 	return nil
-}
-
-// score scores records by rewards, or, where the model has no reward head, by the critiques' own scores alone.
-func (s *sampler) score(ctx context.Context, records []*record.Record) (critic.ReadStats, error) {
-	if s.plain {
-		stats, err := critic.ScorePlain(ctx, s.engine, records, s.plainOptions())
-		if err != nil {
-			return critic.ReadStats{}, err
-		}
-		return *stats, nil
-	}
-	sample := critic.Score
-	if !s.engine.Model.HasHead() {
-		sample = critic.Generate
-	}
-	stats, err := sample(ctx, s.engine, records, s.o)
-	if err != nil {
-		return critic.ReadStats{}, err
-	}
-	return stats.ReadStats, nil
 }

@@ -3,11 +3,11 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
+	"criticrm/strictjson"
 	"criticrm/tokenizer"
 )
 
@@ -57,14 +57,12 @@ Special tokens that a text spells are plain text, unless --special is given; --d
 func encodeLine(w io.Writer, t *tokenizer.Tokenizer, line []byte, special, raw bool) error {
 	text := string(line)
 	if !raw && len(line) > 0 && line[0] == '{' {
-		var o struct{ Text *string }
-		if err := json.Unmarshal(line, &o); err != nil {
-			return fmt.Errorf(`want an object with "text": %w`, err)
+		err := strictjson.Read(line, func(r *strictjson.Reader) error {
+			return valueOf(r, "text", func(r *strictjson.Reader) (err error) { text, err = r.String(); return err })
+		})
+		if err != nil {
+			return err
 		}
-		if o.Text == nil {
-			return fmt.Errorf(`key "text" is missing`)
-		}
-		text = *o.Text
 	}
 	ids := t.Encode(text)
 	if special {
