@@ -46,6 +46,7 @@ type FilterOptions struct {
 	Rule          string  `json:"rule"`
 	DropTruncated bool    `json:"drop_truncated"` // critiques cut by the token limit count as if they were not there
 	MinSurvivors  float64 `json:"min_survivors"`  // share of pairs that must survive, else an error; 0: no guard
+	Scale         Scale   `json:"scale"`          // of scores that are read here, of critiques that came without; zero: the record's own, else 1 to 10
 }
 
 // DefaultFilterOptions is mean+each, and an error if less than a tenth of the pairs survives.
@@ -60,6 +61,36 @@ func (o FilterOptions) Validate() error {
 	}
 	if !(o.MinSurvivors >= 0 && o.MinSurvivors <= 1) {
 		return fmt.Errorf("critic: min_survivors: got %v, want 0 to 1", o.MinSurvivors)
+	}
+	if o.Scale != (Scale{}) {
+		return o.Scale.Validate()
+	}
+	return nil
+}
+
+// scaleOf is the scale of a record's critiques.
+func (o *FilterOptions) scaleOf(r *record.Record) Scale {
+	switch {
+	case o.Scale != (Scale{}):
+		return o.Scale
+	case r.Critic != nil && r.Critic.Scale != nil:
+		return Scale(*r.Critic.Scale)
+	}
+	return DefaultScale()
+}
+
+// readScores reads the verdicts of critiques that came from outside without one, by the rule for sampled ones, and refuses scores that
+// are not on the scale.
+func readScores(r *record.Record, side record.Side, scale Scale) error {
+	list := *r.SideCritiques(side)
+	for i := range list {
+		c := &list[i]
+		if v := scale.scoreOf(c.Text, c.FinishReason); c.Origin == record.OriginGiven && c.Score == nil && v.OK {
+			c.Score = &v.Score
+		}
+		if s := c.Score; s != nil && (*s < float64(scale.Min) || *s > float64(scale.Max)) {
+			return r.Fault("%s: the score %v of critique %d is not on the scale from %d to %d (give scale_min and scale_max)", side, *s, i+1, scale.Min, scale.Max)
+		}
 	}
 	return nil
 }
@@ -93,6 +124,9 @@ func filterRecord(r *record.Record, o FilterOptions) error {
 		list := *r.SideCritiques(side)
 		if len(list) == 0 {
 			return r.Fault("%s has no critiques: run generate first", side)
+		}
+		if err := readScores(r, side, o.scaleOf(r)); err != nil {
+			return err
 		}
 		for i := range list {
 			list[i].Decide(firstReason(&list[i], o))
@@ -213,8 +247,11 @@ func (s *DropStats) CheckSurvivors(share float64) error {
 	if s.Records == 0 || share == 0 || s.Kept > 0 && float64(s.Kept) >= share*float64(s.Records) {
 		return nil
 	}
-	return fmt.Errorf("critic: only %d of %d records survive, want at least %.3g %% (%s): the critiques do not agree with the labels; look at some, change the critique prompt or the model, or lower min_survivors",
-		s.Kept, s.Records, 100*share, record.Counts(s.Reasons))
+	why := "the critiques do not agree with the labels; look at some, change the critique prompt or the model, or lower min_survivors"
+	if s.Reasons[DropNoScore] == s.Records {
+		why = "no critique has a score that can be read: want one that ends in \"Score: N\", N a whole number on the scale, or a field \"score\"; look at some, at the prompt and at the scale"
+	}
+	return fmt.Errorf("critic: only %d of %d records survive, want at least %.3g %% (%s): %s", s.Kept, s.Records, 100*share, record.Counts(s.Reasons), why)
 }
 
 // String is one line for the log.

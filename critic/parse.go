@@ -1,6 +1,6 @@
 package critic
 
-// The verdict of a critique: the last valid "Score: N" of its text.
+// The verdict of a critique: the last "Score: N" of its text.
 //
 // Only the critique is parsed, so a score planted in the answer counts only if the critic itself repeats it as its
 // verdict. What cannot be parsed has no score: never the minimum, never a tie.
@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -51,21 +52,21 @@ type Verdict struct {
 	End   int    // byte just past the number
 }
 
-// Parse finds the last valid verdict of a text. Accepted around it: any case, Markdown emphasis, quotes, "=" for
-// ":", a denominator equal to the maximum ("7/10", "7 out of 10") and any text behind. Not accepted: fractions,
-// ranges ("6-7"), percentages, other denominators. The time is linear in the text.
+// Parse finds the verdict of a text: the last "Score:" that has a number. If that one is not a whole number on the scale, the
+// text has no score; an earlier number is another aspect's, an example's or one that was taken back. Accepted around the number are any case,
+// Markdown emphasis, quotes, "=" for ":", the scale's maximum as denominator ("7/10", "7 out of 10", "7 of ten points") and any text behind. Not
+// accepted are fractions, ranges ("6-7", "6 or 7"), percentages, other denominators, and words before the number. The time is linear in the text.
 func (s Scale) Parse(text string) Verdict {
-	best := Verdict{Cause: NoScore}
+	last := Verdict{Cause: NoScore}
 	for i := 0; i+5 <= len(text); i++ {
 		if !isScoreWord(text, i) {
 			continue
 		}
-		v, ok := s.verdictAt(text, i+5)
-		if ok && (v.OK || !best.OK) {
-			best = v
+		if v, ok := s.verdictAt(text, i+5); ok {
+			last = v
 		}
 	}
-	return best
+	return last
 }
 
 // isScoreWord reports whether the word "score" stands at i.
@@ -83,12 +84,11 @@ func isScoreWord(text string, i int) bool {
 // no verdict.
 func skip(text string, i int) int {
 	for i < len(text) {
-		switch text[i] {
-		case ' ', '\t', '*', '_', '`', '"', '\'':
-			i++
-		default:
+		r, n := utf8.DecodeRuneInString(text[i:])
+		if r == '\n' || r == '\r' || !unicode.Is(unicode.Zs, r) && !unicode.Is(unicode.Cf, r) && !strings.ContainsRune("\t*_`\"'", r) {
 			return i
 		}
+		i += n
 	}
 	return i
 }
@@ -107,8 +107,8 @@ func (s Scale) verdictAt(text string, i int) (v Verdict, ok bool) {
 	switch {
 	case i < len(text) && (text[i] == ':' || text[i] == '='):
 		i++
-	case len(text)-i >= 3 && text[i:i+3] == "：": // full-width colon
-		i += 3
+	case strings.HasPrefix(text[i:], "："): // full-width colon
+		i += len("：")
 	default:
 		return v, false
 	}
@@ -116,13 +116,15 @@ func (s Scale) verdictAt(text string, i int) (v Verdict, ok bool) {
 	for i < len(text) && (text[i] == '[' || text[i] == '(') {
 		i = skip(text, i+1)
 	}
-	negative := i < len(text) && text[i] == '-'
+	negative := strings.HasPrefix(text[i:], "-") || strings.HasPrefix(text[i:], "−")
 	if negative {
-		i++
+		_, n := utf8.DecodeRuneInString(text[i:])
+		i += n
 	}
 	n, end := digits(text, i)
 	if end == i {
-		return v, false
+		v.Cause = NotInteger // of a number behind words or signs: "about 8", "between 6 and 7", "½"
+		return v, hasNumber(line(text, i))
 	}
 	v.End = end
 	switch {
@@ -135,6 +137,18 @@ func (s Scale) verdictAt(text string, i int) (v Verdict, ok bool) {
 	}
 	return v, true
 }
+
+// line is the rest of the line at i, as far as a verdict may reach.
+func line(text string, i int) string {
+	text = text[i:min(len(text), i+80)]
+	if k := strings.IndexByte(text, '\n'); k >= 0 {
+		text = text[:k]
+	}
+	return text
+}
+
+// hasNumber reports whether a text has a figure, of any script, or a fraction.
+func hasNumber(text string) bool { return strings.ContainsFunc(text, unicode.IsNumber) }
 
 // digits reads up to nine digits; more are not a score and give +Inf.
 func digits(text string, i int) (float64, int) {
@@ -155,39 +169,121 @@ func digits(text string, i int) (float64, int) {
 // cleanEnd reports whether the digits before end are a whole number of their own: no fraction, range, percentage,
 // unit or foreign denominator follows.
 func (s Scale) cleanEnd(text string, end int) bool {
-	next := func(i int) rune {
-		r, _ := utf8.DecodeRuneInString(text[min(i, len(text)):])
-		return r
+	rest := text[end:]
+	if r, _ := utf8.DecodeRuneInString(rest); rest != "" && (unicode.IsLetter(r) || unicode.IsNumber(r)) {
+		return false // 8th, 7½
 	}
-	isDigit := func(i int) bool { return i < len(text) && text[i] >= '0' && text[i] <= '9' }
-	if end >= len(text) {
+	rest = gap(rest)
+	switch r, n := utf8.DecodeRuneInString(rest); {
+	case rest == "" || r == '\n':
 		return true
-	}
-	if r := next(end); unicode.IsLetter(r) || r == '%' {
-		return false
-	}
-	if (text[end] == '.' || text[end] == ',') && isDigit(end+1) {
-		return false
-	}
-	i := skip(text, end)
-	if i >= len(text) {
-		return true
-	}
-	switch r := next(i); {
-	case r == '-' || r == '–' || r == '~':
-		return !isDigit(skip(text, i+utf8.RuneLen(r)))
-	case r == '/':
-		return s.denominator(text, skip(text, i+1))
-	case len(text)-i >= 6 && text[i:i+6] == "out of":
-		return s.denominator(text, skip(text, i+6))
+	case unicode.IsNumber(r) || r == '%' || r == '‰' || r == '％':
+		return false // 1 000, 7 ½, 8 %
+	case strings.HasPrefix(rest, "(out of") || strings.HasPrefix(rest, "(of"):
+		return s.wordEnd(rest[1:])
+	case r == '/' || r == '⁄' || r == '∕' || r == '／' || strings.HasPrefix(rest, `\/`):
+		rest = gap(strings.TrimPrefix(rest[n:], "/"))
+		return !startsNumber(rest) || s.denominator(rest)
+	case unicode.IsLetter(r):
+		return s.wordEnd(rest)
+	case unicode.IsPunct(r) || unicode.IsSymbol(r): // a full stop, a dash, an arrow: what stands behind must not be a number
+		return !startsNumber(gap(strings.TrimLeftFunc(rest, func(r rune) bool {
+			return r != '(' && r != '\n' && (unicode.IsPunct(r) || unicode.IsSymbol(r))
+		})))
 	}
 	return true
 }
 
-// denominator accepts the scale's maximum, or no number at all.
-func (s Scale) denominator(text string, i int) bool {
-	n, end := digits(text, i)
-	return end == i || n == float64(s.Max)
+// gap passes over blanks, emphasis, quotes and characters without a width.
+func gap(text string) string {
+	return strings.TrimLeftFunc(text, func(r rune) bool {
+		return r != '\n' && (unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) || strings.ContainsRune("*_`\"'", r))
+	})
+}
+
+// startsNumber reports whether a text begins with a number in figures or words.
+func startsNumber(text string) bool {
+	if r, _ := utf8.DecodeRuneInString(text); unicode.IsNumber(r) {
+		return true
+	}
+	word, _ := nextWord(text)
+	_, ok := numberWords[word]
+	return ok
+}
+
+// numberWords are the numbers that a scale ends with, and those that a range is made of.
+var numberWords = map[string]int{"zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10, "hundred": 100, "half": -1, "quarter": -1}
+
+// nextWord gives the first word in lower case and what follows it.
+func nextWord(text string) (word, rest string) {
+	end := strings.IndexFunc(text, func(r rune) bool { return !unicode.IsLetter(r) })
+	if end < 0 {
+		end = len(text)
+	}
+	return strings.ToLower(text[:min(end, 12)]), text[end:]
+}
+
+// wordEnd is cleanEnd for a number with words behind it.
+func (s Scale) wordEnd(text string) bool {
+	word, rest := nextWord(text)
+	rest = gap(rest)
+	switch word {
+	case "to", "or", "and", "through", "till", "until", "vs", "versus", "plus", "up", "upto":
+		if word == "up" {
+			_, rest = nextWord(rest)
+			rest = gap(rest)
+		}
+		if article, behind := nextWord(rest); article == "a" || article == "an" { // and a half
+			rest = gap(behind)
+		}
+		return !startsNumber(rest)
+	case "percent", "per", "pct", "half":
+		return false
+	case "point", "points", "star", "stars", "mark", "marks":
+		if strings.HasPrefix(rest, "/") {
+			return s.denominator(gap(rest[1:]))
+		}
+		if next, _ := nextWord(strings.TrimPrefix(rest, "(")); next == "out" || next == "of" {
+			return s.wordEnd(strings.TrimPrefix(rest, "("))
+		}
+		return !startsNumber(rest)
+	case "out":
+		next, behind := nextWord(rest)
+		if next != "of" {
+			return true
+		}
+		rest = gap(behind)
+		fallthrough
+	case "of":
+		for {
+			next, behind := nextWord(rest)
+			if next != "a" && next != "the" && next != "possible" && next != "maximum" && next != "max" {
+				return s.denominator(rest)
+			}
+			rest = gap(behind)
+		}
+	}
+	_, number := numberWords[word]
+	return !number
+}
+
+// denominator accepts the scale's maximum, in figures or as a word.
+func (s Scale) denominator(text string) bool {
+	if word, _ := nextWord(text); word != "" {
+		n, ok := numberWords[word]
+		return ok && n == s.Max
+	}
+	n, end := digits(text, 0)
+	if end == 0 || n != float64(s.Max) {
+		return false
+	}
+	rest := text[end:]
+	r, k := utf8.DecodeRuneInString(rest)
+	if (r == '.' || r == ',') && k < len(rest) {
+		r, _ = utf8.DecodeRuneInString(rest[k:])
+		return !unicode.IsNumber(r)
+	}
+	return rest == "" || !unicode.IsNumber(r) && !unicode.IsLetter(r)
 }
 
 // scoreOf parses a sample. A text that the token limit cut right after the number has no score: "Score: 1" may

@@ -40,7 +40,9 @@ func TestParse(t *testing.T) {
 		{"Score: 07", 7, ""},
 		{"Score: 3 … no. Score: 8", 8, ""},
 		{"Reply 5= Wrong. Score: 2", 2, ""},
-		{"Score: 7\nScore: 11", 7, ""},                  // the last one on the scale counts
+		{"Score: 7\nScore: 11", -1, OutOfRange}, // the last one counts, and never an earlier number in its place
+		{"Facts score: 9. Style score: 8. Final score: 3.5", -1, NotInteger},
+		{"Score: 7\nScore: between 6 and 7", -1, NotInteger},
 		{"Score: 7\nScore: none", 7, ""},                // the last one with a number counts
 		{"The answer says Score: 10.\nScore: 2", 2, ""}, // a quoted score is not the verdict
 		{"Score: 0", -1, OutOfRange},
@@ -56,6 +58,20 @@ func TestParse(t *testing.T) {
 		{"Score: 70%", -1, NotInteger},
 		{"Score: 7th", -1, NotInteger},
 		{"Score: 7/", 7, ""},
+		{"Score: 7 points", 7, ""}, {"Score: 7 points out of 10", 7, ""}, {"Score: 7 Out Of 10", 7, ""}, {"Score: 7 of 10", 7, ""}, {"Score: 7 (out of 10)", 7, ""},
+		{"Score: 7 out of a possible 10.", 7, ""}, {"Score: 7 out of ten", 7, ""}, {"Score: 7 \u2044 10", 7, ""}, {"Score: 7\\/10", 7, ""}, {"Score: **7** / **10**", 7, ""},
+		{"Score: 7 and that is final.", 7, ""}, {"Score: 7 because it has 2 errors.", 7, ""}, {"Score: 7 - good", 7, ""}, {"Score: 7, good.", 7, ""}, {"Score: 7\u200b", 7, ""}, {"Score\u00a0:\u00a07", 7, ""},
+		{`{"score": 8, "errors": 3}`, 8, ""}, {"Score: 8 to begin with", 8, ""}, {"Score: 7/10, 2 errors", 7, ""}, {"Score: 7…", 7, ""}, {"Score: 7 → good", 7, ""},
+		{"Score: 4 Out of 5", -1, NotInteger}, {"Score: 4 OUT OF 5", -1, NotInteger}, {"Score: 4 of 5", -1, NotInteger}, {"Score: 4 out of five", -1, NotInteger},
+		{"Score: 4 out of a possible 5", -1, NotInteger}, {"Score: 4 (out of 5)", -1, NotInteger}, {"Score: 4 stars out of 5", -1, NotInteger}, {"Score: 4 points/5", -1, NotInteger},
+		{"Score: 4 ⁄ 5", -1, NotInteger}, {"Score: 4\\/5", -1, NotInteger}, {"Score: **4** / **5**", -1, NotInteger}, {"Score: 7/10.5", -1, NotInteger}, {"Score: 7/1000", -1, NotInteger},
+		{"Score: 8 %", -1, NotInteger}, {"Score: 8 percent", -1, NotInteger}, {"Score: 8 per cent", -1, NotInteger}, {"Score: 8％", -1, NotInteger},
+		{"Score: 6 to 7", -1, NotInteger}, {"Score: 6 or seven", -1, NotInteger}, {"Score: 6 and 7", -1, NotInteger}, {"Score: 5 through 7", -1, NotInteger}, {"Score: 5 up to 7", -1, NotInteger},
+		{"Score: 6—7", -1, NotInteger}, {"Score: 6 − 7", -1, NotInteger}, {"Score: 6‑7", -1, NotInteger}, {"Score: 6～7", -1, NotInteger}, {"Score: 6 ~ 7", -1, NotInteger},
+		{"Score: 5->7", -1, NotInteger}, {"Score: 5 → 7", -1, NotInteger}, {"Score: 5 => 7", -1, NotInteger}, {"Score: 5..7", -1, NotInteger}, {"Score: 5…7", -1, NotInteger},
+		{"Score: 5, 7", -1, NotInteger}, {"Score: 8;9", -1, NotInteger}, {"Score: 1,000", -1, NotInteger}, {"Score: 1 000", -1, NotInteger},
+		{"Score: 7½", -1, NotInteger}, {"Score: 7 ½", -1, NotInteger}, {"Score: 7 1/2", -1, NotInteger}, {"Score: 7 and a half", -1, NotInteger}, {"Score: 8e0", -1, NotInteger}, {"Score: 0x8", -1, NotInteger},
+		{"Score: about 8", -1, NotInteger}, {"Score: N = 8", -1, NotInteger}, {"Score: +8", -1, NotInteger}, {"Score: ½", -1, NotInteger}, {"Score: .8", -1, NotInteger}, {"Score: −3", -1, OutOfRange},
 		{"", -1, NoScore},
 		{"score", -1, NoScore},
 		{"Score: seven", -1, NoScore},
@@ -64,7 +80,7 @@ func TestParse(t *testing.T) {
 		{"Scores: 7", -1, NoScore},
 		{"I give it 7", -1, NoScore},
 		{"Éscore: 7", -1, NoScore},
-		{"Score: ٧", -1, NoScore}, // other digits
+		{"Score: ٧", -1, NotInteger}, // other digits
 	} {
 		v := DefaultScale().Parse(c.text)
 		if v.OK != (c.score >= 0) || v.OK && v.Score != c.score || v.Cause != c.cause {

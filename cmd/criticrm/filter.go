@@ -11,6 +11,7 @@ import (
 func newFilter() *cobra.Command {
 	o := critic.DefaultFilterOptions()
 	var files fileFlags
+	var given critic.Scale
 	cmd := &cobra.Command{
 		Use:   "filter",
 		Short: "Keep the pairs and critiques that agree with the preference labels",
@@ -26,6 +27,14 @@ Nothing is deleted: what is dropped is marked, with the reason. Fewer survivors 
 			if err := required(cmd, "in", files.in, "out", files.out); err != nil {
 				return err
 			}
+			if f := cmd.Flags(); f.Changed("scale_min") || f.Changed("scale_max") {
+				if o.Scale = critic.DefaultScale(); f.Changed("scale_min") {
+					o.Scale.Min = given.Min
+				}
+				if f.Changed("scale_max") {
+					o.Scale.Max = given.Max
+				}
+			}
 			stage, stats, err := critic.FilterStage(files.in, files.out, o)
 			if err != nil {
 				return inputError{err}
@@ -39,6 +48,8 @@ Nothing is deleted: what is dropped is marked, with the reason. Fewer survivors 
 	}
 	f := cmd.Flags()
 	files.bind(f)
+	f.IntVar(&given.Min, "scale_min", 0, "lowest score of critiques that come without one (default: as the row says, else 1)")
+	f.IntVar(&given.Max, "scale_max", 0, "highest score of critiques that come without one (default: as the row says, else 10)")
 	f.StringVar(&o.Rule, "rule", o.Rule, "mean, mean+each or none")
 	f.BoolVar(&o.DropTruncated, "drop_truncated", o.DropTruncated, "leave out critiques that the token limit cut")
 	f.Float64Var(&o.MinSurvivors, "min_survivors", o.MinSurvivors, "share of pairs that must survive; 0: no guard")
