@@ -72,6 +72,14 @@ type Quality struct {
 	Critique *VerdictAccuracy `json:"critique,omitempty"` // meta-judge scores of critiques with a known label
 }
 
+// Labels compares the rewards of single responses with known labels.
+type Labels struct {
+	N        int     `json:"n"`
+	Right    int     `json:"right"`    // responses that are labelled as right
+	AUC      float64 `json:"auc"`      // chance that a right one has a higher reward than a wrong one, ties one half
+	Accuracy float64 `json:"accuracy"` // a reward above 0 calls a response right
+}
+
 // Report is the result of Evaluate.
 type Report struct {
 	Records     int            `json:"records"`   // that were measured
@@ -82,6 +90,7 @@ type Report struct {
 	Level       float64        `json:"level"`
 	Methods     []Method       `json:"methods"`
 	Differences []Difference   `json:"differences"`
+	Labels      *Labels        `json:"labels,omitempty"` // of single responses with a label and a reward
 	Quality     Quality        `json:"quality"`
 }
 
@@ -128,7 +137,11 @@ func Evaluate(records []*record.Record, o EvalOptions) (*Report, error) {
 		return nil, err
 	}
 	report.Records, report.Pairs, report.Quality = len(kept), len(pairs), quality(kept, scale)
+	report.Labels = labels(kept)
 	if len(pairs) == 0 {
+		if report.Labels == nil && report.Quality.Response == nil && report.Quality.Critique == nil {
+			return nil, fmt.Errorf("evaluate: there is nothing to measure in %d records: want pairs (chosen and rejected), or labelled responses (response and correct) with rewards or scored critiques", len(kept))
+		}
 		return report, nil
 	}
 	boot := NewBootstrap(pairs, o.Draws, o.Level, o.Seed)
@@ -329,6 +342,43 @@ func (r *Report) addDifferences(boot *Bootstrap) {
 				Estimate: boot.Difference(d[0].Correct, d[1].Correct)})
 		}
 	}
+}
+
+// labels measures rewards of single responses against their labels; nil if no response has both, or all labels are equal.
+func labels(records []*record.Record) *Labels {
+	var right, wrong []float64
+	l := &Labels{}
+	for _, r := range records {
+		if r.Paired() || r.Correct == nil || r.Reward == nil {
+			continue
+		}
+		if (*r.Reward > 0) == *r.Correct {
+			l.Accuracy++
+		}
+		if *r.Correct {
+			right = append(right, *r.Reward)
+		} else {
+			wrong = append(wrong, *r.Reward)
+		}
+	}
+	l.N, l.Right = len(right)+len(wrong), len(right)
+	if len(right) == 0 || len(wrong) == 0 {
+		return nil
+	}
+	l.Accuracy /= float64(l.N)
+	slices.Sort(wrong)
+	for _, x := range right { // Mann and Whitney's U
+		below, _ := slices.BinarySearch(wrong, x)
+		upTo, _ := slices.BinarySearchFunc(wrong, x, func(w, x float64) int {
+			if w <= x {
+				return -1
+			}
+			return 1
+		})
+		l.AUC += float64(below) + float64(upTo-below)/2
+	}
+	l.AUC /= float64(len(right)) * float64(len(wrong))
+	return l
 }
 
 // quality measures the critiques.

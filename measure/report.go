@@ -43,6 +43,9 @@ func (r *Report) String() string {
 		}
 		b.WriteByte('\n')
 	}
+	if l := r.Labels; l != nil {
+		fmt.Fprintf(&b, "rewards of labelled responses: AUC %.3f, %.1f %% on the right side of 0 (%d responses, %d of them right)\n", l.AUC, 100*l.Accuracy, l.N, l.Right)
+	}
 	for _, v := range []struct {
 		name string
 		v    *VerdictAccuracy

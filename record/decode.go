@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"criticrm/strictjson"
+	"criticrm/tokenizer"
 )
 
 // recordKeys are the fields that Record writes, in the order they take when new: the order in which steps add them,
@@ -28,7 +29,9 @@ func decode(r *row, s *Schema, line int) (*Record, error) {
 	rec := &Record{Line: line}
 	err := first(
 		func() error { return rec.decodeID(r, line) },
+		func() error { return r.refuseUnread(s) },
 		func() error { return s.decode(rec, r) },
+		func() error { return rec.decodeSystem(r) },
 		func() error { return r.optText("category", &rec.Category) },
 		func() error { return r.optText("subset", &rec.Subset) },
 		func() error { return r.optText("dropped", &rec.Dropped) },
@@ -66,6 +69,51 @@ func (rec *Record) decodeID(r *row, line int) error {
 	if rec.ID == "" || len(rec.ID) > 1024 {
 		return badField("%q: got %d bytes, want 1 to 1024", "id", len(rec.ID))
 	}
+	return nil
+}
+
+// unread are fields that other programs put into what the model is asked. Here they would be left out without a word, and the reward
+// would be another one.
+func unread() []string {
+	return []string{"tools", "functions", "documents", "chat_template_kwargs", "history", "input", "instruction", "images", "image", "videos", "video", "audios", "audio"}
+}
+
+// refuseUnread refuses rows with such a field, unless it is empty.
+func (r *row) refuseUnread(s *Schema) error {
+	if s == &Tokens || s == &Text { // nothing is asked
+		return nil
+	}
+	for _, m := range r.members {
+		if slices.Contains(unread(), m.Key) && !slices.Contains([]string{"null", `""`, "[]", "{}", "false"}, string(m.Raw)) {
+			return badField("%q is part of what the model is asked in other programs and is not read here: write it into prompt, or take it out of the row", m.Key)
+		}
+	}
+	return nil
+}
+
+// decodeSystem puts a system text of its own before the conversation.
+func (rec *Record) decodeSystem(r *row) error {
+	if kind := r.kind("system"); kind == "" || kind == "null" || rec.Document != nil && rec.Document.Messages == nil {
+		return nil
+	}
+	text, err := r.anyText("system")
+	if err != nil || strings.TrimSpace(text) == "" {
+		return err
+	}
+	list := &rec.Prompt.Messages
+	if rec.Document != nil {
+		list = &rec.Document.Messages
+	} else {
+		*list = rec.Prompt.Conversation()
+		rec.Prompt.Text = ""
+	}
+	if (*list)[0].Role == "system" {
+		if (*list)[0].Content != text {
+			return badField("%q differs from the system message of the conversation", "system")
+		}
+		return nil
+	}
+	*list = append([]tokenizer.Message{{Role: "system", Content: text}}, *list...)
 	return nil
 }
 

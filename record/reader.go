@@ -187,7 +187,7 @@ func (r *Reader) zstd(raw io.Reader, head []byte) error {
 	case h.DictionaryID != 0:
 		return r.fault(0, -1, "needs zstd dictionary %d, which is not supported", h.DictionaryID)
 	case !h.HasCheckSum:
-		return r.fault(0, -1, "has no checksum (recompress with zstd --check)")
+		r.Notes = append(r.Notes, "zstd without a checksum: damage inside would not be seen (zstd --check writes one)")
 	}
 	z, err := zstd.NewReader(raw, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 	if err != nil {
@@ -268,6 +268,9 @@ func (r *Reader) Next() (*Record, error) {
 	}
 	if r.done == io.EOF && r.rows == 0 {
 		r.done = r.fault(0, -1, "no examples")
+		if len(r.Bad) > 0 {
+			r.done = fmt.Errorf("%s: no examples: all %d rows are bad, the first: %w", r.name, len(r.Bad), r.Bad[0])
+		}
 	}
 	return nil, r.done
 }

@@ -149,6 +149,15 @@ func (r *execution) prepare() error {
 		return fmt.Errorf("%s: input %w", r.Name, err)
 	}
 	r.res.Bad, r.res.Notes = in.Bad, in.Notes
+	if len(in.Bad) > 0 {
+		b, err := record.Bad(in.Bad)
+		if err == nil {
+			err = checkpoint.WriteFileAtomic(record.BadPath(r.Out), b)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: bad rows: %w", r.Name, err)
+		}
+	}
 	r.side.Input.Name = filepath.Base(r.In)
 	r.side.Input.SHA256, r.side.Input.Bytes, err = in.Sum()
 	return err

@@ -47,6 +47,7 @@ type Config struct {
 	Override     bool   `yaml:"override" resume:"free" help:"use prompts, scores, a chat template or a head position other than those that the model was trained with, and files that were changed since"`
 
 	// Batches. A unit is a pair of responses, or a document for sft and lm.
+	MaxBad       int     `yaml:"max_bad" resume:"free" help:"rows of train_file, and of eval_file, that may be bad: they are set aside, counted, and listed in output_dir with file, line and reason; one more ends the run"`
 	BatchSize    int     `yaml:"per_device_train_batch_size" alias:"batch_size" help:"pairs (or documents) per device and accumulation step"`
 	Accumulation int     `yaml:"gradient_accumulation_steps" alias:"accumulation" help:"the batch of an update is this times per_device_train_batch_size"`
 	BatchTokens  int     `yaml:"max_tokens_per_batch" alias:"batch_tokens" resume:"free" help:"tokens of a micro-batch: the examples of an update are packed into micro-batches of at most this many (a longer example goes alone); 0: all at once"`
@@ -138,6 +139,7 @@ func (c Config) Validate() error {
 		{"max_length", float64(c.MaxLength), 0, 1 << 30, false},
 		{"score_min", float64(c.ScoreMin), -1, 1000, false},
 		{"score_max", float64(c.ScoreMax), -1, 1000, false},
+		{"max_bad", float64(c.MaxBad), 0, 1 << 40, false},
 		{"max_critiques", float64(c.MaxCritiques), 0, 1 << 20, false},
 		{"prompt_weight", c.PromptWeight, 0, 1e6, false},
 		{"num_train_epochs", c.Epochs, 0, 1e6, c.MaxSteps <= 0},

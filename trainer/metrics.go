@@ -221,8 +221,8 @@ func truncateMetrics(path string, step int) error {
 		if err != nil {
 			break // the end, or a line that was cut off
 		}
-		var at struct{ Step int }
-		if json.Unmarshal(line, &at) != nil || at.Step > step || at.Step == 0 {
+		var at struct{ Step *int }
+		if json.Unmarshal(line, &at) != nil || at.Step == nil || *at.Step > step || step == 0 {
 			break
 		}
 		keep += len(line)
@@ -233,11 +233,31 @@ func truncateMetrics(path string, step int) error {
 	return checkpoint.WriteFileAtomic(path, b[:keep])
 }
 
-func (l *metricsLog) write(list []pair) error {
+func (l *metricsLog) write(list []pair) error { return l.line(jsonLine(list)) }
+
+// data writes what the files of a run gave, as the line of step 0.
+func (l *metricsLog) data(train, eval Dataset) error {
+	line := map[string]any{"step": 0}
+	for use, d := range map[string]Dataset{"train": train, "eval": eval} {
+		if r, ok := d.(*Records); ok && r != nil {
+			line[use] = r
+		}
+	}
+	if len(line) == 1 {
+		return nil
+	}
+	b, err := json.Marshal(line)
+	if err != nil {
+		return fmt.Errorf("trainer: metrics: %w", err)
+	}
+	return l.line(append(b, '\n'))
+}
+
+func (l *metricsLog) line(b []byte) error {
 	if l == nil {
 		return nil
 	}
-	if _, err := l.f.Write(jsonLine(list)); err != nil {
+	if _, err := l.f.Write(b); err != nil {
 		return fmt.Errorf("trainer: metrics: %w", err)
 	}
 	return nil

@@ -16,18 +16,23 @@ import (
 	"criticrm/stage"
 )
 
-// Records is the Dataset of a file, as tokens in memory.
+// Records is the Dataset of a file, as tokens in memory. As JSON it says what the file gave, as metrics.jsonl has it.
 type Records struct {
-	Path      string
-	Rows      int            // rows of the file
-	Dropped   map[string]int // rows that are not used, by reason
-	Shortened int            // rows that were shortened to fit
-	Length    int            // critiques that the sampling limit had cut
-	Empty     int            // critiques that were left out because they are empty
+	Path      string         `json:"file"`
+	Rows      int            `json:"rows"`                      // good ones
+	Used      int            `json:"examples"`                  // that became examples
+	Dropped   map[string]int `json:"dropped,omitempty"`         // rows that are not used, by reason
+	Shortened int            `json:"shortened,omitempty"`       // rows that were shortened to fit
+	Length    int            `json:"cut_critiques,omitempty"`   // critiques that the sampling limit had cut
+	Empty     int            `json:"empty_critiques,omitempty"` // critiques that were left out because they are empty
+	Margins   int            `json:"unused_margins,omitempty"`  // rows with a margin that the recipe does not use
+	BadRows   int            `json:"bad_rows,omitempty"`        // rows that could not be read, under max_bad
+	Notes     []string       `json:"notes,omitempty"`           // of the reader
 
 	examples  []render.Example
 	critiques bool // there are critiques to learn among them
 	hash      string
+	bad       []error
 }
 
 // Len is the number of examples.
@@ -54,6 +59,15 @@ func (d *Records) String() string {
 	if d.Empty > 0 {
 		s += fmt.Sprintf(", %d empty critiques left out", d.Empty)
 	}
+	if d.BadRows > 0 {
+		s += fmt.Sprintf(", %d bad rows set aside", d.BadRows)
+	}
+	if d.Margins > 0 {
+		s += fmt.Sprintf(", %d rows have a margin, which is not used (set use_margin)", d.Margins)
+	}
+	for _, n := range d.Notes {
+		s += "; " + n
+	}
 	return s
 }
 
@@ -66,7 +80,7 @@ func LoadRecords(path string, r *render.Renderer, c Config, limit int) (*Records
 	if err := stage.Unfinished(path); err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
-	in, err := record.Open(path, record.ReadOptions{})
+	in, err := record.Open(path, record.ReadOptions{MaxBad: c.MaxBad})
 	if err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
@@ -85,6 +99,7 @@ func LoadRecords(path string, r *render.Renderer, c Config, limit int) (*Records
 	if err := stage.Altered(in); err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
+	d.Used, d.bad, d.BadRows, d.Notes = len(d.examples), in.Bad, len(in.Bad), in.Notes
 	if len(d.examples) == 0 {
 		return nil, fmt.Errorf("trainer: nothing to train on: %v", d)
 	}
@@ -135,6 +150,9 @@ func (d *Records) add(rec *record.Record, r *render.Renderer, c Config, o render
 	}
 	if out.Shortened {
 		d.Shortened++
+	}
+	if rec.Margin != nil && c.rewards() && !c.UseMargin {
+		d.Margins++
 	}
 	d.Length += out.Length
 	d.critiques = d.critiques || !document && c.critiques()

@@ -19,10 +19,15 @@ package trainer
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 
+	"criticrm/checkpoint"
 	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/modeldir"
+	"criticrm/record"
 	"criticrm/render"
 )
 
@@ -42,6 +47,9 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 		return Result{}, err
 	}
 	defer m.Close()
+	if err := in.setAside(c.OutputDir); err != nil {
+		return Result{}, err
+	}
 	plan := NewPlan(c, in.train.Len())
 	r.say("%s: %d parameters, %s on %v, %d examples, %d updates of %d, %d an epoch", c.Method, m.Size(), m.DType(), dev, plan.Examples, plan.Total, plan.Batch, plan.PerEpoch)
 	opts := append(in.options(c), WithReport(r), WithFiles(func(dir string) error { return modeldir.Copy(c.Model, dir, c.ChatTemplate) }))
@@ -80,6 +88,26 @@ type input struct {
 	dir         *modeldir.Dir
 	render      *render.Renderer
 	train, eval *Records // eval may be nil
+}
+
+// setAside lists the bad rows in the run's directory.
+func (in input) setAside(dir string) error {
+	for name, d := range map[string]*Records{"train": in.train, "eval": in.eval} {
+		if d == nil || len(d.bad) == 0 {
+			continue
+		}
+		b, err := record.Bad(d.bad)
+		if err == nil {
+			err = os.MkdirAll(dir, 0o777)
+		}
+		if err == nil {
+			err = checkpoint.WriteFileAtomic(record.BadPath(filepath.Join(dir, name)), b)
+		}
+		if err != nil {
+			return fmt.Errorf("trainer: %w", err)
+		}
+	}
+	return nil
 }
 
 func (in input) options(c Config) (o []Option) {

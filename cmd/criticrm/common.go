@@ -41,6 +41,50 @@ func acceptAliases(cmd *cobra.Command) {
 		}
 		return pflag.NormalizedName(name)
 	})
+	inputsOnce(flags)
+}
+
+// once is a flag that must not be given twice: of two files the first would be dropped without a word.
+type once struct {
+	pflag.Value
+	name  string
+	given bool
+}
+
+func (o *once) Set(text string) error {
+	if o.given && text != o.String() {
+		return fmt.Errorf("--%s is given twice, as %q and %q: it takes one file", o.name, o.String(), text)
+	}
+	o.given = true
+	return o.Value.Set(text)
+}
+
+// inputsOnce makes the flags that name input files refuse a second value.
+func inputsOnce(flags *pflag.FlagSet) {
+	for _, name := range []string{"in", "ids", "train_file", "eval_file"} {
+		if f := flags.Lookup(name); f != nil {
+			f.Value = &once{Value: f.Value, name: name}
+		}
+	}
+}
+
+// joinBools writes "--switch true" as "--switch=true", as other trainers' command lines have it, in any case.
+func joinBools(flags *pflag.FlagSet, args []string) (out []string) {
+	for i := 0; i < len(args); i++ {
+		name, ok := strings.CutPrefix(args[i], "--")
+		if args[i] == "--" {
+			return append(out, args[i:]...)
+		}
+		if f := flags.Lookup(strings.ReplaceAll(name, "-", "_")); ok && !strings.Contains(name, "=") && f != nil && f.Value.Type() == "bool" && i+1 < len(args) {
+			if value := strings.ToLower(args[i+1]); value == "true" || value == "false" {
+				out = append(out, args[i]+"="+value)
+				i++
+				continue
+			}
+		}
+		out = append(out, args[i])
+	}
+	return out
 }
 
 // flagError names the nearest flag for one that is not known.

@@ -71,6 +71,19 @@ func must(t *testing.T, args ...string) (stdout, stderr string) {
 	return stdout, stderr
 }
 
+// replaced gives a command line with words in place of others: old, new, old, new, …, each by what it was before.
+func replaced(args []string, words ...string) []string {
+	out := slices.Clone(args)
+	for i, a := range args {
+		for k := 0; k < len(words); k += 2 {
+			if a == words[k] {
+				out[i] = words[k+1]
+			}
+		}
+	}
+	return out
+}
+
 // stopAfter is a context that ends as by SIGTERM when stderr has a line that begins with prefix.
 func stopAfter(prefix string) (context.Context, func(string)) {
 	ctx, cancel := context.WithCancelCause(context.Background())

@@ -92,7 +92,7 @@ func TestTruncate(t *testing.T) {
 				t.Errorf("a file of two policies: %d %q", code, errs)
 			}
 			again := filepath.Join(dir, "again.jsonl") // a file that was cut before is read whole, and cut anew
-			must(t, append(slices.Clone(args), "--in", out, "--out", again)...)
+			must(t, replaced(args, in, out, out, again)...)
 			if readFile(t, again) != readFile(t, out) {
 				t.Error("a rerun over its own output differs")
 			}

@@ -30,6 +30,9 @@ func (e inputError) Unwrap() error { return e.error }
 // run executes one command line and gives the exit code. Results go to stdout, everything else to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
+	if cmd, _, err := root.Find(args); err == nil {
+		args = joinBools(cmd.Flags(), args)
+	}
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -64,7 +64,7 @@ func TestScore(t *testing.T) {
 		}
 	}
 	single := writeFile(t, filepath.Join(dir, "single.jsonl"), `{"prompt":"What is 1 + 1?","response":"2"}`+"\n")
-	if out, _ := must(t, append(args, "--in", single)...); parse(t, out)[0].Reward == nil {
+	if out, _ := must(t, replaced(args, in, single)...); parse(t, out)[0].Reward == nil {
 		t.Errorf("%q", out)
 	}
 	code, _, errs := command(t, append(args, "--model", tinyModel(t))...)

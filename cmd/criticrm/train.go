@@ -84,7 +84,11 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 		return err
 	}
 	w := cmd.OutOrStdout()
-	fmt.Fprintf(w, "step %d: loss %.4g, accuracy %.3g, margin %.4g\n", res.Steps, res.Last.Loss, res.Last.Accuracy, res.Last.Margin)
+	if res.Last.Step == 0 {
+		fmt.Fprintf(w, "step %d: the run was finished before, nothing was trained\n", res.Steps)
+	} else {
+		fmt.Fprintf(w, "step %d: loss %.4g, accuracy %.3g, margin %.4g\n", res.Steps, res.Last.Loss, res.Last.Accuracy, res.Last.Margin)
+	}
 	if e := res.Eval; e != nil {
 		fmt.Fprintf(w, "held out: loss %.4g, accuracy %.3g on %d pairs, %d ties\n", e.Loss, e.Accuracy, e.Pairs, e.Ties)
 	}
