@@ -269,7 +269,7 @@ func (r *Reader) Next() (*Record, error) {
 	if r.done == io.EOF && r.rows == 0 {
 		r.done = r.fault(0, -1, "no examples")
 		if len(r.Bad) > 0 {
-			r.done = fmt.Errorf("%s: no examples: all %d rows are bad, the first: %w", r.name, len(r.Bad), r.Bad[0])
+			r.done = fmt.Errorf("no examples: all %d rows are bad, the first: %w", len(r.Bad), r.Bad[0])
 		}
 	}
 	return nil, r.done

@@ -9,6 +9,7 @@ package render
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"criticrm/critic"
 	"criticrm/model"
@@ -103,6 +104,7 @@ const (
 	DropNoCritiques = "no critiques"
 	DropOverlong    = "too long"
 	DropEqual       = "equal responses"
+	DropEqualCut    = "equal responses after shortening"
 	DropShort       = "fewer than two tokens"
 	DropUntrained   = "no token that is learned"
 	DropWrong       = "labelled as wrong"
@@ -133,12 +135,20 @@ func (d *Renderer) Pair(rec *record.Record, o Options) (Example, Outcome, error)
 	})
 	out.Shortened = cut != nil
 	switch {
+	case err == nil && left == 0 && out.Dropped == "" && cutAlike(from.Shortened(cut), cut):
+		out.Dropped = DropEqualCut
+		return e, out, nil
 	case err != nil || left == 0:
 		return e, out, err
 	case o.Overlong == record.OverlongError:
 		return e, out, rec.Fault("%v", tooLong(left, o.Limit))
 	}
 	return e, Outcome{Dropped: DropOverlong}, nil
+}
+
+// cutAlike says whether what was cut away is all that made a response differ from the other one.
+func cutAlike(short *record.Record, cut *record.Cut) bool {
+	return cut != nil && (cut.Chosen > 0 && strings.HasPrefix(short.Rejected, short.Chosen) || cut.Rejected > 0 && strings.HasPrefix(short.Chosen, short.Rejected))
 }
 
 func tooLong(by, limit int) error {

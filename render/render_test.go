@@ -166,6 +166,29 @@ func TestRenderOverlong(t *testing.T) {
 	}
 }
 
+// Responses that differ behind the cut only are no pair: equal ones were trained on as two answers of other lengths.
+func TestEqualAfterShortening(t *testing.T) {
+	d, o := testRenderer(t), critiques(0)
+	rec := &record.Record{ID: "r", Prompt: record.Prompt{Text: "a"}, Chosen: "e f g h i j k l", Rejected: "e f g h i j k m",
+		ChosenCritiques: []record.Critique{{Text: "n o p q"}}, RejectedCritiques: []record.Critique{{Text: "n"}}}
+	full, _, err := d.Pair(rec, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []Options{critiques(full.Size(o.Parts).Longest - 3), {Parts: Parts{Rewards: true}, Limit: 9}} {
+		o.Overlong = record.TruncateRight
+		if _, out, err := d.Pair(rec, o); err != nil || out.Dropped != DropEqualCut && out.Dropped != DropEqual {
+			t.Errorf("%+v: %+v, %v", o, out, err)
+		}
+		o.Overlong = record.TruncateLeft
+		other := *rec
+		other.Prompt.Text = "a b c d a b c d"
+		if _, out, err := d.Pair(&other, Options{Parts: o.Parts, Limit: o.Limit + 7, Overlong: o.Overlong}); err != nil || out.Dropped != "" {
+			t.Errorf("%+v: a shorter prompt: %+v, %v", o, out, err)
+		}
+	}
+}
+
 func TestDocuments(t *testing.T) {
 	d := testRenderer(t)
 	d.BOS = []int32{1}
