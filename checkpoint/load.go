@@ -126,9 +126,33 @@ func checkSizes(fsys vfs.FS, dir string) (*Manifest, error) {
 	return m, nil
 }
 
-// Latest gives the newest complete checkpoint in dir. It reads manifests and sizes only; Load checks the content. If
-// there is none the error wraps ErrNone, and says how many unfinished ones there are.
-func Latest(dir string) (path string, step int64, err error) {
+// ErrDamaged is the error of Latest for a directory whose newest checkpoint was whole once and is not any more, or is of a newer format.
+var ErrDamaged = errors.New("the newest checkpoint cannot be used")
+
+// Latest gives the newest checkpoint in dir. It reads manifests and sizes only; Load checks the content. A save that was cut off has
+// left no checkpoint; one that has its final name was whole, and if it is not any more the error wraps ErrDamaged: nobody goes back to an
+// older one without a word. If there is none the error wraps ErrNone, and says how many unfinished ones there are.
+func Latest(dir string) (path string, step int64, err error) { return newest(dir, latest) }
+
+// LatestValid is Latest that passes over damaged checkpoints. skipped names those, newest first.
+func LatestValid(dir string) (path string, step int64, skipped []error, err error) {
+	path, step, err = newest(dir, func(fsys vfs.FS, dir, shown string) (Entry, error) {
+		entries, unfinished, err := list(fsys, dir)
+		if err != nil {
+			return Entry{}, err
+		}
+		for _, e := range entries {
+			if e.Complete() {
+				return e, nil
+			}
+			skipped = append(skipped, e.Err)
+		}
+		return Entry{}, none(unfinished, shown)
+	})
+	return path, step, skipped, err
+}
+
+func newest(dir string, find func(fsys vfs.FS, dir, shown string) (Entry, error)) (path string, step int64, err error) {
 	root, err := vfs.OpenRoot(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", 0, fmt.Errorf("%w in %s (no such directory)", ErrNone, dir)
@@ -137,7 +161,7 @@ func Latest(dir string) (path string, step int64, err error) {
 		return "", 0, err
 	}
 	defer root.Close()
-	e, err := latest(root, ".", dir)
+	e, err := find(root, ".", dir)
 	return filepath.Join(dir, e.name), e.Step, err
 }
 
@@ -146,23 +170,29 @@ func latest(fsys vfs.FS, dir, shown string) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	for _, e := range entries {
-		if e.Complete() {
-			return e, nil
-		}
-		if unreadable(e.Err) { // a disk that fails now says nothing about the checkpoint: no older one in its place
-			return Entry{}, e.Err
-		}
-		unfinished = append(unfinished, e.Step)
+	if len(entries) == 0 {
+		return Entry{}, none(unfinished, shown)
 	}
+	e := entries[0]
+	switch {
+	case e.Complete():
+		return e, nil
+	case unreadable(e.Err): // a disk that fails now says nothing about the checkpoint
+		return Entry{}, e.Err
+	}
+	older := "no other can be used"
+	if i := slices.IndexFunc(entries, func(e Entry) bool { return e.Complete() }); i > 0 {
+		older = fmt.Sprintf("the newest good one is of step %d", entries[i].Step)
+	}
+	return Entry{}, fmt.Errorf("%s: %w: %w (%s)", shown, ErrDamaged, e.Err, older)
+}
+
+// none is ErrNone with what there is instead.
+func none(unfinished []int64, shown string) error {
 	if len(unfinished) == 0 {
-		return Entry{}, fmt.Errorf("%w in %s", ErrNone, shown)
+		return fmt.Errorf("%w in %s", ErrNone, shown)
 	}
-	err = fmt.Errorf("%w in %s (%d unfinished: step %d", ErrNone, shown, len(unfinished), slices.Max(unfinished))
-	if len(entries) > 0 {
-		return Entry{}, fmt.Errorf("%w; %w)", err, entries[0].Err)
-	}
-	return Entry{}, fmt.Errorf("%w)", err)
+	return fmt.Errorf("%w in %s (%d unfinished: step %d)", ErrNone, shown, len(unfinished), slices.Max(unfinished))
 }
 
 // Load reads one step directory. Nothing is given out before every file's size and hashes, stored and decompressed, are

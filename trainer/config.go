@@ -96,7 +96,7 @@ type Config struct {
 	EvalSteps      int    `yaml:"eval_steps" resume:"free" help:"evaluate every this many updates; 0: after each epoch"`
 	SaveSteps      int    `yaml:"save_steps" resume:"free" help:"checkpoint every this many updates; 0: only at the end and when interrupted"`
 	SaveTotalLimit int    `yaml:"save_total_limit" resume:"free" help:"checkpoints that are kept; 0: all"`
-	Resume         string `yaml:"resume" alias:"resume_from_checkpoint" resume:"free" help:"latest, auto (latest if there is one) or the path of a checkpoint; empty: a new run in an empty output_dir"`
+	Resume         string `yaml:"resume" alias:"resume_from_checkpoint" resume:"free" help:"latest, auto (latest if there is one), latest-valid (the newest that is not damaged) or the path of a checkpoint; empty: a new run in an empty output_dir"`
 }
 
 // Default is the joint stage with the published settings of CLoud where Critic-RM's are not known: global batch 96 pairs,

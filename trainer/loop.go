@@ -269,12 +269,21 @@ func (r *run) openOutput() error {
 // startFrom is the checkpoint that the recipe asks to go on from, "" for a new run.
 func (r *run) startFrom() (string, error) {
 	switch r.c.Resume {
-	case "", "auto", "latest", "true":
+	case "", "auto", "latest", "latest-valid", "true":
 	default:
 		return r.c.Resume, nil
 	}
 	newest, step, err := checkpoint.Latest(r.checkpoints())
+	if r.c.Resume == "latest-valid" {
+		var skipped []error
+		newest, step, skipped, err = checkpoint.LatestValid(r.checkpoints())
+		for _, e := range skipped {
+			r.report.say("passed over: %v", e)
+		}
+	}
 	switch {
+	case errors.Is(err, checkpoint.ErrDamaged):
+		return "", fmt.Errorf("trainer: resume: %w; restore it, go back with resume: latest-valid, or take another output_dir", err)
 	case errors.Is(err, checkpoint.ErrNone) && (r.c.Resume == "" || r.c.Resume == "auto"):
 		return "", nil
 	case err != nil:

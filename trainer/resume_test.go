@@ -179,3 +179,39 @@ func TestResumeWithNewField(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A run does not go back to an older checkpoint, or begin anew, over a damaged one without being told to.
+func TestDamagedCheckpointStopsTheRun(t *testing.T) {
+	c := testConfig(t.TempDir())
+	c.MaxSteps, c.SaveSteps = 4, 2
+	if _, err := Train(context.Background(), tiny(t, c, 1), pairs(8), c); err != nil {
+		t.Fatal(err)
+	}
+	newest, _, err := checkpoint.Latest(filepath.Join(c.OutputDir, "checkpoints"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(newest, "more"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(filepath.Join(c.OutputDir, "metrics.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, resume := range []string{"", "auto", "latest"} {
+		c.Resume = resume
+		_, err := Train(context.Background(), tiny(t, c, 1), pairs(8), c)
+		if err == nil || !strings.Contains(err.Error(), "more: file is not in the manifest") || !strings.Contains(err.Error(), "the newest good one is of step 2") {
+			t.Errorf("resume %q: %v", resume, err)
+		}
+		if after, _ := os.ReadFile(filepath.Join(c.OutputDir, "metrics.jsonl")); !bytes.Equal(before, after) {
+			t.Errorf("resume %q has cut the metrics", resume)
+		}
+	}
+	var log bytes.Buffer
+	c.Resume = "latest-valid"
+	r, err := Train(context.Background(), tiny(t, c, 1), pairs(8), c, WithReport(Report{Log: &log}))
+	if err != nil || r.Steps != 4 || !strings.Contains(log.String(), "passed over: ") || !strings.Contains(log.String(), "resumed at step 2 of 4") {
+		t.Errorf("%+v, %v\n%s", r, err, log.String())
+	}
+}

@@ -1,0 +1,92 @@
+package checkpoint
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The newest checkpoint was damaged, and an older one was taken without a word.
+func TestLatestNamesDamage(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, dir string){
+		"a bit of the manifest": func(t *testing.T, dir string) {
+			path := filepath.Join(dir, manifestName)
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b[len(b)/2] ^= 1
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"no manifest":  func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, manifestName)) },
+		"a file more":  func(t *testing.T, dir string) { os.WriteFile(filepath.Join(dir, "more"), nil, 0o600) },
+		"a file less":  func(t *testing.T, dir string) { os.Remove(firstFile(t, dir)) },
+		"a cut file":   func(t *testing.T, dir string) { os.Truncate(firstFile(t, dir), 1) },
+		"a link":       func(t *testing.T, dir string) { f := firstFile(t, dir); os.Remove(f); os.Symlink("/dev/zero", f) },
+		"newer format": func(t *testing.T, dir string) { newerFormat(t, dir) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "ckpt")
+			store, err := Open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer store.Close()
+			var last string
+			for step := int64(1); step <= 2; step++ {
+				if last, err = store.Save(stateAt(step), 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			damage(t, last)
+			_, _, err = Latest(dir)
+			if !errors.Is(err, ErrDamaged) || errors.Is(err, ErrNone) || !strings.Contains(err.Error(), "step-00000002") || !strings.Contains(err.Error(), "the newest good one is of step 1") {
+				t.Errorf("%v", err)
+			}
+			path, step, skipped, err := LatestValid(dir)
+			if err != nil || step != 1 || len(skipped) != 1 {
+				t.Fatalf("%s, step %d, passed over %v, %v", path, step, skipped, err)
+			}
+			damage(t, path)
+			if _, _, err := Latest(dir); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "no other can be used") {
+				t.Errorf("all damaged: %v", err)
+			}
+			if _, _, skipped, err := LatestValid(dir); !errors.Is(err, ErrNone) || len(skipped) != 2 {
+				t.Errorf("all damaged: %v, %v", skipped, err)
+			}
+		})
+	}
+}
+
+// firstFile is a file of a checkpoint beside the manifest.
+func firstFile(t *testing.T, dir string) string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Name() != manifestName {
+			return filepath.Join(dir, e.Name())
+		}
+	}
+	t.Fatal("no file")
+	return ""
+}
+
+// newerFormat makes a manifest one of a later program, with its checksum right.
+func newerFormat(t *testing.T, dir string) {
+	t.Helper()
+	m, err := ReadManifest(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Format++
+	if err := os.WriteFile(filepath.Join(dir, manifestName), m.encode(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
