@@ -64,13 +64,27 @@ func (o *GenerateOptions) Validate() error {
 	if o.Prompts == nil {
 		o.Prompts = DefaultPrompts()
 	}
-	if o.Chunk < 1 {
-		o.Chunk = 64
+	if err := validChunk(&o.Chunk); err != nil {
+		return err
 	}
 	if err := o.Reading.validate(); err != nil {
 		return err
 	}
 	return o.Sampling.Validate()
+}
+
+// maxChunk bounds the records of a chunk.
+const maxChunk = 1 << 20
+
+// validChunk refuses numbers that no memory has room for; 0 is the default of 64.
+func validChunk(chunk *int) error {
+	if *chunk == 0 {
+		*chunk = 64
+	}
+	if *chunk < 1 || *chunk > maxChunk {
+		return fmt.Errorf("critic: chunk: got %d, want 1 to %d", *chunk, maxChunk)
+	}
+	return nil
 }
 
 // question is what the critic is asked about each side.

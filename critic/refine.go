@@ -71,8 +71,8 @@ func (o *RefineOptions) Validate() error {
 	if o.TopK < 1 && o.Mode != RefineNone && o.Mode != RefineSummarize {
 		return fmt.Errorf("critic: top_k: got %d, want ≥ 1", o.TopK)
 	}
-	if o.Mode == RefineRank && o.MetaSamples < 1 {
-		return fmt.Errorf("critic: meta_samples: got %d, want ≥ 1", o.MetaSamples)
+	if o.Mode == RefineRank && (o.MetaSamples < 1 || o.MetaSamples > 10000) {
+		return fmt.Errorf("critic: meta_samples: got %d, want 1 to 10000", o.MetaSamples)
 	}
 	if o.SummaryOf < 0 {
 		return fmt.Errorf("critic: summary_of: got %d, want ≥ 0", o.SummaryOf)
@@ -86,8 +86,8 @@ func (o *RefineOptions) Validate() error {
 	if o.Prompts == nil {
 		o.Prompts = DefaultPrompts()
 	}
-	if o.Chunk < 1 {
-		o.Chunk = 64
+	if err := validChunk(&o.Chunk); err != nil {
+		return err
 	}
 	if err := o.Reading.validate(); err != nil {
 		return err

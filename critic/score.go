@@ -4,6 +4,7 @@ package critic
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -92,10 +93,10 @@ type PlainOptions struct {
 // The model reads the texts as the record's PlainCut says, which o.Limits sets.
 func ScorePlain(ctx context.Context, rw Rewarder, records []*record.Record, o PlainOptions) (*ReadStats, error) {
 	stats := &ReadStats{}
-	if err := o.validate(); err != nil {
+	if err := errors.Join(validChunk(&o.Chunk), o.validate()); err != nil {
 		return nil, err
 	}
-	return stats, inChunks(ctx, records, max(o.Chunk, 1), func(part []*record.Record) error {
+	return stats, inChunks(ctx, records, o.Chunk, func(part []*record.Record) error {
 		if err := scorePlainChunk(ctx, rw, part, &o); err != nil {
 			return err
 		}

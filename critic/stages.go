@@ -4,6 +4,7 @@ package critic
 
 import (
 	"context"
+	"errors"
 
 	"criticrm/record"
 	"criticrm/stage"
@@ -57,12 +58,12 @@ func sampleStage(name, in, out string, o GenerateOptions, work func(context.Cont
 
 // ScorePlainStage runs ScorePlain from file to file. o.Model names the model, so that another one is not mixed in.
 func ScorePlainStage(in, out string, rw Rewarder, o PlainOptions) (*stage.Stage, *ReadStats, error) {
-	if err := o.validate(); err != nil {
+	if err := errors.Join(validChunk(&o.Chunk), o.validate()); err != nil {
 		return nil, nil, err
 	}
 	stats := &ReadStats{}
 	return &stage.Stage{
-		Name: "score-plain", In: in, Out: out, Chunk: max(o.Chunk, 1), Settings: settings{Options: o, Fit: o.fitted()},
+		Name: "score-plain", In: in, Out: out, Chunk: o.Chunk, Settings: settings{Options: o, Fit: o.fitted()},
 		Work: func(ctx context.Context, records []*record.Record) error {
 			return scorePlainChunk(ctx, rw, records, &o)
 		},

@@ -28,6 +28,9 @@ type EvalOptions struct {
 	Samples []int        `json:"samples"` // the m of the curves; nil: powers of two up to what the records have
 }
 
+// maxDraws bounds the bootstrap, which keeps all draws.
+const maxDraws = 1 << 20
+
 // DefaultEvalOptions is 2000 draws and 95 %.
 func DefaultEvalOptions() EvalOptions {
 	return EvalOptions{Draws: 2000, Level: 0.95, Seed: 1}
@@ -108,8 +111,8 @@ func (r *Report) Method(name string) (*Method, bool) {
 // is an error, not a loss. Records that a filter has dropped are measured like all others; those that were over the model's context are
 // left out and counted.
 func Evaluate(records []*record.Record, o EvalOptions) (*Report, error) {
-	if o.Draws < 1 || !(o.Level > 0 && o.Level < 1) {
-		return nil, fmt.Errorf("evaluate: got %d draws and level %v, want ≥ 1 and a level between 0 and 1", o.Draws, o.Level)
+	if o.Draws < 1 || o.Draws > maxDraws || !(o.Level > 0 && o.Level < 1) {
+		return nil, fmt.Errorf("evaluate: got %d draws and level %v, want 1 to %d draws and a level between 0 and 1", o.Draws, o.Level, maxDraws)
 	}
 	if len(records) == 0 {
 		return nil, fmt.Errorf("evaluate: no records")

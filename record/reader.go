@@ -48,6 +48,9 @@ func (o ReadOptions) withDefaults() ReadOptions {
 	return o
 }
 
+// maxBlank is how many blank lines may follow each other: a small compressed file may hold gigabytes of them.
+const maxBlank = 1 << 16
+
 // maxWindow is the largest zstd window that is decoded: a header of 10 bytes may ask for 512 MiB.
 const maxWindow = 8 << 20
 
@@ -251,7 +254,9 @@ func (r *Reader) Next() (*Record, error) {
 			break
 		}
 		if len(bytes.TrimSpace(line)) == 0 {
-			r.blanks++
+			if r.blanks++; r.blanks > maxBlank {
+				r.done = r.fault(r.line, -1, "more than %d blank lines in a row", maxBlank)
+			}
 			continue
 		}
 		r.Blank, r.blanks = r.Blank+r.blanks, 0

@@ -1,6 +1,9 @@
 package record
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Sampling says how a Generator samples.
 type Sampling struct {
@@ -22,10 +25,10 @@ func (s Sampling) Validate() error {
 		return fmt.Errorf("record: temperature: got %v, want 0 to 100", s.Temperature)
 	case !(s.TopP >= 0 && s.TopP <= 1):
 		return fmt.Errorf("record: top_p: got %v, want 0 to 1", s.TopP)
-	case s.TopK < 0:
-		return fmt.Errorf("record: top_k: got %d, want ≥ 0", s.TopK)
-	case s.MaxTokens < 1:
-		return fmt.Errorf("record: max_tokens: got %d, want ≥ 1", s.MaxTokens)
+	case s.TopK < 0 || s.TopK > math.MaxInt32:
+		return fmt.Errorf("record: top_k: got %d, want 0 to %d", s.TopK, math.MaxInt32)
+	case s.MaxTokens < 1 || s.MaxTokens > 1<<24:
+		return fmt.Errorf("record: max_tokens: got %d, want 1 to %d", s.MaxTokens, 1<<24)
 	}
 	return nil
 }

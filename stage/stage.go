@@ -102,7 +102,7 @@ type execution struct {
 // chunks, or inside one if Work returns, with an error that wraps the context's; the next Run goes on.
 func (s *Stage) Run(ctx context.Context) (*Result, error) {
 	r := &execution{Stage: s, sum: sha256.New(), res: &Result{Check: record.NewChecker()}}
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.openOutput(); err != nil {
@@ -113,7 +113,7 @@ func (s *Stage) Run(ctx context.Context) (*Result, error) {
 }
 
 // prepare checks the settings and the input before anything is written.
-func (r *execution) prepare() error {
+func (r *execution) prepare(ctx context.Context) error {
 	if r.Work == nil || r.Chunk < 1 {
 		panic("stage: Stage needs Work and a positive Chunk")
 	}
@@ -139,6 +139,9 @@ func (r *execution) prepare() error {
 	}
 	defer in.Close()
 	for rec, err := range in.Records() {
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			return err
 		}

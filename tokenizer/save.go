@@ -3,11 +3,13 @@ package tokenizer
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+
+	"criticrm/checkpoint/vfs"
 )
 
 // Save writes the tokenizer as tokenizer.json, in the form of the Hugging Face library: vocabulary in
@@ -17,25 +19,12 @@ func (t *Tokenizer) Save(path string) error {
 	if err != nil {
 		return fmt.Errorf("tokenizer: save %s: %w", path, err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".tokenizer-*")
-	if err != nil {
-		return fmt.Errorf("tokenizer: save: %w", err)
-	}
-	_, err = f.Write(b)
-	for _, step := range []func() error{
-		func() error { return f.Chmod(0o644) },
-		f.Sync,
-		f.Close,
-		func() error { return os.Rename(f.Name(), path) },
-	} {
-		if err == nil {
-			err = step()
-		}
+	root, err := vfs.OpenRoot(filepath.Dir(path))
+	if err == nil {
+		err = errors.Join(vfs.WriteAtomic(root, filepath.Base(path), b), root.Close())
 	}
 	if err != nil {
-		f.Close()
-		os.Remove(f.Name())
-		return fmt.Errorf("tokenizer: save: %w", err)
+		return fmt.Errorf("tokenizer: save %s: %w", path, err)
 	}
 	return nil
 }

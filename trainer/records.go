@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -73,7 +74,7 @@ func (d *Records) String() string {
 
 // LoadRecords reads and renders a file of preference records, or of documents for language modelling. Every row is looked at
 // before training begins; an error names file, line and field. limit is the longest sequence.
-func LoadRecords(path string, r *render.Renderer, c Config, limit int) (*Records, error) {
+func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config, limit int) (*Records, error) {
 	if path == "" {
 		return nil, errors.New("trainer: no file of training records")
 	}
@@ -88,6 +89,9 @@ func LoadRecords(path string, r *render.Renderer, c Config, limit int) (*Records
 	d := &Records{Path: path, Dropped: map[string]int{}}
 	o := c.Render(limit)
 	for rec, err := range in.Records() {
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			return nil, fmt.Errorf("trainer: %w", err)
 		}

@@ -38,7 +38,7 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 	if err := errors.Join(c.Validate(), c.validateFiles()); err != nil {
 		return Result{}, err
 	}
-	in, err := openInput(&c, r)
+	in, err := openInput(ctx, &c, r)
 	if err != nil {
 		return Result{}, err
 	}
@@ -68,7 +68,7 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, r Report, ready 
 	if err := c.Validate(); err != nil {
 		return Result{}, err
 	}
-	in, err := openInput(&c, r)
+	in, err := openInput(ctx, &c, r)
 	if err != nil {
 		return Result{}, err
 	}
@@ -122,7 +122,7 @@ func (in input) options(c Config) (o []Option) {
 }
 
 // openInput reads and checks what a run reads. What the recipe leaves to the model's directory is filled in.
-func openInput(c *Config, r Report) (in input, err error) {
+func openInput(ctx context.Context, c *Config, r Report) (in input, err error) {
 	if in.dir, err = modeldir.Open(c.Model, c.given()); err != nil {
 		return in, err
 	}
@@ -138,7 +138,7 @@ func openInput(c *Config, r Report) (in input, err error) {
 		return in, err
 	}
 	longest := limitOf(in.dir.Config.MaxPositionEmbeddings, *c)
-	if in.train, err = LoadRecords(c.TrainFile, in.render, *c, longest); err != nil {
+	if in.train, err = LoadRecords(ctx, c.TrainFile, in.render, *c, longest); err != nil {
 		return in, err
 	}
 	r.say("train: %v", in.train)
@@ -146,7 +146,7 @@ func openInput(c *Config, r Report) (in input, err error) {
 		r.say("no eval_file: nothing is measured on held-out records")
 		return in, nil
 	}
-	if in.eval, err = LoadRecords(c.EvalFile, in.render, *c, longest); err != nil {
+	if in.eval, err = LoadRecords(ctx, c.EvalFile, in.render, *c, longest); err != nil {
 		return in, err
 	}
 	r.say("eval: %v", in.eval)

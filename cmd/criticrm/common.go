@@ -171,8 +171,8 @@ func (m *modelFlags) dtype() kernels.DType {
 
 // open opens the model as an engine; close frees it and its device.
 func (m *modelFlags) open(cmd *cobra.Command, reward bool) (e *engine.Engine, close func(), err error) {
-	if m.device.threads < 0 || m.maxSequences < 0 {
-		return nil, nil, inputError{fmt.Errorf("--threads and --max_sequences: got %d and %d, want 0 or more", m.device.threads, m.maxSequences)}
+	if m.device.threads < 0 || m.maxSequences < 0 || m.maxSequences > 1<<16 {
+		return nil, nil, inputError{fmt.Errorf("--threads and --max_sequences: got %d and %d, want 0 or more, and at most %d sequences", m.device.threads, m.maxSequences, 1<<16)}
 	}
 	dev, closeDevice, err := m.device.open(cmd.ErrOrStderr())
 	if err != nil {
