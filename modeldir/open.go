@@ -64,6 +64,9 @@ func Open(path string, g Given) (*Dir, error) {
 	if d.Facts, d.Trained, err = ReadFacts(path); err != nil {
 		return nil, err
 	}
+	if _, err = Files(path); err != nil { // a FIFO among them would stop a run behind its last step
+		return nil, err
+	}
 	if err := d.check(func(name string) bool { return !isWeights(name) }); err != nil {
 		return nil, err
 	}

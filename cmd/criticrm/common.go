@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -41,29 +42,35 @@ func acceptAliases(cmd *cobra.Command) {
 		}
 		return pflag.NormalizedName(name)
 	})
-	inputsOnce(flags)
+	inputsOnce(cmd)
 }
 
-// once is a flag that must not be given twice: of two files the first would be dropped without a word.
+// once is a flag of an input file. Of two the first would be dropped without a word: it is an error where people mean both, and a line
+// elsewhere.
 type once struct {
 	pflag.Value
-	name  string
-	given bool
+	name   string
+	refuse bool
+	given  bool
+	stderr func() io.Writer
 }
 
 func (o *once) Set(text string) error {
-	if o.given && text != o.String() {
-		return fmt.Errorf("--%s is given twice, as %q and %q: it takes one file", o.name, o.String(), text)
+	if was := o.String(); o.given && text != was {
+		if o.refuse {
+			return fmt.Errorf("--%s is given twice, as %q and %q: it takes one file", o.name, was, text)
+		}
+		fmt.Fprintf(o.stderr(), "--%s is given twice: %s is read, %s is not\n", o.name, text, was)
 	}
 	o.given = true
 	return o.Value.Set(text)
 }
 
-// inputsOnce makes the flags that name input files refuse a second value.
-func inputsOnce(flags *pflag.FlagSet) {
-	for _, name := range []string{"in", "ids", "train_file", "eval_file"} {
-		if f := flags.Lookup(name); f != nil {
-			f.Value = &once{Value: f.Value, name: name}
+// inputsOnce makes the flags that name input files say that they are given twice.
+func inputsOnce(cmd *cobra.Command) {
+	for name, refuse := range map[string]bool{"in": false, "ids": false, "train_file": true, "eval_file": true} {
+		if f := cmd.Flags().Lookup(name); f != nil {
+			f.Value = &once{Value: f.Value, name: name, refuse: refuse, stderr: cmd.ErrOrStderr}
 		}
 	}
 }
