@@ -46,6 +46,15 @@ func (f *Forest) Close() {
 	}
 }
 
+// CommonPrefix is how many leading tokens a and b share.
+func CommonPrefix(a, b []int32) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
 // Len is the number of tokens.
 func (f *Forest) Len() int { return len(f.IDs) }
 

@@ -48,7 +48,7 @@ func (g *generator) admit() []*job {
 		j := g.wait[n]
 		fresh := len(j.prefix)
 		if n > 0 {
-			fresh -= common(g.wait[n-1].prefix, j.prefix)
+			fresh -= CommonPrefix(g.wait[n-1].prefix, j.prefix)
 		}
 		if j.n > seats || n > 0 && tokens+fresh > prefillTokens {
 			break
@@ -81,7 +81,7 @@ func (p *planting) plant(free *slots, lo, hi, depth int, above []*segment, at in
 		}
 		end, depthNext := lo+1, len(j.prefix)
 		for end < hi { // the run of neighbours that go on with the same token, and how far all of them agree
-			c := common(j.prefix[depth:], p.jobs[end].prefix[depth:])
+			c := CommonPrefix(j.prefix[depth:], p.jobs[end].prefix[depth:])
 			if c == 0 {
 				break
 			}
@@ -96,15 +96,6 @@ func (p *planting) plant(free *slots, lo, hi, depth int, above []*segment, at in
 		p.Close()
 		lo = end
 	}
-}
-
-// common is the number of leading tokens that a and b share.
-func common(a, b []int32) int {
-	n := 0
-	for n < len(a) && n < len(b) && a[n] == b[n] {
-		n++
-	}
-	return n
 }
 
 // slots hands out runs of the cache behind the sequences' own regions. It grows; freed runs are used again, first fit.

@@ -110,6 +110,7 @@ type Reader struct {
 	buf     []byte
 	rows    int
 	done    error // sticky end or error
+	told    bool  // Notes count the blank lines
 }
 
 // Open opens a .jsonl file, also compressed with zstd or gzip (by content, not by name).
@@ -270,6 +271,10 @@ func (r *Reader) Next() (*Record, error) {
 			break
 		}
 		r.Bad = append(r.Bad, err)
+	}
+	if r.done == io.EOF && r.Blank > 0 && !r.told {
+		r.told = true
+		r.Notes = append(r.Notes, fmt.Sprintf("%d blank lines between rows", r.Blank))
 	}
 	if r.done == io.EOF && r.rows == 0 {
 		r.done = r.fault(0, -1, "no examples")

@@ -75,7 +75,11 @@ func detect(r *row) (*Schema, error) {
 			return nil, r.missing(key)
 		}
 	}
-	return nil, badField("no known format: want prompt, chosen and rejected, or prompt and response")
+	var names []string
+	for _, s := range Schemas() {
+		names = append(names, s.Name)
+	}
+	return nil, badField("no known format: want one of %s", strings.Join(names, ", "))
 }
 
 // single is the group of rows with one text to learn or to score.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"criticrm/model"
 	"criticrm/record"
 	"criticrm/tokenizer"
 )
@@ -140,7 +141,7 @@ func (d *Renderer) conversation(messages []tokenizer.Message, rest float32) (Bra
 		if err != nil {
 			return Branch{}, err
 		}
-		if commonPrefix(before, ids) != len(before) || commonPrefix(after, ids) != len(after) || len(before) >= len(after) {
+		if model.CommonPrefix(before, ids) != len(before) || model.CommonPrefix(after, ids) != len(after) || len(before) >= len(after) {
 			return Branch{}, fmt.Errorf("messages[%d]: the chat template does not spell a conversation as the start of a longer one, so its answers cannot be found: give input_ids and weights", i)
 		}
 		end := len(after)

@@ -188,7 +188,7 @@ func (d *Renderer) pair(r *record.Record, o Options) (Example, Outcome, error) {
 			return e, out, r.Fault("%s: %v", s, err)
 		}
 	}
-	n := commonPrefix(ids[0], ids[1])
+	n := model.CommonPrefix(ids[0], ids[1])
 	if n == len(ids[0]) && n == len(ids[1]) {
 		out.Dropped = DropEqual
 		return e, out, nil
@@ -269,12 +269,4 @@ func (d *Renderer) AppendRewards(b *model.Batch, q critic.RewardRequest) error {
 	}
 	b.Close()
 	return nil
-}
-
-func commonPrefix(a, b []int32) int {
-	n := 0
-	for n < len(a) && n < len(b) && a[n] == b[n] {
-		n++
-	}
-	return n
 }

@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"criticrm/checkpoint"
 	"criticrm/safefile"
@@ -112,11 +111,6 @@ func (r Report) say(format string, args ...any) {
 	if r.Log != nil {
 		fmt.Fprintf(r.Log, format+"\n", args...)
 	}
-}
-
-// StderrReport reports on standard error: with a bar if it is a terminal.
-func StderrReport() Report {
-	return Report{Log: os.Stderr, Terminal: term.IsTerminal(int(os.Stderr.Fd()))}
 }
 
 // console writes to Report.Log.
