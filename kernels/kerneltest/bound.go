@@ -51,8 +51,9 @@ func newBound(c spec.Case, op spec.Op) *bound {
 		r := rand.New(rand.NewPCG(uint64(i), 1))
 		for _, a := range spec.Args(moved) {
 			if movable(a) {
-				for j, x := range a.Floats() {
-					a.Floats()[j] = x * (1 + (2*r.Float64()-1)/(1<<24))
+				x := a.Floats()
+				for j := range x {
+					x[j] *= 1 + (2*r.Float64()-1)/(1<<24)
 				}
 			}
 		}
@@ -69,8 +70,11 @@ func newBound(c spec.Case, op spec.Op) *bound {
 func outputs(op spec.Op) (out []spec.Arg) {
 	for _, a := range spec.Args(op) {
 		if a.IsFloat() && !a.Nil && (a.Dir == spec.Out || a.Dir == spec.Scratch) {
-			for i := range a.Value.Len() {
-				a.Value.Index(i).SetFloat(math.NaN())
+			switch x := a.Value.Interface().(type) {
+			case []float64:
+				poison(x)
+			case []float32:
+				poison(x)
 			}
 		}
 	}
@@ -81,6 +85,12 @@ func outputs(op spec.Op) (out []spec.Arg) {
 		}
 	}
 	return out
+}
+
+func poison[T spec.Real](x []T) {
+	for i := range x {
+		x[i] = T(math.NaN())
+	}
 }
 
 func movable(a spec.Arg) bool {

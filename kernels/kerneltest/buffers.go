@@ -1,10 +1,11 @@
 package kerneltest
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"reflect"
-	"slices"
+	"unsafe"
 
 	"criticrm/kernels"
 	"criticrm/kernels/kerneltest/spec"
@@ -139,6 +140,12 @@ func intact(args []spec.Arg, before, after map[string]any) error {
 		if a.Nil || a.Dir == spec.Aside {
 			continue
 		}
+		was, is := raw(before[a.Name]), raw(after[a.Name])
+		size := reflect.TypeOf(before[a.Name]).Elem().Size()
+		fence := (len(is) - a.Len()*int(size)) / 2
+		if past := len(is) - fence; bytes.Equal(was[:fence], is[:fence]) && bytes.Equal(was[past:], is[past:]) && (a.Dir != spec.In || bytes.Equal(was, is)) {
+			continue
+		}
 		sent, now := bits(before[a.Name]), bits(after[a.Name])
 		guard := (len(now) - a.Len()) / 2
 		for i := range now {
@@ -153,6 +160,12 @@ func intact(args []spec.Arg, before, after map[string]any) error {
 		}
 	}
 	return nil
+}
+
+// raw is the memory of a buffer. Comparing it takes no time beside comparing elements, of which few buffers need it.
+func raw(x any) []byte {
+	v := reflect.ValueOf(x)
+	return unsafe.Slice((*byte)(v.UnsafePointer()), v.Len()*int(v.Type().Elem().Size()))
 }
 
 // bits are the bit patterns of a buffer's elements: NaNs can be compared.
@@ -212,8 +225,8 @@ func (b *buffers) same(x, y map[string]any) error {
 		if a.Nil || a.Dir == spec.Scratch || a.Dir == spec.Aside {
 			continue
 		}
-		p, q := bits(x[a.Name]), bits(y[a.Name])
-		if !slices.Equal(p, q) {
+		if !bytes.Equal(raw(x[a.Name]), raw(y[a.Name])) {
+			p, q := bits(x[a.Name]), bits(y[a.Name])
 			i := 0
 			for p[i] == q[i] {
 				i++
