@@ -3,17 +3,14 @@
 package kernels_test
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"criticrm/kernels/kerneltest"
@@ -148,7 +145,7 @@ type casesBuild struct {
 
 // buildCases compiles them. Missing ops stay weak.
 func buildCases(t *testing.T, dir string, flags ...string) *casesBuild {
-	b := &casesBuild{flags, filepath.Join(dir, "gpu.h"), map[string]string{}}
+	b := &casesBuild{flags: flags, header: filepath.Join(dir, "gpu.h")}
 	if err := os.WriteFile(b.header, []byte("#include \"emu/emu.h\"\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -160,22 +157,7 @@ func buildCases(t *testing.T, dir string, flags ...string) *casesBuild {
 		t.Fatalf("no kernels: %v", err)
 	}
 	sources = append(sources, driver)
-	errs := make([]error, len(sources))
-	var all sync.WaitGroup
-	free := make(chan bool, runtime.GOMAXPROCS(0))
-	for i, source := range sources {
-		object := filepath.Join(dir, filepath.Base(source)+".o")
-		b.objects[source] = object
-		all.Go(func() {
-			free <- true
-			errs[i] = b.compile(source, object)
-			<-free
-		})
-	}
-	all.Wait()
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
+	b.objects = compileAll(t, dir, sources, b.compile)
 	return b
 }
 
@@ -187,11 +169,11 @@ func (b *casesBuild) compile(source, object string) error {
 		warn = []string{"-Wall", "-Wextra", "-Werror", "-Wno-psabi", "-Wno-unknown-pragmas"}
 	case source != "gpu_emu.cc":
 	case slices.Contains(flags, "-fsanitize=thread,bounds"): // the software GPU tells the sanitizer what to see
-		flags = []string{"-O1", "-g", "-DEMU_TSAN"}
+		flags = []string{"-O1", "-g1", "-DEMU_TSAN"}
 	default:
 		flags = []string{"-O1"}
 	}
-	args := append(warn, "-g1", "-std=gnu++17", "-fno-strict-aliasing", "-I.", "-o", object)
+	args := append(warn, "-std=gnu++17", "-fno-strict-aliasing", "-I.", "-o", object)
 	if source == b.header {
 		args = append(args, "-x", "c++-header", source)
 	} else {
@@ -239,15 +221,11 @@ func (b *casesBuild) with(t *testing.T, m mutant) (program string) {
 // link makes the program, with another object in place of that of a source. It comes first: of an inline function that several objects
 // have, the linker takes the first.
 func (b *casesBuild) link(t *testing.T, dir, source, object string) (program string) {
-	program = filepath.Join(dir, "cases")
-	args := append([]string{"-o", program, object}, b.flags...)
+	objects := []string{object}
 	for _, s := range slices.Sorted(maps.Keys(b.objects)) {
 		if s != source {
-			args = append(args, b.objects[s])
+			objects = append(objects, b.objects[s])
 		}
 	}
-	if out, err := exec.Command("g++", append(args, "-lpthread", "-ldl")...).CombinedOutput(); err != nil {
-		t.Fatalf("link: %v\n%s", err, out)
-	}
-	return program
+	return link(t, filepath.Join(dir, "cases"), objects, b.flags...)
 }

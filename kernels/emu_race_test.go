@@ -34,7 +34,7 @@ func TestNoRaceInKernels(t *testing.T) {
 	if out, err := probe.CombinedOutput(); err != nil {
 		t.Skipf("g++ has no thread sanitizer here: %s", out)
 	}
-	all, l := buildCases(t, dir, "-O1", "-g", "-fsanitize=thread,bounds"), openLibrary(t)
+	all, l := buildCases(t, dir, "-O1", "-g1", "-fsanitize=thread,bounds"), openLibrary(t)
 	cases := slices.DeleteFunc(slices.Clone(l.cases), func(c spec.Case) bool { return !c.Race })
 	if out := underSanitizer(t, l, all.program(t, dir), cases); out != "" {
 		t.Errorf("%.6000s", out)

@@ -3,6 +3,8 @@
 package kernels_test
 
 import (
+	"fmt"
+	"maps"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -26,11 +28,16 @@ func TestNoDataRace(t *testing.T) {
 		t.Fatalf("no sources: %v", err)
 	}
 	sources = slices.DeleteFunc(sources, func(f string) bool { return strings.HasSuffix(f, "_emu.cc") })
-	bin := filepath.Join(t.TempDir(), "race")
-	args := append([]string{"-O1", "-g", "-std=gnu++17", "-w", "-fno-strict-aliasing", "-fsanitize=thread", "-o", bin, "testdata/cases_cpu.cc"}, sources...)
-	if out, err := exec.Command("g++", append(args, "-lpthread", "-ldl")...).CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	dir := t.TempDir()
+	const sanitize = "-fsanitize=thread"
+	objects := compileAll(t, dir, append(sources, "testdata/cases_cpu.cc"), func(source, object string) error {
+		out, err := exec.Command("g++", "-O1", "-g1", "-std=gnu++17", "-w", "-fno-strict-aliasing", sanitize, "-c", "-o", object, source).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s: %v\n%s", source, err, out)
+		}
+		return nil
+	})
+	bin := link(t, filepath.Join(dir, "race"), slices.Sorted(maps.Values(objects)), sanitize)
 	l := openLibrary(t)
 	if out := underSanitizer(t, l, bin, l.cases); out != "" {
 		t.Errorf("%.3000s", out)
