@@ -9,7 +9,7 @@ demo: build            ## the whole method on the embedded model, in about three
 	$(BIN) demo $(ARGS)
 
 test: setup lint       ## everything that is tested, without a GPU: the CUDA kernels run on a GPU in software
-	$(GO) test -timeout 20m ./...
+	$(GO) test -timeout 60m ./...
 	@GO="$(GO)" sh scripts/test-cuda.sh
 
 build: setup           ## bin/criticrm

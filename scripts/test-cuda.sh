@@ -23,7 +23,7 @@ flags="${CGO_CXXFLAGS:--O2 -g}"
 # shellcheck disable=SC2086
 CGO_CXXFLAGS="$flags" $GO vet -tags cuda,emu $packages
 # shellcheck disable=SC2086
-CGO_CXXFLAGS="$flags" $GO test -timeout 20m -tags cuda,emu $packages
+CGO_CXXFLAGS="$flags" $GO test -timeout 60m -tags cuda,emu $packages
 
 if [ -z "$compiler" ]; then
 	echo "SKIPPED, for want of a CUDA compiler (see above): package cuda, that the kernels compile, and what they compile to" >&2
@@ -34,4 +34,4 @@ $GO run ./bench/sass -tools "$(dirname "$NVCC")" build/cuda/lib/libcriticrm_cuda
 	echo "no failure: what the kernels compile to is settled for another release of the compiler"
 }
 $GO vet -tags cuda ./cuda/... ./bench/... ./cmd/...
-$GO test -tags cuda ./cuda ./device
+$GO test -timeout 60m -tags cuda ./cuda ./device
