@@ -50,7 +50,9 @@ BenchmarkLarge/rope/L8_TREE16	      1`,
 			t.Fatal(err)
 		}
 	}
-	out, err := exec.Command("python3", "peers/compare.py", dir).CombinedOutput()
+	cmd := exec.Command("python3", "peers/compare.py", dir)
+	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1") // it reads shapes.py
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
