@@ -25,12 +25,12 @@ type Case struct {
 // and everything is rounded to the type that it has on a device.
 func (c Case) Make() Op { return c.build(false) }
 
-// Plan is Make for devices that hold more than the host should make: of long tensors of numbers there are only as many as Pattern says,
-// which are to be repeated. Integers are all there, and outputs have no room.
+// Plan is Make for devices that hold more than the host should make: of long tensors there are only as many numbers as Pattern says,
+// which are to be repeated. Indices are all there.
 func (c Case) Plan() Op { return c.build(true) }
 
-// Pattern is how many numbers stand for a longer tensor in a plan: a number that no row is a multiple of.
-const Pattern = 1<<20 - 3
+// Pattern is how many numbers stand for a longer tensor in a plan: a prime, so that no two rows are alike.
+const Pattern = 1<<18 - 5
 
 func (c Case) build(plan bool) Op {
 	h := fnv.New64a()
