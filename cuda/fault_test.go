@@ -13,6 +13,7 @@ import (
 	"criticrm/checkpoint"
 	"criticrm/kernels"
 	"criticrm/model"
+	"criticrm/render"
 	"criticrm/trainer"
 )
 
@@ -28,7 +29,7 @@ func trainSmall(t *testing.T, dir, resume string, saveSteps int, onStep func(d *
 		for j := range ids {
 			ids[j] = int32(5 + (i+j*j)%30)
 		}
-		data = append(data, trainer.Example{Document: trainer.Branch{IDs: ids}})
+		data = append(data, render.Example{Document: render.Branch{IDs: ids}})
 	}
 	c := trainer.Default()
 	c.Method, c.DataOrder, c.BatchSize, c.Accumulation, c.Epochs, c.LearningRate = trainer.LM, "sequential", 1, 1, 1, 1e-2

@@ -10,6 +10,7 @@ import (
 	"criticrm/cuda"
 	"criticrm/kernels"
 	"criticrm/model"
+	"criticrm/render"
 	"criticrm/trainer"
 )
 
@@ -25,10 +26,10 @@ func examples(n int) (data trainer.Slice) {
 			}
 			return x
 		}
-		e := trainer.Example{Prompt: ids(3)}
-		for _, side := range []*trainer.Side{&e.Chosen, &e.Rejected} {
+		e := render.Example{Prompt: ids(3)}
+		for _, side := range []*render.Reply{&e.Chosen, &e.Rejected} {
 			side.Response.IDs = ids(4)
-			side.Critiques = []trainer.Branch{{IDs: ids(5), Read: 4}}
+			side.Critiques = []render.Branch{{IDs: ids(5), Read: 4}}
 		}
 		data = append(data, e)
 	}
