@@ -1,8 +1,12 @@
 package record_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 
 	"criticrm/record"
 )
@@ -45,6 +49,32 @@ func FuzzJSONLLine(f *testing.F) {
 		second, err := again.AppendJSON(nil)
 		if err != nil || string(first) != string(second) {
 			t.Fatalf("round trip\n%s\n%s", first, second)
+		}
+	})
+}
+
+// FuzzStream: a file of any bytes, compressed or not, ends in records or in an error that somebody can read.
+func FuzzStream(f *testing.F) {
+	var z, g bytes.Buffer
+	zw, _ := zstd.NewWriter(&z)
+	zw.Write([]byte(good + "\n" + good))
+	zw.Close()
+	gw := gzip.NewWriter(&g)
+	gw.Write([]byte(good))
+	gw.Close()
+	for _, b := range [][]byte{[]byte(good + "\r\n\n" + good), []byte("\ufeff" + good), z.Bytes(), append(z.Bytes(), z.Bytes()...), g.Bytes(), []byte("PAR1"), []byte("[" + good + "]"), {0xff, 0xfe, '{', 0}} {
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := record.NewReader(bytes.NewReader(b), "f", record.ReadOptions{MaxBytes: 1 << 20, MaxBad: 3})
+		for n := 0; err == nil; n++ {
+			if n > len(b)+1<<20 {
+				t.Fatal("more records than bytes")
+			}
+			_, err = r.Next()
+		}
+		if len(err.Error()) > 1000 {
+			t.Fatalf("error of %d bytes", len(err.Error()))
 		}
 	})
 }

@@ -27,6 +27,7 @@ import (
 	"criticrm/checkpoint"
 	"criticrm/record"
 	"criticrm/safefile"
+	"criticrm/strictjson"
 )
 
 // Progress tells how far a stage is.
@@ -420,7 +421,7 @@ func readSidecar(out string) (*sidecar, error) {
 	var s sidecar
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil || s.Done < 0 || s.Bytes < 0 {
+	if strictjson.Read(b, (*strictjson.Reader).Skip) != nil || d.Decode(&s) != nil || s.Done < 0 || s.Bytes < 0 || s.Input.Records < 0 {
 		return nil, fmt.Errorf("%s is not a stage's state", SidecarPath(out))
 	}
 	return &s, nil
