@@ -3,7 +3,7 @@ GO   ?= go
 BIN  := bin/criticrm
 ARGS ?=
 
-.PHONY: demo test build cuda sass setup base golden bench bench-compare lint clean
+.PHONY: demo test check-native build cuda sass setup base golden bench bench-compare lint clean
 
 demo: build            ## the whole method on the embedded model, in about three minutes
 	$(BIN) demo $(ARGS)
@@ -11,6 +11,9 @@ demo: build            ## the whole method on the embedded model, in about three
 test: setup lint       ## everything that is tested, without a GPU: the CUDA kernels run on a GPU in software
 	$(GO) test -timeout 60m ./...
 	@GO="$(GO)" sh scripts/test-cuda.sh
+
+check-native: setup    ## race detector, sanitizers and cgo's pointer rules over all of it (most of an hour; PART=race, address, undefined or pointers)
+	@GO="$(GO)" sh scripts/check-native.sh $(PART)
 
 build: setup           ## bin/criticrm
 	@mkdir -p bin
