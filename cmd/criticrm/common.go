@@ -169,6 +169,21 @@ func (m *modelFlags) want(f *pflag.FlagSet) modeldir.Given {
 	return g
 }
 
+// givenScale is the scale of a command without a model: what the user gave of it, else zero.
+func givenScale(f *pflag.FlagSet, given critic.Scale) (s critic.Scale) {
+	min, max := f.Changed("scale_min"), f.Changed("scale_max")
+	if !min && !max {
+		return s
+	}
+	if s = critic.DefaultScale(); min {
+		s.Min = given.Min
+	}
+	if max {
+		s.Max = given.Max
+	}
+	return s
+}
+
 func (m *modelFlags) dtype() kernels.DType {
 	if m.bf16 {
 		return kernels.BF16

@@ -47,15 +47,8 @@ Without --model the file must hold rewards (of 'criticrm score') or critiques; w
 			if err != nil {
 				return err
 			}
-			if s.model.dir != "" {
+			if o.Scale = givenScale(cmd.Flags(), s.model.scale); s.engine != nil {
 				o.Scale = s.engine.Scale
-			} else if f := cmd.Flags(); f.Changed("scale_min") || f.Changed("scale_max") {
-				if o.Scale = critic.DefaultScale(); f.Changed("scale_min") {
-					o.Scale.Min = s.model.scale.Min
-				}
-				if f.Changed("scale_max") {
-					o.Scale.Max = s.model.scale.Max
-				}
 			}
 			if category != "" {
 				for _, r := range records {

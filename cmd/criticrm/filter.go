@@ -27,14 +27,7 @@ Nothing is deleted: what is dropped is marked, with the reason. Fewer survivors 
 			if err := required(cmd, "in", files.in, "out", files.out); err != nil {
 				return err
 			}
-			if f := cmd.Flags(); f.Changed("scale_min") || f.Changed("scale_max") {
-				if o.Scale = critic.DefaultScale(); f.Changed("scale_min") {
-					o.Scale.Min = given.Min
-				}
-				if f.Changed("scale_max") {
-					o.Scale.Max = given.Max
-				}
-			}
+			o.Scale = givenScale(cmd.Flags(), given)
 			stage, stats, err := critic.FilterStage(files.in, files.out, o)
 			if err != nil {
 				return inputError{err}
