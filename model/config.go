@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -51,6 +52,19 @@ var architectures = []string{"LlamaForCausalLM", "LlamaForSequenceClassification
 // ConfigFile is the file of a model directory that describes the model.
 const ConfigFile = "config.json"
 
+// adapters are the files of a PEFT adapter, which transformers adds to the weights that lie beside it.
+var adapters = []string{"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}
+
+// What transformers' classes take for a key that config.json leaves out; null is another thing.
+const (
+	defaultBOS = 1
+	defaultEOS = 2
+
+	mistralKeyHeads  = 8
+	mistralPositions = 131072
+	mistralWindow    = 4096
+)
+
 // LoadConfig reads dir/config.json. What this package cannot compute is refused by name: other architectures, biases,
 // other activations or position scalings, a sliding window that would cut, quantised weights, models that bring code.
 func LoadConfig(dir string) (Config, error) {
@@ -58,6 +72,11 @@ func LoadConfig(dir string) (Config, error) {
 	raw, err := safefile.Read(path, maxConfigBytes)
 	if err != nil {
 		return Config{}, fmt.Errorf("model: %w (want the directory of a Hugging Face model)", err)
+	}
+	for _, name := range adapters {
+		if exists(filepath.Join(dir, name)) {
+			return Config{}, fmt.Errorf("model: %s: adapters are not applied, and the weights beside it alone are another model: merge it into them (PEFT's merge_and_unload), or remove it", filepath.Join(dir, name))
+		}
 	}
 	c, err := parseConfig(raw)
 	if err != nil {
@@ -79,14 +98,23 @@ func parseConfig(raw []byte) (Config, error) {
 	c.HiddenSize = f.whole("hidden_size", -1, 1, 1<<20)
 	c.NumHiddenLayers = f.whole("num_hidden_layers", -1, 1, 1024)
 	c.NumAttentionHeads = f.whole("num_attention_heads", -1, 1, 1024)
-	c.NumKeyValueHeads = f.whole("num_key_value_heads", int64(c.NumAttentionHeads), 1, 1024)
+	keyHeads, positions := int64(c.NumAttentionHeads), int64(2048)
+	if c.ModelType == "mistral" {
+		positions = mistralPositions
+		if !f.given("num_key_value_heads") {
+			keyHeads = mistralKeyHeads
+		}
+	}
+	c.NumKeyValueHeads = f.whole("num_key_value_heads", keyHeads, 1, 1024)
 	c.HeadDim = f.whole("head_dim", 0, 1, 1024)
 	c.IntermediateSize = f.whole("intermediate_size", -1, 1, 1<<22)
 	c.VocabSize = f.whole("vocab_size", -1, 1, 1<<24)
-	c.MaxPositionEmbeddings = f.whole("max_position_embeddings", 2048, 1, 1<<27)
+	c.MaxPositionEmbeddings = f.whole("max_position_embeddings", positions, 1, 1<<27)
 	c.RMSNormEps = f.positive("rms_norm_eps", 1e-6)
 	c.InitializerRange = f.positive("initializer_range", 0.02)
 	c.TieWordEmbeddings = f.flag("tie_word_embeddings")
+	f.absent("bos_token_id", defaultBOS, c.VocabSize)
+	f.absent("eos_token_id", defaultEOS, c.VocabSize)
 	c.BOSTokenID = f.id("bos_token_id", c.VocabSize)
 	c.EOSTokenIDs = f.ids("eos_token_id", c.VocabSize)
 	c.PadTokenID = f.id("pad_token_id", c.VocabSize)
@@ -145,14 +173,35 @@ func (c *Config) readRope(f *fields) {
 		f.fail("rope_theta", "got %v, but %srope_theta is %v", theta, r.at, inner)
 	}
 	c.Rope = Rope{Type: r.text("rope_type"), Theta: max(theta, inner)}
-	if c.Rope.Type == "" {
-		c.Rope.Type = r.text("type") // the spelling before Llama 3.1
+	known := []string{"rope_type", "type", "rope_theta", "partial_rotary_factor"}
+	switch old := r.text("type"); { // the spelling before Llama 3.1
+	case c.Rope.Type == "":
+		c.Rope.Type = old
+	case old != "" && old != c.Rope.Type:
+		r.fail("type", "got %q, but rope_type is %q; keep one of them", old, c.Rope.Type)
 	}
-	if c.Rope.Type == "llama3" {
+	switch c.Rope.Type {
+	case "llama3":
 		c.Rope.Factor = r.positive("factor", -1)
 		c.Rope.LowFreqFactor = r.positive("low_freq_factor", -1)
 		c.Rope.HighFreqFactor = r.positive("high_freq_factor", -1)
-		c.Rope.OriginalPosition = r.whole("original_max_position_embeddings", -1, 1, 1<<27)
+		c.Rope.OriginalPosition = r.whole("original_max_position_embeddings", int64(c.MaxPositionEmbeddings), 1, 1<<27)
+		known = append(known, "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+		if n := f.whole("original_max_position_embeddings", 0, 1, 1<<27); n != 0 && n != c.Rope.OriginalPosition {
+			f.fail("original_max_position_embeddings", "got %d, but %soriginal_max_position_embeddings is %d; keep one of them", n, r.at, c.Rope.OriginalPosition)
+		}
+	case "", "default":
+	default:
+		r.fail("rope_type", "got %q, supported: \"default\", \"llama3\"", c.Rope.Type)
+	}
+	for _, k := range slices.Sorted(maps.Keys(r.m)) {
+		switch {
+		case slices.Contains(known, k) || r.m[k] == nil:
+		case c.Rope.Type == "":
+			r.fail(k, "given without a rope_type, so that transformers would not use it: say which type it belongs to, or remove it")
+		default:
+			r.fail(k, "is not known with rope_type %q: remove it if it is not used", c.Rope.Type)
+		}
 	}
 	if p := r.positive("partial_rotary_factor", 1); p != 1 {
 		r.fail("partial_rotary_factor", "got %v, only 1 is supported", p)
@@ -169,19 +218,25 @@ func (c *Config) refuse(f *fields) error {
 			f.fail(k, "biases are not supported")
 		}
 	}
-	if a := f.text("hidden_act"); a != "" && a != "silu" {
+	if a := f.text("hidden_act"); a != "" && a != "silu" && a != "swish" { // two names of one function
 		f.fail("hidden_act", "got %q, only \"silu\" is supported", a)
 	}
-	if f.has("quantization_config") {
-		f.fail("quantization_config", "quantised weights are not supported; use the float32 or bfloat16 model")
+	for _, k := range []string{"quantization_config", "compression_config"} {
+		if f.has(k) {
+			f.fail(k, "quantised weights are not supported; use the float32 or bfloat16 model")
+		}
 	}
 	if p := f.positive("partial_rotary_factor", 1); p != 1 {
 		f.fail("partial_rotary_factor", "got %v, only 1 is supported", p)
 	}
-	if f.has("sliding_window") {
+	switch {
+	case f.has("sliding_window"):
 		if w := f.whole("sliding_window", 0, 1, 1<<30); w < c.MaxPositionEmbeddings {
 			f.fail("sliding_window", "got %d, want null or at least max_position_embeddings (%d): windows are not supported", w, c.MaxPositionEmbeddings)
 		}
+	case c.ModelType == "mistral" && !f.given("sliding_window") && c.MaxPositionEmbeddings > mistralWindow:
+		f.fail("sliding_window", "missing, which means %d to transformers, below max_position_embeddings (%d): windows are not supported; say null if the model has none, or lower max_position_embeddings to %d",
+			mistralWindow, c.MaxPositionEmbeddings, mistralWindow)
 	}
 	if list, ok := f.m["layer_types"].([]any); ok {
 		for _, t := range list {
@@ -189,10 +244,24 @@ func (c *Config) refuse(f *fields) error {
 				f.fail("layer_types", "got %v, only \"full_attention\" is supported", t)
 			}
 		}
+		if len(list) != c.NumHiddenLayers {
+			f.fail("layer_types", "%d of them for %d layers", len(list), c.NumHiddenLayers)
+		}
+	}
+	for _, k := range []string{"is_encoder_decoder", "add_cross_attention", "rope_interleaved", "use_bidirectional_attention"} {
+		if f.flag(k) {
+			f.fail(k, "got true, which is not supported")
+		}
+	}
+	if p := f.object("pruned_heads"); p != nil && len(p.m) > 0 {
+		f.fail("pruned_heads", "pruned heads are not supported")
 	}
 	if c.classifier {
 		labels := f.whole("num_labels", 1, 1, 1<<20)
 		if l := f.object("id2label"); l != nil && len(l.m) > 0 {
+			if f.has("num_labels") && labels != len(l.m) {
+				f.fail("num_labels", "got %d, but id2label names %d", labels, len(l.m))
+			}
 			labels = len(l.m)
 		}
 		if labels != 1 {

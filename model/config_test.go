@@ -64,6 +64,16 @@ func TestConfigErrors(t *testing.T) {
 		{change{"mlp_bias": true}, "mlp_bias: biases are not supported"},
 		{change{"hidden_act": "gelu"}, `hidden_act: got "gelu"`},
 		{change{"sliding_window": 256}, "sliding_window: got 256, want null or at least max_position_embeddings (512)"},
+		{change{"model_type": "mistral", "architectures": []string{"MistralForCausalLM"}, "max_position_embeddings": 4097, "num_key_value_heads": 2}, "sliding_window: missing, which means 4096"},
+		{change{"model_type": "mistral", "architectures": []string{"MistralForCausalLM"}, "num_key_value_heads": nil, "sliding_window": 512}, "num_key_value_heads: got 8, want a divisor"},
+		{change{"layer_types": []string{"full_attention"}}, "layer_types: 1 of them for 2 layers"},
+		{change{"rope_scaling": map[string]any{"factor": 4}}, "rope_scaling.factor: given without a rope_type"},
+		{change{"rope_scaling": map[string]any{"rope_type": "default", "factor": 4}}, `rope_scaling.factor: is not known with rope_type "default"`},
+		{change{"rope_scaling": map[string]any{"rope_type": "default", "type": "llama3"}}, `rope_scaling.type: got "llama3", but rope_type is "default"`},
+		{change{"rope_scaling": map[string]any{"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "attention_factor": 2}}, "rope_scaling.attention_factor: is not known"},
+		{change{"rope_interleaved": true}, "rope_interleaved: got true"},
+		{change{"is_encoder_decoder": true}, "is_encoder_decoder: got true"},
+		{change{"compression_config": map[string]any{"bits": 4}}, "quantised weights are not supported"},
 		{change{"layer_types": []string{"sliding_attention", "full_attention"}}, "layer_types: got sliding_attention"},
 		{change{"quantization_config": map[string]any{"bits": 4}}, "quantised weights are not supported"},
 		{change{"partial_rotary_factor": 0.5}, "partial_rotary_factor: got 0.5"},
@@ -245,6 +255,22 @@ func TestLoadErrors(t *testing.T) {
 			info := checkpoint.TensorInfo{Name: "model.layers.0.self_attn.q_proj.bias", DType: "F32", Shape: []int64{1}}
 			return append(x, checkpoint.TensorData{TensorInfo: info, Data: make([]byte, 4)})
 		},
+		// A config of fewer layers than the file has gave another model's rewards.
+		`2 tensors have no place in the model that config.json describes (llama, 3 layers, tie_word_embeddings true): ["model.layers.3.a" "v_head.weight"]`: func(x []checkpoint.TensorData) []checkpoint.TensorData {
+			for _, name := range []string{"model.layers.3.a", "v_head.weight", "model.layers.0.self_attn.rotary_emb.inv_freq", "lm_head.weight"} {
+				d := x[0] // the embedding, which lm_head.weight may be again
+				d.Name = name
+				x = append(x, d)
+			}
+			return x
+		},
+		// transformers uses the head of the file, the program used the embedding.
+		`tensor "lm_head.weight" is not "model.embed_tokens.weight", as tie_word_embeddings in config.json says`: func(x []checkpoint.TensorData) []checkpoint.TensorData {
+			d := x[0]
+			d.Name, d.Data = "lm_head.weight", slices.Clone(d.Data)
+			d.Data[1] ^= 1
+			return append(x, d)
+		},
 	} {
 		dir := t.TempDir()
 		if err := m.SaveCausalLM(dir); err != nil {
@@ -267,6 +293,62 @@ func TestLoadErrors(t *testing.T) {
 		if _, err := model.Load(m.Dev, dir, model.Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got error %v, want one with %q", err, want)
 		}
+	}
+}
+
+// Memory followed what config.json claims: 2 GB for a directory of 180 KB. Shapes are compared before any is asked for.
+func TestShapesBeforeMemory(t *testing.T) {
+	m := newModel(t, tinyConfig(), model.Options{Head: true}, 0)
+	dir := t.TempDir()
+	if err := m.SaveCausalLM(dir); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "config.json")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = []byte(strings.Replace(string(text), fmt.Sprintf(`"vocab_size": %d`, m.VocabSize), `"vocab_size": 16777216`, 1))
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// nil: a device that is asked for anything would panic
+	if _, err := model.Load(nil, dir, model.Options{}); err == nil || !strings.Contains(err.Error(), "config.json implies [16777216,") {
+		t.Errorf("got error %v", err)
+	}
+}
+
+// Rewards of a base model with an adapter beside it were those without it.
+func TestAdapterIsRefused(t *testing.T) {
+	text, _ := json.Marshal(baseConfig())
+	for _, name := range []string{"adapter_config.json", "adapter_model.safetensors"} {
+		dir := writeConfig(t, string(text))
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("{}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := model.LoadConfig(dir); err == nil || !strings.Contains(err.Error(), name+": adapters are not applied") {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+// A key that is left out has the default of transformers' class; null is another thing.
+func TestAbsentKeys(t *testing.T) {
+	m := baseConfig()
+	m["architectures"], m["model_type"], m["num_attention_heads"] = []string{"MistralForCausalLM"}, "mistral", 16
+	for _, k := range []string{"eos_token_id", "num_key_value_heads"} {
+		delete(m, k)
+	}
+	text, _ := json.Marshal(m)
+	c, err := model.LoadConfig(writeConfig(t, string(text)))
+	if err != nil || c.NumKeyValueHeads != 8 || !slices.Equal(c.EOSTokenIDs, []int32{2}) || c.BOSTokenID == nil || *c.BOSTokenID != 1 {
+		t.Errorf("%+v, %v", c, err)
+	}
+	m["eos_token_id"], m["bos_token_id"], m["num_key_value_heads"] = nil, nil, nil
+	text, _ = json.Marshal(m)
+	c, err = model.LoadConfig(writeConfig(t, string(text)))
+	if err != nil || c.NumKeyValueHeads != 16 || c.EOSTokenIDs != nil || c.BOSTokenID != nil {
+		t.Errorf("null: %+v, %v", c, err)
 	}
 }
 

@@ -10,8 +10,6 @@ package model
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strings"
 
 	"criticrm/checkpoint"
 	"criticrm/kernels"
@@ -39,8 +37,7 @@ type Options struct {
 // Model is a model on a device.
 type Model struct {
 	Config
-	Dev    *kernels.Device
-	Unused []string // names of tensors in the files that the model has no place for
+	Dev *kernels.Device
 
 	opt       Options
 	hasReward bool
@@ -122,7 +119,10 @@ func Load(dev *kernels.Device, dir string, o Options) (*Model, error) {
 		return nil, err
 	}
 	defer source.close()
-	m, err := build(dev, c, o, o.Head || source.has("score.weight"))
+	if err := source.check(c, dir); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	m, err := build(dev, c, o, o.Head || source.has(headName))
 	if err != nil {
 		return nil, err
 	}
@@ -131,109 +131,6 @@ func Load(dev *kernels.Device, dir string, o Options) (*Model, error) {
 		return nil, err
 	}
 	return m, nil
-}
-
-// source gives the tensors of a directory and those of the reward head's file beside it.
-type source struct {
-	main *checkpoint.ModelDir
-	head *checkpoint.SafetensorsFile // or nil
-}
-
-// HeadFile holds the reward head of a causal model, beside its weights.
-const HeadFile = "reward_head.safetensors"
-
-func openSource(dir string, files *checkpoint.ModelDir) (source, error) {
-	s := source{main: files}
-	if files.Has("score.weight") || !exists(filepath.Join(dir, HeadFile)) {
-		return s, nil
-	}
-	head, err := checkpoint.OpenSafetensors(filepath.Join(dir, HeadFile))
-	if err != nil {
-		return s, fmt.Errorf("model: %w", err)
-	}
-	s.head = head
-	return s, nil
-}
-
-func (s source) close() {
-	if s.head != nil {
-		s.head.Close()
-	}
-}
-
-func (s source) inHead(name string) bool {
-	return name == "score.weight" && s.head != nil && s.head.Has(name)
-}
-
-func (s source) has(name string) bool { return s.main.Has(name) || s.inHead(name) }
-
-func (s source) info(name string) (checkpoint.TensorInfo, bool) {
-	if s.inHead(name) {
-		return s.head.Info(name)
-	}
-	return s.main.Info(name)
-}
-
-func (s source) values(name string) ([]float32, error) {
-	if s.inHead(name) {
-		return s.head.ReadF32(name)
-	}
-	return s.main.ReadF32(name)
-}
-
-// read fills all parameters from the files, after it has checked that names and shapes are those of the config.
-func (m *Model) read(s source, dir string) error {
-	known := make(map[string]bool, len(m.params))
-	for _, p := range m.params {
-		known[p.Name] = true
-		info, ok := s.info(p.Name)
-		if !ok && p.Kind == Head {
-			continue
-		}
-		if !ok {
-			return fmt.Errorf("model: %s: tensor %q is missing (config.json: %d layers, tie_word_embeddings %v)", dir, p.Name, m.NumHiddenLayers, m.TieWordEmbeddings)
-		}
-		if !sameShape(info.Shape, p.Shape) {
-			return fmt.Errorf("model: %s: tensor %q: shape %v, config.json implies %v", dir, p.Name, info.Shape, p.Shape)
-		}
-	}
-	for _, name := range s.main.Names() {
-		switch {
-		case known[name] || strings.HasSuffix(name, ".rotary_emb.inv_freq"):
-		case name == "lm_head.weight" && !m.ownHead(): // tied, or a classifier that kept it
-		case strings.HasSuffix(name, ".bias"):
-			return fmt.Errorf("model: %s: tensor %q: biases are not supported", dir, name)
-		default:
-			m.Unused = append(m.Unused, name)
-		}
-	}
-	for _, p := range m.params {
-		if p.Kind == Head && !s.has(p.Name) {
-			m.set(p, make([]float32, p.W.Len()))
-			continue
-		}
-		x, err := s.values(p.Name)
-		if err != nil {
-			return fmt.Errorf("model: %w", err)
-		}
-		m.set(p, x)
-	}
-	if err := m.Dev.Sync(); err != nil {
-		return fmt.Errorf("model: load %s: %w", dir, err)
-	}
-	return nil
-}
-
-func sameShape(a []int64, b []int) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != int64(b[i]) {
-			return false
-		}
-	}
-	return true
 }
 
 // Params lists all parameters, in the order of the layers; the tied LM head is the embedding and is listed once.

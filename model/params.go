@@ -52,7 +52,7 @@ type part struct {
 func (m *Model) each(f func(w *weight, kind ParamKind, cols int, parts ...part)) {
 	c := m.Config
 	h, ad, gd := c.HiddenSize, c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
-	f(&m.embed, Embedding, h, part{"model.embed_tokens.weight", c.VocabSize})
+	f(&m.embed, Embedding, h, part{embedName, c.VocabSize})
 	for l := range m.blocks {
 		b, at := &m.blocks[l], fmt.Sprintf("model.layers.%d.", l)
 		f(&b.norm1, Norm, 0, part{at + "input_layernorm.weight", h})
@@ -64,10 +64,10 @@ func (m *Model) each(f func(w *weight, kind ParamKind, cols int, parts ...part))
 	}
 	f(&m.norm, Norm, 0, part{"model.norm.weight", h})
 	if m.ownHead() {
-		f(&m.head, Embedding, h, part{"lm_head.weight", c.VocabSize})
+		f(&m.head, Embedding, h, part{lmName, c.VocabSize})
 	}
 	if m.hasReward { // last, because its weights are not of the model's type
-		f(&m.score, Head, 0, part{"score.weight", h})
+		f(&m.score, Head, 0, part{headName, h})
 	}
 }
 

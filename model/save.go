@@ -54,7 +54,7 @@ func (m *Model) writeDir(dir string, classifier bool) error {
 		switch {
 		case p.Kind == Head && !classifier:
 			head = append(head, m.tensorData(p))
-		case p.Name == "lm_head.weight" && classifier:
+		case p.Name == lmName && classifier:
 		default:
 			tensors = append(tensors, m.tensorData(p))
 		}
