@@ -38,9 +38,9 @@ const (
 	TemplateFile = "chat_template.jinja"
 )
 
-// Files lists all of them; the other two are for other programs, which read them beside tokenizer.json.
+// Files lists all of them.
 func Files() []string {
-	return []string{File, ConfigFile, "special_tokens_map.json", "added_tokens.json", TemplateFile}
+	return []string{File, ConfigFile, SpecialFile, AddedFile, TemplateFile}
 }
 
 // ChatOptions say which template a model directory's chat has.
@@ -54,12 +54,19 @@ var ErrNoTemplate = errors.New("no chat template (" + TemplateFile + ", or \"cha
 
 // LoadChat reads the chat template of a model directory: chat_template.jinja, else "chat_template" in
 // tokenizer_config.json, a string or a list of named templates of which it takes "default". The special
-// tokens of tokenizer_config.json (bos_token, eos_token, …) are variables of the template.
+// tokens (bos_token, eos_token, …; see LoadSpecial) are variables of the template.
 func LoadChat(dir string, t *Tokenizer, o ChatOptions) (*Chat, error) {
 	path := filepath.Join(dir, ConfigFile)
 	config, err := readChatConfig(path)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	special, err := LoadSpecial(dir, t)
+	if err != nil {
+		return nil, err
+	}
+	for name, text := range special.Tokens {
+		config.vars[name] = text
 	}
 	if o.Date != "" {
 		if _, err := time.Parse(time.DateOnly, o.Date); err != nil {
@@ -292,13 +299,6 @@ func readChatConfig(path string) (*chatConfig, error) {
 		case key == "chat_template":
 			c.template, c.has, err = chosenTemplate(v)
 			return err
-		case strings.HasSuffix(key, "_token"):
-			if m, ok := v.(map[string]any); ok {
-				v = m["content"]
-			}
-			if s, ok := v.(string); ok {
-				c.vars[key] = s
-			}
 		}
 		return nil
 	})

@@ -231,6 +231,9 @@ func readMerges(r *strictjson.Reader) ([][2]string, error) {
 	return merges, err
 }
 
+// tokenFlags change how text around an added token is read.
+var tokenFlags = []string{"lstrip", "rstrip", "single_word"}
+
 // readAdded reads "added_tokens".
 func (t *Tokenizer) readAdded(r *strictjson.Reader) error {
 	text := 0
@@ -257,7 +260,7 @@ func (t *Tokenizer) readAdded(r *strictjson.Reader) error {
 		if text += len(content); text > maxAddedText {
 			return fmt.Errorf("added tokens have more than %d bytes of text", maxAddedText)
 		}
-		for _, flag := range []string{"lstrip", "rstrip", "single_word"} {
+		for _, flag := range tokenFlags {
 			if on, _ := m[flag].(bool); on {
 				return fmt.Errorf("added token %q: %s is not supported", content, flag)
 			}

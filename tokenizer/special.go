@@ -1,0 +1,193 @@
+package tokenizer
+
+// The special tokens of a model directory. Several files name them; they must agree.
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"criticrm/safefile"
+	"criticrm/strictjson"
+)
+
+// Files beside tokenizer.json that name special tokens.
+const (
+	SpecialFile = "special_tokens_map.json"
+	AddedFile   = "added_tokens.json"
+)
+
+// Special are the special tokens of a model directory by their names (bos_token, eos_token, pad_token, …).
+type Special struct {
+	Tokens map[string]string // name to text
+	From   map[string]string // name to the file that says it
+	Notes  []string          // what a person should know
+}
+
+// LoadSpecial reads the special tokens that a model directory names as transformers does: tokenizer_config.json, and where that has no
+// added_tokens_decoder, as older files have none, also special_tokens_map.json and added_tokens.json. A pad_token that only the padding
+// of tokenizer.json names is one, too. Files that contradict each other or tokenizer.json are refused.
+func LoadSpecial(dir string, t *Tokenizer) (Special, error) {
+	s := Special{Tokens: map[string]string{}, From: map[string]string{}}
+	config, err := readMembers(dir, ConfigFile)
+	if err != nil {
+		return s, err
+	}
+	others, err := readMembers(dir, SpecialFile)
+	if err != nil {
+		return s, err
+	}
+	added, err := readMembers(dir, AddedFile)
+	if err != nil {
+		return s, err
+	}
+	for _, f := range []struct {
+		name string
+		m    map[string]any
+	}{{ConfigFile, config}, {SpecialFile, others}} {
+		if err := s.add(t, f.name, f.m); err != nil {
+			return s, fmt.Errorf("tokenizer: %s: %w", filepath.Join(dir, f.name), err)
+		}
+	}
+	decoder, ok := config["added_tokens_decoder"].(map[string]any)
+	if ok { // then transformers takes names from the one file only
+		for _, name := range slices.Sorted(maps.Keys(s.From)) {
+			if s.From[name] == SpecialFile {
+				s.Notes = append(s.Notes, fmt.Sprintf("%s: %s is not used, because %s has added_tokens_decoder and does not name it, as in transformers", SpecialFile, name, ConfigFile))
+				delete(s.Tokens, name)
+				delete(s.From, name)
+			}
+		}
+	}
+	if err := checkDecoderTokens(t, decoder); err != nil {
+		return s, fmt.Errorf("tokenizer: %s: added_tokens_decoder: %w", filepath.Join(dir, ConfigFile), err)
+	}
+	for _, text := range slices.Sorted(maps.Keys(added)) {
+		if err := checkAdded(t, text, fmt.Sprint(added[text])); err != nil {
+			return s, fmt.Errorf("tokenizer: %s: %w", filepath.Join(dir, AddedFile), err)
+		}
+	}
+	padding, _ := value(t.parts.padding).(map[string]any)
+	if text, ok := padding["pad_token"].(string); ok && s.From["pad_token"] == "" {
+		s.Tokens["pad_token"], s.From["pad_token"] = text, File
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Tokens)) {
+		if _, ok := s.ID(t, name); !ok && s.Tokens[name] != "" {
+			s.Notes = append(s.Notes, fmt.Sprintf("%s: %s %q is no token of %s; nothing here makes one of it", s.From[name], name, clip(s.Tokens[name]), File))
+		}
+	}
+	return s, nil
+}
+
+// ID is the id of the special token of that name.
+func (s *Special) ID(t *Tokenizer, name string) (int32, bool) {
+	text, ok := s.Tokens[name]
+	if !ok {
+		return 0, false
+	}
+	return t.ID(text)
+}
+
+// add takes the special tokens of a file: strings, or objects with the string as content.
+func (s *Special) add(t *Tokenizer, file string, m map[string]any) error {
+	for _, key := range slices.Sorted(maps.Keys(m)) {
+		list, isList := m[key].([]any)
+		if isList && (key == "additional_special_tokens" || key == "extra_special_tokens") {
+			for _, v := range list {
+				text, _, err := tokenText(v)
+				if err != nil {
+					return fmt.Errorf("%s: %w", key, err)
+				}
+				if _, ok := t.ID(text); !ok {
+					return fmt.Errorf("%s: %q is not in %s, and the model has no place for a new token: add it there, or remove it", key, clip(text), File)
+				}
+			}
+		}
+		if !strings.HasSuffix(key, "_token") {
+			continue
+		}
+		text, ok, err := tokenText(m[key])
+		switch was, twice := s.Tokens[key]; {
+		case err != nil:
+			return fmt.Errorf("%s: %w", key, err)
+		case !ok:
+		case !twice:
+			s.Tokens[key], s.From[key] = text, file
+		case was != text:
+			return fmt.Errorf("%s: got %q, but %s says %q: keep one of them", key, clip(text), s.From[key], clip(was))
+		}
+	}
+	return nil
+}
+
+// tokenText is the text of a token; a flag or a null names none.
+func tokenText(v any) (text string, ok bool, err error) {
+	m, isMap := v.(map[string]any)
+	for _, flag := range tokenFlags {
+		if m[flag] == true {
+			return "", false, fmt.Errorf("%s is not supported", flag)
+		}
+	}
+	if isMap {
+		v = m["content"]
+	}
+	text, ok = v.(string)
+	return text, ok, nil
+}
+
+// checkDecoderTokens wants the tokens of added_tokens_decoder, an object from id to token, to be those of tokenizer.json.
+func checkDecoderTokens(t *Tokenizer, decoder map[string]any) error {
+	for _, id := range slices.Sorted(maps.Keys(decoder)) {
+		text, _, err := tokenText(decoder[id])
+		if err == nil {
+			err = checkAdded(t, text, id)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkAdded wants a token to have the id in tokenizer.json that another file says.
+func checkAdded(t *Tokenizer, text, id string) error {
+	want, err := strconv.ParseInt(id, 10, 32)
+	if err != nil {
+		return fmt.Errorf("token %q: got the id %s, want a whole number", clip(text), clip(id))
+	}
+	switch got, ok := t.ID(text); {
+	case !ok:
+		return fmt.Errorf("token %q with id %d is not in %s: add it there, or remove it", clip(text), want, File)
+	case int64(got) != want:
+		return fmt.Errorf("token %q has id %d, but %d in %s: mend the one or the other", clip(text), want, got, File)
+	}
+	return nil
+}
+
+// readMembers reads a JSON object; that of a missing file has no members.
+func readMembers(dir, name string) (map[string]any, error) {
+	path, m := filepath.Join(dir, name), map[string]any{}
+	b, err := safefile.Read(path, MaxConfigFile)
+	if errors.Is(err, os.ErrNotExist) {
+		return m, nil
+	}
+	if err == nil {
+		err = readJSON(b, MaxConfigFile, func(r *strictjson.Reader, key string) error {
+			v, err := r.Value()
+			m[key] = v
+			return err
+		})
+		if err != nil {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	return m, nil
+}

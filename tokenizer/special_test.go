@@ -1,0 +1,90 @@
+package tokenizer
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// specialDir writes files that name special tokens.
+func specialDir(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// A template's bos_token was empty where special_tokens_map.json alone named it: the ids were other ones than transformers'.
+func TestSpecialTokensMap(t *testing.T) {
+	tok := tinyTokenizer(t)
+	pad, _ := tok.ID("<|pad|>")
+	end, _ := tok.ID("<|end|>")
+	for _, c := range []struct {
+		files    map[string]string
+		bos, eos string
+		notes    int
+	}{
+		{map[string]string{SpecialFile: `{"bos_token": {"content": "<|pad|>", "lstrip": false}, "eos_token": "<|end|>"}`}, "<|pad|>", "<|end|>", 0},
+		{map[string]string{SpecialFile: `{"bos_token": "<|pad|>", "eos_token": null}`, ConfigFile: `{"eos_token": "<|end|>", "add_eos_token": false}`}, "<|pad|>", "<|end|>", 0},
+		{map[string]string{SpecialFile: `{"bos_token": "<|pad|>"}`, ConfigFile: `{"eos_token": "<|end|>", "bos_token": {"content": "<|pad|>"}}`}, "<|pad|>", "<|end|>", 0},
+		// With added_tokens_decoder transformers does not open the file.
+		{map[string]string{SpecialFile: `{"bos_token": "<|pad|>"}`, ConfigFile: `{"eos_token": "<|end|>", "added_tokens_decoder": {}}`}, "", "<|end|>", 1},
+		{map[string]string{ConfigFile: `{"eos_token": "<|end|>", "unk_token": "<unk>"}`}, "", "<|end|>", 1},
+	} {
+		dir := specialDir(t, c.files)
+		s, err := LoadSpecial(dir, tok)
+		if err != nil || s.Tokens["bos_token"] != c.bos || s.Tokens["eos_token"] != c.eos || len(s.Notes) != c.notes {
+			t.Errorf("%v: %+v, %v", c.files, s, err)
+			continue
+		}
+		chat, err := LoadChat(specialDir(t, merged(c.files, TemplateFile, "{{ bos_token }}{{ eos_token }}")), tok, ChatOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []int32{pad, end}
+		if c.bos == "" {
+			want = want[1:]
+		}
+		got, err := chat.Encode(nil, false)
+		if err != nil || len(got) != len(want) || got[0] != want[0] || got[len(got)-1] != end {
+			t.Errorf("%v: ids %v, %v, want %v", c.files, got, err, want)
+		}
+	}
+}
+
+func merged(m map[string]string, key, value string) map[string]string {
+	out := map[string]string{key: value}
+	for k, v := range m {
+		out[k] = v
+	}
+	return out
+}
+
+// Two files that name a token differently, or give it another id, were read in one of them.
+func TestSpecialConflicts(t *testing.T) {
+	tok := tinyTokenizer(t)
+	for _, c := range []struct {
+		files map[string]string
+		want  string
+	}{
+		{map[string]string{SpecialFile: `{"bos_token": "<|pad|>"}`, ConfigFile: `{"bos_token": "<|end|>"}`}, SpecialFile + `: bos_token: got "<|pad|>", but tokenizer_config.json says "<|end|>"`},
+		{map[string]string{SpecialFile: `{"additional_special_tokens": ["<|end|>", {"content": "<|new|>"}]}`}, SpecialFile + `: additional_special_tokens: "<|new|>" is not in tokenizer.json`},
+		{map[string]string{ConfigFile: `{"extra_special_tokens": ["<|new|>"]}`}, ConfigFile + `: extra_special_tokens: "<|new|>" is not in`},
+		{map[string]string{ConfigFile: `{"added_tokens_decoder": {"999": {"content": "<|new|>"}}}`}, `added_tokens_decoder: token "<|new|>" with id 999 is not in tokenizer.json`},
+		{map[string]string{ConfigFile: `{"added_tokens_decoder": {"999": {"content": "<|end|>"}}}`}, `added_tokens_decoder: token "<|end|>" has id 999, but `},
+		{map[string]string{ConfigFile: `{"added_tokens_decoder": {"x": {"content": "<|end|>"}}}`}, "want a whole number"},
+		{map[string]string{ConfigFile: `{"eos_token": {"content": "<|end|>", "lstrip": true}}`}, "eos_token: lstrip is not supported"},
+		{map[string]string{AddedFile: `{"<|end|>": 999}`}, AddedFile + `: token "<|end|>" has id 999, but `},
+		{map[string]string{AddedFile: `{"<|new|>": 7}`}, AddedFile + `: token "<|new|>" with id 7 is not in tokenizer.json`},
+		{map[string]string{AddedFile: `[]`}, AddedFile},
+	} {
+		if _, err := LoadSpecial(specialDir(t, c.files), tok); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: error %v, want %q", c.files, err, c.want)
+		}
+	}
+}
