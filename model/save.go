@@ -125,6 +125,7 @@ func (m *Model) configFile(classifier bool) ([]byte, error) {
 		file["num_labels"] = 1
 		file["id2label"] = map[string]string{"0": "LABEL_0"}
 		file["label2id"] = map[string]int{"LABEL_0": 0}
+		file["problem_type"] = "regression" // else pipelines and servers put a sigmoid behind the reward
 		file["pad_token_id"] = c.classifierPad()
 	}
 	family := map[string]string{"llama": "Llama", "mistral": "Mistral"}[c.ModelType]

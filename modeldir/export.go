@@ -5,8 +5,10 @@ package modeldir
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"criticrm/model"
+	"criticrm/tokenizer"
 )
 
 // Forms of a model directory. A Classifier is …ForSequenceClassification with one label, whose score.weight is the reward head; it has
@@ -20,16 +22,44 @@ const (
 var ErrNoHead = errors.New("the model has no reward head: train one, or use the format " + Causal)
 
 // Export writes a model that was opened from a directory as another one in the given form, with the tokenizer's files and what the model
-// was trained with, reads it back and wants the same values, bit for bit. The new directory is whole or not there.
-func Export(m *model.Model, from, to, form string) error {
+// was trained with, reads it back and wants the same values, bit for bit, from padded rows, too. All its files name one pad token, with
+// which no text ends. The new directory is whole or not there. The notes are what a person should know of it.
+func Export(m *model.Model, from, to, form string) (notes []string, err error) {
 	if form == Classifier && !m.HasHead() {
-		return fmt.Errorf("modeldir: %s: %w", from, ErrNoHead)
+		return nil, fmt.Errorf("modeldir: %s: %w", from, ErrNoHead)
 	}
 	facts, trained, err := ReadFacts(from)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return Publish(to, func(dir string) error {
+	var d *Dir // nil: there is no tokenizer, and ids alone say nothing of padding
+	if exists(filepath.Join(from, tokenizer.File)) {
+		if d, err = Open(from, Given{}); err != nil {
+			return nil, err
+		}
+	}
+	was := m.PadTokenID
+	defer func() { m.PadTokenID = was }()
+	padded := false
+	if d != nil {
+		var id int32
+		if id, padded, err = d.pad(); err != nil {
+			return nil, err
+		}
+		if !padded && form == Classifier {
+			return nil, fmt.Errorf("modeldir: %s: every special token of %s can end a text, so that none can pad: add one that is called <|pad|>", from, tokenizer.File)
+		}
+		if padded {
+			m.PadTokenID = &id
+		}
+	}
+	if facts.Warning = ""; form == Classifier {
+		facts.Warning = facts.classifierWarning()
+	}
+	if facts.Warning != "" {
+		notes = append(notes, "warning: "+facts.Warning)
+	}
+	return notes, Publish(to, func(dir string) error {
 		save := m.SaveCausalLM
 		if form == Classifier {
 			save = m.SaveSequenceClassification
@@ -40,13 +70,33 @@ func Export(m *model.Model, from, to, form string) error {
 		if err := Copy(from, dir, ""); err != nil {
 			return err
 		}
+		if padded {
+			if err := writePad(dir, *m.PadTokenID, d.Tok.Token(*m.PadTokenID)); err != nil {
+				return err
+			}
+		}
 		if trained {
 			if err := facts.Write(dir); err != nil {
 				return err
 			}
 		}
-		return Same(m, dir, probe(m, form == Causal && m.HasLM()))
+		if err := Same(m, dir, probe(m, form == Causal && m.HasLM())); err != nil || !padded || form != Classifier {
+			return err
+		}
+		return d.checkPadding(m, dir)
 	})
+}
+
+// classifierWarning says where a classifier's reward is another one than the model was trained for: every program reads it at the end of
+// the response.
+func (f *Facts) classifierWarning() string {
+	switch {
+	case f.Method == Critic || f.Method == Cloud:
+		return "the reward head was trained behind critiques (method " + f.Method + "); a classifier reads it at the end of the response, where its rewards are others: export a model of method " + BT + ", or use the format " + Causal
+	case f.rewards() && f.HeadPosition != "end":
+		return "the reward head was trained at the position " + f.HeadPosition + "; a classifier reads it at the last token, where its rewards are others"
+	}
+	return ""
 }
 
 // probe is a batch of a few tokens from all over the vocabulary, with what both forms of a model can give: log-probabilities, and the

@@ -61,8 +61,9 @@ type Facts struct {
 	EndTokens    []int32           `json:"end_tokens,omitempty"`    // any of these ends a critique
 	EndOfTurn    int32             `json:"end_of_turn,omitempty"`   // the one that training puts behind texts
 	Data         []Data            `json:"data,omitempty"`
-	Files        map[string]string `json:"files,omitempty"`  // sha256 of the model's files, by name
-	SHA256       string            `json:"sha256,omitempty"` // of this file with the value empty, so that no change goes unseen
+	Warning      string            `json:"warning,omitempty"` // what a reader of this form of the model should know
+	Files        map[string]string `json:"files,omitempty"`   // sha256 of the model's files, by name
+	SHA256       string            `json:"sha256,omitempty"`  // of this file with the value empty, so that no change goes unseen
 }
 
 // Data is a file that the model was trained or evaluated on.
@@ -175,5 +176,5 @@ func parseFacts(b []byte) (f Facts, err error) {
 // factKeys are the names of the fields.
 func factKeys() []string {
 	return []string{"version", "program", "method", "head_position", "prompts", "prompts_hash", "scale", "max_length", "overlong",
-		"chat_template_sha256", "template_date", "end_tokens", "end_of_turn", "data", "files", "sha256"}
+		"chat_template_sha256", "template_date", "end_tokens", "end_of_turn", "data", "warning", "files", "sha256"}
 }

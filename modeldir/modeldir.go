@@ -25,14 +25,11 @@ import (
 	"criticrm/tokenizer"
 )
 
-// generationFile has the settings of sampling that other programs read.
-const generationFile = "generation_config.json"
-
 // maxSmall bounds the files beside the weights, in bytes.
 const maxSmall = tokenizer.MaxTokenizerFile
 
 // copied are the files that an exported or trained model takes over from the one it comes from.
-func copied() []string { return append(tokenizer.Files(), generationFile) }
+func copied() []string { return append(tokenizer.Files(), model.GenerationFile) }
 
 // Files lists the files of a model in dir, weights included, in order. Others that lie there are not the model's.
 func Files(dir string) ([]string, error) {

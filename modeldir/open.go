@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"criticrm/critic"
@@ -36,6 +35,7 @@ type Dir struct {
 	Path    string
 	Config  model.Config
 	Tok     *tokenizer.Tokenizer
+	Special tokenizer.Special
 	Chat    *tokenizer.Chat // nil: ChatErr says why
 	ChatErr error
 	Facts   Facts // as the directory says them; without a method it says nothing
@@ -46,7 +46,8 @@ type Dir struct {
 	Scale        critic.Scale
 	At           model.RewardAt
 	HeadPosition string
-	TemplateFile string // that replaced the directory's own; ""
+	EndTokens    []int32 // any of these ends a text; see Ends
+	TemplateFile string  // that replaced the directory's own; ""
 	TemplateDate string
 	MaxLength    int // 0: the model's context
 	Overlong     string
@@ -76,17 +77,27 @@ func Open(path string, g Given) (*Dir, error) {
 	if d.Tok, err = tokenizer.Load(path); err != nil {
 		return nil, err
 	}
+	if n := d.Tok.VocabSize(); n > d.Config.VocabSize {
+		return nil, fmt.Errorf("modeldir: %s: %s has ids up to %d, but vocab_size in %s is %d: the model has no embedding for the rest; take the tokenizer of this model",
+			path, tokenizer.File, n-1, model.ConfigFile, d.Config.VocabSize)
+	}
+	if d.Special, err = tokenizer.LoadSpecial(path, d.Tok); err != nil {
+		return nil, err
+	}
+	for _, note := range d.Special.Notes {
+		d.note("%s", note)
+	}
+	if err := d.noteKeys(); err != nil {
+		return nil, err
+	}
 	if err := errors.Join(d.choosePosition(g), d.chooseTemplate(g)); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(d.choosePrompts(g), d.chooseScale(g)); err != nil {
 		return nil, err
 	}
-	if d.Trained && d.Facts.EndTokens != nil && !slices.Equal(d.Facts.EndTokens, d.Config.EOSTokenIDs) {
-		err := d.conflict("end tokens", fmt.Sprint(d.Facts.EndTokens), fmt.Sprint(d.Config.EOSTokenIDs), model.ConfigFile)
-		if err != nil {
-			return nil, err
-		}
+	if err := d.chooseEnds(); err != nil {
+		return nil, err
 	}
 	if d.MaxLength == 0 {
 		d.MaxLength = d.Facts.MaxLength
@@ -246,7 +257,7 @@ func (d *Dir) settings() string {
 // Use gives the facts of a model that is trained from this directory as it was opened; the trainer adds what it knows itself.
 // Prompts and scale are left out for methods that see no critiques.
 func (d *Dir) Use(critiques bool) Facts {
-	f := Facts{HeadPosition: d.HeadPosition, ChatTemplate: d.TemplateHash(), TemplateDate: d.TemplateDate}
+	f := Facts{HeadPosition: d.HeadPosition, EndTokens: d.EndTokens, ChatTemplate: d.TemplateHash(), TemplateDate: d.TemplateDate}
 	if critiques {
 		scale := d.Scale
 		f.Prompts, f.PromptsHash, f.Scale = d.Prompts.Texts(), d.Prompts.Hash(), &scale

@@ -53,7 +53,7 @@ func New(tok *tokenizer.Tokenizer, chat *tokenizer.Chat, ends []int32) (*Rendere
 	}
 	switch {
 	case len(ends) == 0:
-		return nil, errors.New("render: the model's config.json names no eos_token_id: nothing would end a critique or a document")
+		return nil, errors.New("render: neither generation_config.json nor config.json names an eos_token_id, and the tokenizer has no eos_token: nothing would end a critique or a document")
 	case chat == nil:
 		r.End = ends[0]
 		return r, nil
@@ -66,7 +66,7 @@ func New(tok *tokenizer.Tokenizer, chat *tokenizer.Chat, ends []int32) (*Rendere
 
 // Of is the renderer of a model directory.
 func Of(d *modeldir.Dir) (*Renderer, error) {
-	r, err := New(d.Tok, d.Chat, d.Config.EOSTokenIDs)
+	r, err := New(d.Tok, d.Chat, d.EndTokens)
 	if err != nil {
 		return nil, err
 	}

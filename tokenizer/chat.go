@@ -180,7 +180,7 @@ func (c *Chat) Source() string { return c.source }
 // after an assistant's message, or the first of them where it writes none. Without ends it is an error.
 func (c *Chat) EndOfTurn(ends []int32) (int32, error) {
 	if len(ends) == 0 {
-		return 0, errors.New("tokenizer: the model's config.json names no eos_token_id: nothing would end a critique")
+		return 0, errors.New("tokenizer: neither generation_config.json nor config.json names an eos_token_id, and the tokenizer has no eos_token: nothing would end a critique")
 	}
 	ids, err := c.Encode([]Message{{Role: "user", Content: "a"}, {Role: "assistant", Content: "b"}}, false)
 	if err != nil {

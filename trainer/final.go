@@ -45,7 +45,9 @@ func (r *run) finalFacts() modeldir.Facts {
 	f.Method, f.Program = r.c.Method, "criticrm "+version.String()
 	f.HeadPosition = cmp.Or(f.HeadPosition, r.c.HeadPosition, "end")
 	f.MaxLength, f.Overlong = limit(r.m, r.c), r.c.Overlong
-	f.EndTokens = r.m.EOSTokenIDs
+	if f.EndTokens == nil {
+		f.EndTokens = r.m.EOSTokenIDs
+	}
 	if f.Data == nil && r.hash != "" {
 		f.Data = []modeldir.Data{{Use: "train", SHA256: r.hash, Used: r.plan.Examples}}
 	}

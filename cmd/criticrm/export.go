@@ -19,9 +19,11 @@ func newExport() *cobra.Command {
 		Short: "Write a model for other programs",
 		Long: `export writes a Hugging Face directory with the tokenizer's files. Formats:
   sequence-classification   …ForSequenceClassification with one label, score.weight is the reward head. The form that transformers,
-                            TRL, vLLM and others load as a reward model; the LM head is left out, so it cannot write critiques
+                            TRL, vLLM and others load as a reward model; the LM head is left out, so it cannot write critiques. They read
+                            the reward at the end of the response, which is what method bt trains
   causal-lm                 …ForCausalLM; a reward head goes to reward_head.safetensors beside it
-The directory is read back and must give the same values, bit for bit, before the command succeeds.`,
+The directory is read back and must give the same values, bit for bit, before the command succeeds; a classifier also in padded batches.
+All files name one pad token that ends no text.`,
 		Example: `  criticrm export --model run/model --format sequence-classification --out reward-model
   criticrm export --model run/model --format causal-lm --out critic`,
 		Args: noArgs,
@@ -44,10 +46,14 @@ The directory is read back and must give the same values, bit for bit, before th
 				return err
 			}
 			defer closeModel()
-			if err := modeldir.Export(mod, m.dir, out, format); errors.Is(err, modeldir.ErrNoHead) {
+			notes, err := modeldir.Export(mod, m.dir, out, format)
+			if errors.Is(err, modeldir.ErrNoHead) {
 				return inputError{err}
 			} else if err != nil {
 				return err
+			}
+			for _, note := range notes {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", out, note)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, %d parameters, %v\n", out, format, mod.Size(), mod.DType())
 			return nil

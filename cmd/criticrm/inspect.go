@@ -112,11 +112,9 @@ func showModel(w io.Writer, dir string) error {
 	if err != nil {
 		fmt.Fprintf(w, "tokenizer: %v\n", err)
 	} else {
-		var ends []string
-		for _, id := range c.EOSTokenIDs {
-			ends = append(ends, fmt.Sprintf("%d %s", id, t.Token(id)))
+		if err := showEnds(w, dir, c, t); err != nil {
+			return err
 		}
-		fmt.Fprintf(w, "tokenizer: %d tokens; end tokens: %s\n", t.VocabSize(), strings.Join(ends, ", "))
 		if _, err := tokenizer.LoadChat(dir, t, tokenizer.ChatOptions{}); err != nil {
 			fmt.Fprintf(w, "chat template: %v\n", err)
 		} else {
@@ -124,6 +122,24 @@ func showModel(w io.Writer, dir string) error {
 		}
 	}
 	return showTensors(w, tensors)
+}
+
+// showEnds tells what ends a text, and which file says so.
+func showEnds(w io.Writer, dir string, c model.Config, t *tokenizer.Tokenizer) error {
+	special, err := tokenizer.LoadSpecial(dir, t)
+	if err != nil {
+		return err
+	}
+	ends, err := modeldir.Ends(dir, c, t, special)
+	if err != nil {
+		return err
+	}
+	var list []string
+	for _, e := range ends {
+		list = append(list, fmt.Sprintf("%d %s (%s)", e.ID, t.Token(e.ID), strings.Join(e.From, ", ")))
+	}
+	_, err = fmt.Fprintf(w, "tokenizer: %d tokens; end tokens: %s\n", t.VocabSize(), strings.Join(list, "; "))
+	return err
 }
 
 // showFacts tells what a trained model says of itself.
@@ -143,6 +159,9 @@ func showFacts(w io.Writer, dir string) error {
 		fmt.Fprintf(w, ", at most %d tokens (%s)", f.MaxLength, f.Overlong)
 	}
 	fmt.Fprintln(w)
+	if f.Warning != "" {
+		fmt.Fprintf(w, "warning: %s\n", f.Warning)
+	}
 	for _, d := range f.Data {
 		fmt.Fprintf(w, "data (%s): %s, %d of %d rows, sha256 %.12s…\n", d.Use, d.Name, d.Used, d.Rows, d.SHA256)
 	}
