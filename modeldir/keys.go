@@ -123,11 +123,11 @@ func knownKeys() map[string]map[string]neutral {
 	}
 }
 
-// noteKeys tells of every key that nothing reads and that may change what the model computes.
-func (d *Dir) noteKeys() error {
+// UnreadKeys tells of every key in a directory's files that nothing reads and that may change what the model computes.
+func UnreadKeys(dir string) (notes []string, err error) {
 	known := knownKeys()
 	for _, file := range slices.Sorted(maps.Keys(known)) {
-		path := filepath.Join(d.Path, file)
+		path := filepath.Join(dir, file)
 		b, err := safefile.Read(path, tokenizer.MaxConfigFile)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -137,7 +137,7 @@ func (d *Dir) noteKeys() error {
 				return r.Object(func(key string) error {
 					raw, err := r.Raw()
 					if value := string(bytes.TrimSpace(raw)); err == nil && !known[file][key].covers(value) && !tokenName(file, key) {
-						d.note("warning: %s: nothing here reads %.60q (%.60s)", file, key, value)
+						notes = append(notes, fmt.Sprintf("%s: warning: nothing here reads %.60q (%.60s)", path, key, value))
 					}
 					return err
 				})
@@ -147,10 +147,10 @@ func (d *Dir) noteKeys() error {
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("modeldir: %w", err)
+			return nil, fmt.Errorf("modeldir: %w", err)
 		}
 	}
-	return nil
+	return notes, nil
 }
 
 func (n neutral) covers(value string) bool {

@@ -87,9 +87,11 @@ func Open(path string, g Given) (*Dir, error) {
 	for _, note := range d.Special.Notes {
 		d.note("%s", note)
 	}
-	if err := d.noteKeys(); err != nil {
+	unread, err := UnreadKeys(path)
+	if err != nil {
 		return nil, err
 	}
+	d.Notes = append(d.Notes, unread...)
 	if err := errors.Join(d.choosePosition(g), d.chooseTemplate(g)); err != nil {
 		return nil, err
 	}

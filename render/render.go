@@ -42,6 +42,7 @@ type Renderer struct {
 	Scale   critic.Scale    // of their scores
 	At      model.RewardAt  // where in a critique its reward is read
 	Context int             // the longest sequence that the model takes; 0: no limit
+	Vocab   int             // token ids of the model; 0: not known
 }
 
 // New is the renderer of a tokenizer and a chat template, which may be nil, with the built-in prompts and scale. ends are the model's end
@@ -71,6 +72,7 @@ func Of(d *modeldir.Dir) (*Renderer, error) {
 		return nil, err
 	}
 	r.Prompts, r.Scale, r.At, r.Context = d.Prompts, d.Scale, d.At, d.Config.MaxPositionEmbeddings
+	r.Vocab = d.Config.VocabSize
 	return r, nil
 }
 

@@ -152,6 +152,11 @@ func (d *Records) add(rec *record.Record, r *render.Renderer, c Config, o render
 		d.Dropped[out.Dropped]++
 		return nil
 	}
+	if r.Vocab > 0 { // ids that a row brings may be another model's: say so now, not in the step that meets them
+		if err := e.Check(c.Parts(), r.Vocab); err != nil {
+			return record.InFile(rec.Fault("%v", err), d.Path)
+		}
+	}
 	if out.Shortened {
 		d.Shortened++
 	}

@@ -153,6 +153,17 @@ func TestRunErrors(t *testing.T) {
 	}
 }
 
+// A token id that the model does not have ended the run in the step that met it, after checkpoints.
+func TestForeignTokens(t *testing.T) {
+	c := fileConfig(t)
+	c.Method, c.EvalFile = LM, ""
+	write(t, c.TrainFile, `{"input_ids": [5, 6, 7]}`+"\n"+`{"input_ids": [5, 288]}`+"\n")
+	_, err := Run(context.Background(), devicetest.Open(t, 1), c, Report{})
+	if err == nil || !strings.Contains(err.Error(), c.TrainFile+":2: ") || !strings.Contains(err.Error(), "token id 288, the model has 0 to 287") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestRunOnDocuments(t *testing.T) {
 	dev := devicetest.Open(t, 1)
 	for _, x := range []struct{ method, rows string }{

@@ -93,6 +93,7 @@ func TestBadModel(t *testing.T) {
 		{"unknown type", damaged("config.json", setKey("model_type", "foo")), generateArgs, exitUsage, `model: {dir}/m/config.json: model_type: got "foo", architectures ["LlamaForCausalLM"] needs "llama"`},
 		{"no heads", damaged("config.json", setKey("num_attention_heads", 0)), generateArgs, exitUsage, `model: {dir}/m/config.json: num_attention_heads: got 0, want 1..1024`},
 		{"another shape", damaged("config.json", setKey("intermediate_size", 96)), generateArgs, exitUsage, `model: {dir}/m/model.safetensors: tensor "model.layers.0.mlp.gate_proj.weight": shape [64,32], config.json implies [96,32]`},
+		{"tokens beyond the model", damaged("config.json", setKey("vocab_size", 300)), generateArgs, exitUsage, `modeldir: {dir}/m: tokenizer.json has ids up to 315, but vocab_size in config.json is 300: the model has no embedding for the rest; take the tokenizer of this model`},
 		{"code", damaged("config.json", setKey("auto_map", map[string]string{"AutoModel": "x.py"})), generateArgs, exitUsage, `model: {dir}/m/config.json: auto_map asks for Python code; this program never runs model code`},
 		{"empty weights", damaged("model.safetensors", text(" ")), generateArgs, exitUsage, `model: {dir}/m/model.safetensors: not a safetensors file: 1 bytes, need at least 8`},
 		{"cut weights", damaged("model.safetensors", func(_ *testing.T, s string) string { return s[:len(s)/2] }), generateArgs, exitUsage, `model: {dir}/m/model.safetensors: tensor "model.embed_tokens.weight": data_offsets end 81920 is past the data (77076 bytes)`},

@@ -222,7 +222,16 @@ func (m *modelFlags) openModel(cmd *cobra.Command, o model.Options) (*model.Mode
 		closeDevice()
 		return nil, nil, begin(err)
 	}
-	return mod, func() { mod.Close(); closeDevice() }, nil
+	closeBoth := func() { mod.Close(); closeDevice() }
+	notes, err := modeldir.UnreadKeys(m.dir)
+	if err != nil {
+		closeBoth()
+		return nil, nil, begin(err)
+	}
+	for _, note := range notes {
+		fmt.Fprintln(cmd.ErrOrStderr(), note)
+	}
+	return mod, closeBoth, nil
 }
 
 // fileFlags are the input and output of a stage.

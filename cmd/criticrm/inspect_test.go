@@ -15,7 +15,7 @@ func TestInspect(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{[]string{run + "/model"}, []string{"llama, 2 layers, hidden 32", "reward head: reward_head.safetensors", "method critic", "end tokens: 1 <|eot|>", "chat template: yes", "score.weight", "parameters"}},
+		{[]string{run + "/model"}, []string{"llama, 2 layers, hidden 32", "reward head: reward_head.safetensors", "method critic", "end tokens: 1 <|eot|> (config.json, tokenizer_config.json)", "chat template: yes", "score.weight", "parameters"}},
 		{[]string{tinyModel(t)}, []string{"reward head: none"}},
 		{[]string{run}, []string{"step-00000010: step 10, ", ", complete"}},
 		{[]string{run + "/checkpoints", "--verify"}, []string{", verified"}},
