@@ -32,6 +32,7 @@ type Config struct {
 	BOSTokenID            *int32  `json:"bos_token_id"`
 	EOSTokenIDs           []int32 `json:"eos_token_id"`
 	PadTokenID            *int32  `json:"pad_token_id"`
+	EOSByDefault          bool    `json:"-"` // the file leaves eos_token_id out, and the default of transformers' class holds
 
 	classifier bool            // ForSequenceClassification: no LM head of its own, one label
 	raw        json.RawMessage // the file this was read from, which is kept for saving
@@ -68,15 +69,15 @@ const (
 // LoadConfig reads dir/config.json. What this package cannot compute is refused by name: other architectures, biases,
 // other activations or position scalings, a sliding window that would cut, quantised weights, models that bring code.
 func LoadConfig(dir string) (Config, error) {
+	for _, name := range adapters {
+		if exists(filepath.Join(dir, name)) {
+			return Config{}, fmt.Errorf("model: %s: adapters are not applied, and the weights without it are another model: merge it into them (PEFT's merge_and_unload), or remove it", filepath.Join(dir, name))
+		}
+	}
 	path := filepath.Join(dir, ConfigFile)
 	raw, err := safefile.Read(path, maxConfigBytes)
 	if err != nil {
 		return Config{}, fmt.Errorf("model: %w (want the directory of a Hugging Face model)", err)
-	}
-	for _, name := range adapters {
-		if exists(filepath.Join(dir, name)) {
-			return Config{}, fmt.Errorf("model: %s: adapters are not applied, and the weights beside it alone are another model: merge it into them (PEFT's merge_and_unload), or remove it", filepath.Join(dir, name))
-		}
 	}
 	c, err := parseConfig(raw)
 	if err != nil {
@@ -114,7 +115,7 @@ func parseConfig(raw []byte) (Config, error) {
 	c.InitializerRange = f.positive("initializer_range", 0.02)
 	c.TieWordEmbeddings = f.flag("tie_word_embeddings")
 	f.absent("bos_token_id", defaultBOS, c.VocabSize)
-	f.absent("eos_token_id", defaultEOS, c.VocabSize)
+	c.EOSByDefault = f.absent("eos_token_id", defaultEOS, c.VocabSize)
 	c.BOSTokenID = f.id("bos_token_id", c.VocabSize)
 	c.EOSTokenIDs = f.ids("eos_token_id", c.VocabSize)
 	c.PadTokenID = f.id("pad_token_id", c.VocabSize)

@@ -69,11 +69,13 @@ func (f *fields) has(name string) bool { return f.m[name] != nil }
 // given says whether the name is there, be it with null.
 func (f *fields) given(name string) bool { _, ok := f.m[name]; return ok }
 
-// absent puts a token id where the name is not there, if the vocabulary has it.
-func (f *fields) absent(name string, id, vocab int) {
-	if !f.given(name) && id < vocab {
-		f.m[name] = json.Number(strconv.Itoa(id))
+// absent puts a token id where the name is not there, if the vocabulary has it, and says whether it did.
+func (f *fields) absent(name string, id, vocab int) bool {
+	if f.given(name) || id >= vocab {
+		return false
 	}
+	f.m[name] = json.Number(strconv.Itoa(id))
+	return true
 }
 
 // whole reads an integer in [lo, hi]; def is given where it is absent, and a def of -1 makes it required.

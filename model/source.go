@@ -117,9 +117,10 @@ func (c *Config) harmless(name string) bool {
 		strings.HasSuffix(name, "rotary_emb.inv_freq") || strings.HasSuffix(name, "position_ids") || strings.HasSuffix(name, ".masked_bias")
 }
 
-// checkTied refuses an LM head beside an embedding that config.json says it is: transformers uses both if they differ.
+// checkTied refuses an LM head beside an embedding that config.json says it is: transformers uses both if they differ. In a classifier,
+// too: its embedding becomes the LM head when it is saved as a causal model.
 func (s source) checkTied(c Config, dir string) error {
-	if !c.TieWordEmbeddings || c.classifier || !s.main.Has(lmName) {
+	if !c.TieWordEmbeddings || !s.main.Has(lmName) {
 		return nil
 	}
 	embed, err := s.main.ReadF32(embedName)

@@ -36,7 +36,9 @@ func Ends(dir string, c model.Config, t *tokenizer.Tokenizer, s tokenizer.Specia
 	}
 	from := model.GenerationFile
 	if ids == nil {
-		ids, from = c.EOSTokenIDs, model.ConfigFile
+		if ids, from = c.EOSTokenIDs, model.ConfigFile; c.EOSByDefault {
+			from += " by default, as it names none"
+		}
 	}
 	for _, id := range ids {
 		add(id, from)

@@ -212,6 +212,7 @@ func TestEnds(t *testing.T) {
 		{nil, "[{4 [config.json tokenizer_config.json]}]"},
 		{[]edit{{c, "eos_token_id", "0"}, {g, "eos_token_id", "[0, 4]"}}, "[{0 [generation_config.json]} {4 [generation_config.json tokenizer_config.json]}]"},
 		{[]edit{{c, "eos_token_id", "0"}, {k, "eos_token", ""}, {s, "eos_token", `"<|end|>"`}}, "[{0 [config.json]} {4 [special_tokens_map.json]}]"},
+		{[]edit{{c, "eos_token_id", ""}}, "[{2 [config.json by default, as it names none]} {4 [tokenizer_config.json]}]"},
 		{[]edit{{c, "eos_token_id", "null"}, {k, "eos_token", `"<|none|>"`}}, "[]"},
 	} {
 		dir := baseDir(t, x.edits...)

@@ -338,7 +338,7 @@ func (t *Tokenizer) number(vocab map[string]int32) error {
 	put := func(token string, id int32) error {
 		switch {
 		case int(id) >= size:
-			return fmt.Errorf("token %q: id %d, want less than the number of tokens, %d", clip(token), id, size)
+			return fmt.Errorf("token %q: id %d, want less than the number of tokens, %d: the ids have a gap", clip(token), id, size)
 		case t.tokens[id] != "" && t.tokens[id] != token:
 			a, b := min(t.tokens[id], token), max(t.tokens[id], token) // maps have no order, messages do
 			return fmt.Errorf("id %d is used by %q and %q", id, clip(a), clip(b))

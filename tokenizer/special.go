@@ -31,7 +31,7 @@ type Special struct {
 
 // LoadSpecial reads the special tokens that a model directory names as transformers does: tokenizer_config.json, and where that has no
 // added_tokens_decoder, as older files have none, also special_tokens_map.json and added_tokens.json. A pad_token that only the padding
-// of tokenizer.json names is one, too. Files that contradict each other or tokenizer.json are refused.
+// of tokenizer.json names is one, too, and so are the defaults of the class. Files that contradict each other or tokenizer.json are refused.
 func LoadSpecial(dir string, t *Tokenizer) (Special, error) {
 	s := Special{Tokens: map[string]string{}, From: map[string]string{}}
 	config, err := readMembers(dir, ConfigFile)
@@ -76,12 +76,32 @@ func LoadSpecial(dir string, t *Tokenizer) (Special, error) {
 	if text, ok := padding["pad_token"].(string); ok && s.From["pad_token"] == "" {
 		s.Tokens["pad_token"], s.From["pad_token"] = text, File
 	}
+	class, _ := config["tokenizer_class"].(string)
+	for _, name := range classTokens(class) {
+		_, said := config[name]
+		if _, ok := t.ID(endOfText); ok && !said && s.From[name] == "" {
+			s.Tokens[name], s.From[name] = endOfText, ConfigFile+" by default of "+class
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.Tokens)) {
 		if _, ok := s.ID(t, name); !ok && s.Tokens[name] != "" {
 			s.Notes = append(s.Notes, fmt.Sprintf("%s: %s %q is no token of %s; nothing here makes one of it", s.From[name], name, clip(s.Tokens[name]), File))
 		}
 	}
 	return s, nil
+}
+
+const endOfText = "<|endoftext|>"
+
+// classTokens are the special tokens that a class of transformers takes to be endOfText where no file names them.
+func classTokens(class string) []string {
+	switch strings.TrimSuffix(class, "Fast") {
+	case "GPT2Tokenizer":
+		return []string{"bos_token", "eos_token", "unk_token"}
+	case "Qwen2Tokenizer":
+		return []string{"eos_token", "pad_token", "unk_token"}
+	}
+	return nil
 }
 
 // ID is the id of the special token of that name.
@@ -112,6 +132,9 @@ func (s *Special) add(t *Tokenizer, file string, m map[string]any) error {
 			continue
 		}
 		text, ok, err := tokenText(m[key])
+		if m[key] == nil && s.From[key] != "" { // transformers lets the null win
+			return fmt.Errorf("%s: got null, but %s says %q: keep one of them", key, s.From[key], clip(s.Tokens[key]))
+		}
 		switch was, twice := s.Tokens[key]; {
 		case err != nil:
 			return fmt.Errorf("%s: %w", key, err)

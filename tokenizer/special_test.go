@@ -1,10 +1,13 @@
 package tokenizer
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"criticrm/internal/golden"
 )
 
 // specialDir writes files that name special tokens.
@@ -30,7 +33,7 @@ func TestSpecialTokensMap(t *testing.T) {
 		notes    int
 	}{
 		{map[string]string{SpecialFile: `{"bos_token": {"content": "<|pad|>", "lstrip": false}, "eos_token": "<|end|>"}`}, "<|pad|>", "<|end|>", 0},
-		{map[string]string{SpecialFile: `{"bos_token": "<|pad|>", "eos_token": null}`, ConfigFile: `{"eos_token": "<|end|>", "add_eos_token": false}`}, "<|pad|>", "<|end|>", 0},
+		{map[string]string{SpecialFile: `{"bos_token": "<|pad|>"}`, ConfigFile: `{"eos_token": "<|end|>", "add_eos_token": false}`}, "<|pad|>", "<|end|>", 0},
 		{map[string]string{SpecialFile: `{"bos_token": "<|pad|>"}`, ConfigFile: `{"eos_token": "<|end|>", "bos_token": {"content": "<|pad|>"}}`}, "<|pad|>", "<|end|>", 0},
 		// With added_tokens_decoder transformers does not open the file.
 		{map[string]string{SpecialFile: `{"bos_token": "<|pad|>"}`, ConfigFile: `{"eos_token": "<|end|>", "added_tokens_decoder": {}}`}, "", "<|end|>", 1},
@@ -73,6 +76,7 @@ func TestSpecialConflicts(t *testing.T) {
 		want  string
 	}{
 		{map[string]string{SpecialFile: `{"bos_token": "<|pad|>"}`, ConfigFile: `{"bos_token": "<|end|>"}`}, SpecialFile + `: bos_token: got "<|pad|>", but tokenizer_config.json says "<|end|>"`},
+		{map[string]string{SpecialFile: `{"bos_token": null}`, ConfigFile: `{"bos_token": "<|end|>"}`}, SpecialFile + `: bos_token: got null, but tokenizer_config.json says "<|end|>"`},
 		{map[string]string{SpecialFile: `{"additional_special_tokens": ["<|end|>", {"content": "<|new|>"}]}`}, SpecialFile + `: additional_special_tokens: "<|new|>" is not in tokenizer.json`},
 		{map[string]string{ConfigFile: `{"extra_special_tokens": ["<|new|>"]}`}, ConfigFile + `: extra_special_tokens: "<|new|>" is not in`},
 		{map[string]string{ConfigFile: `{"added_tokens_decoder": {"999": {"content": "<|new|>"}}}`}, `added_tokens_decoder: token "<|new|>" with id 999 is not in tokenizer.json`},
@@ -85,6 +89,22 @@ func TestSpecialConflicts(t *testing.T) {
 	} {
 		if _, err := LoadSpecial(specialDir(t, c.files), tok); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: error %v, want %q", c.files, err, c.want)
+		}
+	}
+}
+
+// Classes of transformers have special tokens that no file names; what a file says, be it null, comes first.
+func TestClassDefaults(t *testing.T) {
+	dir := golden.Repository(t).Dir("tokenizer_chatml")
+	tok := mustLoad(t, dir)
+	for config, want := range map[string]string{
+		`{"tokenizer_class": "GPT2TokenizerFast"}`:                                            "map[bos_token:<|endoftext|> eos_token:<|endoftext|> unk_token:<|endoftext|>]",
+		`{"tokenizer_class": "Qwen2Tokenizer", "pad_token": null, "eos_token": "<|im_end|>"}`: "map[eos_token:<|im_end|> unk_token:<|endoftext|>]",
+		`{"tokenizer_class": "PreTrainedTokenizerFast"}`:                                      "map[]",
+	} {
+		s, err := LoadSpecial(specialDir(t, map[string]string{ConfigFile: config}), tok)
+		if err != nil || fmt.Sprint(s.Tokens) != want {
+			t.Errorf("%s: %v, %v, want %s", config, s.Tokens, err, want)
 		}
 	}
 }
