@@ -32,7 +32,6 @@ type Config struct {
 	BOSTokenID            *int32  `json:"bos_token_id"`
 	EOSTokenIDs           []int32 `json:"eos_token_id"`
 	PadTokenID            *int32  `json:"pad_token_id"`
-	EOSByDefault          bool    `json:"-"` // the file leaves eos_token_id out, and the default of transformers' class holds
 
 	classifier bool            // ForSequenceClassification: no LM head of its own, one label
 	raw        json.RawMessage // the file this was read from, which is kept for saving
@@ -56,11 +55,9 @@ const ConfigFile = "config.json"
 // adapters are the files of a PEFT adapter, which transformers adds to the weights that lie beside it.
 var adapters = []string{"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}
 
-// What transformers' classes take for a key that config.json leaves out; null is another thing.
+// What transformers' class takes for a key that a Mistral config.json leaves out; null is another thing. (Its eos_token_id of 2 is not
+// taken by generate().)
 const (
-	defaultBOS = 1
-	defaultEOS = 2
-
 	mistralKeyHeads  = 8
 	mistralPositions = 131072
 	mistralWindow    = 4096
@@ -114,8 +111,6 @@ func parseConfig(raw []byte) (Config, error) {
 	c.RMSNormEps = f.positive("rms_norm_eps", 1e-6)
 	c.InitializerRange = f.positive("initializer_range", 0.02)
 	c.TieWordEmbeddings = f.flag("tie_word_embeddings")
-	f.absent("bos_token_id", defaultBOS, c.VocabSize)
-	c.EOSByDefault = f.absent("eos_token_id", defaultEOS, c.VocabSize)
 	c.BOSTokenID = f.id("bos_token_id", c.VocabSize)
 	c.EOSTokenIDs = f.ids("eos_token_id", c.VocabSize)
 	c.PadTokenID = f.id("pad_token_id", c.VocabSize)

@@ -341,13 +341,13 @@ func TestAbsentKeys(t *testing.T) {
 	}
 	text, _ := json.Marshal(m)
 	c, err := model.LoadConfig(writeConfig(t, string(text)))
-	if err != nil || c.NumKeyValueHeads != 8 || !slices.Equal(c.EOSTokenIDs, []int32{2}) || c.BOSTokenID == nil || *c.BOSTokenID != 1 {
+	if err != nil || c.NumKeyValueHeads != 8 || c.EOSTokenIDs != nil {
 		t.Errorf("%+v, %v", c, err)
 	}
-	m["eos_token_id"], m["bos_token_id"], m["num_key_value_heads"] = nil, nil, nil
+	m["num_key_value_heads"] = nil
 	text, _ = json.Marshal(m)
 	c, err = model.LoadConfig(writeConfig(t, string(text)))
-	if err != nil || c.NumKeyValueHeads != 16 || c.EOSTokenIDs != nil || c.BOSTokenID != nil {
+	if err != nil || c.NumKeyValueHeads != 16 {
 		t.Errorf("null: %+v, %v", c, err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 
 	"criticrm/strictjson"
 )
@@ -68,15 +67,6 @@ func (f *fields) has(name string) bool { return f.m[name] != nil }
 
 // given says whether the name is there, be it with null.
 func (f *fields) given(name string) bool { _, ok := f.m[name]; return ok }
-
-// absent puts a token id where the name is not there, if the vocabulary has it, and says whether it did.
-func (f *fields) absent(name string, id, vocab int) bool {
-	if f.given(name) || id >= vocab {
-		return false
-	}
-	f.m[name] = json.Number(strconv.Itoa(id))
-	return true
-}
 
 // whole reads an integer in [lo, hi]; def is given where it is absent, and a def of -1 makes it required.
 func (f *fields) whole(name string, def, lo, hi int64) int {

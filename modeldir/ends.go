@@ -36,9 +36,7 @@ func Ends(dir string, c model.Config, t *tokenizer.Tokenizer, s tokenizer.Specia
 	}
 	from := model.GenerationFile
 	if ids == nil {
-		if ids, from = c.EOSTokenIDs, model.ConfigFile; c.EOSByDefault {
-			from += " by default, as it names none"
-		}
+		ids, from = c.EOSTokenIDs, model.ConfigFile
 	}
 	for _, id := range ids {
 		add(id, from)

@@ -1,7 +1,6 @@
 package modeldir
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,22 +26,7 @@ func baseDir(t *testing.T, edits ...edit) string {
 		}
 	}
 	for _, e := range edits {
-		path, m := filepath.Join(dir, e.file), map[string]json.RawMessage{}
-		if b, err := os.ReadFile(path); err == nil {
-			if err := json.Unmarshal(b, &m); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if m[e.key] = json.RawMessage(e.value); e.value == "" {
-			delete(m, e.key)
-		}
-		b, err := json.Marshal(m)
-		if err == nil {
-			err = os.WriteFile(path, b, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		e.apply(t, dir)
 	}
 	return dir
 }
@@ -82,7 +66,7 @@ func TestEveryKey(t *testing.T) {
 		{edit{c, "tie_word_embeddings", `false`}, "", "false", func(d *Dir) any { return d.Config.TieWordEmbeddings }},
 		{edit{c, "bos_token_id", `3`}, "", "3", func(d *Dir) any { return *d.Config.BOSTokenID }},
 		{edit{c, "eos_token_id", `[0, 5]`}, "", "[0 5 4]", func(d *Dir) any { return d.EndTokens }},
-		{edit{c, "eos_token_id", ``}, "", "[2 4]", func(d *Dir) any { return d.EndTokens }},
+		{edit{c, "eos_token_id", ``}, "", "[4]", func(d *Dir) any { return d.EndTokens }},
 		{edit{c, "eos_token_id", `null`}, "", "[4]", func(d *Dir) any { return d.EndTokens }},
 		{edit{c, "eos_token_id", `576`}, "eos_token_id: got 576, want token ids in 0..575", "", nil},
 		{edit{c, "pad_token_id", `7`}, "", "7", func(d *Dir) any { return *d.Config.PadTokenID }},
@@ -212,7 +196,7 @@ func TestEnds(t *testing.T) {
 		{nil, "[{4 [config.json tokenizer_config.json]}]"},
 		{[]edit{{c, "eos_token_id", "0"}, {g, "eos_token_id", "[0, 4]"}}, "[{0 [generation_config.json]} {4 [generation_config.json tokenizer_config.json]}]"},
 		{[]edit{{c, "eos_token_id", "0"}, {k, "eos_token", ""}, {s, "eos_token", `"<|end|>"`}}, "[{0 [config.json]} {4 [special_tokens_map.json]}]"},
-		{[]edit{{c, "eos_token_id", ""}}, "[{2 [config.json by default, as it names none]} {4 [tokenizer_config.json]}]"},
+		{[]edit{{c, "eos_token_id", ""}}, "[{4 [tokenizer_config.json]}]"},
 		{[]edit{{c, "eos_token_id", "null"}, {k, "eos_token", `"<|none|>"`}}, "[]"},
 	} {
 		dir := baseDir(t, x.edits...)
