@@ -108,6 +108,13 @@ func showModel(w io.Writer, dir string) error {
 	if err := showFacts(w, dir); err != nil {
 		return err
 	}
+	notes, err := modeldir.UnreadKeys(dir)
+	if err != nil {
+		return err
+	}
+	for _, note := range notes {
+		fmt.Fprintln(w, note)
+	}
 	t, err := tokenizer.Load(dir)
 	if err != nil {
 		fmt.Fprintf(w, "tokenizer: %v\n", err)
@@ -133,6 +140,9 @@ func showEnds(w io.Writer, dir string, c model.Config, t *tokenizer.Tokenizer) e
 	ends, err := modeldir.Ends(dir, c, t, special)
 	if err != nil {
 		return err
+	}
+	for _, note := range special.Notes {
+		fmt.Fprintf(w, "%s: %s\n", dir, note)
 	}
 	var list []string
 	for _, e := range ends {
