@@ -24,7 +24,11 @@ import (
 
 // maySayLast are the ids that a text can end with beside ordinary words: end tokens, and what the template writes last.
 func (d *Dir) maySayLast() ([]int32, error) {
-	last := slices.Concat(d.EndTokens, d.Config.EOSTokenIDs)
+	ends, err := Ends(d.Path, d.Config, d.Tok, d.Special)
+	if err != nil {
+		return nil, err
+	}
+	last := slices.Concat(endIDs(ends), d.EndTokens, d.Config.EOSTokenIDs)
 	if d.Chat == nil {
 		return last, nil
 	}

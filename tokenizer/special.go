@@ -116,16 +116,9 @@ func (s *Special) ID(t *Tokenizer, name string) (int32, bool) {
 // add takes the special tokens of a file: strings, or objects with the string as content.
 func (s *Special) add(t *Tokenizer, file string, m map[string]any) error {
 	for _, key := range slices.Sorted(maps.Keys(m)) {
-		list, isList := m[key].([]any)
-		if isList && (key == "additional_special_tokens" || key == "extra_special_tokens") {
-			for _, v := range list {
-				text, _, err := tokenText(v)
-				if err != nil {
-					return fmt.Errorf("%s: %w", key, err)
-				}
-				if _, ok := t.ID(text); !ok {
-					return fmt.Errorf("%s: %q is not in %s, and the model has no place for a new token: add it there, or remove it", key, clip(text), File)
-				}
+		if key == "additional_special_tokens" || key == "extra_special_tokens" {
+			if err := checkFurther(t, m[key]); err != nil {
+				return fmt.Errorf("%s: %w", key, err)
 			}
 		}
 		if !strings.HasSuffix(key, "_token") {
@@ -143,6 +136,25 @@ func (s *Special) add(t *Tokenizer, file string, m map[string]any) error {
 			s.Tokens[key], s.From[key] = text, file
 		case was != text:
 			return fmt.Errorf("%s: got %q, but %s says %q: keep one of them", key, clip(text), s.From[key], clip(was))
+		}
+	}
+	return nil
+}
+
+// checkFurther wants further special tokens, a list or an object by name, to be in tokenizer.json.
+func checkFurther(t *Tokenizer, v any) error {
+	list, _ := v.([]any)
+	byName, _ := v.(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		list = append(list, byName[name])
+	}
+	for _, v := range list {
+		text, _, err := tokenText(v)
+		if err != nil {
+			return err
+		}
+		if _, ok := t.ID(text); !ok {
+			return fmt.Errorf("%q is not in %s, and the model has no place for a new token: add it there, or remove it", clip(text), File)
 		}
 	}
 	return nil

@@ -79,6 +79,7 @@ func TestSpecialConflicts(t *testing.T) {
 		{map[string]string{SpecialFile: `{"bos_token": null}`, ConfigFile: `{"bos_token": "<|end|>"}`}, SpecialFile + `: bos_token: got null, but tokenizer_config.json says "<|end|>"`},
 		{map[string]string{SpecialFile: `{"additional_special_tokens": ["<|end|>", {"content": "<|new|>"}]}`}, SpecialFile + `: additional_special_tokens: "<|new|>" is not in tokenizer.json`},
 		{map[string]string{ConfigFile: `{"extra_special_tokens": ["<|new|>"]}`}, ConfigFile + `: extra_special_tokens: "<|new|>" is not in`},
+		{map[string]string{ConfigFile: `{"extra_special_tokens": {"image_token": "<|new|>"}}`}, ConfigFile + `: extra_special_tokens: "<|new|>" is not in`},
 		{map[string]string{ConfigFile: `{"added_tokens_decoder": {"999": {"content": "<|new|>"}}}`}, `added_tokens_decoder: token "<|new|>" with id 999 is not in tokenizer.json`},
 		{map[string]string{ConfigFile: `{"added_tokens_decoder": {"999": {"content": "<|end|>"}}}`}, `added_tokens_decoder: token "<|end|>" has id 999, but `},
 		{map[string]string{ConfigFile: `{"added_tokens_decoder": {"x": {"content": "<|end|>"}}}`}, "want a whole number"},
