@@ -1,7 +1,7 @@
 package modeldir
 
 // The keys of a directory's Hugging Face files: which are read, which change nothing here and why. Any other key is told to the user,
-// because it may be a setting of which the numbers depend.
+// because it may be a setting on which numbers depend.
 
 import (
 	"bytes"
@@ -29,7 +29,7 @@ const (
 	outputs       = "what transformers gives back"
 	given         = "sampling is as the command's own settings say"
 	oneLabel      = "one label has no classes to choose between"
-	ownCode       = "which class transformers opens it with; tokenizer.json decides here"
+	ownCode       = "which code of transformers opens it; tokenizer.json decides here"
 	batching      = "there is no padding here"
 	notUsed       = "no class of this architecture reads it"
 	decoding      = "cleans up decoded text; tokens are decoded byte by byte here"
@@ -109,15 +109,15 @@ func knownKeys() map[string]map[string]neutral {
 		),
 		tokenizer.ConfigFile: union(
 			all(read, "auto_map", "trust_remote_code", "chat_template", "bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token",
-				"additional_special_tokens", "extra_special_tokens", "added_tokens_decoder"),
+				"additional_special_tokens", "extra_special_tokens", "added_tokens_decoder", "tokenizer_class", "split_special_tokens", "add_prefix_space"),
 			all("its post_processor in tokenizer.json decides, as in transformers", "add_bos_token", "add_eos_token"),
-			all(ownCode, "tokenizer_class", "backend", "use_fast", "legacy", "processor_class", "from_slow"),
+			all(ownCode, "backend", "use_fast", "legacy", "processor_class", "from_slow"),
 			all(aboutFile, "name_or_path", "is_local", "local_files_only", "special_tokens_map_file", "tokenizer_file", "vocab_file", "merges_file", "sp_model_kwargs", "unsloth_version"),
 			all(lengthOfOther, "model_max_length", "max_length", "stride", "truncation_strategy", "truncation_side", "truncation"),
 			all(batching, "padding_side", "padding", "pad_to_multiple_of", "pad_token_type_id", "pad_token_id", "model_input_names", "return_token_type_ids"),
 			all(decoding, "clean_up_tokenization_spaces", "spaces_between_special_tokens", "errors"),
 			all("prompts are criticrm's own", "response_schema", "use_default_system_prompt"),
-			only("switched off", off, "add_prefix_space", "split_special_tokens", "do_lower_case", "lstrip", "rstrip"),
+			all("the normalizer of tokenizer.json decides, as in transformers", "do_lower_case"),
 		),
 		tokenizer.SpecialFile: all(read, "bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token", "additional_special_tokens", "extra_special_tokens"),
 	}

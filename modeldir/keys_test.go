@@ -103,6 +103,9 @@ func TestEveryKey(t *testing.T) {
 		{edit{k, "eos_token", `"<|meta|>"`}, "", "[4 5]", func(d *Dir) any { return d.EndTokens }},
 		{edit{k, "additional_special_tokens", `["<|new|>"]`}, `additional_special_tokens: "<|new|>" is not in tokenizer.json`, "", nil},
 		{edit{k, "extra_special_tokens", `["<|new|>"]`}, `extra_special_tokens: "<|new|>" is not in tokenizer.json`, "", nil},
+		{edit{k, "split_special_tokens", `true`}, "split_special_tokens is not supported", "", nil},
+		{edit{k, "add_prefix_space", `true`}, "", "[4]", func(d *Dir) any { return d.EndTokens }}, // of a class that does not follow it; tokenizer's tests have the others
+		{edit{k, "tokenizer_class", `"Qwen2Tokenizer"`}, "", "map[bos_token:<|user|> eos_token:<|end|> pad_token:<|pad|>]", func(d *Dir) any { return d.Special.Tokens }},
 		{edit{k, "added_tokens_decoder", `{"4": {"content": "<|meta|>"}}`}, `added_tokens_decoder: token "<|meta|>" has id 4, but 5 in tokenizer.json`, "", nil},
 
 		{edit{s, "eos_token", `"<|meta|>"`}, `eos_token: got "<|meta|>", but tokenizer_config.json says "<|end|>"`, "", nil},

@@ -46,6 +46,13 @@ func LoadSpecial(dir string, t *Tokenizer) (Special, error) {
 	if err != nil {
 		return s, err
 	}
+	class, _ := config["tokenizer_class"].(string)
+	switch {
+	case config["split_special_tokens"] == true:
+		return s, fmt.Errorf("tokenizer: %s: split_special_tokens is not supported: what templates write would be no control tokens", filepath.Join(dir, ConfigFile))
+	case config["add_prefix_space"] == true && classTokens(class) != nil: // others leave that to tokenizer.json
+		return s, fmt.Errorf("tokenizer: %s: add_prefix_space is not supported with tokenizer_class %q, which follows it", filepath.Join(dir, ConfigFile), class)
+	}
 	for _, f := range []struct {
 		name string
 		m    map[string]any
@@ -76,7 +83,6 @@ func LoadSpecial(dir string, t *Tokenizer) (Special, error) {
 	if text, ok := padding["pad_token"].(string); ok && s.From["pad_token"] == "" {
 		s.Tokens["pad_token"], s.From["pad_token"] = text, File
 	}
-	class, _ := config["tokenizer_class"].(string)
 	for _, name := range classTokens(class) {
 		_, said := config[name]
 		if _, ok := t.ID(endOfText); ok && !said && s.From[name] == "" {
@@ -93,7 +99,8 @@ func LoadSpecial(dir string, t *Tokenizer) (Special, error) {
 
 const endOfText = "<|endoftext|>"
 
-// classTokens are the special tokens that a class of transformers takes to be endOfText where no file names them.
+// classTokens are the special tokens that a class of transformers takes to be endOfText where no file names them; nil for classes that take
+// everything from the files.
 func classTokens(class string) []string {
 	switch strings.TrimSuffix(class, "Fast") {
 	case "GPT2Tokenizer":

@@ -86,6 +86,8 @@ func TestSpecialConflicts(t *testing.T) {
 		{map[string]string{ConfigFile: `{"eos_token": {"content": "<|end|>", "lstrip": true}}`}, "eos_token: lstrip is not supported"},
 		{map[string]string{AddedFile: `{"<|end|>": 999}`}, AddedFile + `: token "<|end|>" has id 999, but `},
 		{map[string]string{AddedFile: `{"<|new|>": 7}`}, AddedFile + `: token "<|new|>" with id 7 is not in tokenizer.json`},
+		{map[string]string{ConfigFile: `{"split_special_tokens": true}`}, ConfigFile + ": split_special_tokens is not supported"},
+		{map[string]string{ConfigFile: `{"add_prefix_space": true, "tokenizer_class": "GPT2TokenizerFast"}`}, ConfigFile + ": add_prefix_space is not supported"},
 		{map[string]string{AddedFile: `[]`}, AddedFile},
 	} {
 		if _, err := LoadSpecial(specialDir(t, c.files), tok); err == nil || !strings.Contains(err.Error(), c.want) {
