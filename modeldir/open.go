@@ -141,6 +141,16 @@ func (d *Dir) choosePosition(g Given) (err error) {
 	return err
 }
 
+// ReadAs checks how rewards are to be read: at the end of responses (plain), or behind critiques. A head that was trained for the other gives
+// numbers that look like rewards.
+func (d *Dir) ReadAs(plain bool) error {
+	if !d.Trained || !d.Facts.rewards() || plain == (d.Facts.Method == BT) {
+		return nil
+	}
+	names := map[bool]string{false: "behind critiques", true: "at the end of the response"}
+	return d.conflict("rewards read", names[!plain], names[plain], "plain")
+}
+
 // rewards says whether the method trains a reward head.
 func (f *Facts) rewards() bool { return f.Method == Critic || f.Method == BT || f.Method == Cloud }
 

@@ -11,7 +11,7 @@ func TestExport(t *testing.T) {
 	dir := t.TempDir()
 	in := writeFile(t, filepath.Join(dir, "in.jsonl"), sumPairs(4))
 	for _, method := range []string{"critic", "bt"} {
-		want, _ := must(t, "score", "--model", rewardModel(t, method), "--in", in, "--plain")
+		want, _ := must(t, "score", "--model", rewardModel(t, method), "--in", in, "--plain", "--override")
 		for _, format := range []string{"sequence-classification", "causal-lm"} {
 			out := filepath.Join(dir, method+"-"+format)
 			stdout, stderr := must(t, "export", "--model", rewardModel(t, method), "--out", out, "--format", format)
@@ -24,7 +24,7 @@ func TestExport(t *testing.T) {
 			} else if shown, _ := must(t, "inspect", out); strings.Contains(shown, "\nwarning: the reward head") != warn {
 				t.Errorf("%s as %s: inspect says %q", method, format, shown)
 			}
-			if got, _ := must(t, "score", "--model", out, "--in", in, "--plain"); got != want {
+			if got, _ := must(t, "score", "--model", out, "--in", in, "--plain", "--override"); got != want {
 				t.Errorf("%s as %s gives other rewards", method, format)
 			}
 		}

@@ -50,6 +50,12 @@ func TestModelKnowsItself(t *testing.T) {
 			t.Errorf("%s with override changes nothing", c.flag)
 		}
 	}
+	if code, _, errs := command(t, with("--plain")...); code != exitUsage || !strings.Contains(errs, "was trained with the rewards read behind critiques") {
+		t.Errorf("--plain: %d %q", code, errs)
+	}
+	if code, _, errs := command(t, "score", "--model", rewardModel(t, "bt"), "--in", in, "--plain=false"); code != exitUsage || !strings.Contains(errs, "was trained with the rewards read at the end of the response") {
+		t.Errorf("--plain=false: %d %q", code, errs)
+	}
 	// train from it, eval and inspect know it too.
 	if code, _, errs := command(t, "train", "--model", trained, "--train_file", file, "--output_dir", filepath.Join(dir, "again"), "--prompts", other, "--max_steps", "1"); code != exitUsage || !strings.Contains(errs, "was trained with the prompts") {
 		t.Errorf("train: %d %q", code, errs)

@@ -103,7 +103,7 @@ func TestOverlong(t *testing.T) {
 		t.Errorf("%q", errs)
 	}
 	model := filepath.Join(dir, "run", "model")
-	eval := []string{"eval", "--model", model, "--in", in, "--plain"}
+	eval := []string{"eval", "--model", model, "--in", in, "--plain", "--override"}
 	if code, _, errs := command(t, eval...); code != exitData || !strings.Contains(errs, `pairs.jsonl:4: record "long": "chosen": `) || !strings.Contains(errs, "0 to write, context is 512 (use overlong drop, truncate-left or truncate-right)") {
 		t.Errorf("%d %q", code, errs)
 	}

@@ -56,6 +56,16 @@ func (s *sampler) openScorer(cmd *cobra.Command, reward bool) (close func(), err
 		fmt.Fprintln(cmd.ErrOrStderr(), "the model is a scalar one (method bt): rewards are read at the end of the responses, as with --plain")
 		s.plain = true
 	}
+	if s.engine.Model.HasHead() {
+		notes := len(s.engine.Dir.Notes)
+		if err := s.engine.Dir.ReadAs(s.plain); err != nil {
+			close()
+			return nil, inputError{err}
+		}
+		for _, note := range s.engine.Dir.Notes[notes:] {
+			fmt.Fprintln(cmd.ErrOrStderr(), note)
+		}
+	}
 	return close, nil
 }
 
