@@ -16,17 +16,24 @@ namespace {
 const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
 const int versions = sizeof names / sizeof *names;
 
-void *find(const std::string &name) {  // where the loader looks, and in the toolkit that the environment names
-    void *found = dlopen(name.c_str(), RTLD_LAZY | RTLD_LOCAL);
+// Where the loader looks, and in the toolkit that the environment names. Else the loader's own words: a library that is there but lacks
+// another one is not the same as none.
+void *find(const std::string &name, std::string *why) {
     const char *home = getenv("CUDA_HOME");
-    if (!found && home) found = dlopen((std::string(home) + "/lib64/" + name).c_str(), RTLD_LAZY | RTLD_LOCAL);
-    return found;
+    for (const std::string &path : {name, home ? std::string(home) + "/lib64/" + name : ""}) {
+        if (path.empty()) continue;
+        if (void *found = dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL)) return found;
+        const char *e = dlerror();
+        *why += (why->empty() ? "" : ", ") + std::string(e ? e : path + " cannot be loaded");
+    }
+    return nullptr;
 }
 
 // What is wrong, or nothing.
 std::string load(const std::string &name, library *l) {
-    void *found = find(name);
-    if (!found) return "there is no " + name;
+    std::string why;
+    void *found = find(name, &why);
+    if (!found) return why;
 #define X(result, f, parameters)                                                                            \
     if (!(l->f = reinterpret_cast<result(*) parameters>(dlsym(found, "cublasLt" #f)))) return name + " has no cublasLt" #f;
     CUBLASLT_FUNCTIONS(X)
@@ -40,11 +47,13 @@ std::string load(const std::string &name, library *l) {
 const library *open(handle *h, std::string *error) {
     static std::mutex lock;
     static library loaded[versions];
+    static bool ready[versions];  // written once: devices that are open read the table without the lock
     std::lock_guard<std::mutex> hold(lock);
     std::string all;
     for (int i = 0; i < versions; i++) {
-        std::string wrong = load(names[i], &loaded[i]);
+        std::string wrong = ready[i] ? "" : load(names[i], &loaded[i]);
         if (wrong.empty()) {
+            ready[i] = true;
             const int32_t e = loaded[i].Create(h);
             if (e == success) return &loaded[i];
             wrong = std::string(names[i]) + " does not start with this device and driver: " + loaded[i].GetStatusString(e);

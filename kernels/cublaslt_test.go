@@ -42,4 +42,15 @@ func TestCuBLASLtLoads(t *testing.T) {
 			t.Errorf("the message does not name %s", want)
 		}
 	}
+
+	// A library that is there and cannot be loaded must not read as absent: the loader's own words say what is wrong with it.
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "libcublasLt.so.13"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(bin)
+	c.Env = append(os.Environ(), "LD_LIBRARY_PATH="+dir)
+	if out, err = c.CombinedOutput(); err != nil || !strings.Contains(string(out), "libcublasLt.so.13: file too short") {
+		t.Errorf("an empty library: %v: %s", err, out)
+	}
 }

@@ -17,13 +17,19 @@ using gpu::stream;
 
 namespace {
 
-#ifdef __CUDACC__
+#ifndef __CUDACC__
+typedef int cudaError_t;
+const cudaError_t cudaSuccess = 0;
+cudaError_t cudaSetDevice(int device) { return emu_set_device(device); }
+const char *cudaGetErrorString(cudaError_t) { return "there is no such device"; }
+#endif
 const char *text(cudaError_t e) { return e == cudaSuccess ? nullptr : cudaGetErrorString(e); }
-const char *use(int device) {  // for the calling thread, on which others use other devices
-    int current;
-    if (cudaGetDevice(&current) == cudaSuccess && current == device) return nullptr;
-    return text(cudaSetDevice(device));
-}
+
+// For the calling thread, on which others use other devices. Always asked for: on a thread that has made no call yet, device 0 is the
+// runtime's already (cudaGetDevice) but has no current context, and cuBLASLt, which calls the driver, needs one.
+const char *use(int device) { return text(cudaSetDevice(device)); }
+
+#ifdef __CUDACC__
 const char *describe(stream &s) {
     int major = 0, minor = 0, shared = 0;
     cudaError_t e = cudaDeviceGetAttribute(&s.processors, cudaDevAttrMultiProcessorCount, s.device);
@@ -35,7 +41,6 @@ const char *describe(stream &s) {
 }
 const char *clear(void *p, size_t bytes, void *queue) { return text(cudaMemsetAsync(p, 0, bytes, (cudaStream_t)queue)); }
 #else
-const char *use(int) { return nullptr; }
 const char *describe(stream &s) {
     s.processors = 2, s.shared = emu_shared(s.queue);
     return nullptr;

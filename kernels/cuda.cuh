@@ -230,9 +230,9 @@ static __device__ __forceinline__ float block_max(float x, float *part) {
 // it. The counter is zero again afterwards.
 static __device__ __forceinline__ bool last_block(int32_t *counter, int total) {
     __shared__ int last;
-    __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
+        __threadfence();  // behind the barrier, so that it covers what the other threads wrote
         last = atomicAdd(counter, 1) == total - 1;
         if (last) *counter = 0;
     }

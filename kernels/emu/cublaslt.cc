@@ -32,6 +32,7 @@ struct wishes_ {
 
 namespace {
 
+const int32_t not_initialized = 1;  // what is said to a thread without a current context
 const size_t version = 130000;
 const uint64_t magic = 0x746c6d6500000000 | version;
 
@@ -136,8 +137,19 @@ void compute(const call &q) {
 // ---- the functions
 
 size_t GetVersion() { return version; }
-const char *GetStatusString(int32_t s) { return s == success ? "success" : s == not_supported ? "not supported" : s == arch_mismatch ? "architecture mismatch" : "invalid value"; }
-int32_t Create(handle *h) { return *h = new handle_{1}, success; }
+const char *GetStatusString(int32_t s) {
+    switch (s) {
+    case success: return "success";
+    case not_initialized: return "not initialized: the calling thread has no current context, or another one than the stream";
+    case arch_mismatch: return "architecture mismatch";
+    case not_supported: return "not supported";
+    }
+    return "invalid value";
+}
+int32_t Create(handle *h) {
+    if (emu_unbound(nullptr)) return not_initialized;
+    return *h = new handle_{1}, success;
+}
 int32_t Destroy(handle h) { return delete h, success; }
 
 int32_t MatmulDescCreate(product *p, int32_t compute, int32_t scale_type) {
@@ -175,6 +187,7 @@ int32_t MatmulPreferenceSetAttribute(wishes w, int32_t attribute, const void *va
 int32_t MatmulAlgoCheck(handle h, product p, layout a, layout b, layout c, layout d, const algorithm *which, choice *result) {
     config g;
     sizes z;
+    if (emu_unbound(nullptr)) return not_initialized;
     if (!h || !which || !result) return invalid_value;
     if (int32_t e = measure(p, a, b, c, d, &z)) return e;
     memcpy(&g, which, sizeof g);
@@ -185,6 +198,7 @@ int32_t MatmulAlgoCheck(handle h, product p, layout a, layout b, layout c, layou
 
 int32_t MatmulAlgoGetHeuristic(handle h, product p, layout a, layout b, layout c, layout d, wishes w, int32_t most, choice *out, int32_t *found) {
     sizes z;
+    if (emu_unbound(nullptr)) return not_initialized;
     if (!h || !w || !out || !found || most <= 0) return invalid_value;
     if (int32_t e = measure(p, a, b, c, d, &z)) return e;
     *found = 0;
@@ -218,6 +232,7 @@ int32_t MatmulAlgoConfigGetAttribute(const algorithm *which, int32_t attribute, 
 int32_t Matmul(handle h, product p, const void *alpha, const void *pa, layout a, const void *pb, layout b, const void *beta, const void *pc, layout c, void *pd,
                layout d, const algorithm *which, void *workspace, size_t workspace_bytes, void *stream) {
     choice checked;
+    if (emu_unbound(stream)) return not_initialized;
     if (int32_t e = MatmulAlgoCheck(h, p, a, b, c, d, which, &checked)) return e;
     if (!alpha || !beta || !pa || !pb || !pc || !pd || checked.workspace > workspace_bytes || (checked.workspace && (uintptr_t)workspace % 256)) return invalid_value;
     call q = {*p, *a, *b, *c, *d, {}, {}, *(const float *)alpha, *(const float *)beta, pa, pb, pc, pd, checked.workspace ? (float *)workspace : nullptr};
@@ -240,6 +255,9 @@ const library functions = {
 
 }  // namespace
 
-const library *open(handle *h, std::string *) { return Create(h), &functions; }
+const library *open(handle *h, std::string *error) {
+    if (int32_t e = Create(h)) return *error = GetStatusString(e), nullptr;
+    return &functions;
+}
 
 }  // namespace lt

@@ -66,6 +66,14 @@ int  emu_pretends(void);
 void       *emu_driver(const char *name);
 const char *emu_driver_fault(void);
 
+// NVIDIA's runtime, as far as threads have a device and a context (driver.cc). emu_set_device is cudaSetDevice: the device's primary
+// context is current on the calling thread from then on, and the runtime holds it until the process ends. A launch makes that of the
+// thread's device current if the thread has none; libraries that call the driver do not. emu_unbound says why the calling thread cannot
+// use a stream (NULL: any), or NULL if it can.
+int         emu_set_device(int device);
+void        emu_bind(void);
+const char *emu_unbound(void *stream);
+
 // How many OS threads run the blocks of a launch, the waiting one included. 0: one per processor, as at first.
 void emu_workers(int n);
 

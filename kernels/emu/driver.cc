@@ -25,6 +25,7 @@ struct context {
     int major, minor;
     size_t total, used = 0;
     int retained = 0;
+    bool runtime = false;  // the runtime has retained it
     bool dead = false;  // after a fault, until nobody retains it
     std::set<void *> streams = {};
 };
@@ -47,6 +48,7 @@ driver &state() {
 }
 
 thread_local context *current;
+thread_local int runtime_device;  // of the thread, as the runtime counts: 0 until it is told
 
 int device_of(int i, context **c) {
     if (i < 0 || i >= 3) return invalid_device;
@@ -320,6 +322,28 @@ const struct {
 };
 
 }  // namespace
+
+int emu_set_device(int device) {
+    context *c;
+    if (int e = device_of(device, &c)) return e;
+    std::lock_guard<std::mutex> hold(state().lock);
+    if (!c->runtime) c->runtime = true, c->retained++;
+    runtime_device = device, current = c;
+    return success;
+}
+
+void emu_bind(void) {
+    if (!current) emu_set_device(runtime_device);
+}
+
+const char *emu_unbound(void *stream) {
+    if (!current) return "the calling thread has no current CUDA context";
+    driver &d = state();
+    std::lock_guard<std::mutex> hold(d.lock);
+    for (context &c : d.devices)
+        if (&c != current && c.streams.count(stream)) return "the stream is of another context than the calling thread's";
+    return nullptr;
+}
 
 void *emu_driver(const char *name) {
     for (const auto &e : entries) {

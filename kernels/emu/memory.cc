@@ -224,6 +224,8 @@ void enqueue(void *stream, std::function<void()> f) {
 
 void launch(void *stream, dim3 grid, dim3 block, size_t shared, std::function<void()> body) {
     queue &q = of(stream);
+    emu_bind();
+    if (const char *e = emu_unbound(stream)) throw std::runtime_error(std::string("launch: ") + e);
     if (!grid.x || !grid.y || !grid.z || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
         throw std::runtime_error(text("launch: a grid of (%u, %u, %u) blocks", grid.x, grid.y, grid.z));
     if (!block.x || !block.y || !block.z || block.x > 1024 || block.y > 1024 || block.z > 64 || (uint64_t)block.x * block.y * block.z > most_threads)
