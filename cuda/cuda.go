@@ -13,11 +13,13 @@ import (
 	"criticrm/kernels"
 )
 
-const defaultWorkspace = 64 << 20
+// defaultWorkspace gives cuBLASLt, which gets half of it, the 32 MiB that its algorithms for large devices ask for, to the byte, beside
+// what the ops keep for themselves.
+const defaultWorkspace = 64<<20 + 64<<10
 
 // Options of a device. The zero Options are meant for everybody but tests.
 type Options struct {
-	Workspace int // bytes of device memory for the kernels' own use; 0: 64 MiB
+	Workspace int // bytes of device memory for the kernels' own use; 0: 64 MiB and a little
 }
 
 // Info describes a device.

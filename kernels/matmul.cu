@@ -5,6 +5,7 @@
 // run. Partial sums of split products are added up in float32 by a kernel of their own: never in the output, never in an order of chance.
 #include "matmul.cuh"
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <sstream>
@@ -117,6 +118,8 @@ struct plan {
     lt::algorithm algorithm;
     size_t workspace = 0;
     bool none = false;      // the library has no algorithm
+    int32_t id = -1;        // the algorithm's, and in how many parts it adds; as far as the library tells
+    uint32_t parts = 1;
 
     plan(const lt::library *l, const shape &f) : l(l), sizes(f) {}
     plan(const plan &) = delete;
@@ -176,7 +179,21 @@ void resize(plan &p, const shape &f) {
     p.sizes = f;
 }
 
-// Takes the first of the library's suggestions that keeps the order of sums.
+// What the library tells of an algorithm.
+void take(plan &p, const lt::algorithm &a, size_t workspace) {
+    p.algorithm = a, p.workspace = workspace, p.none = false, p.id = -1, p.parts = 1;
+    auto ask = [&](int32_t attribute, auto *value) {
+        auto told = *value;
+        size_t bytes = 0;
+        if (p.l->MatmulAlgoConfigGetAttribute(&a, attribute, &told, sizeof told, &bytes) == lt::success) *value = told;
+    };
+    ask(lt::algorithm_id, &p.id);
+    ask(lt::algorithm_parts, &p.parts);
+}
+
+bool drops_tail(const plan &p, const shape &f) { return !p.none && lt::drops_tail(p.id, p.parts, f[K]); }
+
+// Takes the first of the library's suggestions that keeps the order of sums and adds all that is to be added.
 void choose(blas &z, plan &p, const shape &f) {
     const lt::library *l = z.l;
     lt::wishes w;
@@ -201,7 +218,8 @@ void choose(blas &z, plan &p, const shape &f) {
         if (found[i].state != lt::success || found[i].workspace > z.most_workspace) continue;
         const int32_t told = l->MatmulAlgoConfigGetAttribute(&found[i].which, lt::algorithm_reduction, &reduction, sizeof reduction, &bytes);
         if (told == lt::success && (reduction & ~(uint32_t)lt::reduction_compute_type)) continue;  // against the wish
-        p.algorithm = found[i].which, p.workspace = found[i].workspace, p.none = false;
+        take(p, found[i].which, found[i].workspace);
+        p.none = drops_tail(p, f);
     }
 }
 
@@ -244,6 +262,10 @@ void multiply(kstream *s, const product &p) {
     for (const shape *f : {&rounded, &exact}) {  // what was chosen for more tokens may not do these
         plan &q = plan_for(z, *f);
         if (q.none) return plain(s, p);
+        if (drops_tail(q, exact)) {  // never for the exact sizes, for which it would not have been chosen
+            status = lt::not_supported;
+            continue;
+        }
         status = run(s, z, q, exact, p);
         if (status == lt::success) return;
     }
@@ -258,8 +280,8 @@ const char *open_matrices(stream &s) {  // what is wrong, or nullptr
     const lt::library *l = lt::open(&handle, &error);
     if (!l) return error.c_str();
     const std::string machine = "cublaslt " + std::to_string(l->GetVersion()) + " sm_" + std::to_string(s.capability) + " processors " + std::to_string(s.processors);
-    const size_t most = (size_t)32 << 20;  // what NVIDIA advises for its largest devices
-    s.matrices = new blas{l, handle, machine, s.size / 2 < most ? s.size / 2 : most, {}, {}};
+    const size_t most = std::min(s.size / 2, (size_t)32 << 20);  // what NVIDIA advises for its largest devices
+    s.matrices = new blas{l, handle, machine + " workspace " + std::to_string(most), most, {}, {}};
     return nullptr;
 }
 
@@ -273,6 +295,7 @@ const char *algorithms(stream &s) {
         for (int64_t x : f) out << x << ' ';
         if (p.none) out << "none";
         for (int i = 0; i < 8 && !p.none; i++) out << (i ? "." : "") << std::hex << p.algorithm.data[i] << std::dec;
+        if (!p.none) out << " id " << p.id << " parts " << p.parts;  // for people: read() skips it
         out << '\n';
     }
     z.text = out.str();
@@ -319,12 +342,12 @@ const char *use_algorithms(stream &s, const char *text) {
             return z.text.c_str();
         }
         plan &p = describe(z, f);
-        p.none = none, p.algorithm = stored;
+        p.none = none;
         lt::choice checked;
         if (none) continue;
-        if (z.l->MatmulAlgoCheck(z.handle, p.what, p.a, p.b, p.y, p.y, &stored, &checked) == lt::success && checked.workspace <= z.most_workspace) {
-            p.workspace = checked.workspace;
-        } else {
+        const bool works = z.l->MatmulAlgoCheck(z.handle, p.what, p.a, p.b, p.y, p.y, &stored, &checked) == lt::success && checked.workspace <= z.most_workspace;
+        if (works) take(p, stored, checked.workspace);
+        if (!works || drops_tail(p, f)) {  // an older program may have chosen such a one
             refused++;
             z.plans.erase(f);
         }

@@ -34,6 +34,8 @@ SAME(wish_alignment_a, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES);
 SAME(wish_alignment_b, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES);
 SAME(wish_alignment_c, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES);
 SAME(wish_alignment_d, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES);
+SAME(algorithm_id, CUBLASLT_ALGO_CONFIG_ID);
+SAME(algorithm_parts, CUBLASLT_ALGO_CONFIG_SPLITK_NUM);
 SAME(algorithm_reduction, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME);
 
 static_assert(sizeof(lt::algorithm) == sizeof(cublasLtMatmulAlgo_t), "algorithm");
