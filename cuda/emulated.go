@@ -12,8 +12,8 @@ import "fmt"
 // emulated says whether the device is the software GPU.
 const emulated = true
 
-// explain adds what the software GPU says of an error of its driver, which is only a number.
-func explain(err error) error {
+// detail adds what the software GPU says of an error of its driver, which is only a number.
+func detail(err error) error {
 	if text := C.emu_driver_fault(); text != nil {
 		return fmt.Errorf("%w: %s", err, C.GoString(text))
 	}

@@ -63,6 +63,9 @@ func Pretend(on bool) {
 	C.emu_pretend(C.int(n))
 }
 
+// NewProcess lets tests use a software GPU again after a fault, which lasts as long as the process: it stands for another process.
+func NewProcess() { C.emu_new_process() }
+
 type emulatedMemory struct {
 	stream, workspace unsafe.Pointer
 	fault             error

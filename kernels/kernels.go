@@ -233,6 +233,9 @@ func (d *Device) Fault() error { return d.fault(d.mem.Fault()) }
 
 func (d *Device) fault(err error) error {
 	if msg := C.call_sync(d.table, d.stream); msg != nil {
+		if err == nil { // an op only has words: whether the device is lost its memory tells
+			err = d.mem.Wait()
+		}
 		err = errors.Join(errors.New(C.GoString(msg)), err)
 	}
 	if err != nil {
@@ -255,6 +258,15 @@ func (d *Device) UseAlgorithms(text string) (refused string) {
 	}
 	return ""
 }
+
+// Lost is the fault of a device after which its driver refuses everything that this process asks of it.
+type Lost struct{ Err error }
+
+func (e Lost) Error() string {
+	return e.Err.Error() + ": the device is lost to this process, with what it had there; only a new process can use it again"
+}
+
+func (e Lost) Unwrap() error { return e.Err }
 
 func must(ok bool, msg string) {
 	if !ok {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -34,6 +35,7 @@ func signalContext() (context.Context, func()) {
 		}
 		cancel(signalCause{s.(syscall.Signal)})
 		if s, ok := <-signals; ok {
+			fmt.Fprintf(os.Stderr, "criticrm: ended at once by a second signal (%v): what was not saved yet is lost\n", s)
 			os.Exit(128 + int(s.(syscall.Signal)))
 		}
 	}()

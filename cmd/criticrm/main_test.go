@@ -23,7 +23,13 @@ import (
 // asProgram makes the test binary the program itself, so that signals reach a process of their own.
 const asProgram = "CRITICRM_TEST_AS_PROGRAM"
 
+// asHanging makes it hang.
+const asHanging = "CRITICRM_TEST_AS_HANGING"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(asHanging) != "" {
+		hang()
+	}
 	if os.Getenv(asProgram) != "" {
 		main()
 	}

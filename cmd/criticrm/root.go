@@ -11,15 +11,17 @@ import (
 	"github.com/spf13/pflag"
 
 	"criticrm/internal/spell"
+	"criticrm/kernels"
 	"criticrm/record"
 )
 
 // Exit codes. 130 and 143 follow a signal, after everything is saved.
 const (
 	exitOK     = 0
-	exitFailed = 1 // the run failed
-	exitUsage  = 2 // wrong flags, recipe, model or file: nothing was begun
-	exitData   = 3 // a row of a data file is wrong
+	exitFailed = 1  // the run failed
+	exitUsage  = 2  // wrong flags, recipe, model or file: nothing was begun
+	exitData   = 3  // a row of a data file is wrong
+	exitLost   = 75 // the device is lost to this process: a new one may go on (EX_TEMPFAIL of sysexits.h)
 )
 
 // inputError is a fault of what the user gave, as opposed to one of the run.
@@ -41,9 +43,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	fmt.Fprintf(stderr, "criticrm: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	return exitCode(ctx, err)
+}
+
+// exitCode is what a command ends with after an error.
+func exitCode(ctx context.Context, err error) int {
 	var sig signalCause
 	if errors.As(context.Cause(ctx), &sig) {
 		return 128 + int(sig.signal)
+	}
+	var lost kernels.Lost
+	if errors.As(err, &lost) {
+		return exitLost
 	}
 	var row *record.RowError
 	if errors.As(err, &row) {
@@ -72,8 +83,9 @@ The pipeline, each stage JSON Lines in and out:
 
 Flags may be written with dashes or underscores. Results go to standard output, everything else to standard error.
 Exit codes: 0 done, 1 the run failed, 2 wrong flags, recipe, model or file, 3 a wrong row in a data file,
-130 and 143 stopped by SIGINT and SIGTERM after everything was saved: the same command goes on
-(train: with --resume latest).`,
+75 the GPU is lost to this process and a new one may go on, 130 and 143 stopped by SIGINT and SIGTERM
+after everything was saved: the same command goes on (train: with --resume latest). A second signal
+ends a command at once.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(cmd *cobra.Command, args []string) error {

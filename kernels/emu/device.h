@@ -74,6 +74,9 @@ int         emu_set_device(int device);
 void        emu_bind(void);
 const char *emu_unbound(void *stream);
 
+// A fault of a device lasts as long as the process, also when everything on it is closed. From now on the process counts as another one.
+void emu_new_process(void);
+
 // How many OS threads run the blocks of a launch, the waiting one included. 0: one per processor, as at first.
 void emu_workers(int n);
 

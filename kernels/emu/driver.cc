@@ -26,7 +26,7 @@ struct context {
     size_t total, used = 0;
     int retained = 0;
     bool runtime = false;  // the runtime has retained it
-    bool dead = false;  // after a fault, until nobody retains it
+    bool dead = false;  // after a fault, for as long as the process lives
     std::set<void *> streams = {};
 };
 struct event {
@@ -126,14 +126,9 @@ int retain(context **out, int i) {
     (*out)->retained++;
     return success;
 }
-int release(int i) {
-    context *c;
-    if (int e = device_of(i, &c)) return e;
+// With the lock: frees what is left on a device.
+void clean(context *c) {
     driver &d = state();
-    std::lock_guard<std::mutex> hold(d.lock);
-    if (c->retained == 0) return invalid_context;
-    if (--c->retained > 0) return success;
-    c->dead = false;
     for (void *s : c->streams) emu_stream_end(s);
     c->streams.clear();
     for (auto m = d.memory.begin(); m != d.memory.end();) {
@@ -145,6 +140,14 @@ int release(int i) {
         m = d.memory.erase(m);
     }
     c->used = 0;
+}
+int release(int i) {
+    context *c;
+    if (int e = device_of(i, &c)) return e;
+    driver &d = state();
+    std::lock_guard<std::mutex> hold(d.lock);
+    if (c->retained == 0) return invalid_context;
+    if (--c->retained == 0) clean(c);
     return success;
 }
 int set_current(context *c) { return current = c, success; }
@@ -330,6 +333,12 @@ int emu_set_device(int device) {
     if (!c->runtime) c->runtime = true, c->retained++;
     runtime_device = device, current = c;
     return success;
+}
+
+void emu_new_process(void) {
+    std::lock_guard<std::mutex> hold(state().lock);
+    for (context &c : state().devices)
+        if (c.dead) clean(&c), c.dead = c.runtime = false, c.retained = 0;
 }
 
 void emu_bind(void) {
