@@ -1,12 +1,27 @@
 #!/bin/sh
-# Everything that only a GPU can show, in under ten minutes, on a machine that has one but no Go:
-#   sh bench/gpu.sh build                here: cross-compiles into .gpu/, which travels with the repository (ARCH=100: for another device)
-#   sh bench/gpu.sh run DIR [part ...]   there: logs go to DIR, the whole table to DIR/table.md; what is printed ends with what matters most
-# A part, a kernel or a peer that fails, hangs or runs out of time does not stop the others. While the parts before "kernels" run, which
-# take no times, PyTorch compiles in the background what "peers" and "peersteps" will time. Parts:
-parts="device conformance curve sanitizer kernels steps peers peersteps again"
+# Everything that only a GPU can show, on a machine that has one but no Go, in three calls of under ten minutes each:
+#   sh bench/gpu.sh build                here: cross-compiles into .gpu/, which git ignores: name it where only tracked files travel (ARCH=100: for another device)
+#   sh bench/gpu.sh run DIR one          there: is it right, how fast is it; the most important first
+#   sh bench/gpu.sh run DIR two          there: PyTorch beside it
+#   sh bench/gpu.sh run DIR three        there: compute-sanitizer, and what the profiler counts
+#   sh bench/gpu.sh run DIR part ...     there: some of the parts alone
+#   sh bench/gpu.sh table DIR FROM ...   anywhere: one table in DIR of the logs of several calls
+#   sh bench/gpu.sh list                 the calls, their parts and the seconds that each may take; with DRY=1 run says its commands and runs none
+# Logs go to DIR, the table to DIR/table.md; what is printed ends with what matters most. A part, a kernel or a peer that fails, hangs or
+# runs out of time does not stop the others and takes none of their time.
+one="device:60 probes:60 conformance:120 curve:40 kernels:160 steps:120"
+two="device:60 peers:210 peersteps:200 again:90"
+three="device:60 sanitizer:370 ncu:130"
 set -u
 cd "$(dirname "$0")/.." || exit 1
+
+# seconds_of PART: what it may take, of the first call that names it.
+seconds_of() {
+	for entry in $one $two $three; do
+		[ "${entry%:*}" != "$1" ] || { echo "${entry#*:}" && return; }
+	done
+	return 1
+}
 
 build() {
 	set -e
@@ -21,6 +36,7 @@ build() {
 	set -- -trimpath -tags cuda -ldflags "-s -w '-extldflags=-Wl,--build-id=0x$(sha1sum <"build/cuda/gpu-$arch/lib/libcriticrm_cuda.a" | cut -c1-40)'"
 	"${GO:-go}" test -c "$@" -o .gpu/bench.test ./bench
 	"${GO:-go}" test -c "$@" -o .gpu/trainer.test ./trainer
+	"${GO:-go}" test -c "$@" -o .gpu/cuda.test ./cuda
 	cp bench/peers/gpu_*.py bench/peers/compare.py bench/peers/shapes.* .gpu
 	sed -n '/define KERNEL_OPS/,/[^\\]$/p' kernels/kernels.h | grep -o 'X([a-z0-9_]*)' | sed 's/X(\(.*\))/\1/' >.gpu/ops
 	git describe --always --dirty >.gpu/commit
@@ -34,7 +50,7 @@ each() {
 	shift 2
 	export seconds ends
 	# shellcheck disable=SC2016
-	{ cat .gpu/ops; echo "(distribution|philox|chance)"; } | xargs -P "$jobs" -I OP sh -c 'op=$1
+	{ cat .gpu/ops; echo "(distribution|philox|chance|moments|swiglu_again|rmsnorm_again)"; } | xargs -P "$jobs" -I OP sh -c 'op=$1
 		shift
 		left=$((ends - $(date +%s)))
 		[ "$left" -le "$seconds" ] || left=$seconds
@@ -50,16 +66,45 @@ each() {
 case ${1:-} in
 build) build && exit ;;
 each) shift && each "$@"; exit ;;
+list)
+	for call in one two three; do
+		eval "entries=\$$call"
+		sum=0
+		# shellcheck disable=SC2154
+		for entry in $entries; do
+			echo "$call ${entry%:*} ${entry#*:}"
+			sum=$((sum + ${entry#*:}))
+		done
+		echo "$call all $sum"
+	done
+	exit
+	;;
+table)
+	out=${2:?usage: gpu.sh table DIR FROM ...}
+	shift 2
+	mkdir -p "$out"
+	for log in go.txt peers.txt summary.txt; do
+		: >"$out/$log"
+		for from; do [ ! -f "$from/$log" ] || cat "$from/$log" >>"$out/$log"; done
+	done
+	"${PYTHON:-python3}" bench/peers/compare.py "$out"
+	exit
+	;;
 run) ;;
-*) sed -n '2,7s/^# //p' "$0" >&2 && exit 2 ;;
+*) sed -n '2,11s/^# //p' "$0" >&2 && exit 2 ;;
 esac
 
-out=${2:?usage: gpu.sh run DIR [part ...]}
+out=${2:?usage: gpu.sh run DIR one|two|three|part ...}
 shift 2
+case ${1:-one} in
+one) set -- $(for entry in $one; do echo "${entry%:*}"; done) ;;
+two) set -- $(for entry in $two; do echo "${entry%:*}"; done) ;;
+three) set -- $(for entry in $three; do echo "${entry%:*}"; done) ;;
+esac
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 bin=$PWD/.gpu
-[ -x "$bin/bench.test" ] || { echo "gpu: .gpu is not there: run 'sh bench/gpu.sh build' on the machine with Go first" >&2; exit 1; }
+[ -n "${DRY:-}" ] || [ -x "$bin/bench.test" ] || { echo "gpu: .gpu is not there: run 'sh bench/gpu.sh build' on the machine with Go first" >&2; exit 1; }
 started=$(date +%s)
 budget=${BUDGET:-560} # seconds in total
 large=${LARGE:-L8,Q05}
@@ -79,10 +124,16 @@ limited() {
 	shift 2
 	left=$((budget - $(date +%s) + started))
 	[ "$limit" -le "$left" ] || limit=$left
+	left=$((part_ends - $(date +%s))) # the next part's time is its own
+	[ "$limit" -le "$left" ] || limit=$left
 	what=$(echo "$*" | sed "s|$bin/||g; s|-test\.||g" | cut -c1-80)
 	if [ "$limit" -lt 5 ]; then
 		say "- $part: no time left for: $what"
 		return 1
+	fi
+	if [ -n "${DRY:-}" ]; then
+		say "- $part: would run for at most $limit s: $what"
+		return 0
 	fi
 	export limit
 	begin=$(date +%s)
@@ -115,13 +166,23 @@ clocks() {
 }
 
 device() {
-	limited 20 device.txt nvidia-smi
-	limited 60 device.txt "$python" -c 'import torch; print("torch", torch.__version__, torch.cuda.get_device_name())'
+	limited 15 device.txt nvidia-smi
+	limited 45 device.txt "$python" -c 'import torch; print("torch", torch.__version__, torch.cuda.get_device_name())'
+}
+
+# The faults that only a device has, one process each: threads without a context first, since all that follows would be flaky with it. A
+# probe that is skipped has found no device. Algorithms and cuBLASLt's version are in the log.
+probes() {
+	for probe in TestFreshThread TestWorkspace TestTail TestSampled; do
+		limited 30 probes.txt "$bin/cuda.test" -test.v -test.run "^$probe\$"
+	done
+	! grep -q '^--- SKIP' "$out/probes.txt" 2>/dev/null || say "- $part: FAILED: a probe found no device, see probes.txt"
 }
 
 # Every case of the kernels' specification against float64, twice with the same bits.
 conformance() {
 	limited 120 conformance.txt sh bench/gpu.sh each 6 90 "$bin/bench.test" -test.v
+	[ -z "${DRY:-}" ] || return 0
 	say "- $part: $(grep -c '^ *--- PASS: .*/.*/.*/' "$out/conformance.txt") cases passed, $(grep -c '^ *--- FAIL: .*/.*/.*/' "$out/conformance.txt") failed, in $(grep -c '^op .* exit 0$' "$out/conformance.txt") of $(($(wc -l <"$bin/ops") + 1)) ops all passed"
 	sed -n 's/^\(op .* exit\) 124$/FAILED: \1 124, it did not end in time/p; s/^op .* exit [1-9].*/FAILED: &/p' "$out/conformance.txt" | sort -u | while read -r x; do say "- $part: $x"; done
 	grep '^ *--- FAIL: .*/.*/.*/' "$out/conformance.txt" | head -n 12 | while read -r x; do say "- $part: $x"; done
@@ -131,26 +192,18 @@ conformance() {
 kernels() {
 	for group in '(copy|matmul|grad_norm|adamw|adamw_8bit)$' '(attention|attention_backward)$' '(critique_loss|reward_loss)$/^[^_]*$' \
 		'(embed|embed_backward|gather|rmsnorm|rmsnorm_backward|rope|swiglu|swiglu_backward)$' '(matmul_dx|matmul_dw)$/gate_up' '(attention_decode|sample|sample_top_p)$'; do
-		go_bench 60 "^BenchmarkLarge\$/^$group" -models "$large"
+		go_bench 27 "^BenchmarkLarge\$/^$group" -models "$large"
 	done
 }
 
-# An optimizer step at the sizes of Qwen2.5-0.5B and Llama-3.1-8B: of the latter all layers where they fit, with 8-bit moments, else two
-# depths, through which the table draws the straight line.
+# An optimizer step at the sizes of Qwen2.5-0.5B and Llama-3.1-8B: of the latter fourteen layers, which PyTorch has room for too, and all
+# of them with 8-bit moments where there is time.
 steps() {
 	big=${large%%,*}
-	go_bench 60 '^BenchmarkStep$' -models "${large##*,}"
+	go_bench 40 '^BenchmarkStep$' -models "${large##*,}"
 	[ "$big" != "$large" ] || return
-	if [ -z "${LAYERS:-}" ]; then
-		for flags in '' -recompute; do
-			# shellcheck disable=SC2086
-			go_bench 110 '^BenchmarkStep$' -models "$big" -optim adamw_8bit $flags
-			! grep -q "^BenchmarkStep/$big[-[:space:]].*ns/op" "$out/go.txt" || return
-		done
-	fi
-	for layers in ${LAYERS:-6 14}; do
-		go_bench 50 '^BenchmarkStep$' -models "$big" -layers "$layers"
-	done
+	go_bench 40 '^BenchmarkStep$' -models "$big" -layers 14
+	go_bench 110 '^BenchmarkStep$' -models "$big" -optim adamw_8bit
 }
 
 peers() {
@@ -158,17 +211,11 @@ peers() {
 }
 
 peersteps() {
+	peer 70 gpu_step.py "${large##*,}"
+	[ "${large%%,*}" != "$large" ] || return
+	peer 60 gpu_step.py "${large%%,*}" 14
 	peer 110 gpu_step.py "${large%%,*}"
-	peer 90 gpu_step.py "${large##*,}"
-	for layers in $(sed -n "s/^BenchmarkStep\/${large%%,*}_\([0-9]*\)layers.*/\1/p" "$out/go.txt" | sort -nu); do
-		peer 60 gpu_step.py "${large%%,*}" "$layers"
-	done
 }
-
-warm() {
-	# shellcheck disable=SC2016
-	WARM=1 timeout -k 5 170 sh -c '"$1" "$2/gpu_ops.py" "$3"; "$1" "$2/gpu_step.py" "${3%%,*}" 1; "$1" "$2/gpu_step.py" "${3##*,}" 1' warm "$python" "$bin" "$large"
-} >>"$out/peers.txt" 2>&1
 
 sanitizer() {
 	if ! command -v compute-sanitizer >/dev/null 2>&1; then
@@ -176,7 +223,7 @@ sanitizer() {
 		return 1
 	fi
 	for tool in memcheck racecheck synccheck initcheck; do
-		limited 45 sanitizer.txt sh bench/gpu.sh each 8 35 compute-sanitizer --tool $tool --error-exitcode 1 "$bin/bench.test" \
+		limited 92 sanitizer.txt sh bench/gpu.sh each 8 80 compute-sanitizer --tool $tool --error-exitcode 1 --print-limit 20 "$bin/bench.test" \
 			-test.skip 'TestDevice/(distribution|philox|chance)|TestDevice/.*/.*/(stream|.*100003|.*65539|.*long|.*about_128|forty|random300)'
 		sed -n "/--tool $tool/,\$p" "$out/sanitizer.txt" | sed -n "s/^\(op .* exit\) 124\$/- $part: $tool STOPPED: \1 124/p; s/^op .* exit [1-9].*/- $part: $tool FAILED: &/p" | sort -u | head -n 8 | while read -r x; do say "$x"; done
 		say "- $part: $tool: $(sed -n "/--tool $tool/,\$p" "$out/sanitizer.txt" | grep -c '^op .* exit 0$') ops clean"
@@ -185,34 +232,48 @@ sanitizer() {
 
 # A small training run gives the CPU's loss curve; resuming is exact.
 curve() {
-	limited 60 conformance.txt "$bin/trainer.test" -test.v
+	limited 40 curve.txt "$bin/trainer.test" -test.v
 }
 
 again() { kernels; } # the spread against a second run; the table has the medians
 
+# What one launch of each kernel does to memory and tensor cores.
+ncu() {
+	if ! command -v ncu >/dev/null 2>&1; then
+		say "- $part: there is no ncu on this machine"
+		return 1
+	fi
+	limited 125 ncu.txt ncu --clock-control none --launch-skip 20 --launch-count 200 --metrics \
+		gpu__time_duration.sum,dram__throughput.avg.pct_of_peak_sustained_elapsed,sm__inst_executed_pipe_tensor.avg.pct_of_peak_sustained_active,sm__warps_active.avg.pct_of_peak_sustained_active \
+		"$bin/bench.test" -test.run '^$' -test.bench '^BenchmarkLarge$' -test.benchtime 1x -models "${large##*,}"
+}
+
+# capped: a log of more than 15 MiB keeps its beginning and its end, since a larger file may not come back at all.
+capped() {
+	for log in "$out"/*.txt; do
+		[ "$(wc -c <"$log")" -gt 15728640 ] || continue
+		{ head -c 7340032 "$log"; printf '\n... left out ...\n'; tail -c 7340032 "$log"; } >"$log.cut" && mv "$log.cut" "$log"
+	done
+}
+
 part=clocks
-say "- clocks before: $(clocks); commit $(cat "$bin/commit")"
+say "- clocks before: $(clocks); commit $(cat "$bin/commit" 2>/dev/null)"
 nvidia-smi --query-gpu=clocks.sm,power.draw,temperature.gpu --format=csv,noheader,nounits -l 2 >>"$out/device.txt" 2>/dev/null &
 watching=$!
 trap 'kill $watching 2>/dev/null' EXIT
-warming=
-case " ${*:-$parts} " in *" conformance "*peers*) warm & warming=$! ;; esac
-for part in ${*:-$parts}; do
-	case $part in
-	device | conformance | curve | sanitizer) ;;
-	*)
-		[ -z "$warming" ] || wait "$warming" || say "- warm: PyTorch's compiler did not finish in the background, see peers.txt; the peers go on without"
-		warming=
-		;;
-	esac
-	case " $parts " in
-	*" $part "*) $part ;;
-	*) say "- there is no part '$part': $parts" ;;
-	esac
+for part; do
+	seconds=$(seconds_of "$part") || {
+		say "- there is no part '$part': sh bench/gpu.sh list"
+		continue
+	}
+	part_ends=$(($(date +%s) + seconds))
+	"$part"
+	capped
 done
 say "- clocks after: $(clocks); of the samples in between, SM clock in MHz: $(sed -n 's/^\([0-9]*\), [0-9.]*, [0-9]*$/\1/p' "$out/device.txt" | sort -n | awk '{x[NR] = $1} END {if (NR) print "median " x[int((NR + 1) / 2)] ", highest " x[NR]}')"
 say "- total: $(($(date +%s) - started)) s"
 touch "$out/go.txt" "$out/peers.txt"
+[ -z "${DRY:-}" ] || exit 0
 echo
 "$python" "$bin/compare.py" "$out"
 ! grep -q FAILED "$out/summary.txt"

@@ -3,7 +3,11 @@
 package cuda_test
 
 import (
+	"fmt"
+	"math"
+	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -126,6 +130,57 @@ func TestTail(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("algorithms:\n%s", d.Algorithms())
+}
+
+// Products at the size of real models, which no case of the specification has: elements here and there against float64, and twice the
+// same bits. The sums are of n numbers in float32, each of at most 1 in size: n·2⁻²³ of their sizes' sum is twice the worst case's half.
+func TestSampled(t *testing.T) {
+	d := probed(t)
+	n, o, i := 16640, 4864, 896
+	if strings.Contains(d.String(), "software GPU") {
+		n, o, i = 130, 72, 40
+	}
+	r := rand.New(rand.NewPCG(7, 1))
+	random := func(rows, cols int) (kernels.Tensor, []float32) {
+		m, x := d.Alloc(kernels.BF16, rows, cols), make([]float32, rows*cols)
+		for j := range x {
+			x[j] = kernels.F32FromBF16(kernels.BF16FromF32(2*r.Float32() - 1))
+		}
+		d.Upload(m, x)
+		return m, x
+	}
+	x, hx := random(n, i)
+	w, hw := random(o, i)
+	dy, hdy := random(n, o)
+	y, dw := d.Alloc(kernels.F32, n, o), d.Alloc(kernels.F32, o, i)
+	hy, hdw := [2][]float32{make([]float32, n*o), make([]float32, n*o)}, [2][]float32{make([]float32, o*i), make([]float32, o*i)}
+	for run := range 2 {
+		d.Matmul(y, x, w, kernels.Tensor{})
+		d.Zero(dw)
+		d.MatmulDW(dw, dy, x)
+		d.Download(hy[run], y)
+		d.Download(hdw[run], dw)
+	}
+	if err := d.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(hy[0], hy[1]) || !slices.Equal(hdw[0], hdw[1]) {
+		t.Error("the second run has other bits")
+	}
+	check := func(what string, got float32, terms int, term func(k int) float64) {
+		sum, size := 0.0, 0.0
+		for k := range terms {
+			sum, size = sum+term(k), size+math.Abs(term(k))
+		}
+		if !(math.Abs(float64(got)-sum) <= float64(terms)*size/(1<<23)) {
+			t.Errorf("%s is %v, want %v", what, got, sum)
+		}
+	}
+	for range 1000 {
+		a, b, c := r.IntN(n), r.IntN(o), r.IntN(i)
+		check(fmt.Sprintf("y[%d, %d]", a, b), hy[0][a*o+b], i, func(k int) float64 { return float64(hx[a*i+k]) * float64(hw[b*i+k]) })
+		check(fmt.Sprintf("dw[%d, %d]", b, c), hdw[0][b*i+c], n, func(k int) float64 { return float64(hdy[k*o+b]) * float64(hx[k*i+c]) })
+	}
 }
 
 // The fault: half of the workspace less the ops' own part was 2 KiB less than 32 MiB, and algorithms that want just that were refused.
