@@ -50,6 +50,9 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 	if err := in.setAside(c.OutputDir); err != nil {
 		return Result{}, err
 	}
+	for _, note := range m.Slow() {
+		r.say("%s", note)
+	}
 	plan := NewPlan(c, in.train.Len())
 	r.say("%s: %d parameters, %s on %v, %d examples, %d updates of %d, %d an epoch", c.Method, m.Size(), m.DType(), dev, plan.Examples, plan.Total, plan.Batch, plan.PerEpoch)
 	opts := append(in.options(c), WithReport(r), WithFiles(func(dir string) error { return modeldir.Copy(c.Model, dir, c.ChatTemplate) }))

@@ -205,7 +205,7 @@ func (m *modelFlags) open(cmd *cobra.Command, reward bool) (e *engine.Engine, cl
 		closeDevice()
 		return nil, nil, begin(err)
 	}
-	for _, note := range e.Dir.Notes {
+	for _, note := range append(e.Dir.Notes, e.Model.Slow()...) {
 		fmt.Fprintln(cmd.ErrOrStderr(), note)
 	}
 	return e, func() { e.Close(); closeDevice() }, nil
