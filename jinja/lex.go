@@ -11,9 +11,10 @@ import (
 
 // Error is why a template cannot be used.
 type Error struct {
-	Line  int // from 1
-	Text  string
-	Parse bool // found before any rendering
+	Line      int // from 1
+	Text      string
+	Parse     bool // found before any rendering
+	Forbidden bool // Jinja2 has it, and no chat template may use it
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Text) }
@@ -50,7 +51,10 @@ func (t token) String() string {
 }
 
 // space is what Python calls white space: U+001C … U+001F too, unlike Go.
-func space(r rune) bool { return unicode.IsSpace(r) || r >= 0x1C && r <= 0x1F }
+func space(r rune) bool { return Space(r) }
+
+// Space is Python's isspace of one character.
+func Space(r rune) bool { return unicode.IsSpace(r) || r >= 0x1C && r <= 0x1F }
 
 func skipSpace(s string) int { return len(s) - len(strings.TrimLeftFunc(s, space)) }
 
@@ -64,6 +68,12 @@ type lexer struct {
 
 func syntax(line int, format string, args ...any) *Error {
 	return &Error{Line: line, Text: fmt.Sprintf(format, args...), Parse: true}
+}
+
+func forbidden(line int, format string, args ...any) *Error {
+	e := syntax(line, format, args...)
+	e.Forbidden = true
+	return e
 }
 
 func lex(source string) []token {

@@ -177,9 +177,9 @@ func (p *parser) statement() stmt {
 	case "break", "continue":
 		return &jump{brk: t.text == "break", line: line}
 	case "include", "extends", "import", "from":
-		panic(syntax(line, "{%% %s %%} is not allowed: a chat template cannot load files", t.text))
-	case "block", "autoescape":
-		panic(syntax(line, "{%% %s %%} is not supported in a chat template", t.text))
+		panic(forbidden(line, "{%% %s %%} is not allowed: a chat template cannot load files", t.text))
+	case "block", "autoescape", "trans":
+		panic(forbidden(line, "{%% %s %%} is not supported in a chat template", t.text))
 	}
 	panic(syntax(line, "{%% %s %%} is no statement of a chat template", t.text))
 }

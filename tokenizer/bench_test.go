@@ -77,6 +77,21 @@ func BenchmarkChat(b *testing.B) {
 	}
 }
 
+// A template in the manner of Llama 3, with three messages.
+func BenchmarkChatLlama3(b *testing.B) {
+	source := "{% set loop_messages = messages %}{% for message in loop_messages %}{% set content = '<|user|>' + message['role'] + '<|pad|>\n\n' + " +
+		"message['content'] | trim + '<|end|>' %}{% if loop.index0 == 0 %}{% set content = bos_token + content %}{% endif %}{{ content }}{% endfor %}" +
+		"{% if add_generation_prompt %}{{ '<|user|>assistant<|pad|>\n\n' }}{% endif %}"
+	chat := mustChat(b, source, map[string]any{"bos_token": "<|pad|>"})
+	m := []Message{{"system", "You judge answers."}, {"user", strings.Repeat("What is 12 + 30? ", 20)}, {"assistant", strings.Repeat("It is 42. ", 20)}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := chat.Text(m, true); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkLoad(b *testing.B) {
 	path := filepath.Join(golden.Shared(b, "golden/tokenizer_llama3"), "golden/tokenizer_llama3")
 	for b.Loop() {

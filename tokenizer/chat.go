@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"criticrm/jinja"
 	"criticrm/safefile"
 	"criticrm/strictjson"
 )
@@ -25,10 +27,10 @@ type Chat struct {
 	tok      *Tokenizer
 	name     string // of the template's file, for messages
 	source   string
-	template *template
+	template *jinja.Template
+	options  jinja.Options
 	spelling *spelling
-	vars     map[string]any
-	varTexts []string // all strings in vars, and the source: marks must not occur in them
+	vars     jinja.Vars // none can be changed by a template
 }
 
 // Files of a model directory that say how text becomes tokens. Those that are not there are not needed.
@@ -110,67 +112,34 @@ func NewChat(t *Tokenizer, source string, vars map[string]any) (*Chat, error) {
 }
 
 func newChat(name string, t *Tokenizer, source string, vars map[string]any) (*Chat, error) {
-	scan, err := scanTemplate(source)
-	if err != nil {
-		return nil, fmt.Errorf("%s%w", name, err)
-	}
-	if !utf8.ValidString(source) {
+	switch {
+	case len(source) > MaxTemplate:
+		return nil, fmt.Errorf("%s: %d bytes, limit %d", name, len(source), MaxTemplate)
+	case !utf8.ValidString(source):
 		return nil, fmt.Errorf("%s: not valid UTF-8", name)
 	}
-	c := &Chat{tok: t, name: name, source: source, varTexts: []string{source}}
-	clean, err := c.copyVar(vars, 0)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	c.vars = clean.(map[string]any)
-	literals := scan.literals
-	for key, v := range c.vars {
+	c := &Chat{tok: t, name: name, source: source, vars: jinja.Vars{"tools": jinja.None, "documents": jinja.None}}
+	var literals []string
+	for key, v := range vars {
+		value, err := jinja.FromGo(v)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		c.vars[key] = value
 		if s, ok := v.(string); ok && strings.HasSuffix(key, "_token") {
 			literals = append(literals, s)
 		}
 	}
-	c.spelling = newSpelling(t.added, literals)
-	for _, w := range c.spelling.words {
-		c.varTexts = append(c.varTexts, w)
+	var err error
+	if c.options.Strftime, err = strftime(vars["date"]); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if c.template, err = parseTemplate(source); err != nil {
-		return nil, fmt.Errorf("%s: cannot be parsed: %w (give a simpler one with --chat_template FILE)", name, err)
+	if c.template, err = jinja.Parse(source); err != nil {
+		return nil, templateError(name, err)
 	}
+	slices.Sort(literals)
+	c.spelling = newSpelling(t.added, append(controlLiterals(c.template.Literals()), literals...))
 	return c, nil
-}
-
-// copyVar copies a variable for a template, so that none can change the caller's, and refuses types
-// with methods, which a template could call.
-func (c *Chat) copyVar(v any, depth int) (any, error) {
-	if depth > strictjson.MaxDepth {
-		return nil, fmt.Errorf("variables nest deeper than %d", strictjson.MaxDepth)
-	}
-	switch x := v.(type) {
-	case nil, bool, int, int64, float64:
-		return x, nil
-	case string:
-		c.varTexts = append(c.varTexts, x)
-		return x, nil
-	case []any:
-		out := make([]any, len(x))
-		for i, v := range x {
-			var err error
-			if out[i], err = c.copyVar(v, depth+1); err != nil {
-				return nil, err
-			}
-		}
-		return out, nil
-	case map[string]any:
-		out := make(map[string]any, len(x))
-		for k, v := range x {
-			var err error
-			if out[k], err = c.copyVar(v, depth+1); err != nil {
-				return nil, err
-			}
-		}
-		return out, nil
-	}
-	return nil, fmt.Errorf("variable of type %T: want a map, list, string, number or bool", v)
 }
 
 // Source is the text of the template.
@@ -198,67 +167,68 @@ func (c *Chat) EndOfTurn(ends []int32) (int32, error) {
 // The ids of a conversation come from Encode, not from the text: the text does not tell which
 // control tokens are spelled by messages.
 func (c *Chat) Text(messages []Message, addGenerationPrompt bool) (string, error) {
-	out, m, err := c.render(messages, addGenerationPrompt)
+	out, err := c.render(messages, addGenerationPrompt)
 	if err != nil {
 		return "", err
 	}
-	return m.undo.Replace(out), nil
+	return out.S, nil
 }
 
 // Encode gives the ids of a rendered conversation. What the template writes may be control tokens;
-// message text that spells one is plain text.
+// message text that spells one, or a part of one, is plain text.
 func (c *Chat) Encode(messages []Message, addGenerationPrompt bool) ([]int32, error) {
-	out, m, err := c.render(messages, addGenerationPrompt)
+	out, err := c.render(messages, addGenerationPrompt)
 	if err != nil {
 		return nil, err
 	}
-	ids := make([]int32, 0, len(out)/3+4)
-	for {
-		n, i, j := c.spelling.all.find(out)
+	ids := make([]int32, 0, len(out.S)/3+4)
+	for from := 0; ; {
+		n, i, j := c.spelling.find(out, from)
 		switch {
 		case n < 0:
-			return c.tok.AppendEncode(ids, m.undo.Replace(out)), nil
+			return c.tok.AppendEncode(ids, out.S[from:]), nil
 		case n >= c.spelling.known:
 			return nil, fmt.Errorf("tokenizer: tokenizer.json: %q is missing, the chat template writes it", c.spelling.words[n])
 		}
-		ids = c.tok.AppendEncode(ids, m.undo.Replace(out[:i]))
+		ids = c.tok.AppendEncode(ids, out.S[from:i])
 		ids = append(ids, c.tok.addID[c.spelling.words[n]])
-		out = out[j:]
+		from = j
 	}
 }
 
-// render gives the rendered text, marks in it.
-func (c *Chat) render(messages []Message, addGenerationPrompt bool) (string, *marker, error) {
-	texts := append([]string(nil), c.varTexts...)
+// render gives the rendered text, which knows what of it is from which message. A message that is not blank and of which nothing is
+// written is an error: the model would be asked about a conversation that is not the one given. A template may well leave out a part
+// of a message: white space around it, the thoughts before an earlier answer.
+func (c *Chat) render(messages []Message, addGenerationPrompt bool) (*jinja.Text, error) {
+	list := jinja.NewList()
 	for i, m := range messages {
 		switch {
 		case !plainRole(m.Role):
-			return "", nil, fmt.Errorf("tokenizer: messages[%d]: role %q: want 1 to 64 letters, digits, - or _", i, clip(m.Role))
+			return nil, fmt.Errorf("tokenizer: messages[%d]: role %q: want 1 to 64 letters, digits, - or _", i, clip(m.Role))
 		case len(m.Content) > MaxText:
-			return "", nil, fmt.Errorf("tokenizer: messages[%d]: text is %d bytes, limit %d", i, len(m.Content), MaxText)
+			return nil, fmt.Errorf("tokenizer: messages[%d]: text is %d bytes, limit %d", i, len(m.Content), MaxText)
 		case !utf8.ValidString(m.Content):
-			return "", nil, fmt.Errorf("tokenizer: messages[%d]: text is not valid UTF-8", i)
+			return nil, fmt.Errorf("tokenizer: messages[%d]: text is not valid UTF-8", i)
 		}
-		texts = append(texts, m.Content)
+		list.Items = append(list.Items, jinja.NewDict("role", jinja.NewText(m.Role), "content", jinja.NewSourced(m.Content, i)))
 	}
-	mark, err := c.spelling.newMarker(texts)
+	vars := maps.Clone(c.vars)
+	vars["messages"] = list
+	vars["add_generation_prompt"] = addGenerationPrompt
+	out, err := c.template.Render(vars, c.options)
 	if err != nil {
-		return "", nil, fmt.Errorf("tokenizer: %w", err)
+		return nil, fmt.Errorf("tokenizer: %w", templateError(c.name, err))
 	}
-	list := make([]any, len(messages))
+	written := make([]bool, len(messages))
+	for _, s := range out.Spans {
+		written[s.Source] = true
+	}
 	for i, m := range messages {
-		list[i] = map[string]any{"role": m.Role, "content": mark.text(m.Content)}
+		if !written[i] && strings.TrimFunc(m.Content, pythonSpace) != "" {
+			return nil, fmt.Errorf("tokenizer: %s: nothing of messages[%d], role %s, is written: the template leaves the message out", c.name, i, m.Role)
+		}
 	}
-	// Fresh copies for each rendering: a template can change what it is given.
-	vars, _ := (&Chat{}).copyVar(c.vars, 0)
-	data := vars.(map[string]any)
-	data["messages"] = list
-	data["add_generation_prompt"] = addGenerationPrompt
-	out, err := c.template.render(data)
-	if err != nil {
-		return "", nil, fmt.Errorf("tokenizer: %s: %w", c.name, err)
-	}
-	return out, mark, nil
+	return out, nil
 }
 
 // plainRole says whether a role is a plain name. Templates write roles between control tokens, and some

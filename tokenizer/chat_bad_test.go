@@ -98,14 +98,30 @@ func TestShortAddedTokens(t *testing.T) {
 	}
 }
 
-func TestNoMarkLeft(t *testing.T) {
-	var all strings.Builder
-	for r := rune(0x100000); r <= 0x10FFFD; r++ {
-		all.WriteRune(r)
-	}
-	_, err := mustChat(t, chatML, nil).Encode([]Message{{"user", all.String()}}, false)
-	if err == nil || !strings.Contains(err.Error(), "none is left to mark text with") {
-		t.Errorf("got %v", err)
+// A message of which nothing is written would be asked about without a word; one that is shortened is the template's own matter.
+func TestMessageLeftOut(t *testing.T) {
+	left := "nothing of messages[0], role system, is written: the template leaves the message out"
+	thoughts := "{% for m in messages %}{{ m.content.split('</think>')[-1] | trim }}<|end|>{% endfor %}"
+	for _, c := range []struct{ source, system, want string }{
+		{"{% for m in messages if m.role != 'system' %}{{ m.content }}{% endfor %}", "Be kind.", left},
+		{"{% for m in messages if m.role != 'system' %}{{ m.content }}{% endfor %}", " \n", ""},
+		{"{% for m in messages %}{{ m.content | trim | upper }}{% endfor %}", " be kind ", ""},
+		{"{{ messages | tojson }}", "Be kind.", ""},
+		{"{{ messages | map(attribute='content') | join(' ') | replace('kind', '') }}", "Be kind.", ""},
+		{"{{ messages[-1].content }}{{ messages[0].content | length }}", "Be kind.", left},
+		{"{{ messages[1].content }}{{ 'yes' if messages[0].content == 'Be kind.' }}", "Be kind.", left},
+		{thoughts, "<think>a</think>b", ""},
+		{thoughts, "<think>a</think>\n", left},
+	} {
+		chat := mustChat(t, c.source, nil)
+		m := []Message{{"system", c.system}, {"user", "hi"}}
+		_, err := chat.Encode(m, true)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s with %q: got %v, want %q", c.source, c.system, err, c.want)
+		}
+		if _, err2 := chat.Text(m, true); (err2 == nil) != (err == nil) {
+			t.Errorf("%s: Text gives %v, Encode %v", c.source, err2, err)
+		}
 	}
 }
 
@@ -135,7 +151,7 @@ func TestBadTemplates(t *testing.T) {
 		{"a\nb{%- extends 'x' %}", ":2: {% extends %} is not allowed"},
 		{`{% import "x" as y %}`, "{% import %} is not allowed"},
 		{`{% from "x" import y %}`, "{% from %} is not allowed"},
-		{`{{ ''.__class__.__mro__ }}`, `cannot be rendered: "__class__" is not allowed`},
+		{`{{ ''.__class__.__mro__ }}`, `chat template:1: cannot be rendered: "__class__" is not allowed`},
 		{`{% for i in range(1000000000) %}x{% endfor %}`, "range of 1000000000 items, limit 100000"},
 		{`{% for i in range(-9223372036854775807, 9223372036854775807) %}x{% endfor %}`, "items, limit 100000"},
 		{`{% for i in range(100001) %}{% endfor %}`, "range of 100001 items"},
@@ -147,7 +163,7 @@ func TestBadTemplates(t *testing.T) {
 		{`{% macro m() %}{% for a in range(100000) %}` + text(30000) + `{% endfor %}{% endmacro %}{{ m() }}`, "output is over 16777216 bytes"},
 		{text(70000), "chat template: 70000 bytes, limit 65536"},
 		{deep(201), "brackets nest deeper than 200"},
-		{"{{ 1" + strings.Repeat(" + 1", 2000) + " }}", "a tag is longer than 4096 bytes"},
+		{"{{ 1" + strings.Repeat(" + 1", 2000) + " }}", ""},
 		{`{% frobnicate %}`, "(give a simpler one with --chat_template FILE)"},
 		{`{{ "a" `, "cannot be parsed: "},
 		{`{{ 1 // 0 }}`, "cannot be rendered: division by zero"},
@@ -155,16 +171,40 @@ func TestBadTemplates(t *testing.T) {
 		{`{% set z = 0 %}{{ 1 / z }}`, "cannot be rendered: division by zero"},
 		{`{{ "a" * 1000000000 }}`, "output is over 16777216 bytes"},
 		{`{{ 1000000000 * "a" }}`, "output is over 16777216 bytes"},
-		{`{{ raise_exception("no system role") }}`, "chat template: cannot be rendered: no system role"},
+		{`{{ raise_exception("no system role") }}`, "chat template:1: cannot be rendered: no system role"},
 		{`{{ raise_exception("` + text(5000) + `") }}`, " …"},
 		{`{{ frobnicate() }}`, "cannot be rendered: "},
-		{`{% for i in messages recursive %}{% endfor %}`, "recursive loops are not allowed"},
-		{`{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}`, "a value"},
+		{`{% for i in [1] recursive %}{{ loop([1]) }}{% endfor %}`, "macro calls nest deeper than 100"},
+		{`{% for i in "ab" %}{{ loop([1]) }}{% endfor %}`, "only in a loop that is recursive"},
+		{"a\nb{{ 'c' }}\n{{ nope.x }}", "chat template:3: cannot be rendered: \"nope\" is undefined"},
+		{"a\n{% set x = messages.append(1) %}", "chat template:2: cannot be rendered: list.append changes the value: not allowed"},
+		{`{% set s = "a" * 9999 %}{% for i in range(99999) %}{% if s == s ~ i %}{% endif %}{% endfor %}`, "works on more than"},
+		{`{% set ns = namespace(s="ab") %}{% for i in range(99) %}{% set ns.s = ns.s * 2 %}{% endfor %}`, "output is over 16777216 bytes"},
+		{`{% set ns = namespace(l=[1, 2]) %}{% for i in range(99) %}{% set ns.l = ns.l + ns.l %}{% endfor %}`, "items, limit 100000"},
+		{`{% set ns = namespace(l=[1]) %}{% for i in range(999) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l }}`, "nests deeper than 200"},
+		{`{% set ns = namespace(l=[1]) %}{% for i in range(90) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l }}`, ""},
+		{`{% set ns = namespace(l=[1]) %}{% for i in range(90) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l | tojson }}`, ""},
+		{`{% set ns = namespace(l=[1]) %}{% for i in range(90) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l == [1] or ns.l in [ns.l + []] }}`, ""},
+		{`{% set ns = namespace(n=3) %}{% for i in range(99) %}{% set ns.n = ns.n * ns.n %}{% endfor %}`, "an integer has more than 4096 bits"},
+		{`{{ 9 ** (9 ** 9) }}`, "an integer has more than 4096 bits"},
+		{`{{ range(100000) | batch(1) | map('list') | map('join') | list | join | length }}{{ range(100000) | map('string') | sort | unique | list }}`, ""},
+		{`{{ ("a " * 1000000).split() }}`, "items, limit 100000"},
+		{`{{ ("a" * 1000000) | replace("", "b" * 1000) }}`, "output is over 16777216 bytes"},
+		{`{{ ("a\n" * 90000) | indent("b" * 1000) }}`, "output is over 16777216 bytes"},
+		{`{{ "a" | center(99999999) }}`, "output is over 16777216 bytes"},
+		{`{{ "%99999999d" % 1 }}`, "output is over 16777216 bytes"},
+		{`{{ "{:99999999}".format(1) }}`, "output is over 16777216 bytes"},
+		{`{{ [1] | batch(999999999, 0) | list }}`, "items, limit 100000"},
+		{`{{ [1] | slice(999999999) | list }}`, "items, limit 100000"},
+		{`{{ [[[1]]] | tojson(indent=9999999) }}`, "output is over 16777216 bytes"},
+		{"{{ " + strings.Repeat("not ", 9000) + "1 }}", "the template nests deeper than 500"},
+		{"{{ 1" + strings.Repeat("+1", 30000) + " }}", "nest deeper than"},
+		{`{% set ns = namespace() %}{% set ns.a = ns %}{{ ns }}`, "a value nests deeper than 200"},
 		{`{% set l = [1] %}{% set x = l.append(l) %}{{ l }}`, ""},
 		{`{% block a %}{% endblock %}`, "{% block %} is not supported"},
-		{`{{ [1,2,3] | random }}`, "filter 'random' not found"},
+		{`{{ [1,2,3] | random }}`, "the filter random is not supported"},
 		{`{{ "a".center(1000000000) }}`, "cannot be rendered: "},
-		{`{{ "a" | indent(1000000000) }}`, "is over 100000"},
+		{`{{ "a" | indent(1000000000) }}`, "output is over 16777216 bytes"},
 		{`{{ strftime_now("%Y") }}`, "cannot be rendered: "},
 		{`{{ lipsum() }}`, "cannot be rendered: "},
 		{strings.Repeat("{% if true %}", 300) + strings.Repeat("{% endif %}", 300), "statements nest deeper than 200"},
@@ -174,9 +214,13 @@ func TestBadTemplates(t *testing.T) {
 		start := time.Now()
 		chat, err := NewChat(tinyTokenizer(t), c.source, nil)
 		if err == nil {
-			_, err = chat.Encode([]Message{{"user", "hi"}}, true)
+			content := ""
+			if strings.Contains(c.source, "content") {
+				content = "hi"
+			}
+			_, err = chat.Encode([]Message{{"user", content}}, true)
 		}
-		if took := time.Since(start); took > 2*renderTime {
+		if took := time.Since(start); took > 20*time.Second {
 			t.Errorf("%.60q takes %v", c.source, took)
 		}
 		switch {
@@ -218,17 +262,21 @@ func TestTemplateLanguage(t *testing.T) {
 		{"{% macro m(x, y=2) %}[{{ x }}{{ y }}]{% endmacro %}{{ m(1) }}{{ m(1, y=3) }}", "[12][13]"},
 		{"{% for k in range(3, 0, -1) %}{{ k }}{% endfor %}", "321"},
 		{"{{ messages[0]['content'].split('i')[0] }}{{ messages[-1].role }}", "huser"},
-		{"{{ tools is defined }}{{ none is none }}", "FalseTrue"},
+		{"{{ tools is defined }}{{ none is none }}", "TrueTrue"},
 		{"{{ (x | default('d')) ~ 1 }}", "d1"},
 		{"{{ messages | selectattr('role', 'equalto', 'user') | list | length }}", "1"},
 		{"{% raw %}{{ a }}{% endraw %}", "{{ a }}"},
 		{"{% set m = messages[-1] %}{{ m.content[-1] }}{{ 'éa'[0] }}{{ 'x'.split('-')[-1] }}{% if messages[-2] %}2{% endif %}", "iéx"},
-		{"{% set d = {'a': [1, 2]} %}{{ d['a'][-2] }}{% set ns = namespace() %}{% set ns['k'] = 3 %}{{ ns['k'] }}", "13"},
+		{"{% set d = {'a': [1, 2]} %}{{ d['a'][-2] }}{% set ns = namespace() %}{% set ns.k = 3 %}{{ ns['k'] }}", "13"},
 		{"{{ '-' * 3 }}{{ 2 * 3 }}{{ 0.5 * 4 }}{{ 'a' * 0 }}", "---62.0"},
 		{"{{ ' \x1c\u3000a\u001f' | trim }}{{ '\x1cb\x1d '.strip() }}{{ 'xcx'.strip('x') }}", "abc"},
 		{"{{ 7 // 2 }}{{ 7 % 4 }}", "33"},
 	} {
-		got, err := mustChat(t, c.source, vars).Text([]Message{{"user", "hi"}}, false)
+		content := ""
+		if strings.Contains(c.source, "content") {
+			content = "hi"
+		}
+		got, err := mustChat(t, c.source, vars).Text([]Message{{"user", content}}, false)
 		if err != nil || got != c.want {
 			t.Errorf("%q: got %q, %v, want %q", c.source, got, err, c.want)
 		}

@@ -45,6 +45,20 @@ func (t *trie) longest(s string) (n, size int) {
 	return
 }
 
+// each calls f with index and length of each string at the start of s, the shortest first.
+func (t *trie) each(s string, f func(n, size int)) {
+	node := int32(0)
+	for i := range len(s) {
+		to, ok := t.next[uint32(node)<<8|uint32(s[i])]
+		if !ok {
+			return
+		}
+		if node = to; t.end[node] >= 0 {
+			f(int(t.end[node]), i+1)
+		}
+	}
+}
+
 // find gives index, start and end of the leftmost string in s, the longest where several start; or -1.
 func (t *trie) find(s string) (n, start, end int) {
 	for i := range len(s) {
