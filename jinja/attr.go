@@ -18,7 +18,7 @@ func runeLen(s string) int {
 // refused are attributes that Python's values have and ours do not, so that a template that asks for one is told. What changes a list
 // or a dict, Jinja2's sandbox hides: such an attribute is undefined.
 var refused = map[string][]string{
-	"str":      {"encode", "format_map", "isidentifier", "maketrans", "translate", "expandtabs"},
+	"str":      {"encode", "format_map", "isidentifier", "maketrans", "translate"},
 	"dict":     {"fromkeys"},
 	"int":      {"as_integer_ratio", "bit_count", "bit_length", "conjugate", "denominator", "from_bytes", "imag", "numerator", "real", "to_bytes"},
 	"bool":     {"as_integer_ratio", "bit_count", "bit_length", "conjugate", "denominator", "from_bytes", "imag", "numerator", "real", "to_bytes"},

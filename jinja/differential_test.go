@@ -154,14 +154,14 @@ func TestDifferentialStored(t *testing.T) {
 	}
 }
 
-// The same with as many new templates as CRITICRM_JINJA says, 500 by default, where Python has Jinja2.
+// The same with as many new templates as CRITICRM_JINJA says, 300 by default, where Python has Jinja2.
 func TestDifferentialLive(t *testing.T) {
 	if out, err := exec.Command("python3", "-c", "import jinja2; print(jinja2.__version__)").Output(); err != nil || !strings.HasPrefix(string(out), "3.1.") {
 		t.Skipf("python3 has no jinja2 3.1: %s %v", out, err)
 	}
 	count := os.Getenv("CRITICRM_JINJA")
 	if count == "" {
-		count = "500"
+		count = "300"
 	}
 	cmd := exec.Command("python3", "-W", "ignore", "differential.py", count, time.Now().Format("150405"))
 	cmd.Dir = "testdata"

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -345,7 +346,7 @@ func (in *run) pyInt(s string, base int) (*big.Int, bool) {
 		return nil, false
 	}
 	for _, r := range low {
-		if r >= utf8.RuneSelf {
+		if r >= utf8.RuneSelf && unicode.Is(unicode.Nd, r) {
 			in.fail("int of digits that are not ASCII is not supported")
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/cases"
 )
 
 // Filled by init, because the methods refer to each other.
@@ -77,8 +79,9 @@ func init() {
 			v := a.positional(in, "join", 1, 1)[0]
 			return in.joinTexts(t, in.iterate(v), false)
 		},
-		"split":  splitMethod("split", false),
-		"rsplit": splitMethod("rsplit", true),
+		"split":      splitMethod("split", false),
+		"rsplit":     splitMethod("rsplit", true),
+		"expandtabs": expandTabs,
 		"splitlines": func(in *run, t *Text, a args) Value {
 			v := a.bind(in, "splitlines", 0, "keepends")[0]
 			l := &List{}
@@ -119,13 +122,38 @@ func init() {
 	}
 }
 
+var folder = cases.Fold()
+
 func casefold(in *run, t *Text) Value {
-	for _, r := range t.S {
-		if r >= utf8.RuneSelf {
-			in.fail("casefold of text that is not ASCII is not supported")
-		}
+	return t.mapRunes(in, func(_ int, r rune) string { return folder.String(string(r)) })
+}
+
+func expandTabs(in *run, t *Text, a args) Value {
+	size := 8
+	if v := a.bind(in, "expandtabs", 0, "tabsize")[0]; v != nil {
+		size = in.integer(v, "expandtabs")
 	}
-	return in.lower(t)
+	tabs := strings.Count(t.S, "\t")
+	if size > 0 && tabs > maxOutput/size {
+		in.checkText(maxOutput + 1)
+	}
+	in.charge(tabs * max(0, size))
+	column := 0
+	return t.mapRunes(in, func(_ int, r rune) string {
+		switch {
+		case r == '\n' || r == '\r':
+			column = 0
+		case r == '\t' && size > 0:
+			n := size - column%size
+			column += n
+			return strings.Repeat(" ", n)
+		case r == '\t':
+			return ""
+		default:
+			column++
+		}
+		return string(r)
+	})
 }
 
 type method = func(in *run, self Value, a args) Value

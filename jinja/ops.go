@@ -253,8 +253,8 @@ func (in *run) intOp(op string, a, b *big.Int) Value {
 	if math.IsInf(f, 0) {
 		in.fail("the quotient of two integers is too large for a float")
 	}
-	if f == 0 && a.Sign() == 0 {
-		f = 0
+	if a.Sign() == 0 && b.Sign() < 0 {
+		return math.Copysign(0, -1)
 	}
 	return f
 }
@@ -274,11 +274,7 @@ func (in *run) floatOp(op string, a, b float64) Value {
 		if a < 0 && b != math.Trunc(b) && !math.IsInf(a, 0) && !math.IsInf(b, 0) {
 			in.fail("a power of a negative number is complex: not supported")
 		}
-		f := math.Pow(a, b)
-		if math.IsInf(f, 0) && !math.IsInf(a, 0) && !math.IsInf(b, 0) {
-			in.fail("the power of two numbers is too large")
-		}
-		return f
+		return in.pow(a, b)
 	}
 	if b == 0 {
 		in.fail("division by zero")
@@ -526,4 +522,30 @@ func (in *run) contains(list, v Value) bool {
 		}
 	}
 	return false
+}
+
+// pow is rounded to the nearest float, as C's nearly always is and Go's is not.
+func (in *run) pow(a, b float64) float64 {
+	f := math.Pow(a, b)
+	special := a == 0 || math.IsNaN(f) || math.IsInf(a, 0) || math.IsInf(b, 0)
+	switch {
+	case special || b == 0 || a == 1:
+	case b == 0.5:
+		f = math.Sqrt(a)
+	case b == math.Trunc(b) && math.Abs(b) <= 64:
+		z, x := big.NewFloat(1).SetPrec(4096), big.NewFloat(a).SetPrec(4096)
+		for range int(math.Abs(b)) {
+			z.Mul(z, x)
+		}
+		if b < 0 {
+			z.Quo(big.NewFloat(1).SetPrec(4096), z)
+		}
+		f, _ = z.Float64()
+	default:
+		in.fail("a power with the exponent %s is not supported", floatRepr(b))
+	}
+	if math.IsInf(f, 0) && !special {
+		in.fail("the power of two numbers is too large")
+	}
+	return f
 }

@@ -45,9 +45,13 @@ func (b *binder) stmt(n stmt) {
 	switch n := n.(type) {
 	case *output:
 		b.exprs(n.items)
+		for _, x := range n.items {
+			fold(x, true)
+		}
 	case *setStmt:
 		b.target(n.target)
 		b.expr(n.value)
+		foldValue(n.value)
 	case *setBlock:
 		in := b.inner(nil)
 		in.s.body(n.body)
@@ -62,9 +66,11 @@ func (b *binder) stmt(n stmt) {
 	case *ifStmt:
 		in := b.softly()
 		in.expr(n.test)
+		foldValue(n.test)
 		in.body(n.body)
 		for _, e := range n.elif {
 			in.expr(e.test)
+			foldValue(e.test)
 			in.body(e.body)
 		}
 		in.body(n.els)
@@ -134,6 +140,7 @@ func (b *binder) forLoop(n *forStmt) {
 		n.loop = in.s.ref("loop")
 	}
 	b.expr(n.iter)
+	foldValue(n.iter)
 	in.body(n.body)
 	els.body(n.els)
 	n.frame, n.elsFrame = in.s.entry(), els.s.entry()
@@ -221,8 +228,6 @@ func (b *binder) expr(x expr) {
 		}
 		x.ref = b.ref(x.name, x.line)
 		return
-	case *getitem:
-		x.folded = isConstant(x)
 	case *condExpr:
 		in := b.softly()
 		in.exprs(children(x))
@@ -241,29 +246,58 @@ func (b *binder) expr(x expr) {
 	b.exprs(children(x))
 }
 
-// isConstant says whether Jinja2 computes an expression before rendering.
-func isConstant(x expr) bool {
+// fold finds the constant expressions, which Jinja2 computes before rendering. There a slice of what has none is undefined, not an error,
+// where the result can be written into the compiled template. It says whether all of x is constant.
+func fold(x expr, written bool) bool {
+	all := true
 	switch x := x.(type) {
 	case nil, *constant:
 		return true
 	case *name, *call:
-		return false
+		all = false
 	case *condExpr:
-		if x.no == nil {
-			return false
-		}
+		all = x.no != nil
 	case *filter:
 		switch x.name {
 		case "map", "select", "reject", "selectattr", "rejectattr":
-			return false
+			all = false
 		}
+	}
+	list := children(x)
+	constant := make([]bool, len(list))
+	for i, c := range list {
+		constant[i] = fold(c, false)
+		all = all && constant[i]
+	}
+	if all && !written {
+		return true // whoever contains it goes on
+	}
+	for i, c := range list {
+		if constant[i] {
+			markFolded(c, all)
+		}
+	}
+	if g, ok := x.(*getitem); ok && all {
+		g.folded = true
+	}
+	return all
+}
+
+// foldValue is fold for an expression that is not written.
+func foldValue(x expr) {
+	if fold(x, false) {
+		markFolded(x, false)
+	}
+}
+
+// markFolded marks the slices in a constant expression; itself only where it stands inside a constant one.
+func markFolded(x expr, itself bool) {
+	if g, ok := x.(*getitem); ok && itself {
+		g.folded = true
 	}
 	for _, c := range children(x) {
-		if !isConstant(c) {
-			return false
-		}
+		markFolded(c, true)
 	}
-	return true
 }
 
 func copyTarget(x expr) expr {

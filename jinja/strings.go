@@ -420,12 +420,7 @@ func (in *run) split(t *Text, sep Value, most int, right bool) Value {
 				break
 			}
 			if len(out) == most {
-				rest := s[from:to]
-				if right {
-					add(from+skipSpace(rest), to)
-				} else {
-					add(from, from+len(strings.TrimRightFunc(rest, space)))
-				}
+				add(from, to) // white space at its other end stays
 				break
 			}
 			if right {

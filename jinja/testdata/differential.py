@@ -1,4 +1,5 @@
-"""Random chat templates, each with what Jinja2 makes of it, as JSON lines: differential.py COUNT SEED.
+"""Random chat templates, each with what Jinja2 makes of it, as JSON lines: differential.py COUNT SEED [MAX].
+MAX is the most characters of a template and its text together; differential.jsonl is "2000 1 240".
 
 The first line has the variables that the templates are rendered with; each further line is {"t": template, "v": which variables,
 "out": … or "error": …}. The generator knows most of the language, and gets types wrong on purpose now and then."""
@@ -462,7 +463,7 @@ class Gen:
         return "".join(self.statement(0, False) for _ in range(self.r.randrange(1, 6))) + self.pick("", "", "\n", "\n\n")
 
 
-def cases(count, seed):
+def cases(count, seed, most):
     r = random.Random(seed)
     variables = [conversation(r) for _ in range(12)]
     yield {"variables": variables}
@@ -479,11 +480,13 @@ def cases(count, seed):
         # Not one template in two may be an error: they are rendered up to it only.
         if "error" in c and r.random() < 0.6:
             continue
+        if len(template) + len(c.get("out", "")) > most:
+            continue
         made += 1
         yield c
 
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
-    for c in cases(int(sys.argv[1]), int(sys.argv[2])):
+    for c in cases(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 10**9):
         print(json.dumps(c, ensure_ascii=False))
