@@ -100,7 +100,7 @@ func (in *run) attr(v Value, name string) Value {
 	}
 	t := typeName(v)
 	if slices.Contains(hidden[t], name) {
-		return &undef{why: t + "." + name + " changes the value: not allowed", security: true}
+		return &undef{why: t + "." + name + " changes the value: not allowed"}
 	}
 	if slices.Contains(refused[t], name) {
 		in.fail("%s.%s is not supported", t, name)

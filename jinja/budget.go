@@ -32,7 +32,8 @@ type run struct {
 	nesting int
 	line    int
 	env     *env
-	out     *builder
+	casers
+	out *builder
 }
 
 func (in *run) fail(format string, args ...any) {

@@ -22,9 +22,9 @@ func init() {
 			return t.mapRunes(in, func(at int, r rune) string {
 				switch {
 				case unicode.IsUpper(r):
-					return lowerAt(t.S, at, r)
+					return in.lowerAt(t.S, at, r)
 				case unicode.IsLower(r):
-					return upper(r)
+					return in.upperRune(r)
 				}
 				return string(r)
 			})
@@ -122,9 +122,8 @@ func init() {
 	}
 }
 
-var folder = cases.Fold()
-
 func casefold(in *run, t *Text) Value {
+	folder := cases.Fold()
 	return t.mapRunes(in, func(_ int, r rune) string { return folder.String(string(r)) })
 }
 

@@ -13,23 +13,37 @@ import (
 
 // The methods of Python's str. Each keeps the sources of what it takes.
 
-// upper is Python's upper of one code point: ß becomes SS.
-func upper(r rune) string {
-	if r < utf8.RuneSelf {
-		return string(unicode.ToUpper(r))
+// casers change the case of one code point. They hold state, so each rendering has its own.
+type casers struct{ up, low, title *cases.Caser }
+
+func (in *run) caser(which **cases.Caser, r rune, make func() cases.Caser) string {
+	if !cased(r) {
+		return string(r)
 	}
-	return cases.Upper(language.Und).String(string(r))
+	if *which == nil {
+		c := make()
+		*which = &c
+	}
+	return (*which).String(string(r))
 }
 
-func titleRune(r rune) string {
+// upperRune is Python's upper of one code point: ß becomes SS.
+func (in *run) upperRune(r rune) string {
 	if r < utf8.RuneSelf {
 		return string(unicode.ToUpper(r))
 	}
-	return cases.Title(language.Und, cases.NoLower).String(string(r))
+	return in.caser(&in.up, r, func() cases.Caser { return cases.Upper(language.Und) })
+}
+
+func (in *run) titleRune(r rune) string {
+	if r < utf8.RuneSelf {
+		return string(unicode.ToUpper(r))
+	}
+	return in.caser(&in.title, r, func() cases.Caser { return cases.Title(language.Und, cases.NoLower) })
 }
 
 // lowerAt is Python's lower of the code point at a place: a final sigma is another letter than the others.
-func lowerAt(s string, at int, r rune) string {
+func (in *run) lowerAt(s string, at int, r rune) string {
 	switch {
 	case r < utf8.RuneSelf:
 		return string(unicode.ToLower(r))
@@ -39,7 +53,7 @@ func lowerAt(s string, at int, r rune) string {
 		}
 		return "σ"
 	}
-	return cases.Lower(language.Und).String(string(r))
+	return in.caser(&in.low, r, func() cases.Caser { return cases.Lower(language.Und) })
 }
 
 func caseIgnorable(r rune) bool {
@@ -74,13 +88,13 @@ func finalSigma(s string, at int) bool {
 }
 
 func (in *run) upper(t *Text) *Text {
-	return t.mapRunes(in, func(_ int, r rune) string { return upper(r) })
+	return t.mapRunes(in, func(_ int, r rune) string { return in.upperRune(r) })
 }
 
 func (in *run) lower(t *Text) *Text {
 	sigmas := strings.Count(t.S, "Σ")
 	in.charge(sigmas * 64)
-	return t.mapRunes(in, func(at int, r rune) string { return lowerAt(t.S, at, r) })
+	return t.mapRunes(in, func(at int, r rune) string { return in.lowerAt(t.S, at, r) })
 }
 
 // capital makes the first code point a title letter and the rest small; words: of each word, as str.title.
@@ -94,9 +108,9 @@ func (in *run) capital(t *Text, words bool) *Text {
 			start = false
 		}
 		if first {
-			return titleRune(r)
+			return in.titleRune(r)
 		}
-		return lowerAt(t.S, at, r)
+		return in.lowerAt(t.S, at, r)
 	})
 }
 

@@ -1,5 +1,7 @@
 package jinja
 
+import "fmt"
+
 // Template is a parsed template. It is read-only and can be rendered from several goroutines at once.
 type Template struct {
 	body     []stmt
@@ -38,8 +40,8 @@ func catch(err *error) {
 	case nil:
 	case *Error:
 		*err = r
-	default:
-		panic(r)
+	default: // a fault of this package must not end a program that was given a bad template
+		*err = &Error{Line: 1, Text: fmt.Sprintf("internal error: %v", r)}
 	}
 }
 

@@ -26,10 +26,7 @@ type (
 		Items []Value
 		names []string
 	}
-	undef struct {
-		why      string
-		security bool
-	}
+	undef     struct{ why string }
 	namespace struct{ attrs *Dict }
 	// fn is a function or a method.
 	fn struct {

@@ -10,7 +10,9 @@
 //
 // Encode never makes a control token out of text: "<|eot_id|>" in a user's message is
 // nine characters of text. EncodeSpecial is for text the program itself wrote. A Chat
-// joins both: what the template writes may be a control token, message text never is.
+// joins both: what the template writes may be a control token, message text never is. Templates are rendered by
+// package jinja, whose text knows which bytes came from which message; a message of which nothing is written is
+// an error.
 //
 // No regular expression from a file is ever run. A pre-tokenizer pattern has to be one of
 // the known ones (GPT-2, Llama-3, Qwen2), for which this package has scanners that take
