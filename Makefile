@@ -3,9 +3,9 @@ GO   ?= go
 BIN  := bin/criticrm
 ARGS ?=
 
-.PHONY: demo test check-native build cuda sass setup base golden bench bench-compare lint clean
+.PHONY: demo test check-native build cuda sass setup base golden readme bench bench-compare lint clean
 
-demo: build            ## the whole method on the embedded model, in about three minutes
+demo: build            ## the whole method on the embedded model, in about two minutes
 	$(BIN) demo $(ARGS)
 
 test: setup lint       ## everything that is tested, without a GPU: the CUDA kernels run on a GPU in software
@@ -37,6 +37,9 @@ base: build            ## make the demo's base model again, from nothing (about 
 golden:                ## make testdata/golden again; installs PyTorch and transformers into build/golden
 	python3 -m venv build/golden && build/golden/bin/pip install -q -r testdata/golden/requirements.txt
 	build/golden/bin/python -B testdata/golden/make.py
+
+readme:                ## put the tables of `criticrm demo --full` into README.md: make readme RESULTS=runs/demo/results.json
+	$(GO) run ./demo/readme "$(RESULTS)" README.md
 
 bench: setup           ## all benchmarks, in Go's benchmark format
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./bench
