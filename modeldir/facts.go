@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -121,10 +122,10 @@ func ReadFacts(dir string) (f Facts, found bool, err error) {
 		}
 		return f, false, nil
 	}
-	if err == nil {
-		f, err = parseFacts(b)
-	}
 	if err != nil {
+		return f, false, fmt.Errorf("modeldir: %w", err)
+	}
+	if f, err = parseFacts(b); err != nil {
 		return f, false, fmt.Errorf("modeldir: %s: %w", path, err)
 	}
 	return f, true, nil
@@ -132,10 +133,11 @@ func ReadFacts(dir string) (f Facts, found bool, err error) {
 
 // parseFacts is strict: a file that is damaged or of another program must not turn a reward into another one.
 func parseFacts(b []byte) (f Facts, err error) {
+	known := factKeys()
 	err = strictjson.Read(b, func(r *strictjson.Reader) error {
 		members, err := r.Members()
 		for _, m := range members {
-			if !slices.Contains(factKeys(), m.Key) {
+			if !slices.Contains(known, m.Key) {
 				return fmt.Errorf("key %.40q is not known: written by a newer criticrm, or damaged", m.Key)
 			}
 		}
@@ -174,7 +176,10 @@ func parseFacts(b []byte) (f Facts, err error) {
 }
 
 // factKeys are the names of the fields.
-func factKeys() []string {
-	return []string{"version", "program", "method", "head_position", "prompts", "prompts_hash", "scale", "max_length", "overlong",
-		"chat_template_sha256", "template_date", "end_tokens", "end_of_turn", "data", "warning", "files", "sha256"}
+func factKeys() (keys []string) {
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Facts]()) {
+		key, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		keys = append(keys, key)
+	}
+	return keys
 }

@@ -52,14 +52,24 @@ func TestEveryBitOfFacts(t *testing.T) {
 	}
 }
 
-func TestFactKeys(t *testing.T) {
-	var keys []string
-	for i := range reflect.TypeFor[Facts]().NumField() {
-		key, _, _ := strings.Cut(reflect.TypeFor[Facts]().Field(i).Tag.Get("json"), ",")
-		keys = append(keys, key)
+// A file that cannot be read is named once, and settings of critiques are told to those who use them.
+func TestWhatIsTold(t *testing.T) {
+	dir := baseDir(t)
+	for _, none := range []bool{false, true} {
+		d, err := Open(dir, Given{NoCritiques: none})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(strings.Join(d.Notes, "\n"), "the built-in prompts"); got == none {
+			t.Errorf("NoCritiques %v: %q", none, d.Notes)
+		}
 	}
-	if !slices.Equal(keys, factKeys()) {
-		t.Errorf("the fields are %v, the known keys %v", keys, factKeys())
+	path := filepath.Join(dir, FactsFile)
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := ReadFacts(dir); err == nil || strings.Count(err.Error(), path) != 1 {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -27,6 +27,7 @@ type Given struct {
 	TemplateDate string // day, "2024-07-26"
 	MaxLength    int    // tokens of a whole sequence
 	Overlong     string // one of record.OverlongPolicies
+	NoCritiques  bool   // the caller neither reads nor asks for any: defaults for them are not worth a note
 	Override     bool   // use all this, and files that were changed since training, in spite of what the model was trained with
 }
 
@@ -107,7 +108,7 @@ func Open(path string, g Given) (*Dir, error) {
 	if d.Overlong == "" {
 		d.Overlong = d.Facts.Overlong
 	}
-	d.describe()
+	d.describe(g)
 	return d, nil
 }
 
@@ -238,12 +239,13 @@ func (d *Dir) chooseScale(g Given) error {
 }
 
 // describe notes which defaults hold where the directory says nothing.
-func (d *Dir) describe() {
+func (d *Dir) describe(g Given) {
 	var open []string
-	if d.Facts.Prompts == nil && (!d.Trained || d.Facts.Method != BT) && d.Prompts.Hash() == critic.DefaultPrompts().Hash() {
+	critiques := !g.NoCritiques && d.Facts.Method != BT
+	if critiques && d.Facts.Prompts == nil && d.Prompts.Hash() == critic.DefaultPrompts().Hash() {
 		open = append(open, fmt.Sprintf("the built-in prompts (%s)", d.Prompts.Hash()))
 	}
-	if d.Facts.Scale == nil && (!d.Trained || d.Facts.Method != BT) && d.Scale == critic.DefaultScale() {
+	if critiques && d.Facts.Scale == nil && d.Scale == critic.DefaultScale() {
 		open = append(open, fmt.Sprintf("scores from %d to %d", d.Scale.Min, d.Scale.Max))
 	}
 	_, err := os.Stat(filepath.Join(d.Path, model.HeadFile))

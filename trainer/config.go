@@ -227,7 +227,7 @@ func (c Config) options() model.Options {
 // given is what the recipe wants of the model's directory, where it wants something.
 func (c Config) given() modeldir.Given {
 	g := modeldir.Given{Prompts: c.PromptDir, HeadPosition: c.HeadPosition, ChatTemplate: c.ChatTemplate, TemplateDate: c.TemplateDate,
-		MaxLength: c.MaxLength, Overlong: c.Overlong, Override: c.Override}
+		MaxLength: c.MaxLength, Overlong: c.Overlong, NoCritiques: !c.critiques(), Override: c.Override}
 	if c.ScoreMin >= 0 {
 		g.ScaleMin = &c.ScoreMin
 	}
