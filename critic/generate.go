@@ -39,7 +39,7 @@ type GenerateOptions struct {
 	Critiques int             `json:"critiques"` // N samples per response
 	Sampling  record.Sampling `json:"sampling"`
 	Scale     Scale           `json:"scale"`
-	Chunk     int             `json:"-"`     // records per call of the Generator; another number changes rounding at most
+	Chunk     int             `json:"-"`     // records per call of the Generator; another number changes no result on the CPU, and rounding at most on a GPU
 	Model     string          `json:"model"` // name or hash of the model, stored with the critiques
 	Prompts   *Prompts        `json:"-"`     // nil: DefaultPrompts
 	Reading   `json:"-"`

@@ -3,6 +3,9 @@
 // An item is one key head and as many sequences of a group as fill a panel of NR query rows. The shared segments are read once for
 // all of them, as matrix products: scoresᵀ = K·Qᵀ and outᵀ += Vᵀ·P, so that keys and values are used where they lie and the softmax
 // runs down the lanes. Then each sequence goes on alone over its own slots, from the same running maximum and sum.
+//
+// Sums are cut by position, SPAN shared keys at a time and SPAN own ones, wherever segments end: segments are cut where prefixes of
+// neighbouring requests part, and a result must not depend on neighbours.
 #ifndef ARCH
 #include <algorithm>
 #include <cmath>
@@ -52,16 +55,41 @@ template <class T> struct decoder {
         float m[NR], l[NR], *o;
     };
 
-    // The panel of queries qt (D, NR) goes on over n <= SPAN keys from slot on; V·W of its columns are used.
-    template <int V> void span(panel &st, const float *qt, float *score, int64_t slot, int n, int g, arena &scratch) const {
-        int64_t ldk, ldv;
-        const float *k = f32_rows(key(slot, g), row, n, a.D, scratch, &ldk), *v = f32_rows(value(slot, g), row, n, a.D, scratch, &ldv);
-        gemm_panel<ROWS, V>(score, nullptr, k, ldk, qt, n, a.D);
+    // Where a walk over the shared keys of a group is: key at of segment i of [i, last).
+    struct walk {
+        int i, last, at;
+    };
+
+    // f(slot, done, n) for the stretches of the next SPAN keys, of which done came before; the number of keys.
+    template <class F> int stretches(walk &w, F f) const {
+        int done = 0;
+        while (done < SPAN && w.i < w.last) {
+            const int n = std::min(SPAN - done, a.seg_len[w.i] - w.at);
+            if (n) f((int64_t)a.seg_start[w.i] + w.at, done, n);
+            done += n, w.at += n;
+            if (w.at == a.seg_len[w.i]) w.i++, w.at = 0;
+        }
+        return done;
+    }
+
+    // The panel of queries qt (D, NR) goes on over the next SPAN keys; V·W of its columns are used. score (SPAN, NR) and part (D, NR) are
+    // scratch, and so is copy (SPAN, D), where keys and values are not in f32.
+    template <int V> void span(panel &st, const float *qt, float *score, float *part, float *copy, walk &w, int g) const {
+        walk again = w;
+        const int n = stretches(w, [&](int64_t slot, int done, int m) {
+            int64_t ld;
+            const float *k = in_f32(key(slot, g), m, copy, &ld);
+            gemm_panel<ROWS, V>(score + done * NR, nullptr, k, ld, qt, m, a.D);
+        });
+        if (n == 0) return;
+        vf alpha[V];
         UNROLL for (int j = 0; j < V; j++) {
             float *x = score + j * W;
             vf top = load(x);
             for (int i = 1; i < n; i++) top = vmax(top, load(x + i * NR));
-            vf old = load(st.m + j * W), m = vmax(old, top * scale), alpha = vexp2(old - m), l = load(st.l + j * W) * alpha;
+            vf old = load(st.m + j * W), m = vmax(old, top * scale), l;
+            alpha[j] = vexp2(old - m);
+            l = load(st.l + j * W) * alpha[j];
             for (int i = 0; i < n; i++) {
                 vf p = vexp2(load(x + i * NR) * scale - m);
                 store(x + i * NR, p);
@@ -69,10 +97,28 @@ template <class T> struct decoder {
             }
             store(st.m + j * W, m);
             store(st.l + j * W, l);
-            float *o = st.o + j * W;
-            for (int d = 0; d < a.D; d++) store(o + d * NR, load(o + d * NR) * alpha);
         }
-        gemm_panel<COLUMNS, V>(st.o, st.o, v, ldv, score, a.D, n);
+        stretches(again, [&](int64_t slot, int done, int m) {
+            int64_t ld;
+            const float *v = in_f32(value(slot, g), m, copy, &ld);
+            gemm_panel<COLUMNS, V, true>(part, done ? part : nullptr, v, ld, score + done * NR, a.D, m);
+        });
+        for (int d = 0; d < a.D; d++)
+            UNROLL for (int j = 0; j < V; j++) {
+                float *o = st.o + d * NR + j * W;
+                store(o, load(o) * alpha[j] + load(part + d * NR + j * W));
+            }
+    }
+
+    // n rows of D numbers in f32: in place, or copied.
+    const float *in_f32(const float *p, int, float *, int64_t *ld) const {
+        *ld = row;
+        return p;
+    }
+    const float *in_f32(const bf16 *p, int n, float *copy, int64_t *ld) const {
+        for (int i = 0; i < n; i++) to_f32_row(copy + (int64_t)i * a.D, p + i * row, a.D);
+        *ld = a.D;
+        return copy;
     }
 
     // The shared segments for rows <= NR queries q (rows, D). o (rows, D), m and l (rows) get the state after them.
@@ -84,9 +130,8 @@ template <class T> struct decoder {
         std::fill(st.m, st.m + NR, LOWEST);
         std::fill(st.l, st.l + NR, 0.0f);
         std::fill(st.o, st.o + a.D * NR, 0.0f);
-        for (int i = a.seg_ptr[group]; i < a.seg_ptr[group + 1]; i++)
-            for (int k = 0; k < a.seg_len[i]; k += SPAN)
-                span<V>(st, qt, score, a.seg_start[i] + k, std::min(SPAN, a.seg_len[i] - k), g, scratch);
+        float *part = scratch.get<float>((size_t)a.D * NR), *copy = scratch.get<float>((size_t)SPAN * a.D);
+        for (walk w{a.seg_ptr[group], a.seg_ptr[group + 1], 0}; w.i < w.last;) span<V>(st, qt, score, part, copy, w, g);
         for (int r = 0; r < rows; r++) {
             m[r] = st.m[r];
             l[r] = st.l[r];

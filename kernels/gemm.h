@@ -4,7 +4,7 @@
 // read where it lies: rows (A[m][k] at a[m·lda + k]) or, for a transposed factor, columns (a[k·lda + m]), which gemm_columns copies
 // to slivers first: R columns side by side, k by k, for a tile of R rows of C. A tile of MR × NR sums
 // stays in registers; each element of C is one chain of sums over k, so where tiles are cut never changes its bits. Only the blocks
-// of k do, and they are KC long everywhere.
+// of k do, and they are KC long everywhere. gemm_chain's sums go on from C, so that no cut of k changes one.
 
 namespace {
 namespace ARCH {
@@ -18,13 +18,13 @@ const int NR = NV * W, KC = 512;
 
 enum layout { ROWS, COLUMNS, SLIVERS };
 
-// c[R][V·W] = add + a·b; add is NULL, another matrix, or c itself.
-template <layout L, int R, int V>
+// c[R][V·W] = add + a·b; add is NULL, another matrix, or c itself. With CHAIN the sums begin with add, else it comes last.
+template <layout L, int R, int V, bool CHAIN = false>
 INLINE void micro(float *c, int64_t ldc, const float *add, int64_t ldadd, const float *a, int64_t lda, const float *b, int K) {
     const int64_t rs = L == ROWS ? lda : 1, ks = L == ROWS ? 1 : L == COLUMNS ? lda : R;
     vf s[R][V];
     UNROLL for (int r = 0; r < R; r++)
-        UNROLL for (int v = 0; v < V; v++) s[r][v] = vf{};
+        UNROLL for (int v = 0; v < V; v++) s[r][v] = CHAIN && add ? load(add + r * ldadd + v * W) : vf{};
     for (int k = 0; k < K; k++, a += ks, b += NR) {
         vf bv[V];
         UNROLL for (int v = 0; v < V; v++) bv[v] = load(b + v * W);
@@ -33,7 +33,7 @@ INLINE void micro(float *c, int64_t ldc, const float *add, int64_t ldadd, const 
             UNROLL for (int v = 0; v < V; v++) s[r][v] += x * bv[v];
         }
     }
-    if (add) {
+    if (!CHAIN && add) {
         UNROLL for (int r = 0; r < R; r++)
             UNROLL for (int v = 0; v < V; v++) s[r][v] += load(add + r * ldadd + v * W);
     }
@@ -126,13 +126,25 @@ void gemm_columns(float *c, int64_t ldc, const float *add, int64_t ldadd, const 
     } while (k < K);
 }
 
+// C (M, N) = add + A (M, K)·B (K, N) in whole panels, each sum going on from add, which may be NULL or c: calls for the pieces of K, one
+// after the other, give the bits of one call for all of it.
+inline void gemm_chain(float *c, int64_t ldc, const float *add, const float *a, int64_t lda, const float *b, int64_t stride, int M, int N, int K) {
+    for (int j = 0; j < N; j += NR, b += stride) {
+        int m = 0;
+#define TILES(R) \
+    for (; m + (R) <= M; m += (R)) micro<ROWS, (R), NV, true>(c + m * ldc + j, ldc, add ? add + m * ldc + j : nullptr, ldc, a + m * lda, lda, b, K);
+        ALL_TILES
+#undef TILES
+    }
+}
+
 // One panel of C of which V·W columns are wanted; c is NR wide, add is NULL or c.
-template <layout L, int V>
+template <layout L, int V, bool CHAIN = false>
 void gemm_panel(float *c, const float *add, const float *a, int64_t lda, const float *b, int M, int K) {
     const int64_t rs = L == ROWS ? lda : 1;
     int m = 0;
 #define TILES(R) \
-    for (; m + (R) <= M; m += (R)) micro<L, (R), V>(c + m * NR, NR, add ? add + m * NR : nullptr, NR, a + m * rs, lda, b, K);
+    for (; m + (R) <= M; m += (R)) micro<L, (R), V, CHAIN>(c + m * NR, NR, add ? add + m * NR : nullptr, NR, a + m * rs, lda, b, K);
     TILES(MR)
     TILES(4)
     TILES(1)

@@ -146,7 +146,8 @@ typedef struct {
     kdtype         dtype;
 } swiglu_backward_args;
 
-// Attention over a packed forest: query q sees key k  iff  k <= q < end[k].  Query head a reads key head a·G/A.
+// Attention over a packed forest: query q sees key k  iff  k <= q < end[k].  Query head a reads key head a·G/A. Subtrees nest.
+// On the CPU the bits of a token's result depend on the tokens that it sees alone.
 //   out = softmax(q·kᵀ/sqrt(D))·v over the visible keys        lse = log Σ exp(q·kᵀ/sqrt(D)), kept for backward
 //
 // tiles says the same by tiles: Q = ⌈N/128⌉ tiles of queries, each with two halves, and K = ⌈N/64⌉ tiles of keys. Package tile
@@ -195,6 +196,7 @@ typedef struct {
 // One query token for each of B sequences against the cache. The context of sequence b is the shared segments of its
 // group g = group[b] (slots seg_start[i] … + seg_len[i], i in [seg_ptr[g], seg_ptr[g+1])) and then its own slots
 // own_start[b] … + own_len[b]. Sequences of a group are consecutive; the query sees the whole of its context.
+// On the CPU the bits of a result depend on the context alone, not on where its segments are cut.
 typedef struct {
     void          *out;      // out (B, A, D)          real
     const void    *qkv;      // in  (B, A + 2G, D)     real   only the queries are read

@@ -82,8 +82,8 @@ const (
 )
 
 // Generate samples continuations and calls done, on this goroutine, with all samples of a request as soon as the last of them ends;
-// requests end in any order. Tokens depend on the weights, Seed, Key, sample index and prefix only, as far as rounding allows: the
-// logits of a sequence may differ in the last bits with its company. Leading tokens that neighbouring requests have in common
+// requests end in any order. Tokens, log-probabilities and rewards depend on the weights, Seed, Key, sample index and prefix only: on the
+// CPU to the bit; on a GPU the last bits of a sequence's logits may differ with its company. Leading tokens that neighbouring requests have in common
 // are computed once when they are admitted together, and a request's prefix is kept once for all its samples. Finished
 // sequences leave the batch at once and waiting requests take their place.
 func (m *Model) Generate(ctx context.Context, reqs []GenRequest, o GenOptions, done func(req int, samples []GenSample)) (err error) {

@@ -75,7 +75,7 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 	f.IntVar(&o.SummaryOf, "summary_of", o.SummaryOf, "summarize: merge at most the first this many; 0: all")
 	f.StringVar(&m.given.Overlong, "overlong", "error", "questions over the model's context: error, or drop (they count as not answered); records that generate has shortened are asked about as it read them")
 	f.Float64Var(&o.MinSurvivors, "min_survivors", o.MinSurvivors, "share of pairs that must survive; 0: no guard")
-	f.IntVar(&o.Chunk, "chunk", o.Chunk, "records between two saves; another number changes rounding at most")
+	f.IntVar(&o.Chunk, "chunk", o.Chunk, "records between two saves; another number changes no result on the CPU, and rounding at most on a GPU")
 	bindSampling(f, &o.Sampling, "sampling_top_k")
 	return cmd
 }

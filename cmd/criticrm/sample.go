@@ -30,7 +30,7 @@ func (s *sampler) bind(f *pflag.FlagSet, count, help string) {
 	f.IntVar(&s.model.given.MaxLength, "max_length", 0, "tokens of a whole sequence: prompt, response and what is written behind them (default: as the model was trained, else the model's context); give train the same")
 	f.StringVar(&s.model.given.Overlong, "overlong", "", "records over max_length: error, drop (marked and counted), truncate-left (the prompt's start) or truncate-right (the response's end); default: as the model was trained, else error. "+
 		"The model reads the shortened text; the record keeps the whole, and \"shortened\" (\"plain_shortened\") says how many characters were not read; refine and train read the same; give train the same policy")
-	f.IntVar(&s.o.Chunk, "chunk", s.o.Chunk, "records between two saves; another number changes rounding at most")
+	f.IntVar(&s.o.Chunk, "chunk", s.o.Chunk, "records between two saves; another number changes no result on the CPU, and rounding at most on a GPU")
 	bindSampling(f, &s.o.Sampling, "top_k")
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -108,5 +109,34 @@ func parse(t *testing.T, jsonl string) (out []*record.Record) {
 			t.Fatal(err)
 		}
 		out = append(out, rec)
+	}
+}
+
+// TestScoreDoesNotDependOnCompany: a row's critiques and rewards are the same bytes whatever it is scored with (attack F8).
+func TestScoreDoesNotDependOnCompany(t *testing.T) {
+	rows := strings.SplitAfter(sumPairs(9), "\n")[:9]
+	score := func(rows []string, more ...string) map[string]string {
+		in := writeFile(t, filepath.Join(t.TempDir(), "in.jsonl"), strings.Join(rows, ""))
+		out, _ := must(t, append([]string{"score", "--model", rewardModel(t, "critic"), "--in", in, "--samples", "5", "--max_tokens", "20"}, more...)...)
+		of := map[string]string{}
+		for line := range strings.Lines(out) {
+			of[parse(t, line)[0].ID] = line
+		}
+		return of
+	}
+	backwards := slices.Clone(rows)
+	slices.Reverse(backwards)
+	for _, bf16 := range []string{"--bf16=false", "--bf16"} {
+		want := score(rows, bf16)
+		for what, got := range map[string]map[string]string{
+			"--chunk 1": score(rows, bf16, "--chunk", "1"), "--max_sequences 3": score(rows, bf16, "--max_sequences", "3"),
+			"other order": score(backwards, bf16, "--chunk", "4"), "one row": score(rows[4:5], bf16), "one thread": score(rows, bf16, "--threads", "1"),
+		} {
+			for id, line := range got {
+				if line != want[id] {
+					t.Errorf("%s, %s: row %s is\n%swant\n%s", bf16, what, id, line, want[id])
+				}
+			}
+		}
 	}
 }
