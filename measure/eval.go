@@ -44,7 +44,7 @@ type Method struct {
 	Ties        int    `json:"ties"`              // exact ties among them, counted 0.5
 	NoScore     int    `json:"no_score"`          // comparisons without a parsed score on some side, counted as ties too
 	Estimate
-	Correct []float64 `json:"-"` // per pair, mean over the groups
+	Correct []float64 `json:"-"` // per pair in the order of Pairs, mean over the groups
 }
 
 // Difference is one method minus another, paired.
@@ -93,7 +93,9 @@ type Report struct {
 	Level       float64        `json:"level"`
 	Methods     []Method       `json:"methods"`
 	Differences []Difference   `json:"differences"`
-	Labels      *Labels        `json:"labels,omitempty"` // of single responses with a label and a reward
+	Calibration *Calibration   `json:"calibration,omitempty"` // of pairs with rewards
+	Length      *Length        `json:"length,omitempty"`      // of pairs with rewards
+	Labels      *Labels        `json:"labels,omitempty"`      // of single responses with a label and a reward
 	Quality     Quality        `json:"quality"`
 }
 
@@ -118,7 +120,7 @@ func Evaluate(records []*record.Record, o EvalOptions) (*Report, error) {
 		return nil, fmt.Errorf("evaluate: no records")
 	}
 	report := &Report{LeftOut: map[string]int{}, Level: o.Level}
-	var kept, pairs []*record.Record
+	var kept []*record.Record
 	for _, r := range records {
 		if r.Dropped == critic.DropOverlong {
 			report.LeftOut[r.Dropped]++
@@ -128,9 +130,6 @@ func Evaluate(records []*record.Record, o EvalOptions) (*Report, error) {
 			report.Shortened++
 		}
 		kept = append(kept, r)
-		if r.Paired() {
-			pairs = append(pairs, r)
-		}
 	}
 	if len(kept) == 0 {
 		return nil, fmt.Errorf("evaluate: all %d records are left out: %s", len(records), record.Counts(report.LeftOut))
@@ -139,6 +138,7 @@ func Evaluate(records []*record.Record, o EvalOptions) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	pairs := Pairs(kept)
 	report.Records, report.Pairs, report.Quality = len(kept), len(pairs), quality(kept, scale)
 	report.Labels = labels(kept)
 	if len(pairs) == 0 {
@@ -154,6 +154,17 @@ func Evaluate(records []*record.Record, o EvalOptions) (*Report, error) {
 	}
 	report.addDifferences(boot)
 	return report, nil
+}
+
+// Pairs are the records whose preference Evaluate measures, in order.
+func Pairs(records []*record.Record) []*record.Record {
+	var pairs []*record.Record
+	for _, r := range records {
+		if r.Paired() && r.Dropped != critic.DropOverlong {
+			pairs = append(pairs, r)
+		}
+	}
+	return pairs
 }
 
 // scale is the one that was asked for, else the one that the records were asked on; records of two scales are not one measurement.
@@ -215,6 +226,7 @@ func (r *Report) addMethods(pairs []*record.Record, boot *Bootstrap, samples []i
 		return err
 	}
 	if scored {
+		r.Calibration, r.Length = calibrate(pairs, boot), lengths(pairs)
 		measure("reward", 0, 1, func(p *record.Record, _ int) verdict { return verdict{diff: *p.ChosenReward - *p.RejectedReward} })
 		if most := fewestSamples(pairs, func(c *record.Critique) bool { return c.Reward != nil }); most > 0 {
 			for _, m := range sampleCounts(samples, most) {

@@ -33,6 +33,13 @@ func (r *Report) String() string {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", d.Name, percent(d.Mean, d.Interval), percent(d.Macro, d.MacroRange))
 	}
 	w.Flush()
+	if c := r.Calibration; c != nil {
+		fmt.Fprintf(&b, "\ncalibration of σ(reward difference): Brier score %.3f [%.3f, %.3f] (0.25: cannot tell), expected calibration error %.3f\n",
+			c.Brier.Mean, c.Brier.Interval.Low, c.Brier.Interval.High, c.ECE)
+	}
+	if l := r.Length; l != nil && l.Rewards != nil {
+		fmt.Fprintf(&b, "correlation of reward and length of the response: %.2f\n", *l.Rewards)
+	}
 	if q := &r.Quality; q.Critiques > 0 {
 		fmt.Fprintf(&b, "\ncritiques: %d, %.1f %% parsed, %.1f %% cut by the token limit", q.Critiques, 100*q.ParsedShare, 100*q.TruncatedShare)
 		if len(q.Unparsed) > 0 {
