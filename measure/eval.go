@@ -45,6 +45,7 @@ type Method struct {
 	NoScore     int    `json:"no_score"`          // comparisons without a parsed score on some side, counted as ties too
 	Estimate
 	Correct []float64 `json:"-"` // per pair in the order of Pairs, mean over the groups
+	Margin  []float64 `json:"-"` // likewise: by how much chosen is ahead; 0 where there is no score
 }
 
 // Difference is one method minus another, paired.
@@ -195,6 +196,7 @@ type verdict struct {
 
 func (m *Method) add(pair int, v verdict) {
 	m.Comparisons++
+	m.Margin[pair] += v.diff
 	switch {
 	case v.noScore:
 		m.NoScore++
@@ -211,12 +213,13 @@ func (m *Method) add(pair int, v verdict) {
 // addMethods measures reward, judge (both also as curves over the number of samples) and length.
 func (r *Report) addMethods(pairs []*record.Record, boot *Bootstrap, samples []int) error {
 	measure := func(name string, m, groups int, f func(p *record.Record, group int) verdict) {
-		method := Method{Name: name, Samples: m, Correct: make([]float64, len(pairs))}
+		method := Method{Name: name, Samples: m, Correct: make([]float64, len(pairs)), Margin: make([]float64, len(pairs))}
 		for i, p := range pairs {
 			for g := range groups {
 				method.add(i, f(p, g))
 			}
 			method.Correct[i] /= float64(groups)
+			method.Margin[i] /= float64(groups)
 		}
 		method.Estimate = boot.Mean(method.Correct)
 		r.Methods = append(r.Methods, method)
