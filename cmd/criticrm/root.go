@@ -104,7 +104,7 @@ ends a command at once.`,
 		return pflag.NormalizedName(strings.ReplaceAll(name, "-", "_"))
 	})
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newGenerate(), newFilter(), newRefine(), newTrain(), newScore(), newEval(), newTokenize(), newLogits(), newInspect(), newExport(),
+	root.AddCommand(newGenerate(), newFilter(), newRefine(), newTrain(), newScore(), newEval(), newReport(), newTokenize(), newLogits(), newInspect(), newExport(),
 		newDemo(), newBase(), newDevices(), newVersion())
 	for _, cmd := range root.Commands() {
 		acceptAliases(cmd)
