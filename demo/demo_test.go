@@ -18,6 +18,7 @@ import (
 	"criticrm/kernels"
 	"criticrm/modeldir"
 	"criticrm/record"
+	"criticrm/report/reporttest"
 	"criticrm/tokenizer"
 )
 
@@ -92,9 +93,10 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := bytes.Count(html, []byte("<svg")); n != 3 {
-		t.Errorf("the report has %d plots, want 3", n)
+	if n := bytes.Count(html, []byte(`<figure class="plot">`)); n != 4 {
+		t.Errorf("the report has %d plots, want 4", n)
 	}
+	t.Run("layout", func(t *testing.T) { reporttest.Layout(t, html) })
 	if m := regexp.MustCompile(`(?:src|href)="[^"]*"`).Find(html); m != nil {
 		t.Errorf("the report needs %s", m)
 	}
