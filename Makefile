@@ -41,6 +41,11 @@ golden:                ## make testdata/golden again; installs PyTorch and trans
 readme:                ## put the tables of `criticrm demo --full` into README.md: make readme RESULTS=runs/demo/results.json
 	$(GO) run ./demo/readme "$(RESULTS)" README.md
 
+.PHONY: report-check
+report-check: setup    ## reports in a headless Chromium at 1200 and 400 pixels (installed if there is none); pictures in build/report
+	@sh scripts/chromium.sh
+	CRITICRM_SCREENSHOTS="$(CURDIR)/build/report" $(GO) test -count=1 -v -run 'Layout|TestRun$$' ./report ./demo
+
 bench: setup           ## all benchmarks, in Go's benchmark format
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./bench
 

@@ -162,6 +162,27 @@ func categoryCell(m *measure.Method, name string) Cell {
 	return Cell{Text: "–"}
 }
 
+// roundsTable is how the rounds did on the split that the best one is chosen by; empty without one.
+func (r *run) roundsTable() *Table {
+	t := &Table{Caption: "The best round is the one that is best on the validation split", Head: []string{"round", "validation, %", "held out, %", "updates"}}
+	chosen := r.parts[0]
+	for _, p := range r.parts {
+		if p.valid == nil || p.valid.best() == nil {
+			continue
+		}
+		m := p.valid.best()
+		line := Row{Strong: p == chosen, Cells: []Cell{{Text: p.title}, percent(m.Mean, m.Interval), {Text: "–"}, {Text: "–"}}}
+		if p.eval != nil && p.eval.best() != nil {
+			line.Cells[2] = percent(p.eval.best().Mean, p.eval.best().Interval)
+		}
+		if p.training != nil {
+			line.Cells[3].Text = fmt.Sprint(p.training.steps)
+		}
+		t.Rows = append(t.Rows, line)
+	}
+	return t
+}
+
 // curves are the series of accuracy against the number of critiques.
 func (r *run) curves() (out []Series) {
 	for i, p := range r.parts {
@@ -231,7 +252,7 @@ func (r *run) differenceTable() *Table {
 		if !w.rival || len(m.a) == 0 {
 			continue
 		}
-		d := m.difference(r.o.Eval, best.Correct, w.method.Correct)
+		d := m.difference(r.eval, best.Correct, w.method.Correct)
 		t.Rows = append(t.Rows, Row{Cells: []Cell{{Text: w.part.named(w.method)}, signed(d.Mean, d.Interval), {Text: m.count()}}})
 	}
 	return t

@@ -102,7 +102,7 @@ func (c comparison) lead() (out []string) {
 			continue
 		}
 		x, y := a.eval.best(), b.eval.best()
-		d := m.difference(c[0].o.Eval, y.Correct, x.Correct)
+		d := m.difference(c[0].eval, y.Correct, x.Correct)
 		cell := signed(d.Mean, d.Interval)
 		out = append(out, fmt.Sprintf("Accuracy of %s less that of %s: %s points %s on %s pairs.", r.name, c[0].name, cell.Text, cell.Small, m.count()))
 	}
@@ -137,7 +137,7 @@ func (c comparison) accuracySection() (*section, error) {
 		first, ok := rows[0][key]
 		line.Strong = ok && first.stands && first.part == c[0].main()
 		for i := range c[1:] {
-			line.Cells = append(line.Cells, differenceCells(c[0].o.Eval, first, rows[i+1][key])...)
+			line.Cells = append(line.Cells, differenceCells(c[0].eval, first, rows[i+1][key])...)
 		}
 		t.Rows = append(t.Rows, line)
 	}

@@ -17,7 +17,7 @@ func (c comparison) categoryTable() *Table {
 	columns := 0
 	c.others(func(r *run, m matched, x, y *measure.Method) {
 		t.Head = append(t.Head, r.name+" less "+c[0].name, "pairs")
-		for _, k := range m.difference(c[0].o.Eval, y.Correct, x.Correct).Categories {
+		for _, k := range m.difference(c[0].eval, y.Correct, x.Correct).Categories {
 			if _, ok := cells[k.Name]; !ok {
 				order = append(order, k.Name)
 			}

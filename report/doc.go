@@ -1,8 +1,8 @@
 // Package report makes one HTML file of a run, of a scored file, or of several runs side by side: it needs no network, runs no script and
 // is readable on a phone.
 //
-//	criticrm's run directory   recipe.yaml, data.json, and parts: round-1, round-2, …, base, bt, cloud
-//	  a part                   1-critiques.jsonl, 2-filtered.jsonl, 3-refined.jsonl, train/metrics.jsonl, eval.jsonl
+//	criticrm's run directory   recipe.yaml, data.json, model (a link into the best round), and parts: round-1, round-2, …, base, bt, cloud
+//	  a part                   1-critiques.jsonl, 2-filtered.jsonl, 3-refined.jsonl, train/metrics.jsonl, eval.jsonl, valid.jsonl
 //	a directory of training    recipe.yaml, metrics.jsonl, and eval.jsonl if somebody has put it there
 //	a scored file              what score and eval leave
 //
@@ -10,12 +10,14 @@
 // there is left out with a line that names the file. The same files give the same bytes.
 package report
 
-import "criticrm/measure"
-
-// Options are the settings of Make and Compare.
+// Options are the settings of Make and Compare. How records are measured is, where it is not given here, as the section eval of the run's
+// recipe says, else as measure.DefaultEvalOptions.
 type Options struct {
-	Eval     measure.EvalOptions
-	Category string // field of the records that results are split by; "": category, else subset
+	Draws    int     // bootstrap draws; 0: not given
+	Level    float64 // of the intervals; 0: not given
+	Seed     *uint64 // of the draws
+	Curve    []int   // numbers of critiques to average
+	Category string  // field of the records that results are split by; "": not given, and then category, else subset
 
 	Wrong      int // pairs on which the model is wrong that are shown, the worst first
 	Critiques  int // critiques of a response that are shown
@@ -23,9 +25,7 @@ type Options struct {
 }
 
 // DefaultOptions shows 20 pairs with four critiques a side, and 2000 characters of a text.
-func DefaultOptions() Options {
-	return Options{Eval: measure.DefaultEvalOptions(), Wrong: 20, Critiques: 4, Characters: 2000}
-}
+func DefaultOptions() Options { return Options{Wrong: 20, Critiques: 4, Characters: 2000} }
 
 // Report is a finished page.
 type Report struct {

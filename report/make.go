@@ -84,7 +84,7 @@ func (r *run) accuracySection() (*section, error) {
 	if len(main.eval.pairs) == 0 {
 		return s, nil
 	}
-	return s, show(&s.Parts, r.accuracyTable(), curvePlot(r.curves()), r.differenceTable())
+	return s, show(&s.Parts, r.accuracyTable(), curvePlot(r.curves()), r.differenceTable(), r.roundsTable())
 }
 
 // lossSection shows every training, baselines behind a click.

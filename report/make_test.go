@@ -27,6 +27,9 @@ func contains(t *testing.T, html []byte, wants ...string) {
 func TestMake(t *testing.T) {
 	dir := writeRun(t, filepath.Join(t.TempDir(), "run"), runOptions{pairs: 60, categories: 3, rounds: 2, baselines: true, steps: 100})
 	r := make1(t, dir)
+	if !strings.HasPrefix(r.Lead[0], "Round 1, m = 8 prefers") {
+		t.Errorf("the model of the run is round 1's, and the report begins with %q", r.Lead[0])
+	}
 	copied := filepath.Join(t.TempDir(), "run")
 	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
@@ -47,7 +50,7 @@ func TestMake(t *testing.T) {
 	}
 	contains(t, r.HTML, "round 2, m = 8", "round 1, m = 8", "base model as judge, N = 8", "CLoud (unfiltered critiques), m = 4", "scalar reward model (bt)", "length of the response alone",
 		"Accuracy against critiques averaged", "Losses", "Reliability of P(chosen)", "Brier score", "Reward against length", "Where it is wrong", "score is against the label",
-		"filter.rule", "mean&#43;each", "eval.curve", "train.dropped.&lt;script&gt;", "round-2/1-critiques.jsonl", "Score: ")
+		"The best round is the one", "bootstrap over 60 prompts", "filter.rule", "mean&#43;each", "eval.curve", "train.dropped.&lt;script&gt;", "round-2/1-critiques.jsonl", "Score: ")
 }
 
 // Figures are those of package measure on the file, not of a summary beside it.
@@ -58,7 +61,9 @@ func TestMakeMeasures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := measure.Evaluate(records, measure.DefaultEvalOptions())
+	o := measure.DefaultEvalOptions()
+	o.Draws = 200 // as the recipe of the run says
+	want, err := measure.Evaluate(records, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +128,7 @@ func TestMakeSaysWhatIsMissing(t *testing.T) {
 func TestMakeIsBounded(t *testing.T) {
 	dir := writeRun(t, filepath.Join(t.TempDir(), "run"), runOptions{pairs: 2000, categories: 700, rounds: 1, steps: 5000})
 	o := DefaultOptions()
-	o.Eval.Draws, o.Wrong, o.Critiques, o.Characters = 10, 3, 1, 20
+	o.Draws, o.Wrong, o.Critiques, o.Characters = 10, 3, 1, 20
 	r, err := Make(dir, o)
 	if err != nil {
 		t.Fatal(err)
@@ -157,6 +162,8 @@ func TestMakeRefuses(t *testing.T) {
 
 	write(t, filepath.Join(dir, recipeFile), "- a\n- b\n")
 	wantError(t, dir, "recipe.yaml: line 1: want a mapping")
+	write(t, filepath.Join(dir, recipeFile), "eval:\n  draws: many\n")
+	wantError(t, dir, "recipe.yaml: eval.draws: ")
 	write(t, filepath.Join(dir, recipeFile), "a: 1\n")
 	write(t, filepath.Join(dir, dataFile), `{"a":1,"a":2}`)
 	wantError(t, dir, "data.json: ")
@@ -217,7 +224,7 @@ func TestCompareRuns(t *testing.T) {
 	}
 	// Runs of one name are told apart; of the recipe only the seed differs.
 	first, second := filepath.Base(filepath.Dir(one))+"/run", filepath.Base(filepath.Dir(two))+"/run"
-	contains(t, r.HTML, first, second, "1 of 5 settings", "<td>eval.seed</td><td>0</td><td>9</td>", "Critique loss", "Paired differences by category", second+" right")
+	contains(t, r.HTML, first, second, "1 of 6 settings", "<td>eval.seed</td><td>0</td><td>9</td>", "Critique loss", "Paired differences by category", second+" right")
 	if bytes.Contains(r.HTML, []byte("generate.critiques")) {
 		t.Error("a setting that is the same is listed")
 	}

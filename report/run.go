@@ -24,9 +24,10 @@ type run struct {
 	recipe  []setting
 	from    string // the file of recipe
 	data    []setting
-	parts   []*part // rounds first, the latest one in front
+	parts   []*part // rounds first, the best one in front
 	missing []string
 	o       Options
+	eval    measure.EvalOptions // how records are measured
 }
 
 // part is a model of the run: a round, or a baseline.
@@ -36,6 +37,7 @@ type part struct {
 	files    []*fileFacts // of its stages, in the order in which they were made
 	training *training    // nil: there is none
 	eval     *evaluation  // nil: there is none
+	valid    *evaluation  // of the split that a round is chosen by; nil: there is none
 }
 
 // evaluation is held-out records, measured.
@@ -51,6 +53,8 @@ const (
 	filteredFile  = "2-filtered.jsonl"
 	refinedFile   = "3-refined.jsonl"
 	evalFile      = "eval.jsonl"
+	validFile     = "valid.jsonl"
+	modelLink     = "model"
 	metricsFile   = "metrics.jsonl"
 	recipeFile    = "recipe.yaml"
 	dataFile      = "data.json"
@@ -75,6 +79,9 @@ func open(path string, o Options) (*run, error) {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	r := &run{name: filepath.Base(full), o: o}
+	if err := r.settle(); err != nil {
+		return nil, err
+	}
 	if !info.IsDir() {
 		return r, r.openFile(path)
 	}
@@ -101,21 +108,36 @@ func exists(elem ...string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// roundsOf lists the numbers of the rounds, the latest first.
+// roundsOf lists the numbers of the rounds: the best one, to which the link of the run's model points, then the others from the latest on.
 func roundsOf(dir string) (rounds []int, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	for _, e := range entries {
-		text, ok := strings.CutPrefix(e.Name(), roundPrefix)
-		if n, err := strconv.Atoi(text); ok && err == nil && n > 0 && e.IsDir() {
+		if n, ok := roundOf(e.Name()); ok && e.IsDir() {
 			rounds = append(rounds, n)
 		}
 	}
-	slices.Sort(rounds)
-	slices.Reverse(rounds)
+	to, err := os.Readlink(filepath.Join(dir, modelLink))
+	if err != nil {
+		to = "" // there is none yet: the latest round leads
+	}
+	first, _, _ := strings.Cut(filepath.ToSlash(to), "/")
+	best, _ := roundOf(first)
+	slices.SortFunc(rounds, func(a, b int) int {
+		if a == best || b == best {
+			return map[bool]int{true: -1, false: 1}[a == best]
+		}
+		return b - a
+	})
 	return rounds, nil
+}
+
+func roundOf(name string) (int, bool) {
+	text, ok := strings.CutPrefix(name, roundPrefix)
+	n, err := strconv.Atoi(text)
+	return n, ok && err == nil && n > 0
 }
 
 // openFile reads a file of scored records.
@@ -138,11 +160,24 @@ func (r *run) openTraining(dir string) (err error) {
 	if err := r.readRecipe(dir, recipeFile); err != nil {
 		return err
 	}
-	return r.addEval(p, dir, evalFile, "accuracy, calibration, lengths and pairs to read (criticrm eval --out makes it)")
+	p.eval, err = r.addEval(dir, evalFile, "accuracy, calibration, lengths and pairs to read (criticrm eval --out makes it)")
+	return err
 }
 
 // openRun reads all parts of a run.
 func (r *run) openRun(dir string, rounds []int) (err error) {
+	if exists(dir, recipeFile) || len(rounds) == 0 {
+		err = r.readRecipe(dir, recipeFile)
+	} else {
+		r.left("%s is missing: the recipe of training is shown alone", recipeFile)
+		err = r.readRecipe(dir, filepath.Join(roundPrefix+strconv.Itoa(rounds[0]), trainDir, recipeFile))
+	}
+	if err == nil {
+		err = r.settle()
+	}
+	if err != nil {
+		return err
+	}
 	for _, n := range rounds {
 		p := &part{name: roundPrefix + strconv.Itoa(n), title: "trained model"}
 		if len(rounds) > 1 {
@@ -150,6 +185,11 @@ func (r *run) openRun(dir string, rounds []int) (err error) {
 		}
 		if err := r.openPart(p, dir, true); err != nil {
 			return err
+		}
+		if len(rounds) > 1 {
+			if p.valid, err = r.addEval(dir, filepath.Join(p.name, validFile), "accuracy of "+p.title+" on the validation split"); err != nil {
+				return err
+			}
 		}
 	}
 	if len(rounds) == 0 {
@@ -168,15 +208,6 @@ func (r *run) openRun(dir string, rounds []int) (err error) {
 	}
 	if len(none) > 0 {
 		r.left("there is no %s: such a baseline is made on request", strings.Join(none, " and no "))
-	}
-	if exists(dir, recipeFile) || len(rounds) == 0 {
-		err = r.readRecipe(dir, recipeFile)
-	} else {
-		r.left("%s is missing: the recipe of training is shown alone", recipeFile)
-		err = r.readRecipe(dir, filepath.Join(roundPrefix+strconv.Itoa(rounds[0]), trainDir, recipeFile))
-	}
-	if err != nil {
-		return err
 	}
 	if !exists(dir, dataFile) {
 		r.left("%s is missing: facts of the data are those of the files that are there", dataFile)
@@ -204,7 +235,8 @@ func (r *run) openPart(p *part, dir string, round bool) (err error) {
 	} else if p.name != "base" {
 		r.left("%s is missing: no losses of %s", metrics, p.title)
 	}
-	return r.addEval(p, dir, filepath.Join(p.name, evalFile), "accuracy of "+p.title)
+	p.eval, err = r.addEval(dir, filepath.Join(p.name, evalFile), "accuracy of "+p.title)
+	return err
 }
 
 // left notes what is not in the report.
@@ -238,13 +270,13 @@ func (r *run) addFile(p *part, dir, name, holds string) error {
 	return err
 }
 
-func (r *run) addEval(p *part, dir, name, holds string) error {
+// addEval reads and measures records that may be missing: nil.
+func (r *run) addEval(dir, name, holds string) (*evaluation, error) {
 	ok, err := r.there(dir, name, holds)
 	if !ok || err != nil {
-		return err
+		return nil, err
 	}
-	p.eval, err = r.readEval(filepath.Join(dir, name), name)
-	return err
+	return r.readEval(filepath.Join(dir, name), name)
 }
 
 // readEval reads and measures held-out records.
@@ -267,7 +299,7 @@ func (r *run) readEval(path, name string) (*evaluation, error) {
 		return nil, err
 	}
 	e := &evaluation{file: f, pairs: measure.Pairs(records)}
-	if e.report, err = measure.Evaluate(records, r.o.Eval); err != nil {
+	if e.report, err = measure.Evaluate(records, r.eval); err != nil {
 		return nil, fmt.Errorf("report: %s: %w", name, err)
 	}
 	if n := len(records) - e.report.Records; n > 0 {

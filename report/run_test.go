@@ -83,6 +83,14 @@ func writeRun(t *testing.T, dir string, o runOptions) string {
 		writeRecords(t, filepath.Join(dir, part, refinedFile), rows)
 		train(part)
 		writeRecords(t, filepath.Join(dir, part, evalFile), pairs(o.pairs, "held", true))
+		if o.rounds > 1 {
+			writeRecords(t, filepath.Join(dir, part, validFile), pairs(o.pairs, "valid", true))
+		}
+	}
+	if o.rounds > 1 { // the first round is the best
+		if err := os.Symlink("round-1/train/model", filepath.Join(dir, modelLink)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	writeRecords(t, filepath.Join(dir, "base", evalFile), pairs(o.pairs, "held", false))
 	if o.baselines {
@@ -95,7 +103,7 @@ func writeRun(t *testing.T, dir string, o runOptions) string {
 		train("cloud")
 		train("bt")
 	}
-	write(t, filepath.Join(dir, recipeFile), fmt.Sprintf("generate:\n  critiques: 8\n  note: %q\nfilter:\n  rule: mean+each\neval:\n  curve: [1, 2, 4]\n  seed: %d\n", evil, o.seed))
+	write(t, filepath.Join(dir, recipeFile), fmt.Sprintf("generate:\n  critiques: 8\n  note: %q\nfilter:\n  rule: mean+each\neval:\n  curve: [1, 2, 4, 8]\n  draws: 200\n  seed: %d\n", evil, o.seed))
 	facts, err := json.Marshal(map[string]any{"train": map[string]any{"file": evil, "pairs": o.pairs}})
 	if err != nil {
 		t.Fatal(err)

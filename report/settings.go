@@ -3,12 +3,15 @@ package report
 // Recipes and facts as flat lists of names and values, in the order of the file.
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
 	"strings"
 
+	"criticrm/measure"
 	"criticrm/safefile"
 	"criticrm/strictjson"
 
@@ -36,6 +39,49 @@ func (r *run) readRecipe(dir, name string) error {
 		return fmt.Errorf("report: %s: %w", name, err)
 	}
 	return nil
+}
+
+// settle decides how records are measured: as the options say, else as the recipe does.
+func (r *run) settle() error {
+	r.eval = measure.DefaultEvalOptions()
+	for _, s := range r.recipe {
+		var err error
+		switch s.name {
+		case "eval.draws":
+			r.eval.Draws, err = strconv.Atoi(s.value)
+		case "eval.level":
+			r.eval.Level, err = strconv.ParseFloat(s.value, 64)
+		case "eval.eval_seed":
+			r.eval.Seed, err = strconv.ParseUint(s.value, 10, 64)
+		case "eval.curve":
+			r.eval.Samples, err = numbers(s.value)
+		case "eval.category":
+			r.o.Category = cmp.Or(r.o.Category, s.value)
+		}
+		if err != nil {
+			return fmt.Errorf("report: %s: %s: %w", r.from, s.name, err)
+		}
+	}
+	r.eval.Draws, r.eval.Level = cmp.Or(r.o.Draws, r.eval.Draws), cmp.Or(r.o.Level, r.eval.Level)
+	if r.o.Seed != nil {
+		r.eval.Seed = *r.o.Seed
+	}
+	if r.o.Curve != nil {
+		r.eval.Samples = r.o.Curve
+	}
+	return nil
+}
+
+// numbers reads "1, 2, 4"; nothing is nil.
+func numbers(text string) (list []int, err error) {
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, n)
+	}
+	return list, nil
 }
 
 // yamlSettings flattens a YAML document.

@@ -18,6 +18,7 @@ func newReport() *cobra.Command {
 	o := report.DefaultOptions()
 	var in, out string
 	var compare bool
+	var seed uint64
 	cmd := &cobra.Command{
 		Use:   "report",
 		Short: "Make an HTML report of a run, or compare runs",
@@ -36,6 +37,9 @@ Every figure is measured again from the records; what is missing is said, there 
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("eval_seed") {
+				o.Seed = &seed
+			}
 			made, err := makeReport(cmd, compare, in, args, o)
 			if err != nil {
 				return err
@@ -66,10 +70,11 @@ Every figure is measured again from the records; what is missing is said, there 
 	f.IntVar(&o.Wrong, "wrong", o.Wrong, "pairs on which the model is wrong that are shown, the worst first")
 	f.IntVar(&o.Critiques, "critiques", o.Critiques, "critiques of a response that are shown")
 	f.IntVar(&o.Characters, "characters", o.Characters, "characters of a text that are shown")
-	f.StringVar(&o.Category, "category", "", "field of the records that results are split by (default: category, else subset)")
-	f.IntVar(&o.Eval.Draws, "draws", o.Eval.Draws, "bootstrap draws")
-	f.Float64Var(&o.Eval.Level, "level", o.Eval.Level, "of the intervals")
-	f.Uint64Var(&o.Eval.Seed, "eval_seed", o.Eval.Seed, "seed of the bootstrap")
+	f.StringVar(&o.Category, "category", "", "field of the records that results are split by (default: as the run's recipe says, else category, else subset)")
+	f.IntVar(&o.Draws, "draws", 0, "bootstrap draws (default: as the run's recipe says, else 2000)")
+	f.Float64Var(&o.Level, "level", 0, "of the intervals (default: as the run's recipe says, else 0.95)")
+	f.Uint64Var(&seed, "eval_seed", 0, "seed of the bootstrap (default: as the run's recipe says, else 1)")
+	f.IntSliceVar(&o.Curve, "curve", nil, "numbers of critiques to average (default: as the run's recipe says, else powers of two)")
 	return cmd
 }
 

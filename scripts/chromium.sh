@@ -1,0 +1,37 @@
+#!/bin/sh
+# A headless Chromium for the tests that look at reports, and pictures of them:
+#
+#   scripts/chromium.sh                          installs one from the distribution if there is none
+#   scripts/chromium.sh PAGE.html OUT.png [WIDTH [HEIGHT]]   … and takes a picture: docs/report.png is the report of a full demo at 1300 by 2460
+set -eu
+
+me=chromium
+. "$(dirname "$0")/lib.sh"
+
+find() {
+	for name in "${CHROME:-}" chromium chromium-browser google-chrome google-chrome-stable; do
+		if [ -n "$name" ] && command -v "$name" >/dev/null 2>&1; then
+			echo "$name"
+			return
+		fi
+	done
+}
+
+browser=$(find)
+if [ -z "$browser" ]; then
+	[ -z "${CHROME:-}" ] || fail "CHROME=$CHROME is no program"
+	install "a browser for tests of the report" chromium
+	browser=$(find)
+	[ -n "$browser" ] || fail "chromium was installed and is not on PATH"
+fi
+[ $# -gt 0 ] || exit 0
+[ $# -ge 2 ] || fail "usage: $0 [PAGE.html OUT.png [WIDTH [HEIGHT]]]"
+
+root=""
+[ "$(id -u)" -ne 0 ] || root=--no-sandbox
+profile=$(mktemp -d)
+trap 'rm -rf "$profile"' EXIT
+page=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
+"$browser" --headless --disable-gpu --hide-scrollbars --force-device-scale-factor=1 $root --user-data-dir="$profile" \
+	--window-size="${3:-1200},${4:-2400}" --screenshot="$2" "file://$page" >/dev/null 2>&1 || fail "$browser took no picture of $1"
+[ -s "$2" ] || fail "$browser left no picture at $2"
