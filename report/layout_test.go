@@ -52,6 +52,7 @@ func TestPlotLayout(t *testing.T) {
 		line(1, func(i float64) (float64, float64) { return 7, 7 }),
 		line(40, func(i float64) (float64, float64) { return i, math.Sqrt(i - 20) }), // NaN in the first half
 		line(10, func(i float64) (float64, float64) { return -i, -1e9 * i }),
+		line(10, func(i float64) (float64, float64) { return i, 1e16 + 2*i }), // steps of 0.5 are lost here
 		line(10, func(i float64) (float64, float64) { return i + 0.25, 99.9999 + i*1e-6 }),
 	} {
 		add(&Plot{Title: fmt.Sprint("linear ", i), X: "what there is to the right", Y: "how much of it", Series: []Series{{Name: "one", Line: true, Dots: true, Points: points}}})

@@ -232,7 +232,7 @@ func TestCompareRuns(t *testing.T) {
 
 // Ticks: values are where the labels say, and labels do not touch.
 func TestTicks(t *testing.T) {
-	for _, values := range [][]float64{{0, 1}, {0.62, 0.97}, {-3, 12}, {5, 5}, {1e-6, 3e-6}, {0, 123456}} {
+	for _, values := range [][]float64{{0, 1}, {0.62, 0.97}, {-3, 12}, {5, 5}, {1e-6, 3e-6}, {0, 123456}, {1e16, 1e16 + 2}, {0, 1e-320}, {-3e38, 3e38}} {
 		a := linear(values, nil, 5)
 		a.from, a.to = 0, 400
 		if a.low > values[0] || a.high < values[1] || len(a.ticks) < 2 {

@@ -83,9 +83,8 @@ func (p *Plot) Empty() bool {
 	return true
 }
 
-func (p Point) finite() bool {
-	return !math.IsNaN(p.X) && !math.IsNaN(p.Y) && !math.IsInf(p.X, 0) && !math.IsInf(p.Y, 0)
-}
+// finite says whether a point has a place: what is not a number has none, nor what is beyond all that a float32 holds.
+func (p Point) finite() bool { return math.Abs(p.X) < 1e150 && math.Abs(p.Y) < 1e150 }
 
 func (p Point) interval() bool { return p.Low < p.High }
 
@@ -133,7 +132,7 @@ func linear(values []float64, fixed *[2]float64, n int) (a axis) {
 	if fixed != nil {
 		low, high = fixed[0], fixed[1]
 	}
-	if low == high {
+	if high-low <= 1e-9*max(math.Abs(low), math.Abs(high), 1e-150) { // one value, as far as labels can tell
 		pad := max(math.Abs(low)*0.1, 0.5)
 		low, high = low-pad, high+pad
 	}
@@ -146,8 +145,12 @@ func linear(values []float64, fixed *[2]float64, n int) (a axis) {
 	if r := step * math.Pow(10, float64(decimals)); math.Abs(r-math.Round(r)) > 1e-9 { // 0.25 has one more digit than 0.2
 		decimals++
 	}
-	for k := math.Ceil(low/step - 1e-9); k*step <= high+step*1e-9; k++ {
-		v := k * step
+	first := math.Ceil(low/step - 1e-9)
+	for k := 0; k <= 4*n; k++ {
+		v := (first + float64(k)) * step
+		if v > high+step*1e-9 {
+			break
+		}
 		a.ticks = append(a.ticks, tick{v, number(v, decimals)})
 	}
 	return a
@@ -156,14 +159,13 @@ func linear(values []float64, fixed *[2]float64, n int) (a axis) {
 // tighten takes the space without values off both ends.
 func (a *axis) tighten(values []float64) {
 	low, high := slices.Min(values), slices.Max(values)
-	if low == high {
-		return
-	}
 	if a.low == 0 && low < 0.1*high { // updates begin at 1, and the axis at 0
 		low = 0
 	}
-	a.low, a.high = low, high
-	a.ticks = slices.DeleteFunc(a.ticks, func(t tick) bool { return t.value < low || t.value > high })
+	inside := slices.DeleteFunc(slices.Clone(a.ticks), func(t tick) bool { return t.value < low || t.value > high })
+	if low < high && len(inside) > 0 {
+		a.low, a.high, a.ticks = low, high, inside
+	}
 }
 
 // number writes a tick; a minus zero is zero, and large ones are short.
