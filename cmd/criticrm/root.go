@@ -104,8 +104,8 @@ ends a command at once.`,
 		return pflag.NormalizedName(strings.ReplaceAll(name, "-", "_"))
 	})
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newGenerate(), newFilter(), newRefine(), newTrain(), newScore(), newEval(), newReport(), newTokenize(), newLogits(), newInspect(), newExport(),
-		newDemo(), newBase(), newDevices(), newVersion())
+	root.AddCommand(newGenerate(), newFilter(), newRefine(), newTrain(), newScore(), newEval(), newReport(), newTokenize(), newLogits(),
+		newInspect(), newExport(), newDemo(), newBase(), newDevices(), newVersion(), newMan())
 	for _, cmd := range root.Commands() {
 		acceptAliases(cmd)
 		if cmd.Flags().Lookup("device") != nil {
