@@ -18,9 +18,17 @@ require (
 )
 
 require (
+	github.com/golangci/misspell v0.8.0 // indirect
 	github.com/google/uuid v1.1.1 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/mitchellh/colorstring v0.0.0-20190213212951-d06e56a500db // indirect
 	github.com/pkg/errors v0.9.1 // indirect
 	github.com/rivo/uniseg v0.4.7 // indirect
+)
+
+tool github.com/golangci/misspell/cmd/misspell
+
+ignore (
+	./build
+	./runs
 )
