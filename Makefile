@@ -1,9 +1,23 @@
 # The two commands of a newcomer are `make demo` and `make test`; both do all their set-up themselves.
-GO   ?= go
-BIN  := bin/criticrm
-ARGS ?=
+GO     ?= go
+PREFIX ?= /usr/local
+BIN    := bin/criticrm
+ARGS   ?=
 
-.PHONY: demo test check-native build cuda sass setup base golden readme bench bench-compare lint clean
+# scripts/setup.sh puts links there, to a Go and a g++, where the machine's own will not do.
+export PATH := $(CURDIR)/build/bin:$(PATH)
+# Go's caches are in build/ where the home folder cannot be written.
+ifneq ($(shell [ -w "$$HOME" ] && echo yes),yes)
+export GOPATH  ?= $(CURDIR)/build/gopath
+export GOCACHE ?= $(CURDIR)/build/gocache
+endif
+# The program's version is git's, where git gives one: it does not in folders of another user.
+BUILD := $(GO) build -trimpath -buildvcs=$(shell git rev-parse -q HEAD >/dev/null 2>&1 && echo true || echo false)
+
+.PHONY: help demo test check check-native build cuda sass setup base golden readme bench bench-compare lint hooks install uninstall dist clean
+
+help:                  ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do printf '%-15s%s\n' "$$name" "$$what"; done
 
 demo: build            ## the whole method on the embedded model, in about two minutes
 	$(BIN) demo $(ARGS)
@@ -12,23 +26,36 @@ test: setup lint       ## everything that is tested, without a GPU: the CUDA ker
 	$(GO) test -timeout 60m ./...
 	@GO="$(GO)" sh scripts/test-cuda.sh
 
+check: lint            ## what the hook of `make hooks` runs before a push: lint, and the tests that take seconds
+	$(GO) test -short $$($(GO) list ./... | grep -vE '/(kernels|demo|checkpoint|trainer)$$')
+
 check-native: setup    ## race detector, sanitizers and cgo's pointer rules over all of it (most of an hour; PART=race, address, undefined or pointers)
 	@GO="$(GO)" sh scripts/check-native.sh $(PART)
 
 build: setup           ## bin/criticrm
 	@mkdir -p bin
-	$(GO) build -trimpath -o $(BIN) ./cmd/criticrm
+	$(BUILD) -o $(BIN) ./cmd/criticrm
+
+install:               ## the program, its manual and shell completions into PREFIX (/usr/local); DESTDIR is honoured
+	@if [ "$$SUDO_USER" ] && [ -x $(BIN) ]; then echo "install: $(BIN) as it is (sudo builds nothing)"; else $(MAKE) build; fi
+	@sh scripts/install.sh $(BIN) "$(DESTDIR)$(PREFIX)"
+
+uninstall:             ## takes away what `make install` put into PREFIX
+	@sh scripts/install.sh --remove "$(DESTDIR)$(PREFIX)"
+
+dist: setup            ## release archives of the commit in build/dist, for amd64 and arm64 (ARCH=amd64: for one), with checksums and an SBOM
+	@GO="$(GO)" sh scripts/dist.sh $(ARCH)
 
 cuda: setup            ## bin/criticrm-cuda, for NVIDIA GPUs: fetches the CUDA compiler if there is none
 	@sh scripts/cuda.sh kernels
 	@mkdir -p bin
-	. build/cuda/env && $(GO) build -trimpath -tags cuda -o bin/criticrm-cuda ./cmd/criticrm
+	. build/cuda/env && $(BUILD) -tags cuda -o bin/criticrm-cuda ./cmd/criticrm
 
-sass:                  ## what the compiler made of the CUDA kernels, checked
+sass: setup            ## what the compiler made of the CUDA kernels, checked
 	@ANY_DRIVER=1 sh scripts/cuda.sh kernels
 	@. build/cuda/env && $(GO) run ./bench/sass -tools "$$(dirname "$$NVCC")" build/cuda/lib/libcriticrm_cuda.a
 
-setup:
+setup:                 ## what the build needs: g++, Go and its modules, installed or fetched into build/ if they are missing
 	@GO="$(GO)" sh scripts/setup.sh
 
 base: build            ## make the demo's base model again, from nothing (about 15 minutes on 2 cores)
@@ -38,7 +65,7 @@ golden:                ## make testdata/golden again; installs PyTorch and trans
 	python3 -m venv build/golden && build/golden/bin/pip install -q -r testdata/golden/requirements.txt
 	build/golden/bin/python -B testdata/golden/make.py
 
-readme:                ## put the tables of `criticrm demo --full` into README.md: make readme RESULTS=runs/demo/results.json
+readme: setup          ## put the tables of `criticrm demo --full` into README.md: make readme RESULTS=runs/demo/results.json
 	$(GO) run ./demo/readme "$(RESULTS)" README.md
 
 .PHONY: report-check
@@ -50,11 +77,14 @@ bench: setup           ## all benchmarks, in Go's benchmark format
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./bench
 
 bench-compare: setup   ## make bench-compare REF=main
-	sh scripts/bench-compare.sh "$(REF)"
+	@GO="$(GO)" sh scripts/bench-compare.sh "$(REF)"
 
-lint:
-	@bad=$$(gofmt -l .); [ -z "$$bad" ] || { echo "not formatted, run gofmt -w on: $$bad" >&2; exit 1; }
-	$(GO) vet ./...
+lint: setup            ## formatting, vet, spelling, links between the documents, and the scripts if there is shellcheck
+	@GO="$(GO)" sh scripts/lint.sh
 
-clean:
+hooks:                 ## git runs `make check` before each push, from now on
+	git config core.hooksPath scripts/hooks
+
+clean:                 ## removes bin, build and runs
+	@[ ! -d build ] || chmod -R u+w build
 	rm -rf bin build runs

@@ -10,7 +10,7 @@ trap 'git worktree remove --force "$tmp/ref" >/dev/null 2>&1; rm -rf "$tmp"' EXI
 git worktree add --quiet --detach "$tmp/ref" "$ref"
 $GO test -c -o "$tmp/new.test" ./bench
 (cd "$tmp/ref" && $GO test -c -o "$tmp/old.test" ./bench)
-for i in 1 2 3 4 5; do
+for _ in 1 2 3 4 5; do
 	"$tmp/old.test" -test.run '^$' -test.bench "$pattern" -test.benchtime 0.3s >>"$tmp/old.txt"
 	"$tmp/new.test" -test.run '^$' -test.bench "$pattern" -test.benchtime 0.3s >>"$tmp/new.txt"
 done

@@ -26,6 +26,7 @@ pieces() {
 }
 
 if part race; then
+	# shellcheck disable=SC2046
 	$GO test -race -short -timeout 60m $($GO list ./... | grep -v /kernels$)
 fi
 if part address; then

@@ -2,7 +2,7 @@
 # What can be tested of the CUDA implementation without a GPU: the kernels on the software GPU, and, with NVIDIA's compiler, that they
 # compile and what they compile to. `make test` runs this.
 set -eu
-me=test
+me="test"
 . "$(dirname "$0")/lib.sh"
 GO=${GO:-go}
 export ANY_DRIVER=1 # nothing here runs on this machine's device
@@ -11,6 +11,7 @@ packages="./kernels ./model ./engine ./trainer"
 compiler=yes
 if sh scripts/cuda.sh; then
 	sh scripts/cuda.sh kernels
+	# shellcheck source=/dev/null
 	. build/cuda/env
 	packages="./cuda/... ./device $packages"
 else
