@@ -25,8 +25,8 @@ update="Update the driver to 580 or newer, or install a toolkit of CUDA 12 ($old
 fetch() { # all or nothing: a half-written toolkit has another name
 	nvcc=$out/toolkit/nvidia/cu13/bin/nvcc
 	[ "$(cat "$out/toolkit/wheels" 2>/dev/null)" = "$wheels" ] && return
-	command -v python3 >/dev/null 2>&1 || install "python3, to fetch the CUDA compiler with," python3 python3-pip
-	python3 -m pip --version >/dev/null 2>&1 || install "pip, to fetch the CUDA compiler with," python3-pip
+	command -v python3 >/dev/null 2>&1 || install "python3, to fetch the CUDA compiler with" python3 python3-pip
+	python3 -m pip --version >/dev/null 2>&1 || install "pip, to fetch the CUDA compiler with" python3-pip
 	echo "$me: fetching NVIDIA's compiler wheels (nvcc 13.0, 110 MB, NVIDIA's licence) into build/cuda/toolkit"
 	mkdir -p "$out"
 	tmp=$(mktemp -d "$out/fetching.XXXXXX")

@@ -16,12 +16,12 @@ install() { # install "what for" package...
 	why=$1
 	shift
 	byhand="sudo apt-get update && sudo apt-get install -y $*"
-	command -v apt-get >/dev/null 2>&1 || fail "$why is missing and there is no apt-get here: install the equivalent of: $*"
+	command -v apt-get >/dev/null 2>&1 || fail "missing: $why. There is no apt-get here: install the equivalent of: $*"
 	as=
 	if [ "$(id -u)" -ne 0 ]; then
 		as="sudo -n"
 		[ ! -t 0 ] || [ ! -t 2 ] || as=sudo # somebody is there to give the password
-		{ command -v sudo >/dev/null 2>&1 && $as true 2>/dev/null; } || fail "$why is missing and cannot be installed without rights. Run: $byhand"
+		{ command -v sudo >/dev/null 2>&1 && $as true 2>/dev/null; } || fail "missing: $why. It cannot be installed without rights. Run: $byhand"
 	fi
 	echo "$me: installing $* ($why)"
 	# sudo forgets the environment.

@@ -60,7 +60,7 @@ gcc_suffix || {
 	! grep -qsE '^(UBUNTU|VERSION)_CODENAME=jammy' /etc/os-release || packages=g++-12
 }
 find_go || {
-	what="$what${what:+, and }what Go is fetched with"
+	what="$what${what:+; }what Go is fetched with"
 	packages="$packages $(go_needs)"
 }
 https= # whether something is to be fetched so
@@ -68,7 +68,7 @@ if { ! find_go || ! modules_are_here; } && [ ! -e /etc/ssl/certs/ca-certificates
 	case ,${GOPROXY:-direct}, in *https://* | *,direct,*) https=yes ;; esac
 fi
 [ -z "$https" ] || {
-	what="$what${what:+, and }the certificates of web servers"
+	what="$what${what:+; }the certificates of web servers"
 	packages="$packages ca-certificates"
 }
 # shellcheck disable=SC2086
