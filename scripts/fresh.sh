@@ -9,7 +9,8 @@
 #   --proxied             no names are known, so that everything has to go through http_proxy and https_proxy
 #   --arch arm64          another architecture, by qemu-user and binfmt_misc
 #
-# From the environment: DEBOOTSTRAP_MIRROR, GOPROXY, http_proxy, https_proxy, no_proxy. Roots stay in build/fresh for the next run.
+# From the environment: DEBOOTSTRAP_MIRROR, GOPROXY, http_proxy, https_proxy, no_proxy; and SSL_CERT_FILE, certificates that the root's
+# ca-certificates is to have too, those of a proxy for example. Roots stay in build/fresh for the next run.
 set -eu
 me=fresh
 . "$(dirname "$0")/lib.sh"
@@ -91,9 +92,14 @@ if [ ! -d "$base" ]; then
 		tail -n 5 "$tmp/log" >&2
 		fail "git and make cannot be installed into the root"
 	}
+	echo "127.0.0.1 localhost $(hostname)" >"$tmp/root/etc/hosts"
 	mv "$tmp/root" "$base"
 fi
 cp -a "$base" "$tmp/root"
+[ -z "${SSL_CERT_FILE:-}" ] || {
+	mkdir -p "$tmp/root/usr/local/share/ca-certificates"
+	cp "$SSL_CERT_FILE" "$tmp/root/usr/local/share/ca-certificates/fresh.crt"
+}
 
 user=user
 [ "$as" != root ] || user=root
