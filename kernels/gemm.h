@@ -48,7 +48,7 @@ inline void tile(float *c, int64_t ldc, const float *add, int64_t ldadd, const f
         micro<L, R, NV>(c, ldc, add, ldadd, a, lda, b, K);
         return;
     }
-    float t[R * NR];
+    float t[R * NR] = {};  // g++ 13 does not see that what is read is written
     if (n <= W) micro<L, R, 1>(t, NR, nullptr, 0, a, lda, b, K);
     else micro<L, R, NV>(t, NR, nullptr, 0, a, lda, b, K);
     for (int r = 0; r < R; r++)

@@ -6,7 +6,7 @@
 package kernels
 
 /*
-#cgo CXXFLAGS: -O3 -std=gnu++17 -Wall -Wextra -Werror -Wno-psabi -fno-strict-aliasing -fopenmp-simd
+#cgo CXXFLAGS: -O3 -std=gnu++17 -Wall -Wextra -Wno-psabi -fno-strict-aliasing -fopenmp-simd
 #cgo LDFLAGS: -lpthread
 #include <stdlib.h>
 #include "kernels.h"
