@@ -13,11 +13,10 @@ arch=$(dpkg --print-architecture 2>/dev/null || uname -m | sed 's/^x86_64$/amd64
 go_sources() {
 	cache=${GOMODCACHE:-${GOPATH:-${HOME:-/nonexistent}/go}/pkg/mod}/cache/download
 	[ ! -f "$cache/$1" ] || echo "file://$cache"
-	proxies=${GOPROXY:-$(GOTOOLCHAIN=local "$GO" env GOPROXY 2>/dev/null || true)}
-	printf '%s\n' "${proxies:-https://proxy.golang.org,direct}" | tr ',|' '\n\n' | sed 's|^direct$|https://go.dev/dl/mod|; s|/$||; /^$/d; /^off$/,$d'
+	printf '%s\n' "$proxies" | tr ',|' '\n\n' | sed 's|^direct$|https://go.dev/dl/mod|; s|/$||; /^$/d; /^off$/,$d'
 }
 
-shown() { printf '%s' "$1" | sed 's|//[^/@]*@|//|'; } # an address without its password
+shown() { printf '%s' "$1" | sed 's|//[^/@]*@|//|g'; } # an address without its password
 
 download() { # download ADDRESS FILE
 	case $1 in file://*) cp "${1#file://}" "$2" && return ;; esac
@@ -46,6 +45,8 @@ fetch_go() {
 	[ "$sum" ] || fail "no Go is known for this machine's architecture ($arch): install Go $go_oldest or newer and put it on PATH"
 	module=golang.org/toolchain@v0.0.1-go$go_version.linux-$arch
 	path=golang.org/toolchain/@v/${module#*@}.zip
+	proxies=${GOPROXY:-$(GOTOOLCHAIN=local "$GO" env GOPROXY 2>/dev/null || true)}
+	proxies=${proxies:-https://proxy.golang.org,direct}
 	mkdir -p "$root/build"
 	tmp=$(mktemp -d "$root/build/fetching.XXXXXX")
 	trap 'rm -rf "$tmp"' EXIT
@@ -56,7 +57,7 @@ fetch_go() {
 		echo "$me: $(shown "$source") does not give it" >&2
 		rm -f "$tmp/zip"
 	done
-	[ -f "$tmp/zip" ] || fail "Go $go_version cannot be fetched from GOPROXY (${proxies:-$(go_sources "$path" | tr '\n' ' ')}): check the network, https_proxy and GOPROXY, or install Go $go_oldest or newer and put it on PATH"
+	[ -f "$tmp/zip" ] || fail "Go $go_version cannot be fetched from GOPROXY ($(shown "$proxies")): check the network, https_proxy and GOPROXY, or install Go $go_oldest or newer and put it on PATH"
 	is=$(sha256sum "$tmp/zip" | cut -d ' ' -f 1)
 	[ "$is" = "$sum" ] || fail "$module from $(shown "$source") is not what it should be, and is thrown away: $(wc -c <"$tmp/zip") bytes with sha256 $is, expected $sum. It was cut or altered on the way: try again, or another GOPROXY"
 	if command -v unzip >/dev/null 2>&1; then
