@@ -3,6 +3,7 @@ package record
 // From a row's fields to a Record: what all schemas share, and the fields that the method's steps add.
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -13,34 +14,19 @@ import (
 	"criticrm/tokenizer"
 )
 
-// recordKeys are the fields that Record writes, in the order they take when new: the order in which steps add them,
-// so that a record written once at the end equals one that went through a file after each step.
-func recordKeys() []string {
-	return []string{"id", "prompt", "chosen", "rejected", "response", "correct", "text", "input_ids", "weights", "messages",
-		"category", "subset", "margin",
-		"chosen_critiques", "rejected_critiques", "critiques", "critic", "shortened", "dropped",
-		"chosen_reward", "rejected_reward", "reward", "plain_shortened"}
-}
-
-func recordKey(key string) bool { return slices.Contains(recordKeys(), key) }
-
 // decode makes a Record of a row of the given schema. line numbers the row for a missing id.
 func decode(r *row, s *Schema, line int) (*Record, error) {
 	rec := &Record{Line: line}
-	err := first(
-		func() error { return rec.decodeID(r, line) },
-		func() error { return r.refuseUnread(s) },
-		func() error { return s.decode(rec, r) },
-		func() error { return rec.decodeSystem(r) },
-		func() error { return r.optText("category", &rec.Category) },
-		func() error { return r.optText("subset", &rec.Subset) },
-		func() error { return r.optText("dropped", &rec.Dropped) },
-		func() error { return r.optCritic(&rec.Critic) },
-		func() error { return r.optCut("shortened", rec, &rec.Cut) },
-		func() error { return r.optCut("plain_shortened", rec, &rec.PlainCut) },
-	)
-	if err != nil {
+	if err := first(func() error { return r.refuse(s) }, func() error { return s.decode(rec, r) }); err != nil {
 		return nil, err
+	}
+	for _, c := range r.columns {
+		if c.read == nil {
+			continue
+		}
+		if err := c.read(rec, r); err != nil {
+			return nil, err
+		}
 	}
 	for _, m := range r.members {
 		kept := member{key: m.Key}
@@ -52,10 +38,10 @@ func decode(r *row, s *Schema, line int) (*Record, error) {
 	return rec, nil
 }
 
-func (rec *Record) decodeID(r *row, line int) error {
+func (rec *Record) decodeID(r *row) error {
 	raw, ok := r.get("id")
 	if !ok {
-		rec.ID = fmt.Sprintf("row-%d", line)
+		rec.ID = fmt.Sprintf("row-%d", rec.Line)
 		return nil
 	}
 	switch kind := strictjson.KindOf(raw); {
@@ -68,25 +54,6 @@ func (rec *Record) decodeID(r *row, line int) error {
 	}
 	if rec.ID == "" || len(rec.ID) > 1024 {
 		return badField("%q: got %d bytes, want 1 to 1024", "id", len(rec.ID))
-	}
-	return nil
-}
-
-// unread are fields that other programs put into what the model is asked. Here they would be left out without a word, and the reward
-// would be another one.
-func unread() []string {
-	return []string{"tools", "functions", "documents", "chat_template_kwargs", "history", "input", "instruction", "images", "image", "videos", "video", "audios", "audio"}
-}
-
-// refuseUnread refuses rows with such a field, unless it is empty.
-func (r *row) refuseUnread(s *Schema) error {
-	if s == &Tokens || s == &Text { // nothing is asked
-		return nil
-	}
-	for _, m := range r.members {
-		if slices.Contains(unread(), m.Key) && !slices.Contains([]string{"null", `""`, "[]", "{}", "false"}, string(m.Raw)) {
-			return badField("%q is part of what the model is asked in other programs and is not read here: write it into prompt, or take it out of the row", m.Key)
-		}
 	}
 	return nil
 }
@@ -175,7 +142,9 @@ func (r *row) optObject(key string, dst any, fault string) (bool, error) {
 	if kind := strictjson.KindOf(raw); kind != "object" {
 		return false, badField("%q: got %s, want object", key, kind)
 	}
-	if json.Unmarshal(raw, dst) != nil {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields() // they would be lost when the row is written
+	if d.Decode(dst) != nil {
 		return false, badField("%q: %s", key, fault)
 	}
 	return true, nil
@@ -226,9 +195,13 @@ func (r *row) optCritiques(key string, dst *[]Critique) error {
 				return err
 			}
 		case "object":
-			c, err := r.nested(item).critique()
+			inner := r.nested(item)
+			c, err := inner.critique()
 			if err != nil {
 				return badField("%s: %v", at, err)
+			}
+			for _, name := range inner.unread() {
+				r.inner = append(r.inner, key+"[]."+name)
 			}
 			*dst = append(*dst, *c)
 		default:

@@ -19,31 +19,26 @@ import (
 func (r *Record) AppendJSON(dst []byte) ([]byte, error) {
 	e := &encoder{b: append(dst, '{')}
 	start := len(e.b)
-	written := make(map[string]bool)
-	put := func(key string, raw []byte) {
+	table, done := columns(), make(map[string]bool)
+	put := func(key string, value func()) {
 		if len(e.b) > start {
 			e.b = append(e.b, ',')
 		}
 		e.text(key)
 		e.b = append(e.b, ':')
-		if raw != nil {
-			e.b = append(e.b, raw...)
-		} else {
-			e.field(r, key)
-		}
-		written[key] = true
+		value()
+		done[key] = true
 	}
 	for _, m := range r.order {
-		switch {
-		case recordKey(m.key) && r.has(m.key): // also replaces a null that the input had
-			put(m.key, nil)
-		case m.raw != nil:
-			put(m.key, m.raw)
+		if c, ok := table.of(m.key); ok && c.has != nil && c.has(r) { // also replaces a null that the input had
+			put(m.key, func() { c.write(e, r) })
+		} else if m.raw != nil {
+			put(m.key, func() { e.b = append(e.b, m.raw...) })
 		}
 	}
-	for _, key := range recordKeys() {
-		if !written[key] && r.has(key) {
-			put(key, nil)
+	for _, c := range table {
+		if !done[c.key] && c.has != nil && c.has(r) {
+			put(c.key, func() { c.write(e, r) })
 		}
 	}
 	if e.err != nil {
@@ -55,120 +50,30 @@ func (r *Record) AppendJSON(dst []byte) ([]byte, error) {
 // MarshalJSON is AppendJSON for encoding/json.
 func (r *Record) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil) }
 
-// has reports whether the struct holds the field. Fields of the other kind of record are left alone, so that for
-// example a pair may carry a foreign "reward".
-func (r *Record) has(key string) bool {
-	pair := r.Paired()
-	switch key {
-	case "id":
-		return true
-	case "prompt", "response":
-		return r.Document == nil && (key == "prompt" || !pair)
-	case "chosen", "rejected":
-		return pair
-	case "text":
-		return r.Document != nil && r.Document.IDs == nil && r.Document.Messages == nil
-	case "input_ids":
-		return r.Document != nil && r.Document.IDs != nil
-	case "weights":
-		return r.Document != nil && r.Document.Weights != nil
-	case "messages":
-		return r.Document != nil && r.Document.Messages != nil
-	case "correct":
-		return !pair && r.Correct != nil
-	case "category":
-		return r.Category != ""
-	case "subset":
-		return r.Subset != ""
-	case "margin":
-		return pair && r.Margin != nil
-	case "chosen_critiques":
-		return pair && len(r.ChosenCritiques) > 0
-	case "rejected_critiques":
-		return pair && len(r.RejectedCritiques) > 0
-	case "critiques":
-		return len(r.Critiques) > 0
-	case "chosen_reward":
-		return pair && r.ChosenReward != nil
-	case "rejected_reward":
-		return pair && r.RejectedReward != nil
-	case "reward":
-		return !pair && r.Reward != nil
-	case "dropped":
-		return r.Dropped != ""
-	case "critic":
-		return r.Critic != nil
-	case "shortened":
-		return r.Cut != nil
-	case "plain_shortened":
-		return r.PlainCut != nil
-	}
-	return false
-}
-
 // encoder appends JSON; the first error sticks.
 type encoder struct {
 	b   []byte
 	err error
 }
 
-func (e *encoder) field(r *Record, key string) {
-	switch key {
-	case "id":
-		if r.numericID {
-			e.b = append(e.b, r.ID...)
-		} else {
-			e.text(r.ID)
-		}
-	case "prompt":
-		if len(r.Prompt.Messages) > 0 {
-			e.messages(r.Prompt.Messages)
-		} else {
-			e.text(r.Prompt.Text)
-		}
-	case "chosen":
-		e.text(r.Chosen)
-	case "rejected":
-		e.text(r.Rejected)
-	case "response":
-		e.text(r.Response)
-	case "text":
-		e.text(r.Document.Text)
-	case "input_ids":
-		list(e, r.Document.IDs, func(id int32) { e.b = strconv.AppendInt(e.b, int64(id), 10) })
-	case "weights":
-		list(e, r.Document.Weights, func(w float32) { e.float(float64(w), 32) })
-	case "messages":
-		e.messages(r.Document.Messages)
-	case "correct":
-		e.b = strconv.AppendBool(e.b, *r.Correct)
-	case "category":
-		e.text(r.Category)
-	case "subset":
-		e.text(r.Subset)
-	case "margin":
-		e.number(*r.Margin)
-	case "chosen_critiques":
-		e.critiques(r.ChosenCritiques)
-	case "rejected_critiques":
-		e.critiques(r.RejectedCritiques)
-	case "critiques":
-		e.critiques(r.Critiques)
-	case "chosen_reward":
-		e.number(*r.ChosenReward)
-	case "rejected_reward":
-		e.number(*r.RejectedReward)
-	case "reward":
-		e.number(*r.Reward)
-	case "dropped":
-		e.text(r.Dropped)
-	case "critic":
-		e.marshal(r.Critic)
-	case "shortened":
-		e.marshal(r.Cut)
-	case "plain_shortened":
-		e.marshal(r.PlainCut)
+func (e *encoder) id(r *Record) {
+	if r.numericID {
+		e.b = append(e.b, r.ID...)
+	} else {
+		e.text(r.ID)
 	}
+}
+
+func (e *encoder) prompt(r *Record) {
+	if len(r.Prompt.Messages) > 0 {
+		e.messages(r.Prompt.Messages)
+	} else {
+		e.text(r.Prompt.Text)
+	}
+}
+
+func (e *encoder) tokens(ids []int32) {
+	list(e, ids, func(id int32) { e.b = strconv.AppendInt(e.b, int64(id), 10) })
 }
 
 func (e *encoder) marshal(v any) {
@@ -249,7 +154,7 @@ func (e *encoder) critique(c *Critique) {
 	}
 	if len(c.Tokens) > 0 {
 		key("tokens")
-		list(e, c.Tokens, func(t int32) { e.b = strconv.AppendInt(e.b, int64(t), 10) })
+		e.tokens(c.Tokens)
 	}
 	for _, m := range c.extra {
 		e.b = append(e.b, ',')

@@ -13,6 +13,7 @@ import (
 	"hash"
 	"io"
 	"iter"
+	"slices"
 
 	"criticrm/safefile"
 	"criticrm/strictjson"
@@ -26,7 +27,10 @@ type ReadOptions struct {
 	MaxLine  int   // bytes of one line, default 16 MiB
 	MaxText  int   // bytes of one text field, default 8 MiB
 	MaxBytes int64 // bytes of the whole file after decompression, default 1 TiB
-	MaxBad   int   // rows that may be bad: skipped and listed in Reader.Bad; default 0, the first one is fatal
+	MaxBad   int   // rows that may be bad: skipped and listed in Found.Bad; default 0, the first one is fatal
+
+	// Reads are columns that the caller reads itself, with Record.Extra: they do not count as unread.
+	Reads []string
 }
 
 // DefaultReadOptions gives the limits for untrusted files.
@@ -90,12 +94,10 @@ func InFile(err error, path string) error {
 	return err
 }
 
-// Reader reads records one by one. Schema, Bad, Notes and Blank tell what was found so far.
+// Reader reads records one by one. Schema and Found tell what was found so far.
 type Reader struct {
-	Schema *Schema  // of the first row; nil before it
-	Bad    []error  // rows left out under MaxBad
-	Notes  []string // what was repaired, for example a byte order mark
-	Blank  int      // blank lines between rows
+	Schema *Schema // of the first row; nil before it
+	Found
 
 	name    string
 	o       ReadOptions
@@ -109,8 +111,8 @@ type Reader struct {
 	total   int64
 	buf     []byte
 	rows    int
+	columns table
 	done    error // sticky end or error
-	told    bool  // Notes count the blank lines
 }
 
 // Open opens a .jsonl file, also compressed with zstd or gzip (by content, not by name).
@@ -130,7 +132,7 @@ func Open(path string, o ReadOptions) (*Reader, error) {
 
 // NewReader reads records from any stream; name stands for the file in errors.
 func NewReader(in io.Reader, name string, o ReadOptions) (*Reader, error) {
-	r := &Reader{name: name, o: o.withDefaults(), hash: sha256.New()}
+	r := &Reader{name: name, o: o.withDefaults(), hash: sha256.New(), columns: columns()}
 	r.raw = io.TeeReader(in, stored{r})
 	raw := bufio.NewReaderSize(r.raw, 1<<16)
 	head, err := raw.Peek(zstd.HeaderMaxSize)
@@ -272,10 +274,6 @@ func (r *Reader) Next() (*Record, error) {
 		}
 		r.Bad = append(r.Bad, err)
 	}
-	if r.done == io.EOF && r.Blank > 0 && !r.told {
-		r.told = true
-		r.Notes = append(r.Notes, fmt.Sprintf("%d blank lines between rows", r.Blank))
-	}
 	if r.done == io.EOF && r.rows == 0 {
 		r.done = r.fault(0, -1, "no examples")
 		if len(r.Bad) > 0 {
@@ -292,7 +290,7 @@ func (r *Reader) parse(line []byte) (*Record, error) {
 	if err != nil {
 		return nil, r.rowError(err)
 	}
-	row := newRow(members, r.o.MaxText)
+	row := newRow(members, r.columns, r.o.MaxText)
 	s, err := detect(row)
 	if err != nil {
 		return nil, r.rowError(err)
@@ -307,6 +305,7 @@ func (r *Reader) parse(line []byte) (*Record, error) {
 	if err != nil {
 		return nil, r.rowError(err)
 	}
+	r.addUnread(slices.DeleteFunc(row.unread(), func(key string) bool { return slices.Contains(r.o.Reads, key) }))
 	return rec, nil
 }
 

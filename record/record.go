@@ -280,7 +280,7 @@ func (r *Record) SetCategory(field string) error {
 
 // SetExtra adds or replaces a field that is not ours. It panics if the key is one of ours or v is no JSON value.
 func (r *Record) SetExtra(key string, v json.RawMessage) {
-	if recordKey(key) || !json.Valid(v) {
+	if c, ok := columns().of(key); ok && c.has != nil || !json.Valid(v) {
 		panic("record: SetExtra: the key is a field of Record or the value is not JSON")
 	}
 	for i := range r.order {

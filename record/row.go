@@ -20,19 +20,21 @@ func badField(format string, a ...any) error { return fmt.Errorf(format, a...) }
 // row gives access to the fields of one object by name, and knows which were read.
 type row struct {
 	members []strictjson.Member
+	columns table // that may be asked for; nil: all, the object stands inside of another
 	used    map[string]bool
-	max     int // bytes of a text
+	inner   []string // keys of objects inside that nothing has read
+	max     int      // bytes of a text
 }
 
-func newRow(members []strictjson.Member, max int) *row {
-	return &row{members: members, used: map[string]bool{}, max: max}
+func newRow(members []strictjson.Member, columns table, max int) *row {
+	return &row{members: members, columns: columns, used: map[string]bool{}, max: max}
 }
 
 // nested is the row of an object inside of another, which is checked already.
 func (r *row) nested(raw []byte) *row {
 	var members []strictjson.Member
 	checked(raw, func(v *strictjson.Reader) (err error) { members, err = v.Members(); return err })
-	return newRow(members, r.max)
+	return newRow(members, nil, r.max)
 }
 
 // checked reads a value that was read before, as a part of its row.
@@ -60,6 +62,9 @@ func (r *row) has(key string) bool {
 
 // get gives a key's value and takes note that it was read. null is an absent field; it stays in the record as an extra one.
 func (r *row) get(key string) ([]byte, bool) {
+	if _, ok := r.columns.of(key); r.columns != nil && !ok {
+		panic("record: a key is read that is not in the table of columns")
+	}
 	for _, m := range r.members {
 		if m.Key == key && strictjson.KindOf(m.Raw) != "null" {
 			r.used[key] = true
@@ -263,7 +268,7 @@ func ParseMessages(text []byte) (messages []tokenizer.Message, err error) {
 	if err != nil {
 		return nil, err
 	}
-	r := newRow([]strictjson.Member{{Key: "messages", Raw: bytes.TrimSpace(text)}}, DefaultReadOptions().MaxText)
+	r := newRow([]strictjson.Member{{Key: "messages", Raw: bytes.TrimSpace(text)}}, nil, DefaultReadOptions().MaxText)
 	return r.messages("messages")
 }
 

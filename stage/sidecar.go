@@ -132,24 +132,23 @@ func Altered(in *record.Reader) error {
 	return nil
 }
 
-// ReadFile is record.ReadFile for a file that a stage may have written: it must be finished and unaltered.
-func ReadFile(path string, o record.ReadOptions) ([]*record.Record, error) {
+// ReadFile reads all records of a file that a stage may have written: it must be finished and unaltered. found is what else it holds.
+func ReadFile(path string, o record.ReadOptions) (records []*record.Record, found record.Found, err error) {
 	if err := Unfinished(path); err != nil {
-		return nil, err
+		return nil, found, err
 	}
 	in, err := record.Open(path, o)
 	if err != nil {
-		return nil, err
+		return nil, found, err
 	}
 	defer in.Close()
-	var out []*record.Record
 	for rec, err := range in.Records() {
 		if err != nil {
-			return nil, err
+			return nil, found, err
 		}
-		out = append(out, rec)
+		records = append(records, rec)
 	}
-	return out, Altered(in)
+	return records, in.Found, Altered(in)
 }
 
 // differingSetting compares two JSON values key by key and names the first difference with both values.

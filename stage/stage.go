@@ -49,11 +49,10 @@ type Stage struct {
 
 // Result is what a finished stage found.
 type Result struct {
-	Records int
-	Resumed int // made by earlier runs
-	Bad     []error
-	Notes   []string
-	Check   *record.Checker // duplicate ids, duplicate rows, contradictory labels of the input
+	Records      int
+	Resumed      int             // made by earlier runs
+	record.Found                 // of the input
+	Check        *record.Checker // duplicate ids, duplicate rows, contradictory labels of the input
 }
 
 // execution is the state of one Run.
@@ -118,7 +117,7 @@ func (r *execution) prepare(ctx context.Context) error {
 	if err := Altered(in); err != nil {
 		return fmt.Errorf("%s: input %w", r.Name, err)
 	}
-	r.res.Bad, r.res.Notes = in.Bad, in.Notes
+	r.res.Found = in.Found
 	if len(in.Bad) > 0 {
 		b, err := record.Bad(in.Bad)
 		if err == nil {

@@ -28,12 +28,11 @@ type Records struct {
 	Empty     int            `json:"empty_critiques,omitempty"` // critiques that were left out because they are empty
 	Margins   int            `json:"unused_margins,omitempty"`  // rows with a margin that the recipe does not use
 	BadRows   int            `json:"bad_rows,omitempty"`        // rows that could not be read, under max_bad
-	Notes     []string       `json:"notes,omitempty"`           // of the reader
+	record.Found
 
 	examples  []render.Example
 	critiques bool // there are critiques to learn among them
 	hash      string
-	bad       []error
 }
 
 // Len is the number of examples.
@@ -66,7 +65,7 @@ func (d *Records) String() string {
 	if d.Margins > 0 {
 		s += fmt.Sprintf(", %d rows have a margin, which is not used (set use_margin)", d.Margins)
 	}
-	for _, n := range d.Notes {
+	for _, n := range d.Lines() {
 		s += "; " + n
 	}
 	return s
@@ -103,7 +102,7 @@ func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config,
 	if err := stage.Altered(in); err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
-	d.Used, d.bad, d.BadRows, d.Notes = len(d.examples), in.Bad, len(in.Bad), in.Notes
+	d.Used, d.Found, d.BadRows = len(d.examples), in.Found, len(in.Bad)
 	if len(d.examples) == 0 {
 		return nil, fmt.Errorf("trainer: nothing to train on: %v", d)
 	}

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"criticrm/checkpoint"
 	"criticrm/kernels"
@@ -96,10 +97,10 @@ type input struct {
 // setAside lists the bad rows in the run's directory.
 func (in input) setAside(dir string) error {
 	for name, d := range map[string]*Records{"train": in.train, "eval": in.eval} {
-		if d == nil || len(d.bad) == 0 {
+		if d == nil || len(d.Bad) == 0 {
 			continue
 		}
-		b, err := record.Bad(d.bad)
+		b, err := record.Bad(d.Bad)
 		if err == nil {
 			err = os.MkdirAll(dir, 0o777)
 		}
@@ -132,7 +133,7 @@ func openInput(ctx context.Context, c *Config, r Report) (in input, err error) {
 	if in.dir.Chat == nil && c.Method != LM { // documents may do without a template
 		return in, in.dir.ChatErr
 	}
-	for _, note := range in.dir.Notes {
+	for _, note := range slices.Concat(in.dir.Notes, c.Unread()) {
 		r.say("%s", note)
 	}
 	c.HeadPosition, c.TemplateDate, c.MaxLength = in.dir.HeadPosition, in.dir.TemplateDate, in.dir.MaxLength

@@ -239,6 +239,7 @@ type fileFlags struct {
 	in, out string
 	restart bool
 	maxBad  int
+	reads   []string // columns that the command itself reads
 }
 
 func (o *fileFlags) bind(f *pflag.FlagSet) {
@@ -254,19 +255,14 @@ func (o *fileFlags) named(err error) error { return record.InFile(err, o.in) }
 // runStage runs a stage with progress on stderr and tells what it found in the input.
 func (o *fileFlags) runStage(cmd *cobra.Command, s *stage.Stage) error {
 	p := newProgress(cmd.ErrOrStderr())
-	s.Restart, s.Read.MaxBad, s.Progress = o.restart, o.maxBad, p.stage
+	s.Restart, s.Read.MaxBad, s.Read.Reads, s.Progress = o.restart, o.maxBad, o.reads, p.stage
 	res, err := s.Run(cmd.Context())
 	p.close()
 	if res == nil {
 		return begin(err)
 	}
 	w := cmd.ErrOrStderr()
-	for _, e := range res.Bad {
-		fmt.Fprintf(w, "left out: %v\n", e)
-	}
-	for _, n := range res.Notes {
-		fmt.Fprintf(w, "%s: %s\n", o.in, n)
-	}
+	sayFound(w, o.in, res.Found)
 	for i, issue := range res.Check.Issues {
 		if i == 5 {
 			fmt.Fprintln(w, "… ('criticrm inspect' counts all)")
@@ -275,6 +271,19 @@ func (o *fileFlags) runStage(cmd *cobra.Command, s *stage.Stage) error {
 		fmt.Fprintf(w, "%s: %v\n", o.in, issue)
 	}
 	return err
+}
+
+// sayFound tells what an input holds beside the rows that are used.
+func sayFound(w io.Writer, file string, found record.Found) {
+	for _, e := range found.Bad {
+		fmt.Fprintf(w, "left out: %v\n", e)
+	}
+	if n := len(found.Bad); n > 0 {
+		fmt.Fprintf(w, "%s: %d bad rows left out\n", file, n)
+	}
+	for _, line := range found.Lines() {
+		fmt.Fprintf(w, "%s: %s\n", file, line)
+	}
 }
 
 func bindSampling(f *pflag.FlagSet, s *record.Sampling, topK string) {

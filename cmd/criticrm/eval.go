@@ -43,6 +43,9 @@ Without --model the file must hold rewards (of 'criticrm score') or critiques; w
 			if err := required(cmd, "in", s.files.in); err != nil {
 				return err
 			}
+			if category != "" {
+				s.files.reads = []string{category}
+			}
 			records, err := s.evalRecords(cmd, judge)
 			if err != nil {
 				return err
@@ -111,9 +114,12 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record,
 			in = s.files.out
 		}
 	}
-	records, err := stage.ReadFile(in, record.ReadOptions{MaxBad: s.files.maxBad, MaxLine: 1 << 30})
+	records, found, err := stage.ReadFile(in, record.ReadOptions{MaxBad: s.files.maxBad, MaxLine: 1 << 30, Reads: s.files.reads})
 	if err != nil {
 		return nil, begin(err)
+	}
+	if in == s.files.in { // else scoring has told it
+		sayFound(cmd.ErrOrStderr(), in, found)
 	}
 	if s.model.dir != "" && in == s.files.in {
 		err = s.scoreRecords(cmd, records, nil)

@@ -36,7 +36,7 @@ func TestEval(t *testing.T) {
 	if m := got.Methods[0]; got.File != in || m.Name != "reward" || m.Mean != 0.625 || m.Ties != 1 || m.Categories[0].Mean != 0.75 {
 		t.Errorf("%+v", got)
 	}
-	if code, _, errs := command(t, "eval", "--in", in, "--category", "topic"); code != exitData || errs != "criticrm: "+in+`:1: record "row-1": key "topic" is missing`+"\n" {
+	if code, _, errs := command(t, "eval", "--in", in, "--category", "topic"); code != exitData || errs != in+": column \"kind\" of 4 rows is not read\ncriticrm: "+in+`:1: record "row-1": key "topic" is missing`+"\n" {
 		t.Errorf("%d %q", code, errs)
 	}
 }

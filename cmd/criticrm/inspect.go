@@ -317,7 +317,7 @@ func showRecords(w io.Writer, path string) error {
 		}
 		fmt.Fprintf(w, "  %v\n", issue)
 	}
-	for _, n := range r.Notes {
+	for _, n := range r.Lines() {
 		fmt.Fprintf(w, "note: %s\n", n)
 	}
 	for _, bad := range r.Bad {

@@ -35,10 +35,11 @@ Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response)
 			if s.files.out != "" {
 				return s.scoreFile(cmd)
 			}
-			records, err := stage.ReadFile(s.files.in, record.ReadOptions{MaxBad: s.files.maxBad})
+			records, found, err := stage.ReadFile(s.files.in, record.ReadOptions{MaxBad: s.files.maxBad})
 			if err != nil {
 				return begin(err)
 			}
+			sayFound(cmd.ErrOrStderr(), s.files.in, found)
 			return s.scoreRecords(cmd, records, cmd.OutOrStdout())
 		},
 	}
