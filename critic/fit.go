@@ -53,43 +53,60 @@ func (o *Reading) validate() error {
 	return nil
 }
 
+// check is work's judgement of one row, for readers that may leave bad ones out.
+func (o Reading) check(q Question, plain bool) func(*record.Record) error {
+	return func(r *record.Record) error {
+		_, _, err := o.fit(r, q, plain)
+		return err
+	}
+}
+
+// fit says how a record must be cut for a question, and whether it is over the limit all the same. What the policy does not allow is an
+// error.
+func (o *Reading) fit(r *record.Record, q Question, plain bool) (cut *record.Cut, over bool, err error) {
+	if len(r.Sides()) == 0 {
+		return nil, false, r.Fault("it is a document and has no response")
+	}
+	if o.Limits == nil {
+		return nil, false, nil
+	}
+	q.Longest, q.Overlong = o.MaxLength, o.Overlong
+	cut, fault, err := o.Limits.Fit(r, q)
+	switch {
+	case err != nil:
+		return nil, false, r.Fault("%v", err)
+	case fault != "" && o.Overlong == record.OverlongError:
+		hint := "use overlong drop, truncate-left or truncate-right"
+		if !plain {
+			hint += ", or a smaller max_tokens"
+		}
+		return nil, false, r.Fault("%s (%s)", fault, hint)
+	}
+	return cut, fault != "", nil
+}
+
 // work lets f have the records that fit, each with its cut set; plain is for rewards without critiques. Records that do not fit are an
 // error, or dropped with what an earlier model wrote about them.
 func (o *Reading) work(records []*record.Record, q Question, plain bool, f func([]*record.Record) error) error {
-	for _, r := range records {
-		if len(r.Sides()) == 0 {
-			return r.Fault("it is a document and has no response")
-		}
-	}
-	if o.Limits == nil {
-		return f(records)
-	}
-	q.Longest, q.Overlong = o.MaxLength, o.Overlong
 	var fit, over []*record.Record
 	for _, r := range records {
-		cut, fault, err := o.Limits.Fit(r, q)
+		cut, long, err := o.fit(r, q, plain)
 		switch {
 		case err != nil:
-			return fmt.Errorf("record %.40q: %w", r.ID, err)
-		case fault == "":
-			if plain {
-				r.PlainCut = cut
-			} else {
-				r.Cut, r.PlainCut = cut, nil
-			}
-			if r.Dropped == DropOverlong { // of an earlier model
-				r.Dropped = ""
-			}
-			fit = append(fit, r)
-		case o.Overlong == record.OverlongError:
-			hint := "use overlong drop, truncate-left or truncate-right"
-			if !plain {
-				hint += ", or a smaller max_tokens"
-			}
-			return r.Fault("%s (%s)", fault, hint)
-		default:
+			return err
+		case long:
 			over = append(over, r)
+			continue
+		case o.Limits == nil: // the record's cut is somebody else's
+		case plain:
+			r.PlainCut = cut
+		default:
+			r.Cut, r.PlainCut = cut, nil
 		}
+		if o.Limits != nil && r.Dropped == DropOverlong { // of an earlier model
+			r.Dropped = ""
+		}
+		fit = append(fit, r)
 	}
 	if len(fit) > 0 {
 		if err := f(fit); err != nil {

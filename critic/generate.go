@@ -94,6 +94,11 @@ func (o *GenerateOptions) question() Question {
 	}}
 }
 
+// Check says what Generate and Score would refuse a record for; see record.ReadOptions.
+func (o *GenerateOptions) Check() func(*record.Record) error {
+	return o.check(o.question(), false)
+}
+
 // Generate asks g for o.Critiques critiques of every response and puts them into the records. What the model reads of a record is said
 // by its Cut, which o.Limits sets; without Limits it is taken as it is. Earlier samples are
 // replaced; critiques that the input gave stay in front. On an error the records of finished chunks are complete
@@ -267,6 +272,13 @@ func (s *CritiqueStats) Observe(r *record.Record) {
 
 // String is one line for the log.
 func (s *CritiqueStats) String() string {
-	return fmt.Sprintf("%d records, %d critiques: %d parsed (mean score %.2f), %d not parsed, %d cut by the token limit, %d tokens",
-		s.Records, s.Critiques, s.Parsed, s.MeanScore, s.Critiques-s.Parsed, s.Truncated, s.Tokens)
+	mean, why := "", ""
+	if s.Parsed > 0 {
+		mean = fmt.Sprintf(" (mean score %.2f)", s.MeanScore)
+	}
+	if len(s.Unparsed) > 0 {
+		why = " (" + record.Counts(s.Unparsed) + ")"
+	}
+	return fmt.Sprintf("%d records, %d critiques: %d parsed%s, %d not parsed%s, %d cut by the token limit, %d tokens",
+		s.Records, s.Critiques, s.Parsed, mean, s.Critiques-s.Parsed, why, s.Truncated, s.Tokens)
 }

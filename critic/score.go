@@ -89,6 +89,14 @@ type PlainOptions struct {
 	Reading `json:"-"`
 }
 
+// Check says what ScorePlain would refuse a record for; see record.ReadOptions.
+func (o *PlainOptions) Check() func(*record.Record) error {
+	return o.check(plainQuestion(), true)
+}
+
+// plainQuestion is read up to the end of the response.
+func plainQuestion() Question { return Question{Messages: (*record.Record).Messages} }
+
 // ScorePlain sets rewards that are read at the end of the responses, without critiques: the scalar reward model.
 // The model reads the texts as the record's PlainCut says, which o.Limits sets.
 func ScorePlain(ctx context.Context, rw Rewarder, records []*record.Record, o PlainOptions) (*ReadStats, error) {
@@ -108,7 +116,7 @@ func ScorePlain(ctx context.Context, rw Rewarder, records []*record.Record, o Pl
 }
 
 func scorePlainChunk(ctx context.Context, rw Rewarder, records []*record.Record, o *PlainOptions) error {
-	q := Question{Messages: (*record.Record).Messages}
+	q := plainQuestion()
 	return o.work(records, q, true, func(records []*record.Record) error {
 		var reqs []RewardRequest
 		for _, r := range records {

@@ -51,6 +51,7 @@ func sampleStage(name, in, out string, o GenerateOptions, work func(context.Cont
 	stats := NewCritiqueStats(o.Scale)
 	return &stage.Stage{
 		Name: name, In: in, Out: out, Chunk: o.Chunk, Settings: settings{o, o.Prompts.Hash(), o.fitted()},
+		Read:    record.ReadOptions{Check: o.Check()},
 		Work:    func(ctx context.Context, records []*record.Record) error { return work(ctx, records, &o) },
 		Observe: stats.Observe,
 	}, stats, nil
@@ -64,6 +65,7 @@ func ScorePlainStage(in, out string, rw Rewarder, o PlainOptions) (*stage.Stage,
 	stats := &ReadStats{}
 	return &stage.Stage{
 		Name: "score-plain", In: in, Out: out, Chunk: o.Chunk, Settings: settings{Options: o, Fit: o.fitted()},
+		Read: record.ReadOptions{Check: o.Check()},
 		Work: func(ctx context.Context, records []*record.Record) error {
 			return scorePlainChunk(ctx, rw, records, &o)
 		},
@@ -79,6 +81,7 @@ func FilterStage(in, out string, o FilterOptions) (*stage.Stage, *DropStats, err
 	stats := NewDropStats()
 	return &stage.Stage{
 		Name: "filter", In: in, Out: out, Chunk: 1024, Settings: settings{Options: o},
+		Read: record.ReadOptions{Check: func(r *record.Record) error { return filterRecord(r, o) }},
 		Work: func(_ context.Context, records []*record.Record) error {
 			for _, r := range records {
 				if err := filterRecord(r, o); err != nil {

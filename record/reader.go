@@ -31,6 +31,8 @@ type ReadOptions struct {
 
 	// Reads are columns that the caller reads itself, with Record.Extra: they do not count as unread.
 	Reads []string
+	// Check says what else is wrong with a row, as a RowError: such a row is bad, too. Any other error ends the reading. nil: nothing.
+	Check func(*Record) error
 }
 
 // DefaultReadOptions gives the limits for untrusted files.
@@ -268,7 +270,8 @@ func (r *Reader) Next() (*Record, error) {
 			r.rows++
 			return rec, nil
 		}
-		if len(r.Bad) >= r.o.MaxBad {
+		var row *RowError
+		if len(r.Bad) >= r.o.MaxBad || !errors.As(err, &row) {
 			r.done = err
 			break
 		}
@@ -304,6 +307,11 @@ func (r *Reader) parse(line []byte) (*Record, error) {
 	rec, err := decode(row, s, r.line)
 	if err != nil {
 		return nil, r.rowError(err)
+	}
+	if r.o.Check != nil {
+		if err := r.o.Check(rec); err != nil {
+			return nil, InFile(err, r.name)
+		}
 	}
 	r.addUnread(slices.DeleteFunc(row.unread(), func(key string) bool { return slices.Contains(r.o.Reads, key) }))
 	return rec, nil

@@ -97,8 +97,40 @@ type Options struct {
 type Outcome struct {
 	Dropped   string // why it is not used; "" if it is
 	Shortened bool   // it was shortened to fit
-	Length    int    // critiques that the sampling limit had cut, and that have no end token therefore
-	Empty     int    // critiques without a token that a reward could be read at; they are left out
+	Counts
+}
+
+// Counts is what of records' critiques training does not learn, or not as it could.
+type Counts struct {
+	Length   int `json:"cut_critiques,omitempty"`      // critiques that the sampling limit had cut, and that have no end token therefore
+	Empty    int `json:"empty_critiques,omitempty"`    // critiques without a token that a reward could be read at; they are left out
+	Unkept   int `json:"dropped_critiques,omitempty"`  // critiques that filter or refine dropped
+	Beyond   int `json:"critiques_over_max,omitempty"` // critiques over max_critiques
+	OneSided int `json:"one_sided,omitempty"`          // pairs with critiques of one side alone, whose rewards are not compared
+}
+
+// Add adds other counts.
+func (c *Counts) Add(o Counts) {
+	c.Length, c.Empty, c.Unkept, c.Beyond, c.OneSided = c.Length+o.Length, c.Empty+o.Empty, c.Unkept+o.Unkept, c.Beyond+o.Beyond, c.OneSided+o.OneSided
+}
+
+// Lines says it for people.
+func (c Counts) Lines() (lines []string) {
+	for _, x := range []struct {
+		n    int
+		what string
+	}{
+		{c.Length, "critiques without an end (cut when sampled)"},
+		{c.Empty, "empty critiques left out"},
+		{c.Unkept, "critiques dropped by filter or refine"},
+		{c.Beyond, "critiques left out (max_critiques)"},
+		{c.OneSided, "pairs with critiques of one side alone, whose rewards are not compared"},
+	} {
+		if x.n > 0 {
+			lines = append(lines, fmt.Sprintf("%d %s", x.n, x.what))
+		}
+	}
+	return lines
 }
 
 // Reasons why a record is not used.
@@ -204,6 +236,8 @@ func (d *Renderer) pair(r *record.Record, o Options) (Example, Outcome, error) {
 	}
 	if !o.scalar() && len(e.Chosen.Critiques) == 0 && len(e.Rejected.Critiques) == 0 {
 		out.Dropped = DropNoCritiques
+	} else if !o.scalar() && o.Rewards && (len(e.Chosen.Critiques) == 0 || len(e.Rejected.Critiques) == 0) {
+		out.OneSided = 1
 	}
 	return e, out, nil
 }
@@ -214,7 +248,12 @@ func (d *Renderer) critiques(reply *Reply, r *record.Record, s record.Side, o Op
 	if o.All {
 		list = *r.SideCritiques(s)
 	}
-	for _, z := range firstOf(o.Parts, list) {
+	used := firstOf(o.Parts, list)
+	if o.Critiques {
+		out.Unkept += len(*r.SideCritiques(s)) - len(list)
+		out.Beyond += len(list) - len(used)
+	}
+	for _, z := range used {
 		b := d.critique(z)
 		if b.Read < 0 { // the model ended at once: there is no token to read a reward at
 			out.Empty++

@@ -75,7 +75,7 @@ func TestRenderPair(t *testing.T) {
 		Chosen:   Reply{Response: Branch{IDs: []int32{15, 16, 4, 2, 35, 4, 3}, Read: 6}, Critiques: []Branch{{IDs: []int32{18, 19, 4}, Read: 1}, {IDs: []int32{30, 31}, Read: 1}}},
 		Rejected: Reply{Response: Branch{IDs: []int32{17, 4, 2, 35, 4, 3}, Read: 5}, Critiques: []Branch{{IDs: []int32{21}, Read: 0}}}}
 	e, out, err := d.Pair(rec, o)
-	if err != nil || !reflect.DeepEqual(e, want) || out != (Outcome{Length: 2}) {
+	if err != nil || !reflect.DeepEqual(e, want) || out != (Outcome{Counts: Counts{Length: 2, Unkept: 1}}) {
 		t.Errorf("critic: %+v, %+v, %v", e, out, err)
 	}
 	o.All = true // takes what the filter dropped

@@ -36,10 +36,10 @@ type Progress struct {
 type Stage struct {
 	Name     string
 	In, Out  string
-	Settings any // marshalled to JSON and stored; another run must have the same to resume
-	Chunk    int // records per call of Work and per sync
-	Read     record.ReadOptions
-	Restart  bool // forget an earlier output of this stage
+	Settings any                // marshalled to JSON and stored; another run must have the same to resume
+	Chunk    int                // records per call of Work and per sync
+	Read     record.ReadOptions // Check, of what Work would refuse, is asked only where bad rows may be left out
+	Restart  bool               // forget an earlier output of this stage
 
 	Work     func(ctx context.Context, records []*record.Record) error
 	Observe  func(*record.Record) // each finished record in order, those of earlier runs too; may be nil
@@ -67,7 +67,8 @@ type execution struct {
 // Run reads the whole input once to check it, then does what is not done yet. A cancelled context ends it between
 // chunks, or inside one if Work returns, with an error that wraps the context's; the next Run goes on.
 func (s *Stage) Run(ctx context.Context) (*Result, error) {
-	r := &execution{Stage: s, sum: sha256.New(), res: &Result{Check: record.NewChecker()}}
+	own := *s
+	r := &execution{Stage: &own, sum: sha256.New(), res: &Result{Check: record.NewChecker()}}
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -90,6 +91,9 @@ func (r *execution) prepare(ctx context.Context) error {
 		if b, err := os.Stat(r.Out); err == nil && os.SameFile(a, b) {
 			return fmt.Errorf("%s: input and output are the same file %s", r.Name, r.In)
 		}
+	}
+	if r.Read.MaxBad == 0 { // Work finds the first one, too
+		r.Read.Check = nil
 	}
 	settings, err := json.Marshal(r.Settings)
 	if err != nil {
@@ -261,7 +265,7 @@ func (r *execution) skip(in *record.Reader) error {
 	defer f.Close()
 	// A row grows from stage to stage, so the limit of a line holds for inputs only.
 	o := r.Read
-	o.MaxLine, o.MaxBad = 1<<30, 0
+	o.MaxLine, o.MaxBad, o.Check = 1<<30, 0, nil
 	done, err := record.NewReader(io.LimitReader(f, r.side.Bytes), r.Out, o)
 	if err != nil {
 		return err

@@ -20,14 +20,14 @@ import (
 // Records is the Dataset of a file, as tokens in memory. As JSON it says what the file gave, as metrics.jsonl has it.
 type Records struct {
 	Path      string         `json:"file"`
-	Rows      int            `json:"rows"`                      // good ones
-	Used      int            `json:"examples"`                  // that became examples
-	Dropped   map[string]int `json:"dropped,omitempty"`         // rows that are not used, by reason
-	Shortened int            `json:"shortened,omitempty"`       // rows that were shortened to fit
-	Length    int            `json:"cut_critiques,omitempty"`   // critiques that the sampling limit had cut
-	Empty     int            `json:"empty_critiques,omitempty"` // critiques that were left out because they are empty
-	Margins   int            `json:"unused_margins,omitempty"`  // rows with a margin that the recipe does not use
-	BadRows   int            `json:"bad_rows,omitempty"`        // rows that could not be read, under max_bad
+	Rows      int            `json:"rows"`                       // good ones
+	Used      int            `json:"examples"`                   // that became examples
+	Dropped   map[string]int `json:"dropped,omitempty"`          // rows that are not used, by reason
+	Shortened int            `json:"shortened,omitempty"`        // rows that were shortened to fit
+	Idle      int            `json:"unused_critiques,omitempty"` // rows with critiques that the method does not read
+	Margins   int            `json:"unused_margins,omitempty"`   // rows with a margin that the recipe does not use
+	BadRows   int            `json:"bad_rows,omitempty"`         // rows that could not be used, under max_bad
+	render.Counts
 	record.Found
 
 	examples  []render.Example
@@ -53,11 +53,11 @@ func (d *Records) String() string {
 	if d.Shortened > 0 {
 		s += fmt.Sprintf(", %d shortened", d.Shortened)
 	}
-	if d.Length > 0 {
-		s += fmt.Sprintf(", %d critiques without an end (cut when sampled)", d.Length)
+	for _, line := range d.Counts.Lines() {
+		s += ", " + line
 	}
-	if d.Empty > 0 {
-		s += fmt.Sprintf(", %d empty critiques left out", d.Empty)
+	if d.Idle > 0 {
+		s += fmt.Sprintf(", %d rows have critiques, which this method does not read", d.Idle)
 	}
 	if d.BadRows > 0 {
 		s += fmt.Sprintf(", %d bad rows set aside", d.BadRows)
@@ -65,7 +65,7 @@ func (d *Records) String() string {
 	if d.Margins > 0 {
 		s += fmt.Sprintf(", %d rows have a margin, which is not used (set use_margin)", d.Margins)
 	}
-	for _, n := range d.Lines() {
+	for _, n := range d.Found.Lines() {
 		s += "; " + n
 	}
 	return s
@@ -80,14 +80,14 @@ func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config,
 	if err := stage.Unfinished(path); err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
-	in, err := record.Open(path, record.ReadOptions{MaxBad: c.MaxBad})
+	d := &Records{Path: path, Dropped: map[string]int{}}
+	o := c.Render(limit)
+	in, err := record.Open(path, record.ReadOptions{MaxBad: c.MaxBad, Check: func(rec *record.Record) error { return d.add(rec, r, c, o) }})
 	if err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
 	defer in.Close()
-	d := &Records{Path: path, Dropped: map[string]int{}}
-	o := c.Render(limit)
-	for rec, err := range in.Records() {
+	for _, err := range in.Records() {
 		if err == nil {
 			err = ctx.Err()
 		}
@@ -95,9 +95,6 @@ func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config,
 			return nil, fmt.Errorf("trainer: %w", err)
 		}
 		d.Rows++
-		if err := d.add(rec, r, c, o); err != nil {
-			return nil, err
-		}
 	}
 	if err := stage.Altered(in); err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
@@ -144,16 +141,16 @@ func (d *Records) add(rec *record.Record, r *render.Renderer, c Config, o render
 		e, out, err = r.Pair(rec, o)
 	}
 	if err != nil {
-		return record.InFile(err, d.Path)
+		return err
 	}
-	d.Empty += out.Empty
+	d.Counts.Add(out.Counts)
 	if out.Dropped != "" {
 		d.Dropped[out.Dropped]++
 		return nil
 	}
 	if r.Vocab > 0 { // ids that a row brings may be another model's: say so now, not in the step that meets them
 		if err := e.Check(c.Parts(), r.Vocab); err != nil {
-			return record.InFile(rec.Fault("%v", err), d.Path)
+			return rec.Fault("%v", err)
 		}
 	}
 	if out.Shortened {
@@ -162,7 +159,9 @@ func (d *Records) add(rec *record.Record, r *render.Renderer, c Config, o render
 	if rec.Margin != nil && c.rewards() && !c.UseMargin {
 		d.Margins++
 	}
-	d.Length += out.Length
+	if len(rec.ChosenCritiques)+len(rec.RejectedCritiques)+len(rec.Critiques) > 0 && (document || !c.critiques()) {
+		d.Idle++
+	}
 	d.critiques = d.critiques || !document && c.critiques()
 	d.examples = append(d.examples, e)
 	return nil

@@ -114,7 +114,12 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record,
 			in = s.files.out
 		}
 	}
-	records, found, err := stage.ReadFile(in, record.ReadOptions{MaxBad: s.files.maxBad, MaxLine: 1 << 30, Reads: s.files.reads})
+	o := record.ReadOptions{MaxBad: s.files.maxBad, Reads: s.files.reads}
+	if s.model.dir != "" && in == s.files.in {
+		o = s.readOptions()
+	}
+	o.MaxLine = 1 << 30
+	records, found, err := stage.ReadFile(in, o)
 	if err != nil {
 		return nil, begin(err)
 	}

@@ -59,6 +59,19 @@ func (s *sampler) open(cmd *cobra.Command, reward bool) (close func(), err error
 	return close, nil
 }
 
+// readOptions are those of records that are scored in memory.
+func (s *sampler) readOptions() record.ReadOptions {
+	o := record.ReadOptions{MaxBad: s.files.maxBad, Reads: s.files.reads}
+	switch plain := s.plainOptions(); {
+	case s.files.maxBad == 0: // scoring finds the first one, too
+	case s.plain:
+		o.Check = plain.Check()
+	default:
+		o.Check = s.o.Check()
+	}
+	return o
+}
+
 // sayRead tells which records the model has not read whole.
 func sayRead(cmd *cobra.Command, s critic.ReadStats) {
 	for _, line := range s.Lines() {

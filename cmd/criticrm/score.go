@@ -35,7 +35,7 @@ Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response)
 			if s.files.out != "" {
 				return s.scoreFile(cmd)
 			}
-			records, found, err := stage.ReadFile(s.files.in, record.ReadOptions{MaxBad: s.files.maxBad})
+			records, found, err := stage.ReadFile(s.files.in, s.readOptions())
 			if err != nil {
 				return begin(err)
 			}
@@ -101,6 +101,7 @@ func (s *sampler) scoreRecords(cmd *cobra.Command, records []*record.Record, w i
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.close()
 	var read critic.ReadStats
+	stats := critic.NewCritiqueStats(s.engine.Scale)
 	for done := 0; done < len(records); {
 		p.report("score", done, len(records), 0)
 		part := records[done:min(done+s.o.Chunk, len(records))]
@@ -109,6 +110,9 @@ func (s *sampler) scoreRecords(cmd *cobra.Command, records []*record.Record, w i
 			return s.files.named(err)
 		}
 		read.Add(got)
+		for _, r := range part {
+			stats.Observe(r)
+		}
 		if w != nil {
 			if err := record.WriteRecords(w, part); err != nil {
 				return fmt.Errorf("write: %w", err)
@@ -118,5 +122,8 @@ func (s *sampler) scoreRecords(cmd *cobra.Command, records []*record.Record, w i
 		p.report("score", done, len(records), 0)
 	}
 	sayRead(cmd, read)
+	if w != nil && !s.plain { // a report of eval has it
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", s.files.in, stats)
+	}
 	return nil
 }

@@ -178,7 +178,7 @@ func TestTrainOverlong(t *testing.T) {
 		}
 	}
 	if code, _, errs := command(t, "train", "--model", tinyModel(t), "--train_file", response, "--method", "bt", "--output_dir", filepath.Join(dir, "run")); code != exitData ||
-		lastLine(errs) != "criticrm: "+response+`:3: record "row-3": 812 tokens, the limit is 512 (set overlong to drop, truncate-left or truncate-right)` {
+		lastLine(errs) != "criticrm: trainer: "+response+`:3: record "row-3": 812 tokens, the limit is 512 (set overlong to drop, truncate-left or truncate-right)` {
 		t.Errorf("%d %q", code, errs)
 	}
 }
