@@ -172,6 +172,7 @@ func TestStageRefuses(t *testing.T) {
 		{"output edited", change(out, func(b []byte) []byte { b[3] ^= 1; return b }), nil, "was changed since it was written"},
 		{"output cut", change(out, func(b []byte) []byte { return b[:len(b)-1] }), nil, "is damaged"},
 		{"sidecar gone", func(*testing.T) { os.Remove(stage.SidecarPath(out)) }, nil, "exists and has no out.jsonl.stage.json beside it"},
+		{"sidecar with something behind it", change(stage.SidecarPath(out), func(b []byte) []byte { return append(slices.Clone(b), "{}"...) }), nil, "is not a stage's state"},
 		{"sidecar torn", change(stage.SidecarPath(out), func(b []byte) []byte { return b[:len(b)/2] }), nil, "is not a stage's state"},
 		{"other stage", change(stage.SidecarPath(out), func(b []byte) []byte { return bytes.Replace(b, []byte(`"generate"`), []byte(`"score"`), 1) }), nil, `it was written by stage "score"`},
 		{"newer format", change(stage.SidecarPath(out), func(b []byte) []byte { return bytes.Replace(b, []byte(`"version": 1`), []byte(`"version": 2`), 1) }), nil, "its format is 2, this program knows 1"},

@@ -370,6 +370,28 @@ func TestNewIsDeterministic(t *testing.T) {
 	}
 }
 
+// A file for the reward head without one in it is an error: training took a new head and said nothing.
+func TestHeadFileWithoutHead(t *testing.T) {
+	dir := t.TempDir()
+	m := newModel(t, tinyConfig(), model.Options{Head: true}, 0)
+	if err := m.SaveCausalLM(dir); err != nil {
+		t.Fatal(err)
+	}
+	head := filepath.Join(dir, "reward_head.safetensors")
+	x := checkpoint.TensorData{TensorInfo: checkpoint.TensorInfo{Name: "head.weight", DType: "F32", Shape: []int64{1, int64(m.HiddenSize)}}, Data: make([]byte, 4*m.HiddenSize)}
+	if err := checkpoint.WriteSafetensors(head, []checkpoint.TensorData{x}, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []model.Options{{}, {Head: true}, {Train: true, Head: true}} {
+		if saved, err := model.Load(m.Dev, dir, o); err == nil || !strings.Contains(err.Error(), head+`: want a tensor "score.weight"`) {
+			t.Errorf("%+v: %v", o, err)
+			if err == nil {
+				saved.Close()
+			}
+		}
+	}
+}
+
 // A save over another model that breaks off leaves a directory that does not load, not a mixture of both.
 func TestBrokenSaveDoesNotLoad(t *testing.T) {
 	dir := t.TempDir()

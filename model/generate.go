@@ -138,7 +138,9 @@ func (m *Model) checkGenerate(reqs []GenRequest, o *GenOptions) error {
 			return fmt.Errorf("stop token %d: want 0..%d", id, m.VocabSize-1)
 		}
 	}
+	total, longest := 0, 0
 	for i, r := range reqs {
+		total, longest = total+r.N, max(longest, len(r.Prefix)+o.MaxTokens)
 		switch n := len(r.Prefix); {
 		case r.N < 0:
 			return fmt.Errorf("request %d: %d samples", i, r.N)
@@ -153,8 +155,15 @@ func (m *Model) checkGenerate(reqs []GenRequest, o *GenOptions) error {
 			}
 		}
 	}
+	// Slots of the cache are numbered by int32, and it grows by a sixteenth more than is asked for.
+	if seats := min(o.MaxSequences, total); seats > maxSlots/max(longest, 1) {
+		return fmt.Errorf("%d sequences of up to %d tokens at once: want at most %d tokens in all: lower max sequences or max tokens", seats, longest, maxSlots)
+	}
 	return nil
 }
+
+// maxSlots is how many tokens the cache may hold.
+const maxSlots = math.MaxInt32 / 17 * 16
 
 // job is a run of samples of one request that are admitted together.
 type job struct {

@@ -227,3 +227,15 @@ func TestGenerateErrors(t *testing.T) {
 		}
 	}
 }
+
+// More slots than int32 has numbers for are refused by name; the numbers went round.
+func TestGenerateRefusesTooManySlots(t *testing.T) {
+	c := tinyConfig()
+	c.MaxPositionEmbeddings = 1 << 13
+	m := newModel(t, c, model.Options{}, 0)
+	err := m.Generate(context.Background(), []model.GenRequest{{Prefix: []int32{1}, N: 1 << 19}, {Prefix: []int32{2}, N: 1 << 19}},
+		model.GenOptions{MaxTokens: 1<<13 - 1, MaxSequences: 1 << 20}, func(int, []model.GenSample) {})
+	if err == nil || !strings.Contains(err.Error(), "1048576 sequences of up to 8192 tokens at once: want at most") {
+		t.Errorf("%v", err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"criticrm/model"
 	"criticrm/tokenizer"
@@ -58,6 +59,16 @@ func Export(m *model.Model, from, to, form string) (notes []string, err error) {
 	}
 	if facts.Warning != "" {
 		notes = append(notes, "warning: "+facts.Warning)
+	}
+	if form == Classifier && m.HasLM() {
+		notes = append(notes, "the LM head is left out: a classifier writes no critiques")
+	}
+	other, err := otherFiles(from)
+	if err != nil {
+		return nil, err
+	}
+	if len(other) > 0 {
+		notes = append(notes, fmt.Sprintf("not copied: %s", strings.Join(other, ", ")))
 	}
 	return notes, Publish(to, func(dir string) error {
 		save := m.SaveCausalLM

@@ -96,6 +96,43 @@ func TestExportPad(t *testing.T) {
 	}
 }
 
+// An export that breaks off leaves nothing, and one that succeeds says what it left out.
+func TestExportIsWhole(t *testing.T) {
+	from := baseDir(t)
+	m := withWeights(t, from)
+	parent := t.TempDir()
+	to := filepath.Join(parent, "out")
+	bad := filepath.Join(from, tokenizer.SpecialFile) // copied behind the weights
+	was, err := os.ReadFile(bad)
+	present := err == nil
+	write := func(text []byte) {
+		t.Helper()
+		if err := os.WriteFile(bad, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(make([]byte, maxSmall+1))
+	if _, err := Export(m, from, to, Causal); err == nil || exists(to) || exists(to+".partial") {
+		t.Errorf("%v, and something is left", err)
+	}
+	if write(was); !present {
+		if err := os.Remove(bad); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"README.md", "vocab.txt"} {
+		if err := os.WriteFile(filepath.Join(from, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for form, want := range map[string]string{Causal: "not copied: README.md, vocab.txt", Classifier: "the LM head is left out: a classifier writes no critiques|not copied: README.md, vocab.txt"} {
+		notes, err := Export(m, from, filepath.Join(parent, form), form)
+		if got := strings.Join(notes, "|"); err != nil || got != want {
+			t.Errorf("%s: %q, %v, want %q", form, got, err, want)
+		}
+	}
+}
+
 // The check of a written classifier sees pad tokens that transformers would read a reward at.
 func TestCheckPadding(t *testing.T) {
 	from := baseDir(t)
@@ -141,7 +178,7 @@ func TestClassifierWarning(t *testing.T) {
 			}
 			got, _, err := ReadFacts(to)
 			want := x.want != "" && form == Classifier
-			if err != nil || (len(notes) == 1) != want || (got.Warning != "") != want || want && !strings.Contains(notes[0], got.Warning) {
+			if err != nil || (len(notes) > 0 && strings.HasPrefix(notes[0], "warning: ")) != want || (got.Warning != "") != want || want && !strings.Contains(notes[0], got.Warning) {
 				t.Errorf("%+v %s: %q, %q, %v", x, form, notes, got.Warning, err)
 			}
 			if want && !strings.Contains(got.Warning, x.want) {

@@ -53,6 +53,24 @@ func Files(dir string) ([]string, error) {
 	return files, nil
 }
 
+// otherFiles lists what lies in dir and is not the model's.
+func otherFiles(dir string) (other []string, err error) {
+	files, err := Files(dir)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("modeldir: %w", err)
+	}
+	for _, e := range entries {
+		if name := e.Name(); name != FactsFile && !slices.Contains(files, name) {
+			other = append(other, name)
+		}
+	}
+	return other, nil
+}
+
 // isWeights tells the large files from the others.
 func isWeights(name string) bool { return strings.HasSuffix(name, ".safetensors") }
 

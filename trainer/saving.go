@@ -48,7 +48,7 @@ func (r *run) save() error {
 	}
 	path, err := r.store.Save(s, r.c.SaveTotalLimit)
 	if path == "" {
-		return notStored{fmt.Errorf("trainer: saving step %d: %w", r.st.Step, err)}
+		return notStored{fmt.Errorf("trainer: %w", err)}
 	}
 	if err != nil { // it is safe; something older could not be removed
 		r.console.say("checkpoint of step %d: %v", r.st.Step, err)

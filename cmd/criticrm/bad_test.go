@@ -243,7 +243,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	run := filepath.Join(disk, "run")
 	code, _, errs = command(t, "train", "--model", tinyModel(t), "--train_file", in, "--method", "bt", "--output_dir", run, "--max_steps", "2", "--batch_size", "2", "--accumulation", "1")
-	if code != exitFailed || !strings.HasPrefix(lastLine(errs), "criticrm: trainer: saving step 2: ") || !strings.Contains(lastLine(errs), "no space left on device") {
+	if code != exitFailed || !strings.HasPrefix(lastLine(errs), "criticrm: trainer: saving step 2 failed: ") || !strings.Contains(lastLine(errs), "no space left on device") || strings.Count(lastLine(errs), "saving step") != 1 {
 		t.Errorf("%d %q", code, lastLine(errs))
 	}
 	if _, _, err := checkpoint.Latest(filepath.Join(run, "checkpoints")); err == nil {
