@@ -6,10 +6,15 @@
 #include <algorithm>
 #include <cmath>
 
+#include "rows.h"
+
 #define ARCH_FILE "critique_loss.cc"
 #include "arch.h"
 
-void cpu_critique_loss(kstream *s, const critique_loss_args *a) { ARCH_RUN(critique_loss, s, a); }
+void cpu_critique_loss(kstream *s, const critique_loss_args *a) {
+    for (int64_t r = 0; r < a->R; r++) check_index("critique_loss", "target", r, a->target[r], a->V);
+    ARCH_RUN(critique_loss, s, a);
+}
 
 #else
 #include "gemm.h"

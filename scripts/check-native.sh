@@ -20,7 +20,7 @@ only=${1:-all}
 
 # The kernels' suite in pieces that finish: each test by itself.
 pieces() {
-	for t in $($GO test -list '^(Test|Example)' ./kernels | grep -E '^(Test|Example)' | grep -vE 'PlantedMistakes|NoRace|NoDataRace'); do
+	for t in $($GO test -list '^(Test|Example|Fuzz)' ./kernels | grep -E '^(Test|Example|Fuzz)' | grep -vE 'PlantedMistakes|NoRace|NoDataRace'); do
 		"$@" -run "^$t\$" ./kernels
 	done
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/dlclark/regexp2"
+
 	"criticrm/jinja"
 )
 
@@ -120,6 +122,46 @@ func FuzzChat(f *testing.F) {
 		want := "<|user|>" + strings.TrimFunc(first, pythonSpace) + "<|end|>\n<|assistant|>" + strings.TrimFunc(second, pythonSpace) + "<|end|>\n"
 		if got := tok.Decode(ids); got != want || special != 4 {
 			t.Errorf("%d control tokens, text %q, want %q", special, got, want)
+		}
+	})
+}
+
+// The scanners split a text as a regular expression engine with look-ahead does, whatever the text.
+func FuzzSplit(f *testing.F) {
+	for _, s := range []string{"", "the cat's 1234 \r\n\t x", "I'LL 've  \n\n  ok", "a\u0301ß\u1680 \u00a0x", "日本語123 ١٢٣", "\u0085\u2028 !?\r\n  ", "🏽‍x ²①"} {
+		f.Add(s)
+	}
+	type pair struct {
+		pattern string
+		split   splitter
+		re      *regexp2.Regexp
+	}
+	var pairs []pair
+	for _, pattern := range []string{patternGPT2, patternLlama3, patternQwen2} {
+		split, ok := newSplitter(pattern)
+		if !ok {
+			f.Fatal("pattern is not known")
+		}
+		re := regexp2.MustCompile(pattern, regexp2.None)
+		re.MatchTimeout = time.Second // it backtracks
+		pairs = append(pairs, pair{pattern, split, re})
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if !utf8.ValidString(text) || len(text) > 200 || strings.ContainsRune(text, '\u017f') { // the oracle folds case by lower-casing
+			return
+		}
+		for _, p := range pairs {
+			var want []string
+			m, err := p.re.FindStringMatch(text)
+			for ; err == nil && m != nil; m, err = p.re.FindNextMatch(m) {
+				want = append(want, m.String())
+			}
+			if err != nil {
+				return
+			}
+			if got := pieces(&p.split, text); !slices.Equal(got, want) {
+				t.Errorf("%s: %+q\n got %+q\nwant %+q", p.pattern, text, got, want)
+			}
 		}
 	})
 }

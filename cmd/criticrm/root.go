@@ -42,8 +42,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "criticrm: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+	fmt.Fprintf(stderr, "criticrm: %s\n", oneLine(err.Error()))
 	return exitCode(ctx, err)
+}
+
+// maxError bounds what is printed of an error, in bytes: it may quote an argument or a file.
+const maxError = 1500
+
+// oneLine is an error as a line.
+func oneLine(text string) string {
+	if len(text) > maxError {
+		text = strings.ToValidUTF8(text[:maxError], "") + "…"
+	}
+	return strings.NewReplacer("\r", " ", "\n", "; ").Replace(text)
 }
 
 // exitCode is what a command ends with after an error.
