@@ -20,7 +20,7 @@ func TestFields(t *testing.T) {
 	c := Default()
 	for _, f := range Fields() {
 		if f.Name == "" || f.Help == "" {
-			t.Errorf("field %d has no name or help", f.index)
+			t.Errorf("field %q has no name or help: %q", f.Name, f.Help)
 		}
 		for _, n := range append([]string{f.Name}, f.Aliases...) {
 			if seen[n] {

@@ -134,7 +134,7 @@ func resolve(f *pflag.FlagSet, recipe string, given *trainer.Config) (trainer.Co
 	}
 	for _, field := range trainer.Fields() {
 		if f.Changed(field.Name) {
-			assign(field.Ptr(&c), field.Ptr(given))
+			field.Assign(&c, given)
 		}
 	}
 	return c, c.Validate()
@@ -154,20 +154,5 @@ func bindField(f *pflag.FlagSet, name string, ptr any, help string) {
 		f.BoolVar(p, name, *p, help)
 	default:
 		panic("criticrm: a recipe field has a type without a flag")
-	}
-}
-
-func assign(dst, src any) {
-	switch p := dst.(type) {
-	case *string:
-		*p = *src.(*string)
-	case *int:
-		*p = *src.(*int)
-	case *uint64:
-		*p = *src.(*uint64)
-	case *float64:
-		*p = *src.(*float64)
-	case *bool:
-		*p = *src.(*bool)
 	}
 }

@@ -1,0 +1,173 @@
+package settings
+
+// Recipes: YAML documents over the tables.
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"criticrm/internal/spell"
+	"criticrm/safefile"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Section is a part of a recipe: a mapping under a name, or the document itself under "".
+type Section struct {
+	Name string
+	Into any // pointer to the struct of its settings
+}
+
+func (s Section) fields() []Field { return fieldsOf(s.Into) }
+
+// key is how messages and Parse's result call a field of a section.
+func (s Section) key(name string) string {
+	if s.Name == "" {
+		return name
+	}
+	return s.Name + "." + name
+}
+
+// maxRecipe bounds a recipe, in bytes.
+const maxRecipe = 1 << 20
+
+// Load reads a recipe file into its sections; see Parse.
+func Load(path string, sections ...Section) (map[string]int, error) {
+	b, err := safefile.Read(path, maxRecipe)
+	if err != nil {
+		return nil, err
+	}
+	set, err := Parse(b, sections...)
+	if err != nil {
+		err = fmt.Errorf("%s%w", path, err)
+	}
+	return set, err
+}
+
+// Parse sets the fields that a YAML document names, and gives their lines by "name" or "section.name". Its errors begin with ":line: " and
+// give, for an unknown key, the nearest known one.
+func Parse(b []byte, sections ...Section) (map[string]int, error) {
+	set := map[string]int{}
+	var doc, more yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
+		return set, nil // an empty recipe is all defaults
+	} else if err != nil {
+		return nil, fmt.Errorf(": %w", err)
+	}
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf(":%d: a recipe is one YAML document, found a second", more.Line)
+	}
+	top := slices.IndexFunc(sections, func(s Section) bool { return s.Name == "" })
+	p := &parser{sections: sections, set: set}
+	return set, p.mapping(doc.Content[0], sections[top])
+}
+
+type parser struct {
+	sections []Section
+	set      map[string]int
+}
+
+// mapping reads the keys of one section.
+func (p *parser) mapping(node *yaml.Node, s Section) error {
+	if node.Kind != yaml.MappingNode {
+		return fmt.Errorf(":%d: %swant a mapping of names to values", node.Line, strings.TrimPrefix(s.Name+": ", ": "))
+	}
+	list, opened := s.fields(), map[string]int{}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key, value := node.Content[i], node.Content[i+1]
+		f, known := Find(list, key.Value)
+		if inner, ok := p.section(key.Value); ok && s.Name == "" && (!known || value.Kind == yaml.MappingNode) {
+			if line, dup := opened[inner.Name]; dup {
+				return fmt.Errorf(":%d: %s was already set on line %d", key.Line, inner.Name, line)
+			}
+			opened[inner.Name] = key.Line
+			if err := p.mapping(value, inner); err != nil {
+				return err
+			}
+			continue
+		}
+		if !known {
+			return p.unknown(key, s)
+		}
+		name := s.key(f.Name)
+		if line, dup := p.set[name]; dup {
+			return fmt.Errorf(":%d: %s was already set on line %d", key.Line, name, line)
+		}
+		p.set[name] = key.Line
+		if value.Kind != yaml.ScalarNode || value.Tag == "!!null" {
+			return fmt.Errorf(":%d: %s: want one plain value", value.Line, name)
+		}
+		ptr := f.Ptr(s.Into)
+		kind, tags := kindOf(ptr)
+		if tags != nil && !slices.Contains(tags, value.Tag) || value.Decode(ptr) != nil { // the library would cut 1.5 to 1 where a whole number is wanted
+			return fmt.Errorf(":%d: %s: %q is not a %s", value.Line, name, value.Value, kind)
+		}
+	}
+	return nil
+}
+
+func (p *parser) section(name string) (Section, bool) {
+	for _, s := range p.sections {
+		if s.Name == Canonical(name) && s.Name != "" {
+			return s, true
+		}
+	}
+	return Section{}, false
+}
+
+// unknown names the section that knows a key, else the nearest key of this one.
+func (p *parser) unknown(key *yaml.Node, s Section) error {
+	names := Names(s.fields())
+	for _, other := range p.sections {
+		if s.Name == "" {
+			names = append(names, strings.TrimSpace(other.Name))
+		}
+		if f, ok := Find(other.fields(), key.Value); ok && s.Name == "" {
+			return fmt.Errorf(":%d: %q is a setting of %s: write it below \"%s:\" as %s", key.Line, key.Value, other.Name, other.Name, f.Name)
+		} else if ok && other.Name == "" {
+			return fmt.Errorf(":%d: %s: %q stands for all stages: write it at the top, outside of \"%s:\"", key.Line, s.Name, key.Value, s.Name)
+		}
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return n == "" })
+	return fmt.Errorf(":%d: unknown key %q, did you mean %q?", key.Line, s.key(key.Value), s.key(spell.Nearest(Canonical(key.Value), names)))
+}
+
+// kindOf says in words what a field holds, and which YAML values it takes; nil: any plain one.
+func kindOf(ptr any) (words string, tags []string) {
+	switch ptr.(type) {
+	case *int:
+		return "whole number", []string{"!!int"}
+	case *uint64:
+		return "whole number from 0", []string{"!!int"}
+	case *float64:
+		return "number", []string{"!!int", "!!float"}
+	case *bool:
+		return "truth value (true or false)", []string{"!!bool"}
+	}
+	return "text", nil
+}
+
+// Text is a recipe of the sections as YAML, every field with its help as a comment. Parse reads it back.
+func Text(sections ...Section) ([]byte, error) {
+	root := &yaml.Node{Kind: yaml.MappingNode}
+	for _, s := range sections {
+		at := root
+		if s.Name != "" {
+			at = &yaml.Node{Kind: yaml.MappingNode}
+			root.Content = append(root.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: s.Name}, at)
+		}
+		for _, f := range s.fields() {
+			value := &yaml.Node{}
+			if err := value.Encode(f.Ptr(s.Into)); err != nil {
+				return nil, err
+			}
+			at.Content = append(at.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: f.Name, HeadComment: f.Help}, value)
+		}
+	}
+	return yaml.Marshal(root)
+}
