@@ -40,6 +40,8 @@ type GenerateOptions struct {
 	Sampling  record.Sampling `json:"sampling"`
 	Scale     Scale           `json:"scale"`
 	Chunk     int             `json:"-"`     // records per call of the Generator; another number changes no result on the CPU, and rounding at most on a GPU
+	MinParsed float64         `json:"-"`     // share of critiques that must end in a score; fewer stop the work, see ErrUnparsed. 0: no guard
+	Warn      func(string)    `json:"-"`     // gets a few lines when no critique of the first ones ends in a score; nil: not
 	Model     string          `json:"model"` // name or hash of the model, stored with the critiques
 	Prompts   *Prompts        `json:"-"`     // nil: DefaultPrompts
 	Reading   `json:"-"`
@@ -47,7 +49,7 @@ type GenerateOptions struct {
 
 // DefaultGenerateOptions is N = 10 on a scale of 1 to 10.
 func DefaultGenerateOptions() GenerateOptions {
-	return GenerateOptions{Critiques: 10, Sampling: record.DefaultSampling(), Scale: DefaultScale(), Chunk: 64}
+	return GenerateOptions{Critiques: 10, Sampling: record.DefaultSampling(), Scale: DefaultScale(), Chunk: 64, MinParsed: 0.05}
 }
 
 // Validate checks the settings and fills what has a default.
@@ -57,6 +59,9 @@ func (o *GenerateOptions) Validate() error {
 	}
 	if o.Critiques > 1 && o.Sampling.Temperature == 0 {
 		return fmt.Errorf("critic: temperature 0 makes all %d critiques equal: set a temperature or critiques to 1", o.Critiques)
+	}
+	if !(o.MinParsed >= 0 && o.MinParsed <= 1) {
+		return fmt.Errorf("critic: min_parsed: got %v, want 0 to 1", o.MinParsed)
 	}
 	if err := o.Scale.Validate(); err != nil {
 		return err
@@ -107,13 +112,16 @@ func Generate(ctx context.Context, g Generator, records []*record.Record, o Gene
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	stats := NewCritiqueStats(o.Scale)
+	stats, guard := NewCritiqueStats(o.Scale), newGuard(&o)
 	err := inChunks(ctx, records, o.Chunk, func(chunk []*record.Record) error {
 		if err := generateChunk(ctx, g, chunk, &o, "critique"); err != nil {
 			return err
 		}
 		for _, r := range chunk {
 			stats.Observe(r)
+			if err := guard.observe(r); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

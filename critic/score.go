@@ -27,10 +27,10 @@ type Rewarder interface {
 // ScoreOptions are the settings of Score; Critiques is m.
 type ScoreOptions = GenerateOptions
 
-// DefaultScoreOptions is one critique per response.
+// DefaultScoreOptions is one critique per response, and no guard: a reward is read behind critiques without a score too.
 func DefaultScoreOptions() ScoreOptions {
 	o := DefaultGenerateOptions()
-	o.Critiques = 1
+	o.Critiques, o.MinParsed = 1, 0
 	return o
 }
 
@@ -40,13 +40,16 @@ func Score(ctx context.Context, g Generator, records []*record.Record, o ScoreOp
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	stats := NewCritiqueStats(o.Scale)
+	stats, guard := NewCritiqueStats(o.Scale), newGuard(&o)
 	err := inChunks(ctx, records, o.Chunk, func(chunk []*record.Record) error {
 		if err := scoreChunk(ctx, g, chunk, &o); err != nil {
 			return err
 		}
 		for _, r := range chunk {
 			stats.Observe(r)
+			if err := guard.observe(r); err != nil {
+				return err
+			}
 		}
 		return nil
 	})

@@ -48,12 +48,15 @@ func sampleStage(name, in, out string, o GenerateOptions, work func(context.Cont
 	if err := o.Validate(); err != nil {
 		return nil, nil, err
 	}
-	stats := NewCritiqueStats(o.Scale)
+	stats, guard := NewCritiqueStats(o.Scale), newGuard(&o)
 	return &stage.Stage{
-		Name: name, In: in, Out: out, Chunk: o.Chunk, Settings: settings{o, o.Prompts.Hash(), o.fitted()},
-		Read:    record.ReadOptions{Check: o.Check()},
-		Work:    func(ctx context.Context, records []*record.Record) error { return work(ctx, records, &o) },
-		Observe: stats.Observe,
+		Name: name, In: in, Out: out, Chunk: o.Chunk, Chunks: guard.chunk, Settings: settings{o, o.Prompts.Hash(), o.fitted()},
+		Read: record.ReadOptions{Check: o.Check()},
+		Work: func(ctx context.Context, records []*record.Record) error { return work(ctx, records, &o) },
+		Observe: func(r *record.Record) error {
+			stats.Observe(r)
+			return guard.observe(r)
+		},
 	}, stats, nil
 }
 
@@ -69,7 +72,10 @@ func ScorePlainStage(in, out string, rw Rewarder, o PlainOptions) (*stage.Stage,
 		Work: func(ctx context.Context, records []*record.Record) error {
 			return scorePlainChunk(ctx, rw, records, &o)
 		},
-		Observe: func(r *record.Record) { stats.observe(r, r.PlainCut) },
+		Observe: func(r *record.Record) error {
+			stats.observe(r, r.PlainCut)
+			return nil
+		},
 	}, stats, nil
 }
 
@@ -90,8 +96,11 @@ func FilterStage(in, out string, o FilterOptions) (*stage.Stage, *DropStats, err
 			}
 			return nil
 		},
-		Observe: stats.Observe,
-		Finish:  func() error { return stats.CheckSurvivors(o.MinSurvivors) },
+		Observe: func(r *record.Record) error {
+			stats.Observe(r)
+			return nil
+		},
+		Finish: func() error { return stats.CheckSurvivors(o.MinSurvivors) },
 	}, stats, nil
 }
 
@@ -103,8 +112,11 @@ func RefineStage(in, out string, g Generator, o RefineOptions) (*stage.Stage, *D
 	stats := NewDropStats()
 	return &stage.Stage{
 		Name: "refine", In: in, Out: out, Chunk: o.Chunk, Settings: settings{o, o.Prompts.Hash(), o.fitted()},
-		Work:    func(ctx context.Context, records []*record.Record) error { return refineChunk(ctx, g, records, &o) },
-		Observe: stats.Observe,
-		Finish:  func() error { return stats.CheckSurvivors(o.MinSurvivors) },
+		Work: func(ctx context.Context, records []*record.Record) error { return refineChunk(ctx, g, records, &o) },
+		Observe: func(r *record.Record) error {
+			stats.Observe(r)
+			return nil
+		},
+		Finish: func() error { return stats.CheckSurvivors(o.MinSurvivors) },
 	}, stats, nil
 }

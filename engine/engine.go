@@ -30,6 +30,10 @@ type Engine struct {
 	Model *model.Model
 	Dir   *modeldir.Dir // nil for an engine that Wrap has made
 
+	// Progress, if it is set, is called while the engine works: with the tokens it has read or written and the samples or rewards that it
+	// has finished since the last call.
+	Progress func(tokens, finished int)
+
 	options Options
 }
 
@@ -74,6 +78,19 @@ func Wrap(m *model.Model, r *render.Renderer, o Options) *Engine {
 // Close frees the model.
 func (e *Engine) Close() { e.Model.Close() }
 
+// Chunk is how many records with so many samples for each response are best worked on at once: as few as keep the device busy, since
+// what a stop loses is at most one such chunk.
+func (e *Engine) Chunk(samples int) int {
+	seats := e.options.MaxSequences
+	if e.Model.Dev.Name() == "cpu" {
+		seats = min(seats, cpuSequences)
+	}
+	return max(1, seats/max(1, samples))
+}
+
+// cpuSequences decoded at once are as fast a token as more of them, on a CPU.
+const cpuSequences = 64
+
 // Plain says that the model was trained to have its rewards read at the end of responses, without critiques.
 func (e *Engine) Plain() bool { return e.Dir != nil && e.Dir.Facts.Method == modeldir.BT }
 
@@ -110,6 +127,13 @@ func (e *Engine) Generate(ctx context.Context, reqs []critic.Request, s record.S
 	}
 	o := model.GenOptions{Temperature: s.Temperature, TopP: s.TopP, TopK: s.TopK, MaxTokens: s.MaxTokens, Seed: s.Seed,
 		Stop: e.Ends, MaxSequences: e.options.MaxSequences}
+	if e.Progress != nil {
+		var tokens, finished int
+		o.Progress = func(t, f int) {
+			e.Progress(t-tokens, f-finished)
+			tokens, finished = t, f
+		}
+	}
 	if s.Reward {
 		if !e.Model.HasHead() {
 			return nil, errors.New("engine: the model has no reward head to read")
@@ -177,6 +201,9 @@ func (e *Engine) Rewards(ctx context.Context, reqs []critic.RewardRequest) ([][]
 			return err
 		}
 		_, rewards, err := e.Model.Evaluate(&b)
+		if e.Progress != nil {
+			e.Progress(b.Len(), len(rewards))
+		}
 		for i, r := range rewards {
 			out[owner[i]] = append(out[owner[i]], r)
 		}

@@ -60,6 +60,8 @@ type GenOptions struct {
 	Stop         []int32 // a sample ends with the first of these
 	Reward       RewardAt
 	MaxSequences int // decoded at once; 0: 256
+
+	Progress func(tokens, ended int) // called between forward passes with the tokens drawn and the samples ended so far; nil: not
 }
 
 // GenSample is one sampled continuation.
@@ -103,6 +105,9 @@ func (m *Model) Generate(ctx context.Context, reqs []GenRequest, o GenOptions, d
 		}
 		if g.err != nil {
 			return fmt.Errorf("model: generate: %w", g.err)
+		}
+		if o.Progress != nil {
+			o.Progress(g.drawn, g.ended)
 		}
 	}
 	return nil
@@ -198,6 +203,8 @@ type generator struct {
 	free    []int32     // own regions
 	seats   int
 	slots   slots
+	drawn   int // tokens
+	ended   int // samples
 	err     error
 
 	// host and device memory of a step, used again
@@ -251,7 +258,7 @@ func (g *generator) advance(seqs []*sequence) {
 			g.active = append(g.active, s)
 			continue
 		}
-		g.free = append(g.free, s.own)
+		g.free, g.ended = append(g.free, s.own), g.ended+1
 		if s.job.live--; s.job.live == 0 {
 			g.slots.release(s.job.path)
 		}
@@ -269,7 +276,7 @@ func (g *generator) take(s *sequence, i int) bool {
 		return false
 	}
 	id := g.ids[i]
-	s.out.IDs = append(s.out.IDs, id)
+	s.out.IDs, g.drawn = append(s.out.IDs, id), g.drawn+1
 	s.out.LogProb += float64(g.logprob[i])
 	s.out.Stopped = g.stop[id]
 	switch {

@@ -38,13 +38,14 @@ type Stage struct {
 	In, Out  string
 	Settings any                // marshalled to JSON and stored; another run must have the same to resume
 	Chunk    int                // records per call of Work and per sync
+	Chunks   func(done int) int // of the chunk behind so many records, to begin with smaller ones; nil: Chunk
 	Read     record.ReadOptions // Check, of what Work would refuse, is asked only where bad rows may be left out
 	Restart  bool               // forget an earlier output of this stage
 
 	Work     func(ctx context.Context, records []*record.Record) error
-	Observe  func(*record.Record) // each finished record in order, those of earlier runs too; may be nil
-	Finish   func() error         // after the last record, before the output counts as complete; may be nil
-	Progress func(Progress)       // after each chunk; may be nil
+	Observe  func(*record.Record) error // each finished record in order, those of earlier runs too; an error ends the run behind it; may be nil
+	Finish   func() error               // after the last record, before the output counts as complete; may be nil
+	Progress func(Progress)             // after each chunk; may be nil
 }
 
 // Result is what a finished stage found.
@@ -220,8 +221,12 @@ func (r *execution) work(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return r.interrupted(err)
 		}
-		chunk := make([]*record.Record, 0, r.Chunk)
-		for len(chunk) < r.Chunk && r.side.Done+len(chunk) < total {
+		size := r.Chunk
+		if r.Chunks != nil {
+			size = min(size, r.Chunks(r.side.Done))
+		}
+		chunk := make([]*record.Record, 0, size)
+		for len(chunk) < size && r.side.Done+len(chunk) < total {
 			rec, err := in.Next()
 			if err == io.EOF {
 				return r.inputChanged()
@@ -288,7 +293,9 @@ func (r *execution) skip(in *record.Reader) error {
 			return fmt.Errorf("%s: output row %d is record %.40q, the input has %.40q there: restart", r.Name, i+1, got.ID, want.ID)
 		}
 		if r.Observe != nil {
-			r.Observe(got)
+			if err := r.Observe(got); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -319,7 +326,9 @@ func (r *execution) append(chunk []*record.Record) error {
 	}
 	if r.Observe != nil {
 		for _, rec := range chunk {
-			r.Observe(rec)
+			if err := r.Observe(rec); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

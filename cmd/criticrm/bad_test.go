@@ -225,7 +225,7 @@ func TestDiskFull(t *testing.T) {
 	}()
 	in := writeFile(t, filepath.Join(t.TempDir(), "p.jsonl"), sumPairs(200))
 	out := filepath.Join(disk, "o.jsonl")
-	args := []string{"generate", "--model", tinyModel(t), "--in", in, "--out", out, "--prompts", shortPrompts(t), "--max_tokens", "16", "--critiques", "1", "--chunk", "16"}
+	args := []string{"generate", "--model", tinyModel(t), "--in", in, "--out", out, "--prompts", shortPrompts(t), "--max_tokens", "16", "--critiques", "1", "--chunk", "16", "--min_parsed", "0"}
 	code, _, errs := command(t, args...)
 	if want := "criticrm: generate: write " + out + ": write " + out + ": no space left on device"; code != exitFailed || lastLine(errs) != want {
 		t.Fatalf("%d %q, want %q", code, lastLine(errs), want)

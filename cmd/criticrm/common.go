@@ -14,12 +14,13 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"criticrm/critic"
 	"criticrm/engine"
+	"criticrm/internal/progress"
+	"criticrm/internal/settings"
 	"criticrm/internal/spell"
-	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/modeldir"
+	"criticrm/pipeline"
 	"criticrm/record"
 	"criticrm/stage"
 )
@@ -133,74 +134,66 @@ func begin(err error) error {
 	return inputError{err}
 }
 
-// modelFlags say which model is opened and how. What given leaves open is as the model was trained.
+// bindTable binds a flag to every setting of the struct that c points to, or to those alone that only names, with a prefix before the
+// name; other names are understood.
+func bindTable(cmd *cobra.Command, prefix string, c any, only ...string) {
+	if cmd.Annotations == nil {
+		cmd.Annotations = map[string]string{}
+	}
+	for _, field := range settings.Fields(c) {
+		if len(only) > 0 && !slices.Contains(only, field.Name) {
+			continue
+		}
+		bindField(cmd.Flags(), prefix+field.Name, field.Ptr(c), field.Help)
+		for _, a := range field.Aliases {
+			cmd.Annotations[prefix+a] = prefix + field.Name
+		}
+	}
+}
+
+func bindField(f *pflag.FlagSet, name string, ptr any, help string) {
+	switch p := ptr.(type) {
+	case *string:
+		f.StringVar(p, name, *p, help)
+	case *int:
+		f.IntVar(p, name, *p, help)
+	case *uint64:
+		f.Uint64Var(p, name, *p, help)
+	case *float64:
+		f.Float64Var(p, name, *p, help)
+	case *bool:
+		f.BoolVar(p, name, *p, help)
+	default:
+		panic("criticrm: a recipe field has a type without a flag")
+	}
+}
+
+// modelFlags say which model is opened and how.
 type modelFlags struct {
-	dir          string
-	given        modeldir.Given
-	scale        critic.Scale // of which what the user gave goes to given
-	bf16         bool
-	maxSequences int
-	device       deviceFlags
+	pipeline.Model
+	report bool
 }
 
-func (m *modelFlags) bind(f *pflag.FlagSet) {
-	f.StringVar(&m.dir, "model", "", "model directory (Hugging Face layout)")
-	f.StringVar(&m.given.Prompts, "prompts", "", "directory with critique.txt, meta.txt or summarize.txt (default: the prompts that the model was trained with, else built-in ones)")
-	f.IntVar(&m.scale.Min, "scale_min", 0, "lowest score (default: as the model was trained, else 1)")
-	f.IntVar(&m.scale.Max, "scale_max", 0, "highest score (default: as the model was trained, else 10)")
-	f.StringVar(&m.given.ChatTemplate, "chat_template", "", "Jinja chat template file that replaces the model's")
-	f.StringVar(&m.given.TemplateDate, "template_date", "", "day that strftime_now gives to the chat template, as 2024-07-26 (default: as the model was trained, else none)")
-	f.StringVar(&m.given.HeadPosition, "head_position", "", "where a reward is read, end or content (default: as the model was trained, else end)")
-	f.BoolVar(&m.given.Override, "override", false, "use other prompts, scores, another chat template or head position than the model was trained with, and files that were changed since")
-	f.BoolVar(&m.bf16, "bf16", false, "bfloat16 weights and activations; rewards stay float32")
-	f.IntVar(&m.maxSequences, "max_sequences", 0, "sequences decoded at once; 0: 256")
-	m.device.bind(f)
+func (m *modelFlags) bind(cmd *cobra.Command, only ...string) {
+	m.Model = pipeline.DefaultModel()
+	bindTable(cmd, "", &m.Model, only...)
+	bindReport(cmd.Flags(), &m.report)
 }
 
-// want is what the user gave.
-func (m *modelFlags) want(f *pflag.FlagSet) modeldir.Given {
-	g := m.given
-	if f.Changed("scale_min") {
-		g.ScaleMin = &m.scale.Min
-	}
-	if f.Changed("scale_max") {
-		g.ScaleMax = &m.scale.Max
-	}
-	return g
-}
+func (m *modelFlags) device() *deviceFlags { return &deviceFlags{m.Device, m.Threads, m.report} }
 
-// givenScale is the scale of a command without a model: what the user gave of it, else zero.
-func givenScale(f *pflag.FlagSet, given critic.Scale) (s critic.Scale) {
-	min, max := f.Changed("scale_min"), f.Changed("scale_max")
-	if !min && !max {
-		return s
+// open opens the model as an engine, with a limit and a policy for longer sequences (0 and "": the model's own); close frees it and its device.
+func (m *modelFlags) open(cmd *cobra.Command, maxLength int, overlong string, reward bool) (e *engine.Engine, close func(), err error) {
+	if err := m.Validate(); err != nil {
+		return nil, nil, inputError{err}
 	}
-	if s = critic.DefaultScale(); min {
-		s.Min = given.Min
-	}
-	if max {
-		s.Max = given.Max
-	}
-	return s
-}
-
-func (m *modelFlags) dtype() kernels.DType {
-	if m.bf16 {
-		return kernels.BF16
-	}
-	return kernels.F32
-}
-
-// open opens the model as an engine; close frees it and its device.
-func (m *modelFlags) open(cmd *cobra.Command, reward bool) (e *engine.Engine, close func(), err error) {
-	if m.device.threads < 0 || m.maxSequences < 0 || m.maxSequences > 1<<16 {
-		return nil, nil, inputError{fmt.Errorf("--threads and --max_sequences: got %d and %d, want 0 or more, and at most %d sequences", m.device.threads, m.maxSequences, 1<<16)}
-	}
-	dev, closeDevice, err := m.device.open(cmd.ErrOrStderr())
+	dev, closeDevice, err := m.device().open(cmd.ErrOrStderr())
 	if err != nil {
 		return nil, nil, err
 	}
-	e, err = engine.Open(dev, m.dir, engine.Options{Given: m.want(cmd.Flags()), DType: m.dtype(), MaxSequences: m.maxSequences, RequireReward: reward})
+	o := m.EngineOptions(m.Given(maxLength, overlong))
+	o.RequireReward = reward
+	e, err = engine.Open(dev, m.Dir, o)
 	if err != nil {
 		closeDevice()
 		return nil, nil, begin(err)
@@ -213,17 +206,17 @@ func (m *modelFlags) open(cmd *cobra.Command, reward bool) (e *engine.Engine, cl
 
 // openModel opens weights only.
 func (m *modelFlags) openModel(cmd *cobra.Command, o model.Options) (*model.Model, func(), error) {
-	dev, closeDevice, err := m.device.open(cmd.ErrOrStderr())
+	dev, closeDevice, err := m.device().open(cmd.ErrOrStderr())
 	if err != nil {
 		return nil, nil, err
 	}
-	mod, err := model.Load(dev, m.dir, o)
+	mod, err := model.Load(dev, m.Dir, o)
 	if err != nil {
 		closeDevice()
 		return nil, nil, begin(err)
 	}
 	closeBoth := func() { mod.Close(); closeDevice() }
-	notes, err := modeldir.UnreadKeys(m.dir)
+	notes, err := modeldir.UnreadKeys(m.Dir)
 	if err != nil {
 		closeBoth()
 		return nil, nil, begin(err)
@@ -253,11 +246,12 @@ func (o *fileFlags) bind(f *pflag.FlagSet) {
 func (o *fileFlags) named(err error) error { return record.InFile(err, o.in) }
 
 // runStage runs a stage with progress on stderr and tells what it found in the input.
-func (o *fileFlags) runStage(cmd *cobra.Command, s *stage.Stage) error {
-	p := newProgress(cmd.ErrOrStderr())
-	s.Restart, s.Read.MaxBad, s.Read.Reads, s.Progress = o.restart, o.maxBad, o.reads, p.stage
+func (o *fileFlags) runStage(cmd *cobra.Command, s *stage.Stage, m *progress.Meter) error {
+	defer m.Close()
+	s.Restart, s.Read.MaxBad, s.Read.Reads = o.restart, o.maxBad, o.reads
+	s.Progress = func(p stage.Progress) { m.Records(p.Stage, p.Done, p.Total, p.Resumed) }
 	res, err := s.Run(cmd.Context())
-	p.close()
+	m.Close()
 	if res == nil {
 		return begin(err)
 	}
@@ -284,12 +278,4 @@ func sayFound(w io.Writer, file string, found record.Found) {
 	for _, line := range found.Lines() {
 		fmt.Fprintf(w, "%s: %s\n", file, line)
 	}
-}
-
-func bindSampling(f *pflag.FlagSet, s *record.Sampling, topK string) {
-	f.Float32Var(&s.Temperature, "temperature", s.Temperature, "0: the most likely token")
-	f.Float32Var(&s.TopP, "top_p", s.TopP, "sample from the most likely tokens with this much probability")
-	f.IntVar(&s.TopK, topK, s.TopK, "sample from this many most likely tokens; 0: no limit")
-	f.IntVar(&s.MaxTokens, "max_tokens", s.MaxTokens, "tokens of one sample")
-	f.Uint64Var(&s.Seed, "seed", s.Seed, "seed of the samples")
 }

@@ -23,11 +23,11 @@ type deviceFlags struct {
 func (d *deviceFlags) bind(f *pflag.FlagSet) {
 	f.StringVar(&d.name, "device", kernels.AutoDevice, kernels.DeviceHelp)
 	f.IntVar(&d.threads, "threads", 0, "CPU threads; 0: all cores; never changes a result")
-	d.bindReport(f)
+	bindReport(f, &d.report)
 }
 
-func (d *deviceFlags) bindReport(f *pflag.FlagSet) {
-	f.BoolVar(&d.report, "memory_report", false, "say at the end how much memory was used")
+func bindReport(f *pflag.FlagSet, report *bool) {
+	f.BoolVar(report, "memory_report", false, "say at the end how much memory was used")
 }
 
 // open opens the device; close frees it, after the report.

@@ -9,6 +9,7 @@ import (
 	"criticrm/checkpoint"
 	"criticrm/critic"
 	"criticrm/measure"
+	"criticrm/pipeline"
 	"criticrm/record"
 	"criticrm/stage"
 )
@@ -21,12 +22,12 @@ type evalResult struct {
 }
 
 func newEval() *cobra.Command {
-	s := sampler{o: critic.DefaultScoreOptions()}
-	o := measure.DefaultEvalOptions()
 	var (
-		category, jsonFile string
-		judge              bool
+		s        sampler
+		jsonFile string
+		judge    bool
 	)
+	e := pipeline.DefaultEval()
 	cmd := &cobra.Command{
 		Use:   "eval",
 		Short: "Measure preference accuracy on held-out pairs",
@@ -37,25 +38,32 @@ Without --model the file must hold rewards (of 'criticrm score') or critiques; w
 		Example: `  criticrm eval --model run/model --in held-out.jsonl --samples 8
   criticrm eval --in scored.jsonl --category subset --json eval.json
   criticrm eval --model base --judge --in held-out.jsonl --samples 4`,
-		Args:        noArgs,
-		Annotations: map[string]string{"m": "samples", "critiques": "samples"},
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required(cmd, "in", s.files.in); err != nil {
 				return err
 			}
-			if category != "" {
-				s.files.reads = []string{category}
+			s.o = e.Options()
+			if judge && !cmd.Flags().Changed("min_parsed") { // a judge is its scores
+				s.o.MinParsed = critic.DefaultGenerateOptions().MinParsed
+			}
+			o, err := e.Measure()
+			if err != nil {
+				return inputError{err}
+			}
+			if e.Category != "" {
+				s.files.reads = []string{e.Category}
 			}
 			records, err := s.evalRecords(cmd, judge)
 			if err != nil {
 				return err
 			}
-			if o.Scale = givenScale(cmd.Flags(), s.model.scale); s.engine != nil {
+			if o.Scale = pipeline.GivenScale(s.model.ScaleMin, s.model.ScaleMax); s.engine != nil {
 				o.Scale = s.engine.Scale
 			}
-			if category != "" {
+			if e.Category != "" {
 				for _, r := range records {
-					if err := r.SetCategory(category); err != nil {
+					if err := r.SetCategory(e.Category); err != nil {
 						return s.files.named(err)
 					}
 				}
@@ -82,22 +90,17 @@ Without --model the file must hold rewards (of 'criticrm score') or critiques; w
 		},
 	}
 	f := cmd.Flags()
-	s.bind(f, "samples", "with --model: critiques of each response (m)")
+	s.bind(cmd, &e)
 	f.BoolVar(&s.plain, "plain", false, "with --model: no critiques, a scalar reward at the end of the response")
 	f.BoolVar(&judge, "judge", false, "with --model: a model without a reward head, measured by its critiques' scores alone")
-	f.StringVar(&category, "category", "", "field of the records that results are split by (default: category, else subset)")
 	f.StringVar(&jsonFile, "json", "", "also write the report to this file")
-	f.IntVar(&o.Draws, "draws", o.Draws, "bootstrap draws")
-	f.Float64Var(&o.Level, "level", o.Level, "of the intervals")
-	f.Uint64Var(&o.Seed, "eval_seed", o.Seed, "seed of the bootstrap")
-	f.IntSliceVar(&o.Samples, "curve", nil, "numbers of critiques to average (default: powers of two)")
 	return cmd
 }
 
 // evalRecords reads the records, and with a model scores them first: through --out, or in memory.
 func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record, error) {
 	in := s.files.in
-	if s.model.dir == "" {
+	if s.model.Dir == "" {
 		if s.files.out != "" || judge || s.plain {
 			return nil, inputError{fmt.Errorf("--out, --judge and --plain need --model (see '%s --help')", cmd.CommandPath())}
 		}
@@ -126,7 +129,7 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record,
 	if in == s.files.in { // else scoring has told it
 		sayFound(cmd.ErrOrStderr(), in, found)
 	}
-	if s.model.dir != "" && in == s.files.in {
+	if s.model.Dir != "" && in == s.files.in {
 		err = s.scoreRecords(cmd, records, nil)
 	}
 	return records, err

@@ -28,7 +28,7 @@ All files name one pad token that ends no text.`,
   criticrm export --model run/model --format causal-lm --out critic`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required(cmd, "model", m.dir, "out", out); err != nil {
+			if err := required(cmd, "model", m.Dir, "out", out); err != nil {
 				return err
 			}
 			if format != modeldir.Classifier && format != modeldir.Causal {
@@ -37,7 +37,7 @@ All files name one pad token that ends no text.`,
 			if entries, err := os.ReadDir(out); err == nil && len(entries) > 0 {
 				return inputError{fmt.Errorf("--out: %s is not empty: choose another directory", out)}
 			}
-			dtype, err := modeldir.StoredAs(m.dir)
+			dtype, err := modeldir.StoredAs(m.Dir)
 			if err != nil {
 				return begin(err)
 			}
@@ -46,7 +46,7 @@ All files name one pad token that ends no text.`,
 				return err
 			}
 			defer closeModel()
-			notes, err := modeldir.Export(mod, m.dir, out, format)
+			notes, err := modeldir.Export(mod, m.Dir, out, format)
 			if errors.Is(err, modeldir.ErrNoHead) {
 				return inputError{err}
 			} else if err != nil {
@@ -60,9 +60,8 @@ All files name one pad token that ends no text.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&m.dir, "model", "", "model directory, for example run/model")
+	m.bind(cmd, "model", "device", "threads")
 	f.StringVar(&out, "out", "", "new directory")
 	f.StringVar(&format, "format", modeldir.Classifier, modeldir.Classifier+" or "+modeldir.Causal)
-	m.device.bind(f)
 	return cmd
 }

@@ -6,12 +6,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"criticrm/critic"
+	"criticrm/internal/progress"
+	"criticrm/pipeline"
 )
 
 func newFilter() *cobra.Command {
-	o := critic.DefaultFilterOptions()
+	settings := pipeline.DefaultFilter()
 	var files fileFlags
-	var given critic.Scale
+	var scaleMin, scaleMax int
 	cmd := &cobra.Command{
 		Use:   "filter",
 		Short: "Keep the pairs and critiques that agree with the preference labels",
@@ -27,12 +29,13 @@ Nothing is deleted: what is dropped is marked, with the reason. Fewer survivors 
 			if err := required(cmd, "in", files.in, "out", files.out); err != nil {
 				return err
 			}
-			o.Scale = givenScale(cmd.Flags(), given)
+			o := settings.Options()
+			o.Scale = pipeline.GivenScale(scaleMin, scaleMax)
 			stage, stats, err := critic.FilterStage(files.in, files.out, o)
 			if err != nil {
 				return inputError{err}
 			}
-			if err := files.runStage(cmd, stage); err != nil {
+			if err := files.runStage(cmd, stage, progress.New(cmd.ErrOrStderr())); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %v\n", files.out, stats)
@@ -41,10 +44,8 @@ Nothing is deleted: what is dropped is marked, with the reason. Fewer survivors 
 	}
 	f := cmd.Flags()
 	files.bind(f)
-	f.IntVar(&given.Min, "scale_min", 0, "lowest score of critiques that come without one (default: as the row says, else 1)")
-	f.IntVar(&given.Max, "scale_max", 0, "highest score of critiques that come without one (default: as the row says, else 10)")
-	f.StringVar(&o.Rule, "rule", o.Rule, "mean, mean+each or none")
-	f.BoolVar(&o.DropTruncated, "drop_truncated", o.DropTruncated, "leave out critiques that the token limit cut")
-	f.Float64Var(&o.MinSurvivors, "min_survivors", o.MinSurvivors, "share of pairs that must survive; 0: no guard")
+	f.IntVar(&scaleMin, "scale_min", -1, "lowest score of critiques that come without one; -1: as the row says, else 1")
+	f.IntVar(&scaleMax, "scale_max", -1, "highest score of critiques that come without one; -1: as the row says, else 10")
+	bindTable(cmd, "", &settings)
 	return cmd
 }

@@ -6,10 +6,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"criticrm/critic"
+	"criticrm/pipeline"
 )
 
 func newGenerate() *cobra.Command {
-	s := sampler{o: critic.DefaultGenerateOptions()}
+	var s sampler
+	g := pipeline.DefaultGenerate()
 	cmd := &cobra.Command{
 		Use:   "generate",
 		Short: "Let the model write critiques of both responses of every pair",
@@ -21,9 +23,10 @@ the same command is given again, and ends with the same bytes.`,
   criticrm generate --model llama --in pairs.jsonl --out 1.jsonl --prompts my-prompts --scale_min 1 --scale_max 5`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required(cmd, "model", s.model.dir, "in", s.files.in, "out", s.files.out); err != nil {
+			if err := required(cmd, "model", s.model.Dir, "in", s.files.in, "out", s.files.out); err != nil {
 				return err
 			}
+			s.o = g.Options()
 			closeModel, err := s.open(cmd, false)
 			if err != nil {
 				return err
@@ -33,7 +36,7 @@ the same command is given again, and ends with the same bytes.`,
 			if err != nil {
 				return inputError{err}
 			}
-			if err := s.files.runStage(cmd, stage); err != nil {
+			if err := s.files.runStage(cmd, stage, s.meter); err != nil {
 				return err
 			}
 			sayRead(cmd, stats.ReadStats)
@@ -44,6 +47,6 @@ the same command is given again, and ends with the same bytes.`,
 			return nil
 		},
 	}
-	s.bind(cmd.Flags(), "critiques", "critiques of each response (N)")
+	s.bind(cmd, &g)
 	return cmd
 }

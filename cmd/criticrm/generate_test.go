@@ -19,7 +19,7 @@ func TestGenerateResume(t *testing.T) {
 	in := writeFile(t, filepath.Join(dir, "pairs.jsonl"), sumPairs(20))
 	args := func(out string) []string {
 		return []string{"generate", "--model", tinyModel(t), "--in", in, "--out", out, "--prompts", shortPrompts(t), "--critiques", "2",
-			"--max_tokens", "12", "--chunk", "1", "--seed", "7"}
+			"--max_tokens", "12", "--chunk", "1", "--seed", "7", "--min_parsed", "0"}
 	}
 	whole := filepath.Join(dir, "whole.jsonl")
 	out, errs := must(t, args(whole)...)
@@ -113,5 +113,21 @@ func TestOverlong(t *testing.T) {
 	}
 	if !strings.Contains(readFile(t, result), `"over the model's context": 1`) {
 		t.Error("eval.json does not count the records that were left out")
+	}
+}
+
+// A model that never writes a score is stopped behind its first critiques, with samples to look at; what it wrote stays, and the same
+// command goes on when it is told to.
+func TestGenerateUnparsed(t *testing.T) {
+	dir := t.TempDir()
+	in, out := writeFile(t, filepath.Join(dir, "in.jsonl"), sumPairs(30)), filepath.Join(dir, "out.jsonl")
+	args := []string{"generate", "--model", tinyModel(t), "--in", in, "--out", out, "--prompts", shortPrompts(t), "--critiques", "4", "--max_tokens", "8"}
+	code, _, errs := command(t, args...)
+	if code != exitFailed || countLines(out) != 8 || !strings.Contains(errs, "warning: 0 of the first 16 critiques end in a score") || !strings.Contains(errs, "\n  2: \"") ||
+		!strings.Contains(lastLine(errs), "critic: almost no critique ends in a score: 0 of 64, want at least 5 %: raise max_tokens (") {
+		t.Errorf("exit code %d, %d rows, %s", code, countLines(out), errs)
+	}
+	if _, errs := must(t, append(args, "--min_parsed", "0")...); countLines(out) != 30 || !strings.Contains(errs, "going on after 8 of 30") {
+		t.Errorf("%d rows, %s", countLines(out), errs)
 	}
 }

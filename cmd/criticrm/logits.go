@@ -23,10 +23,10 @@ head, reward.I (1) at the last token. All are float32. It is for comparison with
 		Args:        noArgs,
 		Annotations: map[string]string{"in": "ids"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required(cmd, "model", m.dir, "ids", in, "out", out); err != nil {
+			if err := required(cmd, "model", m.Dir, "ids", in, "out", out); err != nil {
 				return err
 			}
-			mod, closeModel, err := m.openModel(cmd, model.Options{DType: m.dtype()})
+			mod, closeModel, err := m.openModel(cmd, model.Options{DType: m.DType()})
 			if err != nil {
 				return err
 			}
@@ -57,11 +57,9 @@ head, reward.I (1) at the last token. All are float32. It is for comparison with
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&m.dir, "model", "", "model directory (Hugging Face layout)")
+	m.bind(cmd, "model", "bf16", "device", "threads")
 	f.StringVar(&in, "ids", "", "token ids, a sequence a line; -: standard input")
 	f.StringVar(&out, "out", "", "safetensors file")
-	f.BoolVar(&m.bf16, "bf16", false, "bfloat16 weights and activations")
-	m.device.bind(f)
 	return cmd
 }
 

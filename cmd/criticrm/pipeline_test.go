@@ -17,8 +17,8 @@ import (
 	"criticrm/stage"
 )
 
-// pipeline runs generate, filter, refine, train and eval, stopping generate and train halfway, and gives what eval prints.
-func pipeline(t *testing.T, model, pairs, held string, sampling, filter, refine, train []string) string {
+// stages runs generate, filter, refine, train and eval, stopping generate and train halfway, and gives what eval prints.
+func stages(t *testing.T, model, pairs, held string, sampling, filter, refine, train []string) string {
 	t.Helper()
 	dir := t.TempDir()
 	file := func(name string) string { return filepath.Join(dir, name) }
@@ -88,7 +88,7 @@ func TestPipelineTiny(t *testing.T) {
 	dir := t.TempDir()
 	pairs, held := writeFile(t, filepath.Join(dir, "pairs.jsonl"), sumPairs(24)), writeFile(t, filepath.Join(dir, "held.jsonl"), sumPairs(30))
 	prompts := shortPrompts(t)
-	out := pipeline(t, tinyModel(t), pairs, held, []string{"--prompts", prompts, "--max_tokens", "12"}, []string{"--rule", "none"}, []string{"--mode", "random-all", "--top_k", "2"},
+	out := stages(t, tinyModel(t), pairs, held, []string{"--prompts", prompts, "--max_tokens", "12", "--min_parsed", "0"}, []string{"--rule", "none"}, []string{"--mode", "random-all", "--top_k", "2"},
 		[]string{"--prompts", prompts, "--max_steps", "60", "--batch_size", "4", "--lr", "0.005"})
 	if !strings.Contains(out, "even (15)") {
 		t.Error(out)
@@ -113,7 +113,7 @@ func TestPipelineCritic(t *testing.T) {
 	pairs := writeFile(t, filepath.Join(dir, "pairs.jsonl"), rows(demo.Pairs(5, 40, demo.Train)))
 	held := writeFile(t, filepath.Join(dir, "held.jsonl"), rows(demo.Pairs(6, 24, demo.Validation)))
 	base, prompts := filepath.Join("..", "..", "demo", "base"), filepath.Join("..", "..", "demo", "prompts")
-	out := pipeline(t, base, pairs, held, []string{"--prompts", prompts, "--max_tokens", "60", "--temperature", "1", "--top_p", "1"},
+	out := stages(t, base, pairs, held, []string{"--prompts", prompts, "--max_tokens", "60", "--temperature", "1", "--top_p", "1"},
 		nil, []string{"--model", base, "--prompts", prompts, "--mode", "rank", "--top_k", "2", "--max_tokens", "60", "--temperature", "1", "--top_p", "1"},
 		[]string{"--prompts", prompts, "--max_steps", "30", "--batch_size", "8", "--lr", "0.001", "--head_position", "content", "--overlong", "drop"})
 	if !strings.Contains(out, "agreement of one critique pair with the label") {
@@ -128,7 +128,7 @@ func TestPipelineGolden(t *testing.T) {
 	dir := t.TempDir()
 	pairs := writeFile(t, filepath.Join(dir, "pairs.jsonl"), head(t, filepath.Join(root, "data/gsm8k_pairs.jsonl"), "model-vs-model", 8)+head(t, filepath.Join(root, "data/human_pairs_pandalm.jsonl"), "", 8))
 	held := writeFile(t, filepath.Join(dir, "held.jsonl"), head(t, filepath.Join(root, "data/llmbar.jsonl"), "", 16))
-	pipeline(t, filepath.Join(root, "golden/llama_text"), pairs, held, []string{"--max_tokens", "16", "--overlong", "drop"}, []string{"--rule", "none"}, []string{"--mode", "random-all", "--top_k", "2"},
+	stages(t, filepath.Join(root, "golden/llama_text"), pairs, held, []string{"--max_tokens", "16", "--overlong", "drop", "--min_parsed", "0"}, []string{"--rule", "none"}, []string{"--mode", "random-all", "--top_k", "2"},
 		[]string{"--max_steps", "30", "--batch_size", "4", "--lr", "0.005", "--overlong", "drop"})
 }
 

@@ -6,11 +6,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"criticrm/critic"
-	"criticrm/record"
+	"criticrm/internal/progress"
+	"criticrm/pipeline"
 )
 
 func newRefine() *cobra.Command {
-	o := critic.DefaultRefineOptions()
+	settings := pipeline.DefaultRefine()
 	var (
 		files fileFlags
 		m     modelFlags
@@ -34,18 +35,16 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 			if err := required(cmd, "in", files.in, "out", files.out); err != nil {
 				return err
 			}
-			if o.Overlong = m.given.Overlong; o.Overlong == "" {
-				o.Overlong = record.OverlongError
-			}
+			o, meter := settings.Options(), progress.New(cmd.ErrOrStderr())
 			if err := o.Validate(); err != nil {
 				return inputError{err}
 			}
 			var g critic.Generator
 			if o.NeedsGenerator() {
-				if err := required(cmd, "model", m.dir); err != nil {
+				if err := required(cmd, "model", m.Dir); err != nil {
 					return err
 				}
-				e, closeModel, err := m.open(cmd, false)
+				e, closeModel, err := m.open(cmd, 0, settings.Overlong, false)
 				if err != nil {
 					return err
 				}
@@ -54,28 +53,24 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 				if o.Model, err = e.Label(); err != nil {
 					return begin(err)
 				}
+				if settings.Chunk == 0 {
+					o.Chunk = settings.ChunkOf(e)
+				}
+				e.Progress = meter.Wrote
 			}
 			stage, stats, err := critic.RefineStage(files.in, files.out, g, o)
 			if err != nil {
 				return inputError{err}
 			}
-			if err := files.runStage(cmd, stage); err != nil {
+			if err := files.runStage(cmd, stage, meter); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %v\n", files.out, stats)
 			return nil
 		},
 	}
-	f := cmd.Flags()
-	m.bind(f)
-	files.bind(f)
-	f.StringVar(&o.Mode, "mode", o.Mode, "rank, summarize, margin, random, random-all or none")
-	f.IntVar(&o.TopK, "top_k", o.TopK, "critiques kept per response (K)")
-	f.IntVar(&o.MetaSamples, "meta_samples", o.MetaSamples, "rank: scores of the meta-judge averaged per critique")
-	f.IntVar(&o.SummaryOf, "summary_of", o.SummaryOf, "summarize: merge at most the first this many; 0: all")
-	f.StringVar(&m.given.Overlong, "overlong", "error", "questions over the model's context: error, or drop (they count as not answered); records that generate has shortened are asked about as it read them")
-	f.Float64Var(&o.MinSurvivors, "min_survivors", o.MinSurvivors, "share of pairs that must survive; 0: no guard")
-	f.IntVar(&o.Chunk, "chunk", o.Chunk, "records between two saves; another number changes no result on the CPU, and rounding at most on a GPU")
-	bindSampling(f, &o.Sampling, "sampling_top_k")
+	m.bind(cmd)
+	files.bind(cmd.Flags())
+	bindTable(cmd, "", &settings)
 	return cmd
 }

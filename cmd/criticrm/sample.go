@@ -6,10 +6,10 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"criticrm/critic"
 	"criticrm/engine"
+	"criticrm/internal/progress"
 	"criticrm/record"
 )
 
@@ -20,34 +20,30 @@ type sampler struct {
 	o     critic.GenerateOptions
 
 	engine *engine.Engine
+	meter  *progress.Meter
 	plain  bool // rewards at the end of the response, no critiques
 }
 
-func (s *sampler) bind(f *pflag.FlagSet, count, help string) {
-	s.model.bind(f)
-	s.files.bind(f)
-	f.IntVar(&s.o.Critiques, count, s.o.Critiques, help)
-	f.IntVar(&s.model.given.MaxLength, "max_length", 0, "tokens of a whole sequence: prompt, response and what is written behind them (default: as the model was trained, else the model's context); give train the same")
-	f.StringVar(&s.model.given.Overlong, "overlong", "", "records over max_length: error, drop (marked and counted), truncate-left (the prompt's start) or truncate-right (the response's end); default: as the model was trained, else error. "+
-		"The model reads the shortened text; the record keeps the whole, and \"shortened\" (\"plain_shortened\") says how many characters were not read; refine and train read the same; give train the same policy")
-	f.IntVar(&s.o.Chunk, "chunk", s.o.Chunk, "records between two saves; another number changes no result on the CPU, and rounding at most on a GPU")
-	bindSampling(f, &s.o.Sampling, "top_k")
+// bind binds the flags of the model, the files and the table that what is.
+func (s *sampler) bind(cmd *cobra.Command, what any) {
+	s.model.bind(cmd)
+	s.files.bind(cmd.Flags())
+	bindTable(cmd, "", what)
 }
 
-// open checks the options and opens the model, whose prompts, scale and limits hold.
+// open opens the model for the options, which it checks first and completes: its prompts, scale and limits hold.
 func (s *sampler) open(cmd *cobra.Command, reward bool) (close func(), err error) {
 	o := s.o // what the model's directory cannot change is checked before it is read
-	if o.Overlong = s.model.given.Overlong; o.Overlong == "" {
-		o.Overlong = record.OverlongError
-	}
-	o.MaxLength = s.model.given.MaxLength
 	if err := o.Validate(); err != nil {
 		return nil, inputError{err}
 	}
-	if s.engine, close, err = s.model.open(cmd, reward); err != nil {
+	if s.engine, close, err = s.model.open(cmd, s.o.MaxLength, s.o.Overlong, reward); err != nil {
 		return nil, err
 	}
 	s.o.Prompts, s.o.Scale, s.o.Reading = s.engine.Prompts, s.engine.Scale, s.engine.Reading()
+	if s.o.Chunk == 0 {
+		s.o.Chunk = s.engine.Chunk(s.o.Critiques)
+	}
 	if err := s.o.Validate(); err != nil {
 		close()
 		return nil, inputError{err}
@@ -56,6 +52,10 @@ func (s *sampler) open(cmd *cobra.Command, reward bool) (close func(), err error
 		close()
 		return nil, begin(err)
 	}
+	s.meter = progress.New(cmd.ErrOrStderr())
+	s.meter.Samples(2 * s.o.Critiques)
+	s.engine.Progress = s.meter.Wrote
+	s.o.Warn = func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }
 	return close, nil
 }
 

@@ -7,12 +7,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"criticrm/critic"
+	"criticrm/pipeline"
 	"criticrm/record"
 	"criticrm/stage"
 )
 
 func newScore() *cobra.Command {
-	s := sampler{o: critic.DefaultScoreOptions()}
+	var s sampler
+	o := pipeline.DefaultScore()
 	cmd := &cobra.Command{
 		Use:   "score",
 		Short: "Write rewards of responses, with the critiques they are read after",
@@ -21,12 +23,12 @@ With --plain, and by itself for models that were trained with method bt, it is r
 Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response). Without --out the records go to standard output.`,
 		Example: `  criticrm score --model run/model --in pairs.jsonl --out scored.jsonl --samples 8
   criticrm score --model run/model --in answers.jsonl | jq .reward`,
-		Args:        noArgs,
-		Annotations: map[string]string{"m": "samples", "critiques": "samples"},
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required(cmd, "model", s.model.dir, "in", s.files.in); err != nil {
+			if err := required(cmd, "model", s.model.Dir, "in", s.files.in); err != nil {
 				return err
 			}
+			s.o = o.Options()
 			closeModel, err := s.openScorer(cmd, true)
 			if err != nil {
 				return err
@@ -43,7 +45,7 @@ Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response)
 			return s.scoreRecords(cmd, records, cmd.OutOrStdout())
 		},
 	}
-	s.bind(cmd.Flags(), "samples", "critiques whose rewards are averaged (m)")
+	s.bind(cmd, &o)
 	cmd.Flags().BoolVar(&s.plain, "plain", false, "no critiques: a scalar reward at the end of the response")
 	return cmd
 }
@@ -88,7 +90,7 @@ func (s *sampler) runScore(cmd *cobra.Command, step *stage.Stage, read *critic.R
 	if err != nil {
 		return inputError{err}
 	}
-	if err := s.files.runStage(cmd, step); err != nil {
+	if err := s.files.runStage(cmd, step, s.meter); err != nil {
 		return err
 	}
 	sayRead(cmd, *read)
@@ -98,12 +100,11 @@ func (s *sampler) runScore(cmd *cobra.Command, step *stage.Stage, read *critic.R
 
 // scoreRecords scores in memory; finished records go to w, if there is one.
 func (s *sampler) scoreRecords(cmd *cobra.Command, records []*record.Record, w io.Writer) error {
-	p := newProgress(cmd.ErrOrStderr())
-	defer p.close()
+	defer s.meter.Close()
 	var read critic.ReadStats
 	stats := critic.NewCritiqueStats(s.engine.Scale)
 	for done := 0; done < len(records); {
-		p.report("score", done, len(records), 0)
+		s.meter.Records("score", done, len(records), 0)
 		part := records[done:min(done+s.o.Chunk, len(records))]
 		got, err := s.engine.Score(cmd.Context(), part, s.o, s.plain)
 		if err != nil {
@@ -119,7 +120,7 @@ func (s *sampler) scoreRecords(cmd *cobra.Command, records []*record.Record, w i
 			}
 		}
 		done += len(part)
-		p.report("score", done, len(records), 0)
+		s.meter.Records("score", done, len(records), 0)
 	}
 	sayRead(cmd, read)
 	if w != nil && !s.plain { // a report of eval has it

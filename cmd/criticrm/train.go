@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"criticrm/cuda"
+	"criticrm/internal/progress"
 	"criticrm/trainer"
 )
 
@@ -38,13 +39,8 @@ A second signal ends it at once. The final model is output_dir/model.`,
 	f.StringVar(&recipe, "recipe", "", "YAML file with the names below; flags override it")
 	f.BoolVar(&printConfig, "print_config", false, "print the resolved recipe and stop")
 	f.BoolVar(&dryRun, "dry_run", false, "read and check all input, say how much memory of a GPU the run takes, and stop; no GPU is needed")
-	dev.bindReport(f)
-	for _, field := range trainer.Fields() {
-		bindField(f, field.Name, field.Ptr(&given), field.Help)
-		for _, a := range field.Aliases {
-			cmd.Annotations[a] = field.Name
-		}
-	}
+	bindReport(f, &dev.report)
+	bindTable(cmd, "", &given)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := resolve(f, recipe, &given)
 		if err != nil {
@@ -76,7 +72,7 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 		return err
 	}
 	defer closeDevice()
-	res, err := trainer.Run(cmd.Context(), dev, c, trainer.Report{Log: stderr, Terminal: isTerminal(stderr)})
+	res, err := trainer.Run(cmd.Context(), dev, c, trainer.Report{Log: stderr, Terminal: progress.IsTerminal(stderr)})
 	switch {
 	case err != nil && res.Steps == 0 && !errors.Is(err, trainer.ErrInterrupted) && !errors.Is(err, syscall.ENOSPC):
 		return inputError{err} // nothing was begun
@@ -138,21 +134,4 @@ func resolve(f *pflag.FlagSet, recipe string, given *trainer.Config) (trainer.Co
 		}
 	}
 	return c, c.Validate()
-}
-
-func bindField(f *pflag.FlagSet, name string, ptr any, help string) {
-	switch p := ptr.(type) {
-	case *string:
-		f.StringVar(p, name, *p, help)
-	case *int:
-		f.IntVar(p, name, *p, help)
-	case *uint64:
-		f.Uint64Var(p, name, *p, help)
-	case *float64:
-		f.Float64Var(p, name, *p, help)
-	case *bool:
-		f.BoolVar(p, name, *p, help)
-	default:
-		panic("criticrm: a recipe field has a type without a flag")
-	}
 }

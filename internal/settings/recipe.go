@@ -22,7 +22,7 @@ type Section struct {
 	Into any // pointer to the struct of its settings
 }
 
-func (s Section) fields() []Field { return fieldsOf(s.Into) }
+func (s Section) fields() []Field { return Fields(s.Into) }
 
 // key is how messages and Parse's result call a field of a section.
 func (s Section) key(name string) string {

@@ -22,8 +22,8 @@ type Field struct {
 	index   []int
 }
 
-// Fields lists the settings of a struct in order.
-func Fields(def any) []Field { return fields(reflect.ValueOf(def), nil) }
+// Fields lists the settings of a struct, or of what a pointer points to, in order.
+func Fields(def any) []Field { return fields(reflect.Indirect(reflect.ValueOf(def)), nil) }
 
 func fields(v reflect.Value, at []int) (list []Field) {
 	t := v.Type()
@@ -82,6 +82,3 @@ func Names(list []Field) (names []string) {
 	}
 	return names
 }
-
-// fieldsOf lists the settings of the struct that c points to.
-func fieldsOf(c any) []Field { return fields(reflect.ValueOf(c).Elem(), nil) }

@@ -1,0 +1,140 @@
+// Package progress tells people how far a long stage is: a bar on a terminal, lines elsewhere, the first within seconds.
+package progress
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// IsTerminal says whether a person looks at w.
+func IsTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+const (
+	firstLine = 2 * time.Second        // a stage is silent for at most this long,
+	interval  = 10 * time.Second       // and then for this long
+	redraw    = 200 * time.Millisecond // of a bar
+)
+
+// Meter shows one stage after the other. Its methods are called from one goroutine.
+type Meter struct {
+	w     io.Writer
+	bar   *progressbar.ProgressBar
+	now   func() time.Time
+	stage string
+
+	start, last time.Time
+	from        int // records done at the start
+	done, total int
+	samples     int // of a record; 0: not known
+	tokens      int // since the start
+	finished    int // samples, since the start
+	tenth       int
+}
+
+// New is a meter that writes to w.
+func New(w io.Writer) *Meter { return &Meter{w: w, now: time.Now} }
+
+// Records tells that done of total records are finished, resumed of them by an earlier run. The first call of a stage begins it.
+func (m *Meter) Records(stage string, done, total, resumed int) {
+	if stage != m.stage {
+		m.begin(stage, done, total, resumed)
+		return
+	}
+	m.done = done
+	m.show(done == total)
+}
+
+// Samples says how many samples a record of the next stages has, from which the time is told that is left before its first record is
+// finished.
+func (m *Meter) Samples(n int) { m.samples = n }
+
+func (m *Meter) begin(stage string, done, total, resumed int) {
+	m.Close()
+	m.stage, m.start, m.last = stage, m.now(), m.now()
+	m.from, m.done, m.total, m.tokens, m.finished, m.tenth = done, done, total, 0, 0, 10*done/max(total, 1)
+	if resumed > 0 {
+		fmt.Fprintf(m.w, "%s: going on after %d of %d records\n", stage, resumed, total)
+	}
+	if IsTerminal(m.w) {
+		m.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(m.w), progressbar.OptionShowCount(),
+			progressbar.OptionSetPredictTime(false), progressbar.OptionFullWidth(), progressbar.OptionSetDescription(stage))
+		_ = m.bar.Set(done) // a bar that cannot be drawn must not stop a run
+	}
+}
+
+// Wrote adds tokens that went through the model, and samples or rewards that it has finished.
+func (m *Meter) Wrote(tokens, finished int) {
+	m.tokens, m.finished = m.tokens+tokens, m.finished+finished
+	m.show(false)
+}
+
+func (m *Meter) show(end bool) {
+	if m.stage == "" {
+		return
+	}
+	since := m.now().Sub(m.last)
+	if m.bar != nil {
+		if since >= redraw || end {
+			m.last = m.now()
+			m.bar.Describe(m.stage + " " + m.speed())
+			_ = m.bar.Set(m.done)
+		}
+		return
+	}
+	first := m.last.Equal(m.start)
+	tenth := 10 * m.done / max(m.total, 1)
+	if m.done == m.from && end || !end && tenth == m.tenth && since < interval && !(first && since >= firstLine) {
+		return
+	}
+	m.tenth, m.last = tenth, m.now()
+	fmt.Fprintf(m.w, "%s: %d/%d records, %s\n", m.stage, m.done, m.total, m.speed())
+}
+
+// speed is what stands behind the count: tokens a second, and the time that is left.
+func (m *Meter) speed() string {
+	seconds := max(m.now().Sub(m.start).Seconds(), 1e-9)
+	made := float64(m.done - m.from)
+	if m.samples > 0 { // those of records that are not finished yet count too
+		made = max(made, float64(m.finished)/float64(m.samples))
+	}
+	text := ""
+	if m.tokens > 0 {
+		text = fmt.Sprintf("%.0f tokens/s, ", float64(m.tokens)/seconds)
+	} else {
+		text = fmt.Sprintf("%.3g a second, ", made/seconds)
+	}
+	if made == 0 {
+		return text + "no record finished yet"
+	}
+	left := time.Duration((float64(m.total-m.from) - made) / made * seconds * float64(time.Second))
+	return text + Round(left) + " left"
+}
+
+// Round is a duration as people say it.
+func Round(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return max(d, 0).Round(time.Second).String()
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	}
+	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+}
+
+// Close ends the stage that is shown.
+func (m *Meter) Close() {
+	if m.bar != nil {
+		_ = m.bar.Exit()
+		fmt.Fprintln(m.w)
+		m.bar = nil
+	}
+	m.stage = ""
+}

@@ -1,0 +1,54 @@
+package progress
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// A stage speaks within its first seconds, before its first record is finished, then every ten seconds and at every tenth.
+func TestLines(t *testing.T) {
+	var b strings.Builder
+	m := New(&b)
+	now := time.Unix(0, 0)
+	m.now = func() time.Time { return now }
+	m.Samples(20)
+	m.Records("generate", 0, 100, 0)
+	for range 30 { // 30 seconds in the first record
+		now = now.Add(time.Second)
+		m.Wrote(50, 0)
+	}
+	now = now.Add(time.Second)
+	m.Wrote(50, 10)
+	m.Records("generate", 10, 100, 0)
+	m.Records("generate", 100, 100, 0)
+	want := `generate: 0/100 records, 50 tokens/s, no record finished yet
+generate: 0/100 records, 50 tokens/s, no record finished yet
+generate: 0/100 records, 50 tokens/s, no record finished yet
+generate: 10/100 records, 50 tokens/s, 4m39s left
+generate: 100/100 records, 50 tokens/s, 0s left
+`
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+	b.Reset()
+	m.Records("filter", 40, 100, 40)
+	m.Records("filter", 50, 100, 40)
+	if got := b.String(); !strings.HasPrefix(got, "filter: going on after 40 of 100 records\nfilter: 50/100 records, ") {
+		t.Error(got)
+	}
+	b.Reset()
+	m.Records("done", 5, 5, 5)
+	m.Records("done", 5, 5, 5)
+	if got := b.String(); got != "done: going on after 5 of 5 records\n" {
+		t.Errorf("a stage that was finished before says %q", got)
+	}
+}
+
+func TestRound(t *testing.T) {
+	for d, want := range map[time.Duration]string{1400 * time.Millisecond: "1s", 61 * time.Second: "1m01s", 3*time.Hour + 7*time.Minute: "3h07m", -time.Second: "0s"} {
+		if got := Round(d); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+}
