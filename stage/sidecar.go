@@ -60,7 +60,7 @@ func (s *sidecar) differs(old *sidecar) string {
 	case old.Input.Records != s.Input.Records || old.MaxBad != s.MaxBad:
 		return fmt.Sprintf("the number of bad rows allowed changed (%d → %d)", old.MaxBad, s.MaxBad)
 	}
-	return differingSetting(old.Settings, s.Settings)
+	return Differing(old.Settings, s.Settings)
 }
 
 func (r *execution) save() error {
@@ -151,8 +151,8 @@ func ReadFile(path string, o record.ReadOptions) (records []*record.Record, foun
 	return records, in.Found, Altered(in)
 }
 
-// differingSetting compares two JSON values key by key and names the first difference with both values.
-func differingSetting(was, is json.RawMessage) string {
+// Differing compares two JSON values key by key and names the first difference with both values; "": there is none.
+func Differing(was, is json.RawMessage) string {
 	var values [2]any
 	for i, raw := range [...]json.RawMessage{was, is} {
 		d := json.NewDecoder(bytes.NewReader(raw))

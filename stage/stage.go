@@ -185,6 +185,20 @@ func (r *execution) openOutput() (err error) {
 	return nil
 }
 
+// Lock takes a file, which is made if it is not there, for this process until release is called or the process ends. It fails at once where
+// another process has it.
+func Lock(path string) (release func() error, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s is in use by another run: %w", path, err)
+	}
+	return f.Close, nil
+}
+
 // resume takes over the state of an earlier run if it was the same work and its bytes are intact.
 func (r *execution) resume(old *sidecar, size int64) error {
 	if what := r.side.differs(old); what != "" {

@@ -352,15 +352,21 @@ func (r *run) step(ctx context.Context) error {
 	lambda, factor := Lambda(r.c, r.plan, r.st.Step), LRFactor(r.c, r.plan, r.st.Step)
 	r.m.ZeroGrad()
 	o := p.lossOptions(&r.c, lambda)
-	for _, b := range p.Batches {
+	tokens := 0
+	for i, b := range p.Batches {
+		if ctx.Err() != nil {
+			break
+		}
 		losses, err := r.m.TrainStepLater(b, o)
 		if err != nil {
 			return fmt.Errorf("trainer: step %d: %w", r.st.Step+1, err)
 		}
 		now.losses = append(now.losses, losses)
+		tokens += b.Len()
+		r.console.within(r.st.Step+1, i+1, len(p.Batches), tokens, now.start)
 	}
 	if err := r.settle(now.start); err != nil || ctx.Err() != nil {
-		return err // gradients alone change nothing: the run stands after the step before
+		return err // gradients alone, or a part of them, change nothing: the run stands after the step before
 	}
 	if len(p.Batches) > 0 {
 		now.norm = r.opt.step(factor, r.st.Updates+1)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"criticrm/checkpoint"
 	"criticrm/device/devicetest"
@@ -412,8 +413,27 @@ func TestConsoleLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
-	want := regexp.MustCompile(`^\{'epoch': '[0-9.]+', 'loss': '[0-9.]+', 'critique_loss': '[0-9.]+', 'reward_loss': '[0-9.]+', 'lambda': '[0-9.]+', 'accuracy': .*'learning_rate': '0.\d+', 'grad_norm': '[0-9.]+', 'num_tokens': '\d+', 'tokens_per_second': '[0-9.e+]+'\}$`)
+	want := regexp.MustCompile(`^\{'epoch': '[0-9.]+', 'loss': '[0-9.]+', 'critique_loss': '[0-9.]+', 'reward_loss': '[0-9.]+', 'lambda': '[0-9.]+', 'accuracy': .*'learning_rate': '0.\d+', 'grad_norm': '[0-9.]+', 'num_tokens': '\d+', 'tokens_per_second': '[0-9.e+]+', 'left': '\d+s'\}$`)
 	if len(lines) != 2 || !want.MatchString(lines[0]) {
 		t.Errorf("log:\n%s", log.String())
+	}
+}
+
+// Updates that take long are told of within seconds, micro-batch by micro-batch.
+func TestConsoleIsNotQuiet(t *testing.T) {
+	var log bytes.Buffer
+	k := newConsole(Report{Log: &log}, Config{LoggingSteps: 10}, Plan{Total: 4}, 0)
+	k.within(1, 1, 12, 500, time.Now())
+	if log.Len() > 0 {
+		t.Errorf("at once: %q", log.String())
+	}
+	k.start = k.start.Add(-3 * time.Second)
+	k.last = k.start
+	k.within(1, 2, 12, 1000, time.Now().Add(-2*time.Second))
+	k.within(1, 3, 12, 1500, time.Now())
+	k.last = k.last.Add(-11 * time.Second)
+	k.step(Metrics{Step: 1})
+	if got := log.String(); !regexp.MustCompile(`^step 1 of 4: 2 of 12 micro-batches, (500|499) tokens/s\n\{'epoch'.*'left': '9s'\}\n$`).MatchString(got) {
+		t.Errorf("%q", got)
 	}
 }

@@ -11,10 +11,12 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 
 	"criticrm/checkpoint"
+	"criticrm/internal/progress"
 	"criticrm/safefile"
 )
 
@@ -117,12 +119,23 @@ func (r Report) say(format string, args ...any) {
 type console struct {
 	r      Report
 	every  int // logging_steps
+	total  int // updates of the run
+	first  int // updates that were done at the start
+	start  time.Time
+	last   time.Time // of the last line
 	bar    *progressbar.ProgressBar
 	window []Metrics // since the last line
 }
 
+// quiet says whether nothing was said for long: ten seconds, at first two.
+func (k *console) quiet() bool {
+	since := time.Since(k.last)
+	return since >= 10*time.Second || k.last.Equal(k.start) && since >= 2*time.Second
+}
+
 func newConsole(r Report, c Config, p Plan, done int) *console {
-	k := &console{r: r, every: c.LoggingSteps}
+	k := &console{r: r, every: c.LoggingSteps, total: p.Total, first: done, start: time.Now()}
+	k.last = k.start
 	if r.Log != nil && r.Terminal {
 		k.bar = progressbar.NewOptions(p.Total, progressbar.OptionSetWriter(r.Log), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
 			progressbar.OptionSetItsString("step"), progressbar.OptionFullWidth(), progressbar.OptionSetDescription("train"))
@@ -142,7 +155,21 @@ func (k *console) say(format string, args ...any) {
 	fmt.Fprintf(k.r.Log, format+"\n", args...)
 }
 
-// step reports an update. A line has the means over the steps since the last one of losses, accuracy and margin, and the
+// within tells of an update that takes long how many of its micro-batches, with so many tokens, are behind.
+func (k *console) within(step, done, of, tokens int, since time.Time) {
+	if k.r.Log == nil || k.bar != nil || k.every <= 0 || !k.quiet() {
+		return
+	}
+	k.last = time.Now()
+	k.say("step %d of %d: %d of %d micro-batches, %.0f tokens/s", step, k.total, done, of, float64(tokens)/max(time.Since(since).Seconds(), 1e-9))
+}
+
+// left is the time for the updates behind step, at the speed of those so far.
+func (k *console) left(step int) string {
+	return progress.Round(time.Since(k.start) / time.Duration(max(step-k.first, 1)) * time.Duration(k.total-step))
+}
+
+// step reports an update, every so many of them and whenever it was quiet for long. A line has the means over the steps since the last one of losses, accuracy and margin, and the
 // last step's other figures.
 func (k *console) step(m Metrics) {
 	if k.r.OnStep != nil {
@@ -152,14 +179,15 @@ func (k *console) step(m Metrics) {
 		return
 	}
 	if k.bar != nil {
-		k.bar.Describe(fmt.Sprintf("loss %.4g acc %.3g", m.Loss, m.Accuracy))
+		k.bar.Describe(fmt.Sprintf("loss %.4g acc %.3g %.0f tokens/s", m.Loss, m.Accuracy, m.TokensPerSecond))
 		_ = k.bar.Set(m.Step)
 		return
 	}
 	k.window = append(k.window, m)
-	if k.every <= 0 || m.Step%k.every != 0 {
+	if k.every <= 0 || m.Step%k.every != 0 && !k.quiet() {
 		return
 	}
+	k.last = time.Now()
 	mean := func(f func(Metrics) float64) float64 {
 		sum, n := 0.0, 0
 		for _, x := range k.window {
@@ -173,7 +201,7 @@ func (k *console) step(m Metrics) {
 	m.RewardLoss, m.Accuracy = mean(func(x Metrics) float64 { return x.RewardLoss }), mean(func(x Metrics) float64 { return x.Accuracy })
 	m.Margin, m.TokensPerSecond = mean(func(x Metrics) float64 { return x.Margin }), mean(func(x Metrics) float64 { return x.TokensPerSecond })
 	k.window = k.window[:0]
-	fmt.Fprintln(k.r.Log, consoleLine(m.pairs()))
+	fmt.Fprintln(k.r.Log, consoleLine(append(m.pairs(), pair{"left", k.left(m.Step)})))
 }
 
 func (k *console) close() {

@@ -215,3 +215,42 @@ func TestDamagedCheckpointStopsTheRun(t *testing.T) {
 		t.Errorf("%+v, %v\n%s", r, err, log.String())
 	}
 }
+
+// endsAfter is a context that has ended once it was asked so often: between micro-batches too, where OnStep cannot stop a run.
+type endsAfter struct {
+	context.Context
+	left int
+}
+
+func (c *endsAfter) Err() error {
+	if c.left--; c.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// A run that is stopped between the micro-batches of an update stands after the update before, and goes on to the same bits.
+func TestResumeInsideUpdate(t *testing.T) {
+	data := pairs(27)
+	straight := testConfig(filepath.Join(t.TempDir(), "straight"))
+	if _, err := Train(context.Background(), tiny(t, straight, 1), data, straight); err != nil {
+		t.Fatal(err)
+	}
+	stops := 0
+	broken := straight
+	broken.OutputDir = filepath.Join(filepath.Dir(straight.OutputDir), "broken")
+	for asks := 1; ; asks += 3 {
+		_, err := Train(&endsAfter{context.Background(), asks}, tiny(t, broken, 1), data, broken)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ErrInterrupted) {
+			t.Fatal(err)
+		}
+		broken.Resume, stops = "latest", stops+1
+	}
+	if stops < 5 {
+		t.Errorf("%d stops", stops)
+	}
+	sameOutcome(t, straight.OutputDir, broken.OutputDir)
+}
