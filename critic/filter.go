@@ -45,7 +45,7 @@ const (
 type FilterOptions struct {
 	Rule          string  `json:"rule"`
 	DropTruncated bool    `json:"drop_truncated"` // critiques cut by the token limit count as if they were not there
-	MinSurvivors  float64 `json:"min_survivors"`  // share of pairs that must survive, else an error; 0: no guard
+	MinSurvivors  float64 `json:"-"`              // share of pairs that must survive, else an error; 0: no guard
 	Scale         Scale   `json:"scale"`          // of scores that are read here, of critiques that came without; zero: the record's own, else 1 to 10
 }
 

@@ -199,3 +199,15 @@ func (s ReadStats) Lines() (lines []string) {
 	}
 	return lines
 }
+
+// Fits says what of a record does not fit a critic that is asked as o says, in one line, and whether it fits because it is shortened; "":
+// it fits. Neither the record is changed nor the critic asked.
+func (o GenerateOptions) Fits(r *record.Record) (fault string, shortened bool, err error) {
+	if err := o.Validate(); err != nil || o.Limits == nil {
+		return "", false, err
+	}
+	q := o.question()
+	q.Longest, q.Overlong = o.MaxLength, o.Overlong
+	cut, fault, err := o.Limits.Fit(r, q)
+	return fault, cut != nil, err
+}

@@ -44,7 +44,7 @@ type RefineOptions struct {
 	SummaryOf    int             `json:"summary_of"`   // summarize merges at most the first this many kept critiques; 0: all
 	Sampling     record.Sampling `json:"sampling"`     // of the meta-judge or the summary; Seed also seeds random
 	Scale        Scale           `json:"scale"`
-	MinSurvivors float64         `json:"min_survivors"`
+	MinSurvivors float64         `json:"-"`
 	Chunk        int             `json:"-"`
 	Model        string          `json:"model"`
 	Prompts      *Prompts        `json:"-"`

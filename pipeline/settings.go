@@ -17,13 +17,13 @@ import (
 
 // Model says which model is opened and how. What it leaves open is as the model was trained.
 type Model struct {
-	Dir          string `yaml:"model" alias:"model_name_or_path" help:"model directory (Hugging Face layout)"`
-	Prompts      string `yaml:"prompts" alias:"prompt_dir" help:"directory with critique.txt, meta.txt or summarize.txt (default: the prompts that the model was trained with, else built-in ones)"`
-	ScaleMin     int    `yaml:"scale_min" alias:"score_min" help:"lowest score; -1: as the model was trained, else 1"`
-	ScaleMax     int    `yaml:"scale_max" alias:"score_max" help:"highest score; -1: as the model was trained, else 10"`
-	ChatTemplate string `yaml:"chat_template" alias:"chat_template_path" help:"Jinja chat template file that replaces the model's"`
-	TemplateDate string `yaml:"template_date" help:"day that strftime_now gives to the chat template, as 2024-07-26 (default: as the model was trained, else none)"`
-	HeadPosition string `yaml:"head_position" help:"where a reward is read, end or content (default: as the model was trained, else end)"`
+	Dir          string `yaml:"model" alias:"model_name_or_path" resume:"free" help:"model directory (Hugging Face layout)"`
+	Prompts      string `yaml:"prompts" alias:"prompt_dir" resume:"free" help:"directory with critique.txt, meta.txt or summarize.txt (default: the prompts that the model was trained with, else built-in ones)"`
+	ScaleMin     int    `yaml:"scale_min" alias:"score_min" resume:"free" help:"lowest score; -1: as the model was trained, else 1"`
+	ScaleMax     int    `yaml:"scale_max" alias:"score_max" resume:"free" help:"highest score; -1: as the model was trained, else 10"`
+	ChatTemplate string `yaml:"chat_template" alias:"chat_template_path" resume:"free" help:"Jinja chat template file that replaces the model's"`
+	TemplateDate string `yaml:"template_date" resume:"free" help:"day that strftime_now gives to the chat template, as 2024-07-26 (default: as the model was trained, else none)"`
+	HeadPosition string `yaml:"head_position" resume:"free" help:"where a reward is read, end or content (default: as the model was trained, else end)"`
 	Override     bool   `yaml:"override" resume:"free" help:"use other prompts, scores, another chat template or head position than the model was trained with, and files that were changed since"`
 	BF16         bool   `yaml:"bf16" help:"bfloat16 weights and activations; rewards stay float32"`
 	MaxSequences int    `yaml:"max_sequences" resume:"free" help:"sequences decoded at once; 0: 256"`

@@ -134,21 +134,36 @@ func begin(err error) error {
 	return inputError{err}
 }
 
-// bindTable binds a flag to every setting of the struct that c points to, or to those alone that only names, with a prefix before the
-// name; other names are understood.
-func bindTable(cmd *cobra.Command, prefix string, c any, only ...string) {
+// bindTable binds a flag to every setting of the struct that c points to, or to those alone that only names; other names are understood.
+func bindTable(cmd *cobra.Command, c any, only ...string) {
+	s := settings.Section{Into: c}
+	for _, field := range s.Fields() {
+		if len(only) == 0 || slices.Contains(only, field.Name) {
+			bindSetting(cmd, s, field)
+		}
+	}
+}
+
+// bindSection binds a flag "section.name" to every setting of a section.
+func bindSection(cmd *cobra.Command, s settings.Section) {
+	for _, field := range s.Fields() {
+		bindSetting(cmd, s, field)
+	}
+}
+
+func bindSetting(cmd *cobra.Command, s settings.Section, field settings.Field) {
 	if cmd.Annotations == nil {
 		cmd.Annotations = map[string]string{}
 	}
-	for _, field := range settings.Fields(c) {
-		if len(only) > 0 && !slices.Contains(only, field.Name) {
-			continue
-		}
-		bindField(cmd.Flags(), prefix+field.Name, field.Ptr(c), field.Help)
-		for _, a := range field.Aliases {
-			cmd.Annotations[prefix+a] = prefix + field.Name
-		}
+	bindField(cmd.Flags(), s.Key(field.Name), field.Ptr(s.Into), field.Help)
+	for _, a := range field.Aliases {
+		cmd.Annotations[s.Key(a)] = s.Key(field.Name)
 	}
+}
+
+// hideSection leaves the flags of a section out of the help.
+func hideSection(cmd *cobra.Command, name string) {
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { f.Hidden = f.Hidden || strings.HasPrefix(f.Name, name+".") })
 }
 
 func bindField(f *pflag.FlagSet, name string, ptr any, help string) {
@@ -176,7 +191,7 @@ type modelFlags struct {
 
 func (m *modelFlags) bind(cmd *cobra.Command, only ...string) {
 	m.Model = pipeline.DefaultModel()
-	bindTable(cmd, "", &m.Model, only...)
+	bindTable(cmd, &m.Model, only...)
 	bindReport(cmd.Flags(), &m.report)
 }
 

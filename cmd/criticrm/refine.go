@@ -71,6 +71,6 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 	}
 	m.bind(cmd)
 	files.bind(cmd.Flags())
-	bindTable(cmd, "", &settings)
+	bindTable(cmd, &settings)
 	return cmd
 }

@@ -85,7 +85,10 @@ func newRoot() *cobra.Command {
 		Long: `criticrm trains Critic-RM reward models: the model writes its own critiques of each response, preference labels
 filter them, and one model learns critique and reward together. Rewards of several sampled critiques are averaged.
 
-The pipeline, each stage JSON Lines in and out:
+The whole method on two files of pairs:
+  criticrm run --model M --train pairs.jsonl --eval held-out.jsonl --output_dir run
+
+Its stages one by one, JSON Lines in and out:
   criticrm generate --model M --in pairs.jsonl --out 1.jsonl
   criticrm filter   --in 1.jsonl --out 2.jsonl
   criticrm refine   --model M --in 2.jsonl --out 3.jsonl
@@ -115,8 +118,8 @@ ends a command at once.`,
 		return pflag.NormalizedName(strings.ReplaceAll(name, "-", "_"))
 	})
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newGenerate(), newFilter(), newRefine(), newTrain(), newScore(), newEval(), newReport(), newTokenize(), newLogits(),
-		newInspect(), newExport(), newDemo(), newBase(), newDevices(), newVersion(), newMan())
+	root.AddCommand(newRun(), newGenerate(), newFilter(), newRefine(), newTrain(), newScore(), newEval(), newReport(), newTokenize(),
+		newLogits(), newInspect(), newExport(), newDemo(), newBase(), newDevices(), newVersion(), newMan())
 	for _, cmd := range root.Commands() {
 		acceptAliases(cmd)
 		if cmd.Flags().Lookup("device") != nil {

@@ -10,6 +10,7 @@ import (
 	"criticrm/critic"
 	"criticrm/engine"
 	"criticrm/internal/progress"
+	"criticrm/pipeline"
 	"criticrm/record"
 )
 
@@ -28,7 +29,7 @@ type sampler struct {
 func (s *sampler) bind(cmd *cobra.Command, what any) {
 	s.model.bind(cmd)
 	s.files.bind(cmd.Flags())
-	bindTable(cmd, "", what)
+	bindTable(cmd, what)
 }
 
 // open opens the model for the options, which it checks first and completes: its prompts, scale and limits hold.
@@ -40,15 +41,7 @@ func (s *sampler) open(cmd *cobra.Command, reward bool) (close func(), err error
 	if s.engine, close, err = s.model.open(cmd, s.o.MaxLength, s.o.Overlong, reward); err != nil {
 		return nil, err
 	}
-	s.o.Prompts, s.o.Scale, s.o.Reading = s.engine.Prompts, s.engine.Scale, s.engine.Reading()
-	if s.o.Chunk == 0 {
-		s.o.Chunk = s.engine.Chunk(s.o.Critiques)
-	}
-	if err := s.o.Validate(); err != nil {
-		close()
-		return nil, inputError{err}
-	}
-	if s.o.Model, err = s.engine.Label(); err != nil {
+	if err := pipeline.Ask(s.engine, &s.o); err != nil {
 		close()
 		return nil, begin(err)
 	}

@@ -40,7 +40,7 @@ A second signal ends it at once. The final model is output_dir/model.`,
 	f.BoolVar(&printConfig, "print_config", false, "print the resolved recipe and stop")
 	f.BoolVar(&dryRun, "dry_run", false, "read and check all input, say how much memory of a GPU the run takes, and stop; no GPU is needed")
 	bindReport(f, &dev.report)
-	bindTable(cmd, "", &given)
+	bindTable(cmd, &given)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		c, err := resolve(f, recipe, &given)
 		if err != nil {

@@ -19,13 +19,17 @@ import (
 // Section is a part of a recipe: a mapping under a name, or the document itself under "".
 type Section struct {
 	Name string
-	Into any // pointer to the struct of its settings
+	Into any               // pointer to the struct of its settings
+	Not  map[string]string // settings of the struct that are none of the section's, and who decides on them instead
 }
 
-func (s Section) fields() []Field { return Fields(s.Into) }
+// Fields are the settings of the section.
+func (s Section) Fields() []Field {
+	return slices.DeleteFunc(Fields(s.Into), func(f Field) bool { return s.Not[f.Name] != "" })
+}
 
-// key is how messages and Parse's result call a field of a section.
-func (s Section) key(name string) string {
+// Key is how messages and Parse's result call a field of a section.
+func (s Section) Key(name string) string {
 	if s.Name == "" {
 		return name
 	}
@@ -77,7 +81,7 @@ func (p *parser) mapping(node *yaml.Node, s Section) error {
 	if node.Kind != yaml.MappingNode {
 		return fmt.Errorf(":%d: %swant a mapping of names to values", node.Line, strings.TrimPrefix(s.Name+": ", ": "))
 	}
-	list, opened := s.fields(), map[string]int{}
+	list, opened := s.Fields(), map[string]int{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		key, value := node.Content[i], node.Content[i+1]
 		f, known := Find(list, key.Value)
@@ -94,7 +98,7 @@ func (p *parser) mapping(node *yaml.Node, s Section) error {
 		if !known {
 			return p.unknown(key, s)
 		}
-		name := s.key(f.Name)
+		name := s.Key(f.Name)
 		if line, dup := p.set[name]; dup {
 			return fmt.Errorf(":%d: %s was already set on line %d", key.Line, name, line)
 		}
@@ -122,19 +126,22 @@ func (p *parser) section(name string) (Section, bool) {
 
 // unknown names the section that knows a key, else the nearest key of this one.
 func (p *parser) unknown(key *yaml.Node, s Section) error {
-	names := Names(s.fields())
+	if f, ok := Find(Fields(s.Into), key.Value); ok {
+		return fmt.Errorf(":%d: %s is not set here: %s decides", key.Line, s.Key(f.Name), s.Not[f.Name])
+	}
+	names := Names(s.Fields())
 	for _, other := range p.sections {
 		if s.Name == "" {
 			names = append(names, strings.TrimSpace(other.Name))
 		}
-		if f, ok := Find(other.fields(), key.Value); ok && s.Name == "" {
+		if f, ok := Find(other.Fields(), key.Value); ok && s.Name == "" {
 			return fmt.Errorf(":%d: %q is a setting of %s: write it below \"%s:\" as %s", key.Line, key.Value, other.Name, other.Name, f.Name)
 		} else if ok && other.Name == "" {
 			return fmt.Errorf(":%d: %s: %q stands for all stages: write it at the top, outside of \"%s:\"", key.Line, s.Name, key.Value, s.Name)
 		}
 	}
 	names = slices.DeleteFunc(names, func(n string) bool { return n == "" })
-	return fmt.Errorf(":%d: unknown key %q, did you mean %q?", key.Line, s.key(key.Value), s.key(spell.Nearest(Canonical(key.Value), names)))
+	return fmt.Errorf(":%d: unknown key %q, did you mean %q?", key.Line, s.Key(key.Value), s.Key(spell.Nearest(Canonical(key.Value), names)))
 }
 
 // kindOf says in words what a field holds, and which YAML values it takes; nil: any plain one.
@@ -161,7 +168,7 @@ func Text(sections ...Section) ([]byte, error) {
 			at = &yaml.Node{Kind: yaml.MappingNode}
 			root.Content = append(root.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: s.Name}, at)
 		}
-		for _, f := range s.fields() {
+		for _, f := range s.Fields() {
 			value := &yaml.Node{}
 			if err := value.Encode(f.Ptr(s.Into)); err != nil {
 				return nil, err

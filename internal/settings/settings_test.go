@@ -28,7 +28,7 @@ type train struct {
 
 func sections() (*whole, *generate, *train, []Section) {
 	w, g, t := &whole{}, &generate{Count: 10}, &train{}
-	return w, g, t, []Section{{"", w}, {"generate", g}, {"train", t}}
+	return w, g, t, []Section{{Into: w}, {Name: "generate", Into: g, Not: map[string]string{"seed": "seed at the top"}}, {Name: "train", Into: t}}
 }
 
 // A recipe of sections is read, and what is written is read back; a name may be a file as a plain value and a section as a mapping.
@@ -64,6 +64,7 @@ func TestSectionErrors(t *testing.T) {
 		{"generate: 4\n", `:1: generate: want a mapping of names to values`},
 		{"generate:\n  n: 1.5\n", `:2: generate.critiques: "1.5" is not a whole number`},
 		{"generate:\n  n: 1\n  critiques: 2\n", `:3: generate.critiques was already set on line 2`},
+		{"generate:\n  seed: 1\n", `:2: generate.seed is not set here: seed at the top decides`},
 		{"train:\n- lr\n", `:2: train_file: want one plain value`},
 	} {
 		_, _, _, s := sections()

@@ -1,0 +1,317 @@
+package pipeline
+
+// The stages of a run, each over files, each to be interrupted at any moment.
+
+import (
+	"context"
+	"fmt"
+
+	"criticrm/critic"
+	"criticrm/engine"
+	"criticrm/internal/progress"
+	"criticrm/measure"
+	"criticrm/record"
+	"criticrm/render"
+	"criticrm/stage"
+	"criticrm/trainer"
+)
+
+// Ask completes options of generate or score with what an open model's directory says: prompts, scale, limits, name; and with the chunk
+// that suits its device.
+func Ask(e *engine.Engine, o *critic.GenerateOptions) (err error) {
+	o.Prompts, o.Scale, o.Reading = e.Prompts, e.Scale, e.Reading()
+	if o.Chunk == 0 {
+		o.Chunk = e.Chunk(o.Critiques)
+	}
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	o.Model, err = e.Label()
+	return err
+}
+
+// rows runs a stage of rows.
+func (r *run) rows(ctx context.Context, s *stage.Stage, samples int) error {
+	r.meter.Samples(samples)
+	s.Progress = func(p stage.Progress) { r.meter.Records(p.Stage, p.Done, p.Total, p.Resumed) }
+	s.Read.MaxBad = r.MaxBad
+	_, err := s.Run(ctx)
+	r.meter.Close()
+	return err
+}
+
+// check looks at the files and holds out the validation split.
+func (r *run) check(ctx context.Context) (string, error) {
+	renderer, err := render.Of(r.base)
+	if err != nil {
+		return "", err
+	}
+	var d Data
+	var rows []*record.Record
+	keep := func(rec *record.Record) { rows = append(rows, rec) }
+	if r.ValidShare == 0 {
+		keep = nil
+	}
+	read := func(path string, o critic.GenerateOptions, keep func(*record.Record)) (*File, error) {
+		o.Prompts, o.Scale, o.Limits = r.base.Prompts, r.base.Scale, renderer
+		o.MaxLength, o.Overlong = r.base.MaxLength, r.base.Overlong
+		return inspect(ctx, path, renderer, o, r.MaxBad, keep)
+	}
+	trained, err := read(r.TrainFile, r.Generate.Options(), keep)
+	if err != nil {
+		return "", err
+	}
+	held, err := read(r.EvalFile, r.Eval.Options(), nil)
+	if err != nil {
+		return "", err
+	}
+	for i, f := range []*File{trained, held} {
+		if f.SHA256 != r.sums[i] {
+			return "", fmt.Errorf("%s changed while it was read", f.Name)
+		}
+		for _, line := range f.lines() {
+			r.say("%s", line)
+		}
+	}
+	d.Train, d.Eval = *trained, *held
+	d.overlap(trained, held)
+	if d.Overlap.Rows > 0 {
+		r.say("warning: %d of %d held-out pairs have a prompt that is also trained on: what is measured on them says little", d.Overlap.Rows, held.Rows)
+	}
+	if r.ValidShare > 0 {
+		if d.Valid, err = trained.split(rows, r.ValidShare, r.Seed, r.dir); err != nil {
+			return "", err
+		}
+	}
+	if err := writeJSON(r.path(DataFile), d); err != nil {
+		return "", err
+	}
+	says := fmt.Sprintf("%d pairs to train on, %d held out", trained.Rows, held.Rows)
+	if d.Valid != nil {
+		says = fmt.Sprintf("%d pairs to train on, %d to choose the round by, %d held out", d.Valid.Left, d.Valid.Rows, held.Rows)
+	}
+	return says, nil
+}
+
+// trainFile is what is trained on: train_file, or what the validation split has left of it.
+func (r *run) trainFile() string {
+	if r.ValidShare > 0 {
+		return r.path(trainSplit)
+	}
+	return r.TrainFile
+}
+
+// critic is the model that writes the critiques of a round.
+func (r *run) critic(k int) string {
+	if k == 1 {
+		return r.Dir
+	}
+	return r.in(k-1, "train/model")
+}
+
+// write lets a model write critiques for a file's rows, and score them if it is asked to.
+func (r *run) write(ctx context.Context, model, in, out string, o critic.GenerateOptions, score bool) (*critic.CritiqueStats, error) {
+	e, err := r.engineOf(model, score)
+	if err != nil {
+		return nil, err
+	}
+	if err := Ask(e, &o); err != nil {
+		return nil, err
+	}
+	o.Warn = func(line string) { r.say("%s", line) }
+	make := critic.GenerateStage
+	if score {
+		make = critic.ScoreStage
+	}
+	s, stats, err := make(in, out, e, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.rows(ctx, s, 2*o.Critiques); err != nil {
+		return nil, err
+	}
+	for _, line := range stats.Lines() {
+		r.say("%s", line)
+	}
+	return stats, nil
+}
+
+func (r *run) generate(ctx context.Context, k int) (string, error) {
+	stats, err := r.write(ctx, r.critic(k), r.trainFile(), r.in(k, "1-critiques.jsonl"), r.Generate.Options(), false)
+	return fmt.Sprint(stats), err
+}
+
+func (r *run) filter(ctx context.Context, k int) (string, error) {
+	s, stats, err := critic.FilterStage(r.in(k, "1-critiques.jsonl"), r.in(k, "2-filtered.jsonl"), r.Filter.Options())
+	if err == nil {
+		s.Restart = true // it takes a moment, and may have been stopped with other settings
+		err = r.rows(ctx, s, 0)
+	}
+	return fmt.Sprint(stats), err
+}
+
+func (r *run) refine(ctx context.Context, k int) (string, error) {
+	o := r.Refine.Options()
+	var g critic.Generator
+	if o.NeedsGenerator() {
+		e, err := r.engineOf(r.critic(k), false)
+		if err != nil {
+			return "", err
+		}
+		g, o.Prompts, o.Scale, o.Limits = e, e.Prompts, e.Scale, e.Renderer
+		if o.Chunk == 0 {
+			o.Chunk = r.Refine.ChunkOf(e)
+		}
+		if o.Model, err = e.Label(); err != nil {
+			return "", err
+		}
+	}
+	s, stats, err := critic.RefineStage(r.in(k, "2-filtered.jsonl"), r.in(k, "3-refined.jsonl"), g, o)
+	if err == nil {
+		err = r.rows(ctx, s, 0)
+	}
+	return fmt.Sprint(stats), err
+}
+
+// learn trains a fresh copy of the base model.
+func (r *run) learn(ctx context.Context, c trainer.Config, file, dir string) (string, error) {
+	r.closeEngine()
+	c.TrainFile, c.OutputDir, c.Resume = file, dir, "auto"
+	res, err := trainer.Run(ctx, r.dev, c, trainer.Report{Log: r.Log, Terminal: progress.IsTerminal(r.Log)})
+	if err != nil {
+		return "", err
+	}
+	says := fmt.Sprintf("%d updates", res.Steps)
+	if res.Last.Step > 0 {
+		says += fmt.Sprintf(", loss %.4g, accuracy %.3g in the last", res.Last.Loss, res.Last.Accuracy)
+	}
+	return says, nil
+}
+
+func (r *run) train(ctx context.Context, k int) (string, error) {
+	return r.learn(ctx, r.Train, r.in(k, "3-refined.jsonl"), r.in(k, "train"))
+}
+
+func (r *run) eval(ctx context.Context, k int) (string, error) {
+	return r.score(ctx, r.in(k, "train/model"), r.EvalFile, r.in(k, "eval"))
+}
+
+func (r *run) validate(ctx context.Context, k int) (string, error) {
+	return r.score(ctx, r.in(k, "train/model"), r.path(validSplit), r.in(k, "valid"))
+}
+
+// score measures a model that reads rewards behind critiques: to becomes to.jsonl and to.json.
+func (r *run) score(ctx context.Context, model, in, to string) (string, error) {
+	if _, err := r.write(ctx, model, in, to+".jsonl", r.Eval.Options(), true); err != nil {
+		return "", err
+	}
+	return r.measure(to)
+}
+
+// judge measures the base model by the scores of its critiques.
+func (r *run) judge(ctx context.Context) (string, error) {
+	o := r.Eval.Options()
+	o.MinParsed = r.Generate.MinParsed
+	if _, err := r.write(ctx, r.Dir, r.EvalFile, r.path("base/eval.jsonl"), o, false); err != nil {
+		return "", err
+	}
+	return r.measure(r.path("base/eval"))
+}
+
+// scalar trains and measures the Bradley–Terry model, which reads its rewards without critiques.
+func (r *run) scalar(ctx context.Context) (string, error) {
+	if _, err := r.learn(ctx, r.BT, r.trainFile(), r.path("bt/train")); err != nil {
+		return "", err
+	}
+	e, err := r.engineOf(r.path("bt/train/model"), true)
+	if err != nil {
+		return "", err
+	}
+	o := critic.PlainOptions{Chunk: r.Eval.Chunk, Reading: e.Reading()}
+	if o.Model, err = e.Label(); err != nil {
+		return "", err
+	}
+	s, stats, err := critic.ScorePlainStage(r.EvalFile, r.path("bt/eval.jsonl"), e, o)
+	if err != nil {
+		return "", err
+	}
+	if err := r.rows(ctx, s, 2); err != nil {
+		return "", err
+	}
+	for _, line := range stats.Lines() {
+		r.say("%s", line)
+	}
+	return r.measure(r.path("bt/eval"))
+}
+
+// cloud trains and measures on the critiques of the first round, all of them in spite of the labels.
+func (r *run) cloud(ctx context.Context) (string, error) {
+	if _, err := r.learn(ctx, r.Cloud, r.in(1, "1-critiques.jsonl"), r.path("cloud/train")); err != nil {
+		return "", err
+	}
+	return r.score(ctx, r.path("cloud/train/model"), r.EvalFile, r.path("cloud/eval"))
+}
+
+// measured is a scored file with its figures.
+type measured struct {
+	report  *measure.Report
+	records []*record.Record
+}
+
+// readMeasured measures a scored file. The figures are a function of the file and the settings of eval.
+func (r *run) readMeasured(path string) (*measured, error) {
+	records, err := stage.ReadFile(path, record.ReadOptions{MaxLine: 1 << 30})
+	if err != nil {
+		return nil, err
+	}
+	o, err := r.Eval.Measure()
+	if err != nil {
+		return nil, err
+	}
+	o.Scale = r.base.Scale
+	if r.Eval.Category != "" {
+		for _, rec := range records {
+			if err := rec.SetCategory(r.Eval.Category); err != nil {
+				return nil, record.InFile(err, path)
+			}
+		}
+	}
+	report, err := measure.Evaluate(records, o)
+	return &measured{report, records}, err
+}
+
+// measure writes the figures of a scored file.
+func (r *run) measure(to string) (string, error) {
+	m, err := r.readMeasured(to + ".jsonl")
+	if err != nil {
+		return "", err
+	}
+	if err := writeJSON(to+".json", m.report); err != nil {
+		return "", err
+	}
+	best := m.best()
+	return fmt.Sprintf("%s: accuracy %.1f [%.1f, %.1f] on %d pairs", best.Name, 100*best.Mean, 100*best.Interval.Low, 100*best.Interval.High, best.N), nil
+}
+
+// best is the method of a file that it was made for: its rewards, else its judge with the most critiques.
+func (m *measured) best() *measure.Method {
+	if reward, ok := m.report.Method("reward"); ok {
+		return reward
+	}
+	best := &m.report.Methods[0]
+	for i := range m.report.Methods {
+		if m.report.Methods[i].Samples > best.Samples {
+			best = &m.report.Methods[i]
+		}
+	}
+	return best
+}
+
+// validAccuracy is what a round is chosen by.
+func (r *run) validAccuracy(k int) (float64, error) {
+	m, err := r.readMeasured(r.in(k, "valid.jsonl"))
+	if err != nil {
+		return 0, err
+	}
+	return m.best().Mean, nil
+}
