@@ -106,33 +106,39 @@ func (r *run) open() (release func() error, err error) {
 	if err := os.MkdirAll(r.dir, 0o777); err != nil {
 		return nil, err
 	}
-	if r.state, err = readState(r.dir); err != nil {
+	if _, err := readState(r.dir); err != nil { // before a lock is put into somebody's directory
 		return nil, err
 	}
 	if release, err = stage.Lock(filepath.Join(r.dir, lockFile)); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, release())
-		}
-	}()
-	if r.Restart != "" {
-		if err := r.state.forget(r.dir, r.Restart); err != nil {
-			return nil, err
-		}
+	if err := r.takeStock(); err != nil {
+		return nil, errors.Join(err, release())
+	}
+	return release, nil
+}
+
+// takeStock finds out what is done, forgets what is to be made again, and stores the recipe.
+func (r *run) takeStock() (err error) {
+	if r.state, err = readState(r.dir); err != nil {
+		return err
 	}
 	if err := r.unchanged(); err != nil {
-		return nil, err
+		return err
+	}
+	if r.Restart != "" {
+		if err := r.state.forget(r.dir, r.Restart); err != nil {
+			return err
+		}
 	}
 	recipe, err := r.Recipe()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		err = writeJSON(r.path(StateFile), r.state)
 	}
-	if err := writeJSON(filepath.Join(r.dir, StateFile), r.state); err != nil {
-		return nil, err
+	if err == nil {
+		err = checkpoint.WriteFileAtomic(r.path(RecipeFile), recipe)
 	}
-	return release, checkpoint.WriteFileAtomic(filepath.Join(r.dir, RecipeFile), recipe)
+	return err
 }
 
 // openInputs names what the run is made of.
@@ -188,9 +194,13 @@ func (r *run) settings(name string) any {
 	return values(r.Eval, nil) // eval, validate and base
 }
 
-// unchanged refuses to go on with other settings than those of the stages that are done, or with outputs that were changed.
+// unchanged refuses to go on with other settings than those of the stages that are done, or with outputs that were changed. What is to be
+// made again does not count.
 func (r *run) unchanged() error {
 	for _, d := range r.state.Stages {
+		if r.Restart != "" && dependsOn(d.Name, r.Restart) {
+			continue
+		}
 		what, err := d.changed(r.settings(d.Name))
 		if err != nil {
 			return err

@@ -258,9 +258,12 @@ type measured struct {
 	records []*record.Record
 }
 
+// readOptions are for rows that a run has written itself: they grow from stage to stage.
+var readOptions = record.ReadOptions{MaxLine: 1 << 30}
+
 // readMeasured measures a scored file. The figures are a function of the file and the settings of eval.
 func (r *run) readMeasured(path string) (*measured, error) {
-	records, err := stage.ReadFile(path, record.ReadOptions{MaxLine: 1 << 30})
+	records, err := stage.ReadFile(path, readOptions)
 	if err != nil {
 		return nil, err
 	}
