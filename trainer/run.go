@@ -87,6 +87,25 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, r Report, ready 
 	return Train(ctx, m, in.train, c, in.options(c)...)
 }
 
+// Try trains as Run does, on the real device and with the real weights, but writes nothing: it is for measuring. What it reports on its way
+// may end it by ending ctx.
+func Try(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, error) {
+	if err := c.Validate(); err != nil {
+		return Result{}, err
+	}
+	in, err := openInput(ctx, &c, Report{})
+	if err != nil {
+		return Result{}, err
+	}
+	m, err := model.Load(dev, c.Model, c.options())
+	if err != nil {
+		return Result{}, err
+	}
+	defer m.Close()
+	c.OutputDir, c.Resume = "", ""
+	return Train(ctx, m, in.train, c, append(in.options(c), WithReport(r))...)
+}
+
 // input is what a run reads, but for the weights.
 type input struct {
 	dir         *modeldir.Dir

@@ -131,16 +131,22 @@ func (p *parser) unknown(key *yaml.Node, s Section) error {
 	}
 	names := Names(s.Fields())
 	for _, other := range p.sections {
-		if s.Name == "" {
-			names = append(names, strings.TrimSpace(other.Name))
+		if s.Name == "" && other.Name != "" {
+			names = append(names, other.Name)
 		}
-		if f, ok := Find(other.Fields(), key.Value); ok && s.Name == "" {
+		f, ok := Find(Fields(other.Into), key.Value)
+		if by := other.Not[f.Name]; ok && by != "" {
+			if s.Name == "" {
+				return fmt.Errorf(":%d: %q is a setting of %s, on which %s decides: leave it out", key.Line, key.Value, other.Name, by)
+			}
+			continue
+		}
+		if ok && s.Name == "" {
 			return fmt.Errorf(":%d: %q is a setting of %s: write it below \"%s:\" as %s", key.Line, key.Value, other.Name, other.Name, f.Name)
 		} else if ok && other.Name == "" {
 			return fmt.Errorf(":%d: %s: %q stands for all stages: write it at the top, outside of \"%s:\"", key.Line, s.Name, key.Value, s.Name)
 		}
 	}
-	names = slices.DeleteFunc(names, func(n string) bool { return n == "" })
 	return fmt.Errorf(":%d: unknown key %q, did you mean %q?", key.Line, s.Key(key.Value), s.Key(spell.Nearest(Canonical(key.Value), names)))
 }
 

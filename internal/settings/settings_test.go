@@ -64,6 +64,7 @@ func TestSectionErrors(t *testing.T) {
 		{"generate: 4\n", `:1: generate: want a mapping of names to values`},
 		{"generate:\n  n: 1.5\n", `:2: generate.critiques: "1.5" is not a whole number`},
 		{"generate:\n  n: 1\n  critiques: 2\n", `:3: generate.critiques was already set on line 2`},
+		{"seed: 1\n", `:1: "seed" is a setting of generate, on which seed at the top decides: leave it out`},
 		{"generate:\n  seed: 1\n", `:2: generate.seed is not set here: seed at the top decides`},
 		{"train:\n- lr\n", `:2: train_file: want one plain value`},
 	} {
