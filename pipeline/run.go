@@ -34,9 +34,10 @@ import (
 
 // Options of a Run beside its Config.
 type Options struct {
-	Stage   string    // stop behind this stage; "": go to the end
-	Restart string    // forget this stage and what was made of it; "check": everything
-	Log     io.Writer // progress and what people should know
+	Stage   string        // stop behind this stage; "": go to the end
+	Restart string        // forget this stage and what was made of it; "check": everything
+	Log     io.Writer     // progress and what people should know
+	Budget  time.Duration // how long a dry run measures each part; 0: 15 seconds
 }
 
 // InputError is a fault of what a run was given: nothing was made of it yet.

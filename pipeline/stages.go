@@ -40,40 +40,41 @@ func (r *run) rows(ctx context.Context, s *stage.Stage, samples int) error {
 	return err
 }
 
-// check looks at the files and holds out the validation split.
-func (r *run) check(ctx context.Context) (string, error) {
+// look reads both files, says what is in them, and gives the rows to train on.
+func (r *run) look(ctx context.Context) (trained, held *File, rows []*record.Record, err error) {
 	renderer, err := render.Of(r.base)
 	if err != nil {
-		return "", err
+		return nil, nil, nil, err
 	}
-	var d Data
-	var rows []*record.Record
-	keep := func(rec *record.Record) { rows = append(rows, rec) }
-	if r.ValidShare == 0 {
-		keep = nil
-	}
-	read := func(path string, o critic.GenerateOptions, keep func(*record.Record)) (*File, error) {
-		o.Prompts, o.Scale, o.Limits = r.base.Prompts, r.base.Scale, renderer
-		o.MaxLength, o.Overlong = r.base.MaxLength, r.base.Overlong
-		return inspect(ctx, path, renderer, o, r.MaxBad, keep)
-	}
-	trained, err := read(r.TrainFile, r.Generate.Options(), keep)
-	if err != nil {
-		return "", err
-	}
-	held, err := read(r.EvalFile, r.Eval.Options(), nil)
-	if err != nil {
-		return "", err
-	}
-	for i, f := range []*File{trained, held} {
-		if f.SHA256 != r.sums[i] {
-			return "", fmt.Errorf("%s changed while it was read", f.Name)
+	for i, x := range []struct {
+		path string
+		o    critic.GenerateOptions
+		keep func(*record.Record)
+	}{{r.TrainFile, r.Generate.Options(), func(rec *record.Record) { rows = append(rows, rec) }}, {r.EvalFile, r.Eval.Options(), nil}} {
+		x.o.Prompts, x.o.Scale, x.o.Limits = r.base.Prompts, r.base.Scale, renderer
+		x.o.MaxLength, x.o.Overlong = r.base.MaxLength, r.base.Overlong
+		f, err := inspect(ctx, x.path, renderer, x.o, r.MaxBad, x.keep)
+		if err == nil && f.SHA256 != r.sums[i] {
+			err = fmt.Errorf("%s changed while it was read", f.Name)
+		}
+		if err != nil {
+			return nil, nil, nil, err
 		}
 		for _, line := range f.lines() {
 			r.say("%s", line)
 		}
+		trained, held = held, f
 	}
-	d.Train, d.Eval = *trained, *held
+	return trained, held, rows, nil
+}
+
+// check looks at the files and holds out the validation split.
+func (r *run) check(ctx context.Context) (string, error) {
+	trained, held, rows, err := r.look(ctx)
+	if err != nil {
+		return "", err
+	}
+	d := Data{Train: *trained, Eval: *held}
 	d.overlap(trained, held)
 	if d.Overlap.Rows > 0 {
 		r.say("warning: %d of %d held-out pairs have a prompt that is also trained on: what is measured on them says little", d.Overlap.Rows, held.Rows)

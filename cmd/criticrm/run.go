@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -72,7 +71,7 @@ bt and cloud, by the names of the single commands' flags. Flags override it: --g
 		if err := required(cmd, "model", c.Dir, "train", c.TrainFile, "eval", c.EvalFile, "output_dir", c.OutputDir); err != nil {
 			return err
 		}
-		return runAll(cmd, c, o, dev)
+		return runAll(cmd, c, o, dev, dryRun)
 	}
 	return cmd
 }
@@ -98,7 +97,7 @@ func resolveRun(cmd *cobra.Command, recipe string, given *pipeline.Config) (pipe
 	return c, c.Resolve(set)
 }
 
-func runAll(cmd *cobra.Command, c pipeline.Config, o pipeline.Options, flags deviceFlags) error {
+func runAll(cmd *cobra.Command, c pipeline.Config, o pipeline.Options, flags deviceFlags, dry bool) error {
 	flags.name, flags.threads = c.Device, c.Threads
 	dev, closeDevice, err := flags.open(cmd.ErrOrStderr())
 	if err != nil {
@@ -106,12 +105,18 @@ func runAll(cmd *cobra.Command, c pipeline.Config, o pipeline.Options, flags dev
 	}
 	defer closeDevice()
 	o.Log = cmd.ErrOrStderr()
+	if dry {
+		estimate, err := pipeline.DryRun(cmd.Context(), dev, c, o)
+		if err != nil {
+			return ofInput(err)
+		}
+		fmt.Fprint(cmd.OutOrStdout(), estimate)
+		sayFits(cmd.OutOrStdout(), estimate.TrainMemory)
+		return nil
+	}
 	results, err := pipeline.Run(cmd.Context(), dev, c, o)
-	var input pipeline.InputError
-	if errors.As(err, &input) {
-		return begin(err)
-	} else if err != nil {
-		return err
+	if err != nil {
+		return ofInput(err)
 	}
 	w := cmd.OutOrStdout()
 	if results == nil {
@@ -125,8 +130,14 @@ func runAll(cmd *cobra.Command, c pipeline.Config, o pipeline.Options, flags dev
 	return nil
 }
 
-// writeReport makes report.html of a finished run.
-func writeReport(dir string) error {
-	_ = filepath.Join(dir, pipeline.ReportFile)
-	return nil
+// ofInput marks an error of what a run was given.
+func ofInput(err error) error {
+	var input pipeline.InputError
+	if errors.As(err, &input) {
+		return begin(err)
+	}
+	return err
 }
+
+// writeReport is the hook for report.html of a finished run. Nothing makes one yet.
+func writeReport(string) error { return nil }

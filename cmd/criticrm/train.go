@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -108,15 +109,20 @@ func dryTrain(cmd *cobra.Command, c trainer.Config) error {
 	w := cmd.OutOrStdout()
 	fmt.Fprintf(w, "memory on a GPU: %s, of which weights, gradients and the optimizer's state are %s\n", cuda.Size(all.HighReserved), cuda.Size(model.Reserved))
 	fmt.Fprintf(w, "(%d updates in %d micro-batches, %d tokens; the driver and cuBLASLt take some more)\n", res.Steps, res.MicroBatches, res.PackedTokens)
+	sayFits(w, all.HighReserved)
+	return nil
+}
+
+// sayFits tells for each GPU of this machine whether a training of so many bytes fits.
+func sayFits(w io.Writer, bytes int) {
 	list, _ := cuda.Devices()
 	for _, d := range list {
 		verdict := "it fits"
-		if all.HighReserved > d.Memory {
+		if bytes > d.Memory {
 			verdict = "it does not fit: lower max_tokens_per_batch, or use gradient_checkpointing or stochastic_rounding"
 		}
 		fmt.Fprintf(w, "cuda:%d (%s) has %s: %s\n", d.Ordinal, d.Name, cuda.Size(d.Memory), verdict)
 	}
-	return nil
 }
 
 // resolve is the recipe with the flags that were given on top.

@@ -1,0 +1,118 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"criticrm/critic"
+	"criticrm/kernels"
+	"criticrm/stage"
+)
+
+func dryRun(t *testing.T, ctx context.Context, c Config, budget time.Duration) (*Estimate, string, error) {
+	t.Helper()
+	if err := c.Resolve(nil); err != nil {
+		t.Fatal(err)
+	}
+	dev, err := kernels.OpenCPU(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	var log bytes.Buffer
+	e, err := DryRun(ctx, dev, c, Options{Log: &log, Budget: budget})
+	return e, log.String(), err
+}
+
+// A dry run writes nothing, and its tokens are about those that the run then takes.
+func TestDryRun(t *testing.T) {
+	dir := t.TempDir()
+	c := small(t, dir, "run")
+	c.Baselines = "bt"
+	e, log, err := dryRun(t, context.Background(), c, time.Second)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	if _, err := os.Stat(c.OutputDir); !errors.Is(err, os.ErrNotExist) {
+		t.Error("output_dir was made")
+	}
+	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "criticrm-dry*")); len(left) > 0 {
+		t.Errorf("left over: %v", left)
+	}
+	if e.Measured < time.Millisecond || e.Measured > time.Minute || e.TrainMemory < 1<<20 || e.HostHigh < 1<<20 || e.Parsed < 0.5 || e.Cut || e.Records != sampleRows {
+		t.Errorf("%+v", e)
+	}
+	if text := e.String(); strings.Count(text, "\n") > 24 {
+		t.Error(text)
+	}
+	must(t, c, Options{})
+	records, err := stage.ReadFile(filepath.Join(c.OutputDir, "round-1/1-critiques.jsonl"), readOptions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats := critic.NewCritiqueStats(critic.DefaultScale())
+	for _, r := range records {
+		stats.Observe(r)
+	}
+	lines := map[string]EstimateLine{}
+	for _, l := range e.Lines {
+		if lines[l.Stage] = l; !(l.Seconds > 0 && l.Tokens > 0) {
+			t.Errorf("%+v", l)
+		}
+	}
+	trained := func(name string) float64 {
+		b, err := os.ReadFile(filepath.Join(c.OutputDir, name, "metrics.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+		var last struct {
+			Tokens float64 `json:"num_tokens"`
+		}
+		if err := json.Unmarshal(rows[len(rows)-1], &last); err != nil {
+			t.Fatal(err)
+		}
+		return last.Tokens
+	}
+	for name, took := range map[string]float64{"generate": float64(stats.Tokens), "train": trained("round-1/train"), "train bt": trained("bt/train")} {
+		if told := lines[name].Tokens; told < 0.6*took || told > 1.6*took {
+			t.Errorf("%s: %.0f tokens were told, it took %.0f", name, told, took)
+		}
+	}
+	for _, name := range []string{"eval", "eval of the baselines", "refine"} {
+		if lines[name].Stage == "" {
+			t.Errorf("nothing is said of %s: %+v", name, e.Lines)
+		}
+	}
+}
+
+// A model that is too slow to end a critique within the time is measured by its tokens, and told as at most.
+func TestDryRunCut(t *testing.T) {
+	c := small(t, t.TempDir(), "run")
+	e, log, err := dryRun(t, context.Background(), c, 10*time.Millisecond)
+	if err != nil {
+		t.Skipf("not even a token in that time: %v", err)
+	}
+	if e.Cut != strings.Contains(e.String(), "the tokens are the most there can be") || !e.Cut {
+		t.Errorf("%s\n%s", e, log)
+	}
+	if want := float64(40 * 2 * 4 * 60); e.Lines[0].Tokens != want {
+		t.Errorf("%v, want %v tokens", e.Lines[0], want)
+	}
+}
+
+// A signal ends a dry run without an estimate.
+func TestDryRunStopped(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(300*time.Millisecond, cancel)
+	if e, log, err := dryRun(t, ctx, small(t, t.TempDir(), "run"), time.Minute); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v %v\n%s", e, err, log)
+	}
+}
