@@ -144,6 +144,12 @@ func TestRecipes(t *testing.T) {
 		t.Fatalf("%v %v", list, err)
 	}
 	for _, path := range list {
+		if filepath.Base(path) == "run.yaml" {
+			if out, _ := must(t, "run", "--recipe", path, "--print_config"); !strings.Contains(out, "\nbaselines: bt,cloud\n") {
+				t.Errorf("%s: %q", path, out)
+			}
+			continue
+		}
 		c, err := trainer.LoadRecipe(path)
 		if err != nil {
 			t.Error(err)
@@ -154,9 +160,6 @@ func TestRecipes(t *testing.T) {
 		if out, _ := must(t, "train", "--recipe", path, "--print_config"); !strings.Contains(out, "method: "+c.Method) {
 			t.Errorf("%s: %q", path, out)
 		}
-	}
-	if info, err := os.Stat(filepath.Join("..", "..", "examples", "pipeline.sh")); err != nil || info.Mode()&0o111 == 0 {
-		t.Errorf("examples/pipeline.sh is not executable: %v", err)
 	}
 }
 
