@@ -88,8 +88,8 @@ func (e *Engine) Chunk(samples int) int {
 	return max(1, seats/max(1, samples))
 }
 
-// cpuSequences decoded at once are as fast a token as more of them, on a CPU.
-const cpuSequences = 64
+// cpuSequences decoded at once are nearly as fast a token as more of them, on a CPU.
+const cpuSequences = 32
 
 // Plain says that the model was trained to have its rewards read at the end of responses, without critiques.
 func (e *Engine) Plain() bool { return e.Dir != nil && e.Dir.Facts.Method == modeldir.BT }

@@ -44,7 +44,8 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, o Options) (*Est
 		return nil, InputError{err}
 	}
 	defer r.closeEngine()
-	trained, held, rows, err := r.look(ctx)
+	var rows []*record.Record
+	trained, held, err := r.look(ctx, func(rec *record.Record) { rows = append(rows, rec) })
 	if err != nil {
 		return nil, InputError{err}
 	}

@@ -130,9 +130,7 @@ func (r *run) results(best int, why string) (*Results, error) {
 	if err := r.compare(res, list); err != nil {
 		return nil, err
 	}
-	for _, d := range r.state.Stages {
-		res.seconds += d.Seconds
-	}
+	res.seconds = r.state.Spent
 	if err := writeJSON(r.path(ResultsFile), res); err != nil {
 		return nil, err
 	}

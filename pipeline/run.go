@@ -164,8 +164,8 @@ func (r *run) openInputs() (err error) {
 	return nil
 }
 
-// given is what the recipe wants of the base model's directory.
-func (r *run) given() modeldir.Given { return r.Given(r.Generate.MaxLength, r.Generate.Overlong) }
+// given is what the recipe wants of the base model's directory; the stages have limits of their own.
+func (r *run) given() modeldir.Given { return r.Given(0, "") }
 
 // settings are what the result of a stage depends on, beside the stages that it needs.
 func (r *run) settings(name string) any {
@@ -284,8 +284,9 @@ func (r *run) do(ctx context.Context, name string, work func(context.Context) (s
 		start := time.Now()
 		says, err := work(ctx)
 		r.meter.Close()
+		r.state.Spent += time.Since(start).Seconds()
 		if err != nil {
-			return r.hint(name, err)
+			return errors.Join(r.hint(name, err), writeJSON(r.path(StateFile), r.state))
 		}
 		if err := r.finished(name, says, time.Since(start)); err != nil {
 			return err
@@ -320,10 +321,13 @@ func (r *run) finished(name, says string, took time.Duration) error {
 
 // hint says how a stage goes on that has stopped with other settings than it began with.
 func (r *run) hint(name string, err error) error {
+	if errors.Is(err, critic.ErrUnparsed) {
+		return fmt.Errorf("%s: %w (with other settings: --restart=%s)", name, err, name)
+	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, trainer.ErrInterrupted) {
 		return fmt.Errorf("%w; run the same command again to go on", err)
 	}
-	if slices.ContainsFunc(outputs(name), func(o string) bool { _, e := os.Stat(r.path(o)); return e == nil }) && !errors.Is(err, critic.ErrUnparsed) {
+	if slices.ContainsFunc(outputs(name), func(o string) bool { _, e := os.Stat(r.path(o)); return e == nil }) {
 		return fmt.Errorf("%s: %w (the same command goes on; --restart=%s begins the stage again)", name, err, name)
 	}
 	return fmt.Errorf("%s: %w", name, err)

@@ -284,6 +284,40 @@ func TestChangedSettings(t *testing.T) {
 	}
 }
 
+// Every stage has its own limits: what eval leaves out is left out by all that is measured, and counted.
+func TestLimits(t *testing.T) {
+	dir := t.TempDir()
+	c := small(t, dir, "run")
+	held := demo.Pairs(6, 13, demo.Validation)
+	held[7].Question.Prompt = strings.Repeat("Is it so? ", 200)
+	c.EvalFile = pairs(t, filepath.Join(dir, "long.jsonl"), held)
+	c.Baselines = "bt,cloud"
+	if _, _, err := finish(t, c, nil, Options{}); err == nil || !strings.Contains(err.Error(), "1 of 13 rows are too long") {
+		t.Error(err)
+	}
+	c.Eval.Overlong = "drop"
+	r, log, err := finish(t, c, Set{"eval.overlong": 1}, Options{})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	for _, name := range []string{"round-1", "base", "bt", "cloud"} {
+		var report measure.Report
+		if err := readJSON(filepath.Join(c.OutputDir, name, "eval.json"), &report); err != nil || report.Pairs != 12 || len(report.LeftOut) != 1 {
+			t.Errorf("%s: %v, %d pairs, %v", name, err, report.Pairs, report.LeftOut)
+		}
+	}
+	for _, d := range r.Differences {
+		if d.N != 12 {
+			t.Errorf("%+v", d)
+		}
+	}
+	c.Eval.MaxLength = 65 // below all of them
+	c.OutputDir += "2"
+	if _, _, err := finish(t, c, Set{"eval.overlong": 1, "eval.max_length": 1}, Options{}); err == nil || !strings.Contains(err.Error(), "all rows are too long") {
+		t.Error(err)
+	}
+}
+
 // What a stage has left is not taken for its work when somebody has changed it; a directory of somebody else is left alone.
 func TestChangedOutputs(t *testing.T) {
 	dir := t.TempDir()

@@ -3,6 +3,7 @@ package pipeline
 // The stages of a run, each over files, each to be interrupted at any moment.
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -16,10 +17,10 @@ import (
 	"criticrm/trainer"
 )
 
-// Ask completes options of generate or score with what an open model's directory says: prompts, scale, limits, name; and with the chunk
-// that suits its device.
+// Ask completes options of generate or score with what an open model's directory says: prompts, scale, name, and limits where the options
+// have none; and with the chunk that suits its device.
 func Ask(e *engine.Engine, o *critic.GenerateOptions) (err error) {
-	o.Prompts, o.Scale, o.Reading = e.Prompts, e.Scale, e.Reading()
+	o.Prompts, o.Scale, o.Reading = e.Prompts, e.Scale, within(e.Reading(), o.MaxLength, o.Overlong)
 	if o.Chunk == 0 {
 		o.Chunk = e.Chunk(o.Critiques)
 	}
@@ -28,6 +29,12 @@ func Ask(e *engine.Engine, o *critic.GenerateOptions) (err error) {
 	}
 	o.Model, err = e.Label()
 	return err
+}
+
+// within is how a model's directory says that records are made to fit, but for what was given.
+func within(o critic.Reading, maxLength int, overlong string) critic.Reading {
+	o.MaxLength, o.Overlong = cmp.Or(maxLength, o.MaxLength), cmp.Or(overlong, o.Overlong)
+	return o
 }
 
 // rows runs a stage of rows.
@@ -40,37 +47,42 @@ func (r *run) rows(ctx context.Context, s *stage.Stage, samples int) error {
 	return err
 }
 
-// look reads both files, says what is in them, and gives the rows to train on.
-func (r *run) look(ctx context.Context) (trained, held *File, rows []*record.Record, err error) {
+// look reads both files, says what is in them, and gives the rows to train on to keep, if it is not nil.
+func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, held *File, err error) {
 	renderer, err := render.Of(r.base)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	for i, x := range []struct {
 		path string
 		o    critic.GenerateOptions
 		keep func(*record.Record)
-	}{{r.TrainFile, r.Generate.Options(), func(rec *record.Record) { rows = append(rows, rec) }}, {r.EvalFile, r.Eval.Options(), nil}} {
-		x.o.Prompts, x.o.Scale, x.o.Limits = r.base.Prompts, r.base.Scale, renderer
-		x.o.MaxLength, x.o.Overlong = r.base.MaxLength, r.base.Overlong
+	}{{r.TrainFile, r.Generate.Options(), keep}, {r.EvalFile, r.Eval.Options(), nil}} {
+		x.o.Prompts, x.o.Scale = r.base.Prompts, r.base.Scale
+		x.o.Reading = within(critic.Reading{Limits: renderer, MaxLength: r.base.MaxLength, Overlong: r.base.Overlong}, x.o.MaxLength, x.o.Overlong)
 		f, err := inspect(ctx, x.path, renderer, x.o, r.MaxBad, x.keep)
 		if err == nil && f.SHA256 != r.sums[i] {
 			err = fmt.Errorf("%s changed while it was read", f.Name)
 		}
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
 		for _, line := range f.lines() {
 			r.say("%s", line)
 		}
 		trained, held = held, f
 	}
-	return trained, held, rows, nil
+	return trained, held, nil
 }
 
 // check looks at the files and holds out the validation split.
 func (r *run) check(ctx context.Context) (string, error) {
-	trained, held, rows, err := r.look(ctx)
+	var rows []*record.Record
+	var keep func(*record.Record)
+	if r.ValidShare > 0 {
+		keep = func(rec *record.Record) { rows = append(rows, rec) }
+	}
+	trained, held, err := r.look(ctx, keep)
 	if err != nil {
 		return "", err
 	}
@@ -228,7 +240,7 @@ func (r *run) scalar(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	o := critic.PlainOptions{Chunk: r.Eval.Chunk, Reading: e.Reading()}
+	o := critic.PlainOptions{Chunk: r.Eval.Chunk, Reading: within(e.Reading(), r.Eval.MaxLength, r.Eval.Overlong)}
 	if o.Model, err = e.Label(); err != nil {
 		return "", err
 	}

@@ -44,7 +44,8 @@ const maxState = 16 << 20
 type state struct {
 	Version int     `json:"version"`
 	Program string  `json:"program"`
-	Stages  []*done `json:"stages"` // in the order in which they were finished
+	Spent   float64 `json:"seconds"` // of work, but for what a kill cut off
+	Stages  []*done `json:"stages"`  // in the order in which they were finished
 }
 
 // done is a finished stage.
@@ -52,7 +53,7 @@ type done struct {
 	Name     string            `json:"name"`
 	Settings json.RawMessage   `json:"settings"`
 	Outputs  map[string]string `json:"outputs"` // sha256 of files by path in the run, "" for directories
-	Seconds  float64           `json:"seconds"` // of work, over all attempts that ended in order
+	Seconds  float64           `json:"seconds"` // of the attempt that finished it
 	Says     string            `json:"says,omitempty"`
 }
 
