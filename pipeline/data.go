@@ -94,12 +94,12 @@ func spread(x []int) (s Spread) {
 // maxListed bounds the issues and bad rows of a File.
 const maxListed = 20
 
-// inspect reads a file. keep, if it is not nil, gets every good row.
-func inspect(ctx context.Context, path string, r *render.Renderer, o critic.GenerateOptions, maxBad int, keep func(*record.Record)) (*File, error) {
+// inspect reads a file. reads are columns that are asked for beside those of the schemas; keep, if it is not nil, gets every good row.
+func inspect(ctx context.Context, path string, r *render.Renderer, o critic.GenerateOptions, reads []string, maxBad int, keep func(*record.Record)) (*File, error) {
 	if err := stage.Unfinished(path); err != nil {
 		return nil, err
 	}
-	in, err := record.Open(path, record.ReadOptions{MaxBad: maxBad})
+	in, err := record.Open(path, record.ReadOptions{MaxBad: maxBad, Reads: reads})
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +152,7 @@ func inspect(ctx context.Context, path string, r *render.Renderer, o critic.Gene
 	if err := stage.Altered(in); err != nil {
 		return nil, err
 	}
-	f.Schema, f.Notes, f.Prompts, f.Duplicates = in.Schema.String(), in.Notes, len(f.prompts), check.Counts
+	f.Schema, f.Notes, f.Prompts, f.Duplicates = in.Schema.String(), in.Lines(), len(f.prompts), check.Counts
 	f.Longer = math.Round(1e4*f.Longer/float64(f.Rows)) / 1e4
 	for name := range characters {
 		f.Characters[name], f.Tokens[name] = spread(characters[name]), spread(tokens[name])

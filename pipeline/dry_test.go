@@ -53,7 +53,7 @@ func TestDryRun(t *testing.T) {
 		t.Error(text)
 	}
 	must(t, c, Options{})
-	records, err := stage.ReadFile(filepath.Join(c.OutputDir, "round-1/1-critiques.jsonl"), readOptions)
+	records, _, err := stage.ReadFile(filepath.Join(c.OutputDir, "round-1/1-critiques.jsonl"), readOptions)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -202,7 +202,7 @@ func TestRounds(t *testing.T) {
 	if err := readJSON(filepath.Join(c.OutputDir, DataFile), &d); err != nil || d.Valid == nil || d.Valid.Rows < 4 || d.Valid.Left+d.Valid.Rows != 40 {
 		t.Fatalf("%+v %v", d.Valid, err)
 	}
-	held, err := stage.ReadFile(filepath.Join(c.OutputDir, validSplit), readOptions)
+	held, _, err := stage.ReadFile(filepath.Join(c.OutputDir, validSplit), readOptions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestRounds(t *testing.T) {
 		prompts[rec.Prompt.Key()] = true
 	}
 	for k := range r.Rounds {
-		trained, err := stage.ReadFile(filepath.Join(c.OutputDir, fmt.Sprintf("round-%d/1-critiques.jsonl", k+1)), readOptions)
+		trained, _, err := stage.ReadFile(filepath.Join(c.OutputDir, fmt.Sprintf("round-%d/1-critiques.jsonl", k+1)), readOptions)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -53,6 +53,10 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 	if err != nil {
 		return nil, nil, err
 	}
+	var reads []string
+	if r.Eval.Category != "" {
+		reads = []string{r.Eval.Category}
+	}
 	for i, x := range []struct {
 		path string
 		o    critic.GenerateOptions
@@ -60,7 +64,7 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 	}{{r.TrainFile, r.Generate.Options(), keep}, {r.EvalFile, r.Eval.Options(), nil}} {
 		x.o.Prompts, x.o.Scale = r.base.Prompts, r.base.Scale
 		x.o.Reading = within(critic.Reading{Limits: renderer, MaxLength: r.base.MaxLength, Overlong: r.base.Overlong}, x.o.MaxLength, x.o.Overlong)
-		f, err := inspect(ctx, x.path, renderer, x.o, r.MaxBad, x.keep)
+		f, err := inspect(ctx, x.path, renderer, x.o, reads, r.MaxBad, x.keep)
 		if err == nil && f.SHA256 != r.sums[i] {
 			err = fmt.Errorf("%s changed while it was read", f.Name)
 		}
@@ -276,7 +280,7 @@ var readOptions = record.ReadOptions{MaxLine: 1 << 30}
 
 // readMeasured measures a scored file. The figures are a function of the file and the settings of eval.
 func (r *run) readMeasured(path string) (*measured, error) {
-	records, err := stage.ReadFile(path, readOptions)
+	records, _, err := stage.ReadFile(path, readOptions) // what the file holds beside its records was told when the input was checked
 	if err != nil {
 		return nil, err
 	}

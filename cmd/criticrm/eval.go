@@ -118,7 +118,7 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record,
 		}
 	}
 	o := record.ReadOptions{MaxBad: s.files.maxBad, Reads: s.files.reads}
-	if s.model.dir != "" && in == s.files.in {
+	if s.model.Dir != "" && in == s.files.in {
 		o = s.readOptions()
 	}
 	o.MaxLine = 1 << 30

@@ -15,10 +15,12 @@ import (
 // newMan is for `make install`, and not in the help.
 func newMan() *cobra.Command {
 	return &cobra.Command{
-		Use:    "man DIR",
-		Short:  "Write the manual pages of all commands into a folder",
-		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Use:     "man DIR",
+		Short:   "Write the manual pages of all commands into a folder",
+		Long:    "man writes a manual page for every command into a folder, which it makes: criticrm.1, criticrm-run.1, …",
+		Example: `  criticrm man share/man/man1`,
+		Hidden:  true,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return err

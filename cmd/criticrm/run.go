@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
+	"criticrm/checkpoint"
 	"criticrm/pipeline"
+	"criticrm/report"
 )
 
 func newRun() *cobra.Command {
@@ -123,7 +126,7 @@ func runAll(cmd *cobra.Command, c pipeline.Config, o pipeline.Options, flags dev
 		fmt.Fprintf(w, "%s: done up to stage %s; without --stage the run goes on\n", c.OutputDir, o.Stage)
 		return nil
 	}
-	if err := writeReport(c.OutputDir); err != nil {
+	if err := writeReport(c.OutputDir, cmd.ErrOrStderr()); err != nil {
 		return err
 	}
 	fmt.Fprint(w, results)
@@ -139,5 +142,14 @@ func ofInput(err error) error {
 	return err
 }
 
-// writeReport is the hook for report.html of a finished run. Nothing makes one yet.
-func writeReport(string) error { return nil }
+// writeReport makes report.html of a finished run.
+func writeReport(dir string, w io.Writer) error {
+	made, err := report.Make(dir, report.DefaultOptions())
+	if err != nil {
+		return err
+	}
+	for _, line := range made.Missing {
+		fmt.Fprintln(w, line)
+	}
+	return checkpoint.WriteFileAtomic(reportPath(false, dir), made.HTML)
+}
