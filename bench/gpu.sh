@@ -9,7 +9,7 @@
 #   sh bench/gpu.sh list                 the calls, their parts and the seconds that each may take; with DRY=1 run says its commands and runs none
 # Logs go to DIR, the table to DIR/table.md; what is printed ends with what matters most. A part, a kernel or a peer that fails, hangs or
 # runs out of time does not stop the others and takes none of their time.
-one="device:60 probes:60 conformance:120 curve:40 kernels:160 steps:120"
+one="device:50 probes:80 conformance:120 curve:40 kernels:150 steps:120"
 two="device:60 peers:210 peersteps:200 again:90"
 three="device:60 sanitizer:370 ncu:130"
 set -u
@@ -170,10 +170,10 @@ device() {
 	limited 45 device.txt "$python" -c 'import torch; print("torch", torch.__version__, torch.cuda.get_device_name())'
 }
 
-# The faults that only a device has, one process each: threads without a context first, since all that follows would be flaky with it. A
-# probe that is skipped has found no device. Algorithms and cuBLASLt's version are in the log.
+# The faults that only a device has, one process each: threads without a context first, since all that follows would be flaky with it; then
+# what is right and the same twice at full size. A probe that is skipped has found no device. Algorithms and cuBLASLt's version are in the log.
 probes() {
-	for probe in TestFreshThread TestWorkspace TestTail TestSampled; do
+	for probe in TestFreshThread TestWorkspace TestTail TestSampled TestSampledAttention TestSampledLoss TestStepAgain; do
 		limited 30 probes.txt "$bin/cuda.test" -test.v -test.run "^$probe\$"
 	done
 	! grep -q '^--- SKIP' "$out/probes.txt" 2>/dev/null || say "- $part: FAILED: a probe found no device, see probes.txt"
@@ -192,7 +192,7 @@ conformance() {
 kernels() {
 	for group in '(copy|matmul|grad_norm|adamw|adamw_8bit)$' '(attention|attention_backward)$' '(critique_loss|reward_loss)$/^[^_]*$' \
 		'(embed|embed_backward|gather|rmsnorm|rmsnorm_backward|rope|swiglu|swiglu_backward)$' '(matmul_dx|matmul_dw)$/gate_up' '(attention_decode|sample|sample_top_p)$'; do
-		go_bench 27 "^BenchmarkLarge\$/^$group" -models "$large"
+		go_bench 25 "^BenchmarkLarge\$/^$group" -models "$large"
 	done
 }
 
