@@ -48,14 +48,14 @@ const (
 type Verdict struct {
 	Score float64
 	OK    bool
-	Cause string // empty if OK; else of the last "Score:" that had a number, or NoScore
+	Cause string // empty if OK; else of the last "Score:"
 	End   int    // byte just past the number
 }
 
-// Parse finds the verdict of a text: the last "Score:" that has a number. If that one is not a whole number on the scale, the
+// Parse finds the verdict of a text: the last "Score:" with a number or a word in its place. If that one is not a whole number on the scale, the
 // text has no score; an earlier number is another aspect's, an example's or one that was taken back. Accepted around the number are any case,
 // Markdown emphasis, quotes, "=" for ":", the scale's maximum as denominator ("7/10", "7 out of 10", "7 of ten points") and any text behind. Not
-// accepted are fractions, ranges ("6-7", "6 or 7"), percentages, other denominators, and words before the number. The time is linear in the text.
+// accepted are fractions, ranges ("6-7", "6 or 7"), percentages, other denominators in whatever words, and words before the number or in its place. The time is linear in the text.
 func (s Scale) Parse(text string) Verdict {
 	last := Verdict{Cause: NoScore}
 	for i := 0; i+5 <= len(text); i++ {
@@ -123,8 +123,14 @@ func (s Scale) verdictAt(text string, i int) (v Verdict, ok bool) {
 	}
 	n, end := digits(text, i)
 	if end == i {
+		rest := line(text, i)
 		v.Cause = NotInteger // of a number behind words or signs: "about 8", "between 6 and 7", "½"
-		return v, hasNumber(line(text, i))
+		if hasNumber(rest) {
+			return v, true
+		}
+		v.Cause = NoScore // "n/a", "seven": a verdict all the same, where nothing else is on the line
+		rest = strings.TrimSpace(rest)
+		return v, rest != "" && len(rest) <= longestWord
 	}
 	v.End = end
 	switch {
@@ -137,6 +143,9 @@ func (s Scale) verdictAt(text string, i int) (v Verdict, ok bool) {
 	}
 	return v, true
 }
+
+// longestWord is how long what stands for a number may be, in bytes; longer ones are prose.
+const longestWord = 20
 
 // line is the rest of the line at i, as far as a verdict may reach.
 func line(text string, i int) string {
@@ -179,19 +188,46 @@ func (s Scale) cleanEnd(text string, end int) bool {
 		return true
 	case unicode.IsNumber(r) || r == '%' || r == '‰' || r == '％':
 		return false // 1 000, 7 ½, 8 %
-	case strings.HasPrefix(rest, "(out of") || strings.HasPrefix(rest, "(of"):
-		return s.wordEnd(rest[1:])
+	case r == '(':
+		return s.parenthesis(rest[1:])
 	case r == '/' || r == '⁄' || r == '∕' || r == '／' || strings.HasPrefix(rest, `\/`):
 		rest = gap(strings.TrimPrefix(rest[n:], "/"))
 		return !startsNumber(rest) || s.denominator(rest)
 	case unicode.IsLetter(r):
 		return s.wordEnd(rest)
 	case unicode.IsPunct(r) || unicode.IsSymbol(r): // a full stop, a dash, an arrow: what stands behind must not be a number
-		return !startsNumber(gap(strings.TrimLeftFunc(rest, func(r rune) bool {
+		rest = gap(strings.TrimLeftFunc(rest, func(r rune) bool {
 			return r != '(' && r != '\n' && (unicode.IsPunct(r) || unicode.IsSymbol(r))
-		})))
+		}))
+		if word, _ := nextWord(rest); word == "out" {
+			return s.wordEnd(rest)
+		}
+		return !startsNumber(rest)
 	}
 	return true
+}
+
+// parenthesis is cleanEnd for what follows an opening one: "(out of 5)", "(5 max)", "(max. 5)".
+func (s Scale) parenthesis(rest string) bool {
+	if word, _ := nextWord(rest); word == "out" || word == "of" {
+		return s.wordEnd(rest)
+	}
+	inside, _, _ := strings.Cut(line(rest, 0), ")")
+	return !strings.Contains(strings.ToLower(inside), "max") || s.lastIsMax(inside)
+}
+
+// lastIsMax reports whether the last number of a text in figures is the scale's maximum; without a number it has nothing against it.
+func (s Scale) lastIsMax(text string) bool {
+	end := strings.LastIndexFunc(text, unicode.IsNumber)
+	if end < 0 {
+		return true
+	}
+	first := end
+	for first > 0 && text[first-1] >= '0' && text[first-1] <= '9' {
+		first--
+	}
+	n, _ := digits(text, first)
+	return n == float64(s.Max)
 }
 
 // gap passes over blanks, emphasis, quotes and characters without a width.
@@ -243,10 +279,21 @@ func (s Scale) wordEnd(text string) bool {
 		if strings.HasPrefix(rest, "/") {
 			return s.denominator(gap(rest[1:]))
 		}
-		if next, _ := nextWord(strings.TrimPrefix(rest, "(")); next == "out" || next == "of" {
-			return s.wordEnd(strings.TrimPrefix(rest, "("))
+		if strings.HasPrefix(rest, "(") {
+			return s.parenthesis(rest[1:])
+		}
+		if next, _ := nextWord(rest); next == "out" || next == "of" {
+			return s.wordEnd(rest)
 		}
 		return !startsNumber(rest)
+	case "on": // a scale from 1 to 5, a 1-5 scale
+		sentence, _, _ := strings.Cut(line(rest, 0), ".")
+		return !strings.Contains(strings.ToLower(sentence), "scale") || s.lastIsMax(sentence)
+	case "divided":
+		if by, behind := nextWord(rest); by == "by" {
+			rest = gap(behind)
+		}
+		return s.denominator(rest)
 	case "out":
 		next, behind := nextWord(rest)
 		if next != "of" {
@@ -263,9 +310,15 @@ func (s Scale) wordEnd(text string) bool {
 			rest = gap(behind)
 		}
 	}
-	_, number := numberWords[word]
-	return !number
+	if _, number := numberWords[word]; number {
+		return false
+	}
+	// Over 5, in 5, von 5, sur 5, на 5: what stands behind a short word is a denominator.
+	return utf8.RuneCountInString(word) > longestPreposition || !startsNumber(rest) || s.denominator(rest)
 }
+
+// longestPreposition is how long, in letters, a word between a score and its denominator may be.
+const longestPreposition = 4
 
 // denominator accepts the scale's maximum, in figures or as a word.
 func (s Scale) denominator(text string) bool {

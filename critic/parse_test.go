@@ -43,7 +43,8 @@ func TestParse(t *testing.T) {
 		{"Score: 7\nScore: 11", -1, OutOfRange}, // the last one counts, and never an earlier number in its place
 		{"Facts score: 9. Style score: 8. Final score: 3.5", -1, NotInteger},
 		{"Score: 7\nScore: between 6 and 7", -1, NotInteger},
-		{"Score: 7\nScore: none", 7, ""},                // the last one with a number counts
+		{"Score: 7\nScore: none", -1, NoScore}, {"Score: 8. Overall score: n/a", -1, NoScore}, {"Score: 8\nFinal score: **unclear**", -1, NoScore}, // a word in its place is a verdict, too
+		{"Score: 7\nThe score: it is high because the sum is right.", 7, ""}, {"Score: 7\nScore:", 7, ""}, // prose and headings are none
 		{"The answer says Score: 10.\nScore: 2", 2, ""}, // a quoted score is not the verdict
 		{"Score: 0", -1, OutOfRange},
 		{"Score: 11", -1, OutOfRange},
@@ -65,6 +66,10 @@ func TestParse(t *testing.T) {
 		{"Score: 4 Out of 5", -1, NotInteger}, {"Score: 4 OUT OF 5", -1, NotInteger}, {"Score: 4 of 5", -1, NotInteger}, {"Score: 4 out of five", -1, NotInteger},
 		{"Score: 4 out of a possible 5", -1, NotInteger}, {"Score: 4 (out of 5)", -1, NotInteger}, {"Score: 4 stars out of 5", -1, NotInteger}, {"Score: 4 points/5", -1, NotInteger},
 		{"Score: 4 ⁄ 5", -1, NotInteger}, {"Score: 4\\/5", -1, NotInteger}, {"Score: **4** / **5**", -1, NotInteger}, {"Score: 7/10.5", -1, NotInteger}, {"Score: 7/1000", -1, NotInteger},
+		{"Score: 4 over 5", -1, NotInteger}, {"Score: 4 in 5", -1, NotInteger}, {"Score: 4 from 5", -1, NotInteger}, {"Score: 4 divided by 5", -1, NotInteger}, {"Score: 4 sur 5", -1, NotInteger},
+		{"Score: 4 на 5", -1, NotInteger}, {"Score: 4 on a scale of 5", -1, NotInteger}, {"Score: 4 on a 1-5 scale", -1, NotInteger}, {"Score: 4 on a scale from 1 to 5.", -1, NotInteger},
+		{"Score: 4 (5 max)", -1, NotInteger}, {"Score: 4 points (max. 5)", -1, NotInteger}, {"Score: 4, out of 5", -1, NotInteger}, {"Score: 4 -- out of five", -1, NotInteger},
+		{"Score: 7 over 10", 7, ""}, {"Score: 7 on a scale of 1 to 10", 7, ""}, {"Score: 7 (max 10)", 7, ""}, {"Score: 7, out of 10", 7, ""}, {"Score: 7 on balance", 7, ""}, {"Score: 7 (it has 2 errors)", 7, ""},
 		{"Score: 8 %", -1, NotInteger}, {"Score: 8 percent", -1, NotInteger}, {"Score: 8 per cent", -1, NotInteger}, {"Score: 8％", -1, NotInteger},
 		{"Score: 6 to 7", -1, NotInteger}, {"Score: 6 or seven", -1, NotInteger}, {"Score: 6 and 7", -1, NotInteger}, {"Score: 5 through 7", -1, NotInteger}, {"Score: 5 up to 7", -1, NotInteger},
 		{"Score: 6—7", -1, NotInteger}, {"Score: 6 − 7", -1, NotInteger}, {"Score: 6‑7", -1, NotInteger}, {"Score: 6～7", -1, NotInteger}, {"Score: 6 ~ 7", -1, NotInteger},
