@@ -35,6 +35,15 @@ func (t table) of(key string) (column, bool) {
 	return t[i], true
 }
 
+// like is the column that differs from a key in case only.
+func (t table) like(key string) (column, bool) {
+	i := slices.IndexFunc(t, func(c column) bool { return c.key != key && strings.EqualFold(c.key, key) })
+	if i < 0 {
+		return column{}, false
+	}
+	return t[i], true
+}
+
 // columns is the table, in the order that written columns take when they are new: the order in which steps add them, so that a record
 // written once at the end equals one that went through a file after each step.
 func columns() table {
@@ -197,10 +206,8 @@ func (f *Found) Lines() []string {
 
 // meant names the column that differs from a key in case only.
 func meant(key string) string {
-	for _, c := range columns() {
-		if c.key != key && strings.EqualFold(c.key, key) {
-			return fmt.Sprintf(" (keys are case-sensitive: want %q)", c.key)
-		}
+	if c, ok := columns().like(key); ok {
+		return fmt.Sprintf(" (keys are case-sensitive: want %q)", c.key)
 	}
 	return ""
 }

@@ -138,6 +138,8 @@ func TestBadRows(t *testing.T) {
 		{"61 cut in the middle of the file", good[:20] + "\n" + good, "f:1@20: unexpected end"},
 		{"62 key missing", `{"prompt":"p","chosen":"c"}`, `f:1: key "rejected" is missing`},
 		{"62 wrong case", `{"prompt":"p","chosen":"c","Rejected":"r"}`, `key "rejected" is missing (found "Rejected": keys are case-sensitive)`},
+		{"wrong case of a document", `{"Text":"words"}`, `key "text" is missing (found "Text": keys are case-sensitive)`},
+		{"null before a completion", `{"prompt":null,"completion":"c"}`, `"prompt": got null, want a value`},
 		{"62 equal", `{"prompt":"p","chosen":"c","rejected":"c"}`, `"chosen" and "rejected" are equal`},
 		{"62 label", `{"prompt":"p","completion":"c","label":"yes"}`, `"label": got string, want true or false`},
 		{"62 huge number", `{"prompt":"p","chosen":"c","rejected":"r","margin":1e999}`, "f:1@51: number 1e999 is out of range"},

@@ -70,6 +70,15 @@ func detect(r *row) (*Schema, error) {
 	if r.kind("chosen") == "string" && r.kind("rejected") == "string" {
 		return nil, r.missing("prompt")
 	}
+	if r.kind("prompt") == "null" {
+		return nil, r.missing("prompt")
+	}
+	for _, m := range r.members {
+		c, ok := r.columns.like(m.Key)
+		if ok && r.kind(c.key) == "" && slices.Contains([]string{"prompt", "chosen", "rejected", "response", "completion", "text", "input_ids", "messages"}, c.key) {
+			return nil, r.missing(c.key)
+		}
+	}
 	for _, key := range [...]string{"prompt", "chosen", "rejected"} {
 		if r.kind(key) == "" {
 			return nil, r.missing(key)

@@ -169,7 +169,7 @@ func (d *Renderer) Pair(rec *record.Record, o Options) (Example, Outcome, error)
 	})
 	out.Shortened = cut != nil
 	switch {
-	case err == nil && left == 0 && out.Dropped == "" && cutAlike(from.Shortened(cut), cut):
+	case err == nil && left == 0 && (out.Dropped == "" && cutAlike(from.Shortened(cut), cut) || out.Dropped == DropEqual && cut != nil):
 		out.Dropped = DropEqualCut
 		return e, out, nil
 	case err != nil || left == 0:

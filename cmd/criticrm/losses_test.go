@@ -97,12 +97,15 @@ func TestTrainingLossesAreTold(t *testing.T) {
 			[]string{"5 rows, 2 examples", "2 bad rows set aside"}},
 	} {
 		run := filepath.Join(dir, c.method)
-		_, errs := must(t, "train", "--method", c.method, "--model", tinyModel(t), "--train_file", c.file, "--output_dir", run, "--prompts", shortPrompts(t), "--chat_template", template,
+		out, errs := must(t, "train", "--method", c.method, "--model", tinyModel(t), "--train_file", c.file, "--output_dir", run, "--prompts", shortPrompts(t), "--chat_template", template,
 			"--max_bad", "2", "--overlong", "drop", "--max_critiques", "2", "--max_steps", "1", "--batch_size", "1", "--accumulation", "1")
 		for _, want := range c.say {
 			if !strings.Contains(errs, want) {
 				t.Errorf("%s does not say %q:\n%s", c.method, want, errs)
 			}
+		}
+		if strings.Contains(out, "NaN") || strings.Contains(out, "accuracy") != (c.method != "lm") {
+			t.Errorf("%s: %q", c.method, out)
 		}
 		line, _, _ := strings.Cut(readFile(t, filepath.Join(run, "metrics.jsonl")), "\n")
 		var got struct{ Train map[string]any }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -84,10 +85,18 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 	if res.Last.Step == 0 {
 		fmt.Fprintf(w, "step %d: the run was finished before, nothing was trained\n", res.Steps)
 	} else {
-		fmt.Fprintf(w, "step %d: loss %.4g, accuracy %.3g, margin %.4g\n", res.Steps, res.Last.Loss, res.Last.Accuracy, res.Last.Margin)
+		fmt.Fprintf(w, "step %d: loss %.4g", res.Steps, res.Last.Loss)
+		if !math.IsNaN(res.Last.Accuracy) { // methods without rewards have none
+			fmt.Fprintf(w, ", accuracy %.3g, margin %.4g", res.Last.Accuracy, res.Last.Margin)
+		}
+		fmt.Fprintln(w)
 	}
 	if e := res.Eval; e != nil {
-		fmt.Fprintf(w, "held out: loss %.4g, accuracy %.3g on %d pairs, %d ties\n", e.Loss, e.Accuracy, e.Pairs, e.Ties)
+		fmt.Fprintf(w, "held out: loss %.4g", e.Loss)
+		if e.Pairs > 0 {
+			fmt.Fprintf(w, ", accuracy %.3g on %d pairs, %d ties", e.Accuracy, e.Pairs, e.Ties)
+		}
+		fmt.Fprintln(w)
 	}
 	fmt.Fprintf(w, "model: %s\n", res.ModelDir)
 	return nil
