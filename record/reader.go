@@ -107,6 +107,7 @@ type Reader struct {
 	hash    hash.Hash
 	size    int64
 	in      *bufio.Reader
+	frames  *frames // of a zstd file
 	closers []func() error
 	line    int
 	blanks  int // blank lines since the last row; they count only if a row follows
@@ -194,10 +195,9 @@ func (r *Reader) zstd(raw io.Reader, head []byte) error {
 		return r.fault(0, -1, "needs a %d MiB window, limit %d MiB (compress without --long)", window>>20, maxWindow>>20)
 	case h.DictionaryID != 0:
 		return r.fault(0, -1, "needs zstd dictionary %d, which is not supported", h.DictionaryID)
-	case !h.HasCheckSum:
-		r.Notes = append(r.Notes, "zstd without a checksum: damage inside would not be seen (zstd --check writes one)")
 	}
-	z, err := zstd.NewReader(raw, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+	r.frames = &frames{in: raw}
+	z, err := zstd.NewReader(r.frames, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return fmt.Errorf("record: read %s: %w", r.name, err)
 	}
@@ -255,7 +255,9 @@ func (r *Reader) Next() (*Record, error) {
 	for r.done == nil {
 		line, err := r.readLine()
 		if err != nil {
-			r.done = err
+			if r.done = err; err == io.EOF {
+				r.noteFrames()
+			}
 			break
 		}
 		if len(bytes.TrimSpace(line)) == 0 {
@@ -284,6 +286,19 @@ func (r *Reader) Next() (*Record, error) {
 		}
 	}
 	return nil, r.done
+}
+
+// noteFrames says what a zstd file lacks.
+func (r *Reader) noteFrames() {
+	if r.frames == nil {
+		return
+	}
+	if r.frames.unchecked > 0 {
+		r.Notes = append(r.Notes, "zstd without a checksum: damage inside would not be seen (zstd --check writes one)")
+	}
+	if n := r.frames.skippable; n > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("zstd: %d skippable frames are not read", n))
+	}
 }
 
 // parse decodes one line and holds the file to the schema of its first row.
