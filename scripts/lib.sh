@@ -3,7 +3,7 @@
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 tools=$root/build/bin # links to the Go and the compiler of scripts/setup.sh, where the machine's own will not do
-machine=$(printf '%s' "$PATH" | sed "s|^$tools:||")
+machine=$(printf ':%s:' "$PATH" | sed ":again; s|:$tools:|:|; t again; s|^:||; s|:\$||")
 PATH=$tools:$machine
 export PATH
 

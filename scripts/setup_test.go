@@ -148,7 +148,8 @@ func (m *machine) serve(data []byte, cut bool) string {
 func (m *machine) setUp() (string, error) {
 	c := exec.Command("sh", "scripts/setup.sh")
 	c.Dir = m.root
-	c.Env = []string{"PATH=" + m.path, "HOME=" + m.root, "GOPROXY=" + m.proxy}
+	tools := filepath.Join(m.root, "build", "bin") // a make that was started by make has it twice
+	c.Env = []string{"PATH=" + tools + ":" + tools + ":" + m.path, "HOME=" + m.root, "GOPROXY=" + m.proxy}
 	out, err := c.CombinedOutput()
 	return string(out), err
 }
