@@ -197,6 +197,11 @@ func TestRounds(t *testing.T) {
 	dir := t.TempDir()
 	c := small(t, dir, "run")
 	c.Rounds = 3
+	twice := append(demo.Pairs(5, 20, demo.Train), demo.Pairs(5, 20, demo.Train)...) // rows of one prompt stay together
+	for i := range twice {
+		twice[i].ID = fmt.Sprint(i)
+	}
+	c.TrainFile = pairs(t, filepath.Join(dir, "twice.jsonl"), twice)
 	r, _ := must(t, c, Options{})
 	var d Data
 	if err := readJSON(filepath.Join(c.OutputDir, DataFile), &d); err != nil || d.Valid == nil || d.Valid.Rows < 4 || d.Valid.Left+d.Valid.Rows != 40 {
