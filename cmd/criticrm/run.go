@@ -36,7 +36,8 @@ With --rounds N the trained model writes the critiques of the next round, from w
 validation split (--valid_share of the training prompts) gains nothing.
 
 All settings can stand in one recipe: those below without a section at its top, the others under generate, filter, refine, train, eval,
-bt and cloud, by the names of the single commands' flags. Flags override it: --generate.critiques 8.`,
+bt and cloud, by the names of the single commands' flags. Flags override it: --generate.critiques 8. What refine and eval leave open of the
+sampling is as in generate, what bt and cloud leave open is as in train; 'run --print_config' shows what holds.`,
 		Example: `  criticrm run --model llama --train pairs.jsonl --eval held-out.jsonl --output_dir run
   criticrm run --model llama --train pairs.jsonl --eval held-out.jsonl --output_dir run --dry_run
   criticrm run --recipe examples/run.yaml --model llama --train pairs.jsonl --eval held-out.jsonl --output_dir run --baselines bt,cloud
@@ -71,7 +72,10 @@ bt and cloud, by the names of the single commands' flags. Flags override it: --g
 			}
 			return err
 		}
-		if err := required(cmd, "model", c.Dir, "train", c.TrainFile, "eval", c.EvalFile, "output_dir", c.OutputDir); err != nil {
+		if err := required(cmd, "model", c.Dir, "train", c.TrainFile, "eval", c.EvalFile); err != nil {
+			return err
+		}
+		if err := required(cmd, "output_dir", c.OutputDir); err != nil && !dryRun {
 			return err
 		}
 		return runAll(cmd, c, o, dev, dryRun)
