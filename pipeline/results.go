@@ -203,20 +203,22 @@ func (r *run) compare(res *Results, list []*rival) error {
 		res.Differences = append(res.Differences, measure.Difference{Name: MethodCritic + " - " + name, Estimate: boot.Difference(a, b)})
 	}
 	for _, v := range list {
-		if v == best {
-			continue
+		if v.round == 0 {
+			name, m := v.last()
+			add(name, v, m)
 		}
-		name, m := v.last()
-		if v.round > 0 {
-			name = fmt.Sprintf("round %d", v.round)
-		}
-		add(name, v, m)
 	}
 	if one, ok := best.report.Method("reward m=1"); ok {
 		add("with one critique", best, one)
 	}
 	if length, ok := best.report.Method("length"); ok {
 		add(MethodLength, best, length)
+	}
+	for _, v := range list {
+		if v.round > 0 && v != best {
+			_, m := v.last()
+			add(fmt.Sprintf("round %d", v.round), v, m)
+		}
 	}
 	return nil
 }
@@ -285,9 +287,9 @@ func (res *Results) String() string {
 	}
 	w.Flush()
 	if len(res.Rounds) > 1 {
-		fmt.Fprintf(&b, "round %d of %d is the best on the validation split; %s\n", res.Best, len(res.Rounds), res.Stopped)
+		fmt.Fprintf(&b, "best is round %d of %d; %s\n", res.Best, len(res.Rounds), res.Stopped)
 	}
-	fmt.Fprintf(&b, "model: %s   results: %s\n", filepath.Join(res.dir, ModelLink), filepath.Join(res.dir, ResultsFile))
+	fmt.Fprintf(&b, "model:   %s\nresults: %s\n", filepath.Join(res.dir, ModelLink), filepath.Join(res.dir, ResultsFile))
 	return b.String()
 }
 

@@ -96,6 +96,12 @@ func (r *run) open() (release func() error, err error) {
 			}
 		}
 	}
+	switch k, what := split(r.Stage); {
+	case (what == BT || what == Cloud) && !r.wants(what):
+		return nil, fmt.Errorf("stage %s: it is not among the baselines", what)
+	case k > r.Rounds, what == validate && r.Rounds == 1:
+		return nil, fmt.Errorf("stage %s: there are %d rounds", r.Stage, r.Rounds)
+	}
 	for name, path := range map[string]string{"model": r.Dir, "train": r.TrainFile, "eval": r.EvalFile, "output_dir": r.OutputDir} {
 		if path == "" {
 			return nil, fmt.Errorf("--%s is missing", name)

@@ -386,13 +386,16 @@ func TestCheck(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "single.jsonl:1: record \"row-1\": it is no pair"},
+		{"no baseline", func(c *Config) {}, "stage bt: it is not among the baselines"},
+		{"no round", func(c *Config) {}, "stage round-2/train: there are 1 rounds"},
 		{"no file", func(c *Config) { c.TrainFile = filepath.Join(dir, "none") }, "none: no such file"},
 		{"a directory", func(c *Config) { c.TrainFile = dir }, "is a directory, want a file"},
 	} {
 		now := c
 		now.OutputDir = filepath.Join(dir, x.name)
 		x.change(&now)
-		_, _, err := finish(t, now, nil, Options{})
+		stage := map[string]string{"no baseline": "bt", "no round": "round-2/train"}[x.name]
+		_, _, err := finish(t, now, nil, Options{Stage: stage})
 		var input InputError
 		if err == nil || !strings.Contains(err.Error(), x.want) || !errors.As(err, &input) {
 			t.Errorf("%s: got %v, want %s", x.name, err, x.want)

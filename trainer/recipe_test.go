@@ -79,6 +79,7 @@ func TestRecipeErrors(t *testing.T) {
 		{"bf16: maybe\n", `:1: bf16: "maybe" is not a truth value (true or false)`},
 		{"method: [a, b]\n", ":1: method: want one plain value"},
 		{"method:\n", ":1: method: want one plain value"},
+		{"seed: 1\ngenerate:\n  critiques: 3\n", `:2: "generate" is a section, and the recipe of one stage has none`},
 		{"- a\n", ":1: want a mapping of names to values"},
 		{"seed: 1\n---\nseed: 2\n", "a recipe is one YAML document, found a second"},
 		{"seed: [\n", "yaml: line"},

@@ -96,7 +96,7 @@ func (p *parser) mapping(node *yaml.Node, s Section) error {
 			continue
 		}
 		if !known {
-			return p.unknown(key, s)
+			return p.unknown(key, value, s)
 		}
 		name := s.Key(f.Name)
 		if line, dup := p.set[name]; dup {
@@ -125,9 +125,12 @@ func (p *parser) section(name string) (Section, bool) {
 }
 
 // unknown names the section that knows a key, else the nearest key of this one.
-func (p *parser) unknown(key *yaml.Node, s Section) error {
+func (p *parser) unknown(key, value *yaml.Node, s Section) error {
 	if f, ok := Find(Fields(s.Into), key.Value); ok {
 		return fmt.Errorf(":%d: %s is not set here: %s decides", key.Line, s.Key(f.Name), s.Not[f.Name])
+	}
+	if value.Kind == yaml.MappingNode && len(p.sections) == 1 {
+		return fmt.Errorf(":%d: %q is a section, and the recipe of one stage has none: is it a recipe of a whole run?", key.Line, key.Value)
 	}
 	names := Names(s.Fields())
 	for _, other := range p.sections {
