@@ -127,9 +127,7 @@ func (r *run) results(best int, why string) (*Results, error) {
 	if length, ok := list[0].report.Method("length"); ok {
 		res.Rows = append(res.Rows, rowOf(MethodLength, &rival{}, length))
 	}
-	if err := r.compare(res, list); err != nil {
-		return nil, err
-	}
+	r.compare(res, list)
 	res.seconds = r.state.Spent
 	if err := writeJSON(r.path(ResultsFile), res); err != nil {
 		return nil, err
@@ -191,7 +189,7 @@ func (v *rival) last() (name string, m *measure.Method) {
 }
 
 // compare takes the best round against each rival, and against fewer critiques of its own, on the pairs that both have measured.
-func (r *run) compare(res *Results, list []*rival) error {
+func (r *run) compare(res *Results, list []*rival) {
 	best := list[res.Best-1]
 	_, mine := best.last()
 	add := func(name string, v *rival, m *measure.Method) {
@@ -220,7 +218,6 @@ func (r *run) compare(res *Results, list []*rival) error {
 			add(fmt.Sprintf("round %d", v.round), v, m)
 		}
 	}
-	return nil
 }
 
 // common are the pairs that two files have measured, by their line, with the correctness of each.

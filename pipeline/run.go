@@ -330,8 +330,14 @@ func (r *run) hint(name string, err error) error {
 	if errors.Is(err, critic.ErrUnparsed) {
 		return fmt.Errorf("%s: %w (with other settings: --restart=%s)", name, err, name)
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, trainer.ErrInterrupted) {
-		return fmt.Errorf("%w; run the same command again to go on", err)
+	if errors.Is(err, trainer.ErrInterrupted) {
+		return fmt.Errorf("%s: %w, or here: run the same command again", name, err)
+	}
+	if err == context.Canceled { // of whoever has nothing to add
+		return fmt.Errorf("%s: stopped, run the same command again to go on: %w", name, err)
+	}
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	if slices.ContainsFunc(outputs(name), func(o string) bool { _, e := os.Stat(r.path(o)); return e == nil }) {
 		return fmt.Errorf("%s: %w (the same command goes on; --restart=%s begins the stage again)", name, err, name)
