@@ -69,7 +69,7 @@ func (o *RefineOptions) Validate() error {
 		return fmt.Errorf("critic: refine: got %.40q, want one of %s", o.Mode, strings.Join(modes, ", "))
 	}
 	if o.TopK < 1 && o.Mode != RefineNone && o.Mode != RefineSummarize {
-		return fmt.Errorf("critic: top_k: got %d, want ≥ 1", o.TopK)
+		return fmt.Errorf("critic: keep: got %d, want ≥ 1", o.TopK)
 	}
 	if o.Mode == RefineRank && (o.MetaSamples < 1 || o.MetaSamples > 10000) {
 		return fmt.Errorf("critic: meta_samples: got %d, want 1 to 10000", o.MetaSamples)

@@ -233,7 +233,7 @@ func (d *Dir) chooseScale(g Given) error {
 	}
 	if was := d.Facts.Scale; was != nil && *was != d.Scale {
 		text := func(s critic.Scale) string { return fmt.Sprintf("%d to %d", s.Min, s.Max) }
-		return d.conflict("score scale", text(*was), text(d.Scale), "score_min, score_max")
+		return d.conflict("score scale", text(*was), text(d.Scale), "scale_min, scale_max")
 	}
 	return nil
 }

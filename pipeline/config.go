@@ -26,11 +26,11 @@ type Config struct {
 
 // Top is what holds for all stages.
 type Top struct {
-	TrainFile  string  `yaml:"train_file" alias:"train" resume:"free" help:"pairs to train on, JSON Lines"`
-	EvalFile   string  `yaml:"eval_file" alias:"eval" resume:"free" help:"held-out pairs to measure on, JSON Lines"`
-	OutputDir  string  `yaml:"output_dir" alias:"output,out" resume:"free" help:"directory of the run; the same command goes on where it was"`
-	Baselines  string  `yaml:"baselines" resume:"free" help:"models to train for comparison, by comma: bt (scalar Bradley-Terry), cloud (all critiques, no filter); the base model as judge and the length are always measured"`
-	Rounds     int     `yaml:"rounds" resume:"free" help:"repeat at most this often, with the trained model as the critic, until the validation split gains nothing"`
+	TrainFile  string  `yaml:"train_file" group:"The run" common:"true" alias:"train" resume:"free" help:"pairs to train on, JSON Lines"`
+	EvalFile   string  `yaml:"eval_file" common:"true" alias:"eval" resume:"free" help:"held-out pairs to measure on, JSON Lines"`
+	OutputDir  string  `yaml:"output_dir" common:"true" alias:"output,out" resume:"free" help:"directory of the run; the same command goes on where it was"`
+	Baselines  string  `yaml:"baselines" common:"true" resume:"free" help:"models to train for comparison, by comma: bt (scalar Bradley-Terry), cloud (all critiques, no filter); the base model as judge and the length are always measured"`
+	Rounds     int     `yaml:"rounds" common:"true" resume:"free" help:"repeat at most this often, with the trained model as the critic, until the validation split gains nothing"`
 	ValidShare float64 `yaml:"valid_share" help:"share of the training prompts that is held out to choose the round by; -1: 0.1 with rounds over 1, else none"`
 	MaxBad     int     `yaml:"max_bad" help:"rows of each file that may be bad: they are left out and listed; one more ends the run"`
 	MaxLength  int     `yaml:"max_length" resume:"free" help:"tokens of a whole sequence, for every stage that does not set its own; 0: as the model was trained, else the model's context"`
@@ -59,10 +59,9 @@ const (
 // notTrain are settings of train that a run decides on.
 func notTrain() map[string]string {
 	not := map[string]string{"train_file": "the stage before", "eval_file": "the run", "output_dir": "the run", "resume": "the run", "method": "the stage"}
-	for name, top := range map[string]string{"model_name_or_path": "model", "prompt_dir": "prompts", "chat_template_path": "chat_template",
-		"template_date": "template_date", "score_min": "scale_min", "score_max": "scale_max", "override": "override", "head_position": "head_position",
-		"bf16": "bf16", "device": "device", "threads": "threads", "max_bad": "max_bad"} {
-		not[name] = top + " at the top"
+	for _, name := range []string{"model", "prompts", "chat_template", "template_date", "scale_min", "scale_max", "override", "head_position",
+		"bf16", "device", "threads", "max_bad"} {
+		not[name] = name + " at the top"
 	}
 	return not
 }

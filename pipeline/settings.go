@@ -17,7 +17,7 @@ import (
 
 // Model says which model is opened and how. What it leaves open is as the model was trained.
 type Model struct {
-	Dir          string `yaml:"model" alias:"model_name_or_path" resume:"free" help:"model directory (Hugging Face layout)"`
+	Dir          string `yaml:"model" common:"true" group:"Model" alias:"model_name_or_path" resume:"free" help:"model directory (Hugging Face layout)"`
 	Prompts      string `yaml:"prompts" alias:"prompt_dir" resume:"free" help:"directory with critique.txt, meta.txt or summarize.txt (default: the prompts that the model was trained with, else built-in ones)"`
 	ScaleMin     int    `yaml:"scale_min" alias:"score_min" resume:"free" help:"lowest score; -1: as the model was trained, else 1"`
 	ScaleMax     int    `yaml:"scale_max" alias:"score_max" resume:"free" help:"highest score; -1: as the model was trained, else 10"`
@@ -25,9 +25,9 @@ type Model struct {
 	TemplateDate string `yaml:"template_date" resume:"free" help:"day that strftime_now gives to the chat template, as 2024-07-26 (default: as the model was trained, else none)"`
 	HeadPosition string `yaml:"head_position" resume:"free" help:"where a reward is read, end or content (default: as the model was trained, else end)"`
 	Override     bool   `yaml:"override" resume:"free" help:"use other prompts, scores, another chat template or head position than the model was trained with, and files that were changed since"`
-	BF16         bool   `yaml:"bf16" help:"bfloat16 weights and activations; rewards stay float32"`
+	BF16         bool   `yaml:"bf16" common:"true" group:"Machine" help:"bfloat16 weights and activations; rewards stay float32"`
 	MaxSequences int    `yaml:"max_sequences" resume:"free" help:"sequences decoded at once; 0: 256"`
-	Device       string `yaml:"device" resume:"free" help:"auto (an NVIDIA device if there is one, else the CPU), cpu, cuda or cuda:N"`
+	Device       string `yaml:"device" common:"true" resume:"free" help:"auto (an NVIDIA device if there is one, else the CPU), cpu, cuda or cuda:N"`
 	Threads      int    `yaml:"threads" resume:"free" help:"CPU threads; 0: all cores; never changes a result"`
 }
 
@@ -85,11 +85,11 @@ func GivenScale(low, high int) (s critic.Scale) {
 
 // Sampling says how critiques are drawn.
 type Sampling struct {
-	Temperature float64 `yaml:"temperature" help:"0: the most likely token"`
+	Temperature float64 `yaml:"temperature" group:"Sampling" help:"0: the most likely token"`
 	TopP        float64 `yaml:"top_p" help:"sample from the most likely tokens with this much probability"`
 	TopK        int     `yaml:"top_k" help:"sample from this many most likely tokens; 0: no limit"`
-	MaxTokens   int     `yaml:"max_tokens" alias:"max_new_tokens" help:"tokens of one sample"`
-	Seed        uint64  `yaml:"seed" help:"seed of the samples"`
+	MaxTokens   int     `yaml:"max_tokens" common:"true" alias:"max_new_tokens" help:"tokens of one sample"`
+	Seed        uint64  `yaml:"seed" common:"true" help:"seed of the samples"`
 }
 
 func samplingOf(s record.Sampling) Sampling {
@@ -111,7 +111,7 @@ func (s Sampling) options() record.Sampling {
 
 // Reading says how records are made to fit and how many are worked on at once.
 type Reading struct {
-	MaxLength int     `yaml:"max_length" help:"tokens of a whole sequence: prompt, response and what is written behind them; 0: as the model was trained, else the model's context; give train the same"`
+	MaxLength int     `yaml:"max_length" group:"Reading" help:"tokens of a whole sequence: prompt, response and what is written behind them; 0: as the model was trained, else the model's context; give train the same"`
 	Overlong  string  `yaml:"overlong" help:"records over max_length: error, drop (marked and counted), truncate-left (the prompt's start) or truncate-right (the response's end); default: as the model was trained, else error. The model reads the shortened text; the record keeps the whole, and \"shortened\" (\"plain_shortened\") says how many characters were not read; refine and train read the same; give train the same policy"`
 	Chunk     int     `yaml:"chunk" resume:"free" help:"records between two saves, which a stop may lose; 0: as few as keep the device busy; another number changes no result on the CPU, and rounding at most on a GPU"`
 	MinParsed float64 `yaml:"min_parsed" resume:"free" help:"share of critiques that must end in a score: fewer of the first 64, or later, stop the stage (what is written stays); 0: go on"`
@@ -119,7 +119,7 @@ type Reading struct {
 
 // Generate are the settings of generate.
 type Generate struct {
-	Critiques int `yaml:"critiques" alias:"num_critiques" help:"critiques of each response (N)"`
+	Critiques int `yaml:"critiques" common:"true" group:"Critiques" alias:"num_critiques" help:"critiques of each response (N)"`
 	Reading   `yaml:",inline"`
 	Sampling  `yaml:",inline"`
 }
@@ -140,7 +140,7 @@ func (g Generate) Options() critic.GenerateOptions {
 
 // Filter are the settings of filter.
 type Filter struct {
-	Rule          string  `yaml:"rule" help:"mean, mean+each or none"`
+	Rule          string  `yaml:"rule" common:"true" group:"Filter" help:"mean, mean+each or none"`
 	DropTruncated bool    `yaml:"drop_truncated" help:"leave out critiques that the token limit cut"`
 	MinSurvivors  float64 `yaml:"min_survivors" resume:"free" help:"share of pairs that must survive; 0: no guard"`
 }
@@ -158,18 +158,18 @@ func (f Filter) Options() critic.FilterOptions {
 
 // Refine are the settings of refine.
 type Refine struct {
-	Mode         string  `yaml:"mode" help:"rank, summarize, margin, random, random-all or none"`
-	TopK         int     `yaml:"top_k" help:"critiques kept per response (K)"`
+	Mode         string  `yaml:"mode" common:"true" group:"Refinement" help:"rank, summarize, margin, random, random-all or none"`
+	TopK         int     `yaml:"keep" common:"true" alias:"top_k" help:"critiques kept per response (K)"`
 	MetaSamples  int     `yaml:"meta_samples" help:"rank: scores of the meta-judge averaged per critique"`
 	SummaryOf    int     `yaml:"summary_of" help:"summarize: merge at most the first this many; 0: all"`
 	Overlong     string  `yaml:"overlong" help:"questions over the model's context: error, or drop (they count as not answered); records that generate has shortened are asked about as it read them"`
 	MinSurvivors float64 `yaml:"min_survivors" resume:"free" help:"share of pairs that must survive; 0: no guard"`
 	Chunk        int     `yaml:"chunk" resume:"free" help:"records between two saves, which a stop may lose; 0: as few as keep the device busy; another number changes no result on the CPU, and rounding at most on a GPU"`
-	Temperature  float64 `yaml:"temperature" help:"0: the most likely token"`
+	Temperature  float64 `yaml:"temperature" group:"Sampling" help:"0: the most likely token"`
 	TopP         float64 `yaml:"top_p" help:"sample from the most likely tokens with this much probability"`
 	SamplingTopK int     `yaml:"sampling_top_k" help:"sample from this many most likely tokens; 0: no limit"`
-	MaxTokens    int     `yaml:"max_tokens" alias:"max_new_tokens" help:"tokens of one sample"`
-	Seed         uint64  `yaml:"seed" help:"seed of the samples, and of random"`
+	MaxTokens    int     `yaml:"max_tokens" common:"true" alias:"max_new_tokens" help:"tokens of one sample"`
+	Seed         uint64  `yaml:"seed" common:"true" help:"seed of the samples, and of random"`
 }
 
 // DefaultRefine is critic's.
@@ -200,7 +200,7 @@ func (r Refine) ChunkOf(e *engine.Engine) int {
 
 // Score are the settings of score.
 type Score struct {
-	Samples  int `yaml:"samples" alias:"m,critiques,num_critiques" help:"critiques of each response whose rewards are averaged (m)"`
+	Samples  int `yaml:"samples" common:"true" group:"Critiques" alias:"m,critiques,num_critiques" help:"critiques of each response whose rewards are averaged (m)"`
 	Reading  `yaml:",inline"`
 	Sampling `yaml:",inline"`
 }
@@ -219,7 +219,7 @@ func (s Score) Options() critic.ScoreOptions {
 // Eval are the settings of eval.
 type Eval struct {
 	Score    `yaml:",inline"`
-	Category string  `yaml:"category" help:"field of the records that results are split by (default: category, else subset)"`
+	Category string  `yaml:"category" common:"true" group:"Measurement" help:"field of the records that results are split by (default: category, else subset)"`
 	Draws    int     `yaml:"draws" help:"bootstrap draws"`
 	Level    float64 `yaml:"level" help:"of the intervals"`
 	EvalSeed uint64  `yaml:"eval_seed" help:"seed of the bootstrap"`

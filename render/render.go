@@ -195,9 +195,9 @@ func (d *Renderer) asked(rec *record.Record) error {
 	switch {
 	case c == nil:
 	case c.Prompts != "" && c.Prompts != d.Prompts.Hash():
-		return fmt.Errorf("the critiques were written with the prompts %s, this run has %s: give the same prompt_dir", c.Prompts, d.Prompts.Hash())
+		return fmt.Errorf("the critiques were written with the prompts %s, this run has %s: give the same prompts", c.Prompts, d.Prompts.Hash())
 	case c.Scale != nil && critic.Scale(*c.Scale) != d.Scale:
-		return fmt.Errorf("the critiques were written with scores from %d to %d, this run has %d to %d: give the same score_min and score_max",
+		return fmt.Errorf("the critiques were written with scores from %d to %d, this run has %d to %d: give the same scale_min and scale_max",
 			c.Scale.Min, c.Scale.Max, d.Scale.Min, d.Scale.Max)
 	}
 	return nil

@@ -34,22 +34,22 @@ const (
 // with the tag resume:"free" may change between a run and its continuation, every other one may not.
 type Config struct {
 	// What goes in and comes out.
-	Model        string `yaml:"model_name_or_path" alias:"model" resume:"free" help:"directory of the model to start from (Hugging Face layout)"`
-	TrainFile    string `yaml:"train_file" alias:"train,data,dataset_name" resume:"free" help:"JSON Lines file of training records"`
-	EvalFile     string `yaml:"eval_file" alias:"eval" resume:"free" help:"JSON Lines file of held-out records; none: no evaluation while training"`
-	OutputDir    string `yaml:"output_dir" alias:"output,out" resume:"free" help:"directory of the run: recipe.yaml, metrics.jsonl, checkpoints/, model/"`
-	Method       string `yaml:"method" help:"critic (joint loss), bt (scalar Bradley-Terry), cloud (all critiques, constant weight), sft or lm (language modelling)"`
-	PromptDir    string `yaml:"prompt_dir" alias:"prompts" resume:"free" help:"directory with a critique.txt; empty: the prompts that the model was trained with, else the built-in ones"`
-	ChatTemplate string `yaml:"chat_template_path" alias:"chat_template" resume:"free" help:"Jinja chat template file that replaces the model's"`
+	Model        string `yaml:"model" common:"true" group:"Input and output" alias:"model_name_or_path" resume:"free" help:"directory of the model to start from (Hugging Face layout)"`
+	TrainFile    string `yaml:"train_file" common:"true" alias:"train,data,dataset_name" resume:"free" help:"JSON Lines file of training records"`
+	EvalFile     string `yaml:"eval_file" common:"true" alias:"eval" resume:"free" help:"JSON Lines file of held-out records; none: no evaluation while training"`
+	OutputDir    string `yaml:"output_dir" common:"true" alias:"output,out" resume:"free" help:"directory of the run: recipe.yaml, metrics.jsonl, checkpoints/, model/"`
+	Method       string `yaml:"method" common:"true" help:"critic (joint loss), bt (scalar Bradley-Terry), cloud (all critiques, constant weight), sft or lm (language modelling)"`
+	PromptDir    string `yaml:"prompts" alias:"prompt_dir" resume:"free" help:"directory with a critique.txt; empty: the prompts that the model was trained with, else the built-in ones"`
+	ChatTemplate string `yaml:"chat_template" alias:"chat_template_path" resume:"free" help:"Jinja chat template file that replaces the model's"`
 	TemplateDate string `yaml:"template_date" help:"day that strftime_now gives to the chat template, as 2024-07-26; empty: the one the model was trained with, else none"`
-	ScoreMin     int    `yaml:"score_min" alias:"scale_min" help:"lowest score that the critique prompt names; -1: the one the model was trained with, else 1"`
-	ScoreMax     int    `yaml:"score_max" alias:"scale_max" help:"highest score that the critique prompt names; -1: the one the model was trained with, else 10"`
+	ScoreMin     int    `yaml:"scale_min" alias:"score_min" help:"lowest score that the critique prompt names; -1: the one the model was trained with, else 1"`
+	ScoreMax     int    `yaml:"scale_max" alias:"score_max" help:"highest score that the critique prompt names; -1: the one the model was trained with, else 10"`
 	Override     bool   `yaml:"override" resume:"free" help:"use prompts, scores, a chat template or a head position other than those that the model was trained with, and files that were changed since"`
 
 	// Batches. A unit is a pair of responses, or a document for sft and lm.
-	MaxBad       int     `yaml:"max_bad" resume:"free" help:"rows of train_file, and of eval_file, that may be bad: they are set aside, counted, and listed in output_dir with file, line and reason; one more ends the run"`
-	BatchSize    int     `yaml:"per_device_train_batch_size" alias:"batch_size" help:"pairs (or documents) per device and accumulation step"`
-	Accumulation int     `yaml:"gradient_accumulation_steps" alias:"accumulation" help:"the batch of an update is this times per_device_train_batch_size"`
+	MaxBad       int     `yaml:"max_bad" group:"Batches" resume:"free" help:"rows of train_file, and of eval_file, that may be bad: they are set aside, counted, and listed in output_dir with file, line and reason; one more ends the run"`
+	BatchSize    int     `yaml:"per_device_train_batch_size" common:"true" alias:"batch_size" help:"pairs (or documents) per device and accumulation step"`
+	Accumulation int     `yaml:"gradient_accumulation_steps" common:"true" alias:"accumulation" help:"the batch of an update is this times per_device_train_batch_size"`
 	BatchTokens  int     `yaml:"max_tokens_per_batch" alias:"batch_tokens" resume:"free" help:"tokens of a micro-batch: the examples of an update are packed into micro-batches of at most this many (a longer example goes alone); 0: all at once"`
 	MaxLength    int     `yaml:"max_length" alias:"max_seq_length,cutoff_len" help:"tokens of a whole sequence (prompt, response and critique); 0: the model's limit"`
 	Overlong     string  `yaml:"overlong" help:"sequences over max_length: error, drop, truncate-left (the prompt's start) or truncate-right (the response's end); a critique is never cut; records that generate has shortened are read as it read them, give both commands the same limit and policy"`
@@ -59,28 +59,28 @@ type Config struct {
 	PromptWeight float64 `yaml:"prompt_weight" help:"lm: loss weight of the tokens that are not an answer, where a record tells them apart"`
 
 	// Length and learning rate.
-	Epochs         float64 `yaml:"num_train_epochs" alias:"epochs" help:"passes over the data, may be a fraction; max_steps overrides it"`
+	Epochs         float64 `yaml:"num_train_epochs" common:"true" group:"Length and learning rate" alias:"epochs" help:"passes over the data, may be a fraction; max_steps overrides it"`
 	MaxSteps       int     `yaml:"max_steps" help:"number of updates; 0 or less: from num_train_epochs"`
-	LearningRate   float64 `yaml:"learning_rate" alias:"lr" help:"peak learning rate of AdamW"`
-	Scheduler      string  `yaml:"lr_scheduler_type" alias:"lr_scheduler,schedule" help:"linear, cosine, constant or constant_with_warmup"`
+	LearningRate   float64 `yaml:"learning_rate" common:"true" alias:"lr" help:"peak learning rate of AdamW"`
+	Scheduler      string  `yaml:"lr_scheduler_type" same:"cosine_with_min_lr=cosine" alias:"lr_scheduler,schedule" help:"linear, cosine, constant or constant_with_warmup"`
 	WarmupSteps    int     `yaml:"warmup_steps" help:"updates of linear warm-up; 0: from warmup_ratio"`
 	WarmupRatio    float64 `yaml:"warmup_ratio" help:"share of the updates that warm up"`
 	StableFraction float64 `yaml:"stable_fraction" alias:"lr_stable_fraction" help:"share of the updates, warm-up included, before linear or cosine decay begins"`
 	MinLRRatio     float64 `yaml:"min_lr_ratio" help:"linear and cosine end at this share of the peak"`
 
 	// Optimizer.
-	Optim         string  `yaml:"optim" help:"adamw, or adamw_8bit: moments of matrices and embeddings in 8 bits (blocks of 256 with a scale), 6 bytes a parameter less"`
+	Optim         string  `yaml:"optim" group:"Optimizer" same:"adamw_torch=adamw,adamw_torch_fused=adamw,adamw_hf=adamw,adamw_apex_fused=adamw,adamw_bnb_8bit=adamw_8bit,adamw_torch_8bit=adamw_8bit" help:"adamw, or adamw_8bit: moments of matrices and embeddings in 8 bits (blocks of 256 with a scale), 6 bytes a parameter less"`
 	Beta1         float64 `yaml:"adam_beta1" alias:"beta1" help:"decay of AdamW's first moment"`
 	Beta2         float64 `yaml:"adam_beta2" alias:"beta2" help:"decay of AdamW's second moment"`
 	Epsilon       float64 `yaml:"adam_epsilon" alias:"epsilon,eps" help:"added to the root of AdamW's second moment"`
 	WeightDecay   float64 `yaml:"weight_decay" alias:"wd" help:"decoupled decay of matrices and embeddings; norms and the reward head never decay"`
 	MaxGradNorm   float64 `yaml:"max_grad_norm" alias:"clip" help:"clip the global gradient norm; 0: no clipping"`
-	BF16          bool    `yaml:"bf16" help:"bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32"`
+	BF16          bool    `yaml:"bf16" common:"true" help:"bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32"`
 	Stochastic    bool    `yaml:"stochastic_rounding" help:"with bf16: no float32 masters; an update rounds each weight up or down by chance, right on average: 14 bytes a parameter in place of 18"`
 	Checkpointing bool    `yaml:"gradient_checkpointing" resume:"free" help:"keep only the input of each layer for the backward pass and compute the rest again: less memory, about a third more work, the same bits"`
 
 	// Loss: λ·critique + (1-λ)·reward.
-	LambdaSchedule    string  `yaml:"lambda_schedule" help:"critic: last-epoch (1, then 1 - beta·t over the last epoch), constant (from lm_weight) or linear (1 for lambda_hold, then down to 1 - beta)"`
+	LambdaSchedule    string  `yaml:"lambda_schedule" group:"Loss" help:"critic: last-epoch (1, then 1 - beta·t over the last epoch), constant (from lm_weight) or linear (1 for lambda_hold, then down to 1 - beta)"`
 	LambdaBeta        float64 `yaml:"lambda_beta" help:"critic: how far lambda falls, in (0, 1]"`
 	LambdaHold        float64 `yaml:"lambda_hold" help:"critic, linear: share of the updates before lambda falls"`
 	LMWeight          float64 `yaml:"lm_weight" help:"cloud and constant: weight of the critique loss against a reward loss of weight 1, so lambda = w/(1+w)"`
@@ -89,14 +89,14 @@ type Config struct {
 	UseMargin         bool    `yaml:"use_margin" help:"subtract the record's margin from the reward difference"`
 
 	// The run.
-	Seed           uint64 `yaml:"seed" help:"seed of the data order and of a new reward head"`
-	Device         string `yaml:"device" resume:"free" help:"auto (an NVIDIA device if there is one, else the CPU), cpu, cuda or cuda:N"`
+	Seed           uint64 `yaml:"seed" group:"The run" help:"seed of the data order and of a new reward head"`
+	Device         string `yaml:"device" common:"true" resume:"free" help:"auto (an NVIDIA device if there is one, else the CPU), cpu, cuda or cuda:N"`
 	Threads        int    `yaml:"threads" resume:"free" help:"CPU threads; 0: all cores; never changes a result"`
 	LoggingSteps   int    `yaml:"logging_steps" resume:"free" help:"a console line every this many updates; 0: none"`
 	EvalSteps      int    `yaml:"eval_steps" resume:"free" help:"evaluate every this many updates; 0: after each epoch"`
 	SaveSteps      int    `yaml:"save_steps" resume:"free" help:"checkpoint every this many updates; 0: only at the end and when interrupted"`
 	SaveTotalLimit int    `yaml:"save_total_limit" resume:"free" help:"checkpoints that are kept; 0: all"`
-	Resume         string `yaml:"resume" alias:"resume_from_checkpoint" resume:"free" help:"latest, auto (latest if there is one), latest-valid (the newest that is not damaged) or the path of a checkpoint; empty: a new run in an empty output_dir"`
+	Resume         string `yaml:"resume" common:"true" alias:"resume_from_checkpoint" resume:"free" help:"latest, auto (latest if there is one), latest-valid (the newest that is not damaged) or the path of a checkpoint; empty: a new run in an empty output_dir"`
 }
 
 // Default is the joint stage with the published settings of CLoud where Critic-RM's are not known: global batch 96 pairs,
@@ -112,6 +112,14 @@ func Default() Config {
 	}
 }
 
+// nearest is what comes close to optimizers and schedules of Hugging Face that are not built.
+var nearest = map[string]string{
+	"warmup_stable_decay": "linear with stable_fraction", "cosine_warmup_with_min_lr": "cosine with min_lr_ratio and warmup_ratio",
+	"cosine_with_restarts": "cosine", "polynomial": "linear", "inverse_sqrt": "constant_with_warmup", "reduce_lr_on_plateau": "cosine", "greedy": "cosine",
+	"paged_adamw_8bit": AdamW8bit, "paged_adamw_32bit": AdamW, "ademamix": AdamW, "adafactor": AdamW8bit, "lion_8bit": AdamW8bit, "lion": AdamW,
+	"sgd": AdamW, "adagrad": AdamW, "rmsprop": AdamW, "muon": AdamW, "galore_adamw": AdamW8bit, "schedule_free_adamw": AdamW,
+}
+
 // Validate says, for the first field that is wrong, its name, value and the allowed ones. Files are not looked at.
 func (c Config) Validate() error {
 	for _, e := range []struct{ name, value, allowed string }{
@@ -124,7 +132,11 @@ func (c Config) Validate() error {
 		{"pairing", c.Pairing, "cross mean zip"},
 	} {
 		if !slices.Contains(strings.Fields(e.allowed), e.value) {
-			return fmt.Errorf("trainer: config: %s: got %q, want one of %s", e.name, e.value, e.allowed)
+			hint := ""
+			if near := nearest[e.value]; near != "" {
+				hint = "; nearest to it is " + near
+			}
+			return fmt.Errorf("trainer: config: %s: got %q, want one of %s%s", e.name, e.value, e.allowed, hint)
 		}
 	}
 	inf, half := math.Inf(1), math.Nextafter(1, 0)
@@ -137,8 +149,8 @@ func (c Config) Validate() error {
 		{"gradient_accumulation_steps", float64(c.Accumulation), 1, 1 << 20, false},
 		{"max_tokens_per_batch", float64(c.BatchTokens), 0, 1 << 30, false},
 		{"max_length", float64(c.MaxLength), 0, 1 << 30, false},
-		{"score_min", float64(c.ScoreMin), -1, 1000, false},
-		{"score_max", float64(c.ScoreMax), -1, 1000, false},
+		{"scale_min", float64(c.ScoreMin), -1, 1000, false},
+		{"scale_max", float64(c.ScoreMax), -1, 1000, false},
 		{"max_bad", float64(c.MaxBad), 0, 1 << 40, false},
 		{"max_critiques", float64(c.MaxCritiques), 0, 1 << 20, false},
 		{"prompt_weight", c.PromptWeight, 0, 1e6, false},
@@ -179,7 +191,7 @@ func (c Config) Validate() error {
 	}
 	if c.ScoreMin >= 0 && c.ScoreMax >= 0 {
 		if err := (critic.Scale{Min: c.ScoreMin, Max: c.ScoreMax}).Validate(); err != nil {
-			return fmt.Errorf("trainer: config: score_min, score_max: %w", err)
+			return fmt.Errorf("trainer: config: scale_min, scale_max: %w", err)
 		}
 	}
 	if _, _, err := kernels.ParseDevice(c.Device); err != nil {
@@ -196,7 +208,7 @@ func (c Config) Validate() error {
 
 // validateFiles checks what a run from files needs besides Validate.
 func (c Config) validateFiles() error {
-	for _, f := range [][2]string{{"model_name_or_path", c.Model}, {"train_file", c.TrainFile}, {"output_dir", c.OutputDir}} {
+	for _, f := range [][2]string{{"model", c.Model}, {"train_file", c.TrainFile}, {"output_dir", c.OutputDir}} {
 		if f[1] == "" {
 			return fmt.Errorf("trainer: config: %s is missing", f[0])
 		}

@@ -72,7 +72,7 @@ func TestRecipeErrors(t *testing.T) {
 	for _, x := range []struct{ text, want string }{
 		{"seed: 1\nlearnin_rate: 2\n", `:2: unknown key "learnin_rate", did you mean "learning_rate"?`},
 		{"seed: 1\n\nseed: 2\n", ":3: seed was already set on line 1"},
-		{"model: a\nmodel-name-or-path: b\n", ":2: model_name_or_path was already set on line 1"},
+		{"model: a\nmodel-name-or-path: b\n", ":2: model was already set on line 1"},
 		{"seed: 1\nlearning_rate: fast\n", `:2: learning_rate: "fast" is not a number`},
 		{"save_steps: 1.5\n", `:1: save_steps: "1.5" is not a whole number`},
 		{"seed: -1\n", `:1: seed: "-1" is not a whole number from 0`},
@@ -115,8 +115,8 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.Stochastic = true }, "stochastic_rounding: needs bf16"},
 		{func(c *Config) { c.Optim = "adamw_torch" }, `optim: got "adamw_torch", want one of adamw adamw_8bit`},
 		{func(c *Config) { c.HeadPosition = "start" }, "head_position"},
-		{func(c *Config) { c.ScoreMin, c.ScoreMax = 11, 10 }, "score_min"},
-		{func(c *Config) { c.ScoreMin = -2 }, "score_min: got -2"},
+		{func(c *Config) { c.ScoreMin, c.ScoreMax = 11, 10 }, "scale_min"},
+		{func(c *Config) { c.ScoreMin = -2 }, "scale_min: got -2"},
 	} {
 		c := Default()
 		x.change(&c)

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,6 +57,7 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 	}
 	plan := NewPlan(c, in.train.Len())
 	r.say("%s: %d parameters, %s on %v, %d examples, %d updates of %d, %d an epoch", c.Method, m.Size(), m.DType(), dev, plan.Examples, plan.Total, plan.Batch, plan.PerEpoch)
+	r.say("%s", settingsLine(c, plan))
 	opts := append(in.options(c), WithReport(r), WithFiles(func(dir string) error { return modeldir.Copy(c.Model, dir, c.ChatTemplate) }))
 	result, err := Train(ctx, m, in.train, c, opts...)
 	if err == nil {
@@ -63,6 +65,26 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 			result.Steps, result.Tokens, result.Seconds, 100*result.Efficiency, result.Sharing, result.ModelDir)
 	}
 	return result, err
+}
+
+// settingsLine says the settings whose defaults are other than people who come from other trainers expect.
+func settingsLine(c Config, p Plan) string {
+	warmup := c.WarmupSteps
+	if warmup == 0 {
+		warmup = int(math.Ceil(c.WarmupRatio * float64(p.Total)))
+	}
+	line := fmt.Sprintf("learning rate %g for all parameters, %s", c.LearningRate, c.Scheduler)
+	if c.Scheduler != "constant" {
+		line += fmt.Sprintf(", %d updates of warm-up", warmup)
+	}
+	if c.Scheduler == "linear" || c.Scheduler == "cosine" {
+		line += fmt.Sprintf(", ends at %g of it", c.MinLRRatio)
+	}
+	line += fmt.Sprintf("; a batch is %d × %d; clipping at %g, weight decay %g", c.BatchSize, c.Accumulation, c.MaxGradNorm, c.WeightDecay)
+	if c.rewards() {
+		line += "; a new reward head begins at zero"
+	}
+	return line
 }
 
 // DryRun goes through the first epoch of a run, or all of it if it is shorter, on a device that computes nothing and takes note of the
@@ -166,7 +188,7 @@ func openInput(ctx context.Context, c *Config, r Report) (in input, err error) {
 	}
 	r.say("train: %v", in.train)
 	if c.EvalFile == "" {
-		r.say("no eval_file: nothing is measured on held-out records")
+		r.say("no eval_file: nothing is measured on held-out records while training")
 		return in, nil
 	}
 	if in.eval, err = LoadRecords(ctx, c.EvalFile, in.render, *c, longest); err != nil {

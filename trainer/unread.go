@@ -19,9 +19,9 @@ func readers() []reader {
 	decays := func(c Config) bool { return c.Scheduler == "linear" || c.Scheduler == "cosine" }
 	return []reader{
 		{"eval_steps", "with eval_file", func(c Config) bool { return c.EvalFile != "" }},
-		{"prompt_dir", critiques, Config.critiques},
-		{"score_min", critiques, Config.critiques},
-		{"score_max", critiques, Config.critiques},
+		{"prompts", critiques, Config.critiques},
+		{"scale_min", critiques, Config.critiques},
+		{"scale_max", critiques, Config.critiques},
 		{"max_critiques", critiques, Config.critiques},
 		{"head_position", rewards, Config.rewards},
 		{"center_rewards_coefficient", rewards, Config.rewards},

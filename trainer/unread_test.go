@@ -22,7 +22,7 @@ func TestUnread(t *testing.T) {
 		{"method: critic\nlambda_schedule: linear\nlambda_beta: 0.5\nlambda_hold: 0.5\nlm_weight: 2\n", []string{"lm_weight"}},
 		{"method: cloud\nlambda_schedule: constant\nlm_weight: 2\nprompts: p\nscore_max: 5\n", []string{"lambda_schedule"}},
 		{"method: lm\nprompts: p\nscore_max: 5\nscore_min: 1\nmax_critiques: 2\nuse_margin: true\nhead_position: end\nprompt_weight: 0.5\ncenter: 1\n",
-			[]string{"prompt_dir", "score_min", "score_max", "head_position", "max_critiques", "center_rewards_coefficient", "use_margin"}},
+			[]string{"prompts", "scale_min", "scale_max", "head_position", "max_critiques", "center_rewards_coefficient", "use_margin"}},
 		{"max_steps: 5\nepochs: 1\nwarmup_steps: 2\nwarmup_ratio: 0.3\neval_steps: 7\n", []string{"num_train_epochs", "warmup_ratio", "eval_steps"}},
 		{"eval_file: e\neval_steps: 7\nprompt_weight: 0.5\n", []string{"prompt_weight"}},
 		{"lr_scheduler_type: constant\nwarmup_steps: 2\nstable_fraction: 0.5\nmin_lr_ratio: 0.1\n", []string{"warmup_steps", "stable_fraction", "min_lr_ratio"}},

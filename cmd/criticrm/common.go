@@ -3,6 +3,7 @@ package main
 // What several commands share: flags, aliases, opening a model, running a stage, errors and their exit codes.
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -102,8 +103,11 @@ func flagError(cmd *cobra.Command, err error) error {
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		names = append(names, slices.Sorted(maps.Keys(cmd.Annotations))...)
-		name := strings.ReplaceAll(unknown.GetSpecifiedName(), "-", "_")
-		return inputError{fmt.Errorf("unknown flag --%s, did you mean --%s? (see '%s --help')", name, spell.Nearest(name, names), cmd.CommandPath())}
+		hint, name := "", strings.ReplaceAll(unknown.GetSpecifiedName(), "-", "_")
+		if near := spell.Nearest(name, names); near != "" {
+			hint = fmt.Sprintf(", did you mean --%s?", near)
+		}
+		return inputError{fmt.Errorf("unknown flag --%s%s (see '%s --help-all')", name, hint, cmd.CommandPath())}
 	}
 	return inputError{fmt.Errorf("%w (see '%s --help')", err, cmd.CommandPath())}
 }
@@ -136,6 +140,7 @@ func begin(err error) error {
 
 // bindTable binds a flag to every setting of the struct that c points to, or to those alone that only names; other names are understood.
 func bindTable(cmd *cobra.Command, c any, only ...string) {
+	bindForeign(cmd, c, "")
 	s := settings.Section{Into: c}
 	for _, field := range s.Fields() {
 		if len(only) == 0 || slices.Contains(only, field.Name) {
@@ -146,16 +151,55 @@ func bindTable(cmd *cobra.Command, c any, only ...string) {
 
 // bindSection binds a flag "section.name" to every setting of a section.
 func bindSection(cmd *cobra.Command, s settings.Section) {
+	bindForeign(cmd, s.Into, s.Key(""))
 	for _, field := range s.Fields() {
 		bindSetting(cmd, s, field)
 	}
+}
+
+// bindForeign binds hidden flags to the keys of other programs that the settings understand.
+func bindForeign(cmd *cobra.Command, c any, prefix string) {
+	foreign, ok := c.(settings.Foreign)
+	if !ok {
+		return
+	}
+	for name, isSwitch := range foreign.ForeignNames() {
+		f := cmd.Flags().VarPF(&foreignValue{name: name, isSwitch: isSwitch, to: foreign}, prefix+name, "", "")
+		f.Hidden = true
+		if isSwitch {
+			f.NoOptDefVal = "true"
+		}
+	}
+}
+
+// foreignValue is the value of a flag of other programs.
+type foreignValue struct {
+	name     string
+	isSwitch bool
+	to       settings.Foreign
+}
+
+func (v *foreignValue) String() string { return "" }
+
+func (v *foreignValue) Set(value string) error {
+	_, err := v.to.Foreign(v.name, value)
+	return err
+}
+
+func (v *foreignValue) Type() string {
+	if v.isSwitch {
+		return "bool"
+	}
+	return "string"
 }
 
 func bindSetting(cmd *cobra.Command, s settings.Section, field settings.Field) {
 	if cmd.Annotations == nil {
 		cmd.Annotations = map[string]string{}
 	}
-	bindField(cmd.Flags(), s.Key(field.Name), field.Ptr(s.Into), field.Help)
+	key := s.Key(field.Name)
+	bindField(cmd.Flags(), key, field.Ptr(s.Into), field.Help)
+	inGroup(cmd.Flags(), key, cmp.Or(s.Name, field.Group), field.Common)
 	for _, a := range field.Aliases {
 		cmd.Annotations[s.Key(a)] = s.Key(field.Name)
 	}

@@ -76,17 +76,7 @@ func newDevices() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			w := cmd.OutOrStdout()
 			fmt.Fprintln(w, "cpu")
-			list, err := cuda.Devices()
-			if err != nil {
-				fmt.Fprintf(w, "cuda: %v\n", err)
-			}
-			for _, d := range list {
-				if err := d.Err(); err != nil {
-					fmt.Fprintln(w, err)
-				} else {
-					fmt.Fprintln(w, d)
-				}
-			}
+			writeDevices(w)
 			return nil
 		},
 	}

@@ -20,16 +20,16 @@ func newRefine() *cobra.Command {
 		Use:   "refine",
 		Short: "Select or merge the critiques that the filter kept",
 		Long: `refine reduces the kept critiques of each response to the few that are trained on. Modes:
-  rank        the model judges each critique --meta_samples times; the --top_k with the best means stay (needs --model)
+  rank        the model judges each critique --meta_samples times; the --keep with the best means stay (needs --model)
   summarize   one critique per response, merged from the kept ones by the model (needs --model)
   margin      pairs of critiques with the largest difference of scores; rank k of both sides belongs together
-  random      --top_k pairs of critiques that agree with the label, at random
-  random-all  --top_k critiques of each side at random, whatever their scores
+  random      --keep pairs of critiques that agree with the label, at random
+  random-all  --keep critiques of each side at random, whatever their scores
   none        what the filter kept
 It reads the decisions of filter and adds its own; for another mode run filter again.`,
 		Example: `  criticrm refine --model llama --in 2.jsonl --out 3.jsonl
   criticrm refine --model llama --in 2.jsonl --out 3.jsonl --mode summarize --summary_of 3
-  criticrm refine --in 2.jsonl --out 3.jsonl --mode margin --top_k 2`,
+  criticrm refine --in 2.jsonl --out 3.jsonl --mode margin --keep 2`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required(cmd, "in", files.in, "out", files.out); err != nil {

@@ -38,6 +38,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	if cmd, _, err := root.Find(args); err == nil && asksForAll(args) {
+		writeHelp(cmd, true)
+		return exitOK
+	}
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
@@ -110,7 +114,7 @@ ends a command at once.`,
 			for _, c := range cmd.Commands() {
 				names = append(names, c.Name())
 			}
-			return inputError{fmt.Errorf("unknown command %q, did you mean %q? (see 'criticrm --help')", args[0], spell.Nearest(args[0], names))}
+			return inputError{fmt.Errorf("unknown command %q%s (see 'criticrm --help')", args[0], spell.Hint(args[0], names))}
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -118,8 +122,27 @@ ends a command at once.`,
 		return pflag.NormalizedName(strings.ReplaceAll(name, "-", "_"))
 	})
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRun(), newGenerate(), newFilter(), newRefine(), newTrain(), newScore(), newEval(), newReport(), newTokenize(),
-		newLogits(), newInspect(), newExport(), newDemo(), newBase(), newDevices(), newVersion(), newMan())
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd, false) })
+	root.PersistentFlags().Bool("help_all", false, "help with all flags")
+	for _, g := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"The method", []*cobra.Command{newRun(), newGenerate(), newFilter(), newRefine(), newTrain()}},
+		{"Using and measuring models", []*cobra.Command{newScore(), newEval(), newReport(), newExport()}},
+		{"Looking inside", []*cobra.Command{newInspect(), newTokenize(), newLogits()}},
+		{"The demo", []*cobra.Command{newDemo(), newBase()}},
+		{"This program", []*cobra.Command{newDevices(), newEnv(), newVersion(), newMan()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title + ":"})
+		for _, cmd := range g.commands {
+			cmd.GroupID = g.title
+			cmd.Flags().SortFlags = false
+			root.AddCommand(cmd)
+		}
+	}
+	root.SetCompletionCommandGroupID("This program")
+	root.SetHelpCommandGroupID("This program")
 	for _, cmd := range root.Commands() {
 		acceptAliases(cmd)
 		if cmd.Flags().Lookup("device") != nil {

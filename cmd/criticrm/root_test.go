@@ -45,8 +45,8 @@ func TestCompletion(t *testing.T) {
 func TestUsageErrors(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"genrate", `unknown command "genrate", did you mean "generate"? (see 'criticrm --help')`},
-		{"generate --max-tokns 3", `unknown flag --max_tokns, did you mean --max_tokens? (see 'criticrm generate --help')`},
-		{"train --learning_rat 3", `unknown flag --learning_rat, did you mean --learning_rate? (see 'criticrm train --help')`},
+		{"generate --max-tokns 3", `unknown flag --max_tokns, did you mean --max_tokens? (see 'criticrm generate --help-all')`},
+		{"train --learning_rat 3", `unknown flag --learning_rat, did you mean --learning_rate? (see 'criticrm train --help-all')`},
 		{"train --lr x", `invalid argument "x" for "--learning_rate" flag: must be a number (see 'criticrm train --help')`},
 		{"train --bf16 maybe", `unexpected argument "maybe": flags are written --name value, switches --name or --name=false (see 'criticrm train --help')`},
 		{"train --bf16 True", `--model is missing (see 'criticrm train --help')`},
@@ -76,7 +76,7 @@ func TestUsageErrors(t *testing.T) {
 func TestAliases(t *testing.T) {
 	for _, args := range []string{"train --model-name-or-path x --lr 0.5 --print-config", "train --model x --learning_rate=0.5 --print_config", "train --model x --learning-rate 0.5 --print_config"} {
 		out, _ := must(t, strings.Fields(args)...)
-		if !strings.Contains(out, "\nlearning_rate: 0.5\n") || !strings.Contains(out, "\nmodel_name_or_path: x\n") {
+		if !strings.Contains(out, "\nlearning_rate: 0.5\n") || !strings.Contains(out, "\nmodel: x\n") {
 			t.Errorf("%s: %s", args, out)
 		}
 	}

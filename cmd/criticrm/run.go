@@ -97,6 +97,7 @@ func resolveRun(cmd *cobra.Command, recipe string, given *pipeline.Config) (pipe
 		for _, field := range from.Fields() {
 			if key := from.Key(field.Name); cmd.Flags().Changed(key) {
 				field.Assign(to[i].Into, from.Into)
+				field.Means(to[i].Into)
 				set[key] = 0
 			}
 		}

@@ -52,7 +52,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("%s\n%s", out, errs)
 	}
 	recipe := readFile(t, file("recipe.yaml"))
-	for _, want := range []string{"\n    critiques: 4\n", "\n    top_k: 1\n", "\n    learning_rate: 0.002\n", "\nmodel: ../../demo/base\n"} {
+	for _, want := range []string{"\n    critiques: 4\n", "\n    keep: 1\n", "\n    learning_rate: 0.002\n", "\nmodel: ../../demo/base\n"} {
 		if !strings.Contains(recipe, want) {
 			t.Errorf("recipe.yaml has no %q:\n%s", want, recipe)
 		}
@@ -68,8 +68,8 @@ func TestRun(t *testing.T) {
 	if printed, _ := must(t, "run", "--recipe", file("recipe.yaml"), "--print_config"); printed != recipe {
 		t.Error("the resolved recipe does not resolve to itself")
 	}
-	code, _, errs := command(t, append(args, "--refine.top_k", "2")...)
-	if code != exitUsage || !strings.Contains(errs, `stage round-1/refine is done and top_k was "1", now "2"`) {
+	code, _, errs := command(t, append(args, "--refine.keep", "2")...)
+	if code != exitUsage || !strings.Contains(errs, `stage round-1/refine is done and keep was "1", now "2"`) {
 		t.Errorf("%d %s", code, errs)
 	}
 	if out, errs := must(t, append(args, "--train.max_steps", "4", "--restart=train", "--stage", "train")...); !strings.Contains(out, "done up to stage") || strings.Contains(errs, "== round-1/refine") {
@@ -102,7 +102,7 @@ func TestRunUsage(t *testing.T) {
 		code       int
 	}{
 		{"run --model m --train a --eval b", "--output_dir is missing (see 'criticrm run --help')", exitUsage},
-		{"run --generate.critique 3", "unknown flag --generate.critique, did you mean --generate.critiques? (see 'criticrm run --help')", exitUsage},
+		{"run --generate.critique 3", "unknown flag --generate.critique, did you mean --generate.critiques? (see 'criticrm run --help-all')", exitUsage},
 		{"run --train.device cpu", "unknown flag --train.device, did you mean", exitUsage},
 		{"run --recipe " + recipe, recipe + `:3: unknown key "generate.critique", did you mean "generate.critiques"?`, exitUsage},
 		{"run --model m --train a --eval b --output_dir " + dir + "/x --stage training", `stage: got "training", want one of check,`, exitUsage},

@@ -146,6 +146,7 @@ func resolve(f *pflag.FlagSet, recipe string, given *trainer.Config) (trainer.Co
 	for _, field := range trainer.Fields() {
 		if f.Changed(field.Name) {
 			field.Assign(&c, given)
+			field.Means(&c)
 		}
 	}
 	return c, c.Validate()

@@ -23,6 +23,22 @@ type Section struct {
 	Not  map[string]string // settings of the struct that are none of the section's, and who decides on them instead
 }
 
+// Foreign is implemented by a struct of settings that understands keys of other programs, which are no settings of its own.
+type Foreign interface {
+	// Foreign says whether a key is one of them; err tells why its value cannot be had here, and what can.
+	Foreign(name, value string) (known bool, err error)
+	// ForeignNames are the keys that Foreign knows; those of switches are true.
+	ForeignNames() map[string]bool
+}
+
+// foreign asks a struct of settings about a key that is none of its own.
+func foreign(into any, name, value string) (known bool, err error) {
+	if f, ok := into.(Foreign); ok {
+		return f.Foreign(Canonical(name), value)
+	}
+	return false, nil
+}
+
 // Fields are the settings of the section.
 func (s Section) Fields() []Field {
 	return slices.DeleteFunc(Fields(s.Into), func(f Field) bool { return s.Not[f.Name] != "" })
@@ -96,6 +112,11 @@ func (p *parser) mapping(node *yaml.Node, s Section) error {
 			continue
 		}
 		if !known {
+			if ok, err := foreign(s.Into, key.Value, value.Value); err != nil {
+				return fmt.Errorf(":%d: %w", key.Line, err)
+			} else if ok {
+				continue
+			}
 			return p.unknown(key, value, s)
 		}
 		name := s.Key(f.Name)
@@ -111,6 +132,7 @@ func (p *parser) mapping(node *yaml.Node, s Section) error {
 		if tags != nil && !slices.Contains(tags, value.Tag) || value.Decode(ptr) != nil { // the library would cut 1.5 to 1 where a whole number is wanted
 			return fmt.Errorf(":%d: %s: %q is not a %s", value.Line, name, value.Value, kind)
 		}
+		f.Means(s.Into)
 	}
 	return nil
 }
@@ -150,7 +172,15 @@ func (p *parser) unknown(key, value *yaml.Node, s Section) error {
 			return fmt.Errorf(":%d: %s: %q stands for all stages: write it at the top, outside of \"%s:\"", key.Line, s.Name, key.Value, s.Name)
 		}
 	}
-	return fmt.Errorf(":%d: unknown key %q, did you mean %q?", key.Line, s.Key(key.Value), s.Key(spell.Nearest(Canonical(key.Value), names)))
+	return fmt.Errorf(":%d: unknown key %q%s", key.Line, s.Key(key.Value), s.hint(key.Value, names))
+}
+
+// hint names the nearest of the section's names, if one is near.
+func (s Section) hint(name string, names []string) string {
+	if near := spell.Nearest(Canonical(name), names); near != "" {
+		return fmt.Sprintf(", did you mean %q?", s.Key(near))
+	}
+	return ""
 }
 
 // kindOf says in words what a field holds, and which YAML values it takes; nil: any plain one.

@@ -1,7 +1,9 @@
 // Package settings is the one table behind a recipe's keys and a command's flags: the fields of a struct, by their tags.
 //
 // A field's name is its yaml tag; the alias tag lists other names that are understood, comma by comma; the help tag is one line; the tag
-// resume:"free" marks what may change between a run and its continuation. Fields are strings, ints, uint64s, float64s and bools; those of
+// resume:"free" marks what may change between a run and its continuation; the tag same lists words of others for a value,
+// as "adamw_torch=adamw,…"; the tag group names the part of the help that begins with the field; the tag common:"true" puts it into the
+// short help. Fields are strings, ints, uint64s, float64s and bools; those of
 // a struct with the tag yaml:",inline" are the outer struct's own.
 package settings
 
@@ -14,11 +16,14 @@ import (
 
 // Field is one setting of a struct.
 type Field struct {
-	Name    string   // the yaml name, with underscores
-	Aliases []string // other names
-	Help    string   // one line
-	Default string   // its value in the struct that Fields was given, as text
-	Free    bool     // may change when a run is resumed
+	Name    string            // the yaml name, with underscores
+	Aliases []string          // other names
+	Help    string            // one line
+	Default string            // its value in the struct that Fields was given, as text
+	Free    bool              // may change when a run is resumed
+	Same    map[string]string // words of others for a value
+	Group   string            // part of the help
+	Common  bool              // in the short help
 	index   []int
 }
 
@@ -37,13 +42,34 @@ func fields(v reflect.Value, at []int) (list []Field) {
 		if name == "" || name == "-" {
 			continue
 		}
-		field := Field{Name: name, Help: f.Tag.Get("help"), Default: fmt.Sprint(v.Field(i).Interface()), Free: f.Tag.Get("resume") == "free", index: index}
+		field := Field{Name: name, Help: f.Tag.Get("help"), Default: fmt.Sprint(v.Field(i).Interface()), Free: f.Tag.Get("resume") == "free", index: index,
+			Group: f.Tag.Get("group"), Common: f.Tag.Get("common") == "true"}
+		if field.Group == "" && len(list) > 0 {
+			field.Group = list[len(list)-1].Group
+		}
+		for _, pair := range strings.Split(f.Tag.Get("same"), ",") {
+			if word, means, ok := strings.Cut(pair, "="); ok {
+				if field.Same == nil {
+					field.Same = map[string]string{}
+				}
+				field.Same[word] = means
+			}
+		}
 		if a := f.Tag.Get("alias"); a != "" {
 			field.Aliases = strings.Split(a, ",")
 		}
 		list = append(list, field)
 	}
 	return list
+}
+
+// Means writes a word of others for the field's value, in its field of the struct that c points to, as ours.
+func (f Field) Means(c any) {
+	if p, ok := f.Ptr(c).(*string); ok {
+		if means, ok := f.Same[*p]; ok {
+			*p = means
+		}
+	}
 }
 
 // Ptr is a pointer to the field in the struct that c points to: a *string, *int, *uint64, *float64 or *bool.

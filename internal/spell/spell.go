@@ -18,7 +18,7 @@ func Hint(name string, candidates []string) string {
 // Nearest is the candidate with the smallest edit distance (Levenshtein) to name, the first of equals, or the first that begins with name.
 // It is empty where more than a third of the letters would have to change.
 func Nearest(name string, candidates []string) string {
-	best, least := "", len(name)/3+1
+	best, least := "", (len(name)+2)/3+1
 	for _, c := range candidates {
 		if d := distance(name, c); d < least {
 			best, least = c, d

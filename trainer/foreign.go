@@ -1,0 +1,84 @@
+package trainer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// foreign is a setting of other trainers that has no counterpart here. Values that mean what this trainer does anyway are understood, so
+// that a command line or recipe can be taken over as it is; others are refused with what to do instead.
+type foreign struct {
+	name    string
+	aliases []string
+	fine    []string // values that change nothing; booleans make the flag a switch
+	instead string
+}
+
+const (
+	noAdapters = "all parameters are trained: LoRA and quantised weights are not built"
+	oneDevice  = "one process trains on one device: distributed training is not built"
+)
+
+var (
+	off      = []string{"false"}
+	anything = []string{"*"} // it changes no result here, whatever it is
+)
+
+// foreigns is the table: Hugging Face's TrainingArguments, TRL's RewardConfig and ModelConfig, OpenRLHF and LLaMA-Factory.
+var foreigns = []foreign{
+	{"report_to", nil, []string{"none", "[]", ""}, "the figures of every update are lines of output_dir/metrics.jsonl; use --report_to none"},
+	{"fp16", nil, off, "float16 is not built: use bf16, which needs no loss scaling"},
+	{"tf32", nil, off, "products are in float32, or with bf16 in bfloat16 with float32 sums"},
+	{"dtype", []string{"torch_dtype", "model_init_dtype"}, []string{"float32", "auto"}, "use bf16 for bfloat16 weights"},
+	{"attn_implementation", []string{"flash_attn"}, anything, ""},
+	{"use_liger_kernel", []string{"enable_liger_kernel"}, anything, ""},
+	{"packing", []string{"packing_samples", "neat_packing"}, anything, ""},
+	{"group_by_length", nil, off, "batches have no padding to save; use data_order"},
+	{"remove_unused_columns", nil, anything, ""},
+	{"do_train", nil, []string{"true"}, "train trains; use eval to measure"},
+	{"do_eval", nil, []string{"true"}, "give eval_file to measure while training"},
+	{"eval_strategy", []string{"evaluation_strategy"}, []string{"epoch"}, "eval_file is measured after each epoch, or with eval_steps N every N updates; without eval_file nothing is"},
+	{"save_strategy", nil, []string{"steps"}, "use save_steps N; 0 saves at the end and when interrupted"},
+	{"logging_strategy", nil, []string{"steps"}, "use logging_steps N"},
+	{"dataloader_num_workers", []string{"preprocessing_num_workers", "dataset_num_proc", "dataloader_pin_memory"}, anything, ""},
+	{"dataloader_drop_last", nil, off, "the last update of an epoch has what is left"},
+	{"overwrite_output_dir", nil, off, "give another output_dir, or resume: a run is never overwritten"},
+	{"push_to_hub", nil, off, "the model is a Hugging Face directory: upload output_dir/model yourself"},
+	{"load_best_model_at_end", nil, off, "the model of the last update is kept; earlier ones are in the checkpoints"},
+	{"metric_for_best_model", []string{"greater_is_better", "early_stopping_patience"}, nil, "no best model is picked: see load_best_model_at_end"},
+	{"disable_dropout", nil, []string{"true"}, "there is no dropout"},
+	{"use_peft", nil, off, noAdapters},
+	{"lora_r", []string{"lora_rank", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_target", "finetuning_type", "lora_task_type"}, []string{"full", "0"}, noAdapters},
+	{"load_in_4bit", []string{"load_in_8bit", "quantization_bit"}, []string{"false"}, noAdapters},
+	{"deepspeed", []string{"fsdp", "fsdp_config", "ddp_timeout", "zero_stage", "ddp_find_unused_parameters", "local_rank"}, nil, oneDevice},
+	{"dataset_config", []string{"dataset_train_split", "dataset_test_split", "dataset_dir"}, nil, "train_file is a JSON Lines file: export the split first"},
+	{"trust_remote_code", nil, off, "no code of a model directory is ever run"},
+	{"model_revision", nil, []string{"main"}, "model is a directory"},
+}
+
+// Foreign says whether a key is a setting of other trainers; err tells what is to be done instead.
+func (*Config) Foreign(name, value string) (known bool, err error) {
+	for _, f := range foreigns {
+		if f.name != name && !slices.Contains(f.aliases, name) {
+			continue
+		}
+		if slices.Contains(f.fine, "*") || slices.Contains(f.fine, strings.ToLower(value)) {
+			return true, nil
+		}
+		return true, fmt.Errorf("%s: got %q, which is not done here: %s", name, value, f.instead)
+	}
+	return false, nil
+}
+
+// ForeignNames are the keys that Foreign knows; those of switches are true.
+func (*Config) ForeignNames() map[string]bool {
+	names := map[string]bool{}
+	for _, f := range foreigns {
+		isSwitch := slices.Contains(f.fine, "false") || slices.Contains(f.fine, "true")
+		for _, name := range append([]string{f.name}, f.aliases...) {
+			names[name] = isSwitch
+		}
+	}
+	return names
+}
