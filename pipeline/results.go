@@ -24,7 +24,8 @@ const resultsVersion = 1
 // Results are what a run came to: results.json.
 type Results struct {
 	Version     int                  `json:"version"`
-	TrainPairs  int                  `json:"train_pairs"` // in train_file
+	TrainPairs  int                  `json:"train_pairs"` // of train_file, without the validation split
+	ValidPairs  int                  `json:"valid_pairs"` // of the validation split
 	EvalPairs   int                  `json:"eval_pairs"`  // held out
 	EvalPrompts int                  `json:"eval_prompts"`
 	Level       float64              `json:"level"` // of the intervals
@@ -121,6 +122,9 @@ func (r *run) results(best int, why string) (*Results, error) {
 		return nil, err
 	}
 	res.TrainPairs = data.Train.Rows
+	if data.Valid != nil {
+		res.TrainPairs, res.ValidPairs = data.Valid.Left, data.Valid.Rows
+	}
 	for _, v := range list {
 		res.Rows = append(res.Rows, v.rows()...)
 	}
@@ -259,7 +263,11 @@ func (r *run) link(best int) error {
 // String is the run on one screen: at most 24 lines of 100 columns.
 func (res *Results) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d pairs to train on, %d held-out pairs of %d prompts, %.3g %% intervals; %s of work\n", res.TrainPairs, res.EvalPairs, res.EvalPrompts, 100*res.Level,
+	fmt.Fprintf(&b, "%d pairs to train on, ", res.TrainPairs)
+	if res.ValidPairs > 0 {
+		fmt.Fprintf(&b, "%d to validate, ", res.ValidPairs)
+	}
+	fmt.Fprintf(&b, "%d held-out pairs of %d prompts, %.3g %% intervals; %s of work\n", res.EvalPairs, res.EvalPrompts, 100*res.Level,
 		progress.Round(time.Duration(res.seconds*float64(time.Second))))
 	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "method\tpairs\tm\taccuracy\tties\tn")

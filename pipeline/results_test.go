@@ -11,7 +11,7 @@ import (
 
 // However many rounds and categories a run has, it is told on one screen.
 func TestScreen(t *testing.T) {
-	res := &Results{TrainPairs: 100000, EvalPairs: 5000, EvalPrompts: 4999, Level: 0.95, Best: 7, Stopped: "round 12 gains nothing on the validation split: 100.0 after 100.0", dir: "run", seconds: 1e6}
+	res := &Results{TrainPairs: 100000, ValidPairs: 10000, EvalPairs: 5000, EvalPrompts: 4999, Level: 0.95, Best: 7, Stopped: "round 12 gains nothing on the validation split: 100.0 after 100.0", dir: "run", seconds: 1e6}
 	estimate := measure.Estimate{N: 5000, Mean: 1, Interval: measure.Interval{Low: 1, High: 1}}
 	row := func(method string, round, m int) {
 		res.Rows = append(res.Rows, Row{Method: method, Round: round, Pairs: 100000, M: m, Estimate: estimate, Ties: 5000})

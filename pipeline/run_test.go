@@ -207,6 +207,9 @@ func TestRounds(t *testing.T) {
 	if err := readJSON(filepath.Join(c.OutputDir, DataFile), &d); err != nil || d.Valid == nil || d.Valid.Rows < 4 || d.Valid.Left+d.Valid.Rows != 40 {
 		t.Fatalf("%+v %v", d.Valid, err)
 	}
+	if r.TrainPairs != d.Valid.Left || r.ValidPairs != d.Valid.Rows {
+		t.Errorf("%d and %d pairs, want %+v", r.TrainPairs, r.ValidPairs, d.Valid)
+	}
 	held, _, err := stage.ReadFile(filepath.Join(c.OutputDir, validSplit), readOptions)
 	if err != nil {
 		t.Fatal(err)
