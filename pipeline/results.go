@@ -267,10 +267,10 @@ func (res *Results) String() string {
 	if res.ValidPairs > 0 {
 		fmt.Fprintf(&b, "%d to validate, ", res.ValidPairs)
 	}
-	fmt.Fprintf(&b, "%d held-out pairs of %d prompts, %.3g %% intervals; %s of work\n", res.EvalPairs, res.EvalPrompts, 100*res.Level,
+	fmt.Fprintf(&b, "%d held out (%d prompts); %s in all\n", res.EvalPairs, res.EvalPrompts,
 		progress.Round(time.Duration(res.seconds*float64(time.Second))))
 	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "method\tpairs\tm\taccuracy\tties\tn")
+	fmt.Fprintf(w, "method\tpairs\tm\taccuracy [%.3g %%]\tties\tn\n", 100*res.Level)
 	for _, row := range res.shown() {
 		pairs, m := fmt.Sprint(row.Pairs), fmt.Sprint(row.M)
 		if row.Pairs == 0 {
