@@ -322,3 +322,40 @@ func TestOpenErrors(t *testing.T) {
 		}
 	}
 }
+
+// What is told on the way adds up to what was done, of sampling and of reading, and comes before the end.
+func TestProgress(t *testing.T) {
+	e := open(t, tinyDir(t, true), Options{MaxSequences: 3})
+	var tokens, finished, calls int
+	e.Progress = func(t, f int) { tokens, finished, calls = tokens+t, finished+f, calls+1 }
+	reqs, samples := sampleAll(t, e, 4, 12)
+	wantTokens, wantSamples := 0, 0
+	for _, list := range samples {
+		for _, s := range list {
+			wantTokens, wantSamples = wantTokens+len(s.Tokens), wantSamples+1
+		}
+	}
+	if tokens != wantTokens || finished != wantSamples || calls < 12 {
+		t.Errorf("%d tokens and %d samples in %d calls, want %d and %d", tokens, finished, calls, wantTokens, wantSamples)
+	}
+	tokens, finished = 0, 0
+	if _, err := e.Rewards(context.Background(), rewardRequests(reqs, samples)); err != nil {
+		t.Fatal(err)
+	}
+	if finished != wantSamples || tokens < wantTokens {
+		t.Errorf("%d rewards of %d tokens, want %d of at least %d", finished, tokens, wantSamples, wantTokens)
+	}
+}
+
+// A chunk is as small as keeps the device busy, and a record at least.
+func TestChunk(t *testing.T) {
+	dir := tinyDir(t, false)
+	few := open(t, dir, Options{MaxSequences: 8})
+	if a, b := few.Chunk(2), few.Chunk(100); a != 4 || b != 1 {
+		t.Errorf("%d and %d records", a, b)
+	}
+	many := open(t, dir, Options{})
+	if got := many.Chunk(10); got != 3 && got != 25 { // a CPU's 32 sequences, or a GPU's 256
+		t.Errorf("%d records", got)
+	}
+}
