@@ -110,6 +110,11 @@ func (r *Report) Method(name string) (*Method, bool) {
 	return nil, false
 }
 
+// LengthOnly says that there are pairs, and nothing of a model in them: no rewards, no sampled critiques.
+func (r *Report) LengthOnly() bool {
+	return r.Pairs > 0 && len(r.Methods) == 1 && r.Methods[0].Name == "length"
+}
+
 // Evaluate measures scored records. Rewards must be there for all pairs or for none: a missing or non-finite one
 // is an error, not a loss. Records that a filter has dropped are measured like all others; those that were over the model's context are
 // left out and counted.

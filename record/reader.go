@@ -337,6 +337,9 @@ func (r *Reader) rowError(err error) error {
 	if !ok {
 		return r.fault(r.line, -1, "%v", err)
 	}
+	if r.line == 1 && string(bytes.TrimSpace(r.buf)) == "{" {
+		return r.fault(r.line, -1, "a row goes on over several lines, want one object a line (jq -c . converts it)")
+	}
 	if s.Code == strictjson.Truncated {
 		if _, more := r.in.Peek(1); more != nil {
 			return r.fault(r.line, -1, "line is cut off (unexpected end)")

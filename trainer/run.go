@@ -60,7 +60,7 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 	r.say("%s", settingsLine(c, plan))
 	opts := append(in.options(c), WithReport(r), WithFiles(func(dir string) error { return modeldir.Copy(c.Model, dir, c.ChatTemplate) }))
 	result, err := Train(ctx, m, in.train, c, opts...)
-	if err == nil {
+	if err == nil && result.MicroBatches > 0 { // else the run was finished before
 		r.say("%d updates, %d tokens in %.1f s; micro-batches %.0f %% full; without shared prefixes it would be %.2f times the tokens; model in %s",
 			result.Steps, result.Tokens, result.Seconds, 100*result.Efficiency, result.Sharing, result.ModelDir)
 	}

@@ -75,6 +75,9 @@ Without --model the file must hold rewards (of 'criticrm score') or critiques; w
 			if len(result.LeftOut) > 0 {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d records are not measured: %s\n", len(records)-result.Records, len(records), record.Counts(result.LeftOut))
 			}
+			if result.LengthOnly() {
+				fmt.Fprintln(cmd.ErrOrStderr(), "warning: the pairs have no rewards and no sampled critiques: only the length of their responses is measured; give --model, or score them first")
+			}
 			if result.Shortened > 0 {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d records are measured on shortened text\n", result.Shortened, len(records))
 			}

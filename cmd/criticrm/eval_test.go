@@ -41,6 +41,14 @@ func TestEval(t *testing.T) {
 	}
 }
 
+// TestEvalWithoutScores: a table of lengths looked like a result of a model.
+func TestEvalWithoutScores(t *testing.T) {
+	in := writeFile(t, filepath.Join(t.TempDir(), "in.jsonl"), sumPairs(3))
+	if _, errs := must(t, "eval", "--in", in, "--draws", "10"); !strings.Contains(errs, "warning: the pairs have no rewards and no sampled critiques: only the length") {
+		t.Errorf("%q", errs)
+	}
+}
+
 // TestEvalModel: with a model the records are scored first, in memory or through a file, with the same figures.
 func TestEvalModel(t *testing.T) {
 	dir := t.TempDir()

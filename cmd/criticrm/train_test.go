@@ -109,6 +109,10 @@ func TestTrainResume(t *testing.T) {
 			}
 		}
 	}
+	out, errs = must(t, args("stopped", "--resume", "latest")...)
+	if !strings.HasPrefix(out, "step 60: the run was finished before, nothing was trained\n") || strings.Contains(errs, "0.00 times the tokens") {
+		t.Errorf("a finished run: %q, %q", out, errs)
+	}
 	if code, _, errs := command(t, args("stopped", "--resume", "latest", "--lr", "0.01")...); code != exitUsage ||
 		!strings.Contains(lastLine(errs), "cannot resume: learning_rate was 0.005, now 0.01") {
 		t.Errorf("%d %q", code, errs)
