@@ -123,16 +123,24 @@ func Refine(ctx context.Context, g Generator, records []*record.Record, o Refine
 	return stats, stats.CheckSurvivors(o.MinSurvivors)
 }
 
+// refinable says what refining refuses a record for.
+func refinable(r *record.Record) error {
+	switch {
+	case !r.Paired():
+		return r.Fault("it is no pair, and refining needs pairs")
+	case r.Dropped == "" && len(r.ChosenCritiques) == 0 && len(r.RejectedCritiques) == 0:
+		return r.Fault("it has no critiques: run generate and filter first")
+	}
+	return nil
+}
+
 func refineChunk(ctx context.Context, g Generator, records []*record.Record, o *RefineOptions) error {
 	var live []*record.Record
 	for _, r := range records {
-		if !r.Paired() {
-			return r.Fault("it is no pair, and refining needs pairs")
+		if err := refinable(r); err != nil {
+			return err
 		}
 		if r.Dropped == "" {
-			if len(r.ChosenCritiques) == 0 && len(r.RejectedCritiques) == 0 {
-				return r.Fault("it has no critiques: run generate and filter first")
-			}
 			dropIfEmpty(r, DropNoCritique)
 		}
 		if r.Dropped == "" {

@@ -112,6 +112,7 @@ func RefineStage(in, out string, g Generator, o RefineOptions) (*stage.Stage, *D
 	stats := NewDropStats()
 	return &stage.Stage{
 		Name: "refine", In: in, Out: out, Chunk: o.Chunk, Settings: settings{o, o.Prompts.Hash(), o.fitted()},
+		Read: record.ReadOptions{Check: refinable},
 		Work: func(ctx context.Context, records []*record.Record) error { return refineChunk(ctx, g, records, &o) },
 		Observe: func(r *record.Record) error {
 			stats.Observe(r)

@@ -11,6 +11,14 @@ import (
 // refusing is a chat template that one row of the tests cannot be rendered with.
 const refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system messages') }}{% endif %}" + tinyTemplate
 
+// reading is a command that reads rows, and what it must say.
+type reading struct {
+	name string
+	args []string
+	in   string
+	want []string
+}
+
 // TestLossesAreTold guards against silence: every command that reads rows says what it left out or did not read, why and how many. A row
 // that the chat template refuses is a bad one, as one that cannot be read: it ended the run whatever max_bad said.
 func TestLossesAreTold(t *testing.T) {
@@ -24,12 +32,7 @@ func TestLossesAreTold(t *testing.T) {
 		"{in}: byte order mark at the start removed", "{in}: 2 blank lines between rows", "{in}: column \"stars\" of 1 rows is not read"}
 	overlong := "1 records dropped: over the model's context"
 	asked := []string{"--in", pairs, "--max_bad", "2", "--overlong", "drop", "--max_tokens", "4", "--prompts", shortPrompts(t), "--chat_template", template, "--override"}
-	cases := []struct {
-		name string
-		args []string
-		in   string
-		want []string
-	}{
+	cases := []reading{
 		{"generate", append([]string{"generate", "--model", tinyModel(t), "--out", filepath.Join(dir, "1.jsonl"), "--critiques", "2"}, asked...), pairs,
 			append(read, overlong, "3 records, 8 critiques: 0 parsed, 8 not parsed (8 × ")},
 		{"score", append([]string{"score", "--model", rewardModel(t, "critic")}, asked...), pairs, append(read, overlong, "{in}: 3 records, 4 critiques: 0 parsed, 4 not parsed (4 × ")},
@@ -42,12 +45,7 @@ func TestLossesAreTold(t *testing.T) {
 		`{"id":"d","prompt":"p","chosen":"x","rejected":"y"}` + "\n"
 	judgedRows := file("judged.jsonl", rows)
 	some := []string{"{in}: 1 blank lines between rows", "{in}: column \"note\" of 1 rows is not read", "{in}: 1 bad rows left out", "chosen has no critiques: run generate first"}
-	cases = append(cases, []struct {
-		name string
-		args []string
-		in   string
-		want []string
-	}{
+	cases = append(cases, []reading{
 		{"filter", []string{"filter", "--in", judgedRows, "--out", filepath.Join(dir, "2.jsonl"), "--max_bad", "1"}, judgedRows,
 			append(some, "2 of 3 records kept, 5 of 8 critiques kept; records dropped: 1 × mean score of chosen is not above mean score of rejected; critiques dropped: 2 × pair dropped, 1 × score not parsed")},
 		{"refine", []string{"refine", "--mode", "random", "--top_k", "1", "--in", filepath.Join(dir, "2.jsonl"), "--out", filepath.Join(dir, "3.jsonl")}, filepath.Join(dir, "2.jsonl"),
@@ -55,6 +53,9 @@ func TestLossesAreTold(t *testing.T) {
 		{"inspect", []string{"inspect", judgedRows}, judgedRows, []string{"note: 1 blank lines between rows", "note: column \"note\" of 1 rows is not read"}},
 		{"eval of a file", []string{"eval", "--in", filepath.Join(dir, "3.jsonl"), "--draws", "10"}, filepath.Join(dir, "3.jsonl"), []string{"{in}: column \"note\" of 1 rows is not read"}},
 	}...)
+	never := file("never.jsonl", judged("a", []int{9}, []int{1})+`{"id":"d","prompt":"p","chosen":"x","rejected":"y"}`+"\n")
+	cases = append(cases, reading{"refine of a row that was not generated", []string{"refine", "--mode", "none", "--in", never, "--out", filepath.Join(dir, "4.jsonl"), "--max_bad", "1"}, never,
+		[]string{`left out: {in}:2: record "d": it has no critiques: run generate and filter first`, "1 of 1 records kept"}})
 	for _, c := range cases {
 		out, errs := must(t, c.args...)
 		for _, want := range c.want {
