@@ -144,8 +144,8 @@ func (r *row) optObject(key string, dst any, fault string) (bool, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields() // they would be lost when the row is written
-	if d.Decode(dst) != nil {
-		return false, badField("%q: %s", key, fault)
+	if err := d.Decode(dst); err != nil {
+		return false, badField("%q: %s (%.100s)", key, fault, strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return true, nil
 }

@@ -57,9 +57,6 @@ func (o ReadOptions) withDefaults() ReadOptions {
 // maxBlank is how many blank lines may follow each other: a small compressed file may hold gigabytes of them.
 const maxBlank = 1 << 16
 
-// maxWindow is the largest zstd window that is decoded: a header of 10 bytes may ask for 512 MiB.
-const maxWindow = 8 << 20
-
 // RowError is a fault of one place in a file.
 type RowError struct {
 	File string // empty: of a record that was not read from one, or by somebody who knows the line only
@@ -181,31 +178,6 @@ func (r *Reader) Sum() (sha string, bytes int64, err error) {
 	return hex.EncodeToString(r.hash.Sum(nil)), r.size, nil
 }
 
-func (r *Reader) zstd(raw io.Reader, head []byte) error {
-	var h zstd.Header
-	if err := h.Decode(head); err != nil {
-		return r.fault(0, -1, "damaged zstd header: %v", err)
-	}
-	window := h.WindowSize
-	if h.SingleSegment {
-		window = h.FrameContentSize // the frame is its own window
-	}
-	switch {
-	case window > maxWindow:
-		return r.fault(0, -1, "needs a %d MiB window, limit %d MiB (compress without --long)", window>>20, maxWindow>>20)
-	case h.DictionaryID != 0:
-		return r.fault(0, -1, "needs zstd dictionary %d, which is not supported", h.DictionaryID)
-	}
-	r.frames = &frames{in: raw}
-	z, err := zstd.NewReader(r.frames, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
-	if err != nil {
-		return fmt.Errorf("record: read %s: %w", r.name, err)
-	}
-	r.closers = append(r.closers, func() error { z.Close(); return nil })
-	r.in = bufio.NewReaderSize(z, 1<<16)
-	return nil
-}
-
 // sniff looks at the first bytes: a byte order mark is removed, other kinds of file are refused by name.
 func (r *Reader) sniff() error {
 	head, err := r.in.Peek(4)
@@ -286,19 +258,6 @@ func (r *Reader) Next() (*Record, error) {
 		}
 	}
 	return nil, r.done
-}
-
-// noteFrames says what a zstd file lacks.
-func (r *Reader) noteFrames() {
-	if r.frames == nil {
-		return
-	}
-	if r.frames.unchecked > 0 {
-		r.Notes = append(r.Notes, "zstd without a checksum: damage inside would not be seen (zstd --check writes one)")
-	}
-	if n := r.frames.skippable; n > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("zstd: %d skippable frames are not read", n))
-	}
 }
 
 // parse decodes one line and holds the file to the schema of its first row.

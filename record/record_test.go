@@ -138,6 +138,7 @@ func TestBadRows(t *testing.T) {
 		{"61 cut in the middle of the file", good[:20] + "\n" + good, "f:1@20: unexpected end"},
 		{"62 key missing", `{"prompt":"p","chosen":"c"}`, `f:1: key "rejected" is missing`},
 		{"62 wrong case", `{"prompt":"p","chosen":"c","Rejected":"r"}`, `key "rejected" is missing (found "Rejected": keys are case-sensitive)`},
+		{"a critic's unknown setting", `{"prompt":"p","chosen":"c","rejected":"r","critic":{"prompts":"h","sampling":{},"mode":1}}`, `"critic": not the settings of a critic (unknown field "mode")`},
 		{"over several lines", "{\n  \"prompt\": \"p\"\n}", "f:1: a row goes on over several lines, want one object a line"},
 		{"wrong case of a document", `{"Text":"words"}`, `key "text" is missing (found "Text": keys are case-sensitive)`},
 		{"null before a completion", `{"prompt":null,"completion":"c"}`, `"prompt": got null, want a value`},

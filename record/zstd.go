@@ -1,11 +1,57 @@
 package record
 
-// The frames of a zstd file: the decoder reads any number of them behind each other and does not say what they lack.
+// Files compressed with zstd. The decoder reads any number of frames behind each other and does not say what they lack.
 
 import (
+	"bufio"
 	"encoding/binary"
+	"fmt"
 	"io"
+
+	"github.com/klauspost/compress/zstd"
 )
+
+// maxWindow is the largest zstd window that is decoded: a header of 10 bytes may ask for 512 MiB.
+const maxWindow = 8 << 20
+
+// zstd reads a file that begins with head through the decoder.
+func (r *Reader) zstd(raw io.Reader, head []byte) error {
+	var h zstd.Header
+	if err := h.Decode(head); err != nil {
+		return r.fault(0, -1, "damaged zstd header: %v", err)
+	}
+	window := h.WindowSize
+	if h.SingleSegment {
+		window = h.FrameContentSize // the frame is its own window
+	}
+	switch {
+	case window > maxWindow:
+		return r.fault(0, -1, "needs a %d MiB window, limit %d MiB (compress without --long)", window>>20, maxWindow>>20)
+	case h.DictionaryID != 0:
+		return r.fault(0, -1, "needs zstd dictionary %d, which is not supported", h.DictionaryID)
+	}
+	r.frames = &frames{in: raw}
+	z, err := zstd.NewReader(r.frames, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return fmt.Errorf("record: read %s: %w", r.name, err)
+	}
+	r.closers = append(r.closers, func() error { z.Close(); return nil })
+	r.in = bufio.NewReaderSize(z, 1<<16)
+	return nil
+}
+
+// noteFrames says what a zstd file lacks.
+func (r *Reader) noteFrames() {
+	if r.frames == nil {
+		return
+	}
+	if r.frames.unchecked > 0 {
+		r.Notes = append(r.Notes, "zstd without a checksum: damage inside would not be seen (zstd --check writes one)")
+	}
+	if n := r.frames.skippable; n > 0 {
+		r.Notes = append(r.Notes, fmt.Sprintf("zstd: %d skippable frames are not read", n))
+	}
+}
 
 // frames passes a zstd stream on and takes note of its frames.
 type frames struct {
