@@ -26,7 +26,7 @@ test: setup lint       ## everything that is tested, without a GPU: the CUDA ker
 	$(GO) test -timeout 60m ./...
 	@GO="$(GO)" sh scripts/test-cuda.sh
 
-check: lint            ## what the hook of `make hooks` runs before a push: lint, and the tests that take seconds
+check: lint            ## what the hook of `make hooks` runs before a push: lint, and the tests of a minute
 	$(GO) test -short $$($(GO) list ./... | grep -vE '/(kernels|demo|checkpoint|trainer)$$')
 
 check-native: setup    ## race detector, sanitizers and cgo's pointer rules over all of it (most of an hour; PART=race, address, undefined or pointers)

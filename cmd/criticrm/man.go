@@ -17,8 +17,8 @@ func newMan() *cobra.Command {
 	return &cobra.Command{
 		Use:     "man DIR",
 		Short:   "Write the manual pages of all commands into a folder",
-		Long:    "man writes a manual page for every command into a folder, which it makes: criticrm.1, criticrm-run.1, …",
-		Example: `  criticrm man share/man/man1`,
+		Long:    "man writes criticrm.1 and a page for each command into DIR, which it makes if it is not there. `make install` runs it.",
+		Example: "  criticrm man share/man/man1",
 		Hidden:  true,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
