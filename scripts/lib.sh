@@ -20,7 +20,10 @@ install() { # install "what for" package...
 	as=
 	if [ "$(id -u)" -ne 0 ]; then
 		as="sudo -n"
-		[ ! -t 0 ] || [ ! -t 2 ] || as=sudo # somebody is there to give the password
+		if [ -t 0 ] && [ -t 2 ] && command -v sudo >/dev/null 2>&1; then
+			echo "$me: sudo may ask for your password, to install $*"
+			as=sudo
+		fi
 		{ command -v sudo >/dev/null 2>&1 && $as true 2>/dev/null; } || fail "missing: $why. It cannot be installed without rights. Run: $byhand"
 	fi
 	echo "$me: installing $* ($why)"
