@@ -65,8 +65,11 @@ golden:                ## make testdata/golden again; installs PyTorch and trans
 	python3 -m venv build/golden && build/golden/bin/pip install -q -r testdata/golden/requirements.txt
 	build/golden/bin/python -B testdata/golden/make.py
 
-readme: setup          ## put the tables of `criticrm demo --full` into README.md: make readme RESULTS=runs/demo/results.json
-	$(GO) run ./demo/readme "$(RESULTS)" README.md
+readme: setup          ## put the tables of `criticrm demo --full` into README.md and docs, and its plots: make readme RESULTS=runs/demo/results.json
+	@mkdir -p build
+	$(GO) run ./demo/readme "$(RESULTS)" build/report.html README.md docs/results.md
+	@sed 's#</head>#<style>h1,h1+p,h1+p+h2,h1+p+h2+div,h1+p+h2+div+p{display:none}</style></head>#' build/report.html >build/plots.html
+	sh scripts/chromium.sh build/plots.html docs/report.png 1200 880
 
 .PHONY: report-check
 report-check: setup    ## reports in a headless Chromium at 1200 and 400 pixels (installed if there is none); pictures in build/report

@@ -2,7 +2,7 @@
 # A headless Chromium for the tests that look at reports, and pictures of them:
 #
 #   scripts/chromium.sh                          installs one from the distribution if there is none
-#   scripts/chromium.sh PAGE.html OUT.png [WIDTH [HEIGHT]]   … and takes a picture: docs/report.png is the report of a full demo at 1300 by 2460
+#   scripts/chromium.sh PAGE.html OUT.png [WIDTH [HEIGHT]]   … and takes a picture
 set -eu
 
 me=chromium

@@ -1,7 +1,7 @@
-// Command readme puts the tables of a run of `criticrm demo --full` into README.md, between the lines <!-- demo:NAME --> and <!-- end -->,
-// so that no figure there is typed by hand:
+// Command readme puts the tables of a run of `criticrm demo --full` into pages, between the lines <!-- demo:NAME --> and <!-- end -->, so
+// that no figure there is typed by hand. Each table stands in one of the pages. It also writes the run's report:
 //
-//	go run ./demo/readme runs/demo/results.json README.md
+//	go run ./demo/readme runs/demo/results.json build/report.html README.md docs/results.md
 package main
 
 import (
@@ -26,8 +26,8 @@ var mainRows = []struct {
 }
 
 func main() {
-	if len(os.Args) != 3 {
-		fail(fmt.Errorf("usage: readme RESULTS.json README.md"))
+	if len(os.Args) < 4 {
+		fail(fmt.Errorf("usage: readme RESULTS.json REPORT.html PAGE.md …"))
 	}
 	b, err := os.ReadFile(os.Args[1])
 	check(err)
@@ -36,16 +36,23 @@ func main() {
 	if !r.Full {
 		fail(fmt.Errorf("%s: not of demo --full", os.Args[1]))
 	}
-	text, err := os.ReadFile(os.Args[2])
+	html, err := r.HTML()
 	check(err)
-	page := string(text)
+	check(checkpoint.WriteFileAtomic(os.Args[2], html))
+	pages := map[string]string{}
+	for _, path := range os.Args[3:] {
+		text, err := os.ReadFile(path)
+		check(err)
+		pages[path] = string(text)
+	}
 	for name, part := range map[string]func(*demo.Results) (string, error){"main": mainTable, "all": allTable, "differences": differences} {
 		body, err := part(&r)
 		check(err)
-		page, err = replace(page, name, body)
-		check(err)
+		check(replace(pages, name, body))
 	}
-	check(checkpoint.WriteFileAtomic(os.Args[2], []byte(page)))
+	for path, text := range pages {
+		check(checkpoint.WriteFileAtomic(path, []byte(text)))
+	}
 }
 
 func mainTable(r *demo.Results) (string, error) {
@@ -93,15 +100,21 @@ func differences(r *demo.Results) (string, error) {
 	return b.String(), nil
 }
 
-// replace puts a body between its marks.
-func replace(page, name, body string) (string, error) {
-	begin, end := "<!-- demo:"+name+" -->\n", "<!-- end -->"
-	before, rest, ok := strings.Cut(page, begin)
-	_, after, closed := strings.Cut(rest, end)
-	if !ok || !closed {
-		return "", fmt.Errorf("the page has no %s … %s", strings.TrimSpace(begin), end)
+// replace puts a body between its marks, which stand in one of the pages.
+func replace(pages map[string]string, name, body string) error {
+	begin, end, found := "<!-- demo:"+name+" -->\n", "<!-- end -->", 0
+	for path, page := range pages {
+		before, rest, ok := strings.Cut(page, begin)
+		_, after, closed := strings.Cut(rest, end)
+		if ok && closed {
+			pages[path] = before + begin + "\n" + body + "\n" + end + after
+			found++
+		}
 	}
-	return before + begin + "\n" + body + "\n" + end + after, nil
+	if found != 1 {
+		return fmt.Errorf("%d pages have %s … %s, want one", found, strings.TrimSpace(begin), end)
+	}
+	return nil
 }
 
 func check(err error) {
