@@ -14,7 +14,7 @@
 #include <cmath>
 #include <utility>
 
-#include "cpu.h"
+#include "rows.h"
 
 namespace {
 
@@ -85,7 +85,10 @@ struct branches {
 #define ARCH_FILE "attention.cc"
 #include "arch.h"
 
-void cpu_attention(kstream *s, const attention_args *a) { ARCH_RUN(attention, s, a); }
+void cpu_attention(kstream *s, const attention_args *a) {
+    for (int64_t n = 0; n < a->N; n++) check_index("attention", "end", n, a->end[n] - n - 1, a->N - n);
+    ARCH_RUN(attention, s, a);
+}
 
 #else
 #include "gemm.h"

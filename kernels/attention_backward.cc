@@ -6,10 +6,15 @@
 #include <algorithm>
 #include <cmath>
 
+#include "rows.h"
+
 #define ARCH_FILE "attention_backward.cc"
 #include "arch.h"
 
-void cpu_attention_backward(kstream *s, const attention_backward_args *a) { ARCH_RUN(attention_backward, s, a); }
+void cpu_attention_backward(kstream *s, const attention_backward_args *a) {
+    for (int64_t n = 0; n < a->N; n++) check_index("attention_backward", "end", n, a->end[n] - n - 1, a->N - n);
+    ARCH_RUN(attention_backward, s, a);
+}
 
 #else
 #include "gemm.h"

@@ -11,6 +11,8 @@
 #include <cmath>
 #include <utility>
 
+#include "rows.h"
+
 #define ARCH_FILE "attention_decode.cc"
 #include "arch.h"
 
@@ -20,12 +22,29 @@ void cpu_kv_store(kstream *s, const kv_store_args *a) {
     const char *qkv = (const char *)a->qkv;
     char *kv = (char *)a->kv;
     const int32_t *slot = a->slot;
+    for (int64_t n = 0; n < a->N; n++) check_index("kv_store", "slot", n, slot[n], a->S);
     parallel_blocks(s, a->N, 256, [=](int64_t lo, int64_t hi, arena &) {
         for (int64_t n = lo; n < hi; n++) memcpy(kv + slot[n] * row, qkv + n * (skip + row) + skip, row);
     });
 }
 
-void cpu_attention_decode(kstream *s, const attention_decode_args *a) { ARCH_RUN(attention_decode, s, a); }
+void cpu_attention_decode(kstream *s, const attention_decode_args *a) {
+    auto slots = [=](const char *start, const char *len, int64_t i, int64_t first, int64_t n) {
+        if (n == 0) return;
+        check_index("attention_decode", start, i, first, a->S);
+        check_index("attention_decode", len, i, n - 1, a->S - first);
+    };
+    for (int64_t g = 0; g < a->groups; g++) {
+        check_index("attention_decode", "seg_ptr", g, a->seg_ptr[g], (int64_t)a->segments + 1);
+        check_index("attention_decode", "seg_ptr", g + 1, a->seg_ptr[g + 1] - (int64_t)a->seg_ptr[g], (int64_t)a->segments - a->seg_ptr[g] + 1);
+    }
+    for (int64_t i = 0; i < a->segments; i++) slots("seg_start", "seg_len", i, a->seg_start[i], a->seg_len[i]);
+    for (int64_t b = 0; b < a->B; b++) {
+        check_index("attention_decode", "group", b, a->group[b], a->groups);
+        slots("own_start", "own_len", b, a->own_start[b], a->own_len[b]);
+    }
+    ARCH_RUN(attention_decode, s, a);
+}
 
 #else
 #include "gemm.h"

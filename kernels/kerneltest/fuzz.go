@@ -56,14 +56,11 @@ func small() (list []spec.Case) {
 	return list
 }
 
-// onTrust tells what an op does not check: package tile makes tiles of end, which model.Forest checks; the numbers of the cache's slots are
-// its allocator's; rows that gradients are added to are distinct.
+// onTrust tells what an op does not check: package tile makes tiles of end; rows that gradients are added to are distinct.
 func onTrust(op spec.Op, arg spec.Arg) bool {
 	switch op.(type) {
-	case *spec.KVStore[float64], *spec.AttentionDecode[float64]:
-		return true // the cache's extent, too
 	case *spec.Attention[float64], *spec.AttentionBackward[float64]:
-		return arg.Type == spec.I32
+		return arg.Name == "Tiles"
 	case *spec.EmbedBackward[float64]:
 		return arg.Name == "Row"
 	}
