@@ -5,18 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
-
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"criticrm/critic"
 	"criticrm/demo"
@@ -309,162 +303,10 @@ func TestDocsReader(t *testing.T) {
 		"`train --samples 8`":          "train --samples",
 		"`criticrm nothing`":           "criticrm nothing",
 		"`filter --rule` and `--lr x`": "",
+		"```sh\ncriticrm env\n```\n--treads\n```text\nother --module\ncriticrm run --nor_this\n```\n": "--treads --nor_this",
 	} {
 		if got := strings.Join(unknownNames(text), " "); got != want {
 			t.Errorf("%s: %q, want %q", text, got, want)
-		}
-	}
-}
-
-// TestDocsNames: every command and every flag that a page names is there, and every command is named by some page.
-func TestDocsNames(t *testing.T) {
-	named := ""
-	for _, p := range pages(t) {
-		for _, name := range unknownNames(p.text) {
-			t.Errorf("%s: there is no %s", p.name, name)
-		}
-		named += p.text
-	}
-	for _, cmd := range newRoot().Commands() {
-		if !cmd.Hidden && !regexp.MustCompile(`criticrm `+cmd.Name()+`\b`).MatchString(named) {
-			t.Errorf("no page names criticrm %s", cmd.Name())
-		}
-	}
-}
-
-var (
-	span     = regexp.MustCompile("`([^`\n]+)`")
-	flagWord = regexp.MustCompile(`--[a-z][a-zA-Z0-9_.-]*`)
-)
-
-// unknownNames are the commands and flags in a page's code spans, and anywhere else in it, that are not there. A span that begins with
-// a command is held to that command's flags.
-func unknownNames(text string) (list []string) {
-	root := newRoot()
-	all := map[string]bool{"help": true}
-	for _, cmd := range root.Commands() {
-		maps.Copy(all, flagNames(cmd))
-	}
-	for _, m := range span.FindAllStringSubmatch(text, -1) {
-		program, rest, ours := strings.Cut(m[1], "criticrm ")
-		if ours = ours && program == ""; !ours {
-			rest = m[1]
-		}
-		name, _, _ := strings.Cut(rest, " ")
-		cmd, _, err := root.Find([]string{name})
-		found := err == nil && cmd != root
-		if ours && !found && regexp.MustCompile(`^[a-z]+$`).MatchString(name) {
-			list = append(list, "criticrm "+name)
-		}
-		if !found {
-			continue
-		}
-		of := flagNames(cmd)
-		for _, flag := range flagWord.FindAllString(rest, -1) {
-			if name := normal(flag); !of[name] && all[name] {
-				list = append(list, strings.TrimSuffix(m[1][:strings.Index(m[1], flag)], " ")+" "+flag)
-			}
-		}
-	}
-	for _, flag := range flagWord.FindAllString(text, -1) {
-		if !all[normal(flag)] && !slices.Contains(list, flag) {
-			list = append(list, flag)
-		}
-	}
-	return list
-}
-
-func normal(flag string) string {
-	return strings.ReplaceAll(strings.Trim(strings.TrimPrefix(flag, "--"), ".-"), "-", "_")
-}
-
-// flagNames are the names that a command's flags may be written by.
-func flagNames(cmd *cobra.Command) map[string]bool {
-	cmd.InitDefaultHelpFlag()
-	names := map[string]bool{}
-	cmd.Flags().VisitAll(func(f *pflag.Flag) { names[f.Name] = true })
-	for alias, name := range commonAliases {
-		if names[name] {
-			names[alias] = true
-		}
-	}
-	for alias := range cmd.Annotations {
-		names[alias] = true
-	}
-	return names
-}
-
-// TestDocsWidth: lines of the pages are readable beside code; tables, and lines with a link, which cannot be folded, may be longer.
-func TestDocsWidth(t *testing.T) {
-	const most = 120
-	for _, p := range pages(t) {
-		if p.name == "README.md" {
-			continue
-		}
-		for i, line := range strings.Split(p.text, "\n") {
-			if n := utf8.RuneCountInString(line); n > most && !strings.HasPrefix(strings.TrimSpace(line), "|") && !strings.Contains(line, "](") {
-				t.Errorf("%s:%d: %d columns, want at most %d", p.name, i+1, n, most)
-			}
-		}
-	}
-}
-
-// TestDocsFiles: files.md explains every field of every JSON file that commands leave.
-func TestDocsFiles(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it trains models")
-	}
-	text := readFile(t, filepath.Join(repository, "docs", "files.md"))
-	docsFolder(t)
-	must(t, "run", "--model", "my-model", "--train", "pairs.jsonl", "--eval", "held-out.jsonl", "--output_dir", "run", "--train.save_steps", "1")
-	must(t, "score", "--model", "run/model", "--in", "answers.jsonl", "--out", "scored.jsonl")
-	seen := map[string]bool{}
-	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
-		ext := filepath.Ext(path)
-		if err != nil || ext != ".json" && ext != ".jsonl" || strings.HasPrefix(path, "my-model") || strings.HasPrefix(d.Name(), "tokenizer") || d.Name() == "config.json" {
-			return err
-		}
-		dec := json.NewDecoder(strings.NewReader(readFile(t, path)))
-		for {
-			var v any
-			if err := dec.Decode(&v); err == io.EOF {
-				return nil
-			} else if err != nil {
-				return fmt.Errorf("%s: %w", path, err)
-			}
-			fields(v, func(key string) {
-				if name := d.Name() + " " + key; !seen[name] {
-					seen[name] = true
-					if !strings.Contains(text, "`"+key+"`") {
-						t.Errorf("files.md does not name %s of %s", key, path)
-					}
-				}
-			})
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(seen) < 100 {
-		t.Errorf("only %d fields were found", len(seen))
-	}
-}
-
-// namedByData are fields whose members are named by the data, or by settings.
-var namedByData = []string{"settings", "outputs", "files", "prompts", "categories", "duplicates", "left_out", "unread_columns", "category_ece", "meta"}
-
-func fields(v any, see func(key string)) {
-	switch v := v.(type) {
-	case map[string]any:
-		for key, member := range v {
-			see(key)
-			if _, nested := member.(map[string]any); !nested || !slices.Contains(namedByData, key) {
-				fields(member, see)
-			}
-		}
-	case []any:
-		for _, member := range v {
-			fields(member, see)
 		}
 	}
 }
