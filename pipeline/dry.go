@@ -276,7 +276,8 @@ func (d *dry) learn(ctx context.Context) error {
 		c := x.c
 		c.TrainFile = filepath.Join(dir, "sample.jsonl")
 		plan := trainer.NewPlan(c, max(1, int(math.Round(x.rows))))
-		if err := d.fill(c.TrainFile, c.BatchSize*c.Accumulation); err != nil {
+		c.Accumulation = plan.Batch / c.BatchSize
+		if err := d.fill(c.TrainFile, plan.Batch); err != nil {
 			return err
 		}
 		pair, speed, err := d.try(ctx, c)

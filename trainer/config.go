@@ -49,7 +49,7 @@ type Config struct {
 	// Batches. A unit is a pair of responses, or a document for sft and lm.
 	MaxBad       int     `yaml:"max_bad" group:"Batches" resume:"free" help:"rows of train_file, and of eval_file, that may be bad: they are set aside, counted, and listed in output_dir with file, line and reason; one more ends the run"`
 	BatchSize    int     `yaml:"per_device_train_batch_size" common:"true" alias:"batch_size" help:"pairs (or documents) per device and accumulation step"`
-	Accumulation int     `yaml:"gradient_accumulation_steps" common:"true" alias:"accumulation" help:"the batch of an update is this times per_device_train_batch_size"`
+	Accumulation int     `yaml:"gradient_accumulation_steps" common:"true" alias:"accumulation" help:"the batch of an update is this times per_device_train_batch_size; 0: 12, or fewer, so that an epoch of few pairs has 16 updates"`
 	BatchTokens  int     `yaml:"max_tokens_per_batch" alias:"batch_tokens" resume:"free" help:"tokens of a micro-batch: the examples of an update are packed into micro-batches of at most this many (a longer example goes alone); 0: all at once"`
 	MaxLength    int     `yaml:"max_length" alias:"max_seq_length,cutoff_len" help:"tokens of a whole sequence (prompt, response and critique); 0: the model's limit"`
 	Overlong     string  `yaml:"overlong" help:"sequences over max_length: error, drop, truncate-left (the prompt's start) or truncate-right (the response's end); a critique is never cut; records that generate has shortened are read as it read them, give both commands the same limit and policy"`
@@ -99,11 +99,11 @@ type Config struct {
 	Resume         string `yaml:"resume" common:"true" alias:"resume_from_checkpoint" resume:"free" help:"latest, auto (latest if there is one), latest-valid (the newest that is not damaged) or the path of a checkpoint; empty: a new run in an empty output_dir"`
 }
 
-// Default is the joint stage with the published settings of CLoud where Critic-RM's are not known: global batch 96 pairs,
+// Default is the joint stage with the published settings of CLoud where Critic-RM's are not known: global batch 96 pairs (fewer for small data),
 // learning rate 1e-6 with 10 % warm-up and cosine decay to 1 %, betas 0.9 and 0.95, clipping at 1.
 func Default() Config {
 	return Config{
-		Method: Critic, BatchSize: 8, Accumulation: 12, BatchTokens: 8192, Overlong: "error", DataOrder: "shuffled", ScoreMin: -1, ScoreMax: -1,
+		Method: Critic, BatchSize: 8, BatchTokens: 8192, Overlong: "error", DataOrder: "shuffled", ScoreMin: -1, ScoreMax: -1,
 		PromptWeight: 1,
 		Epochs:       3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01,
 		Optim: AdamW, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
@@ -146,7 +146,7 @@ func (c Config) Validate() error {
 		lowExcl       bool // the lower end itself is not allowed
 	}{
 		{"per_device_train_batch_size", float64(c.BatchSize), 1, 1 << 20, false},
-		{"gradient_accumulation_steps", float64(c.Accumulation), 1, 1 << 20, false},
+		{"gradient_accumulation_steps", float64(c.Accumulation), 0, 1 << 20, false},
 		{"max_tokens_per_batch", float64(c.BatchTokens), 0, 1 << 30, false},
 		{"max_length", float64(c.MaxLength), 0, 1 << 30, false},
 		{"scale_min", float64(c.ScoreMin), -1, 1000, false},

@@ -34,7 +34,9 @@ type Result struct {
 	Eval    *Evaluation // the last one; nil without held-out data
 	Dropped int         // examples that were not used, each time they came up
 	Tokens  int64       // through the model, in the whole run
-	Seconds float64     // of this process
+	// NoRewards says why no update trained the reward head of a method that has one; "" where one did.
+	NoRewards string
+	Seconds   float64 // of this process
 
 	// Packing, of this process: MicroBatches held PackedTokens of MicroBatches·max_tokens_per_batch that would have fitted
 	// (Efficiency; 0 without a limit), and would have been Sharing times as many
@@ -222,6 +224,11 @@ func (r *run) setUp() error {
 		r.opt.clear()
 	}
 	r.console = newConsole(r.report, c, r.plan, r.st.Step)
+	if p := r.plan; c.rewards() && p.Total > 0 && Lambda(c, p, p.Total-1) == 1 {
+		r.result.NoRewards = fmt.Sprintf("rewards are not trained: lambda is 1 in all updates (%d, of %d pairs each, %d an epoch; lambda_schedule %s): make the batch smaller, "+
+			"per_device_train_batch_size × gradient_accumulation_steps, or train for more epochs or with lambda_schedule constant", p.Total, p.Batch, p.PerEpoch, c.LambdaSchedule)
+		r.console.say("warning: %s", r.result.NoRewards)
+	}
 	if r.saved >= 0 {
 		r.console.say("resumed at step %d of %d", r.st.Step, r.plan.Total)
 		for _, c := range r.changes {

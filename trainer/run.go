@@ -80,7 +80,7 @@ func settingsLine(c Config, p Plan) string {
 	if c.Scheduler == "linear" || c.Scheduler == "cosine" {
 		line += fmt.Sprintf(", ends at %g of it", c.MinLRRatio)
 	}
-	line += fmt.Sprintf("; a batch is %d × %d; clipping at %g, weight decay %g", c.BatchSize, c.Accumulation, c.MaxGradNorm, c.WeightDecay)
+	line += fmt.Sprintf("; a batch is %d × %d; clipping at %g, weight decay %g", c.BatchSize, p.Batch/c.BatchSize, c.MaxGradNorm, c.WeightDecay)
 	if c.rewards() {
 		line += "; a new reward head begins at zero"
 	}

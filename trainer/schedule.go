@@ -10,10 +10,15 @@ type Plan struct {
 	Total    int // updates of the run
 }
 
-// NewPlan computes the length of a run over n examples: ⌈n/batch⌉ updates an epoch, max_steps of them or
+// NewPlan computes the length of a run over n examples: with a batch of per_device_train_batch_size × gradient_accumulation_steps (where those are
+// 0, 12 or as many as leave 16 updates an epoch), ⌈n/batch⌉ updates an epoch, max_steps of them or
 // ⌈num_train_epochs·PerEpoch⌉.
 func NewPlan(c Config, n int) Plan {
-	p := Plan{Examples: n, Batch: c.BatchSize * c.Accumulation}
+	accumulation := c.Accumulation
+	if accumulation == 0 {
+		accumulation = min(12, max(1, n/(16*c.BatchSize)))
+	}
+	p := Plan{Examples: n, Batch: c.BatchSize * accumulation}
 	p.PerEpoch = (n + p.Batch - 1) / p.Batch
 	p.Total = c.MaxSteps
 	if c.MaxSteps <= 0 {

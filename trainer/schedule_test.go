@@ -1,8 +1,11 @@
 package trainer
 
 import (
+	"bytes"
+	"context"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -114,5 +117,36 @@ func TestOrder(t *testing.T) {
 		if n < 900 || n > 1100 { // 1000 ± 3.9 standard deviations
 			t.Errorf("%d is first %d times of 3000", i, n)
 		}
+	}
+}
+
+// A run in which rewards never count says so, at its start and in its result.
+func TestNoRewards(t *testing.T) {
+	for _, x := range []struct {
+		steps    int
+		schedule string
+		warns    bool
+	}{{1, "last-epoch", true}, {5, "last-epoch", true}, {1, "constant", false}, {5, "linear", false}} {
+		c := testConfig("")
+		c.MaxSteps, c.BatchSize, c.Accumulation, c.LambdaSchedule = x.steps, 4, 1, x.schedule
+		var log bytes.Buffer
+		r, err := Train(context.Background(), tiny(t, c, 1), pairs(4), c, WithReport(Report{Log: &log}))
+		if err != nil || (r.NoRewards != "") != x.warns || strings.Contains(log.String(), "warning: rewards are not trained: lambda is 1 in all updates") != x.warns {
+			t.Errorf("%+v: %v %q %s", x, err, r.NoRewards, log.String())
+		}
+	}
+}
+
+// Without a number the batch is 96 pairs, or as many as leave 16 updates an epoch.
+func TestAccumulation(t *testing.T) {
+	c := Default()
+	for n, want := range map[int]int{1: 8, 100: 8, 255: 8, 256: 16, 600: 32, 1536: 96, 1 << 20: 96} {
+		if p := NewPlan(c, n); p.Batch != want {
+			t.Errorf("%d pairs: a batch of %d, want %d", n, p.Batch, want)
+		}
+	}
+	c.Accumulation = 3
+	if p := NewPlan(c, 10); p.Batch != 24 {
+		t.Error(p)
 	}
 }

@@ -91,6 +91,9 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 		}
 		fmt.Fprintln(w)
 	}
+	if res.NoRewards != "" {
+		fmt.Fprintf(w, "warning: %s\n", res.NoRewards)
+	}
 	if e := res.Eval; e != nil {
 		fmt.Fprintf(w, "held out: loss %.4g", e.Loss)
 		if e.Pairs > 0 {
