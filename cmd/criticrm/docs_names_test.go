@@ -113,9 +113,6 @@ func flagNames(cmd *cobra.Command) map[string]bool {
 func TestDocsWidth(t *testing.T) {
 	const most = 120
 	for _, p := range pages(t) {
-		if p.name == "README.md" {
-			continue
-		}
 		for i, line := range strings.Split(p.text, "\n") {
 			if n := utf8.RuneCountInString(line); n > most && !strings.HasPrefix(strings.TrimSpace(line), "|") && !strings.Contains(line, "](") {
 				t.Errorf("%s:%d: %d columns, want at most %d", p.name, i+1, n, most)

@@ -26,7 +26,7 @@ func newTrain() *cobra.Command {
 		Long: `train runs a recipe: a YAML file, flags of the same names, or both; flags win. Methods: critic (Critic-RM), cloud (all critiques, constant
 weight), bt (scalar Bradley-Terry), sft and lm (language modelling).
 
-SIGINT, SIGTERM and SIGUSR1 end the run after the step in hand and a checkpoint; --resume latest goes on from there, bit for bit.
+SIGINT, SIGTERM and SIGUSR1 end the run after the micro-batch in hand, with a checkpoint; --resume latest goes on from there, bit for bit.
 A second signal ends it at once. The final model is output_dir/model.`,
 		Example: `  criticrm train --model llama --train_file 3.jsonl --output_dir run
   criticrm train --recipe examples/critic-rm.yaml --learning_rate 5e-6 --max_steps 200
