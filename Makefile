@@ -14,7 +14,7 @@ endif
 # The program's version is git's, where git gives one: it does not in folders of another user.
 BUILD := $(GO) build -trimpath -buildvcs=$(shell git rev-parse -q HEAD >/dev/null 2>&1 && echo true || echo false)
 
-.PHONY: help demo test check check-native build cuda sass setup base golden readme bench bench-compare lint hooks install uninstall dist clean
+.PHONY: help demo test check check-native build cuda sass setup base golden readme report-check bench bench-compare lint hooks install uninstall dist clean
 
 help:                  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do printf '%-15s%s\n' "$$name" "$$what"; done
@@ -71,7 +71,6 @@ readme: setup          ## put the tables of `criticrm demo --full` into README.m
 	@sed 's#</head>#<style>h1,h1+p,h1+p+h2,h1+p+h2+div,h1+p+h2+div+p{display:none}</style></head>#' build/report.html >build/plots.html
 	sh scripts/chromium.sh build/plots.html docs/report.png 1200 880
 
-.PHONY: report-check
 report-check: setup    ## reports in a headless Chromium at 1200 and 400 pixels (installed if there is none); pictures in build/report
 	@sh scripts/chromium.sh
 	CRITICRM_SCREENSHOTS="$(CURDIR)/build/report" $(GO) test -count=1 -v -run 'Layout|TestRun$$' ./report ./demo

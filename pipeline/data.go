@@ -29,13 +29,16 @@ const (
 
 // Data is data.json: the facts of the files.
 type Data struct {
-	Train   File `json:"train"`
-	Eval    File `json:"eval"`
-	Overlap struct {
-		Prompts int `json:"prompts"` // that both files have
-		Rows    int `json:"rows"`    // of eval_file with one of them
-	} `json:"overlap"`
-	Valid *Split `json:"valid,omitempty"` // what is held out of train_file
+	Train   File    `json:"train"`
+	Eval    File    `json:"eval"`
+	Overlap Overlap `json:"overlap"`
+	Valid   *Split  `json:"valid,omitempty"` // what is held out of train_file
+}
+
+// Overlap are the prompts that both files have.
+type Overlap struct {
+	Prompts int `json:"prompts"`
+	Rows    int `json:"rows"` // of eval_file with one of them
 }
 
 // Split is a part of train_file.
@@ -94,8 +97,8 @@ func spread(x []int) (s Spread) {
 // maxListed bounds the issues and bad rows of a File.
 const maxListed = 20
 
-// inspect reads a file. reads are columns that are asked for beside those of the schemas; keep, if it is not nil, gets every good row.
-func inspect(ctx context.Context, path string, r *render.Renderer, o critic.GenerateOptions, reads []string, maxBad int, keep func(*record.Record)) (*File, error) {
+// inspect reads a file. reads are columns that are asked for beside those of the schemas; keep gets every good row.
+func inspect(ctx context.Context, path string, r *render.Renderer, o critic.GenerateOptions, reads []string, maxBad int, keep func(*record.Record) error) (*File, error) {
 	if err := stage.Unfinished(path); err != nil {
 		return nil, err
 	}
@@ -115,6 +118,9 @@ func inspect(ctx context.Context, path string, r *render.Renderer, o critic.Gene
 			err = record.InFile(rec.Fault("it is no pair, and the method needs pairs: prompt, chosen, rejected"), path)
 		}
 		if err != nil {
+			return nil, err
+		}
+		if err := keep(rec); err != nil {
 			return nil, err
 		}
 		check.Add(rec)
@@ -145,9 +151,6 @@ func inspect(ctx context.Context, path string, r *render.Renderer, o critic.Gene
 		} else if shortened {
 			f.Shortened++
 		}
-		if keep != nil {
-			keep(rec)
-		}
 	}
 	if err := stage.Altered(in); err != nil {
 		return nil, err
@@ -172,10 +175,10 @@ func inspect(ctx context.Context, path string, r *render.Renderer, o critic.Gene
 // fits refuses rows that the critic cannot read before hours are spent on those in front of them.
 func (f *File) fits(policy string) error {
 	if f.Overlong > 0 && cmp.Or(policy, record.OverlongError) == record.OverlongError {
-		return fmt.Errorf("%s (%d of %d rows are too long: set overlong to drop, truncate-left or truncate-right, or a smaller max_tokens)", f.first, f.Overlong, f.Rows)
+		return fmt.Errorf("%s (%d of %d rows are too long: set --overlong to drop, truncate-left or truncate-right, or make --generate.max_tokens smaller, which --eval.max_tokens follows)", f.first, f.Overlong, f.Rows)
 	}
 	if f.Overlong == f.Rows {
-		return fmt.Errorf("%s (all rows are too long)", f.first)
+		return fmt.Errorf("%s (all rows are too long: make --generate.max_tokens smaller, which --eval.max_tokens follows)", f.first)
 	}
 	return nil
 }
@@ -239,14 +242,14 @@ func (f *File) split(rows []*record.Record, share float64, seed uint64, dir stri
 	return s, nil
 }
 
-// overlap counts the prompts that both files have.
-func (d *Data) overlap(train, eval *File) {
+func overlap(train, eval *File) (o Overlap) {
 	for key, rows := range eval.prompts {
 		if train.prompts[key] > 0 {
-			d.Overlap.Prompts++
-			d.Overlap.Rows += rows
+			o.Prompts++
+			o.Rows += rows
 		}
 	}
+	return o
 }
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -326,6 +326,30 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+// A trained model that was changed or is gone is named, though nothing is left to be done.
+func TestChangedModel(t *testing.T) {
+	c := small(t, t.TempDir(), "run")
+	must(t, c, Options{Stage: "train"})
+	path := filepath.Join(c.OutputDir, "round-1/train/model/model.safetensors")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2] ^= 1
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := finish(t, c, nil, Options{Stage: "train"}); err == nil || !strings.Contains(err.Error(), "model.safetensors is not as training wrote it") {
+		t.Error(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := finish(t, c, nil, Options{Stage: "train"}); err == nil || !strings.Contains(err.Error(), "--restart=round-1/train") {
+		t.Error(err)
+	}
+}
+
 // What a stage has left is not taken for its work when somebody has changed it; a directory of somebody else is left alone.
 func TestChangedOutputs(t *testing.T) {
 	dir := t.TempDir()
@@ -382,7 +406,7 @@ func TestCheck(t *testing.T) {
 		change func(c *Config)
 		want   string
 	}{
-		{"too long", func(c *Config) { c.TrainFile = pairs(t, filepath.Join(dir, "long.jsonl"), long) }, "1 of 41 rows are too long: set overlong"},
+		{"too long", func(c *Config) { c.TrainFile = pairs(t, filepath.Join(dir, "long.jsonl"), long) }, "1 of 41 rows are too long: set --overlong"},
 		{"no pairs", func(c *Config) {
 			c.EvalFile = filepath.Join(dir, "single.jsonl")
 			if err := os.WriteFile(c.EvalFile, []byte(`{"prompt":"p","response":"r"}`+"\n"), 0o644); err != nil {

@@ -60,8 +60,8 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 	for i, x := range []struct {
 		path string
 		o    critic.GenerateOptions
-		keep func(*record.Record)
-	}{{r.TrainFile, r.Generate.Options(), keep}, {r.EvalFile, r.Eval.Options(), nil}} {
+		keep func(*record.Record) error
+	}{{r.TrainFile, r.Generate.Options(), keeping(keep)}, {r.EvalFile, r.Eval.Options(), r.categorised}} {
 		x.o.Prompts, x.o.Scale = r.base.Prompts, r.base.Scale
 		x.o.Reading = within(critic.Reading{Limits: renderer, MaxLength: r.base.MaxLength, Overlong: r.base.Overlong}, x.o.MaxLength, x.o.Overlong)
 		f, err := inspect(ctx, x.path, renderer, x.o, reads, r.MaxBad, x.keep)
@@ -76,7 +76,28 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 		}
 		trained, held = held, f
 	}
+	if n := overlap(trained, held).Rows; n > 0 {
+		r.say("warning: %d of %d held-out pairs have a prompt that is also trained on: what is measured on them says little", n, held.Rows)
+	}
 	return trained, held, nil
+}
+
+// categorised is an error for a row without the category that results are split by, before hours are spent on it.
+func (r *run) categorised(rec *record.Record) error {
+	if r.Eval.Category == "" {
+		return nil
+	}
+	return record.InFile(rec.SetCategory(r.Eval.Category), r.EvalFile)
+}
+
+// keeping gives rows to keep, if it is not nil.
+func keeping(keep func(*record.Record)) func(*record.Record) error {
+	return func(rec *record.Record) error {
+		if keep != nil {
+			keep(rec)
+		}
+		return nil
+	}
 }
 
 // check looks at the files and holds out the validation split.
@@ -90,11 +111,7 @@ func (r *run) check(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d := Data{Train: *trained, Eval: *held}
-	d.overlap(trained, held)
-	if d.Overlap.Rows > 0 {
-		r.say("warning: %d of %d held-out pairs have a prompt that is also trained on: what is measured on them says little", d.Overlap.Rows, held.Rows)
-	}
+	d := Data{Train: *trained, Eval: *held, Overlap: overlap(trained, held)}
 	if r.ValidShare > 0 {
 		if d.Valid, err = trained.split(rows, r.ValidShare, r.Seed, r.dir); err != nil {
 			return "", err

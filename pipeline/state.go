@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"criticrm/checkpoint"
+	"criticrm/modeldir"
 	"criticrm/record"
 	"criticrm/safefile"
 	"criticrm/stage"
@@ -133,8 +134,22 @@ func (d *done) verify(dir string) error {
 		if err != nil {
 			return fmt.Errorf("%w: put it back, or make it again with --restart=%s", err, d.Name)
 		}
+		if filepath.Base(name) == train {
+			if err := verifyModel(filepath.Join(dir, name, "model")); err != nil {
+				return fmt.Errorf("%w; or make it again with --restart=%s", err, d.Name)
+			}
+		}
 	}
 	return nil
+}
+
+// verifyModel compares a trained model with what its training said of it.
+func verifyModel(dir string) error {
+	m, err := modeldir.Open(dir, modeldir.Given{})
+	if err == nil {
+		_, err = m.Label()
+	}
+	return err
 }
 
 // changed names the first setting of a finished stage that is not as it was; "": none.

@@ -156,8 +156,8 @@ func (r *execution) openOutput() (err error) {
 	}
 	old, err := readSidecar(r.Out)
 	switch {
-	case r.Restart:
-		// The new sidecar replaces the old one before the file is cut: a crash in between leaves no false claim.
+	case r.Restart, err == nil && old.Done == 0 && !old.Complete:
+		// Nothing is lost: there is none, or it is to be forgotten. The new sidecar replaces the old one before the file is cut: a crash in between leaves no false claim.
 	case errors.Is(err, fs.ErrNotExist):
 		if info.Size() > 0 {
 			return fmt.Errorf("%s: output %s exists and has no %s beside it: remove it or choose another name",

@@ -27,7 +27,7 @@ var (
 
 // foreigns is the table: Hugging Face's TrainingArguments, TRL's RewardConfig and ModelConfig, OpenRLHF and LLaMA-Factory.
 var foreigns = []foreign{
-	{"report_to", nil, []string{"none", "[]", ""}, "the figures of every update are lines of output_dir/metrics.jsonl; use --report_to none"},
+	{"report_to", nil, []string{"none", "[]"}, "the figures of every update are lines of output_dir/metrics.jsonl; use --report_to none"},
 	{"fp16", nil, off, "float16 is not built: use bf16, which needs no loss scaling"},
 	{"tf32", nil, off, "products are in float32, or with bf16 in bfloat16 with float32 sums"},
 	{"dtype", []string{"torch_dtype", "model_init_dtype"}, []string{"float32", "auto"}, "use bf16 for bfloat16 weights"},
@@ -38,11 +38,14 @@ var foreigns = []foreign{
 	{"remove_unused_columns", nil, anything, ""},
 	{"do_train", nil, []string{"true"}, "train trains; use eval to measure"},
 	{"do_eval", nil, []string{"true"}, "give eval_file to measure while training"},
-	{"eval_strategy", []string{"evaluation_strategy"}, []string{"epoch"}, "eval_file is measured after each epoch, or with eval_steps N every N updates; without eval_file nothing is"},
+	{"eval_strategy", []string{"evaluation_strategy"}, []string{"epoch"}, "eval_file is measured after each epoch, or with eval_steps N every N updates; without eval_file nothing is: leave this out"},
 	{"save_strategy", nil, []string{"steps"}, "use save_steps N; 0 saves at the end and when interrupted"},
 	{"logging_strategy", nil, []string{"steps"}, "use logging_steps N"},
 	{"dataloader_num_workers", []string{"preprocessing_num_workers", "dataset_num_proc", "dataloader_pin_memory"}, anything, ""},
 	{"dataloader_drop_last", nil, off, "the last update of an epoch has what is left"},
+	{"run_name", []string{"logging_dir", "per_device_eval_batch_size", "gradient_checkpointing_kwargs", "torch_compile", "logging_first_step", "hub_model_id", "project"}, anything, ""},
+	{"lr_scheduler_kwargs", nil, []string{"{}"}, "use min_lr_ratio, stable_fraction and warmup_ratio"},
+	{"data_seed", nil, nil, "seed is that of the data order, too"},
 	{"overwrite_output_dir", nil, off, "give another output_dir, or resume: a run is never overwritten"},
 	{"push_to_hub", nil, off, "the model is a Hugging Face directory: upload output_dir/model yourself"},
 	{"load_best_model_at_end", nil, off, "the model of the last update is kept; earlier ones are in the checkpoints"},
@@ -63,7 +66,7 @@ func (*Config) Foreign(name, value string) (known bool, err error) {
 		if f.name != name && !slices.Contains(f.aliases, name) {
 			continue
 		}
-		if slices.Contains(f.fine, "*") || slices.Contains(f.fine, strings.ToLower(value)) {
+		if slices.Contains([]string{"", "null", "~"}, strings.ToLower(value)) || slices.Contains(f.fine, "*") || slices.Contains(f.fine, strings.ToLower(value)) {
 			return true, nil
 		}
 		return true, fmt.Errorf("%s: got %q, which is not done here: %s", name, value, f.instead)

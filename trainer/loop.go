@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -240,9 +241,24 @@ func (r *run) setUp() error {
 
 func (r *run) checkpoints() string { return filepath.Join(r.c.OutputDir, "checkpoints") }
 
+// foreignDir refuses an output_dir in which something else lives, which a training would overwrite in part.
+func foreignDir(dir string) error {
+	for _, x := range []struct{ file, what string }{
+		{"state.json", "a run of 'criticrm run'"}, {"config.json", "a model"}, {".git", "a git repository"}, {"results.json", "results of other commands"},
+	} {
+		if _, err := os.Lstat(filepath.Join(dir, x.file)); err == nil {
+			return fmt.Errorf("trainer: output_dir: %s holds %s (%s): choose another directory", dir, x.what, x.file)
+		}
+	}
+	return nil
+}
+
 // openOutput makes the run's directory, or resumes what is there.
 func (r *run) openOutput() error {
 	dir := r.c.OutputDir
+	if err := foreignDir(dir); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(r.checkpoints(), 0o755); err != nil {
 		return fmt.Errorf("trainer: output_dir: %w", err)
 	}
@@ -506,6 +522,11 @@ func (r *run) finish() error {
 }
 
 func (r *run) finishResult() {
+	if loss := r.result.Last.RewardLoss; r.result.NoRewards == "" && r.c.rewards() && r.result.Last.Step == r.plan.Total && math.Abs(loss-math.Ln2) < 1e-3 {
+		r.result.NoRewards = fmt.Sprintf("rewards have hardly been trained: the reward loss of the last update is %.4f, that of equal rewards: more updates (there were %d), "+
+			"or a higher learning rate (it was %g)", loss, r.plan.Total, r.c.LearningRate)
+		r.console.say("warning: %s", r.result.NoRewards)
+	}
 	res := &r.result
 	res.Steps, res.Skipped, res.Tokens, res.Dropped = r.st.Step, r.st.Skipped, r.st.Tokens, r.st.Dropped
 	if res.PackedTokens > 0 {

@@ -414,7 +414,7 @@ func TestConsoleLine(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
 	want := regexp.MustCompile(`^\{'epoch': '[0-9.]+', 'loss': '[0-9.]+', 'critique_loss': '[0-9.]+', 'reward_loss': '[0-9.]+', 'lambda': '[0-9.]+', 'accuracy': .*'learning_rate': '0.\d+', 'grad_norm': '[0-9.]+', 'num_tokens': '\d+', 'tokens_per_second': '[0-9.e+]+', 'left': '\d+s'\}$`)
-	if len(lines) != 2 || !want.MatchString(lines[0]) {
+	if len(lines) != 3 || !want.MatchString(lines[0]) || !strings.HasPrefix(lines[2], "warning: rewards have hardly been trained") { // two of five updates, with a low rate
 		t.Errorf("log:\n%s", log.String())
 	}
 }
@@ -435,5 +435,22 @@ func TestConsoleIsNotQuiet(t *testing.T) {
 	k.step(Metrics{Step: 1})
 	if got := log.String(); !regexp.MustCompile(`^step 1 of 4: 2 of 12 micro-batches, (500|499) tokens/s\n\{'epoch'.*'left': '9s'\}\n$`).MatchString(got) {
 		t.Errorf("%q", got)
+	}
+}
+
+// A directory that holds something else is not trained into.
+func TestForeignOutputDir(t *testing.T) {
+	for _, name := range []string{"state.json", "config.json", ".git"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("{}"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		c := testConfig(dir)
+		if _, err := Train(context.Background(), tiny(t, c, 1), pairs(4), c); err == nil || !strings.Contains(err.Error(), dir+" holds") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if list, _ := os.ReadDir(dir); len(list) != 1 {
+			t.Errorf("%s: %v was left there", name, list)
+		}
 	}
 }

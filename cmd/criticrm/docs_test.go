@@ -22,7 +22,7 @@ import (
 //
 //	my-model        a model that writes critiques: the demo's base model, which knows the demo's prompts
 //	pairs.jsonl     pairs to train on        held-out.jsonl   pairs to measure on
-//	answers.jsonl   single responses         examples         the repository's
+//	answers.jsonl   single responses         examples, demo   the repository's
 //
 // A fence in another language (text, json, python) is not looked at.
 
@@ -157,7 +157,7 @@ func docsFolder(t *testing.T) {
 	if err := facts.Write(my); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(filepath.Join(root, "examples"), filepath.Join(dir, "examples")); err != nil {
+	if err := errors.Join(os.Symlink(filepath.Join(root, "examples"), filepath.Join(dir, "examples")), os.Symlink(filepath.Join(root, "demo"), filepath.Join(dir, "demo"))); err != nil {
 		t.Fatal(err)
 	}
 	rows := func(name string, pairs []demo.Pair, row func(demo.Pair) map[string]any) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -22,8 +23,8 @@ type signalCause struct{ signal syscall.Signal }
 
 func (c signalCause) Error() string { return "stopped by " + c.signal.String() }
 
-// signalContext ends at the first SIGINT, SIGTERM or SIGUSR1, so that the work in hand is saved; a second signal ends the
-// process at once.
+// signalContext ends at the first SIGINT, SIGTERM or SIGUSR1, so that the work in hand is saved; a second signal, a second later or more,
+// ends the process at once.
 func signalContext() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
@@ -34,7 +35,11 @@ func signalContext() (context.Context, func()) {
 			return
 		}
 		cancel(signalCause{s.(syscall.Signal)})
-		if s, ok := <-signals; ok {
+		first := time.Now()
+		for s := range signals {
+			if time.Since(first) < time.Second { // one that was sent to the process and to its group, as timeout does
+				continue
+			}
 			fmt.Fprintf(os.Stderr, "criticrm: ended at once by a second signal (%v): what was not saved yet is lost\n", s)
 			os.Exit(128 + int(s.(syscall.Signal)))
 		}
