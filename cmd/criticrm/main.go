@@ -23,7 +23,10 @@ type signalCause struct{ signal syscall.Signal }
 
 func (c signalCause) Error() string { return "stopped by " + c.signal.String() }
 
-// signalContext ends at the first SIGINT, SIGTERM or SIGUSR1, so that the work in hand is saved; a second signal, a second later or more,
+// doubled is how long a signal may come twice: timeout(1) sends it to the process and to its group.
+const doubled = 500 * time.Millisecond
+
+// signalContext ends at the first SIGINT, SIGTERM or SIGUSR1, so that the work in hand is saved; a second signal
 // ends the process at once.
 func signalContext() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -37,7 +40,7 @@ func signalContext() (context.Context, func()) {
 		cancel(signalCause{s.(syscall.Signal)})
 		first := time.Now()
 		for s := range signals {
-			if time.Since(first) < time.Second { // one that was sent to the process and to its group, as timeout does
+			if time.Since(first) < doubled {
 				continue
 			}
 			fmt.Fprintf(os.Stderr, "criticrm: ended at once by a second signal (%v): what was not saved yet is lost\n", s)

@@ -148,8 +148,8 @@ func TestRecipes(t *testing.T) {
 		t.Fatalf("%v %v", list, err)
 	}
 	for _, path := range list {
-		if filepath.Base(path) == "run.yaml" {
-			if out, _ := must(t, "run", "--recipe", path, "--print_config"); !strings.Contains(out, "\nbaselines: bt,cloud\n") {
+		if want := map[string]string{"run.yaml": "\nbaselines: bt,cloud\n", "try.yaml": "\ntrain_file: examples/pairs.jsonl\n"}[filepath.Base(path)]; want != "" {
+			if out, _ := must(t, "run", "--recipe", path, "--print_config"); !strings.Contains(out, want) {
 				t.Errorf("%s: %q", path, out)
 			}
 			continue
