@@ -180,6 +180,22 @@ func TestResumeWithNewField(t *testing.T) {
 	}
 }
 
+// A checkpoint of a program that called a field otherwise goes on.
+func TestResumeWithRenamedField(t *testing.T) {
+	c := testConfig("")
+	c.ScoreMin = 1
+	st := state{Version: stateVersion, Examples: 27, Recipe: recipeText(c)}
+	delete(st.Recipe, "scale_min")
+	st.Recipe["score_min"] = "1"
+	if err := st.continues(c, NewPlan(c, 27), ""); err != nil {
+		t.Error(err)
+	}
+	st.Recipe["score_min"] = "2"
+	if err := st.continues(c, NewPlan(c, 27), ""); err == nil || !strings.Contains(err.Error(), "scale_min was 2, now 1") {
+		t.Error(err)
+	}
+}
+
 // A run does not go back to an older checkpoint, or begin anew, over a damaged one without being told to.
 func TestDamagedCheckpointStopsTheRun(t *testing.T) {
 	c := testConfig(t.TempDir())

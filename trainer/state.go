@@ -168,6 +168,11 @@ func (st *state) continues(c Config, p Plan, dataHash string) error {
 	var changes []string
 	for _, f := range Fields() {
 		was, ok := st.Recipe[f.Name]
+		for _, alias := range f.Aliases { // the field's name in an earlier program
+			if v, old := st.Recipe[alias]; old && !ok {
+				was, ok = v, true
+			}
+		}
 		if !ok { // of a program that had not this field
 			was = f.Default
 		}
