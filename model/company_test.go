@@ -27,7 +27,8 @@ func mixture(r *rand.Rand, n int) (reqs []model.GenRequest) {
 }
 
 // The bits of tokens, log-probabilities and rewards are those of a request alone: with any company, in any order, however many run at
-// once and on any number of threads, in f32 and bf16. It is the CPU's alone: on a GPU tiles are cut by place. The same holds for rewards and log-probabilities of given text.
+// once and on any number of threads, in f32 and bf16. It is the CPU's alone: on a GPU
+// tiles are cut by place. The same holds for rewards and log-probabilities of given text.
 func TestResultsDoNotDependOnCompany(t *testing.T) {
 	c := tinyConfig()
 	c.MaxPositionEmbeddings = 1024

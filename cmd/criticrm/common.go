@@ -227,6 +227,15 @@ func bindField(f *pflag.FlagSet, name string, ptr any, help string) {
 	}
 }
 
+// printRecipe prints all settings as they hold.
+func printRecipe(cmd *cobra.Command, c interface{ Recipe() ([]byte, error) }) error {
+	text, err := c.Recipe()
+	if err == nil {
+		_, err = cmd.OutOrStdout().Write(text)
+	}
+	return err
+}
+
 // modelFlags say which model is opened and how.
 type modelFlags struct {
 	pipeline.Model

@@ -65,11 +65,7 @@ sampling is as in generate, what bt and cloud leave open is as in train; 'run --
 			return inputError{err}
 		}
 		if printConfig {
-			text, err := c.Recipe()
-			if err == nil {
-				_, err = cmd.OutOrStdout().Write(text)
-			}
-			return err
+			return printRecipe(cmd, &c)
 		}
 		if err := required(cmd, "model", c.Dir, "train", c.TrainFile, "eval", c.EvalFile); err != nil {
 			return err

@@ -49,11 +49,7 @@ A second signal ends it at once. The final model is output_dir/model.`,
 			return inputError{err}
 		}
 		if printConfig {
-			text, err := c.Recipe()
-			if err == nil {
-				_, err = cmd.OutOrStdout().Write(text)
-			}
-			return err
+			return printRecipe(cmd, c)
 		}
 		if dryRun {
 			return dryTrain(cmd, c)
