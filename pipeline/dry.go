@@ -40,10 +40,16 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, o Options) (*Est
 		o.Budget = budget
 	}
 	r := &run{Config: c, Options: o, dev: dev, meter: progress.New(o.Log)}
+	if err := r.stageNames(); err != nil {
+		return nil, InputError{err}
+	}
 	if err := r.openInputs(); err != nil {
 		return nil, InputError{err}
 	}
 	defer r.closeEngine()
+	if r.Stage != "" || r.Restart != "" {
+		r.say("the dry run is of all stages, whatever is done already and whichever were named")
+	}
 	var rows []*record.Record
 	trained, held, err := r.look(ctx, func(rec *record.Record) { rows = append(rows, rec) })
 	if err != nil {

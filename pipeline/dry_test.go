@@ -117,3 +117,39 @@ func TestDryRunStopped(t *testing.T) {
 		t.Errorf("%v %v\n%s", e, err, log)
 	}
 }
+
+// A stage that there is none of is named before anything is measured; one that there is does not shorten the dry run, which says so.
+func TestDryRunStages(t *testing.T) {
+	dev, err := kernels.OpenCPU(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	c := small(t, t.TempDir(), "run")
+	if err := c.Resolve(nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		o    Options
+		want string
+	}{
+		{Options{Stage: "foo"}, `stage: got "foo", want one of check`},
+		{Options{Restart: "foo"}, `stage: got "foo", want one of check`},
+		{Options{Stage: "bt"}, "stage bt: it is not among the baselines"},
+		{Options{Restart: "round-2/train"}, "stage round-2/train: there are 1 rounds"},
+		{Options{Stage: "train"}, ""},
+	} {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel() // before the data is read
+		var log bytes.Buffer
+		x.o.Log = &log
+		_, err := DryRun(ctx, dev, c, x.o)
+		var input InputError
+		switch said := strings.Contains(log.String(), "the dry run is of all stages"); {
+		case x.want == "" && (!errors.Is(err, context.Canceled) || !said):
+			t.Errorf("%+v: %v, %s", x.o, err, &log)
+		case x.want != "" && (err == nil || !strings.Contains(err.Error(), x.want) || !errors.As(err, &input) || said):
+			t.Errorf("%+v: %v, want %s", x.o, err, x.want)
+		}
+	}
+}

@@ -89,18 +89,8 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, o Options) (*Result
 
 // open takes the directory and settles what is done in it, before anything is made.
 func (r *run) open() (release func() error, err error) {
-	for _, name := range []*string{&r.Stage, &r.Restart} {
-		if *name != "" {
-			if *name, err = stageName(*name); err != nil {
-				return nil, err
-			}
-		}
-	}
-	switch k, what := split(r.Stage); {
-	case (what == BT || what == Cloud) && !r.wants(what):
-		return nil, fmt.Errorf("stage %s: it is not among the baselines", what)
-	case k > r.Rounds, what == validate && r.Rounds == 1:
-		return nil, fmt.Errorf("stage %s: there are %d rounds", r.Stage, r.Rounds)
+	if err := r.stageNames(); err != nil {
+		return nil, err
 	}
 	for name, path := range map[string]string{"model": r.Dir, "train": r.TrainFile, "eval": r.EvalFile, "output_dir": r.OutputDir} {
 		if path == "" {
@@ -123,6 +113,25 @@ func (r *run) open() (release func() error, err error) {
 		return nil, errors.Join(err, release())
 	}
 	return release, nil
+}
+
+// stageNames checks the stages that the options name, and gives them their full names.
+func (r *run) stageNames() (err error) {
+	for _, name := range []*string{&r.Stage, &r.Restart} {
+		if *name == "" {
+			continue
+		}
+		if *name, err = stageName(*name); err != nil {
+			return err
+		}
+		switch k, what := split(*name); {
+		case (what == BT || what == Cloud) && !r.wants(what) && name == &r.Stage:
+			return fmt.Errorf("stage %s: it is not among the baselines", what)
+		case k > r.Rounds, what == validate && r.Rounds == 1:
+			return fmt.Errorf("stage %s: there are %d rounds", *name, r.Rounds)
+		}
+	}
+	return nil
 }
 
 // takeStock finds out what is done, forgets what is to be made again, and stores the recipe.
