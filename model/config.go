@@ -4,11 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"criticrm/safefile"
 )
@@ -16,7 +14,7 @@ import (
 // Config describes a Llama-family decoder with the names of Hugging Face's config.json. A Config written by hand needs the
 // sizes only: [New] fills the rest as [Config.WithDefaults] does.
 type Config struct {
-	ModelType             string  `json:"model_type"`              // "llama" (the default) or "mistral"
+	ModelType             string  `json:"model_type"`              // "llama" (the default), or that of another family
 	VocabSize             int     `json:"vocab_size"`              // V
 	HiddenSize            int     `json:"hidden_size"`             // H
 	IntermediateSize      int     `json:"intermediate_size"`       // F
@@ -37,31 +35,11 @@ type Config struct {
 	raw        json.RawMessage // the file this was read from, which is kept for saving
 }
 
-// Rope are the rotary position embeddings. Type "llama3" stretches the long waves as Llama 3.1 does.
-type Rope struct {
-	Type             string  `json:"rope_type"`  // "default" or "llama3"
-	Theta            float64 `json:"rope_theta"` // base of the frequencies; 0: 10000
-	Factor           float64 `json:"factor,omitempty"`
-	LowFreqFactor    float64 `json:"low_freq_factor,omitempty"`
-	HighFreqFactor   float64 `json:"high_freq_factor,omitempty"`
-	OriginalPosition int     `json:"original_max_position_embeddings,omitempty"`
-}
-
-var architectures = []string{"LlamaForCausalLM", "LlamaForSequenceClassification", "MistralForCausalLM", "MistralForSequenceClassification"}
-
 // ConfigFile is the file of a model directory that describes the model.
 const ConfigFile = "config.json"
 
 // adapters are the files of a PEFT adapter, which transformers adds to the weights that lie beside it.
 var adapters = []string{"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}
-
-// What transformers' class takes for a key that a Mistral config.json leaves out; null is another thing. (Its eos_token_id of 2 is not
-// taken by generate().)
-const (
-	mistralKeyHeads  = 8
-	mistralPositions = 131072
-	mistralWindow    = 4096
-)
 
 // LoadConfig reads dir/config.json. What this package cannot compute is refused by name: other architectures, biases,
 // other activations or position scalings, a sliding window that would cut, quantised weights, models that bring code.
@@ -90,24 +68,23 @@ func parseConfig(raw []byte) (Config, error) {
 	}
 	f := &fields{m: m}
 	c := Config{raw: slices.Clone(raw)}
-	if err := c.readArchitecture(f); err != nil {
+	family, err := c.readArchitecture(f)
+	if err != nil {
 		return Config{}, err
 	}
+	like := family.like
 	c.HiddenSize = f.whole("hidden_size", -1, 1, 1<<20)
 	c.NumHiddenLayers = f.whole("num_hidden_layers", -1, 1, 1024)
 	c.NumAttentionHeads = f.whole("num_attention_heads", -1, 1, 1024)
-	keyHeads, positions := int64(c.NumAttentionHeads), int64(2048)
-	if c.ModelType == "mistral" {
-		positions = mistralPositions
-		if !f.given("num_key_value_heads") {
-			keyHeads = mistralKeyHeads
-		}
+	keyHeads := c.NumAttentionHeads
+	if like.NumKeyValueHeads > 0 && !f.given("num_key_value_heads") { // null is another thing
+		keyHeads = like.NumKeyValueHeads
 	}
-	c.NumKeyValueHeads = f.whole("num_key_value_heads", keyHeads, 1, 1024)
+	c.NumKeyValueHeads = f.whole("num_key_value_heads", int64(keyHeads), 1, 1024)
 	c.HeadDim = f.whole("head_dim", 0, 1, 1024)
 	c.IntermediateSize = f.whole("intermediate_size", -1, 1, 1<<22)
 	c.VocabSize = f.whole("vocab_size", -1, 1, 1<<24)
-	c.MaxPositionEmbeddings = f.whole("max_position_embeddings", positions, 1, 1<<27)
+	c.MaxPositionEmbeddings = f.whole("max_position_embeddings", int64(like.MaxPositionEmbeddings), 1, 1<<27)
 	c.RMSNormEps = f.positive("rms_norm_eps", 1e-6)
 	c.InitializerRange = f.positive("initializer_range", 0.02)
 	c.TieWordEmbeddings = f.flag("tie_word_embeddings")
@@ -115,6 +92,9 @@ func parseConfig(raw []byte) (Config, error) {
 	c.EOSTokenIDs = f.ids("eos_token_id", c.VocabSize)
 	c.PadTokenID = f.id("pad_token_id", c.VocabSize)
 	c.readRope(f)
+	if family.read != nil {
+		family.read(&c, f)
+	}
 	if f.err != nil {
 		return Config{}, f.err
 	}
@@ -123,88 +103,6 @@ func parseConfig(raw []byte) (Config, error) {
 	}
 	c = c.WithDefaults()
 	return c, c.check()
-}
-
-func (c *Config) readArchitecture(f *fields) error {
-	for _, k := range []string{"auto_map", "trust_remote_code"} {
-		if v := f.m[k]; v != nil && v != false {
-			return fmt.Errorf("%s asks for Python code; this program never runs model code", k)
-		}
-	}
-	list, _ := f.m["architectures"].([]any)
-	names := make([]string, len(list))
-	for i, v := range list {
-		names[i], _ = v.(string)
-	}
-	if len(names) != 1 || !slices.Contains(architectures, names[0]) {
-		return fmt.Errorf("architectures %q is not supported (supported: %s)", names, strings.Join(architectures, ", "))
-	}
-	family, classifier := strings.CutSuffix(names[0], "ForSequenceClassification")
-	family = strings.ToLower(strings.TrimSuffix(family, "ForCausalLM"))
-	c.ModelType, c.classifier = f.text("model_type"), classifier
-	if c.ModelType == "" {
-		c.ModelType = family
-	}
-	if f.err == nil && c.ModelType != family {
-		return fmt.Errorf("model_type: got %q, architectures [%q] needs %q", c.ModelType, names[0], family)
-	}
-	return f.err
-}
-
-// readRope takes both spellings: rope_theta beside rope_scaling (most published files), or rope_parameters (transformers 5).
-func (c *Config) readRope(f *fields) {
-	theta := f.positive("rope_theta", 0)
-	r, old := f.object("rope_parameters"), f.object("rope_scaling")
-	if r == nil {
-		r = old
-	} else if old != nil && fmt.Sprint(old.m) != fmt.Sprint(r.m) {
-		f.fail("rope_scaling", "differs from rope_parameters; keep one of them")
-	}
-	if r == nil {
-		c.Rope = Rope{Type: "default", Theta: theta}
-		return
-	}
-	inner := r.positive("rope_theta", 0)
-	if theta != 0 && inner != 0 && theta != inner {
-		f.fail("rope_theta", "got %v, but %srope_theta is %v", theta, r.at, inner)
-	}
-	c.Rope = Rope{Type: r.text("rope_type"), Theta: max(theta, inner)}
-	known := []string{"rope_type", "type", "rope_theta", "partial_rotary_factor"}
-	switch old := r.text("type"); { // the spelling before Llama 3.1
-	case c.Rope.Type == "":
-		c.Rope.Type = old
-	case old != "" && old != c.Rope.Type:
-		r.fail("type", "got %q, but rope_type is %q; keep one of them", old, c.Rope.Type)
-	}
-	switch c.Rope.Type {
-	case "llama3":
-		c.Rope.Factor = r.positive("factor", -1)
-		c.Rope.LowFreqFactor = r.positive("low_freq_factor", -1)
-		c.Rope.HighFreqFactor = r.positive("high_freq_factor", -1)
-		c.Rope.OriginalPosition = r.whole("original_max_position_embeddings", int64(c.MaxPositionEmbeddings), 1, 1<<27)
-		known = append(known, "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
-		if n := f.whole("original_max_position_embeddings", 0, 1, 1<<27); n != 0 && n != c.Rope.OriginalPosition {
-			f.fail("original_max_position_embeddings", "got %d, but %soriginal_max_position_embeddings is %d; keep one of them", n, r.at, c.Rope.OriginalPosition)
-		}
-	case "", "default":
-	default:
-		r.fail("rope_type", "got %q, supported: \"default\", \"llama3\"", c.Rope.Type)
-	}
-	for _, k := range slices.Sorted(maps.Keys(r.m)) {
-		switch {
-		case slices.Contains(known, k) || r.m[k] == nil:
-		case c.Rope.Type == "":
-			r.fail(k, "given without a rope_type, so that transformers would not use it: say which type it belongs to, or remove it")
-		default:
-			r.fail(k, "is not known with rope_type %q: remove it if it is not used", c.Rope.Type)
-		}
-	}
-	if p := r.positive("partial_rotary_factor", 1); p != 1 {
-		r.fail("partial_rotary_factor", "got %v, only 1 is supported", p)
-	}
-	if f.err == nil {
-		f.err = r.err
-	}
 }
 
 // refuse names the settings that would change the maths and are not implemented.
@@ -225,14 +123,10 @@ func (c *Config) refuse(f *fields) error {
 	if p := f.positive("partial_rotary_factor", 1); p != 1 {
 		f.fail("partial_rotary_factor", "got %v, only 1 is supported", p)
 	}
-	switch {
-	case f.has("sliding_window"):
+	if f.has("sliding_window") {
 		if w := f.whole("sliding_window", 0, 1, 1<<30); w < c.MaxPositionEmbeddings {
 			f.fail("sliding_window", "got %d, want null or at least max_position_embeddings (%d): windows are not supported", w, c.MaxPositionEmbeddings)
 		}
-	case c.ModelType == "mistral" && !f.given("sliding_window") && c.MaxPositionEmbeddings > mistralWindow:
-		f.fail("sliding_window", "missing, which means %d to transformers, below max_position_embeddings (%d): windows are not supported; say null if the model has none, or lower max_position_embeddings to %d",
-			mistralWindow, c.MaxPositionEmbeddings, mistralWindow)
 	}
 	if list, ok := f.m["layer_types"].([]any); ok {
 		for _, t := range list {
@@ -302,8 +196,8 @@ func (c Config) Validate() error {
 }
 
 func (c Config) check() error {
-	if c.ModelType != "llama" && c.ModelType != "mistral" {
-		return fmt.Errorf("model_type: got %q, want \"llama\" or \"mistral\"", c.ModelType)
+	if familyOf(c.ModelType) == nil {
+		return fmt.Errorf("model_type: got %q, want one of %s", c.ModelType, familyNames())
 	}
 	for _, s := range []struct {
 		name      string
@@ -340,33 +234,4 @@ func (c Config) check() error {
 		}
 	}
 	return nil
-}
-
-// inverse gives the turn per position of each of the D/2 planes in radians. Type llama3 keeps waves shorter than
-// original/high, divides the frequency of those longer than original/low by factor, and blends between.
-func (c Config) inverse() []float64 {
-	r, d := c.Rope, c.HeadDim
-	f := make([]float64, d/2)
-	for i := range f {
-		f[i] = math.Pow(r.Theta, -2*float64(i)/float64(d))
-		if r.Type == "llama3" {
-			turns := float64(r.OriginalPosition) * f[i] / (2 * math.Pi)
-			keep := min(max((turns-r.LowFreqFactor)/(r.HighFreqFactor-r.LowFreqFactor), 0), 1)
-			f[i] *= keep + (1-keep)/r.Factor
-		}
-	}
-	return f
-}
-
-// ropeTable gives rows [0, t) of the (t, D) table: cos of each plane's angle, then sin.
-func (c Config) ropeTable(t int) []float32 {
-	inv, d := c.inverse(), c.HeadDim
-	table := make([]float32, t*d)
-	for p := range t {
-		for i, f := range inv {
-			sin, cos := math.Sincos(float64(p) * f)
-			table[p*d+i], table[p*d+d/2+i] = float32(cos), float32(sin)
-		}
-	}
-	return table
 }

@@ -116,20 +116,17 @@ func (m *Model) configFile(classifier bool) ([]byte, error) {
 		c.describe(file)
 	}
 	c.describeTokens(file)
-	kind := "ForCausalLM"
 	for _, k := range []string{"id2label", "label2id", "num_labels", "problem_type"} {
 		delete(file, k)
 	}
 	if classifier {
-		kind = "ForSequenceClassification"
 		file["num_labels"] = 1
 		file["id2label"] = map[string]string{"0": "LABEL_0"}
 		file["label2id"] = map[string]int{"LABEL_0": 0}
 		file["problem_type"] = "regression" // else pipelines and servers put a sigmoid behind the reward
 		file["pad_token_id"] = c.classifierPad()
 	}
-	family := map[string]string{"llama": "Llama", "mistral": "Mistral"}[c.ModelType]
-	file["architectures"] = []string{family + kind}
+	file["architectures"] = []string{familyOf(c.ModelType).architecture(classifier)}
 	file["dtype"], file["torch_dtype"] = m.opt.DType.String(), m.opt.DType.String() // transformers 5, and before
 	b, err := json.MarshalIndent(file, "", "  ")
 	return append(b, '\n'), err
@@ -159,8 +156,8 @@ func (c *Config) describe(file map[string]any) {
 		file["rope_scaling"] = map[string]any{"rope_type": c.Rope.Type, "factor": c.Rope.Factor, "low_freq_factor": c.Rope.LowFreqFactor,
 			"high_freq_factor": c.Rope.HighFreqFactor, "original_max_position_embeddings": c.Rope.OriginalPosition}
 	}
-	if c.ModelType == "mistral" {
-		file["sliding_window"] = nil // transformers' default would be 4096
+	if write := familyOf(c.ModelType).write; write != nil {
+		write(c, file)
 	}
 }
 
