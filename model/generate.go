@@ -349,16 +349,18 @@ func (g *generator) context() {
 // draw samples a token from each of the n rows of m.tail.f into g.ids and g.logprob, and reads the rewards of the rows. The caller has
 // set g.keys and g.step. All figures come in one download, for which alone the host waits.
 func (g *generator) draw(n int) {
-	m, d, t := g.m, g.m.Dev, &g.m.tail
-	keys, logits := m.reserve(&m.genBase[0], kernels.U64, n), m.reserve(&t.base[8], kernels.F32, n, m.VocabSize)
-	figures, rewards := m.reserve(&m.genBase[1], kernels.F32, 3, n), g.o.Reward != NoReward // ids as they are, log-probabilities, rewards
+	m, d, t, z := g.m, g.m.Dev, &g.m.tail, &g.m.sampled
+	m.fit(&z.keys, kernels.U64, n)
+	m.fit(&t.logits, kernels.F32, n, m.VocabSize)
+	m.fit(&z.figures, kernels.F32, 3, n)
+	figures, rewards := z.figures, g.o.Reward != NoReward
 	row := func(i int) kernels.Tensor { return figures.Rows(i, i+1).View(n) }
 	if !slices.Equal(g.keys, g.sent) {
-		d.Upload(keys, g.keys)
+		d.Upload(z.keys, g.keys)
 		g.sent = append(g.sent[:0], g.keys...)
 	}
-	d.Matmul(logits, t.f, m.head.W, none)
-	d.Sample(kernels.Sample{ID: row(0).As(kernels.I32), LogProb: row(1), Logits: logits, Key: keys, Step: g.step, Seed: g.o.Seed,
+	d.Matmul(t.logits, t.f, m.head.W, none)
+	d.Sample(kernels.Sample{ID: row(0).As(kernels.I32), LogProb: row(1), Logits: t.logits, Key: z.keys, Step: g.step, Seed: g.o.Seed,
 		Temperature: g.o.Temperature, TopP: g.o.TopP, TopK: g.o.TopK})
 	if rewards {
 		d.RewardHead(row(2), t.f, g.rows(n), m.score.W)
@@ -378,12 +380,13 @@ func (g *generator) draw(n int) {
 
 // rows are the numbers 0 to n-1 on the device.
 func (g *generator) rows(n int) kernels.Tensor {
-	rows := g.m.reserve(&g.m.genBase[2], kernels.I32, n)
+	rows := &g.m.sampled.rows
+	g.m.fit(rows, kernels.I32, n)
 	if n > len(g.iota) {
 		for i := len(g.iota); i < n; i++ {
 			g.iota = append(g.iota, int32(i))
 		}
-		g.m.Dev.Upload(rows, g.iota)
+		g.m.Dev.Upload(*rows, g.iota)
 	}
-	return rows
+	return *rows
 }

@@ -57,9 +57,9 @@ type Model struct {
 	scratch scratch
 	tail    tail
 	staging staging
-	kv      []kernels.Tensor  // per layer (S, 2G, D): cache of Generate
-	genBase [3]kernels.Tensor // of sampling
-	buffers []*kernels.Tensor // everything that reserve has allocated
+	kv      []kernels.Tensor // per layer (S, 2G, D): cache of Generate
+	sampled sampled
+	memory  map[*kernels.Tensor]kernels.Tensor // behind each view that fit has made
 }
 
 // New makes a model with random weights, which depend on the seed and on the parameters' names and shapes only.
@@ -87,7 +87,7 @@ func build(dev *kernels.Device, c Config, o Options, reward bool) (m *Model, err
 	if o.StochasticRounding && o.DType != kernels.BF16 {
 		return nil, errors.New("model: stochastic rounding is for bfloat16 weights")
 	}
-	m = &Model{Config: c, Dev: dev, opt: o, hasReward: reward, eps: float32(c.RMSNormEps)}
+	m = &Model{Config: c, Dev: dev, opt: o, hasReward: reward, eps: float32(c.RMSNormEps), memory: map[*kernels.Tensor]kernels.Tensor{}}
 	defer func() {
 		if err != nil {
 			m.Close()
@@ -185,29 +185,13 @@ func (m *Model) Close() {
 	for _, t := range []kernels.Tensor{m.flatW, m.flatScore, m.flatG, m.flatMaster, m.flatM, m.flatV, m.codeM, m.codeV, m.scale, m.gradNorm} {
 		m.Dev.Free(t)
 	}
-	for _, b := range m.buffers {
-		m.Dev.Free(*b)
-		*b = kernels.Tensor{}
+	for _, t := range append(m.kv, m.rope) {
+		m.Dev.Free(t)
+	}
+	for _, t := range m.memory {
+		m.Dev.Free(t)
 	}
 	*m = Model{Config: m.Config, Dev: m.Dev}
-}
-
-// reserve gives a view of the shape in base's memory, which is replaced by a larger one where it is too small; its content is
-// undefined then. Large tensors have next to no room to grow: there are hundreds of them, and the longest batch comes early.
-func (m *Model) reserve(base *kernels.Tensor, t kernels.DType, shape ...int) kernels.Tensor {
-	n := 1
-	for _, s := range shape {
-		n *= s
-	}
-	if base.IsNil() || base.Len() < n {
-		if base.IsNil() {
-			m.buffers = append(m.buffers, base)
-		}
-		m.Dev.Free(*base)
-		*base = kernels.Tensor{} // Alloc may panic
-		*base = m.Dev.Alloc(t, max(n+min(n/8, 1<<14), 64))
-	}
-	return base.View(shape...)
 }
 
 // reserveRope makes the table reach past a position.
@@ -218,9 +202,6 @@ func (m *Model) reserveRope(position int32) {
 	rows := 256
 	for rows <= int(position) {
 		rows *= 2
-	}
-	if m.rope.IsNil() {
-		m.buffers = append(m.buffers, &m.rope)
 	}
 	m.Dev.Free(m.rope)
 	m.rope = kernels.Tensor{}

@@ -43,14 +43,14 @@ type tail struct {
 	logprob         kernels.Tensor // (R) f32
 	reward, dreward kernels.Tensor // (L) f32
 	logits          kernels.Tensor // (rows of a chunk, V) f32
-	base            [9]kernels.Tensor
 }
 
 // staging collects int32 arrays, so that a batch costs one upload of them.
 type staging struct {
 	host  []int32
 	items []staged
-	base  [3]kernels.Tensor // int32 arrays, weights, margins
+
+	ints, weight, margin kernels.Tensor // on the device: the arrays, (R) and (P) f32
 
 	row, keyPtr, keySrc, iota, tiles []int32 // host memory that is used again
 	ids                              grouping
@@ -74,10 +74,10 @@ func (g *staging) putEnd(s *deviceBatch, end []int32) {
 }
 
 func (g *staging) flush(m *Model) {
-	dev := m.reserve(&g.base[0], kernels.I32, len(g.host))
-	m.Dev.Upload(dev, g.host)
+	m.fit(&g.ints, kernels.I32, len(g.host))
+	m.Dev.Upload(g.ints, g.host)
 	for _, i := range g.items {
-		*i.dst = dev.Rows(i.at, i.at+i.n)
+		*i.dst = g.ints.Rows(i.at, i.at+i.n)
 	}
 	g.host, g.items = g.host[:0], g.items[:0]
 }
@@ -108,14 +108,16 @@ func (m *Model) upload(b *Batch, train bool) *deviceBatch {
 		g.put(&s.side, b.SidePtr)
 	}
 	g.flush(m)
-	s.weight = m.reserve(&g.base[1], kernels.F32, s.rows)
+	m.fit(&g.weight, kernels.F32, s.rows)
+	s.weight = g.weight
 	if len(b.Weight) > 0 {
 		m.Dev.Upload(s.weight, b.Weight)
 	} else {
 		m.Dev.Zero(s.weight)
 	}
 	if len(b.Margin) > 0 {
-		s.margin = m.reserve(&g.base[2], kernels.F32, len(b.Margin))
+		m.fit(&g.margin, kernels.F32, len(b.Margin))
+		s.margin = g.margin
 		m.Dev.Upload(s.margin, b.Margin)
 	}
 	m.reserveRope(slices.Max(b.Pos))
@@ -137,11 +139,12 @@ func (m *Model) layer(l int, keep bool) *acts {
 // input gives a layer that shares its other activations its own place for its input (n, H).
 func (m *Model) input(a *acts, l, n int) {
 	if m.opt.GradientCheckpointing {
-		own := m.reserve(&m.acts[l].base[0], m.opt.DType, n, m.HiddenSize)
-		if a.xr == a.x {
-			a.xr = own
+		own, all := &m.acts[l].x, a.xr == a.x
+		m.fit(own, m.opt.DType, n, m.HiddenSize)
+		a.x = *own
+		if all {
+			a.xr = a.x
 		}
-		a.x = own
 	}
 }
 
@@ -177,9 +180,9 @@ func (m *Model) forward(s *deviceBatch, keep bool) {
 		in, mlp = a.x1, z.mlp
 	}
 	t, r := &m.tail, s.read()
-	t.x = m.reserve(&t.base[0], m.opt.DType, r, m.HiddenSize)
-	t.f = m.reserve(&t.base[1], m.opt.DType, r, m.HiddenSize)
-	t.rstd = m.reserve(&t.base[2], kernels.F32, r)
+	m.fit(&t.x, m.opt.DType, r, m.HiddenSize)
+	m.fit(&t.f, m.opt.DType, r, m.HiddenSize)
+	m.fit(&t.rstd, kernels.F32, r)
 	d.RMSNorm(t.f, t.x, t.rstd, in, mlp, m.norm.W, m.eps)
 }
 
@@ -280,8 +283,8 @@ func (m *Model) TrainStepLater(b *Batch, o LossOptions) (losses func() Losses, e
 // losses computes both losses and leaves their gradient in m.tail.df (r, H).
 func (m *Model) losses(s *deviceBatch, o LossOptions) {
 	d, t, h := m.Dev, &m.tail, m.HiddenSize
-	t.df = m.reserve(&t.base[3], m.opt.DType, s.read(), h)
-	t.loss = m.reserve(&t.base[4], kernels.F32, 7)
+	m.fit(&t.df, m.opt.DType, s.read(), h)
+	m.fit(&t.loss, kernels.F32, 7)
 	d.Zero(t.loss)
 	critique := t.loss.Rows(6, 7)
 	switch {
@@ -295,8 +298,8 @@ func (m *Model) losses(s *deviceBatch, o LossOptions) {
 	if s.leaves == 0 {
 		return
 	}
-	t.reward = m.reserve(&t.base[6], kernels.F32, s.leaves)
-	t.dreward = m.reserve(&t.base[7], kernels.F32, s.leaves)
+	m.fit(&t.reward, kernels.F32, s.leaves)
+	m.fit(&t.dreward, kernels.F32, s.leaves)
 	f, df := t.f.Rows(s.rows, s.rows+s.leaves), t.df.Rows(s.rows, s.rows+s.leaves)
 	if s.side.Len() < 3 {
 		d.Zero(df)
@@ -310,8 +313,8 @@ func (m *Model) losses(s *deviceBatch, o LossOptions) {
 // critique runs the LM head on the rows, chunk by chunk; dx and dw may be left out.
 func (m *Model) critique(s *deviceBatch, loss kernels.Tensor, o LossOptions, dx, dw kernels.Tensor) {
 	t := &m.tail
-	t.logprob = m.reserve(&t.base[5], kernels.F32, s.rows)
-	t.logits = m.reserve(&t.base[8], kernels.F32, min(s.rows, m.chunkRows()), m.VocabSize)
+	m.fit(&t.logprob, kernels.F32, s.rows)
+	m.fit(&t.logits, kernels.F32, min(s.rows, m.chunkRows()), m.VocabSize)
 	m.Dev.CritiqueLoss(kernels.CritiqueLoss{Loss: loss, LogProb: t.logprob, DX: dx, DW: dw, X: t.f.Rows(0, s.rows), W: m.head.W,
 		Target: s.target, Weight: s.weight, LossScale: o.TokenScale, GradScale: o.Lambda * o.TokenScale, Scratch: t.logits})
 }
@@ -339,12 +342,12 @@ func (m *Model) Evaluate(b *Batch) (logprob, reward []float32, err error) {
 	s, t := m.upload(b, false), &m.tail
 	m.forward(s, false)
 	if s.rows > 0 {
-		t.loss = m.reserve(&t.base[4], kernels.F32, 7)
+		m.fit(&t.loss, kernels.F32, 7)
 		m.critique(s, t.loss.Rows(6, 7), LossOptions{}, none, none)
 		m.Dev.Download(logprob, t.logprob)
 	}
 	if s.leaves > 0 {
-		t.reward = m.reserve(&t.base[6], kernels.F32, s.leaves)
+		m.fit(&t.reward, kernels.F32, s.leaves)
 		m.Dev.RewardHead(t.reward, t.f.Rows(s.rows, s.rows+s.leaves), s.iota, m.score.W)
 		m.Dev.Download(reward, t.reward)
 	}
@@ -368,9 +371,9 @@ func (m *Model) Logits(f *Forest) (hidden, logits []float32, err error) {
 	m.Dev.Download(hidden, m.tail.f)
 	if m.HasLM() {
 		logits = make([]float32, s.n*m.VocabSize)
-		out := m.reserve(&m.tail.base[8], kernels.F32, s.n, m.VocabSize)
-		m.Dev.Matmul(out, m.tail.f, m.head.W, none)
-		m.Dev.Download(logits, out)
+		m.fit(&m.tail.logits, kernels.F32, s.n, m.VocabSize)
+		m.Dev.Matmul(m.tail.logits, m.tail.f, m.head.W, none)
+		m.Dev.Download(logits, m.tail.logits)
 	}
 	if err := m.Dev.Sync(); err != nil {
 		return nil, nil, fmt.Errorf("model: logits: %w", err)
