@@ -51,13 +51,7 @@ type seenByTransformers struct {
 // askTransformers runs the releases that "make golden" installs, or the Python that CRITICRM_PYTHON names.
 func askTransformers(t *testing.T, in any) []seenByTransformers {
 	t.Helper()
-	python := os.Getenv("CRITICRM_PYTHON")
-	if python == "" {
-		python = filepath.Join(golden.Repository(t).Root, "..", "..", "build", "golden", "bin", "python")
-	}
-	if err := exec.Command(python, "-c", "import transformers, torch").Run(); err != nil {
-		t.Skipf("only with transformers ('make golden' installs it, or CRITICRM_PYTHON names a Python that has it): %v", err)
-	}
+	python := golden.Python(t, "transformers", "torch")
 	text, err := json.Marshal(in)
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -71,6 +73,20 @@ func Shared(t testing.TB, names ...string) string {
 		}
 	}
 	return dir
+}
+
+// Python gives the Python that "make golden" installs, or the one that CRITICRM_PYTHON names, and skips the test where it lacks one of the
+// modules.
+func Python(t testing.TB, modules ...string) string {
+	t.Helper()
+	python := os.Getenv("CRITICRM_PYTHON")
+	if python == "" {
+		python = filepath.Join(root(t), "build", "golden", "bin", "python")
+	}
+	if err := exec.Command(python, "-c", "import "+strings.Join(modules, ", ")).Run(); err != nil {
+		t.Skipf("only with Python's %s ('make golden' installs transformers, or CRITICRM_PYTHON names a Python that has it): %v", strings.Join(modules, ", "), err)
+	}
+	return python
 }
 
 // root is where go.mod is: tests run in the folder of their package.
