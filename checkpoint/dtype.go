@@ -103,40 +103,62 @@ func checkName(name string) error {
 }
 
 // check is all that a tensor must satisfy to be written.
-func (t *TensorData) check() error {
+func (t TensorInfo) check() error {
 	if err := checkName(t.Name); err != nil {
 		return err
 	}
 	if len(t.Shape) > maxDims {
 		return fmt.Errorf("tensor %s has %d dimensions, limit %d", quote(t.Name), len(t.Shape), maxDims)
 	}
-	n, err := t.Bytes()
-	if err != nil {
+	if _, err := t.Bytes(); err != nil {
 		return fmt.Errorf("tensor %s: %w", quote(t.Name), err)
 	}
-	if n != int64(len(t.Data)) {
+	return nil
+}
+
+// checkData wants as many bytes as type and shape need.
+func (t TensorInfo) checkData(data []byte) error {
+	if n, err := t.Bytes(); err != nil || n != int64(len(data)) {
 		return fmt.Errorf("tensor %s: shape %s of %s needs %d bytes, the data has %d",
-			quote(t.Name), shapeText(t.Shape), t.DType, n, len(t.Data))
+			quote(t.Name), shapeText(t.Shape), t.DType, n, len(data))
 	}
 	return nil
 }
 
 // checkTensors checks a list that is to be written.
-func checkTensors(tensors []TensorData) error {
+func checkTensors(tensors []TensorInfo) error {
 	if len(tensors) > maxTensors {
 		return fmt.Errorf("%d tensors, limit %d", len(tensors), maxTensors)
 	}
 	seen := make(map[string]bool, len(tensors))
-	for i := range tensors {
-		if err := tensors[i].check(); err != nil {
+	for _, t := range tensors {
+		if err := t.check(); err != nil {
 			return err
 		}
-		if seen[tensors[i].Name] {
-			return fmt.Errorf("tensor %s appears twice", quote(tensors[i].Name))
+		if seen[t.Name] {
+			return fmt.Errorf("tensor %s appears twice", quote(t.Name))
 		}
-		seen[tensors[i].Name] = true
+		seen[t.Name] = true
 	}
 	return nil
+}
+
+// inMemory takes a list of tensors apart: what they are, checked, and what gives the content of each.
+func inMemory(tensors []TensorData) (infos []TensorInfo, content func(name string) ([]byte, error), err error) {
+	data := make(map[string][]byte, len(tensors))
+	for _, t := range tensors {
+		infos = append(infos, t.TensorInfo)
+		data[t.Name] = t.Data
+	}
+	if err := checkTensors(infos); err != nil {
+		return nil, nil, err
+	}
+	for _, t := range tensors {
+		if err := t.checkData(t.Data); err != nil {
+			return nil, nil, err
+		}
+	}
+	return infos, func(name string) ([]byte, error) { return data[name], nil }, nil
 }
 
 // F32Bytes gives the little-endian bytes of dtype F32.

@@ -38,7 +38,7 @@ func plan(s *State, fileRaw int64) ([]job, json.RawMessage, error) {
 	if s.Step < 0 {
 		return nil, nil, fmt.Errorf("step %d is negative", s.Step)
 	}
-	if err := checkTensors(s.Tensors); err != nil {
+	if _, _, err := inMemory(s.Tensors); err != nil {
 		return nil, nil, err
 	}
 	meta, err := compactMeta(s.Meta)

@@ -43,14 +43,29 @@ func WriteSafetensors(path string, tensors []TensorData, metadata map[string]str
 	return writeAtomic(path, parts...)
 }
 
-// safetensorsParts gives the header and then each tensor's bytes. Tensors are laid out by element size, largest first,
-// then by name, as the format's own writer does: every tensor is aligned, and equal content gives equal bytes.
+// safetensorsParts gives the header and then each tensor's bytes.
 func safetensorsParts(tensors []TensorData, metadata map[string]string) ([][]byte, error) {
-	if err := checkTensors(tensors); err != nil {
+	infos, content, err := inMemory(tensors)
+	if err != nil {
 		return nil, err
 	}
-	order := slices.Clone(tensors)
-	slices.SortFunc(order, func(a, b TensorData) int {
+	head, order, err := safetensorsHeader(infos, metadata)
+	if err != nil {
+		return nil, err
+	}
+	parts := [][]byte{head}
+	for _, t := range order {
+		data, _ := content(t.Name)
+		parts = append(parts, data)
+	}
+	return parts, nil
+}
+
+// safetensorsHeader gives the header, and the tensors in the order in which their bytes follow it: by element size, largest first,
+// then by name, as the format's own writer does: every tensor is aligned, and equal content gives equal bytes.
+func safetensorsHeader(tensors []TensorInfo, metadata map[string]string) (head []byte, order []TensorInfo, err error) {
+	order = slices.Clone(tensors)
+	slices.SortFunc(order, func(a, b TensorInfo) int {
 		if d := dtypeSize(b.DType) - dtypeSize(a.DType); d != 0 {
 			return int(d)
 		}
@@ -58,7 +73,7 @@ func safetensorsParts(tensors []TensorData, metadata map[string]string) ([][]byt
 	})
 	for key, value := range metadata {
 		if !utf8.ValidString(key) || !utf8.ValidString(value) {
-			return nil, fmt.Errorf("__metadata__[%s] is not valid UTF-8", quote(key))
+			return nil, nil, fmt.Errorf("__metadata__[%s] is not valid UTF-8", quote(key))
 		}
 	}
 	var h bytes.Buffer
@@ -66,15 +81,17 @@ func safetensorsParts(tensors []TensorData, metadata map[string]string) ([][]byt
 	maps.Copy(meta, metadata)
 	h.WriteString(`{"__metadata__":`)
 	h.Write(jsonText(meta))
-	parts := [][]byte{nil}
 	at := int64(0)
 	for _, t := range order {
-		end := at + int64(len(t.Data))
+		n, err := t.Bytes()
+		if err != nil {
+			return nil, nil, err
+		}
+		end := at + n
 		if t.Shape == nil {
 			t.Shape = []int64{}
 		}
 		fmt.Fprintf(&h, `,%s:{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}`, jsonText(t.Name), t.DType, jsonText(t.Shape), at, end)
-		parts = append(parts, t.Data)
 		at = end
 	}
 	h.WriteByte('}')
@@ -82,15 +99,14 @@ func safetensorsParts(tensors []TensorData, metadata map[string]string) ([][]byt
 		h.WriteByte(' ') // keeps the data 8-byte aligned
 	}
 	if h.Len() > maxHeader {
-		return nil, fmt.Errorf("header of %d bytes, limit %d", h.Len(), maxHeader)
+		return nil, nil, fmt.Errorf("header of %d bytes, limit %d", h.Len(), maxHeader)
 	}
-	head := binary.LittleEndian.AppendUint64(nil, uint64(h.Len()))
-	parts[0] = append(head, h.Bytes()...)
+	head = binary.LittleEndian.AppendUint64(nil, uint64(h.Len()))
 	// What we cannot read back is not written: the reader's limits on metadata, names and UTF-8 hold here too.
 	if _, err := parseHeader(h.Bytes(), at); err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), ": "))
+		return nil, nil, errors.New(strings.TrimPrefix(err.Error(), ": "))
 	}
-	return parts, nil
+	return append(head, h.Bytes()...), order, nil
 }
 
 // jsonText is canonical JSON: sorted keys, no escapes but the necessary ones. v is data that always has a form.
@@ -112,6 +128,16 @@ var oldShard = regexp.MustCompile(`^model-\d{5}-of-\d{5}\.safetensors$`)
 // made if it is not there. Weights it held before are replaced; a crash in between leaves the old ones, the new ones, or a
 // directory that OpenModelDir refuses, never a mixture.
 func WriteModelDir(dir string, tensors []TensorData, maxShardBytes int64) error {
+	infos, content, err := inMemory(tensors)
+	if err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	return WriteModelDirFrom(dir, infos, content, maxShardBytes)
+}
+
+// WriteModelDirFrom is WriteModelDir of tensors that need not fit into memory together: content gives the bytes of each when they are
+// written, once and one by one. An error of it leaves no file half-written.
+func WriteModelDirFrom(dir string, tensors []TensorInfo, content func(name string) ([]byte, error), maxShardBytes int64) error {
 	if err := checkTensors(tensors); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
@@ -123,20 +149,38 @@ func WriteModelDir(dir string, tensors []TensorData, maxShardBytes int64) error 
 	if err := vfs.MkdirAll(root, rest, 0o755); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
-	if err := writeModel(root, rest, tensors, maxShardBytes); err != nil {
+	if err := writeModel(root, rest, tensors, content, maxShardBytes); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	return nil
 }
 
-func writeModel(fsys vfs.FS, dir string, tensors []TensorData, maxShardBytes int64) error {
+// writeWeights writes one safetensors file.
+func writeWeights(fsys vfs.FS, name string, tensors []TensorInfo, content func(name string) ([]byte, error)) error {
+	head, order, err := safetensorsHeader(tensors, nil)
+	if err != nil {
+		return err
+	}
+	return vfs.WriteAtomicFrom(fsys, name, func(yield func([]byte, error) bool) {
+		if !yield(head, nil) {
+			return
+		}
+		for _, t := range order {
+			data, err := content(t.Name)
+			if err == nil {
+				err = t.checkData(data)
+			}
+			if !yield(data, err) {
+				return
+			}
+		}
+	})
+}
+
+func writeModel(fsys vfs.FS, dir string, tensors []TensorInfo, content func(name string) ([]byte, error), maxShardBytes int64) error {
 	shards := splitShards(tensors, maxShardBytes)
 	if len(shards) == 1 {
-		parts, err := safetensorsParts(tensors, nil)
-		if err != nil {
-			return err
-		}
-		if err := vfs.WriteAtomic(fsys, join(dir, singleName), parts...); err != nil {
+		if err := writeWeights(fsys, join(dir, singleName), tensors, content); err != nil {
 			return err
 		}
 		return removeModel(fsys, dir, func(name string) bool { return name == IndexFile || oldShard.MatchString(name) })
@@ -149,16 +193,13 @@ func writeModel(fsys vfs.FS, dir string, tensors []TensorData, maxShardBytes int
 	for i, shard := range shards {
 		name := fmt.Sprintf("model-%05d-of-%05d.safetensors", i+1, len(shards))
 		files[name] = true
-		parts, err := safetensorsParts(shard, nil)
-		if err != nil {
-			return err
-		}
-		if err := vfs.WriteAtomic(fsys, join(dir, name), parts...); err != nil {
+		if err := writeWeights(fsys, join(dir, name), shard, content); err != nil {
 			return err
 		}
 		for _, t := range shard {
 			weights[t.Name] = name
-			total += int64(len(t.Data))
+			n, _ := t.Bytes() // checked
+			total += n
 		}
 	}
 	text, err := json.MarshalIndent(map[string]any{"metadata": map[string]int64{"total_size": total}, "weight_map": weights}, "", "  ")
@@ -174,11 +215,11 @@ func writeModel(fsys vfs.FS, dir string, tensors []TensorData, maxShardBytes int
 }
 
 // splitShards cuts the list where the next tensor would not fit; a tensor larger than the limit is alone in its shard.
-func splitShards(tensors []TensorData, limit int64) [][]TensorData {
-	var shards [][]TensorData
+func splitShards(tensors []TensorInfo, limit int64) [][]TensorInfo {
+	var shards [][]TensorInfo
 	start, size := 0, int64(0)
 	for i := range tensors {
-		n := int64(len(tensors[i].Data))
+		n, _ := tensors[i].Bytes() // checked
 		if limit > 0 && i > start && size+n > limit {
 			shards = append(shards, tensors[start:i])
 			start, size = i, 0

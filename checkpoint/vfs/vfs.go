@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path"
 	"syscall"
@@ -99,13 +100,29 @@ func Write(f io.Writer, name string, b []byte) error {
 // WriteNew creates a file that must not exist, writes the parts, and makes its content durable. The entry in its
 // directory is durable only after SyncDir. On an error the file may be there in part and must not be used: after a
 // failed fsync the kernel forgets the unwritten pages, so a second fsync would succeed and mean nothing.
-func WriteNew(fsys FS, name string, parts ...[]byte) error {
+func WriteNew(fsys FS, name string, parts ...[]byte) error { return writeNew(fsys, name, whole(parts)) }
+
+// whole gives parts that are in memory.
+func whole(parts [][]byte) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for _, p := range parts {
+			if !yield(p, nil) {
+				return
+			}
+		}
+	}
+}
+
+func writeNew(fsys FS, name string, parts iter.Seq2[[]byte, error]) error {
 	f, err := fsys.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return Wrap("open", name, err)
 	}
-	for _, p := range parts {
-		if err := Write(f, name, p); err != nil {
+	for p, err := range parts {
+		if err == nil {
+			err = Write(f, name, p)
+		}
+		if err != nil {
 			f.Close()
 			return err
 		}
@@ -120,12 +137,17 @@ func WriteNew(fsys FS, name string, parts ...[]byte) error {
 // WriteAtomic puts the parts under name in one step: readers, and the disk after a crash, have the old content or
 // the new one, never a mixture. The temporary file is beside it, named .tmp-<name>.
 func WriteAtomic(fsys FS, name string, parts ...[]byte) error {
+	return WriteAtomicFrom(fsys, name, whole(parts))
+}
+
+// WriteAtomicFrom is WriteAtomic of parts that are made one by one. An error in their place ends it, and nothing is left behind.
+func WriteAtomicFrom(fsys FS, name string, parts iter.Seq2[[]byte, error]) error {
 	dir, base := path.Split(name)
 	tmp := path.Join(dir, ".tmp-"+base)
 	if err := fsys.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Wrap("remove", tmp, err)
 	}
-	if err := WriteNew(fsys, tmp, parts...); err != nil {
+	if err := writeNew(fsys, tmp, parts); err != nil {
 		fsys.Remove(tmp) // frees the space; a failure here adds nothing to the error
 		return err
 	}
