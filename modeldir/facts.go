@@ -17,6 +17,7 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/critic"
+	"criticrm/internal/spell"
 	"criticrm/model"
 	"criticrm/record"
 	"criticrm/safefile"
@@ -118,7 +119,7 @@ func ReadFacts(dir string) (f Facts, found bool, err error) {
 	b, err := safefile.Read(path, maxFacts)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, e := os.Stat(dir); e != nil {
-			return f, false, fmt.Errorf("modeldir: %w (want the directory of a Hugging Face model)", e)
+			return f, false, fmt.Errorf("modeldir: %w (want the directory of a Hugging Face model)", spell.Hub(e, dir, spell.Model))
 		}
 		return f, false, nil
 	}

@@ -26,6 +26,7 @@ import (
 	"criticrm/critic"
 	"criticrm/engine"
 	"criticrm/internal/progress"
+	"criticrm/internal/spell"
 	"criticrm/kernels"
 	"criticrm/modeldir"
 	"criticrm/stage"
@@ -170,7 +171,7 @@ func (r *run) openInputs() (err error) {
 	}
 	for i, path := range []string{r.TrainFile, r.EvalFile} {
 		if r.sums[i], err = hashFile(path); err != nil {
-			return err
+			return spell.Hub(err, path, spell.Dataset)
 		}
 		if r.sums[i] == "" {
 			return fmt.Errorf("%s: is a directory, want a file", path)

@@ -15,6 +15,7 @@ import (
 	"iter"
 	"slices"
 
+	"criticrm/internal/spell"
 	"criticrm/safefile"
 	"criticrm/strictjson"
 
@@ -119,7 +120,7 @@ type Reader struct {
 func Open(path string, o ReadOptions) (*Reader, error) {
 	f, err := safefile.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("record: %w", err)
+		return nil, fmt.Errorf("record: %w", spell.Hub(err, path, spell.Dataset))
 	}
 	r, err := NewReader(f, path, o)
 	if err != nil {
