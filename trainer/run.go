@@ -188,7 +188,6 @@ func openInput(ctx context.Context, c *Config, r Report) (in input, err error) {
 	}
 	r.say("train: %v", in.train)
 	if c.EvalFile == "" {
-		r.say("no eval_file: nothing is measured on held-out records while training")
 		return in, nil
 	}
 	if in.eval, err = LoadRecords(ctx, c.EvalFile, in.render, *c, longest); err != nil {

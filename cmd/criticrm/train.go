@@ -64,6 +64,9 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 		return err
 	}
 	stderr := cmd.ErrOrStderr()
+	if c.EvalFile == "" {
+		fmt.Fprintln(stderr, "no eval_file: nothing is measured on held-out records while training")
+	}
 	flags.name, flags.threads = c.Device, c.Threads
 	dev, closeDevice, err := flags.open(stderr)
 	if err != nil {
