@@ -247,7 +247,10 @@ func TestStageLock(t *testing.T) {
 	os.WriteFile(in, []byte(recordtest.Lines(3)), 0o644)
 	g := generatorFunc(func(ctx context.Context, reqs []Request, s record.Sampling) ([][]Sample, error) {
 		_, _, err := runGenerate(t, in, out, generateOptions(), -1)
-		recordtest.WantError(t, err, "in use by another run")
+		recordtest.WantError(t, err, "out.jsonl is in use by another run")
+		if strings.Contains(err.Error(), "unavailable") {
+			t.Error(err) // what the system says of a lock tells nothing
+		}
 		return randomGenerator()(ctx, reqs, s)
 	})
 	s, _, _ := GenerateStage(in, out, g, generateOptions())

@@ -263,7 +263,7 @@ func TestChangedSettings(t *testing.T) {
 		{func(c *Config) { c.Generate.Critiques = 5 }, "stage round-1/generate is done and critiques was \"4\", now \"5\""},
 		{func(c *Config) { c.Filter.Rule = "mean" }, "stage round-1/filter is done and rule was"},
 		{func(c *Config) { c.Refine.Seed = 9 }, "stage round-1/refine is done and seed was"},
-		{func(c *Config) { c.EvalFile = c.TrainFile }, "stage check is done and eval was"},
+		{func(c *Config) { c.EvalFile = c.TrainFile }, "stage check is done and the file of eval is not the one that it was (sha256 "},
 		{func(c *Config) { c.Rounds = 2 }, "stage check is done and "},
 		{func(c *Config) { c.ScaleMax = 9 }, "stage check is done and scale.max was 10, now 9"},
 	} {
@@ -384,7 +384,7 @@ func TestChangedOutputs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := finish(t, c, nil, Options{Restart: "filter"}); err == nil || !strings.Contains(err.Error(), "in use by another run") {
+	if _, _, err := finish(t, c, nil, Options{Restart: "filter"}); err == nil || !strings.HasSuffix(err.Error(), ".lock is in use by another run") {
 		t.Error(err)
 	}
 	if err := release(); err != nil {

@@ -4,6 +4,8 @@ package stage
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -173,7 +175,11 @@ func differing(path string, was, is any) string {
 		if bytes.Equal(x, y) {
 			return ""
 		}
-		return fmt.Sprintf("%s was %.40s, now %.40s", strings.TrimPrefix(path, "."), x, y)
+		name := strings.TrimPrefix(path, ".")
+		if a, b := fmt.Sprint(was), fmt.Sprint(is); isSum(a) && isSum(b) {
+			return fmt.Sprintf("the file of %s is not the one that it was (sha256 %.12s… → %.12s…)", name, a, b)
+		}
+		return fmt.Sprintf("%s was %.40s, now %.40s", name, x, y)
 	}
 	for _, key := range unionKeys(a, b) {
 		if what := differing(path+"."+key, a[key], b[key]); what != "" {
@@ -181,6 +187,12 @@ func differing(path string, was, is any) string {
 		}
 	}
 	return ""
+}
+
+// isSum says whether a setting is the sha256 of a file.
+func isSum(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == sha256.Size
 }
 
 func unionKeys(a, b map[string]any) []string {

@@ -148,7 +148,7 @@ func (r *execution) openOutput() (err error) {
 		}
 	}()
 	if err := lockFile(r.out); err != nil {
-		return fmt.Errorf("%s: output %s is in use by another run: %w", r.Name, r.Out, err)
+		return fmt.Errorf("%s: output %w", r.Name, err)
 	}
 	info, err := r.out.Stat()
 	if err != nil {
@@ -194,7 +194,7 @@ func Lock(path string) (release func() error, err error) {
 	}
 	if err := lockFile(f); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%s is in use by another run: %w", path, err)
+		return nil, err
 	}
 	return f.Close, nil
 }
@@ -252,7 +252,7 @@ func (r *execution) work(ctx context.Context) error {
 		}
 		if err := r.Work(ctx, chunk); err != nil {
 			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-				return r.interrupted(err)
+				return r.interrupted(ctx.Err())
 			}
 			return record.InFile(err, r.In)
 		}

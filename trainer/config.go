@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"criticrm/critic"
@@ -181,7 +182,11 @@ func (c Config) Validate() error {
 			if r.lowExcl {
 				open = "more than"
 			}
-			return fmt.Errorf("trainer: config: %s: got %v, want %s %v to %v", r.name, r.value, open, r.lo, r.hi)
+			to := ""
+			if r.hi < inf {
+				to = " to " + number(r.hi)
+			}
+			return fmt.Errorf("trainer: config: %s: got %s, want %s %s%s", r.name, number(r.value), open, number(r.lo), to)
 		}
 	}
 	if c.HeadPosition != "" {
@@ -204,6 +209,14 @@ func (c Config) Validate() error {
 		return fmt.Errorf("trainer: config: resume: needs output_dir")
 	}
 	return nil
+}
+
+// number writes whole numbers without an exponent, as people do, while they have one meaning.
+func number(x float64) string {
+	if x == math.Trunc(x) && math.Abs(x) < 1<<53 {
+		return strconv.FormatFloat(x, 'f', -1, 64)
+	}
+	return strconv.FormatFloat(x, 'g', -1, 64)
 }
 
 // validateFiles checks what a run from files needs besides Validate.

@@ -145,7 +145,11 @@ func signalOnce(t *testing.T, s syscall.Signal, ready func() bool, args ...strin
 	}
 	_ = cmd.Process.Signal(s) // it fails if the process has just ended
 	<-done
-	t.Logf("stderr ends: %s", lastLine(errs.String()))
+	last := lastLine(errs.String())
+	if code := cmd.ProcessState.ExitCode(); code > 128 && (strings.Contains(last, "context canceled") || !strings.Contains(last, s.String())) {
+		t.Errorf("exit code %d, but the last line does not name the signal: %s", code, last)
+	}
+	t.Logf("stderr ends: %s", last)
 	return cmd.ProcessState.ExitCode()
 }
 

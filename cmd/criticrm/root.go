@@ -46,8 +46,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "criticrm: %s\n", oneLine(err.Error()))
+	fmt.Fprintf(stderr, "criticrm: %s\n", oneLine(reason(ctx, err)))
 	return exitCode(ctx, err)
+}
+
+// reason is an error's text. Of a command that a signal has stopped it names the signal, where the library can say only that somebody did.
+func reason(ctx context.Context, err error) string {
+	var sig signalCause
+	if !errors.As(context.Cause(ctx), &sig) {
+		return err.Error()
+	}
+	return strings.ReplaceAll(err.Error(), context.Canceled.Error(), sig.Error())
 }
 
 // maxError bounds what is printed of an error, in bytes: it may quote an argument or a file.
