@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -95,6 +96,7 @@ type Config struct {
 	Threads        int    `yaml:"threads" resume:"free" help:"CPU threads; 0: all cores; never changes a result"`
 	LoggingSteps   int    `yaml:"logging_steps" resume:"free" help:"a console line every this many updates; 0: none"`
 	EvalSteps      int    `yaml:"eval_steps" resume:"free" help:"evaluate every this many updates; 0: after each epoch"`
+	EvalStrategy   string `yaml:"eval_strategy" alias:"evaluation_strategy" resume:"free" help:"when eval_file is measured: epoch, steps (every eval_steps updates) or no; empty: steps if eval_steps is given, else epoch"`
 	SaveSteps      int    `yaml:"save_steps" resume:"free" help:"checkpoint every this many updates; 0: only at the end and when interrupted"`
 	SaveTotalLimit int    `yaml:"save_total_limit" resume:"free" help:"checkpoints that are kept; 0: all"`
 	Resume         string `yaml:"resume" common:"true" alias:"resume_from_checkpoint" resume:"free" help:"latest, auto (latest if there is one), latest-valid (the newest that is not damaged) or the path of a checkpoint; empty: a new run in an empty output_dir"`
@@ -111,6 +113,21 @@ func Default() Config {
 		LambdaSchedule: "last-epoch", LambdaBeta: 1, LMWeight: 1, Pairing: "cross",
 		Seed: 42, Device: kernels.AutoDevice, LoggingSteps: 10, SaveSteps: 500,
 	}
+}
+
+// When held-out records are measured.
+const (
+	EvalEachEpoch  = "epoch"
+	EvalEverySteps = "steps"
+	EvalNever      = "no"
+)
+
+// evalEvery is how many updates lie between two evaluations, with so many in an epoch.
+func (c Config) evalEvery(perEpoch int) int {
+	if c.EvalSteps == 0 || c.EvalStrategy == EvalEachEpoch {
+		return perEpoch
+	}
+	return c.EvalSteps
 }
 
 // nearest is what comes close to optimizers and schedules of Hugging Face that are not built.
@@ -131,6 +148,7 @@ func (c Config) Validate() error {
 		{"optim", c.Optim, AdamW + " " + AdamW8bit},
 		{"lambda_schedule", c.LambdaSchedule, "last-epoch constant linear"},
 		{"pairing", c.Pairing, "cross mean zip"},
+		{"eval_strategy", cmp.Or(c.EvalStrategy, EvalEachEpoch), EvalEachEpoch + " " + EvalEverySteps + " " + EvalNever},
 	} {
 		if !slices.Contains(strings.Fields(e.allowed), e.value) {
 			hint := ""
@@ -188,6 +206,9 @@ func (c Config) Validate() error {
 			}
 			return fmt.Errorf("trainer: config: %s: got %s, want %s %s%s", r.name, number(r.value), open, number(r.lo), to)
 		}
+	}
+	if c.EvalStrategy == EvalEverySteps && c.EvalSteps == 0 {
+		return fmt.Errorf("trainer: config: eval_strategy: steps needs eval_steps")
 	}
 	if c.HeadPosition != "" {
 		if _, err := model.ParseRewardAt(c.HeadPosition); err != nil {

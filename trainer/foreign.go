@@ -38,7 +38,6 @@ var foreigns = []foreign{
 	{"remove_unused_columns", nil, anything, ""},
 	{"do_train", nil, []string{"true"}, "train trains; use eval to measure"},
 	{"do_eval", nil, []string{"true"}, "give eval_file to measure while training"},
-	{"eval_strategy", []string{"evaluation_strategy"}, []string{"epoch"}, "eval_file is measured after each epoch, or with eval_steps N every N updates; without eval_file nothing is: leave this out"},
 	{"save_strategy", nil, []string{"steps"}, "use save_steps N; 0 saves at the end and when interrupted"},
 	{"logging_strategy", nil, []string{"steps"}, "use logging_steps N"},
 	{"dataloader_num_workers", []string{"preprocessing_num_workers", "dataset_num_proc", "dataloader_pin_memory"}, anything, ""},

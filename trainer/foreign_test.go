@@ -19,7 +19,7 @@ func TestForeign(t *testing.T) {
 		"seed: 1\nreport_to: wandb\n": `:2: report_to: got "wandb", which is not done here: the figures of every update are lines of output_dir/metrics.jsonl`,
 		"lora_rank: 8\n":              "LoRA and quantised weights are not built",
 		"deepspeed: ds.json\n":        "distributed training is not built",
-		"eval_strategy: \"no\"\n":     "without eval_file nothing is",
+		"save_strategy: epoch\n":      "use save_steps N",
 		"quux_corge: 1\n":             `:1: unknown key "quux_corge"`,
 	} {
 		c := Default()

@@ -61,7 +61,7 @@ type options struct {
 // Option is an option of Train.
 type Option func(*options)
 
-// WithEval gives held-out examples, which are evaluated as eval_steps says.
+// WithEval gives held-out examples, which are evaluated as eval_strategy and eval_steps say.
 func WithEval(d Dataset) Option { return func(o *options) { o.eval = d } }
 
 // WithReport says where progress goes.
@@ -480,13 +480,12 @@ func (r *run) count(p *Packed, examples int) {
 	r.result.Sharing += float64(p.Flat) // divided at the end
 }
 
-// evalNow says whether an evaluation follows the last step: every eval_steps updates, or each epoch, and at the end.
+// evalNow says whether an evaluation follows the last step, as eval_strategy wants it; one stands at the end.
 func (r *run) evalNow() bool {
-	every := r.c.EvalSteps
-	if every == 0 {
-		every = r.plan.PerEpoch
+	if r.eval == nil || r.eval.Len() == 0 || r.c.EvalStrategy == EvalNever {
+		return false
 	}
-	return r.eval != nil && r.eval.Len() > 0 && (r.st.Step%every == 0 || r.st.Step == r.plan.Total)
+	return r.st.Step%r.c.evalEvery(r.plan.PerEpoch) == 0 || r.st.Step == r.plan.Total
 }
 
 // evaluate makes the evaluation that is due, if one is. One that ctx ends stays due, also over a resume.

@@ -454,3 +454,21 @@ func TestForeignOutputDir(t *testing.T) {
 		}
 	}
 }
+
+// Held-out records are measured when eval_strategy says, whatever eval_steps is.
+func TestEvalStrategy(t *testing.T) {
+	for _, x := range []struct {
+		strategy    string
+		steps, want int
+	}{{"", 0, 3}, {"", 2, 5}, {EvalEverySteps, 2, 5}, {EvalEachEpoch, 2, 3}, {EvalNever, 2, 0}} {
+		c := testConfig(t.TempDir())
+		c.EvalStrategy, c.EvalSteps, c.MaxSteps, c.BatchSize, c.Accumulation = x.strategy, x.steps, 9, 2, 1 // 3 updates an epoch
+		if _, err := Train(context.Background(), tiny(t, c, 1), pairs(6), c, WithEval(pairs(2))); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(filepath.Join(c.OutputDir, "metrics.jsonl"))
+		if got := strings.Count(string(b), `"eval_loss"`); err != nil || got != x.want {
+			t.Errorf("%q, eval_steps %d: %d evaluations, want %d (%v)", x.strategy, x.steps, got, x.want, err)
+		}
+	}
+}

@@ -106,6 +106,8 @@ func TestValidate(t *testing.T) {
 		{func(c *Config) { c.Method = "dpo" }, `method: got "dpo", want one of critic bt cloud sft lm`},
 		{func(c *Config) { c.Overlong = "cut" }, "overlong"},
 		{func(c *Config) { c.BatchSize = 0 }, "per_device_train_batch_size: got 0, want from 1 to 1048576"},
+		{func(c *Config) { c.EvalStrategy = "steps" }, "eval_strategy: steps needs eval_steps"},
+		{func(c *Config) { c.EvalStrategy = "best" }, `eval_strategy: got "best", want one of epoch steps no`},
 		{func(c *Config) { c.LoggingSteps = -1 }, "logging_steps: got -1, want from 0"},
 		{func(c *Config) { c.LearningRate = 0 }, "learning_rate: got 0, want more than 0"},
 		{func(c *Config) { c.LearningRate = math.NaN() }, "learning_rate: got NaN"},

@@ -187,7 +187,7 @@ func openInput(ctx context.Context, c *Config, r Report) (in input, err error) {
 		return in, err
 	}
 	r.say("train: %v", in.train)
-	if c.EvalFile == "" {
+	if c.EvalFile == "" || c.EvalStrategy == EvalNever {
 		return in, nil
 	}
 	if in.eval, err = LoadRecords(ctx, c.EvalFile, in.render, *c, longest); err != nil {

@@ -18,7 +18,10 @@ func readers() []reader {
 	rewards, critiques := "with methods that train rewards (critic, bt, cloud)", "with methods that train on critiques (critic, cloud, sft)"
 	decays := func(c Config) bool { return c.Scheduler == "linear" || c.Scheduler == "cosine" }
 	return []reader{
-		{"eval_steps", "with eval_file", func(c Config) bool { return c.EvalFile != "" }},
+		{"eval_file", "with eval_strategy epoch and steps", func(c Config) bool { return c.EvalStrategy != EvalNever }},
+		{"eval_steps", "with eval_file and eval_strategy steps", func(c Config) bool {
+			return c.EvalFile != "" && (c.EvalStrategy == "" || c.EvalStrategy == EvalEverySteps)
+		}},
 		{"prompts", critiques, Config.critiques},
 		{"scale_min", critiques, Config.critiques},
 		{"scale_max", critiques, Config.critiques},

@@ -25,6 +25,9 @@ func TestUnread(t *testing.T) {
 			[]string{"prompts", "scale_min", "scale_max", "head_position", "max_critiques", "center_rewards_coefficient", "use_margin"}},
 		{"max_steps: 5\nepochs: 1\nwarmup_steps: 2\nwarmup_ratio: 0.3\neval_steps: 7\n", []string{"num_train_epochs", "warmup_ratio", "eval_steps"}},
 		{"eval_file: e\neval_steps: 7\nprompt_weight: 0.5\n", []string{"prompt_weight"}},
+		{"eval_file: e\neval_strategy: epoch\neval_steps: 7\n", []string{"eval_steps"}},
+		{"eval_file: e\nevaluation_strategy: no\n", []string{"eval_file"}},
+		{"eval_file: e\neval_strategy: steps\neval_steps: 7\n", nil},
 		{"lr_scheduler_type: constant\nwarmup_steps: 2\nstable_fraction: 0.5\nmin_lr_ratio: 0.1\n", []string{"warmup_steps", "stable_fraction", "min_lr_ratio"}},
 	} {
 		config := Default()

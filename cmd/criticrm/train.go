@@ -64,7 +64,7 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 		return err
 	}
 	stderr := cmd.ErrOrStderr()
-	if c.EvalFile == "" {
+	if c.EvalFile == "" && c.EvalStrategy != trainer.EvalNever {
 		fmt.Fprintln(stderr, "no eval_file: nothing is measured on held-out records while training")
 	}
 	flags.name, flags.threads = c.Device, c.Threads
