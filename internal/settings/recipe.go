@@ -119,6 +119,9 @@ func (p *parser) mapping(node *yaml.Node, s Section) error {
 			}
 			return p.unknown(key, value, s)
 		}
+		if value.Kind == yaml.MappingNode && len(p.sections) == 1 { // "train" may be a file, too
+			return noSections(key)
+		}
 		name := s.Key(f.Name)
 		if line, dup := p.set[name]; dup {
 			return fmt.Errorf(":%d: %s was already set on line %d", key.Line, name, line)
@@ -152,7 +155,7 @@ func (p *parser) unknown(key, value *yaml.Node, s Section) error {
 		return fmt.Errorf(":%d: %s is not set here: %s decides", key.Line, s.Key(f.Name), s.Not[f.Name])
 	}
 	if value.Kind == yaml.MappingNode && len(p.sections) == 1 {
-		return fmt.Errorf(":%d: %q is a section, and the recipe of one stage has none: is it a recipe of a whole run?", key.Line, key.Value)
+		return noSections(key)
 	}
 	names := Names(s.Fields())
 	for _, other := range p.sections {
@@ -173,6 +176,10 @@ func (p *parser) unknown(key, value *yaml.Node, s Section) error {
 		}
 	}
 	return fmt.Errorf(":%d: unknown key %q%s", key.Line, s.Key(key.Value), s.hint(key.Value, names))
+}
+
+func noSections(key *yaml.Node) error {
+	return fmt.Errorf(":%d: %q is a section, and the recipe of one stage has none: if this is the recipe of a whole run, give it to 'criticrm run', else write its settings at the top", key.Line, key.Value)
 }
 
 // hint names the nearest of the section's names, if one is near.

@@ -75,6 +75,16 @@ func TestSectionErrors(t *testing.T) {
 	}
 }
 
+// The recipe of one stage has no sections, though a file may have the name of one.
+func TestNoSections(t *testing.T) {
+	w, _, _, _ := sections()
+	for _, text := range []string{"train:\n  learning_rate: 1\n", "generate:\n  n: 1\n"} {
+		if _, err := Parse([]byte(text), Section{Into: w}); err == nil || !strings.Contains(err.Error(), "is a section, and the recipe of one stage has none") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 // Flags are bound and assigned field by field.
 func TestFields(t *testing.T) {
 	list := Fields(generate{Count: 10})
