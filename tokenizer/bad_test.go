@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,10 +84,15 @@ func TestBadTokenizerFiles(t *testing.T) {
 		`add_prefix_space is not supported`: func(f object) {
 			f["pre_tokenizer"] = object{"type": "ByteLevel", "add_prefix_space": true, "use_regex": true}
 		},
-		`use_regex after a "Split" is not supported`: func(f object) {
-			f["pre_tokenizer"] = split(patternQwen2)
-			f["pre_tokenizer"].(object)["pretokenizers"].([]any)[1].(object)["use_regex"] = true
+		`use_regex false without a "Split" is not supported`: func(f object) {
+			f["pre_tokenizer"] = object{"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}
 		},
+		`pre_tokenizer "Digits": want individual_digits true`: func(f object) {
+			f["pre_tokenizer"] = object{"type": "Sequence", "pretokenizers": []any{object{"type": "Digits", "individual_digits": false}, object{"type": "ByteLevel", "add_prefix_space": false}}}
+		},
+		`pre_tokenizer "Digits" is not supported here`:    func(f object) { f["pre_tokenizer"] = object{"type": "Digits", "individual_digits": true} },
+		`unk_token "<none>" is not in the vocabulary`:     func(f object) { withoutBytes(f); model(f)["unk_token"] = "<none>" },
+		`want ByteLevel, or a Sequence that ends with it`: func(f object) { f["pre_tokenizer"] = object{"type": "Sequence"} },
 		`behavior Removed, invert false: want "Isolated", false`: func(f object) {
 			f["pre_tokenizer"] = split(patternQwen2)
 			f["pre_tokenizer"].(object)["pretokenizers"].([]any)[0].(object)["behavior"] = "Removed"
@@ -205,7 +211,7 @@ func TestAcceptedForms(t *testing.T) {
 	}
 	saveAndCompare(t, tok)
 	f["pre_tokenizer"] = object{"type": "ByteLevel", "add_prefix_space": false}
-	if tok, err = Parse(marshal(t, f)); err != nil || !tok.split.gpt2 {
+	if tok, err = Parse(marshal(t, f)); err != nil || !slices.Equal(tok.Pieces("a 1234\n\nb"), []string{"a", " 1234", "\n", "\n", "b"}) {
 		t.Errorf("ByteLevel: %v", err)
 	}
 }
@@ -232,4 +238,92 @@ func TestIgnoreMergesSkipsSpecial(t *testing.T) {
 	if ids := tok.EncodeSpecial("a==>>"); len(ids) != 2 || int(ids[1]) != id {
 		t.Errorf("EncodeSpecial: %v", ids)
 	}
+}
+
+// withoutBytes takes the two bytes of α out of a vocabulary.
+func withoutBytes(f object) {
+	m := f["model"].(object)
+	vocab := m["vocab"].(object)
+	for i, b := range []byte{0xCE, 0xB1} { // their ids go to new tokens, so that there is no gap
+		spelled := string(byteRune(b))
+		vocab[[]string{"<unk>", "Ġzz"}[i]] = vocab[spelled]
+		delete(vocab, spelled)
+	}
+}
+
+// SmolLM2's vocabulary lacks 21 bytes: no model of that family could be opened. The ids are those of tokenizers 0.23.
+func TestMissingBytes(t *testing.T) {
+	text := "the αcαat"
+	for _, c := range []struct {
+		unk  any
+		fuse bool
+		want string // <unk> is a token of its own between the others
+	}{
+		{nil, false, "the cat"},
+		{nil, true, "the cat"},
+		{"<unk>", false, "the <unk><unk>c<unk><unk>at"},
+		{"<unk>", true, "the <unk>c<unk>at"},
+	} {
+		f := tinyFile(t)
+		withoutBytes(f)
+		m := f["model"].(object)
+		m["unk_token"], m["fuse_unk"] = c.unk, c.fuse
+		f["pre_tokenizer"] = object{"type": "ByteLevel", "add_prefix_space": false}
+		tok, err := Parse(marshal(t, f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		unk, _ := tok.ID("<unk>")
+		var want []int32
+		for i, part := range strings.Split(c.want, "<unk>") {
+			if i > 0 {
+				want = append(want, unk)
+			}
+			want = append(want, tok.Encode(part)...)
+		}
+		if got := tok.Encode(text); !slices.Equal(got, want) {
+			t.Errorf("unk %v, fuse %v: got %v, want %v", c.unk, c.fuse, got, want)
+		}
+		saveAndCompare(t, tok)
+	}
+}
+
+// A piece that is a token as a whole is looked up before its unknown bytes are left out: what is left is no whole.
+func TestMissingBytesIgnoreMerges(t *testing.T) {
+	f := tinyFile(t)
+	withoutBytes(f)
+	m := f["model"].(object)
+	m["ignore_merges"] = true
+	zz, _ := m["vocab"].(object)["Ġzz"].(float64)
+	tok, err := Parse(marshal(t, f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := tok.Encode(" zz"); len(got) != 1 || got[0] != int32(zz) {
+		t.Errorf("a whole: %v", got)
+	}
+	if got := tok.Encode(" zαz"); len(got) != 3 {
+		t.Errorf("a whole with a byte between: %v", got)
+	}
+}
+
+// Digits in front of ByteLevel, as SmolLM has it: a number is a piece, and the pattern sees what lies between numbers.
+func TestDigits(t *testing.T) {
+	f := tinyFile(t)
+	f["pre_tokenizer"] = object{"type": "Sequence", "pretokenizers": []any{object{"type": "Digits", "individual_digits": true}, object{"type": "ByteLevel", "add_prefix_space": false, "use_regex": true}}}
+	tok, err := Parse(marshal(t, f))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string][]string{
+		"a 12  3":     {"a", " ", "1", "2", "  ", "3"},
+		"x²½ Ⅷ it's9": {"x", "²", "½", " ", "Ⅷ", " it", "'s", "9"},
+		"12":          {"1", "2"},
+		"":            {},
+	} {
+		if got := tok.Pieces(text); !slices.Equal(got, want) {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+	saveAndCompare(t, tok)
 }

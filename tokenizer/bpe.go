@@ -21,7 +21,11 @@ const (
 
 // bpe is the merge table with its cache.
 type bpe struct {
-	byteID       [256]int32
+	byteID       [256]int32 // -1: the vocabulary lacks it
+	gaps         bool       // there is a -1 in byteID
+	unkToken     string     // as the file names it; "": none
+	unk          int32      // stands for bytes without a token; -1: they are left out, and their neighbours join
+	fuseUnk      bool       // one unk for a run of them
 	pairs        pairTable
 	merges       []pair           // in rank order
 	whole        map[string]int32 // pieces that are one token, whatever the merges say; nil without ignore_merges
@@ -86,7 +90,7 @@ func (t *pairTable) get(left, right int32) uint64 {
 
 // appendPiece appends the ids of a piece, which is not empty.
 func (b *bpe) appendPiece(dst []int32, piece string) []int32 {
-	if len(piece) == 1 {
+	if len(piece) == 1 && !b.gaps {
 		return append(dst, b.byteID[piece[0]])
 	}
 	if len(piece) > cachePiece {
@@ -116,13 +120,33 @@ func (b *bpe) merge(dst []int32, piece string) []int32 {
 	return b.mergeLarge(dst, piece)
 }
 
-func (b *bpe) mergeSmall(dst []int32, piece string) []int32 {
-	var ids [smallPiece]int32
-	var vals [smallPiece]uint64 // vals[i]: the merge of ids[i] with ids[i+1]
-	n := len(piece)
-	for i := range n {
-		ids[i] = b.byteID[piece[i]]
+// symbols appends the ids of a piece's bytes, which merging starts from.
+func (b *bpe) symbols(dst []int32, piece string) []int32 {
+	if !b.gaps {
+		for i := range len(piece) {
+			dst = append(dst, b.byteID[piece[i]])
+		}
+		return dst
 	}
+	unknown := false // the byte before had no token
+	for i := range len(piece) {
+		id := b.byteID[piece[i]]
+		if id < 0 && (b.unk < 0 || unknown && b.fuseUnk) {
+			continue
+		}
+		if unknown = id < 0; unknown {
+			id = b.unk
+		}
+		dst = append(dst, id)
+	}
+	return dst
+}
+
+func (b *bpe) mergeSmall(dst []int32, piece string) []int32 {
+	var buffer [smallPiece]int32
+	var vals [smallPiece]uint64 // vals[i]: the merge of ids[i] with ids[i+1]
+	ids := b.symbols(buffer[:0], piece)
+	n := len(ids)
 	for i := range n - 1 {
 		vals[i] = b.pairs.get(ids[i], ids[i+1])
 	}
@@ -153,12 +177,12 @@ func (b *bpe) mergeSmall(dst []int32, piece string) []int32 {
 // mergeLarge keeps the symbols in a linked list and the candidate merges, as rank<<32 | position,
 // in a heap. An entry is out of date if its position is gone or its pair has another rank now.
 func (b *bpe) mergeLarge(dst []int32, piece string) []int32 {
-	n := len(piece)
-	ids := make([]int32, n) // -1: merged into the one before
+	ids := b.symbols(make([]int32, 0, len(piece)), piece) // -1 from now on: merged into the one before
+	n := len(ids)
 	next := make([]int32, n)
 	prev := make([]int32, n)
 	for i := range n {
-		ids[i], next[i], prev[i] = b.byteID[piece[i]], int32(i+1), int32(i-1)
+		next[i], prev[i] = int32(i+1), int32(i-1)
 	}
 	h := make(minHeap, 0, n)
 	push := func(i int32) {

@@ -35,53 +35,80 @@ func (t *Tokenizer) setNormalizer(v any) error {
 	return fmt.Errorf("normalizer %q is not supported, want NFC or none", typ)
 }
 
-// setPreTokenizer takes ByteLevel with its own pattern (GPT-2), or a Sequence of a Split by a known
-// pattern and a ByteLevel without one.
+// setPreTokenizer takes a ByteLevel, alone with its own pattern (GPT-2) or as the end of a Sequence of Digits and Splits by known patterns.
 func (t *Tokenizer) setPreTokenizer(v any) error {
+	if v == nil {
+		return nil // reported as missing
+	}
 	m, typ := typeOf(v)
 	list := []any{v}
 	if typ == "Sequence" {
 		list, _ = m["pretokenizers"].([]any)
 	}
-	pattern, bytes := "", false
+	if len(list) == 0 {
+		return errors.New("pre_tokenizer: want ByteLevel, or a Sequence that ends with it")
+	}
 	for i, v := range list {
 		m, typ := typeOf(v)
-		switch {
-		case v == nil:
-			return nil // reported as missing
-		case typ == "Split" && i == 0:
-			p, ok := m["pattern"].(map[string]any)
-			if pattern, ok = p["Regex"].(string); !ok {
-				return errors.New(`pre_tokenizer "Split": want a pattern of kind "Regex"`)
-			}
-			if m["behavior"] != "Isolated" || m["invert"] == true {
-				return fmt.Errorf("pre_tokenizer \"Split\": behavior %v, invert %v: want \"Isolated\", false", m["behavior"], m["invert"])
-			}
-		case typ == "ByteLevel" && i == len(list)-1 && !bytes:
-			bytes = true
-			if m["add_prefix_space"] == true {
-				return errors.New(`pre_tokenizer "ByteLevel": add_prefix_space is not supported`)
-			}
-			own := m["use_regex"] != false // a file that does not say so means true
-			if own && pattern != "" {
-				return errors.New(`pre_tokenizer "ByteLevel": use_regex after a "Split" is not supported`)
-			}
-			if own {
-				pattern = patternGPT2
-			}
+		var cut cutter
+		var err error
+		switch last := i == len(list)-1; {
+		case typ == "Digits" && !last:
+			cut, err = digitsCutter(m)
+		case typ == "Split" && !last:
+			cut, err = splitCutter(m)
+		case typ == "ByteLevel" && last:
+			cut, err = byteLevelCutter(m, i > 0)
 		default:
-			return fmt.Errorf("pre_tokenizer %q is not supported here, want ByteLevel, or Split and ByteLevel", typ)
+			err = fmt.Errorf("pre_tokenizer %q is not supported here, want ByteLevel, or Digits or Split and ByteLevel", typ)
+		}
+		if err != nil {
+			return err
+		}
+		if cut != nil {
+			t.cuts = append(t.cuts, cut)
 		}
 	}
-	if !bytes || pattern == "" {
-		return errors.New("pre_tokenizer: want ByteLevel, or Split and ByteLevel")
-	}
-	var ok bool
-	if t.split, ok = newSplitter(pattern); !ok {
-		t.split.pattern = ""
-		return fmt.Errorf("pre_tokenizer pattern %q is not one of the known patterns", clip(pattern))
-	}
 	return nil
+}
+
+// digitsCutter is "Digits": each number by itself.
+func digitsCutter(m map[string]any) (cutter, error) {
+	if m["individual_digits"] != true {
+		return nil, errors.New(`pre_tokenizer "Digits": want individual_digits true`)
+	}
+	return singleNumbers, nil
+}
+
+// splitCutter is "Split" by a known pattern.
+func splitCutter(m map[string]any) (cutter, error) {
+	p, _ := m["pattern"].(map[string]any)
+	pattern, ok := p["Regex"].(string)
+	if !ok {
+		return nil, errors.New(`pre_tokenizer "Split": want a pattern of kind "Regex"`)
+	}
+	if m["behavior"] != "Isolated" || m["invert"] == true {
+		return nil, fmt.Errorf("pre_tokenizer \"Split\": behavior %v, invert %v: want \"Isolated\", false", m["behavior"], m["invert"])
+	}
+	split, ok := newSplitter(pattern)
+	if !ok {
+		return nil, fmt.Errorf("pre_tokenizer pattern %q is not one of the known patterns", clip(pattern))
+	}
+	return split.next, nil
+}
+
+// byteLevelCutter is "ByteLevel", with the pattern of GPT-2 unless use_regex is false; behind other steps that is as it is there.
+func byteLevelCutter(m map[string]any, behind bool) (cutter, error) {
+	switch {
+	case m["add_prefix_space"] == true:
+		return nil, errors.New(`pre_tokenizer "ByteLevel": add_prefix_space is not supported`)
+	case m["use_regex"] != false: // a file that does not say so means true
+		split, _ := newSplitter(patternGPT2)
+		return split.next, nil
+	case !behind:
+		return nil, errors.New(`pre_tokenizer "ByteLevel": use_regex false without a "Split" is not supported`)
+	}
+	return nil, nil
 }
 
 // checkDecoder takes ByteLevel, or nothing: ids are decoded byte by byte in any case.

@@ -60,6 +60,8 @@ type model struct {
 	vocab        map[string]int32
 	merges       [][2]string
 	ignoreMerges bool
+	unk          string // "": bytes without a token are left out
+	fuseUnk      bool   // neighbours without a token are one unk
 }
 
 // parse reads and checks a tokenizer.json.
@@ -98,7 +100,7 @@ func parse(b []byte) (*Tokenizer, error) {
 		return nil, err
 	case m == nil:
 		return nil, errors.New(`"model" is missing`)
-	case t.split.pattern == "":
+	case len(t.cuts) == 0:
 		return nil, errors.New(`pre_tokenizer is missing: want ByteLevel, or Split and ByteLevel`)
 	}
 	if err := t.build(m); err != nil {
@@ -148,8 +150,13 @@ func readModel(r *strictjson.Reader) (*model, error) {
 			m.merges, err = readMerges(r)
 		case "ignore_merges":
 			m.ignoreMerges, err = r.Bool()
-		case "unk_token", "fuse_unk": // never needed: every byte has a token
-			err = r.Skip()
+		case "unk_token":
+			if r.Kind() == "null" {
+				return r.Skip()
+			}
+			m.unk, err = r.String()
+		case "fuse_unk":
+			m.fuseUnk, err = r.Bool()
 		default:
 			var v any
 			v, err = r.Value()
@@ -302,10 +309,8 @@ func (t *Tokenizer) build(m *model) error {
 			}
 		}
 	}
-	for b, id := range t.bpe.byteID {
-		if id < 0 {
-			return fmt.Errorf("byte 0x%02X has no token (%q)", b, string(byteRune(byte(b))))
-		}
+	if err := t.setUnk(m); err != nil {
+		return err
 	}
 	t.bpe.ignoreMerges = m.ignoreMerges
 	if m.ignoreMerges {
@@ -314,6 +319,30 @@ func (t *Tokenizer) build(m *model) error {
 	t.bpe.seed = maphash.MakeSeed() // places in the cache only; no id depends on it
 	t.bpe.cache = make([]atomic.Pointer[cached], cacheSlots)
 	return t.setMerges(m)
+}
+
+// setUnk says what becomes of bytes that have no token: as in the library an unk_token, or nothing.
+func (t *Tokenizer) setUnk(m *model) error {
+	t.bpe.unkToken, t.bpe.unk, t.bpe.fuseUnk = m.unk, -1, m.fuseUnk
+	for b, id := range t.bpe.byteID {
+		if id >= 0 {
+			continue
+		}
+		// Published vocabularies lack bytes that their training texts never had. One that lacks letters is of another kind.
+		if b >= ' ' && b <= '~' || b == '\n' || b == '\t' {
+			return fmt.Errorf("byte 0x%02X has no token (%q)", b, string(byteRune(byte(b))))
+		}
+		t.bpe.gaps = true
+	}
+	if m.unk == "" || !t.bpe.gaps {
+		return nil
+	}
+	id, ok := m.vocab[m.unk]
+	if !ok {
+		return fmt.Errorf("unk_token %q is not in the vocabulary", clip(m.unk))
+	}
+	t.bpe.unk = id
+	return nil
 }
 
 // number fills tokens, isSpec, addID and match: every id from 0 up has exactly one token.

@@ -46,8 +46,15 @@ func (t *Tokenizer) encodeJSON() ([]byte, error) {
 	part("post_processor", t.parts.postProcessor)
 	part("decoder", t.parts.decoder)
 
-	b = append(b, `,"model":{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,`...)
-	b = append(b, `"end_of_word_suffix":null,"fuse_unk":false,"byte_fallback":false,"ignore_merges":`...)
+	b = append(b, `,"model":{"type":"BPE","dropout":null,"unk_token":`...)
+	if t.bpe.unkToken == "" {
+		b = append(b, "null"...)
+	} else {
+		b = appendJSONString(b, t.bpe.unkToken)
+	}
+	b = append(b, `,"continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":`...)
+	b = strconv.AppendBool(b, t.bpe.fuseUnk)
+	b = append(b, `,"byte_fallback":false,"ignore_merges":`...)
 	b = strconv.AppendBool(b, t.bpe.ignoreMerges)
 	b = append(b, `,"vocab":{`...)
 	n, behind := 0, t.firstBehind()

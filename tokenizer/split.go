@@ -25,6 +25,37 @@ const (
 	classNewline        // \r \n
 )
 
+// cutter gives the end of the piece of s that starts at i. i < len(s).
+type cutter func(s string, i int) int
+
+// appendCuts appends the pieces of s.
+func appendCuts(dst []string, s string, cut cutter) []string {
+	for i := 0; i < len(s); {
+		j := cut(s, i)
+		dst = append(dst, s[i:j])
+		i = j
+	}
+	return dst
+}
+
+// singleNumbers makes each number (\p{N}) a piece, and what lies between them.
+func singleNumbers(s string, i int) int {
+	for start := i; i < len(s); {
+		r, n := rune(s[i]), 1
+		if r >= utf8.RuneSelf {
+			r, n = utf8.DecodeRuneInString(s[i:])
+		}
+		if unicode.Is(unicode.N, r) {
+			if i == start {
+				i += n
+			}
+			return i
+		}
+		i += n
+	}
+	return i
+}
+
 // splitter cuts text at the boundaries of one of the patterns.
 type splitter struct {
 	pattern string

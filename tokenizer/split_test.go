@@ -59,13 +59,7 @@ func TestSplitOracle(t *testing.T) {
 }
 
 func pieces(p *splitter, s string) []string {
-	var out []string
-	for i := 0; i < len(s); {
-		j := p.next(s, i)
-		out = append(out, s[i:j])
-		i = j
-	}
-	return out
+	return appendCuts(nil, s, p.next)
 }
 
 func TestSplitTraps(t *testing.T) {

@@ -12,10 +12,10 @@ type Tokenizer struct {
 	isSpec []bool           // id → special
 
 	bpe   bpe
-	split splitter
-	match *trie // the added tokens, pattern index = index into added
-	nfc   bool  // NFC before splitting
-	bos   int32 // what the post-processor puts in front, or -1
+	cuts  []cutter // the pre-tokenizer: each cuts the pieces of the one before
+	match *trie    // the added tokens, pattern index = index into added
+	nfc   bool     // NFC before splitting
+	bos   int32    // what the post-processor puts in front, or -1
 	parts fileParts
 }
 
@@ -40,9 +40,18 @@ func (t *Tokenizer) AppendEncode(dst []int32, text string) []int32 {
 	if dst == nil && len(text) > 0 {
 		dst = make([]int32, 0, len(text)/3+4)
 	}
+	return t.appendPieces(dst, text, t.cuts)
+}
+
+// appendPieces appends the ids of text, which is cut by cuts.
+func (t *Tokenizer) appendPieces(dst []int32, text string, cuts []cutter) []int32 {
 	for i := 0; i < len(text); {
-		j := t.split.next(text, i)
-		dst = t.bpe.appendPiece(dst, text[i:j])
+		j := cuts[0](text, i)
+		if len(cuts) == 1 {
+			dst = t.bpe.appendPiece(dst, text[i:j])
+		} else {
+			dst = t.appendPieces(dst, text[i:j], cuts[1:])
+		}
 		i = j
 	}
 	return dst
@@ -116,11 +125,13 @@ func (t *Tokenizer) Pieces(text string) []string {
 	if t.nfc {
 		text = nfcString(text)
 	}
-	pieces := []string{}
-	for i := 0; i < len(text); {
-		j := t.split.next(text, i)
-		pieces = append(pieces, text[i:j])
-		i = j
+	pieces := []string{text}
+	for _, cut := range t.cuts {
+		var parts []string
+		for _, p := range pieces {
+			parts = appendCuts(parts, p, cut)
+		}
+		pieces = parts
 	}
 	return pieces
 }
