@@ -57,6 +57,17 @@ func DefaultRefineOptions() RefineOptions {
 		MinSurvivors: 0.1, Chunk: 64}
 }
 
+// Chooses reports whether the mode keeps at most TopK critiques of a response.
+func (o *RefineOptions) Chooses() bool { return o.Mode != RefineNone && o.Mode != RefineSummarize }
+
+// Idle says that the mode had nothing to choose from, once all records are counted; "": it had.
+func (o *RefineOptions) Idle(s *DropStats) string {
+	if !o.Chooses() || s.KeptCritiques == 0 || s.CritiqueReasons[DropRank] > 0 {
+		return ""
+	}
+	return fmt.Sprintf("keep %d left nothing out: no response had more critiques to choose from, so %s decided nothing", o.TopK, o.Mode)
+}
+
 // NeedsGenerator reports whether the mode asks the model.
 func (o *RefineOptions) NeedsGenerator() bool {
 	return o.Mode == RefineRank || o.Mode == RefineSummarize
@@ -68,7 +79,7 @@ func (o *RefineOptions) Validate() error {
 	if !slices.Contains(modes, o.Mode) {
 		return fmt.Errorf("critic: refine: got %.40q, want one of %s", o.Mode, strings.Join(modes, ", "))
 	}
-	if o.TopK < 1 && o.Mode != RefineNone && o.Mode != RefineSummarize {
+	if o.TopK < 1 && o.Chooses() {
 		return fmt.Errorf("critic: keep: got %d, want ≥ 1", o.TopK)
 	}
 	if o.Mode == RefineRank && (o.MetaSamples < 1 || o.MetaSamples > 10000) {

@@ -10,6 +10,24 @@ import (
 	"criticrm/record/recordtest"
 )
 
+// Modes that had nothing to choose from say so: keep is more than there is.
+func TestIdle(t *testing.T) {
+	for _, mode := range []string{RefineMargin, RefineRandom, RefineRandomAll, RefineNone} {
+		for _, keep := range []int{2, 3, 100} {
+			o := DefaultRefineOptions()
+			o.Mode, o.TopK, o.MinSurvivors = mode, keep, 0
+			r := recordtest.Pair("a", recordtest.Scores(9, 8, 7), recordtest.Scores(1, 2, 3))
+			stats, err := Refine(context.Background(), nil, []*record.Record{r}, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if idle, want := o.Idle(stats), mode != RefineNone && keep >= 3; (idle != "") != want {
+				t.Errorf("%s, keep %d: %q", mode, keep, idle)
+			}
+		}
+	}
+}
+
 // TestSummaryOf: only the first N kept critiques reach the model, the others are dropped under their own reason, and
 // with N = 1 nothing is asked.
 func TestSummaryOf(t *testing.T) {

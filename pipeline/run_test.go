@@ -417,6 +417,7 @@ func TestCheck(t *testing.T) {
 		{"no round", func(c *Config) {}, "stage round-2/train: there are 1 rounds"},
 		{"no file", func(c *Config) { c.TrainFile = filepath.Join(dir, "none") }, "none: no such file"},
 		{"a directory", func(c *Config) { c.TrainFile = dir }, "is a directory, want a file"},
+		{"of the hub", func(c *Config) { c.TrainFile = "Anthropic/hh-rlhf" }, "datasets are not downloaded here"},
 	} {
 		now := c
 		now.OutputDir = filepath.Join(dir, x.name)
@@ -430,6 +431,11 @@ func TestCheck(t *testing.T) {
 	}
 	c.EvalFile = c.TrainFile
 	if _, log := must(t, c, Options{Stage: Check}); !strings.Contains(log, "warning: 40 of 40 held-out pairs have a prompt that is also trained on") {
+		t.Error(log)
+	}
+	greedy := c
+	greedy.OutputDir, greedy.Refine.TopK = filepath.Join(dir, "greedy"), 100
+	if _, log := must(t, greedy, Options{Stage: Check}); !strings.Contains(log, "refine keeps 100 critiques of a response, and generate writes 4: whatever") {
 		t.Error(log)
 	}
 	now := c

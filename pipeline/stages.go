@@ -79,6 +79,9 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 	if n := overlap(trained, held).Rows; n > 0 {
 		r.say("warning: %d of %d held-out pairs have a prompt that is also trained on: what is measured on them says little", n, held.Rows)
 	}
+	if o := r.Refine.Options(); o.Chooses() && o.TopK > r.Generate.Critiques && trained.HasCritique == 0 {
+		r.say("refine keeps %d critiques of a response, and generate writes %d: whatever the filter leaves is kept", o.TopK, r.Generate.Critiques)
+	}
 	return trained, held, nil
 }
 
@@ -203,6 +206,11 @@ func (r *run) refine(ctx context.Context, k int) (string, error) {
 	s, stats, err := critic.RefineStage(r.in(k, "2-filtered.jsonl"), r.in(k, "3-refined.jsonl"), g, o)
 	if err == nil {
 		err = r.rows(ctx, s, 0)
+	}
+	if err == nil {
+		if line := o.Idle(stats); line != "" {
+			r.say("%s", line)
+		}
 	}
 	return fmt.Sprint(stats), err
 }

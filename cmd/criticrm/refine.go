@@ -65,6 +65,9 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 			if err := files.runStage(cmd, stage, meter); err != nil {
 				return err
 			}
+			if line := o.Idle(stats); line != "" {
+				fmt.Fprintln(cmd.ErrOrStderr(), line)
+			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %v\n", files.out, stats)
 			return nil
 		},

@@ -51,6 +51,9 @@ func TestRun(t *testing.T) {
 	if lines := strings.Split(strings.TrimSpace(out), "\n"); len(lines) > 24 || !strings.Contains(out, "\nCritic-RM ") || !strings.Contains(out, "\nLLM judge (base) ") || !strings.Contains(out, "\nlength ") {
 		t.Errorf("%s\n%s", out, errs)
 	}
+	if strings.Contains(errs, "no eval_file") {
+		t.Error("training says that there is no eval_file, and eval measures")
+	}
 	recipe := readFile(t, file("recipe.yaml"))
 	for _, want := range []string{"\n    critiques: 4\n", "\n    keep: 1\n", "\n    learning_rate: 0.002\n", "\nmodel: ../../demo/base\n"} {
 		if !strings.Contains(recipe, want) {
