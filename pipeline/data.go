@@ -56,8 +56,9 @@ type File struct {
 	Bytes       int64             `json:"bytes"`
 	Schema      string            `json:"schema"`
 	Rows        int               `json:"rows"` // good ones
-	Bad         []string          `json:"bad,omitempty"`
-	Prompts     int               `json:"prompts"` // distinct ones
+	BadRows     int               `json:"bad_rows,omitempty"`
+	Bad         []string          `json:"bad,omitempty"` // the first of them
+	Prompts     int               `json:"prompts"`       // distinct ones
 	Categories  map[string]int    `json:"categories"`
 	Characters  map[string]Spread `json:"characters"` // of prompt, chosen, rejected
 	Tokens      map[string]Spread `json:"tokens"`     // of the same
@@ -71,6 +72,7 @@ type File struct {
 
 	prompts map[string]int // rows of each, by key
 	first   string         // fault of the first row that does not fit
+	found   record.Found
 }
 
 // Spread describes a list of lengths.
@@ -163,6 +165,7 @@ func inspect(ctx context.Context, path string, r *render.Renderer, o critic.Gene
 	for _, issue := range check.Issues[:min(len(check.Issues), maxListed)] {
 		f.Issues = append(f.Issues, issue.String())
 	}
+	f.found, f.BadRows = in.Found, len(in.Bad)
 	for _, bad := range in.Bad[:min(len(in.Bad), maxListed)] {
 		f.Bad = append(f.Bad, bad.Error())
 	}
@@ -183,8 +186,8 @@ func (f *File) fits(policy string) error {
 	return nil
 }
 
-// lines say what people should know of a file.
-func (f *File) lines() (out []string) {
+// lines say what people should know of a file; listed is the one with its bad rows, "" in a dry run.
+func (f *File) lines(listed string) (out []string) {
 	head := fmt.Sprintf("%s: %d pairs of %d prompts, %s", f.Name, f.Rows, f.Prompts, record.Counts(f.Categories))
 	if len(f.Categories) > 6 {
 		head = fmt.Sprintf("%s: %d pairs of %d prompts, %d categories", f.Name, f.Rows, f.Prompts, len(f.Categories))
@@ -200,9 +203,7 @@ func (f *File) lines() (out []string) {
 			out = append(out, "  "+issue)
 		}
 	}
-	for _, bad := range f.Bad {
-		out = append(out, "left out: "+bad)
-	}
+	out = append(out, f.found.BadLines(f.Name, listed)...)
 	for _, n := range f.Notes {
 		out = append(out, f.Name+": "+n)
 	}

@@ -433,6 +433,21 @@ func TestCheck(t *testing.T) {
 	if _, log := must(t, c, Options{Stage: Check}); !strings.Contains(log, "warning: 40 of 40 held-out pairs have a prompt that is also trained on") {
 		t.Error(log)
 	}
+	spoilt := c
+	spoilt.OutputDir, spoilt.TrainFile, spoilt.MaxBad = filepath.Join(dir, "spoilt"), filepath.Join(dir, "spoilt.jsonl"), 30
+	good, err := os.ReadFile(c.TrainFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(spoilt.TrainFile, append(good, strings.Repeat("{}\n", 30)...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, log := must(t, spoilt, Options{Stage: Check})
+	listed := filepath.Join(spoilt.OutputDir, "data.json.bad.jsonl")
+	if b, err := os.ReadFile(listed); err != nil || strings.Count(string(b), "\n") != 30 || strings.Count(log, "left out: ") != 5 ||
+		!strings.Contains(log, "spoilt.jsonl: 30 bad rows left out, listed in "+listed) {
+		t.Errorf("%v\n%s", err, log)
+	}
 	greedy := c
 	greedy.OutputDir, greedy.Refine.TopK = filepath.Join(dir, "greedy"), 100
 	if _, log := must(t, greedy, Options{Stage: Check}); !strings.Contains(log, "refine keeps 100 critiques of a response, and generate writes 4: whatever") {

@@ -53,6 +53,11 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 	if err != nil {
 		return nil, nil, err
 	}
+	var bad []error
+	var listed string // with the bad rows of both; a dry run writes nothing
+	if r.dir != "" {
+		listed = record.BadPath(r.path(DataFile))
+	}
 	var reads []string
 	if r.Eval.Category != "" {
 		reads = []string{r.Eval.Category}
@@ -71,10 +76,16 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, line := range f.lines() {
+		for _, line := range f.lines(listed) {
 			r.say("%s", line)
 		}
+		bad = append(bad, f.found.Bad...)
 		trained, held = held, f
+	}
+	if listed != "" {
+		if err := stage.SetAside(listed, bad); err != nil {
+			return nil, nil, err
+		}
 	}
 	if n := overlap(trained, held).Rows; n > 0 {
 		r.say("warning: %d of %d held-out pairs have a prompt that is also trained on: what is measured on them says little", n, held.Rows)

@@ -5,11 +5,31 @@ package record
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"regexp"
 )
 
 // BadPath is where the bad rows of an input lie that was read for an output.
 func BadPath(out string) string { return out + ".bad.jsonl" }
+
+// BadLines says it of a file's bad rows for people: the first few, and how many there are. listed is the file that has them all; "": none
+// has.
+func (f *Found) BadLines(file, listed string) (lines []string) {
+	const most = 5
+	n := len(f.Bad)
+	for _, err := range f.Bad[:min(n, most)] {
+		lines = append(lines, fmt.Sprintf("left out: %v", err))
+	}
+	switch {
+	case n > 0 && listed != "":
+		lines = append(lines, fmt.Sprintf("%s: %d bad rows left out, listed in %s", file, n, listed))
+	case n > most:
+		lines = append(lines, fmt.Sprintf("%s: %d bad rows left out, of which the first %d stand above", file, n, most))
+	case n > 0:
+		lines = append(lines, fmt.Sprintf("%s: %d bad rows left out", file, n))
+	}
+	return lines
+}
 
 // field finds the name at the start of a fault.
 var field = regexp.MustCompile(`^(?:key )?"([^"]*)"`)

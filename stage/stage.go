@@ -123,18 +123,24 @@ func (r *execution) prepare(ctx context.Context) error {
 		return fmt.Errorf("%s: input %w", r.Name, err)
 	}
 	r.res.Found = in.Found
-	if len(in.Bad) > 0 {
-		b, err := record.Bad(in.Bad)
-		if err == nil {
-			err = checkpoint.WriteFileAtomic(record.BadPath(r.Out), b)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: bad rows: %w", r.Name, err)
-		}
+	if err := SetAside(record.BadPath(r.Out), in.Bad); err != nil {
+		return fmt.Errorf("%s: bad rows: %w", r.Name, err)
 	}
 	r.side.Input.Name = filepath.Base(r.In)
 	r.side.Input.SHA256, r.side.Input.Bytes, err = in.Sum()
 	return err
+}
+
+// SetAside lists bad rows in a file, if there are some.
+func SetAside(path string, bad []error) error {
+	if len(bad) == 0 {
+		return nil
+	}
+	b, err := record.Bad(bad)
+	if err != nil {
+		return err
+	}
+	return checkpoint.WriteFileAtomic(path, b)
 }
 
 // openOutput locks the output, reads the sidecar and cuts what is not acknowledged.

@@ -25,12 +25,12 @@ import (
 	"path/filepath"
 	"slices"
 
-	"criticrm/checkpoint"
 	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/modeldir"
 	"criticrm/record"
 	"criticrm/render"
+	"criticrm/stage"
 )
 
 // Run trains from files on a device: it loads the model, its tokenizer and chat template, renders the records of train_file and
@@ -141,12 +141,9 @@ func (in input) setAside(dir string) error {
 		if d == nil || len(d.Bad) == 0 {
 			continue
 		}
-		b, err := record.Bad(d.Bad)
+		err := os.MkdirAll(dir, 0o777)
 		if err == nil {
-			err = os.MkdirAll(dir, 0o777)
-		}
-		if err == nil {
-			err = checkpoint.WriteFileAtomic(record.BadPath(filepath.Join(dir, name)), b)
+			err = stage.SetAside(record.BadPath(filepath.Join(dir, name)), d.Bad)
 		}
 		if err != nil {
 			return fmt.Errorf("trainer: %w", err)

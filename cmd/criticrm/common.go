@@ -324,7 +324,7 @@ func (o *fileFlags) runStage(cmd *cobra.Command, s *stage.Stage, m *progress.Met
 		return begin(err)
 	}
 	w := cmd.ErrOrStderr()
-	sayFound(w, o.in, res.Found)
+	sayFound(w, o.in, record.BadPath(s.Out), res.Found)
 	for i, issue := range res.Check.Issues {
 		if i == 5 {
 			fmt.Fprintln(w, "… ('criticrm inspect' counts all)")
@@ -335,13 +335,10 @@ func (o *fileFlags) runStage(cmd *cobra.Command, s *stage.Stage, m *progress.Met
 	return err
 }
 
-// sayFound tells what an input holds beside the rows that are used.
-func sayFound(w io.Writer, file string, found record.Found) {
-	for _, e := range found.Bad {
-		fmt.Fprintf(w, "left out: %v\n", e)
-	}
-	if n := len(found.Bad); n > 0 {
-		fmt.Fprintf(w, "%s: %d bad rows left out\n", file, n)
+// sayFound tells what an input holds beside the rows that are used; listed is the file with all bad rows, if there is one.
+func sayFound(w io.Writer, file, listed string, found record.Found) {
+	for _, line := range found.BadLines(file, listed) {
+		fmt.Fprintln(w, line)
 	}
 	for _, line := range found.Lines() {
 		fmt.Fprintf(w, "%s: %s\n", file, line)

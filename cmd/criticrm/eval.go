@@ -130,7 +130,7 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record,
 		return nil, begin(err)
 	}
 	if in == s.files.in { // else scoring has told it
-		sayFound(cmd.ErrOrStderr(), in, found)
+		sayFound(cmd.ErrOrStderr(), in, "", found)
 	}
 	if s.model.Dir != "" && in == s.files.in {
 		err = s.scoreRecords(cmd, records, nil)

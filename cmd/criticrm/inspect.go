@@ -263,8 +263,11 @@ func showSteps(w io.Writer, dir string, verify bool) error {
 	return nil
 }
 
+// maxBad is how many bad rows inspect passes over.
+const maxBad = 1000
+
 func showRecords(w io.Writer, path string) error {
-	r, err := record.Open(path, record.ReadOptions{MaxLine: 1 << 30, MaxBad: 1000})
+	r, err := record.Open(path, record.ReadOptions{MaxLine: 1 << 30, MaxBad: maxBad})
 	if err != nil {
 		return err
 	}
@@ -297,6 +300,9 @@ func showRecords(w io.Writer, path string) error {
 			fmt.Fprintf(w, "warning: %v\n", err)
 		}
 	}
+	if n := len(r.Bad); n > 0 {
+		fmt.Fprintf(w, "rows: %d, of which %d are bad and counted nowhere below\n", drops.Records+n, n)
+	}
 	fmt.Fprintf(w, "records: %v\n", drops)
 	if stats.Critiques > 0 || given > 0 {
 		fmt.Fprintf(w, "critiques: %v; %d given\n", stats, given)
@@ -320,8 +326,8 @@ func showRecords(w io.Writer, path string) error {
 	for _, n := range r.Lines() {
 		fmt.Fprintf(w, "note: %s\n", n)
 	}
-	for _, bad := range r.Bad {
-		fmt.Fprintf(w, "bad row: %v\n", bad)
+	for _, n := range r.BadLines(path, "") {
+		fmt.Fprintln(w, n)
 	}
 	return nil
 }

@@ -2,10 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"criticrm/record"
 )
 
 // refusing is a chat template that one row of the tests cannot be rendered with.
@@ -28,7 +32,7 @@ func TestLossesAreTold(t *testing.T) {
 	system := strings.Replace(sumPairs(1), `"id":"p0"`, `"id":"s","stars":1,"system":"Be brief."`, 1) // bad, so that its stars do not count
 	pairs := file("pairs.jsonl", "\ufeff"+strings.Replace(sumPairs(2), `"id"`, `"stars":4,"source":"web","id"`, 1)+"\n\n{\"prompt\":\"p\"}\n"+system+long)
 	template := file("t.jinja", refusing)
-	read := []string{"left out: {in}:5: key \"chosen\" is missing", "left out: {in}:6: record \"s\": ", "no system messages", "{in}: 2 bad rows left out",
+	read := []string{"left out: {in}:5: key \"chosen\" is missing", "left out: {in}:6: record \"s\": ", "no system messages", "{in}: 2 bad rows left out{listed}",
 		"{in}: byte order mark at the start removed", "{in}: 2 blank lines between rows", "{in}: column \"stars\" of 1 rows is not read"}
 	overlong := "1 records dropped: over the model's context"
 	asked := []string{"--in", pairs, "--max_bad", "2", "--overlong", "drop", "--max_tokens", "4", "--prompts", shortPrompts(t), "--chat_template", template, "--override"}
@@ -44,12 +48,14 @@ func TestLossesAreTold(t *testing.T) {
 		`{"id":"c","prompt":"p","chosen":"x","rejected":"y","chosen_critiques":["Good. Score: 9","so so"],"rejected_critiques":["Bad. Score: 2"],"note":"n"}` + "\n" +
 		`{"id":"d","prompt":"p","chosen":"x","rejected":"y"}` + "\n"
 	judgedRows := file("judged.jsonl", rows)
-	some := []string{"{in}: 1 blank lines between rows", "{in}: column \"note\" of 1 rows is not read", "{in}: 1 bad rows left out", "chosen has no critiques: run generate first"}
+	some := []string{"{in}: 1 blank lines between rows", "{in}: column \"note\" of 1 rows is not read", "{in}: 1 bad rows left out{listed}", "chosen has no critiques: run generate first"}
 	cases = append(cases, []reading{
 		{"filter", []string{"filter", "--in", judgedRows, "--out", filepath.Join(dir, "2.jsonl"), "--max_bad", "1"}, judgedRows,
 			append(some, "2 of 3 records kept, 5 of 8 critiques kept; records dropped: 1 × mean score of chosen is not above mean score of rejected; critiques dropped: 2 × pair dropped, 1 × score not parsed")},
 		{"refine", []string{"refine", "--mode", "random", "--top_k", "1", "--in", filepath.Join(dir, "2.jsonl"), "--out", filepath.Join(dir, "3.jsonl")}, filepath.Join(dir, "2.jsonl"),
 			[]string{"{in}: column \"note\" of 1 rows is not read", "2 of 3 records kept, 4 of 8 critiques kept; records dropped: "}},
+		{"inspect of bad rows", []string{"inspect", file("bad.jsonl", sumPairs(2)+strings.Repeat("{\"prompt\":\"p\"}\n", 30))}, filepath.Join(dir, "bad.jsonl"),
+			[]string{"rows: 32, of which 30 are bad", "records: 2 of 2 records kept", "{in}:3: key", "{in}:7: key", "{in}: 30 bad rows left out, of which the first 5 stand above"}},
 		{"inspect", []string{"inspect", judgedRows}, judgedRows, []string{"note: 1 blank lines between rows", "note: column \"note\" of 1 rows is not read"}},
 		{"eval of a file", []string{"eval", "--in", filepath.Join(dir, "3.jsonl"), "--draws", "10"}, filepath.Join(dir, "3.jsonl"), []string{"{in}: column \"note\" of 1 rows is not read"}},
 	}...)
@@ -59,11 +65,20 @@ func TestLossesAreTold(t *testing.T) {
 	for _, c := range cases {
 		out, errs := must(t, c.args...)
 		for _, want := range c.want {
+			listed := ""
+			if i := slices.Index(c.args, "--out"); i > 0 {
+				listed = ", listed in " + record.BadPath(c.args[i+1])
+			}
+			if want = strings.ReplaceAll(want, "{listed}", listed); strings.Contains(want, "listed in") {
+				if _, err := os.Stat(strings.TrimPrefix(listed, ", listed in ")); err != nil {
+					t.Error(err)
+				}
+			}
 			if want = strings.ReplaceAll(want, "{in}", c.in); !strings.Contains(out+errs, want) {
 				t.Errorf("%s does not say %q:\n%s%s", c.name, want, out, errs)
 			}
 		}
-		if strings.Contains(errs, "source") || strings.Contains(out, `"id":"s"`) {
+		if strings.Contains(errs, "source") || strings.Contains(out, "bad.jsonl:8:") || strings.Contains(out, `"id":"s"`) {
 			t.Errorf("%s: %s%s", c.name, out, errs)
 		}
 	}

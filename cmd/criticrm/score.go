@@ -41,7 +41,7 @@ Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response)
 			if err != nil {
 				return begin(err)
 			}
-			sayFound(cmd.ErrOrStderr(), s.files.in, found)
+			sayFound(cmd.ErrOrStderr(), s.files.in, "", found)
 			return s.scoreRecords(cmd, records, cmd.OutOrStdout())
 		},
 	}
