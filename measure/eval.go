@@ -287,29 +287,52 @@ func sampled(list []record.Critique) []record.Critique {
 	return slices.DeleteFunc(slices.Clone(list), func(c record.Critique) bool { return c.Origin != "" })
 }
 
+// anyRewarded reports whether there is a reward among the pairs.
+func anyRewarded(pairs []*record.Record) bool {
+	return slices.ContainsFunc(pairs, func(p *record.Record) bool { return p.ChosenReward != nil || p.RejectedReward != nil })
+}
+
 // haveRewards reports whether the pairs carry rewards; some with and some without is an error.
 func haveRewards(pairs []*record.Record) (bool, error) {
-	with := 0
-	for _, p := range pairs {
-		if p.ChosenReward != nil || p.RejectedReward != nil {
-			with++
-		}
-	}
-	if with == 0 {
+	if !anyRewarded(pairs) {
 		return false, nil
 	}
 	for _, p := range pairs {
-		for _, side := range p.Sides() {
-			v := *p.SideReward(side)
-			if v == nil {
-				return false, fmt.Errorf("evaluate record %.40q: the reward of %s is missing: score all records first", p.ID, side)
-			}
-			if math.IsNaN(*v) || math.IsInf(*v, 0) {
-				return false, fmt.Errorf("evaluate record %.40q: the reward of %s is %v", p.ID, side, *v)
-			}
+		if err := unrewarded(p); err != nil {
+			return false, err
 		}
 	}
 	return true, nil
+}
+
+// unrewarded says what is wrong with the rewards of a pair.
+func unrewarded(p *record.Record) error {
+	for _, side := range p.Sides() {
+		switch v := *p.SideReward(side); {
+		case v == nil:
+			return p.Fault("the reward of %s is missing, and other pairs have theirs: score all records first", side)
+		case math.IsNaN(*v) || math.IsInf(*v, 0):
+			return p.Fault("the reward of %s is %v", side, *v)
+		}
+	}
+	return nil
+}
+
+// SetAside splits records into those that Evaluate measures and the faults of pairs that lack the rewards that others have.
+func SetAside(records []*record.Record) (good []*record.Record, bad []error) {
+	if !anyRewarded(Pairs(records)) {
+		return records, nil
+	}
+	for _, r := range records {
+		if r.Paired() && r.Dropped != critic.DropOverlong {
+			if err := unrewarded(r); err != nil {
+				bad = append(bad, err)
+				continue
+			}
+		}
+		good = append(good, r)
+	}
+	return good, bad
 }
 
 // fewestSamples is the number of samples that every side of every pair has; 0 if some sample is not usable.

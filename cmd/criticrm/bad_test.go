@@ -139,7 +139,7 @@ func TestBadRecords(t *testing.T) {
 		{"compressed output", rows(row), "filter --in {dir}/p.jsonl --out {dir}/p.jsonl.zst", exitUsage, `filter: output {dir}/p.jsonl.zst: rows are appended, which a compressed file does not allow: write .jsonl and compress it later`},
 		{"too long to train on", rows(`{"prompt":"p","chosen":"` + strings.Repeat("x1", 400) + `","rejected":"b"}`), "train --model {tiny} --train_file {dir}/p.jsonl --method bt --output_dir {dir}/run", exitData, `trainer: {dir}/p.jsonl:1: record "row-1": 812 tokens, the limit is 512 (set overlong to drop, truncate-left or truncate-right)`},
 		{"all rows dropped", rows(`{"prompt":"p","chosen":"` + strings.Repeat("x1", 400) + `","rejected":"b"}`), "train --model {tiny} --train_file {dir}/p.jsonl --method bt --overlong drop --output_dir {dir}/run", exitUsage, `trainer: nothing to train on: {dir}/p.jsonl: 1 rows, 0 examples, 1 dropped (too long)`},
-		{"a side without rewards", rows(`{"prompt":"p","chosen":"a","rejected":"b","chosen_reward":1}`), "eval --in {dir}/p.jsonl", exitUsage, `evaluate record "row-1": the reward of rejected is missing: score all records first`},
+		{"a side without rewards", rows(`{"prompt":"p","chosen":"a","rejected":"b","chosen_reward":1}`), "eval --in {dir}/p.jsonl", exitData, `{dir}/p.jsonl:1: record "row-1": the reward of rejected is missing, and other pairs have theirs: score all records first`},
 	}
 	checkBad(t, cases)
 }

@@ -70,7 +70,7 @@ Without --model the file must hold rewards (of 'criticrm score') or critiques; w
 			}
 			result := evalResult{File: s.files.in, Model: s.o.Model}
 			if result.Report, err = measure.Evaluate(records, o); err != nil {
-				return begin(err)
+				return begin(s.files.named(err))
 			}
 			if len(result.LeftOut) > 0 {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%d of %d records are not measured: %s\n", len(records)-result.Records, len(records), record.Counts(result.LeftOut))
@@ -128,6 +128,15 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record,
 	records, found, err := stage.ReadFile(in, o)
 	if err != nil {
 		return nil, begin(err)
+	}
+	if s.model.Dir == "" {
+		good, bad := measure.SetAside(records)
+		if len(found.Bad)+len(bad) <= s.files.maxBad { // else measuring names the first
+			records = good
+			for _, err := range bad {
+				found.Bad = append(found.Bad, record.InFile(err, in))
+			}
+		}
 	}
 	if in == s.files.in { // else scoring has told it
 		sayFound(cmd.ErrOrStderr(), in, "", found)

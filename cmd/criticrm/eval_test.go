@@ -49,6 +49,22 @@ func TestEvalWithoutScores(t *testing.T) {
 	}
 }
 
+// TestEvalBad: a pair without the rewards that others have is a bad row, which max_bad leaves out of every figure.
+func TestEvalBad(t *testing.T) {
+	row := func(id, rewards string) string { return `{"id":"` + id + `","prompt":"` + id + `","chosen":"a","rejected":"bb"` + rewards + "}\n" }
+	const both = `,"chosen_reward":2,"rejected_reward":1`
+	in := writeFile(t, filepath.Join(t.TempDir(), "in.jsonl"), row("a", both)+row("b", "")+"{}\n"+row("c", both))
+	out, errs := must(t, "eval", "--in", in, "--draws", "10", "--max_bad", "2")
+	for _, want := range []string{"2 records, 2 pairs of 2 prompts", "reward ", "left out: " + in + `:2: record "b": the reward of chosen is missing`, in + ": 2 bad rows left out\n"} {
+		if !strings.Contains(out+errs, want) {
+			t.Errorf("no %q in\n%s%s", want, out, errs)
+		}
+	}
+	if code, _, errs := command(t, "eval", "--in", in, "--draws", "10", "--max_bad", "1"); code != exitData || !strings.Contains(errs, `in.jsonl:2: record "b": the reward of chosen is missing`) {
+		t.Errorf("%d %s", code, errs)
+	}
+}
+
 // TestEvalModel: with a model the records are scored first, in memory or through a file, with the same figures.
 func TestEvalModel(t *testing.T) {
 	dir := t.TempDir()
