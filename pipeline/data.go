@@ -38,7 +38,8 @@ type Data struct {
 // Overlap are the prompts that both files have.
 type Overlap struct {
 	Prompts int `json:"prompts"`
-	Rows    int `json:"rows"` // of eval_file with one of them
+	Rows    int `json:"rows"`              // of eval_file with one of them
+	Swapped int `json:"swapped,omitempty"` // pairs of eval_file that train_file has the other way round
 }
 
 // Split is a part of train_file.
@@ -71,6 +72,7 @@ type File struct {
 	HasCritique int               `json:"with_critiques,omitempty"` // rows that bring critiques
 
 	prompts map[string]int // rows of each, by key
+	check   *record.Checker
 	first   string         // fault of the first row that does not fit
 	found   record.Found
 }
@@ -109,8 +111,7 @@ func inspect(ctx context.Context, path string, r *render.Renderer, o critic.Gene
 		return nil, err
 	}
 	defer in.Close()
-	f := &File{Name: filepath.Base(path), Categories: map[string]int{}, Characters: map[string]Spread{}, Tokens: map[string]Spread{}, prompts: map[string]int{}}
-	check := record.NewChecker()
+	f := &File{Name: filepath.Base(path), Categories: map[string]int{}, Characters: map[string]Spread{}, Tokens: map[string]Spread{}, prompts: map[string]int{}, check: record.NewChecker()}
 	characters, tokens := map[string][]int{}, map[string][]int{}
 	for rec, err := range in.Records() {
 		if err == nil {
@@ -125,7 +126,7 @@ func inspect(ctx context.Context, path string, r *render.Renderer, o critic.Gene
 		if err := keep(rec); err != nil {
 			return nil, err
 		}
-		check.Add(rec)
+		f.check.Add(rec)
 		f.Rows++
 		f.Categories[rec.Group()]++
 		f.prompts[rec.Prompt.Key()]++
@@ -157,12 +158,12 @@ func inspect(ctx context.Context, path string, r *render.Renderer, o critic.Gene
 	if err := stage.Altered(in); err != nil {
 		return nil, err
 	}
-	f.Schema, f.Notes, f.Prompts, f.Duplicates = in.Schema.String(), in.Lines(), len(f.prompts), check.Counts
+	f.Schema, f.Notes, f.Prompts, f.Duplicates = in.Schema.String(), in.Lines(), len(f.prompts), f.check.Counts
 	f.Longer = math.Round(1e4*f.Longer/float64(f.Rows)) / 1e4
 	for name := range characters {
 		f.Characters[name], f.Tokens[name] = spread(characters[name]), spread(tokens[name])
 	}
-	for _, issue := range check.Issues[:min(len(check.Issues), maxListed)] {
+	for _, issue := range f.check.Issues[:min(len(f.check.Issues), maxListed)] {
 		f.Issues = append(f.Issues, issue.String())
 	}
 	f.found, f.BadRows = in.Found, len(in.Bad)
@@ -244,6 +245,7 @@ func (f *File) split(rows []*record.Record, share float64, seed uint64, dir stri
 }
 
 func overlap(train, eval *File) (o Overlap) {
+	o.Swapped = train.check.Contradictions(eval.check)
 	for key, rows := range eval.prompts {
 		if train.prompts[key] > 0 {
 			o.Prompts++

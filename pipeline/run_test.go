@@ -433,6 +433,14 @@ func TestCheck(t *testing.T) {
 	if _, log := must(t, c, Options{Stage: Check}); !strings.Contains(log, "warning: 40 of 40 held-out pairs have a prompt that is also trained on") {
 		t.Error(log)
 	}
+	swapped := demo.Pairs(6, 20, demo.Validation)
+	swapped[3] = demo.Pairs(5, 1, demo.Train)[0]
+	swapped[3].Chosen, swapped[3].Rejected = swapped[3].Rejected, swapped[3].Chosen
+	wrong := c
+	wrong.OutputDir, wrong.EvalFile = filepath.Join(dir, "wrong"), pairs(t, filepath.Join(dir, "wrong.jsonl"), swapped)
+	if _, log := must(t, wrong, Options{Stage: Check}); !strings.Contains(log, "warning: 1 held-out pairs are trained on the other way round") || !strings.Contains(log, "warning: 1 of 20 held-out pairs have a prompt") {
+		t.Error(log)
+	}
 	spoilt := c
 	spoilt.OutputDir, spoilt.TrainFile, spoilt.MaxBad = filepath.Join(dir, "spoilt"), filepath.Join(dir, "spoilt.jsonl"), 30
 	good, err := os.ReadFile(c.TrainFile)

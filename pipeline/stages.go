@@ -87,8 +87,12 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 			return nil, nil, err
 		}
 	}
-	if n := overlap(trained, held).Rows; n > 0 {
-		r.say("warning: %d of %d held-out pairs have a prompt that is also trained on: what is measured on them says little", n, held.Rows)
+	both := overlap(trained, held)
+	if both.Rows > 0 {
+		r.say("warning: %d of %d held-out pairs have a prompt that is also trained on: what is measured on them says little", both.Rows, held.Rows)
+	}
+	if both.Swapped > 0 {
+		r.say("warning: %d held-out pairs are trained on the other way round, chosen and rejected swapped: the labels of one of the files are wrong there", both.Swapped)
 	}
 	if o := r.Refine.Options(); o.Chooses() && o.TopK > r.Generate.Critiques && trained.HasCritique == 0 {
 		r.say("refine keeps %d critiques of a response, and generate writes %d: whatever the filter leaves is kept", o.TopK, r.Generate.Critiques)

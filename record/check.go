@@ -32,6 +32,8 @@ type Checker struct {
 	ids  map[string]int
 	rows map[[16]byte]int
 	n    int
+
+	swapped [][16]byte // what the distinct pairs would be the other way round
 }
 
 // maxIssues bounds the list; Counts goes on.
@@ -74,10 +76,22 @@ func (c *Checker) Add(r *Record) {
 	}
 	c.rows[key] = line
 	if r.Paired() {
-		if earlier, ok := c.rows[rowKey(r.Prompt.Key(), second, first)]; ok {
+		swapped := rowKey(r.Prompt.Key(), second, first)
+		c.swapped = append(c.swapped, swapped)
+		if earlier, ok := c.rows[swapped]; ok {
 			note("contradiction", earlier)
 		}
 	}
+}
+
+// Contradictions counts the pairs that another set has the other way round.
+func (c *Checker) Contradictions(with *Checker) (n int) {
+	for _, swapped := range with.swapped {
+		if _, ok := c.rows[swapped]; ok {
+			n++
+		}
+	}
+	return n
 }
 
 func rowKey(parts ...string) (key [16]byte) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -423,6 +424,22 @@ func TestCheck(t *testing.T) {
 	}
 	if s := c.Issues[1].String(); s != `line 3 (id "b"): contradictory labels: same prompt, sides swapped, see line 1` {
 		t.Error(s)
+	}
+}
+
+// Pairs that another file has the other way round are counted once each, whichever file is asked.
+func TestContradictions(t *testing.T) {
+	set := func(rows ...[3]string) *record.Checker {
+		c := record.NewChecker()
+		for _, r := range rows {
+			c.Add(&record.Record{ID: fmt.Sprint(r), Prompt: record.Prompt{Text: r[0]}, Chosen: r[1], Rejected: r[2]})
+		}
+		return c
+	}
+	a := set([3]string{"p", "x", "y"}, [3]string{"q", "x", "y"}, [3]string{"r", "x", "y"})
+	b := set([3]string{"p", "y", "x"}, [3]string{"p", "y", "x"}, [3]string{"q", "x", "y"}, [3]string{"s", "y", "x"})
+	if n, m := a.Contradictions(b), b.Contradictions(a); n != 1 || m != 1 || a.Contradictions(a) != 0 {
+		t.Errorf("%d and %d, want 1 and 1", n, m)
 	}
 }
 

@@ -172,22 +172,26 @@ func (d *Records) facts(use string) modeldir.Data {
 	return modeldir.Data{Use: use, Name: filepath.Base(d.Path), SHA256: d.hash, Rows: d.Rows, Used: len(d.examples)}
 }
 
-// overlap lists prompts that occur in both data sets, as a count: an evaluation on rows that were trained on says little.
-func overlap(train, eval *Records) int {
-	key := func(e *render.Example) string {
+// overlap counts the evaluation examples that are trained on, as they are or with chosen and rejected swapped: an evaluation on rows that
+// were trained on says little.
+func overlap(train, eval *Records) (same, swapped int) {
+	key := func(e *render.Example, chosen, rejected render.Branch) string {
 		h := sha256.New()
-		(&render.Example{Prompt: e.Prompt, Chosen: render.Reply{Response: e.Chosen.Response}, Rejected: render.Reply{Response: e.Rejected.Response}, Document: e.Document}).Digest(h)
+		(&render.Example{Prompt: e.Prompt, Chosen: render.Reply{Response: chosen}, Rejected: render.Reply{Response: rejected}, Document: e.Document}).Digest(h)
 		return string(h.Sum(nil))
 	}
 	seen := map[string]bool{}
 	for i := range train.examples {
-		seen[key(&train.examples[i])] = true
+		e := &train.examples[i]
+		seen[key(e, e.Chosen.Response, e.Rejected.Response)] = true
 	}
-	n := 0
 	for i := range eval.examples {
-		if seen[key(&eval.examples[i])] {
-			n++
+		switch e := &eval.examples[i]; {
+		case seen[key(e, e.Chosen.Response, e.Rejected.Response)]:
+			same++
+		case seen[key(e, e.Rejected.Response, e.Chosen.Response)]:
+			swapped++
 		}
 	}
-	return n
+	return same, swapped
 }

@@ -191,8 +191,12 @@ func openInput(ctx context.Context, c *Config, r Report) (in input, err error) {
 		return in, err
 	}
 	r.say("eval: %v", in.eval)
-	if n := overlap(in.train, in.eval); n > 0 {
-		r.say("warning: %d of %d evaluation examples are also trained on", n, in.eval.Len())
+	same, swapped := overlap(in.train, in.eval)
+	if same > 0 {
+		r.say("warning: %d of %d evaluation examples are also trained on", same, in.eval.Len())
+	}
+	if swapped > 0 {
+		r.say("warning: %d of %d evaluation examples are trained on with chosen and rejected swapped: the labels of one of the files are wrong there", swapped, in.eval.Len())
 	}
 	return in, nil
 }
