@@ -254,3 +254,12 @@ func TestTicks(t *testing.T) {
 		t.Errorf("%+v", kept)
 	}
 }
+
+// Rewards near zero are told apart.
+func TestFigure(t *testing.T) {
+	for x, want := range map[float64]string{0: "+0.00", 3.14159: "+3.14", -0.25: "-0.25", 0.00123: "+0.0012", -0.00987: "-0.0099", 1.26e-7: "+1.3e-07"} {
+		if got := signedFigure(x); got != want {
+			t.Errorf("%v: %s, want %s", x, got, want)
+		}
+	}
+}

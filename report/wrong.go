@@ -5,6 +5,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -76,7 +77,7 @@ func (r *run) wrongSection() (*section, error) {
 
 func (r *run) shown(pair *record.Record, margin float64, open bool) shownPair {
 	prompt := pair.Prompt.String()
-	p := shownPair{Open: open, Margin: fmt.Sprintf("%+.2f", margin), Prompt: shorten(prompt, r.o.Characters), Label: fmt.Sprintf("%s · %s", shorten(pair.ID, maxName), shorten(pair.Group(), maxName)),
+	p := shownPair{Open: open, Margin: signedFigure(margin), Prompt: shorten(prompt, r.o.Characters), Label: fmt.Sprintf("%s · %s", shorten(pair.ID, maxName), shorten(pair.Group(), maxName)),
 		Short: firstWords(prompt, 90)}
 	if p.Prompt == p.Short {
 		p.Prompt = ""
@@ -85,7 +86,7 @@ func (r *run) shown(pair *record.Record, margin float64, open bool) shownPair {
 		text := pair.Text(side)
 		v := shownSide{Chosen: side == record.Chosen, Name: side.String(), Text: shorten(text, r.o.Characters), Facts: fmt.Sprintf("%d characters", utf8.RuneCountInString(text))}
 		if reward := *pair.SideReward(side); reward != nil {
-			v.Facts = fmt.Sprintf("reward %.2f · %s", *reward, v.Facts)
+			v.Facts = fmt.Sprintf("reward %s · %s", figure(*reward), v.Facts)
 		}
 		list := *pair.SideCritiques(side)
 		for i := range list[:min(len(list), r.o.Critiques)] {
@@ -105,7 +106,7 @@ func critiqueFacts(c *record.Critique) string {
 		facts[0] = fmt.Sprintf("score %g", *c.Score)
 	}
 	if c.Reward != nil {
-		facts = append(facts, fmt.Sprintf("reward %.2f", *c.Reward))
+		facts = append(facts, "reward "+figure(float64(*c.Reward)))
 	}
 	if c.FinishReason == record.FinishLength {
 		facts = append(facts, "cut by the token limit")
@@ -114,6 +115,22 @@ func critiqueFacts(c *record.Critique) string {
 		facts = append(facts, c.Origin)
 	}
 	return strings.Join(facts, " · ")
+}
+
+// figure is a reward with two decimals, or, where they would be zeros, with its first two digits: those of a model that has learnt little
+// are tiny, and not all the same.
+func figure(x float64) string {
+	if x == 0 || math.Abs(x) >= 0.1 {
+		return fmt.Sprintf("%.2f", x)
+	}
+	return fmt.Sprintf("%.2g", x)
+}
+
+func signedFigure(x float64) string {
+	if x < 0 {
+		return figure(x)
+	}
+	return "+" + figure(x)
 }
 
 // firstWords is a text as one line of at most n characters.
