@@ -16,30 +16,6 @@ go_sources() {
 	printf '%s\n' "$proxies" | tr ',|' '\n\n' | sed 's|^direct$|https://go.dev/dl/mod|; s|/$||; /^$/d; /^off$/,$d'
 }
 
-shown() { printf '%s' "$1" | sed 's|//[^/@]*@|//|g'; } # an address without its password
-
-download() { # download ADDRESS FILE
-	case $1 in file://*) cp "${1#file://}" "$2" && return ;; esac
-	if command -v curl >/dev/null 2>&1; then
-		curl --fail --silent --show-error --location --netrc-optional --connect-timeout 30 --speed-limit 1 --speed-time 60 --retry 2 -o "$2" "$1"
-	elif command -v wget >/dev/null 2>&1; then
-		https_proxy=${https_proxy:-${HTTPS_PROXY:-}} http_proxy=${http_proxy:-${HTTP_PROXY:-}} wget --no-verbose --timeout 60 --tries 3 -O "$2" "$1"
-	else
-		python3 -c 'import shutil, sys, urllib.request
-try:
-    with urllib.request.urlopen(sys.argv[1], timeout=60) as answer, open(sys.argv[2], "wb") as f:
-        shutil.copyfileobj(answer, f)
-except OSError as e:
-    sys.exit(str(e))' "$1" "$2"
-	fi
-}
-
-# The packages that fetching Go takes and this machine lacks.
-go_needs() {
-	command -v curl >/dev/null 2>&1 || command -v wget >/dev/null 2>&1 || command -v python3 >/dev/null 2>&1 || echo curl
-	command -v unzip >/dev/null 2>&1 || python3 -c 'import zipfile' >/dev/null 2>&1 || echo unzip
-}
-
 fetch_go() {
 	eval "sum=\${go_sha256_$arch:-}"
 	[ "$sum" ] || fail "no Go is known for this machine's architecture ($arch): install Go $go_oldest or newer and put it on PATH"
@@ -60,11 +36,7 @@ fetch_go() {
 	[ -f "$tmp/zip" ] || fail "Go $go_version cannot be fetched from GOPROXY ($(shown "$proxies")): check the network, https_proxy and GOPROXY, or install Go $go_oldest or newer and put it on PATH"
 	is=$(sha256sum "$tmp/zip" | cut -d ' ' -f 1)
 	[ "$is" = "$sum" ] || fail "$module from $(shown "$source") is not what it should be, and is thrown away: $(wc -c <"$tmp/zip") bytes with sha256 $is, expected $sum. It was cut or altered on the way: try again, or another GOPROXY"
-	if command -v unzip >/dev/null 2>&1; then
-		unzip -q "$tmp/zip" -d "$tmp"
-	else
-		python3 -m zipfile -e "$tmp/zip" "$tmp"
-	fi || fail "Go cannot be unpacked into build: is the disk full?"
+	unpack "$tmp/zip" "$tmp" || fail "Go cannot be unpacked into build: is the disk full?"
 	new=$tmp/$module
 	# What a module's zip cannot hold: modules inside of it, and what may be executed.
 	find "$new/src" -name _go.mod | while read -r f; do cp "$f" "${f%_go.mod}go.mod"; done

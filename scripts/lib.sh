@@ -43,3 +43,35 @@ machines() { # machines PROGRAM: where the machine has it, apart from build/bin
 		command -v "$1"
 	)
 }
+
+# The packages that fetching takes and this machine lacks.
+fetch_needs() {
+	command -v curl >/dev/null 2>&1 || command -v wget >/dev/null 2>&1 || command -v python3 >/dev/null 2>&1 || echo curl
+	command -v unzip >/dev/null 2>&1 || python3 -c 'import zipfile' >/dev/null 2>&1 || echo unzip
+}
+
+shown() { printf '%s' "$1" | sed 's|//[^/@]*@|//|g'; } # an address without its password
+
+download() { # download ADDRESS FILE
+	case $1 in file://*) cp "${1#file://}" "$2" && return ;; esac
+	if command -v curl >/dev/null 2>&1; then
+		curl --fail --silent --show-error --location --netrc-optional --connect-timeout 30 --speed-limit 1 --speed-time 60 --retry 2 -o "$2" "$1"
+	elif command -v wget >/dev/null 2>&1; then
+		https_proxy=${https_proxy:-${HTTPS_PROXY:-}} http_proxy=${http_proxy:-${HTTP_PROXY:-}} wget --no-verbose --timeout 60 --tries 3 -O "$2" "$1"
+	else
+		python3 -c 'import shutil, sys, urllib.request
+try:
+    with urllib.request.urlopen(sys.argv[1], timeout=60) as answer, open(sys.argv[2], "wb") as f:
+        shutil.copyfileobj(answer, f)
+except OSError as e:
+    sys.exit(str(e))' "$1" "$2"
+	fi
+}
+
+unpack() { # unpack ZIP FOLDER
+	if command -v unzip >/dev/null 2>&1; then
+		unzip -q "$1" -d "$2"
+	else
+		python3 -m zipfile -e "$1" "$2"
+	fi
+}

@@ -61,7 +61,7 @@ gcc_suffix || {
 }
 find_go || {
 	what="$what${what:+; }what Go is fetched with"
-	packages="$packages $(go_needs)"
+	packages="$packages $(fetch_needs)"
 }
 https= # whether something is to be fetched so
 if { ! find_go || ! modules_are_here; } && [ ! -e /etc/ssl/certs/ca-certificates.crt ] && [ -z "${SSL_CERT_FILE:-}${SSL_CERT_DIR:-}" ]; then
