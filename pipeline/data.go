@@ -73,7 +73,7 @@ type File struct {
 
 	prompts map[string]int // rows of each, by key
 	check   *record.Checker
-	first   string         // fault of the first row that does not fit
+	first   string // fault of the first row that does not fit
 	found   record.Found
 }
 

@@ -51,7 +51,9 @@ func TestEvalWithoutScores(t *testing.T) {
 
 // TestEvalBad: a pair without the rewards that others have is a bad row, which max_bad leaves out of every figure.
 func TestEvalBad(t *testing.T) {
-	row := func(id, rewards string) string { return `{"id":"` + id + `","prompt":"` + id + `","chosen":"a","rejected":"bb"` + rewards + "}\n" }
+	row := func(id, rewards string) string {
+		return `{"id":"` + id + `","prompt":"` + id + `","chosen":"a","rejected":"bb"` + rewards + "}\n"
+	}
 	const both = `,"chosen_reward":2,"rejected_reward":1`
 	in := writeFile(t, filepath.Join(t.TempDir(), "in.jsonl"), row("a", both)+row("b", "")+"{}\n"+row("c", both))
 	out, errs := must(t, "eval", "--in", in, "--draws", "10", "--max_bad", "2")
