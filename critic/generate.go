@@ -3,6 +3,7 @@ package critic
 // Generate: N sampled critiques per response, with their own scores. The critic does not see the label.
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -75,7 +76,13 @@ func (o *GenerateOptions) Validate() error {
 	if err := o.Reading.validate(); err != nil {
 		return err
 	}
-	return o.Sampling.Validate()
+	return validSampling(&o.Sampling)
+}
+
+// validSampling checks settings of sampling; without a number of tokens it is the default's.
+func validSampling(s *record.Sampling) error {
+	s.MaxTokens = cmp.Or(s.MaxTokens, record.DefaultSampling().MaxTokens)
+	return s.Validate()
 }
 
 // maxChunk bounds the records of a chunk.

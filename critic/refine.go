@@ -107,7 +107,7 @@ func (o *RefineOptions) Validate() error {
 		return fmt.Errorf("critic: refine: overlong: got %.40q, want error or drop: critiques are judged by what their critic has read", o.Overlong)
 	}
 	if o.NeedsGenerator() {
-		return o.Sampling.Validate()
+		return validSampling(&o.Sampling)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package modeldir
 // Opening a directory: its own facts, what a caller wants instead, and defaults, in that order of trust.
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -13,6 +14,7 @@ import (
 
 	"criticrm/critic"
 	"criticrm/model"
+	"criticrm/record"
 	"criticrm/tokenizer"
 )
 
@@ -50,6 +52,7 @@ type Dir struct {
 	EndTokens    []int32 // any of these ends a text; see Ends
 	TemplateFile string  // that replaced the directory's own; ""
 	TemplateDate string
+	MaxTokens    int // of a critique
 	MaxLength    int // 0: the model's context
 	Overlong     string
 
@@ -102,6 +105,7 @@ func Open(path string, g Given) (*Dir, error) {
 	if err := d.chooseEnds(); err != nil {
 		return nil, err
 	}
+	d.MaxTokens = cmp.Or(d.Facts.MaxTokens, record.DefaultSampling().MaxTokens)
 	if d.MaxLength == 0 {
 		d.MaxLength = d.Facts.MaxLength
 	}

@@ -223,7 +223,9 @@ func (d *dry) filterAndRefine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ro.Prompts, ro.Scale, ro.Limits = e.Prompts, e.Scale, e.Renderer
+	if err := d.Refine.Ask(e, &ro); err != nil {
+		return err
+	}
 	questions := 0
 	for _, r := range d.sample {
 		for _, side := range r.Sides() {
@@ -248,7 +250,7 @@ func (d *dry) filterAndRefine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	answer := float64(d.Refine.MaxTokens)
+	answer := float64(ro.Sampling.MaxTokens)
 	if done && finished > 0 {
 		answer = float64(tokens) / float64(finished)
 	}

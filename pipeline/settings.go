@@ -3,6 +3,7 @@ package pipeline
 // The settings of the stages: sections of the recipe of a whole run, and the flags of the single commands.
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -88,12 +89,13 @@ type Sampling struct {
 	Temperature float64 `yaml:"temperature" group:"Sampling" help:"0: the most likely token"`
 	TopP        float64 `yaml:"top_p" help:"sample from the most likely tokens with this much probability"`
 	TopK        int     `yaml:"top_k" help:"sample from this many most likely tokens; 0: no limit"`
-	MaxTokens   int     `yaml:"max_tokens" common:"true" alias:"max_new_tokens" help:"tokens of one sample"`
+	MaxTokens   int     `yaml:"max_tokens" common:"true" alias:"max_new_tokens" help:"tokens of one sample; 0: as many as the critiques that the model was trained on could have, else 512"`
 	Seed        uint64  `yaml:"seed" common:"true" help:"seed of the samples"`
 }
 
+// samplingOf are the settings of a default, but for the number of tokens, which a model may know.
 func samplingOf(s record.Sampling) Sampling {
-	return Sampling{Temperature: decimal(s.Temperature), TopP: decimal(s.TopP), TopK: s.TopK, MaxTokens: s.MaxTokens, Seed: s.Seed}
+	return Sampling{Temperature: decimal(s.Temperature), TopP: decimal(s.TopP), TopK: s.TopK, Seed: s.Seed}
 }
 
 // decimal is the float64 with the same shortest text: 0.7 stays 0.7.
@@ -168,7 +170,7 @@ type Refine struct {
 	Temperature  float64 `yaml:"temperature" group:"Sampling" help:"0: the most likely token"`
 	TopP         float64 `yaml:"top_p" help:"sample from the most likely tokens with this much probability"`
 	SamplingTopK int     `yaml:"sampling_top_k" help:"sample from this many most likely tokens; 0: no limit"`
-	MaxTokens    int     `yaml:"max_tokens" common:"true" alias:"max_new_tokens" help:"tokens of one sample"`
+	MaxTokens    int     `yaml:"max_tokens" common:"true" alias:"max_new_tokens" help:"tokens of one sample; 0: as many as the critiques that the model was trained on could have, else 512"`
 	Seed         uint64  `yaml:"seed" common:"true" help:"seed of the samples, and of random"`
 }
 
@@ -189,13 +191,20 @@ func (r Refine) Options() critic.RefineOptions {
 	return o
 }
 
-// ChunkOf is how many records are best refined at once. How many critiques the filter has left of a response is not known before: eight
-// are assumed.
-func (r Refine) ChunkOf(e *engine.Engine) int {
-	if r.Mode == critic.RefineSummarize {
-		return e.Chunk(1)
+// Ask completes options of refine with what an open model's directory says, and with the chunk that suits its device. How many critiques
+// the filter has left of a response is not known before: eight are assumed.
+func (r Refine) Ask(e *engine.Engine, o *critic.RefineOptions) (err error) {
+	o.Prompts, o.Scale, o.Limits = e.Prompts, e.Scale, e.Renderer
+	o.Sampling.MaxTokens = cmp.Or(o.Sampling.MaxTokens, e.Dir.MaxTokens)
+	switch {
+	case r.Chunk > 0:
+	case r.Mode == critic.RefineSummarize:
+		o.Chunk = e.Chunk(1)
+	default:
+		o.Chunk = e.Chunk(8 * r.MetaSamples)
 	}
-	return e.Chunk(8 * r.MetaSamples)
+	o.Model, err = e.Label()
+	return err
 }
 
 // Score are the settings of score.

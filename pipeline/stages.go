@@ -17,10 +17,11 @@ import (
 	"criticrm/trainer"
 )
 
-// Ask completes options of generate or score with what an open model's directory says: prompts, scale, name, and limits where the options
-// have none; and with the chunk that suits its device.
+// Ask completes options of generate or score with what an open model's directory says: prompts, scale, name, and limits, of a critique's
+// tokens too, where the options have none; and with the chunk that suits its device.
 func Ask(e *engine.Engine, o *critic.GenerateOptions) (err error) {
 	o.Prompts, o.Scale, o.Reading = e.Prompts, e.Scale, within(e.Reading(), o.MaxLength, o.Overlong)
+	o.Sampling.MaxTokens = cmp.Or(o.Sampling.MaxTokens, e.Dir.MaxTokens)
 	if o.Chunk == 0 {
 		o.Chunk = e.Chunk(o.Critiques)
 	}
@@ -68,6 +69,7 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 		keep func(*record.Record) error
 	}{{r.TrainFile, r.Generate.Options(), keeping(keep)}, {r.EvalFile, r.Eval.Options(), r.categorised}} {
 		x.o.Prompts, x.o.Scale = r.base.Prompts, r.base.Scale
+		x.o.Sampling.MaxTokens = cmp.Or(x.o.Sampling.MaxTokens, r.base.MaxTokens)
 		x.o.Reading = within(critic.Reading{Limits: renderer, MaxLength: r.base.MaxLength, Overlong: r.base.Overlong}, x.o.MaxLength, x.o.Overlong)
 		f, err := inspect(ctx, x.path, renderer, x.o, reads, r.MaxBad, x.keep)
 		if err == nil && f.SHA256 != r.sums[i] {
@@ -210,11 +212,8 @@ func (r *run) refine(ctx context.Context, k int) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		g, o.Prompts, o.Scale, o.Limits = e, e.Prompts, e.Scale, e.Renderer
-		if o.Chunk == 0 {
-			o.Chunk = r.Refine.ChunkOf(e)
-		}
-		if o.Model, err = e.Label(); err != nil {
+		g = e
+		if err := r.Refine.Ask(e, &o); err != nil {
 			return "", err
 		}
 	}

@@ -31,6 +31,7 @@ type Records struct {
 	record.Found
 
 	examples  []render.Example
+	maxTokens int  // that its critiques could have, if it says so
 	critiques bool // there are critiques to learn among them
 	hash      string
 }
@@ -162,7 +163,12 @@ func (d *Records) add(rec *record.Record, r *render.Renderer, c Config, o render
 	if len(rec.ChosenCritiques)+len(rec.RejectedCritiques)+len(rec.Critiques) > 0 && (document || !c.critiques()) {
 		d.Idle++
 	}
-	d.critiques = d.critiques || !document && c.critiques()
+	if !document && c.critiques() {
+		d.critiques = true
+		if rec.Critic != nil {
+			d.maxTokens = max(d.maxTokens, rec.Critic.Sampling.MaxTokens)
+		}
+	}
 	d.examples = append(d.examples, e)
 	return nil
 }

@@ -165,6 +165,9 @@ func showFacts(w io.Writer, dir string) error {
 	if f.Scale != nil {
 		fmt.Fprintf(w, ", scores from %d to %d", f.Scale.Min, f.Scale.Max)
 	}
+	if f.MaxTokens > 0 {
+		fmt.Fprintf(w, ", critiques of at most %d tokens", f.MaxTokens)
+	}
 	if f.MaxLength > 0 {
 		fmt.Fprintf(w, ", at most %d tokens (%s)", f.MaxLength, f.Overlong)
 	}

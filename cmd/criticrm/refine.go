@@ -49,12 +49,9 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 					return err
 				}
 				defer closeModel()
-				g, o.Prompts, o.Scale, o.Limits = e, e.Prompts, e.Scale, e.Renderer
-				if o.Model, err = e.Label(); err != nil {
+				g = e
+				if err := settings.Ask(e, &o); err != nil {
 					return begin(err)
-				}
-				if settings.Chunk == 0 {
-					o.Chunk = settings.ChunkOf(e)
 				}
 				e.Progress = meter.Wrote
 			}

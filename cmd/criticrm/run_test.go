@@ -71,6 +71,11 @@ func TestRun(t *testing.T) {
 	if printed, _ := must(t, "run", "--recipe", file("recipe.yaml"), "--print_config"); printed != recipe {
 		t.Error("the resolved recipe does not resolve to itself")
 	}
+	// The model knows how long its critiques are: 512 tokens more would not fit into its context.
+	scored, errs := must(t, "score", "--model", file("model"), "--in", filepath.Join(filepath.Dir(run), "held.jsonl"))
+	if told, _ := must(t, "inspect", file("model")); !strings.Contains(told, "critiques of at most 60 tokens") || strings.Count(scored, "\n") != 24 || !strings.Contains(scored, `"max_tokens":60`) {
+		t.Errorf("%s\n%s", told, errs)
+	}
 	code, _, errs := command(t, append(args, "--refine.keep", "2")...)
 	if code != exitUsage || !strings.Contains(errs, `stage round-1/refine is done and keep was "1", now "2"`) {
 		t.Errorf("%d %s", code, errs)
