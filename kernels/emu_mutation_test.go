@@ -46,6 +46,7 @@ var mutants = []mutant{
 	{"swiglu: columns that are none", "swiglu.cu", "", "swiglu_backward/", "        if (first + k * step < a.width) {\n", "        {\n", "(wrong|error)"},
 	{"sample: no __syncwarp", "sample.cu", "", "sample/f32/.*_V(33|5003)", "else __syncwarp();", "", "wrong"},
 	{"sample: no barrier after a counter is cleared", "sample.cu", "", "sample/f32/.*", "sh.gathered = 0;\n        __syncthreads();\n", "sh.gathered = 0;\n", "(wrong|error)"},
+	{"logprobs: one array for two sums", "logprobs.cu", "", "logprobs/", "block_sum(nan, part[1])", "block_sum(nan, part[0])", "(wrong|error)"},
 	{"sample: the last that comes instead of the first", "sample.cu", "", "sample/f32/.*_V(33|5003)", "atomicMin(&sh.first, (int)threadIdx.x);", "sh.first = threadIdx.x;", "wrong"},
 	{"decode: no barrier after the scores", "attention_decode.cu", "", "attention_decode/f32/(eight|long|forty).*_D32", "p[r * TILE + k] = s * scale;\n            }\n        }\n        __syncthreads();\n", "p[r * TILE + k] = s * scale;\n            }\n        }\n", "wrong"},
 	{"decode: no barrier before the next keys", "attention_decode.cu", "", "attention_decode/f32/(eight|long|forty|many)", "            o[i] = s;\n        }\n        __syncthreads();\n", "            o[i] = s;\n        }\n", "wrong"},

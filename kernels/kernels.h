@@ -333,12 +333,23 @@ typedef struct {
     int32_t        top_k, B, V;
 } sample_args;
 
+// Log-probabilities, at temperature 1, of some tokens of each row of logits. Row b's are [ptr[b], ptr[b+1]).
+//   logprob[i] = logits[b, id[i]] - log Σ_v exp(logits[b, v])        NaN for a row with a NaN or without a finite maximum
+typedef struct {
+    float         *logprob;  // out (M)
+    const float   *logits;   // in  (B, V)
+    const int32_t *ptr;      // in  (B+1)              rising, from 0 to M
+    const int32_t *id;       // in  (M)
+    int32_t        B, V, M;
+} logprobs_args;
+
 // The list of ops. An implementation that lacks one, or has another signature, does not link.
 #define KERNEL_OPS(X)                                                                          \
     X(embed) X(embed_backward) X(gather) X(gather_backward) X(rmsnorm) X(rmsnorm_backward)     \
     X(rope) X(rope_backward) X(matmul) X(matmul_dx) X(matmul_dw) X(swiglu) X(swiglu_backward)  \
     X(attention) X(attention_backward) X(kv_store) X(attention_decode) X(critique_loss)        \
-    X(reward_head) X(reward_loss) X(grad_norm) X(adamw) X(adamw_8bit) X(sample)
+    X(reward_head) X(reward_loss) X(grad_norm) X(adamw) X(adamw_8bit) X(sample)    \
+    X(logprobs)
 
 // One implementation. Memory is the business of whoever opens the stream: of the CPU's functions below, or of the driver.
 typedef struct {

@@ -55,6 +55,8 @@ KERNEL_OPS(X)
 #cgo nocallback call_adamw_8bit
 #cgo noescape call_sample
 #cgo nocallback call_sample
+#cgo noescape call_logprobs
+#cgo nocallback call_logprobs
 */
 import "C"
 
@@ -491,4 +493,15 @@ func (d *Device) Sample(p Sample) {
 	a := C.sample_args{id: p.ID.i32(), logprob: p.LogProb.f32(), logits: p.Logits.f32(), key: (*C.uint64_t)(p.Key.ptr), step: p.Step.i32(),
 		seed: C.uint64_t(p.Seed), temperature: C.float(p.Temperature), top_p: C.float(p.TopP), top_k: C.int32_t(p.TopK), B: p.Logits.n(0), V: p.Logits.n(1)}
 	C.call_sample(d.table, d.stream, &a)
+}
+
+// LogProbs gives log softmax(logits[b])[id[i]] of the tokens i in [ptr[b], ptr[b+1]) of each row b. logprob (M) f32; logits (B, V) f32;
+// ptr (B+1), rising from 0 to M, and id (M) int32.
+func (d *Device) LogProbs(logprob, logits, ptr, id Tensor) {
+	must(logprob.rank == 1 && logprob.is(F32, logprob.dim[0]), "kernels: logprobs: logprob is not (M) f32")
+	must(logits.rank == 2 && logits.is(F32, logits.dim[0], logits.dim[1]), "kernels: logprobs: logits is not (B, V) f32")
+	must(ptr.is(I32, logits.dim[0]+1), "kernels: logprobs: ptr is not (B+1) int32")
+	must(id.is(I32, logprob.dim[0]), "kernels: logprobs: id is not (M) int32")
+	a := C.logprobs_args{logprob: logprob.f32(), logits: logits.f32(), ptr: ptr.i32(), id: id.i32(), B: logits.n(0), V: logits.n(1), M: logprob.n(0)}
+	C.call_logprobs(d.table, d.stream, &a)
 }

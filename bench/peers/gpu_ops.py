@@ -372,8 +372,13 @@ def decoding(model):
             return order.gather(1, torch.multinomial(p, 1))
         return run
 
-    ways = {"attention_decode": ("SDPA, prefix not shared", attend), "sample": ("softmax, multinomial", draw), "sample_top_p": ("sort, multinomial", draw_top_p)}
-    for c in cases(model, "attention_decode", "sample"):
+    def of_tokens(c):
+        logits, ids = normal(c.B, c.V, dtype=f32), torch.randint(c.V, (c.B, 1), device=device)
+        return lambda: logits.log_softmax(-1).gather(1, ids)
+
+    ways = {"attention_decode": ("SDPA, prefix not shared", attend), "sample": ("softmax, multinomial", draw), "sample_top_p": ("sort, multinomial", draw_top_p),
+            "logprobs": ("log_softmax, gather", of_tokens)}
+    for c in cases(model, "attention_decode", "sample", "logprobs"):
         peer, make = ways[c.name.split("/")[0]]
         measure(c.name, peer, lambda: make(c))
 

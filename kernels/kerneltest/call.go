@@ -81,6 +81,8 @@ func callStep(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor)
 	case *spec.Sample[float64]:
 		d.Sample(kernels.Sample{ID: t("ID"), LogProb: t("LogProb"), Logits: t("Logits"), Key: t("Key"), Step: t("Step"), Seed: o.Seed,
 			Temperature: float32(o.Temperature), TopP: float32(o.TopP), TopK: o.TopK})
+	case *spec.LogProbs[float64]:
+		d.LogProbs(t("LogProb"), t("Logits"), t("Ptr"), t("ID"))
 	default:
 		panic(fmt.Sprintf("kerneltest: no call for %T", op))
 	}

@@ -225,5 +225,16 @@ func (s Size) heads() (list []Case) {
 			return o
 		})
 	}
+	add("logprobs", "logprobs", "", false, func(g *Gen) Op { // of one token of every sequence, as while they are decoded
+		return &LogProbs[float64]{Logits: g.Normal(s.Sequences*s.Vocab, 3), Ptr: rising(s.Sequences + 1), ID: g.Ints(s.Sequences, s.Vocab), B: s.Sequences, V: s.Vocab, M: s.Sequences}
+	})
+	return list
+}
+
+// rising are the numbers from 0 to n-1.
+func rising(n int) (list []int32) {
+	for i := range n {
+		list = append(list, int32(i))
+	}
 	return list
 }

@@ -213,6 +213,7 @@ func Cases() []Case {
 	l.reward()
 	l.optim()
 	l.sample()
+	l.logprobs()
 	return l
 }
 

@@ -184,3 +184,27 @@ func (l *list) sample() {
 		}
 	}
 }
+
+// logprobs are rows with no token, one, many and the same one twice.
+func (l *list) logprobs() {
+	for _, s := range [][2]int{{1, 1}, {3, 2}, {17, 33}, {5, 560}, {31, 129}, {2, 5003}, {3, 5008}, {0, 7}} {
+		for _, scale := range []float64{2, 2e4} {
+			b, v := s[0], s[1]
+			l.add32("logprobs", fmt.Sprintf("B%d_V%d_scale%g", b, v, scale), func(g *Gen) Op {
+				o := &LogProbs[float64]{Logits: g.Normal(b*v, scale), Ptr: []int32{0}, B: b, V: v}
+				for i := range b {
+					o.M += []int{1, 0, 11, 600}[i%4]
+					o.Ptr = append(o.Ptr, int32(o.M))
+				}
+				o.ID = g.Ints(o.M, v)
+				return o
+			})
+			if v == 33 {
+				l.race(1)
+			}
+			if v == 5008 {
+				l.skewed(1)
+			}
+		}
+	}
+}

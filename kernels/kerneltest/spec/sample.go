@@ -79,6 +79,27 @@ func (o *Sample[T]) draw(logits []T, u float64) int {
 	return order[len(order)-1]
 }
 
+// LogProbs gives log-probabilities of some tokens of each row of logits; see kernels.h.
+type LogProbs[T Real] struct {
+	LogProb []T     `arg:"out f32 M log"`
+	Logits  []T     `arg:"in f32 B,V exact"`
+	Ptr     []int32 `arg:"in i32 B+1"`
+	ID      []int32 `arg:"in i32 M"`
+	B, V, M int
+}
+
+func (*LogProbs[T]) twin() Op { return new(LogProbs[float32]) }
+
+// Run reads them off.
+func (o *LogProbs[T]) Run() {
+	for b := range o.B {
+		logits := o.Logits[b*o.V:][:o.V]
+		for i := o.Ptr[b]; i < o.Ptr[b+1]; i++ {
+			o.LogProb[i] = logits[o.ID[i]] - logSumExp(logits)
+		}
+	}
+}
+
 // Uniform is the number in [0, 1) of a sequence's step: the first word of Philox with counter (step, 0, low key, high key).
 func Uniform(seed, key uint64, step uint32) float64 {
 	w := Philox([4]uint32{step, 0, uint32(key), uint32(key >> 32)}, [2]uint32{uint32(seed), uint32(seed >> 32)})
