@@ -38,6 +38,9 @@ func TestResultsDoNotDependOnCompany(t *testing.T) {
 			m := newModel(t, c, model.Options{DType: typ, Head: true}, 1+int(seed%3))
 			reqs, o := mixture(r, 12), sampling
 			o.MaxTokens, o.Temperature = 40, 1
+			if seed%2 == 1 { // half of the samples go on along a path
+				o = withEndings(o, seed == 3)
+			}
 			alone := make([][]model.GenSample, len(reqs))
 			for i := range reqs {
 				alone[i] = generate(t, m, reqs[i:i+1], o)[0]
@@ -56,7 +59,7 @@ func TestResultsDoNotDependOnCompany(t *testing.T) {
 					from := order[to]
 					for k, s := range samples {
 						w := alone[from][k]
-						if !slices.Equal(s.IDs, w.IDs) || s.LogProb != w.LogProb || s.Reward != w.Reward {
+						if !slices.Equal(s.IDs, w.IDs) || s.LogProb != w.LogProb || s.Reward != w.Reward || s.Chance != w.Chance || !slices.Equal(s.Chances, w.Chances) {
 							t.Errorf("%s: request %d (prefix of %d), sample %d: %v, log-probability %v, reward %v; alone %v, %v, %v", what, from, len(mixed[to].Prefix),
 								k, s.IDs, s.LogProb, s.Reward, w.IDs, w.LogProb, w.Reward)
 						}

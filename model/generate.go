@@ -59,7 +59,8 @@ type GenOptions struct {
 	Seed         uint64
 	Stop         []int32 // a sample ends with the first of these
 	Reward       RewardAt
-	MaxSequences int // decoded at once; 0: 256
+	Endings      *Endings // what a sample that lacks something gets behind it; nil: nothing
+	MaxSequences int      // decoded at once; 0: 256
 
 	Progress func(tokens, ended int) // called between forward passes with the tokens drawn and the samples ended so far; nil: not
 }
@@ -67,9 +68,15 @@ type GenOptions struct {
 // GenSample is one sampled continuation.
 type GenSample struct {
 	IDs     []int32 // with the stop token, if one came
-	LogProb float64 // sum over IDs of the natural log-probabilities at temperature 1
+	LogProb float64 // sum over IDs of the natural log-probabilities at temperature 1, among all tokens
 	Stopped bool    // by a stop token, not by MaxTokens
 	Reward  float32 // as GenOptions.Reward says
+
+	// Of a sample that went on along a path of GenOptions.Endings; Stopped says how it had ended itself.
+	Added   int       // tokens at the end of IDs that the path has; in place of the stop token if there was one. 0: it got none
+	Path    int       // which of the paths
+	Chance  float64   // the path's probability among the paths, at temperature 1
+	Chances []float64 // with Endings.All: that of every path
 }
 
 // SampleKey is the key of the random stream of sample i of a request: mix(mix(key) + i·0x9e3779b97f4a7c15), where mix is the finaliser
@@ -143,16 +150,21 @@ func (m *Model) checkGenerate(reqs []GenRequest, o *GenOptions) error {
 			return fmt.Errorf("stop token %d: want 0..%d", id, m.VocabSize-1)
 		}
 	}
-	total, longest := 0, 0
+	if o.Endings != nil {
+		if err := o.Endings.check(m.VocabSize, o.Stop); err != nil {
+			return err
+		}
+	}
+	total, longest, room := 0, 0, o.room()
 	for i, r := range reqs {
-		total, longest = total+r.N, max(longest, len(r.Prefix)+o.MaxTokens)
+		total, longest = total+r.N, max(longest, len(r.Prefix)+room)
 		switch n := len(r.Prefix); {
 		case r.N < 0:
 			return fmt.Errorf("request %d: %d samples", i, r.N)
 		case n == 0:
 			return fmt.Errorf("request %d: the prefix is empty", i)
-		case n+o.MaxTokens > m.MaxPositionEmbeddings:
-			return fmt.Errorf("request %d: a prefix of %d tokens and %d new ones are over max_position_embeddings (%d)", i, n, o.MaxTokens, m.MaxPositionEmbeddings)
+		case n+room > m.MaxPositionEmbeddings:
+			return fmt.Errorf("request %d: a prefix of %d tokens and %d new ones are over max_position_embeddings (%d)", i, n, room, m.MaxPositionEmbeddings)
 		}
 		for j, id := range r.Prefix {
 			if id < 0 || int(id) >= m.VocabSize {
@@ -166,6 +178,9 @@ func (m *Model) checkGenerate(reqs []GenRequest, o *GenOptions) error {
 	}
 	return nil
 }
+
+// room is how many tokens a sample may have.
+func (o *GenOptions) room() int { return o.MaxTokens + o.Endings.longest() }
 
 // maxSlots is how many tokens the cache may hold.
 const maxSlots = math.MaxInt32 / 17 * 16
@@ -184,17 +199,19 @@ type sequence struct {
 	job     *job
 	out     *GenSample
 	key     uint64
-	own     int32 // first of its MaxTokens slots in the cache
+	own     int32 // first of its slots in the cache, room of them
 	closing bool  // complete; runs once more to read the reward at its last token
+	ending  *ending
 }
 
-// generator is the state of one call of Generate. The cache's first seats·MaxTokens slots are the sequences' own, the rest
+// generator is the state of one call of Generate. The cache's first seats·room slots are the sequences' own, the rest
 // holds prefixes.
 type generator struct {
 	m    *Model
 	o    GenOptions
 	done func(int, []GenSample)
 	stop []bool // by token id
+	ways *ways  // of the endings; nil: there are none
 
 	samples [][]GenSample
 	left    []int // samples of a request that have not ended
@@ -213,12 +230,18 @@ type generator struct {
 	logprob, reward                                                          []float32
 	step                                                                     kernels.Tensor // index of the token in its sequence
 	iota                                                                     []int32        // what rows has uploaded
+	askPtr, askIDs                                                           []int32        // tokens that the rows are asked for
+	ask                                                                      [2]kernels.Tensor
+	asked                                                                    []float32 // their log-probabilities
 }
 
 func newGenerator(m *Model, reqs []GenRequest, o GenOptions, done func(int, []GenSample)) *generator {
 	g := &generator{m: m, o: o, done: done, stop: make([]bool, m.VocabSize)}
 	for _, id := range o.Stop {
 		g.stop[id] = true
+	}
+	if o.Endings != nil {
+		g.ways = newWays(o.Endings.Paths)
 	}
 	g.samples, g.left = make([][]GenSample, len(reqs)), make([]int, len(reqs))
 	total := 0
@@ -234,9 +257,9 @@ func newGenerator(m *Model, reqs []GenRequest, o GenOptions, done func(int, []Ge
 	}
 	g.seats = min(o.MaxSequences, total)
 	for i := g.seats - 1; i >= 0; i-- {
-		g.free = append(g.free, int32(i*o.MaxTokens))
+		g.free = append(g.free, int32(i*o.room()))
 	}
-	g.slots.first = g.seats * o.MaxTokens
+	g.slots.first = g.seats * o.room()
 	m.staging.host, m.staging.items = m.staging.host[:0], m.staging.items[:0] // of a batch that had no memory
 	m.reserveCache(g.slots.first)
 	return g
@@ -275,16 +298,30 @@ func (g *generator) take(s *sequence, i int) bool {
 		s.out.Reward = g.reward[i]
 		return false
 	}
+	if s.ending != nil {
+		return g.follow(s, i)
+	}
 	id := g.ids[i]
+	stopped := g.stop[id]
+	ends := stopped || len(s.out.IDs)+1 == g.o.MaxTokens
+	if ends && g.begin(s, i, stopped) && stopped { // the path takes the stop token's place
+		return g.follow(s, i)
+	}
 	s.out.IDs, g.drawn = append(s.out.IDs, id), g.drawn+1
 	s.out.LogProb += float64(g.logprob[i])
-	s.out.Stopped = g.stop[id]
-	switch {
-	case !s.out.Stopped && len(s.out.IDs) < g.o.MaxTokens:
+	if !ends || s.ending != nil {
 		return true
+	}
+	s.out.Stopped = stopped
+	return g.close(s, i, stopped)
+}
+
+// close ends a sample whose last token row i has given, and says whether it must run once more.
+func (g *generator) close(s *sequence, i int, stopped bool) bool {
+	switch {
 	case g.o.Reward == NoReward:
 		return false
-	case s.out.Stopped && g.o.Reward == AtContent:
+	case stopped && g.o.Reward == AtContent:
 		s.out.Reward = g.reward[i] // of the row that drew the stop token: the last content token
 		return false
 	}
@@ -309,6 +346,7 @@ func (g *generator) next() {
 	p.put(&c.OwnStart, g.ownStart)
 	p.put(&c.OwnLen, g.ownLen)
 	p.put(&g.step, g.index)
+	g.putAsks(g.active)
 	p.flush(m)
 	m.forward(st, false)
 	g.draw(n)
@@ -335,13 +373,13 @@ func (g *generator) context() {
 			}
 			g.segPtr = append(g.segPtr, int32(len(g.segStart)))
 		}
-		k := int32(len(s.out.IDs))
-		g.ids = append(g.ids, s.out.IDs[k-1])
-		g.pos = append(g.pos, int32(len(last.prefix))+k-1)
-		g.slot = append(g.slot, s.own+k-1)
-		g.index = append(g.index, k)
+		id, k := g.last(s)
+		g.ids = append(g.ids, id)
+		g.pos = append(g.pos, int32(len(last.prefix))+k)
+		g.slot = append(g.slot, s.own+k)
+		g.index = append(g.index, k+1)
 		g.group = append(g.group, int32(len(g.segPtr)-2))
-		g.ownStart, g.ownLen = append(g.ownStart, s.own), append(g.ownLen, k)
+		g.ownStart, g.ownLen = append(g.ownStart, s.own), append(g.ownLen, k+1)
 		g.keys = append(g.keys, s.key)
 	}
 }
@@ -352,20 +390,22 @@ func (g *generator) draw(n int) {
 	m, d, t, z := g.m, g.m.Dev, &g.m.tail, &g.m.sampled
 	m.fit(&z.keys, kernels.U64, n)
 	m.fit(&t.logits, kernels.F32, n, m.VocabSize)
-	m.fit(&z.figures, kernels.F32, 3, n)
-	figures, rewards := z.figures, g.o.Reward != NoReward
-	row := func(i int) kernels.Tensor { return figures.Rows(i, i+1).View(n) }
+	// Ids as they are, log-probabilities, those that were asked for, rewards.
+	asked, rewards := len(g.askIDs), g.o.Reward != NoReward
+	m.fit(&z.figures, kernels.F32, 3*n+asked)
+	figures := z.figures
 	if !slices.Equal(g.keys, g.sent) {
 		d.Upload(z.keys, g.keys)
 		g.sent = append(g.sent[:0], g.keys...)
 	}
 	d.Matmul(t.logits, t.f, m.head.W, none)
-	d.Sample(kernels.Sample{ID: row(0).As(kernels.I32), LogProb: row(1), Logits: t.logits, Key: z.keys, Step: g.step, Seed: g.o.Seed,
+	d.Sample(kernels.Sample{ID: figures.Rows(0, n).As(kernels.I32), LogProb: figures.Rows(n, 2*n), Logits: t.logits, Key: z.keys, Step: g.step, Seed: g.o.Seed,
 		Temperature: g.o.Temperature, TopP: g.o.TopP, TopK: g.o.TopK})
+	g.readAsks(figures.Rows(2*n, 2*n+asked), t.logits)
 	if rewards {
-		d.RewardHead(row(2), t.f, g.rows(n), m.score.W)
+		d.RewardHead(figures.Rows(2*n+asked, 3*n+asked), t.f, g.rows(n), m.score.W)
 	} else {
-		figures = figures.Rows(0, 2)
+		figures = figures.Rows(0, 2*n+asked)
 	}
 	host := d.DownloadLater(figures)()
 	if g.err = d.Fault(); g.err != nil {
@@ -375,7 +415,7 @@ func (g *generator) draw(n int) {
 	for i := range g.ids {
 		g.ids[i] = int32(math.Float32bits(host[i]))
 	}
-	g.logprob, g.reward = host[n:2*n], host[2*n:]
+	g.logprob, g.asked, g.reward = host[n:2*n], host[2*n:2*n+asked], host[2*n+asked:]
 }
 
 // rows are the numbers 0 to n-1 on the device.

@@ -33,8 +33,9 @@ func (g *generator) prefill() {
 	p.put(&st.slot, f.slot)
 	p.put(&st.row, row)
 	p.put(&g.step, g.index)
+	g.putAsks(seqs)
 	p.flush(m)
-	m.reserveRope(slices.Max(f.Pos) + int32(g.o.MaxTokens))
+	m.reserveRope(slices.Max(f.Pos) + int32(g.o.room()))
 	m.forward(st, false)
 	if g.draw(len(seqs)); g.err == nil {
 		g.advance(seqs)
