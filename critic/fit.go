@@ -20,6 +20,7 @@ const DropOverlong = "over the model's context"
 type Question struct {
 	Messages func(*record.Record, record.Side) []tokenizer.Message
 	Write    int    // tokens that the model writes behind the messages; 0: none, a reward is read at their end
+	Ask      *Ask   // what may be put behind those; nil: nothing
 	Longest  int    // tokens of messages and what is written; 0: the model's context
 	Overlong string // record.OverlongError, OverlongDrop, TruncateLeft or TruncateRight
 }
@@ -29,8 +30,9 @@ type Limits interface {
 	// Fit says how the record's whole text must be cut so that the question fits for each of its sides; nil: not at all. fault
 	// says what does not fit, in one line; "": everything does.
 	Fit(r *record.Record, q Question) (cut *record.Cut, fault string, err error)
-	// Over is by how many tokens messages with write tokens behind them are over the limit (0: the model's context); 0 or less: they fit.
-	Over(messages []tokenizer.Message, write, limit int) (int, error)
+	// Over is by how many tokens a request with write tokens behind it, and the score that it asks for, is over the limit (0: the model's
+	// context); 0 or less: it fits.
+	Over(r Request, write, limit int) (int, error)
 }
 
 // Reading says how records are made to fit.
@@ -137,7 +139,7 @@ func (o *Reading) answer(ctx context.Context, g Generator, reqs []Request, s rec
 	var fit []Request
 	var place []int
 	for i, r := range reqs {
-		over, err := o.Limits.Over(r.Messages, s.MaxTokens, o.MaxLength)
+		over, err := o.Limits.Over(r, s.MaxTokens, o.MaxLength)
 		if err != nil {
 			return nil, err
 		}

@@ -5,6 +5,7 @@ package critic
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -18,15 +19,17 @@ type Request struct {
 	Messages []tokenizer.Message
 	N        int
 	Key      uint64 // random stream: sample i depends on (Sampling.Seed, Key, i) only
+	Ask      *Ask   // how samples that end without a score go on, the same for all requests of a call; nil: they do not
 }
 
 // Sample is one text that a Generator wrote.
 type Sample struct {
 	Text         string  // without control tokens
 	Tokens       []int32 // as sampled, with the stop token if one came
-	LogProb      float64 // natural log, summed over Tokens
-	FinishReason string  // FinishStop or FinishLength
+	LogProb      float64 // natural log, summed over Tokens, at temperature 1 and among all tokens, of an asked-for score too
+	FinishReason string  // FinishStop or FinishLength: how it ended by itself
 	Reward       *float32
+	Asked        *Asked // what came of Request.Ask; nil: nothing was put behind it
 }
 
 // Generator writes text. Generate gives len(reqs) lists, list i with reqs[i].N samples; sample j of a request must
@@ -40,11 +43,12 @@ type GenerateOptions struct {
 	Critiques int             `json:"critiques"` // N samples per response
 	Sampling  record.Sampling `json:"sampling"`
 	Scale     Scale           `json:"scale"`
-	Chunk     int             `json:"-"`     // records per call of the Generator; another number changes no result on the CPU, and rounding at most on a GPU
-	MinParsed float64         `json:"-"`     // share of critiques that must end in a score; fewer stop the work, see ErrUnparsed. 0: no guard
-	Warn      func(string)    `json:"-"`     // gets a few lines when no critique of the first ones ends in a score; nil: not
-	Model     string          `json:"model"` // name or hash of the model, stored with the critiques
-	Prompts   *Prompts        `json:"-"`     // nil: DefaultPrompts
+	AskScore  string          `json:"ask_score"` // critiques that end without a score: AskOff, AskSample or AskExpect
+	Chunk     int             `json:"-"`         // records per call of the Generator; another number changes no result on the CPU, and rounding at most on a GPU
+	MinParsed float64         `json:"-"`         // share of critiques that must end in a score; fewer stop the work, see ErrUnparsed. 0: no guard
+	Warn      func(string)    `json:"-"`         // gets a few lines when no critique of the first ones ends in a score; nil: not
+	Model     string          `json:"model"`     // name or hash of the model, stored with the critiques
+	Prompts   *Prompts        `json:"-"`         // nil: DefaultPrompts
 	Reading   `json:"-"`
 }
 
@@ -76,7 +80,7 @@ func (o *GenerateOptions) Validate() error {
 	if err := o.Reading.validate(); err != nil {
 		return err
 	}
-	return validSampling(&o.Sampling)
+	return errors.Join(validAsk(&o.AskScore), validSampling(&o.Sampling))
 }
 
 // validSampling checks settings of sampling; without a number of tokens it is the default's.
@@ -101,7 +105,7 @@ func validChunk(chunk *int) error {
 
 // question is what the critic is asked about each side.
 func (o *GenerateOptions) question() Question {
-	return Question{Write: o.Sampling.MaxTokens, Messages: func(r *record.Record, s record.Side) []tokenizer.Message {
+	return Question{Write: o.Sampling.MaxTokens, Ask: o.Prompts.Critique.ask(o.AskScore, o.Scale), Messages: func(r *record.Record, s record.Side) []tokenizer.Message {
 		return o.Prompts.Ask(r, s, o.Scale)
 	}}
 }
@@ -157,6 +161,7 @@ func generateChunk(ctx context.Context, g Generator, records []*record.Record, o
 // sample writes critiques for records that fit.
 func (o *GenerateOptions) sample(ctx context.Context, g Generator, records []*record.Record, purpose string) error {
 	var reqs []Request
+	ask := o.Prompts.Critique.ask(o.AskScore, o.Scale)
 	for _, r := range records {
 		short := r.AsRead()
 		for _, side := range r.Sides() {
@@ -164,6 +169,7 @@ func (o *GenerateOptions) sample(ctx context.Context, g Generator, records []*re
 				Messages: o.Prompts.Ask(short, side, o.Scale),
 				N:        o.Critiques,
 				Key:      KeyOf(purpose, r.ID, side, 0),
+				Ask:      ask,
 			})
 		}
 	}
@@ -175,10 +181,10 @@ func (o *GenerateOptions) sample(ctx context.Context, g Generator, records []*re
 	scale := record.Range(o.Scale)
 	for _, r := range records {
 		r.Dropped = ""
-		r.Critic = &record.CriticInfo{Model: o.Model, Prompts: o.Prompts.Hash(), Scale: &scale, Sampling: o.Sampling}
+		r.Critic = &record.CriticInfo{Model: o.Model, Prompts: o.Prompts.Hash(), Scale: &scale, AskScore: o.AskScore, Sampling: o.Sampling}
 		for _, side := range r.Sides() {
 			dst := r.SideCritiques(side)
-			*dst = append(givenCritiques(*dst), critiquesOf(out[i], o.Scale)...)
+			*dst = append(givenCritiques(*dst), critiquesOf(out[i], o.Scale, o.Prompts.Critique)...)
 			i++
 		}
 	}
@@ -196,16 +202,34 @@ func givenCritiques(list []record.Critique) []record.Critique {
 	return out
 }
 
-func critiquesOf(samples []Sample, scale Scale) []record.Critique {
+// critiquesOf are samples with their scores; asked is the template that they were asked with.
+func critiquesOf(samples []Sample, scale Scale, asked *Template) []record.Critique {
 	out := make([]record.Critique, len(samples))
 	for i, s := range samples {
 		text := strings.ToValidUTF8(s.Text, "\uFFFD") // a sample cut inside a character must not spoil its row; the tokens keep it exactly
 		out[i] = record.Critique{Text: text, Tokens: s.Tokens, LogProb: s.LogProb, FinishReason: s.FinishReason, Reward: s.Reward}
-		if v := scale.scoreOf(text, s.FinishReason); v.OK {
-			out[i].Score = &v.Score
+		out[i].Score, out[i].Verdict = s.score(scale, asked)
+		if s.Asked != nil {
+			out[i].AskedTokens, out[i].Chance = s.Asked.Tokens, s.Asked.Chance
 		}
 	}
 	return out
+}
+
+// score is a sample's, and how it came by it; nil and "" without one.
+func (s *Sample) score(scale Scale, asked *Template) (*float64, string) {
+	switch a := s.Asked; {
+	case a != nil && a.Mean != nil:
+		return a.Mean, record.VerdictExpected
+	case a != nil:
+		score := float64(a.Score)
+		return &score, record.VerdictAsked
+	}
+	v := scale.scoreOf(asked.begun(scale)+strings.ToValidUTF8(s.Text, "\uFFFD"), s.FinishReason)
+	if !v.OK {
+		return nil, ""
+	}
+	return &v.Score, record.VerdictWritten
 }
 
 // callGenerator calls g and refuses answers that break its contract, before they reach a record.
@@ -233,6 +257,9 @@ func callGenerator(ctx context.Context, g Generator, reqs []Request, s record.Sa
 			case s.Reward && (x.Reward == nil || math.IsNaN(float64(*x.Reward)) || math.IsInf(float64(*x.Reward), 0)):
 				return nil, fmt.Errorf("generator gave no finite reward for a sample: is there a reward head?")
 			}
+			if err := reqs[i].Ask.check(&x); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return out, nil
@@ -242,9 +269,10 @@ func callGenerator(ctx context.Context, g Generator, reqs []Request, s record.Sa
 type CritiqueStats struct {
 	Records   int            `json:"records"`
 	Responses int            `json:"responses"`
-	Critiques int            `json:"critiques"` // sampled ones; given ones are not counted
-	Parsed    int            `json:"parsed"`
-	Truncated int            `json:"truncated"` // finish reason "length"
+	Critiques int            `json:"critiques"`       // sampled ones; given ones are not counted
+	Parsed    int            `json:"parsed"`          // have a score
+	Asked     int            `json:"asked,omitempty"` // of those, were asked for it
+	Truncated int            `json:"truncated"`       // finish reason "length"
 	Tokens    int            `json:"tokens"`
 	Unparsed  map[string]int `json:"unparsed"` // by cause
 	MeanScore float64        `json:"mean_score"`
@@ -276,6 +304,9 @@ func (s *CritiqueStats) Observe(r *record.Record) {
 			}
 			if c.Score != nil {
 				s.Parsed++
+				if c.AskedTokens > 0 {
+					s.Asked++
+				}
 				s.sum += *c.Score
 				s.MeanScore = s.sum / float64(s.Parsed)
 			} else {
@@ -288,8 +319,11 @@ func (s *CritiqueStats) Observe(r *record.Record) {
 // String is one line for the log.
 func (s *CritiqueStats) String() string {
 	mean, why := "", ""
+	if s.Asked > 0 {
+		mean = fmt.Sprintf(", %d of them asked for", s.Asked)
+	}
 	if s.Parsed > 0 {
-		mean = fmt.Sprintf(" (mean score %.2f)", s.MeanScore)
+		mean += fmt.Sprintf(" (mean score %.2f)", s.MeanScore)
 	}
 	if len(s.Unparsed) > 0 {
 		why = " (" + record.Counts(s.Unparsed) + ")"

@@ -9,8 +9,11 @@ package critic
 //	{prompt}
 //	[assistant]
 //	{response}
+//	[verdict]
+//	Score:
 //
-// A section is one message, its name the role; the model writes after the last one. "{name}" of a known placeholder is replaced,
+// A section is one message, its name the role; the model writes after the last one. [verdict] is none: it has the words that a score stands
+// behind, where one is asked for (Ask); "Score:" without it. "{name}" of a known placeholder is replaced,
 // "{{name}}" stands for the text "{name}", a line "\[user]" for the text "[user]". Any other use of braces is
 // plain text, except "{word}" in lower case, which is an error: it is a placeholder that does not exist here.
 
@@ -53,6 +56,7 @@ type Template struct {
 	name     string
 	source   string
 	sections []section
+	verdict  string // the words that a score stands behind, on a line of their own
 }
 
 type section struct {
@@ -73,7 +77,7 @@ func (t *Template) Source() string { return t.source }
 // ParseTemplate reads a template. required placeholders must occur, optional ones may; others are errors. name
 // stands for the file in errors.
 func ParseTemplate(name, source string, required, optional []string) (*Template, error) {
-	t := &Template{name: name, source: source}
+	t := &Template{name: name, source: source, verdict: defaultVerdict}
 	if !utf8.ValidString(source) {
 		return nil, fmt.Errorf("critic: prompt %s: not valid UTF-8", name)
 	}
@@ -93,6 +97,13 @@ func ParseTemplate(name, source string, required, optional []string) (*Template,
 		if strings.TrimSpace(text) == "" {
 			return fmt.Errorf("critic: prompt %s:%d: section [%s] is empty", name, startLine, role)
 		}
+		if role == "verdict" {
+			t.verdict = strings.TrimSpace(text)
+			if err := checkVerdict(t.verdict); err != nil {
+				return fmt.Errorf("critic: prompt %s:%d: section [verdict]: %w", name, startLine, err)
+			}
+			return nil
+		}
 		parts, err := parseParts(text, known, seen)
 		if err != nil {
 			return fmt.Errorf("critic: prompt %s: section [%s] of line %d: %w", name, role, startLine, err)
@@ -105,6 +116,9 @@ func ParseTemplate(name, source string, required, optional []string) (*Template,
 		case isSection(s):
 			if err := flush(); err != nil {
 				return nil, err
+			}
+			if role == "verdict" {
+				return nil, fmt.Errorf("critic: prompt %s:%d: [verdict] must be the last section", name, i+1)
 			}
 			if s == "[system]" && role != "" {
 				return nil, fmt.Errorf("critic: prompt %s:%d: [system] must be the first section", name, i+1)

@@ -44,6 +44,7 @@ type RefineOptions struct {
 	SummaryOf    int             `json:"summary_of"`   // summarize merges at most the first this many kept critiques; 0: all
 	Sampling     record.Sampling `json:"sampling"`     // of the meta-judge or the summary; Seed also seeds random
 	Scale        Scale           `json:"scale"`
+	AskScore     string          `json:"ask_score"` // meta-judgements and summaries that end without a score: AskOff, AskSample or AskExpect
 	MinSurvivors float64         `json:"-"`
 	Chunk        int             `json:"-"`
 	Model        string          `json:"model"`
@@ -106,10 +107,10 @@ func (o *RefineOptions) Validate() error {
 	if o.Overlong != record.OverlongError && o.Overlong != record.OverlongDrop {
 		return fmt.Errorf("critic: refine: overlong: got %.40q, want error or drop: critiques are judged by what their critic has read", o.Overlong)
 	}
-	if o.NeedsGenerator() {
-		return validSampling(&o.Sampling)
+	if err := validAsk(&o.AskScore); err != nil || !o.NeedsGenerator() {
+		return err
 	}
-	return nil
+	return validSampling(&o.Sampling)
 }
 
 // Refine selects or merges the kept critiques of the kept pairs. g may be nil for modes that do not ask the model.
@@ -273,6 +274,7 @@ func choosePairs(r *record.Record, o *RefineOptions) {
 func rankChunk(ctx context.Context, g Generator, records []*record.Record, o *RefineOptions) error {
 	var reqs []Request
 	var places []*record.Critique
+	ask := o.Prompts.Meta.ask(o.AskScore, o.Scale)
 	for _, r := range records {
 		short := r.AsRead() // a critique is judged by what its critic has read
 		for _, side := range r.Sides() {
@@ -282,6 +284,7 @@ func rankChunk(ctx context.Context, g Generator, records []*record.Record, o *Re
 					Messages: o.Prompts.Meta.Messages(Values{Prompt: short.Prompt, Response: short.Text(side), Critique: list[i].Text, Scale: o.Scale}),
 					N:        o.MetaSamples,
 					Key:      KeyOf("meta", r.ID, side, i),
+					Ask:      ask,
 				})
 				places = append(places, &list[i])
 			}
@@ -296,14 +299,17 @@ func rankChunk(ctx context.Context, g Generator, records []*record.Record, o *Re
 	}
 	for k, samples := range out {
 		c := places[k]
-		c.Meta = nil
+		c.Meta, c.MetaAsked = nil, 0
 		if len(samples) > 0 && samples[0].FinishReason == unasked {
 			c.Decide(DropUnasked)
 			continue
 		}
 		for _, s := range samples {
-			if v := o.Scale.scoreOf(s.Text, s.FinishReason); v.OK {
-				c.Meta = append(c.Meta, v.Score)
+			if score, how := s.score(o.Scale, o.Prompts.Meta); score != nil {
+				c.Meta = append(c.Meta, *score)
+				if how != record.VerdictWritten {
+					c.MetaAsked++
+				}
 			}
 		}
 		if len(c.Meta) == 0 {
@@ -333,6 +339,7 @@ func bestByMeta(list []record.Critique, k int) []int {
 // to merge keeps it as it is. The two summaries must agree with the label by the filter's own rule, s⁺ > s⁻, or the pair is dropped.
 func summarizeChunk(ctx context.Context, g Generator, records []*record.Record, o *RefineOptions) error {
 	var reqs []Request
+	ask := o.Prompts.Summarize.ask(o.AskScore, o.Scale)
 	for _, r := range records {
 		short := r.AsRead()
 		for _, side := range r.Sides() {
@@ -342,6 +349,7 @@ func summarizeChunk(ctx context.Context, g Generator, records []*record.Record, 
 					Messages: o.Prompts.Summarize.Messages(Values{Prompt: short.Prompt, Response: short.Text(side), Critiques: texts, Scale: o.Scale}),
 					N:        1,
 					Key:      KeyOf("summary", r.ID, side, 0),
+					Ask:      ask,
 				})
 			}
 		}
@@ -360,7 +368,7 @@ func summarizeChunk(ctx context.Context, g Generator, records []*record.Record, 
 			list := r.SideCritiques(side)
 			kept := keptIndexes(*list)
 			if len(kept) > 1 {
-				merged := critiquesOf(out[k], o.Scale)[0]
+				merged := critiquesOf(out[k], o.Scale, o.Prompts.Summarize)[0]
 				merged.Origin = record.OriginSummary
 				k++
 				*list = append(*list, merged)

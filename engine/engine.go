@@ -114,19 +114,29 @@ func (e *Engine) Label() (string, error) {
 
 // Generate samples critiques. It implements [critic.Generator].
 func (e *Engine) Generate(ctx context.Context, reqs []critic.Request, s record.Sampling) ([][]critic.Sample, error) {
+	ask, endings, err := e.endings(reqs)
+	if err != nil {
+		return nil, err
+	}
+	write := s.MaxTokens
+	if endings != nil {
+		for _, p := range endings.Paths {
+			write = max(write, s.MaxTokens+len(p))
+		}
+	}
 	in := make([]model.GenRequest, len(reqs))
 	for i, r := range reqs {
 		prefix, err := e.Encode(r.Messages, true)
 		if err != nil {
 			return nil, err
 		}
-		if limit := e.Model.Config.MaxPositionEmbeddings; limit > 0 && len(prefix)+s.MaxTokens > limit {
-			return nil, fmt.Errorf("engine: a prompt of %d tokens with %d to write is over the model's %d positions: lower --max_tokens, or drop or truncate long rows", len(prefix), s.MaxTokens, limit)
+		if limit := e.Model.Config.MaxPositionEmbeddings; limit > 0 && len(prefix)+write > limit {
+			return nil, fmt.Errorf("engine: a prompt of %d tokens with %d to write is over the model's %d positions: lower --max_tokens, or drop or truncate long rows", len(prefix), write, limit)
 		}
 		in[i] = model.GenRequest{Prefix: prefix, N: r.N, Key: r.Key}
 	}
 	o := model.GenOptions{Temperature: s.Temperature, TopP: s.TopP, TopK: s.TopK, MaxTokens: s.MaxTokens, Seed: s.Seed,
-		Stop: e.Ends, MaxSequences: e.options.MaxSequences}
+		Stop: e.Ends, MaxSequences: e.options.MaxSequences, Endings: endings}
 	if e.Progress != nil {
 		var tokens, finished int
 		o.Progress = func(t, f int) {
@@ -141,21 +151,58 @@ func (e *Engine) Generate(ctx context.Context, reqs []critic.Request, s record.S
 		o.Reward = e.At
 	}
 	out := make([][]critic.Sample, len(reqs))
-	err := e.Model.Generate(ctx, in, o, func(i int, samples []model.GenSample) {
+	err = e.Model.Generate(ctx, in, o, func(i int, samples []model.GenSample) {
 		for _, g := range samples {
-			out[i] = append(out[i], e.sample(g, s.Reward))
+			out[i] = append(out[i], e.sample(g, ask, s.Reward))
 		}
 	})
 	return out, err
 }
 
-func (e *Engine) sample(g model.GenSample, reward bool) critic.Sample {
-	text := g.IDs
-	finish := record.FinishLength
-	if g.Stopped {
-		finish, text = record.FinishStop, text[:len(text)-1]
+// endings is how samples go on that lack the score which the requests ask for, and how that is; nil if they ask for none.
+func (e *Engine) endings(reqs []critic.Request) (*critic.Ask, *model.Endings, error) {
+	if len(reqs) == 0 || reqs[0].Ask == nil {
+		return nil, nil, nil
 	}
-	s := critic.Sample{Text: e.Decode(text), Tokens: g.IDs, LogProb: g.LogProb, FinishReason: finish}
+	ask := reqs[0].Ask
+	for _, r := range reqs {
+		if r.Ask == nil || *r.Ask != *ask {
+			return nil, nil, errors.New("engine: the requests of one call ask for scores in different ways")
+		}
+	}
+	paths, err := e.Endings(ask)
+	if err != nil {
+		return nil, nil, err
+	}
+	lacks := func(_ int, ids []int32, stopped bool) bool { return ask.Lacks(e.Decode(ids), finish(stopped)) }
+	return ask, &model.Endings{Paths: paths, All: ask.Expect, Lacks: lacks}, nil
+}
+
+// finish is the finish reason of a sample.
+func finish(stopped bool) string {
+	if stopped {
+		return record.FinishStop
+	}
+	return record.FinishLength
+}
+
+func (e *Engine) sample(g model.GenSample, ask *critic.Ask, reward bool) critic.Sample {
+	text := g.IDs
+	if g.Stopped || g.Added > 0 {
+		text = text[:len(text)-1]
+	}
+	s := critic.Sample{Text: e.Decode(text), Tokens: g.IDs, LogProb: g.LogProb, FinishReason: finish(g.Stopped)}
+	if g.Added > 0 {
+		s.Asked = &critic.Asked{Score: ask.Scale.Min + g.Path, Chance: g.Chance, Tokens: g.Added}
+		if ask.Expect {
+			mean := 0.0
+			for i, p := range g.Chances {
+				mean += p * float64(ask.Scale.Min+i)
+			}
+			mean = min(max(mean, float64(ask.Scale.Min)), float64(ask.Scale.Max)) // the chances sum to 1 but for rounding
+			s.Asked.Mean = &mean
+		}
+	}
 	if reward {
 		r := g.Reward
 		s.Reward = &r

@@ -57,6 +57,7 @@ type Facts struct {
 	PromptsHash  string            `json:"prompts_hash,omitempty"` // of them, as records have it
 	Scale        *critic.Scale     `json:"scale,omitempty"`        // of the scores that the prompts ask for
 	MaxTokens    int               `json:"max_tokens,omitempty"`   // that the critiques it was trained on could have at most; 0: they do not say
+	AskScore     string            `json:"ask_score,omitempty"`    // what was done with the critiques it learned from that ended without a score
 	MaxLength    int               `json:"max_length,omitempty"`   // tokens of the longest sequence that training allowed
 	Overlong     string            `json:"overlong,omitempty"`     // what it did with longer ones
 	ChatTemplate string            `json:"chat_template_sha256,omitempty"`
@@ -160,6 +161,8 @@ func parseFacts(b []byte) (f Facts, err error) {
 		return f, errors.New("version is missing: the file is damaged")
 	case f.Version > 0 && f.SHA256 != f.digest():
 		return f, fmt.Errorf("it was changed since training wrote it (sha256 %.12s…, it says %.12s…): restore it", f.digest(), f.SHA256)
+	case f.AskScore != "" && !slices.Contains(critic.AskModes(), f.AskScore):
+		return f, fmt.Errorf("ask_score: got %.40q, want one of %s", f.AskScore, strings.Join(critic.AskModes(), ", "))
 	case f.Overlong != "" && !slices.Contains(record.OverlongPolicies(), f.Overlong):
 		return f, fmt.Errorf("overlong: got %.40q", f.Overlong)
 	}

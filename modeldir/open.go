@@ -116,6 +116,14 @@ func Open(path string, g Given) (*Dir, error) {
 	return d, nil
 }
 
+// AskScore is what is done with critiques that end without a score, where nobody says: as with those that the model has learned from.
+func (d *Dir) AskScore() string {
+	if d.Facts.AskScore == "" && d.Facts.Prompts != nil { // an older program has trained it
+		return critic.AskOff
+	}
+	return cmp.Or(d.Facts.AskScore, critic.DefaultAsk)
+}
+
 // conflict refuses something else than the model was trained with, or takes note of it if the caller insists.
 func (d *Dir) conflict(what, trained, given, by string) error {
 	if !d.overridden {

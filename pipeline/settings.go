@@ -121,7 +121,8 @@ type Reading struct {
 
 // Generate are the settings of generate.
 type Generate struct {
-	Critiques int `yaml:"critiques" common:"true" group:"Critiques" alias:"num_critiques" help:"critiques of each response (N)"`
+	Critiques int    `yaml:"critiques" common:"true" group:"Critiques" alias:"num_critiques" help:"critiques of each response (N)"`
+	AskScore  string `yaml:"ask_score" help:"critiques that end without a score: off (they have none), sample (they go on with \"Score:\" and a number that is drawn among those of the scale) or expect (likewise, and the score is the mean of the numbers by their chances); default: as the model was trained, else off"`
 	Reading   `yaml:",inline"`
 	Sampling  `yaml:",inline"`
 }
@@ -136,7 +137,7 @@ func DefaultGenerate() Generate {
 func (g Generate) Options() critic.GenerateOptions {
 	o := critic.DefaultGenerateOptions()
 	o.Critiques, o.Sampling, o.Chunk, o.MinParsed = g.Critiques, g.Sampling.options(), g.Chunk, g.MinParsed
-	o.MaxLength, o.Overlong = g.MaxLength, g.Overlong
+	o.MaxLength, o.Overlong, o.AskScore = g.MaxLength, g.Overlong, g.AskScore
 	return o
 }
 
@@ -164,6 +165,7 @@ type Refine struct {
 	TopK         int     `yaml:"keep" common:"true" alias:"top_k" help:"critiques kept per response (K)"`
 	MetaSamples  int     `yaml:"meta_samples" help:"rank: scores of the meta-judge averaged per critique"`
 	SummaryOf    int     `yaml:"summary_of" help:"summarize: merge at most the first this many; 0: all"`
+	AskScore     string  `yaml:"ask_score" help:"judgements and summaries that end without a score: off, sample or expect, as for generate; default: as the model was trained, else off"`
 	Overlong     string  `yaml:"overlong" help:"questions over the model's context: error, or drop (they count as not answered); records that generate has shortened are asked about as it read them"`
 	MinSurvivors float64 `yaml:"min_survivors" resume:"free" help:"share of pairs that must survive; 0: no guard"`
 	Chunk        int     `yaml:"chunk" resume:"free" help:"records between two saves, which a stop may lose; 0: as few as keep the device busy; another number changes no result on the CPU, and rounding at most on a GPU"`
@@ -186,7 +188,7 @@ func DefaultRefine() Refine {
 func (r Refine) Options() critic.RefineOptions {
 	o := critic.DefaultRefineOptions()
 	o.Mode, o.TopK, o.MetaSamples, o.SummaryOf, o.MinSurvivors, o.Chunk = r.Mode, r.TopK, r.MetaSamples, r.SummaryOf, r.MinSurvivors, r.Chunk
-	o.Overlong = r.Overlong
+	o.Overlong, o.AskScore = r.Overlong, r.AskScore
 	o.Sampling = Sampling{r.Temperature, r.TopP, r.SamplingTopK, r.MaxTokens, r.Seed}.options()
 	return o
 }
@@ -196,6 +198,7 @@ func (r Refine) Options() critic.RefineOptions {
 func (r Refine) Ask(e *engine.Engine, o *critic.RefineOptions) (err error) {
 	o.Prompts, o.Scale, o.Limits = e.Prompts, e.Scale, e.Renderer
 	o.Sampling.MaxTokens = cmp.Or(o.Sampling.MaxTokens, e.Dir.MaxTokens)
+	o.AskScore = cmp.Or(o.AskScore, e.Dir.AskScore())
 	switch {
 	case r.Chunk > 0:
 	case r.Mode == critic.RefineSummarize:
@@ -209,7 +212,8 @@ func (r Refine) Ask(e *engine.Engine, o *critic.RefineOptions) (err error) {
 
 // Score are the settings of score.
 type Score struct {
-	Samples  int `yaml:"samples" common:"true" group:"Critiques" alias:"m,critiques,num_critiques" help:"critiques of each response whose rewards are averaged (m)"`
+	Samples  int    `yaml:"samples" common:"true" group:"Critiques" alias:"m,critiques,num_critiques" help:"critiques of each response whose rewards are averaged (m)"`
+	AskScore string `yaml:"ask_score" help:"critiques that end without a score: off (they have none), sample (they go on with \"Score:\" and a number that is drawn among those of the scale) or expect (likewise, and the score is the mean of the numbers by their chances); default: as the model was trained, else off"`
 	Reading  `yaml:",inline"`
 	Sampling `yaml:",inline"`
 }
@@ -222,7 +226,7 @@ func DefaultScore() Score {
 
 // Options are those of critic, but for the model's.
 func (s Score) Options() critic.ScoreOptions {
-	return Generate{Critiques: s.Samples, Reading: s.Reading, Sampling: s.Sampling}.Options()
+	return Generate{Critiques: s.Samples, AskScore: s.AskScore, Reading: s.Reading, Sampling: s.Sampling}.Options()
 }
 
 // Eval are the settings of eval.

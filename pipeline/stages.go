@@ -22,6 +22,10 @@ import (
 func Ask(e *engine.Engine, o *critic.GenerateOptions) (err error) {
 	o.Prompts, o.Scale, o.Reading = e.Prompts, e.Scale, within(e.Reading(), o.MaxLength, o.Overlong)
 	o.Sampling.MaxTokens = cmp.Or(o.Sampling.MaxTokens, e.Dir.MaxTokens)
+	if was := e.Dir.Facts.AskScore; o.AskScore == critic.AskOff && was != "" && was != o.AskScore && o.Warn != nil {
+		o.Warn(fmt.Sprintf("%s: ask_score: off in place of %s, which it was trained with: critiques may end without a score, and rewards are read behind them", e.Dir.Path, was))
+	}
+	o.AskScore = cmp.Or(o.AskScore, e.Dir.AskScore())
 	if o.Chunk == 0 {
 		o.Chunk = e.Chunk(o.Critiques)
 	}
@@ -68,7 +72,7 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 		o    critic.GenerateOptions
 		keep func(*record.Record) error
 	}{{r.TrainFile, r.Generate.Options(), keeping(keep)}, {r.EvalFile, r.Eval.Options(), r.categorised}} {
-		x.o.Prompts, x.o.Scale = r.base.Prompts, r.base.Scale
+		x.o.Prompts, x.o.Scale, x.o.AskScore = r.base.Prompts, r.base.Scale, cmp.Or(x.o.AskScore, r.base.AskScore())
 		x.o.Sampling.MaxTokens = cmp.Or(x.o.Sampling.MaxTokens, r.base.MaxTokens)
 		x.o.Reading = within(critic.Reading{Limits: renderer, MaxLength: r.base.MaxLength, Overlong: r.base.Overlong}, x.o.MaxLength, x.o.Overlong)
 		f, err := inspect(ctx, x.path, renderer, x.o, reads, r.MaxBad, x.keep)
@@ -169,10 +173,10 @@ func (r *run) write(ctx context.Context, model, in, out string, o critic.Generat
 	if err != nil {
 		return nil, err
 	}
+	o.Warn = func(line string) { r.say("%s", line) }
 	if err := Ask(e, &o); err != nil {
 		return nil, err
 	}
-	o.Warn = func(line string) { r.say("%s", line) }
 	make := critic.GenerateStage
 	if score {
 		make = critic.ScoreStage

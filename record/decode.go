@@ -214,10 +214,14 @@ func (r *row) optCritiques(key string, dst *[]Critique) error {
 // critique reads one critique with what the steps found of it.
 func (r *row) critique() (*Critique, error) {
 	c := &Critique{}
-	var logp, rank, reward *float64
+	var logp, rank, reward, askedTokens, chance, metaAsked *float64
 	err := first(
 		func() (err error) { c.Text, err = r.anyText("text"); return err }, // a model may stop at once
 		func() error { return r.optNumber("score", &c.Score) },
+		func() error { return r.optText("verdict", &c.Verdict) },
+		func() error { return r.optNumber("asked_tokens", &askedTokens) },
+		func() error { return r.optNumber("chance", &chance) },
+		func() error { return r.optNumber("meta_asked", &metaAsked) },
 		func() error { return r.optNumber("logprob", &logp) },
 		func() error { return r.optText("finish_reason", &c.FinishReason) },
 		func() error { return r.optText("origin", &c.Origin) },
@@ -235,11 +239,21 @@ func (r *row) critique() (*Critique, error) {
 	if logp != nil {
 		c.LogProb = *logp
 	}
-	if rank != nil {
-		if *rank != math.Trunc(*rank) || *rank < 0 || *rank > 1e9 {
-			return nil, badField("%q: got %v, want a whole number", "rank", *rank)
+	if chance != nil {
+		c.Chance = *chance
+	}
+	for _, n := range []struct {
+		key  string
+		from *float64
+		to   *int
+	}{{"rank", rank, &c.Rank}, {"asked_tokens", askedTokens, &c.AskedTokens}, {"meta_asked", metaAsked, &c.MetaAsked}} {
+		if n.from == nil {
+			continue
 		}
-		c.Rank = int(*rank)
+		if *n.from != math.Trunc(*n.from) || *n.from < 0 || *n.from > 1e9 {
+			return nil, badField("%q: got %v, want a whole number", n.key, *n.from)
+		}
+		*n.to = int(*n.from)
 	}
 	if reward != nil {
 		v := float32(*reward)

@@ -118,7 +118,11 @@ func (e *encoder) critique(c *Critique) {
 		key("score")
 		e.number(*c.Score)
 	}
-	for _, f := range [...]struct{ k, v string }{{"finish_reason", c.FinishReason}, {"origin", c.Origin}} {
+	if c.Chance != 0 {
+		key("chance")
+		e.number(c.Chance)
+	}
+	for _, f := range [...]struct{ k, v string }{{"verdict", c.Verdict}, {"finish_reason", c.FinishReason}, {"origin", c.Origin}} {
 		if f.v != "" {
 			key(f.k)
 			e.text(f.v)
@@ -140,6 +144,10 @@ func (e *encoder) critique(c *Critique) {
 		key("meta")
 		list(e, c.Meta, e.number)
 	}
+	if c.MetaAsked != 0 {
+		key("meta_asked")
+		e.b = strconv.AppendInt(e.b, int64(c.MetaAsked), 10)
+	}
 	if c.Reward != nil {
 		key("reward")
 		e.float(float64(*c.Reward), 32)
@@ -151,6 +159,10 @@ func (e *encoder) critique(c *Critique) {
 	if c.LogProb != 0 {
 		key("logprob")
 		e.number(c.LogProb)
+	}
+	if c.AskedTokens != 0 {
+		key("asked_tokens")
+		e.b = strconv.AppendInt(e.b, int64(c.AskedTokens), 10)
 	}
 	if len(c.Tokens) > 0 {
 		key("tokens")

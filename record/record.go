@@ -86,18 +86,29 @@ const (
 	FinishLength = "length" // the limit of tokens cut it
 )
 
+// How a sampled critique came by its score.
+const (
+	VerdictWritten  = "written"  // the critique ends in it
+	VerdictAsked    = "asked"    // it was asked for, and drawn among the numbers of the scale
+	VerdictExpected = "expected" // likewise, and the score is the mean of the scale's numbers by their chances; the text has the one that was drawn
+)
+
 // Critique is one critique of one response.
 type Critique struct {
 	Text         string
 	Tokens       []int32   // as sampled, with the stop token if one came; empty for given critiques
-	Score        *float64  // the verdict in the text; nil if it could not be parsed, never a stand-in value
-	LogProb      float64   // natural log, summed over Tokens, under the model that wrote it
-	FinishReason string    // FinishStop, FinishLength, or empty for given critiques
+	Score        *float64  // the verdict in the text; nil if it could not be parsed, never a stand-in value. VerdictExpected: a mean
+	Verdict      string    // how a sampled critique came by its score: one of the Verdict… constants; empty without one and in rows of older programs
+	AskedTokens  int       // tokens at the end that the model did not choose among all: the words before an asked-for score, the score, the end token
+	Chance       float64   // of an asked-for score's number among those of the scale, at temperature 1
+	LogProb      float64   // natural log, summed over Tokens, asked-for ones too, under the model that wrote it, at temperature 1 and among all tokens
+	FinishReason string    // FinishStop, FinishLength, or empty for given critiques: how the critique ended before a score was asked for
 	Origin       string    // empty, OriginGiven or OriginSummary
 	Kept         *bool     // nil until Filter or Refine has decided
 	Reason       string    // why it was dropped; package critic's Drop… constants are the reasons
 	Rank         int       // 1-based place among the kept ones after Refine; 0 before
-	Meta         []float64 // parsed scores of the meta-judge
+	Meta         []float64 // scores of the meta-judge
+	MetaAsked    int       // of those, were asked for
 	Reward       *float32  // read after this critique by Score
 	Correct      *bool     // known label: is the critique itself right?
 
@@ -129,9 +140,10 @@ type Range struct {
 
 // CriticInfo says which model and settings wrote the sampled critiques of a record.
 type CriticInfo struct {
-	Model    string   `json:"model,omitempty"` // as the caller names it
-	Prompts  string   `json:"prompts"`         // Prompts.Hash
-	Scale    *Range   `json:"scale,omitempty"` // of the scores that were asked for; nil in rows of older programs
+	Model    string   `json:"model,omitempty"`     // as the caller names it
+	Prompts  string   `json:"prompts"`             // Prompts.Hash
+	Scale    *Range   `json:"scale,omitempty"`     // of the scores that were asked for; nil in rows of older programs
+	AskScore string   `json:"ask_score,omitempty"` // what was done with critiques that ended without a score: off, sample or expect; empty in rows of older programs: off
 	Sampling Sampling `json:"sampling"`
 }
 

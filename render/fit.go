@@ -20,25 +20,34 @@ func (d *Renderer) longest(asked int) int {
 	return d.Context
 }
 
-// Over is by how many tokens messages with write tokens behind them are over the limit. It implements [critic.Limits].
-func (d *Renderer) Over(messages []tokenizer.Message, write, limit int) (int, error) {
-	ids, err := d.Encode(messages, write > 0)
-	return len(ids) + write - d.longest(limit), err
+// Over is by how many tokens a request with write tokens behind it, and the score that it asks for, is over the limit. It implements
+// [critic.Limits].
+func (d *Renderer) Over(r critic.Request, write, limit int) (int, error) {
+	asked, err := d.askedTokens(r.Ask)
+	if err != nil {
+		return 0, err
+	}
+	ids, err := d.Encode(r.Messages, write > 0)
+	return len(ids) + write + asked - d.longest(limit), err
 }
 
 // Fit is how a record's whole text must be cut for a question; what an earlier model has read of it does not count. It implements
 // [critic.Limits].
 func (d *Renderer) Fit(r *record.Record, q critic.Question) (cut *record.Cut, fault string, err error) {
 	limit := d.longest(q.Longest)
+	asked, err := d.askedTokens(q.Ask)
+	if err != nil {
+		return nil, "", err
+	}
 	cut, left, err := d.shorten(r.Shortened(nil), q.Overlong, func(short *record.Record) (over []int, err error) {
 		fault = ""
 		for _, side := range short.Sides() {
-			by, err := d.Over(q.Messages(short, side), q.Write, limit)
+			by, err := d.Over(critic.Request{Messages: q.Messages(short, side)}, q.Write+asked, limit)
 			if err != nil {
 				return nil, err
 			}
 			if over = append(over, by); by > 0 && fault == "" {
-				fault = fmt.Sprintf("%q: %d tokens to read and %d to write, context is %d", side, by+limit-q.Write, q.Write, limit)
+				fault = fmt.Sprintf("%q: %d tokens to read and %d to write, context is %d", side, by+limit-q.Write-asked, q.Write+asked, limit)
 			}
 		}
 		return over, nil

@@ -259,7 +259,7 @@ func (d *Renderer) critiques(reply *Reply, r *record.Record, s record.Side, o Op
 			out.Empty++
 			continue
 		}
-		if z.FinishReason == record.FinishLength {
+		if z.FinishReason == record.FinishLength && z.AskedTokens == 0 {
 			out.Length++
 		}
 		reply.Critiques = append(reply.Critiques, b)

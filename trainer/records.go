@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"criticrm/critic"
 	"criticrm/modeldir"
 	"criticrm/record"
 	"criticrm/render"
@@ -31,8 +32,9 @@ type Records struct {
 	record.Found
 
 	examples  []render.Example
-	maxTokens int  // that its critiques could have, if it says so
-	critiques bool // there are critiques to learn among them
+	maxTokens int    // that its critiques could have, if it says so
+	critiques bool   // there are critiques to learn among them
+	ask       string // what was done with those of them that ended without a score
 	hash      string
 }
 
@@ -165,8 +167,11 @@ func (d *Records) add(rec *record.Record, r *render.Renderer, c Config, o render
 	}
 	if !document && c.critiques() {
 		d.critiques = true
-		if rec.Critic != nil {
-			d.maxTokens = max(d.maxTokens, rec.Critic.Sampling.MaxTokens)
+		if info := rec.Critic; info != nil {
+			d.maxTokens = max(d.maxTokens, info.Sampling.MaxTokens)
+			if d.ask == "" || d.ask == critic.AskOff {
+				d.ask = info.AskScore
+			}
 		}
 	}
 	d.examples = append(d.examples, e)

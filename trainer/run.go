@@ -154,7 +154,7 @@ func (in input) setAside(dir string) error {
 
 func (in input) options(c Config) (o []Option) {
 	facts := in.dir.Use(c.critiques() && in.train.critiques)
-	facts.EndOfTurn, facts.MaxTokens = in.render.End, in.train.maxTokens
+	facts.EndOfTurn, facts.MaxTokens, facts.AskScore = in.render.End, in.train.maxTokens, in.train.ask
 	facts.Data = append(facts.Data, in.train.facts("train"))
 	if in.eval != nil {
 		o = append(o, WithEval(in.eval))

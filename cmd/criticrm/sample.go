@@ -41,6 +41,7 @@ func (s *sampler) open(cmd *cobra.Command, reward bool) (close func(), err error
 	if s.engine, close, err = s.model.open(cmd, s.o.MaxLength, s.o.Overlong, reward); err != nil {
 		return nil, err
 	}
+	s.o.Warn = func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }
 	if err := pipeline.Ask(s.engine, &s.o); err != nil {
 		close()
 		return nil, begin(err)
@@ -48,7 +49,6 @@ func (s *sampler) open(cmd *cobra.Command, reward bool) (close func(), err error
 	s.meter = progress.New(cmd.ErrOrStderr())
 	s.meter.Samples(2 * s.o.Critiques)
 	s.engine.Progress = s.meter.Wrote
-	s.o.Warn = func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }
 	return close, nil
 }
 
