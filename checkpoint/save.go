@@ -71,6 +71,27 @@ func open(fsys vfs.FS, dir, shown string) (*Store, error) {
 	return s, nil
 }
 
+// Free is how many bytes the disk of a directory, which need not be there yet, has left for this user.
+func Free(dir string) (uint64, error) {
+	at, err := filepath.Abs(dir)
+	if err != nil {
+		return 0, vfs.Wrap("statfs", dir, err)
+	}
+	root, err := vfs.OpenRoot(at)
+	for ; errors.Is(err, fs.ErrNotExist) && at != filepath.Dir(at); root, err = vfs.OpenRoot(at) {
+		at = filepath.Dir(at)
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer root.Close()
+	free, err := root.Free(".")
+	if err != nil {
+		err = vfs.Wrap("statfs", dir, err)
+	}
+	return free, err
+}
+
 // probe makes and removes a file: the lock may be an old file in a directory that is read-only now.
 func (s *Store) probe() error {
 	const name = tmpPrefix + "probe"
@@ -138,7 +159,7 @@ func (s *Store) failed(step int64, need uint64, err error) error {
 	room, newest := "", ""
 	if vfs.NoSpace(err) {
 		if free, ferr := s.fs.Free(s.dir); ferr == nil {
-			room = fmt.Sprintf(" (free %s, need %s)", mib(free), mib(need))
+			room = fmt.Sprintf(" (free %s, need %s)", MiB(free), MiB(need))
 		}
 	}
 	if e, lerr := latest(s.fs, s.dir, s.shown); lerr == nil {
@@ -147,7 +168,8 @@ func (s *Store) failed(step int64, need uint64, err error) error {
 	return fmt.Errorf("saving step %d failed: %w%s%s", step, err, room, newest)
 }
 
-func mib(n uint64) string {
+// MiB writes a number of bytes for people.
+func MiB(n uint64) string {
 	if n < 10<<20 {
 		return fmt.Sprintf("%d KiB", n>>10)
 	}

@@ -66,6 +66,9 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, o Options) (*Est
 			return nil, err
 		}
 	}
+	if _, e.Disk, err = r.space(d.train, d.valid, d.held); err != nil {
+		return nil, err
+	}
 	if s, ok := cuda.StatsOf(dev); ok {
 		e.DeviceHigh = s.HighReserved
 	}

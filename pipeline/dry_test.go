@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -54,6 +56,9 @@ func TestDryRun(t *testing.T) {
 		t.Error(text)
 	}
 	must(t, c, Options{})
+	if used := size(t, c.OutputDir); e.Disk < used || e.Disk > 50*used {
+		t.Errorf("the run has written %d bytes, and %d at most were expected", used, e.Disk)
+	}
 	records, _, err := stage.ReadFile(filepath.Join(c.OutputDir, "round-1/1-critiques.jsonl"), readOptions)
 	if err != nil {
 		t.Fatal(err)
@@ -115,6 +120,42 @@ func TestDryRunStopped(t *testing.T) {
 	time.AfterFunc(300*time.Millisecond, cancel)
 	if e, log, err := dryRun(t, ctx, small(t, t.TempDir(), "run"), time.Minute); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v %v\n%s", e, err, log)
+	}
+}
+
+// size is what lies in a directory, in bytes.
+func size(t *testing.T, dir string) (n uint64) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			var info fs.FileInfo
+			info, err = e.Info()
+			n += uint64(info.Size())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A disk that is full is an error before anything is written, one that will be full a warning.
+func TestFits(t *testing.T) {
+	for _, x := range []struct {
+		free          uint64
+		warning, want string
+	}{{99 << 20, "", "take up to 100 MiB, and the disk of d has 99 MiB left"}, {100 << 20, "the run writes up to 300 MiB", ""}, {300 << 20, "", ""}} {
+		warning, err := fits("d", x.free, 100<<20, 300<<20)
+		if x.want != "" && (!errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), x.want)) || x.want == "" && err != nil ||
+			!strings.Contains(warning, x.warning) || (warning == "") != (x.warning == "") {
+			t.Errorf("%d: %q, %v", x.free, warning, err)
+		}
+	}
+	c := small(t, t.TempDir(), "run")
+	c.Train.MaxSteps, c.Train.SaveSteps = 1<<40, 1
+	if _, log := must(t, c, Options{Stage: Check}); !strings.Contains(log, "warning: the run writes up to ") || !strings.Contains(log, "set train.save_total_limit") {
+		t.Error(log)
 	}
 }
 

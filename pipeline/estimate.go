@@ -23,8 +23,9 @@ type Estimate struct {
 
 	TrainMemory int // bytes of a GPU while training; on a CPU, about those of the host
 	Device      string
-	DeviceHigh  int   // bytes that the sample took on the GPU; 0: a CPU
-	HostHigh    int64 // bytes of host memory that it took at most
+	DeviceHigh  int    // bytes that the sample took on the GPU; 0: a CPU
+	HostHigh    int64  // bytes of host memory that it took at most
+	Disk        uint64 // bytes that the run writes at most
 }
 
 // EstimateLine is one stage.
@@ -63,5 +64,6 @@ func (e *Estimate) String() string {
 		fmt.Fprintf(&b, "memory of the GPU that the sample took: %s\n", cuda.Size(e.DeviceHigh))
 	}
 	fmt.Fprintf(&b, "memory of the host that the sample took: %s\n", cuda.Size(int(e.HostHigh)))
+	fmt.Fprintf(&b, "disk: %s at most\n", cuda.Size(int(e.Disk)))
 	return b.String()
 }

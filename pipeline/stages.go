@@ -144,11 +144,12 @@ func (r *run) check(ctx context.Context) (string, error) {
 	if err := writeJSON(r.path(DataFile), d); err != nil {
 		return "", err
 	}
-	says := fmt.Sprintf("%d pairs to train on, %d held out", trained.Rows, held.Rows)
+	says, left, valid := fmt.Sprintf("%d pairs to train on, %d held out", trained.Rows, held.Rows), trained.Rows, 0
 	if d.Valid != nil {
+		left, valid = d.Valid.Left, d.Valid.Rows
 		says = fmt.Sprintf("%d pairs to train on, %d to choose the round by, %d held out", d.Valid.Left, d.Valid.Rows, held.Rows)
 	}
-	return says, nil
+	return says, r.room(float64(left), float64(valid), float64(held.Rows))
 }
 
 // trainFile is what is trained on: train_file, or what the validation split has left of it.

@@ -47,6 +47,7 @@ type Result struct {
 	Efficiency   float64
 	Sharing      float64
 
+	Space      Space  // what a run would write, as DryRun has found
 	Checkpoint string // the last checkpoint; "" if none
 	ModelDir   string // the final model; "" without output_dir
 }
@@ -257,6 +258,9 @@ func foreignDir(dir string) error {
 func (r *run) openOutput() error {
 	dir := r.c.OutputDir
 	if err := foreignDir(dir); err != nil {
+		return err
+	}
+	if err := r.room(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(r.checkpoints(), 0o755); err != nil {

@@ -105,8 +105,11 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, r Report, ready 
 	defer m.Close()
 	ready()
 	plan := NewPlan(c, in.train.Len())
+	space := SpaceOf(m, c, plan)
 	c.MaxSteps, c.EvalSteps, c.LoggingSteps, c.OutputDir, c.Resume = min(plan.Total, plan.PerEpoch), 0, 0, "", ""
-	return Train(ctx, m, in.train, c, in.options(c)...)
+	res, err := Train(ctx, m, in.train, c, in.options(c)...)
+	res.Space = space
+	return res, err
 }
 
 // Try trains as Run does, on the real device and with the real weights, but writes nothing: it is for measuring. What it reports on its way

@@ -242,7 +242,21 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("%d %q", code, errs)
 	}
 	run := filepath.Join(disk, "run")
-	code, _, errs = command(t, "train", "--model", tinyModel(t), "--train_file", in, "--method", "bt", "--output_dir", run, "--max_steps", "2", "--batch_size", "2", "--accumulation", "1")
+	train := []string{"train", "--model", tinyModel(t), "--train_file", in, "--method", "bt", "--output_dir", run, "--max_steps", "2", "--batch_size", "2", "--accumulation", "1"}
+	code, _, errs = command(t, train...)
+	if code != exitFailed || !strings.HasPrefix(lastLine(errs), "criticrm: trainer: output_dir: a checkpoint and the model take up to ") || !strings.HasSuffix(lastLine(errs), "no space left on device") {
+		t.Errorf("%d %q", code, lastLine(errs))
+	}
+	if _, err := os.Stat(run); err == nil {
+		t.Error("a run that cannot be written was begun")
+	}
+	if dry, _ := must(t, append(train, "--dry_run", "--output_dir", filepath.Dir(in))...); !strings.Contains(dry, "disk: ") {
+		t.Error(dry)
+	}
+	if err := os.MkdirAll(filepath.Join(run, "checkpoints"), 0o755); err != nil { // somebody else fills the disk while the run works
+		t.Fatal(err)
+	}
+	code, _, errs = command(t, train...)
 	if code != exitFailed || !strings.HasPrefix(lastLine(errs), "criticrm: trainer: saving step 2 failed: ") || !strings.Contains(lastLine(errs), "no space left on device") || strings.Count(lastLine(errs), "saving step") != 1 {
 		t.Errorf("%d %q", code, lastLine(errs))
 	}

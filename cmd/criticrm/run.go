@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"criticrm/checkpoint"
+	"criticrm/cuda"
 	"criticrm/pipeline"
 	"criticrm/report"
 )
@@ -115,7 +116,14 @@ func runAll(cmd *cobra.Command, c pipeline.Config, o pipeline.Options, flags dev
 		}
 		fmt.Fprint(cmd.OutOrStdout(), estimate)
 		sayFits(cmd.OutOrStdout(), estimate.TrainMemory)
-		return nil
+		if c.OutputDir == "" {
+			return nil
+		}
+		free, err := checkpoint.Free(c.OutputDir)
+		if err == nil && free < estimate.Disk {
+			fmt.Fprintf(cmd.OutOrStdout(), "the disk of %s has %s left: make room, or set train.save_total_limit\n", c.OutputDir, cuda.Size(int(free)))
+		}
+		return err
 	}
 	results, err := pipeline.Run(cmd.Context(), dev, c, o)
 	if err != nil {

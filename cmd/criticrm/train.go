@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"criticrm/checkpoint"
 	"criticrm/cuda"
 	"criticrm/internal/progress"
 	"criticrm/trainer"
@@ -121,7 +122,20 @@ func dryTrain(cmd *cobra.Command, c trainer.Config) error {
 	fmt.Fprintf(w, "memory on a GPU: %s, of which weights, gradients and the optimizer's state are %s\n", cuda.Size(all.HighReserved), cuda.Size(model.Reserved))
 	fmt.Fprintf(w, "(%d updates in %d micro-batches, %d tokens; the driver and cuBLASLt take some more)\n", res.Steps, res.MicroBatches, res.PackedTokens)
 	sayFits(w, all.HighReserved)
-	return nil
+	fmt.Fprintf(w, "disk: %s for each checkpoint, of which %d lie there at once at most, and %s for the model, before compression\n",
+		checkpoint.MiB(res.Space.Checkpoint), res.Space.Kept, checkpoint.MiB(res.Space.Model))
+	if c.OutputDir == "" {
+		return nil
+	}
+	free, err := checkpoint.Free(c.OutputDir)
+	if err != nil {
+		return err
+	}
+	warning, err := res.Space.Fits(c.OutputDir, free)
+	if warning != "" {
+		fmt.Fprintln(w, warning)
+	}
+	return err
 }
 
 // sayFits tells for each GPU of this machine whether a training of so many bytes fits.

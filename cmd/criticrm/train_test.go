@@ -32,7 +32,10 @@ func TestTrainFlags(t *testing.T) {
 		}
 		for _, a := range f.Aliases {
 			value := f.Default
-			if value == "" {
+			switch {
+			case f.Name == "eval_strategy":
+				value = trainer.EvalNever
+			case value == "":
 				value = "x"
 			}
 			if _, errs := must(t, "train", "--"+a+"="+value, "--output_dir=x", "--print_config"); errs != "" {
