@@ -152,10 +152,13 @@ func (c *Config) Resolve(set Set) error {
 			c.Cloud.MaxCritiques = c.Refine.TopK
 		}
 	})
-	for _, f := range settings.Fields(c.Train) {
-		fill(BT+"."+f.Name, func() { f.Assign(&c.BT, &c.Train) })
-		if f.Name != "max_critiques" {
-			fill(Cloud+"."+f.Name, func() { f.Assign(&c.Cloud, &c.Train) })
+	for name, rival := range map[string]*trainer.Config{BT: &c.BT, Cloud: &c.Cloud} {
+		like := c.Train
+		like.Method = name
+		for _, f := range settings.Fields(c.Train) { // what the method does not read stays as it is by default, or would be warned of
+			if like.Reads(f.Name) && !(name == Cloud && f.Name == "max_critiques") {
+				fill(name+"."+f.Name, func() { f.Assign(rival, &c.Train) })
+			}
 		}
 	}
 	c.settle(&c.Train, trainer.Critic)
@@ -166,8 +169,10 @@ func (c *Config) Resolve(set Set) error {
 
 // settle puts what the top decides into a recipe of training.
 func (c *Config) settle(t *trainer.Config, method string) {
-	t.Model, t.PromptDir, t.ChatTemplate, t.TemplateDate = c.Dir, c.Prompts, c.ChatTemplate, c.TemplateDate
-	t.ScoreMin, t.ScoreMax, t.Override, t.HeadPosition = c.ScaleMin, c.ScaleMax, c.Override, c.HeadPosition
+	t.Model, t.ChatTemplate, t.TemplateDate, t.Override, t.HeadPosition = c.Dir, c.ChatTemplate, c.TemplateDate, c.Override, c.HeadPosition
+	if method != trainer.BT { // which asks for no critiques
+		t.PromptDir, t.ScoreMin, t.ScoreMax = c.Prompts, c.ScaleMin, c.ScaleMax
+	}
 	t.BF16, t.Device, t.Threads, t.MaxBad, t.Method = c.BF16, c.Device, c.Threads, c.MaxBad, method
 	t.TrainFile, t.EvalFile, t.OutputDir, t.Resume = "", "", "", ""
 }

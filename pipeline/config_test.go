@@ -38,11 +38,12 @@ rounds: 3
 scale_max: 5
 generate: {temperature: 1, max_tokens: 60, critiques: 4}
 refine: {max_tokens: 20, seed: 3}
-train: {lr: 0.5, overlong: drop}
+train: {lr: 0.5, overlong: drop, pairing: zip, lambda_schedule: linear}
+prompts: p
 bt: {lr: 0.25}
 eval_file: held.jsonl
 `), c.Sections()...)
-	if err == nil || !strings.Contains(err.Error(), ":13: eval_file was already set on line 3") {
+	if err == nil || !strings.Contains(err.Error(), ":14: eval_file was already set on line 3") {
 		t.Error(err)
 	}
 	if err := c.Resolve(set); err != nil {
@@ -56,6 +57,9 @@ eval_file: held.jsonl
 	}
 	if c.Generate.Overlong != "truncate-left" || c.Refine.Overlong != "drop" || c.Train.Overlong != "drop" || c.Train.MaxLength != 900 || c.Eval.MaxLength != 900 {
 		t.Errorf("%+v", c)
+	}
+	if lines := append(c.BT.Unread(), c.Cloud.Unread()...); len(lines) > 0 { // train's settings for critiques are none of the baselines'
+		t.Errorf("baselines warn: %q", lines)
 	}
 	if c.Train.LearningRate != 0.5 || c.BT.LearningRate != 0.25 || c.Cloud.LearningRate != 0.5 || c.BT.Method != trainer.BT || c.Cloud.MaxCritiques != c.Refine.TopK ||
 		c.BT.Overlong != "drop" || c.Train.ScoreMax != 5 || c.BT.Model != "m" || c.ValidShare != 0.1 {

@@ -43,6 +43,16 @@ func readers() []reader {
 	}
 }
 
+// Reads says whether a recipe reads a field.
+func (c Config) Reads(field string) bool {
+	for _, r := range readers() {
+		if r.field == field {
+			return r.reads(c)
+		}
+	}
+	return true
+}
+
 // Unread tells of every setting that is not the default's and that this recipe does not read.
 func (c Config) Unread() (lines []string) {
 	table := readers()
