@@ -189,7 +189,7 @@ func probe(ctx context.Context, m *model.Model, tok *tokenizer.Tokenizer, seed u
 		}
 	}
 	sound, verdict := make([]int, len(kinds)), make([]int, len(kinds))
-	err := m.Generate(ctx, reqs, model.GenOptions{MaxTokens: 60, Stop: m.Config.EOSTokenIDs, MaxSequences: maxSequences}, func(i int, s []model.GenSample) {
+	err := m.Generate(ctx, reqs, model.GenOptions{MaxTokens: 60, Stop: m.Config.EOSTokenIDs, MaxSequences: 512}, func(i int, s []model.GenSample) {
 		text, truth := tok.DecodeText(s[0].IDs), want[i].String()
 		reasoning, _, _ := strings.Cut(truth, map[bool]string{true: "Right", false: "Wrong"}[want[i].verdict])
 		if strings.HasPrefix(text, reasoning) {

@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "write the files of examples that tests 
 func TestTryout(t *testing.T) {
 	for path, pairs := range map[string][]Pair{"../examples/pairs.jsonl": Pairs(1, 240, Train), "../examples/held-out.jsonl": Pairs(1, 100, Evaluation)} {
 		var b bytes.Buffer
-		if err := record.WriteRecords(&b, records(pairs)); err != nil {
+		if err := record.WriteRecords(&b, Records(pairs)); err != nil {
 			t.Fatal(err)
 		}
 		if *update {

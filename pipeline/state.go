@@ -300,3 +300,22 @@ func readJSON(path string, v any) error {
 	}
 	return nil
 }
+
+// StageDone is a finished stage of a run.
+type StageDone struct {
+	Name    string  // as Options.Stage has it
+	Says    string  // what it came to, in a line
+	Seconds float64 // of the attempt that finished it
+}
+
+// Finished lists the finished stages of a run directory, in the order in which they were made.
+func Finished(dir string) (list []StageDone, err error) {
+	s, err := readState(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range s.Stages {
+		list = append(list, StageDone{d.Name, d.Says, d.Seconds})
+	}
+	return list, nil
+}

@@ -7,11 +7,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"criticrm/demo"
+	"criticrm/demo/experiment"
 	"criticrm/version"
 )
 
 func newDemo() *cobra.Command {
-	o := demo.Options{Seeds: []uint64{0}}
+	o := experiment.Options{Seeds: []uint64{0}}
 	var dev deviceFlags
 	var seeds []uint
 	cmd := &cobra.Command{
@@ -37,7 +38,7 @@ It ends with a table and leaves results.json and report.html in --output_dir.`,
 			}
 			defer closeDevice()
 			o.Threads, o.Version, o.Log = dev.threads, version.String(), cmd.ErrOrStderr()
-			r, err := demo.Run(cmd.Context(), d, o)
+			r, err := experiment.Run(cmd.Context(), d, o)
 			if err != nil {
 				return err
 			}

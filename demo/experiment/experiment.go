@@ -1,36 +1,27 @@
-// Package demo is the whole method on a task that can be verified, small enough for two CPU cores.
+// Package experiment is the demo: the whole method on the task of package demo, beside its rivals and a sceptic's controls.
 //
-// A base language model of 0.6 million parameters (it ships with the program; [MakeBase] made it) writes critiques with systematic
-// faults. [Run] samples its critiques of preference pairs, filters and refines them, trains a Critic-RM, and compares it on held-out
-// pairs with a scalar reward model, with the base model as a judge, and with training on unfiltered critiques.
-package demo
+// A run of [Run] is runs of package pipeline with the recipe of recipe.yaml: it writes its pairs and the base model to files, lets the
+// pipeline make critiques, filter and refine them, train a Critic-RM and measure it on held-out pairs beside a scalar reward model, the base
+// model as a judge and training on unfiltered critiques; and reads the runs' files for its table and its report.
+package experiment
 
 import (
 	"context"
-	"embed"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"time"
 
 	"criticrm/checkpoint"
-	"criticrm/critic"
-	"criticrm/engine"
+	"criticrm/demo"
 	"criticrm/kernels"
-	"criticrm/modeldir"
-	"criticrm/record"
-	"criticrm/trainer"
 )
-
-//go:embed base/* prompts/*.txt
-var files embed.FS
 
 // Options of a run.
 type Options struct {
-	Dir     string   // for results.json, report.html, base/, prompts/ and the run critic-rm/ with its model
+	Dir     string   // for results.json, report.html, recipe.yaml, base/, prompts/, data/ and the run critic-rm/ with its model
 	BaseDir string   // base model; "" is the embedded one
 	Seeds   []uint64 // one column of the experiment each
 	Full    bool     // also refinement variants, data efficiency, the scalar model's sweep, a second round
@@ -42,18 +33,29 @@ type Options struct {
 }
 
 const (
-	validPairs    = 400
-	evalSeed      = 777
-	validSeed     = 888
-	critiquesEach = 10
+	validPairs = 400
+	evalSeed   = 777
+	validSeed  = 888
+	judged     = 8 // critiques of the judge that Critic-RM is compared with
+)
+
+// Names in the directory of a demo.
+const (
+	runDir     = "critic-rm" // the first seed's main run
+	dataDir    = "data"
+	recipeFile = "recipe.yaml"
+	tempDirs   = ".run-*" // runs that are gone when they are measured
 )
 
 // runner collects figures over the seeds.
 type runner struct {
 	Options
-	session
-	results *Results
-	valid   []Pair
+	dev           *kernels.Device
+	base, prompts string // directories
+	held, valid   string // files
+	seed          uint64
+	results       *Results
+	clocked       map[string]int // stages of a run whose seconds are counted
 }
 
 // Run makes the experiment on a device and writes results.json and report.html to o.Dir.
@@ -70,32 +72,12 @@ func Run(ctx context.Context, dev *kernels.Device, o Options) (*Results, error) 
 	if len(o.Seeds) == 0 || o.Pairs < 40 || o.Held < 10 {
 		return nil, fmt.Errorf("demo: %d seeds, %d pairs, %d held-out pairs: want at least 1, 40 and 10", len(o.Seeds), o.Pairs, o.Held)
 	}
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
-	}
-	if err := claim(o.Dir); err != nil {
+	r := &runner{Options: o, dev: dev, base: o.BaseDir, prompts: filepath.Join(o.Dir, demo.Prompts), clocked: map[string]int{}}
+	if err := r.prepare(); err != nil {
 		return nil, err
 	}
-	dir := o.BaseDir
-	if dir == "" {
-		dir = filepath.Join(o.Dir, "base")
-		if err := extract("base", dir); err != nil {
-			return nil, err
-		}
-	}
-	prompts := filepath.Join(o.Dir, "prompts")
-	if err := extract("prompts", prompts); err != nil {
-		return nil, err
-	}
-	base, err := engine.Open(dev, dir, engine.Options{Given: modeldir.Given{Prompts: prompts}, MaxSequences: maxSequences})
-	if err != nil {
-		return nil, err
-	}
-	defer base.Close()
-	r := &runner{Options: o, valid: Pairs(validSeed, validPairs, Validation)}
 	r.results = &Results{Version: o.Version, Go: runtime.Version(), CPU: cpuName(), Device: dev.String(), Threads: threads(o.Threads), Full: o.Full, Seeds: o.Seeds,
 		TrainPairs: o.Pairs, EvalPairs: o.Held, Seconds: map[string]float64{}}
-	r.session = session{dev: dev, dir: dir, base: base, prompts: base.Prompts, eval: Pairs(evalSeed, o.Held, Evaluation)}
 	for i, seed := range o.Seeds {
 		r.seed = seed
 		if err := r.oneSeed(ctx, i == 0); err != nil {
@@ -103,7 +85,38 @@ func Run(ctx context.Context, dev *kernels.Device, o Options) (*Results, error) 
 		}
 	}
 	r.finish()
-	return r.results, r.write()
+	return r.results, r.save()
+}
+
+// prepare writes what the runs read.
+func (r *runner) prepare() error {
+	if err := os.MkdirAll(filepath.Join(r.Dir, dataDir), 0o755); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	if err := claim(r.Dir); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(filepath.Join(r.Dir, runDir)); err != nil { // of an earlier demo: see claim
+		return fmt.Errorf("demo: %w", err)
+	}
+	if r.base == "" {
+		r.base = filepath.Join(r.Dir, demo.Base)
+		if err := demo.Extract(demo.Base, r.base); err != nil {
+			return err
+		}
+	}
+	if err := demo.Extract(demo.Prompts, r.prompts); err != nil {
+		return err
+	}
+	if err := checkpoint.WriteFileAtomic(filepath.Join(r.Dir, recipeFile), recipe); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	var err error
+	if r.held, err = r.write("held-out", demo.Pairs(evalSeed, r.Held, demo.Evaluation)); err != nil {
+		return err
+	}
+	r.valid, err = r.write("validation", demo.Pairs(validSeed, validPairs, demo.Validation))
+	return err
 }
 
 // claim marks a directory as a demo's, in which a later demo may replace the run. A run that is there without the mark is somebody's
@@ -119,35 +132,14 @@ func claim(dir string) error {
 	return checkpoint.WriteFileAtomic(mark, nil)
 }
 
-// extract writes all files of an embedded directory to disk.
-func extract(from, to string) error {
-	entries, err := files.ReadDir(from)
-	if err == nil {
-		err = os.MkdirAll(to, 0o755)
-	}
-	if err != nil {
-		return fmt.Errorf("demo: %w", err)
-	}
-	for _, e := range entries {
-		b, err := files.ReadFile(from + "/" + e.Name())
-		if err == nil {
-			err = checkpoint.WriteFileAtomic(filepath.Join(to, e.Name()), b)
-		}
-		if err != nil {
-			return fmt.Errorf("demo: %w", err)
-		}
-	}
-	return nil
-}
-
 func (r *runner) printf(format string, a ...any) { fmt.Fprintf(r.Log, format+"\n", a...) }
 
-// clock adds the seconds since a time to a stage.
-func (r *runner) clock(stage string, since time.Time) {
+// spent adds seconds to a stage.
+func (r *runner) spent(stage string, seconds float64) {
 	if _, ok := r.results.Seconds[stage]; !ok {
 		r.results.Stages = append(r.results.Stages, stage)
 	}
-	r.results.Seconds[stage] += time.Since(since).Seconds()
+	r.results.Seconds[stage] += seconds
 }
 
 // add notes a seed's correctness for a row; rows stand in the order in which they first come up.
@@ -170,179 +162,133 @@ func (r *runner) row(method string, m, pairs int) *Row {
 	return nil
 }
 
+// names of rows
 const (
 	tenPercent  = "Critic-RM, 10 % of the pairs"
 	shareOfData = " % of the pairs" // ends the names of rows on a part of the pairs
-	runDir      = "critic-rm"
 )
 
-// oneSeed runs all methods at the session's seed.
+// oneSeed makes all runs of the runner's seed.
 func (r *runner) oneSeed(ctx context.Context, first bool) error {
 	r.printf("\nseed %d: %d preference pairs, %d held-out pairs, no prompt in common", r.seed, r.Pairs, r.Held)
-	all := Pairs(10000+r.seed, r.Pairs, Train)
-
-	start := time.Now()
-	sampled := records(all)
-	stats, err := critic.Generate(ctx, r.base, sampled, r.generateOptions(critiquesEach, 1))
-	if err != nil {
+	main := plan{dir: filepath.Join(r.Dir, runDir), pairs: r.Pairs, log: r.Log}
+	if !first {
+		dir, err := os.MkdirTemp(r.Dir, tempDirs)
+		if err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+		defer os.RemoveAll(dir)
+		main.dir = dir
+	}
+	var sampled string // the run as it is behind its critiques, where other refinements begin
+	if r.Full {
+		var err error
+		if sampled, err = r.sampled(ctx, main); err != nil {
+			return err
+		}
+		defer os.RemoveAll(sampled)
+	}
+	if err := r.run(ctx, main); err != nil {
 		return err
 	}
-	r.clock("generate", start)
-	r.printf("generate   %.1f s: %d critiques of %d replies, %s", time.Since(start).Seconds(), 2*r.Pairs*critiquesEach, 2*r.Pairs, stats)
-
-	if err := r.scalarRow(ctx, all, r.Pairs); err != nil {
+	if err := r.mainRows(main.dir, first); err != nil {
 		return err
 	}
-	judge, err := r.judgeRow(ctx)
-	if err != nil {
-		return err
-	}
-	if _, err := r.variant(ctx, "CLoud-style", sampled, trainer.Cloud, critic.RefineRandomAll, r.Pairs, []int{1, 4, 8}); err != nil {
-		return err
-	}
-	tuned, err := r.variant(ctx, "Critic-RM", sampled, trainer.Critic, critic.RefineMargin, r.Pairs, []int{1, 4, 8})
-	if err != nil {
-		return err
-	}
-	if first {
-		r.results.Quality = []QualityRow{judge.quality("base"), tuned.quality("Critic-RM")}
-		r.results.Examples = examples(r.eval, judge, tuned)
-	}
-	if _, err := r.variant(ctx, tenPercent, sampled, trainer.Critic, critic.RefineMargin, r.Pairs/10, []int{1, 8}); err != nil {
+	if err := r.variant(ctx, tenPercent, plan{pairs: r.Pairs / 10}); err != nil {
 		return err
 	}
 	if r.Full {
-		return r.full(ctx, all, sampled, first)
+		return r.full(ctx, sampled, first)
 	}
 	return nil
 }
 
-// scalarRow trains and evaluates the Bradley–Terry model on the first n pairs.
-func (r *runner) scalarRow(ctx context.Context, pairs []Pair, n int) error {
-	start := time.Now()
-	c := r.recipe(trainer.BT, n)
-	e, steps, err := r.train(ctx, records(pairs[:n]), c)
-	if err != nil {
-		return err
+// sampled makes the critiques of a run and gives a copy of its directory.
+func (r *runner) sampled(ctx context.Context, p plan) (string, error) {
+	p.stage = "generate"
+	if err := r.run(ctx, p); err != nil {
+		return "", err
 	}
-	defer e.Close()
-	correct, err := r.scalar(ctx, e, r.eval)
-	if err != nil {
-		return err
+	dir, err := os.MkdirTemp(r.Dir, tempDirs)
+	if err == nil {
+		err = os.CopyFS(dir, os.DirFS(p.dir))
 	}
-	r.clock("scalar RM", start)
-	r.add("scalar RM", 0, n, correct)
-	r.printf("scalar RM  %.1f s: %d pairs, %d steps, accuracy %.1f", time.Since(start).Seconds(), n, len(steps), percent(correct))
-	return nil
+	if err != nil {
+		return "", fmt.Errorf("demo: %w", err)
+	}
+	r.clocked[dir] = r.clocked[p.dir]
+	return dir, nil
 }
 
-// judgeRow asks the base model itself.
-func (r *runner) judgeRow(ctx context.Context) (*measured, error) {
-	start := time.Now()
-	judge, err := r.measure(ctx, r.base, critiquesEach, false, 1, critiquesEach)
-	if err != nil {
-		return nil, err
+// mainRows reads the main run of a seed.
+func (r *runner) mainRows(dir string, first bool) error {
+	var files [4]*measured
+	for i, name := range []string{"bt", "base", "cloud", "round-1"} {
+		var err error
+		if files[i], err = read(filepath.Join(dir, name, "eval.jsonl")); err != nil {
+			return err
+		}
 	}
-	r.clock("judge", start)
-	for _, m := range []int{1, critiquesEach} {
+	scalar, judge, cloud, tuned := files[0], files[1], files[2], files[3]
+	r.add("scalar RM", 0, r.Pairs, scalar.correct("reward"))
+	for _, m := range []int{1, judged} {
 		r.add("LLM judge (base)", m, 0, judge.judge(m))
 	}
-	r.printf("judge      %.1f s: %d critiques a reply, accuracy %.1f", time.Since(start).Seconds(), critiquesEach, percent(judge.judge(critiquesEach)))
-	return judge, nil
+	for _, m := range []int{1, 4, 8} {
+		r.add("CLoud-style", m, r.Pairs, cloud.reward(m))
+	}
+	for _, m := range []int{1, 4, 8} {
+		r.add("Critic-RM", m, r.Pairs, tuned.reward(m))
+	}
+	if r.Full {
+		r.add("Critic-RM", 16, r.Pairs, tuned.reward(16))
+		r.add("Critic-RM as judge", judged, r.Pairs, tuned.judge(judged))
+	}
+	if !first {
+		return nil
+	}
+	r.results.Quality = []QualityRow{judge.quality("base"), tuned.quality("Critic-RM")}
+	r.results.Examples = examples(demo.Pairs(evalSeed, r.Held, demo.Evaluation), judge, tuned)
+	var err error
+	r.results.Training, err = steps(filepath.Join(dir, "round-1", "train"))
+	return err
 }
 
-// variant refines, trains and evaluates on the first n pairs, and adds a row for each m.
-func (r *runner) variant(ctx context.Context, name string, sampled []*record.Record, method, mode string, n int, ms []int) (*measured, error) {
-	start := time.Now()
-	k := r.topK(n)
-	rs := clone(sampled[:n])
-	drops, err := r.refine(ctx, rs, mode, k)
+// variant makes a run without baselines, measures it, and adds a row for one critique and one for eight.
+func (r *runner) variant(ctx context.Context, name string, p plan) error {
+	d, err := r.measure(ctx, name, p, "round-1")
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if method == trainer.Cloud {
-		onlyKept(rs)
+	for _, m := range []int{1, 8} {
+		r.add(name, m, p.pairs, d.reward(m))
 	}
-	r.clock("filter and refine", start)
-	r.printf("refine     %s, %s, top %d: %s", name, mode, k, drops)
-
-	e, err := r.trainVariant(ctx, name, rs, r.recipe(method, n))
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close()
-
-	start = time.Now()
-	d, err := r.measure(ctx, e, maxM(r.Full), true, 1, 2, 4, 8, 10, 16)
-	if err != nil {
-		return nil, err
-	}
-	r.clock("evaluate "+family(method), start)
-	for _, m := range ms {
-		r.add(name, m, n, d.reward(m))
-	}
-	if r.Full && name == "Critic-RM" {
-		r.add("Critic-RM", 16, n, d.reward(16))
-		r.add("Critic-RM as judge", 10, n, d.judge(10))
-	}
-	m := ms[len(ms)-1]
-	r.printf("evaluate   %.1f s: m = %d, accuracy %.1f", time.Since(start).Seconds(), m, percent(d.reward(m)))
-	return d, nil
+	return nil
 }
 
-// trainVariant trains on refined records; the first Critic-RM of a demo is kept as a run.
-func (r *runner) trainVariant(ctx context.Context, name string, rs []*record.Record, c trainer.Config) (*engine.Engine, error) {
-	start := time.Now()
-	keep := name == "Critic-RM" && r.results.Training == nil
-	if keep {
-		c.OutputDir = filepath.Join(r.Dir, runDir)
-		if err := os.RemoveAll(c.OutputDir); err != nil { // of an earlier demo: see claim
+// measure makes a run up to the measurement of a round, in a directory that is gone afterwards.
+func (r *runner) measure(ctx context.Context, name string, p plan, round string) (*measured, error) {
+	r.printf("%s, %d pairs …", name, p.pairs)
+	dir, err := os.MkdirTemp(r.Dir, tempDirs)
+	if err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	if p.from != "" {
+		if err := os.CopyFS(dir, os.DirFS(p.from)); err != nil {
 			return nil, fmt.Errorf("demo: %w", err)
 		}
+		r.clocked[dir] = r.clocked[p.from]
 	}
-	e, steps, err := r.train(ctx, rs, c)
-	if err != nil {
+	p.dir, p.stage = dir, round+"/eval"
+	if err := r.run(ctx, p); err != nil {
 		return nil, err
 	}
-	r.clock("train "+family(c.Method), start)
-	if keep {
-		r.results.Training = steps
+	d, err := read(filepath.Join(dir, round, "eval.jsonl"))
+	if err == nil {
+		r.printf("%s, %d pairs: accuracy %.1f with one critique, %.1f with 8", name, p.pairs, percent(d.reward(1)), percent(d.reward(8)))
 	}
-	first, last := steps[0], steps[len(steps)-1]
-	r.printf("train      %.1f s: %d steps, critique loss %.3f → %.3f, reward loss %.3f → %.3f", time.Since(start).Seconds(), len(steps),
-		first.Critique, last.Critique, first.Reward, last.Reward)
-	return e, nil
-}
-
-// topK is how many critiques of a response are trained on: more where pairs are few.
-func (r *runner) topK(n int) int {
-	if n < r.Pairs/4 {
-		return 4
-	}
-	return 2
-}
-
-func family(method string) string {
-	if method == trainer.Cloud {
-		return "CLoud-style"
-	}
-	return "Critic-RM"
-}
-
-func maxM(full bool) int {
-	if full {
-		return 16
-	}
-	return 8
-}
-
-// onlyKept drops what refinement did not choose: the trainer's cloud method takes all critiques of a record.
-func onlyKept(rs []*record.Record) {
-	for _, r := range rs {
-		for _, side := range []record.Side{record.Chosen, record.Rejected} {
-			*r.SideCritiques(side) = r.Kept(side)
-		}
-	}
+	return d, err
 }
 
 func threads(n int) int {

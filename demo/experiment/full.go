@@ -1,4 +1,4 @@
-package demo
+package experiment
 
 import (
 	"context"
@@ -10,118 +10,104 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/critic"
+	"criticrm/demo"
 	"criticrm/measure"
+	"criticrm/pipeline"
 	"criticrm/record"
 	"criticrm/trainer"
 )
 
-// full adds what a single short run leaves out: other refinements, less and more data, the scalar model's sweep, and a second
-// round of critiques written by the trained model.
-func (r *runner) full(ctx context.Context, all []Pair, sampled []*record.Record, first bool) error {
+// full adds what a single short run leaves out: less and more data, other refinements of the main run's critiques, the scalar model's sweep,
+// and a second round of critiques written by the trained model.
+func (r *runner) full(ctx context.Context, sampled string, first bool) error {
 	if first {
-		if err := r.sweeps(ctx, all, sampled); err != nil {
+		if err := r.sweeps(ctx); err != nil {
 			return err
 		}
 	}
-	for _, n := range []int{r.Pairs / 10, r.Pairs / 4, r.Pairs / 2} {
-		if err := r.scalarRow(ctx, all, n); err != nil {
+	for _, n := range []int{r.Pairs / 10, r.Pairs / 4, r.Pairs / 2, 10 * r.Pairs} {
+		start := time.Now()
+		correct, err := r.scalar(ctx, n, r.held, nil)
+		if err != nil {
 			return err
 		}
-	}
-	if err := r.scalarRow(ctx, Pairs(10000+r.seed, 10*r.Pairs, Train), 10*r.Pairs); err != nil {
-		return err
+		r.spent("scalar RM", time.Since(start).Seconds())
+		r.add("scalar RM", 0, n, correct)
+		r.printf("scalar RM, %d pairs: accuracy %.1f", n, percent(correct))
 	}
 	for _, n := range []int{r.Pairs / 4, r.Pairs / 2} {
-		if _, err := r.variant(ctx, fmt.Sprint("Critic-RM, ", 100*n/r.Pairs, shareOfData), sampled, trainer.Critic, critic.RefineMargin, n, []int{1, 8}); err != nil {
+		if err := r.variant(ctx, fmt.Sprint("Critic-RM, ", 100*n/r.Pairs, shareOfData), plan{pairs: n}); err != nil {
 			return err
 		}
 	}
-	for _, v := range []struct{ name, mode string }{
-		{"Critic-RM, filter only (random K)", critic.RefineRandom},
-		{"Critic-RM, rank by meta-judge", critic.RefineRank},
-		{"Critic-RM, summarize", critic.RefineSummarize},
+	if err := r.refinements(ctx, sampled); err != nil {
+		return err
+	}
+	return r.secondRound(ctx)
+}
+
+// refinements are runs that go on from the critiques of the main one.
+func (r *runner) refinements(ctx context.Context, sampled string) error {
+	for _, v := range []struct{ name, rule, mode string }{
+		{"Critic-RM, filter only (random K)", critic.FilterNone, critic.RefineRandom},
+		{"Critic-RM, rank by meta-judge", critic.FilterMeanEach, critic.RefineRank},
+		{"Critic-RM, summarize", critic.FilterMeanEach, critic.RefineSummarize},
 	} {
-		if _, err := r.variant(ctx, v.name, sampled, trainer.Critic, v.mode, r.Pairs, []int{1, 8}); err != nil {
+		p := plan{pairs: r.Pairs, from: sampled, change: func(c *pipeline.Config) { c.Filter.Rule, c.Refine.Mode = v.rule, v.mode }}
+		if err := r.variant(ctx, v.name, p); err != nil {
 			return err
 		}
 	}
-	return r.secondRound(ctx, all, sampled)
+	return nil
 }
 
-// secondRound lets the trained model write the critiques and trains a fresh copy of the base model on them.
-func (r *runner) secondRound(ctx context.Context, all []Pair, sampled []*record.Record) error {
-	start := time.Now()
-	rs := clone(sampled)
-	if _, err := r.refine(ctx, rs, critic.RefineMargin, 2); err != nil {
-		return err
-	}
-	e, _, err := r.train(ctx, rs, r.recipe(trainer.Critic, r.Pairs))
+// secondRound lets the trained model write the critiques and trains a fresh copy of the base model on them. The pipeline chooses the better
+// round by a hundredth of the prompts; the second is shown whatever it chooses.
+func (r *runner) secondRound(ctx context.Context) error {
+	const name = "Critic-RM, second round"
+	p := plan{pairs: r.Pairs, change: func(c *pipeline.Config) { c.Rounds, c.ValidShare = 2, 0.01 }}
+	d, err := r.measure(ctx, name, p, "round-2")
 	if err != nil {
 		return err
 	}
-	again := records(all)
-	_, err = critic.Generate(ctx, e, again, r.generateOptions(critiquesEach, 2))
-	e.Close()
-	if err != nil {
-		return err
+	for _, m := range []int{1, 8} {
+		r.add(name, m, r.Pairs, d.reward(m))
 	}
-	r.clock("second round's critiques", start)
-	_, err = r.variant(ctx, "Critic-RM, second round", again, trainer.Critic, critic.RefineMargin, r.Pairs, []int{1, 8})
-	return err
+	return nil
 }
 
-// sweeps shows on the validation split, never on the evaluation pairs, how the settings of recipe were chosen.
-func (r *runner) sweeps(ctx context.Context, all []Pair, sampled []*record.Record) error {
+// sweeps shows on the validation split, never on the evaluation pairs, how the settings of the recipe were chosen.
+func (r *runner) sweeps(ctx context.Context) error {
 	start := time.Now()
 	for _, t := range []struct {
 		lr     float64
 		epochs float64
 	}{{3e-4, 8}, {3e-4, 20}, {3e-4, 40}, {1e-3, 3}, {1e-3, 8}, {1e-3, 20}, {1e-3, 40}, {2e-3, 8}, {2e-3, 20}} {
-		c := r.recipe(trainer.BT, r.Pairs)
-		c.LearningRate, c.Epochs = t.lr, t.epochs
-		e, _, err := r.train(ctx, records(all), c)
-		if err != nil {
-			return err
-		}
-		correct, err := r.scalar(ctx, e, r.valid)
-		e.Close()
+		correct, err := r.scalar(ctx, r.Pairs, r.valid, func(c *trainer.Config) { c.LearningRate, c.Epochs = t.lr, t.epochs })
 		if err != nil {
 			return err
 		}
 		r.note("validation split, scalar RM, learning rate %g, %g epochs: %.1f", t.lr, t.epochs, percent(correct))
 	}
+	r.spent("sweeps on the validation split", time.Since(start).Seconds())
 	for _, n := range []int{r.Pairs, r.Pairs / 10} {
 		for _, position := range []string{"end", "content"} {
-			if err := r.sweepPosition(ctx, sampled, n, position); err != nil {
+			if err := r.sweepPosition(ctx, n, position); err != nil {
 				return err
 			}
 		}
 	}
-	r.clock("sweeps on the validation split", start)
 	return nil
 }
 
 // sweepPosition trains on the first n pairs with the reward read at the critique's end token or at the last word before it.
-func (r *runner) sweepPosition(ctx context.Context, sampled []*record.Record, n int, position string) error {
-	rs := clone(sampled[:n])
-	if _, err := r.refine(ctx, rs, critic.RefineMargin, r.topK(n)); err != nil {
-		return err
-	}
-	c := r.recipe(trainer.Critic, n)
-	c.HeadPosition = position
-	e, _, err := r.train(ctx, rs, c)
-	if err != nil {
-		return err
-	}
-	defer e.Close()
-	held := r.eval
-	r.eval = r.valid
-	d, err := r.measure(ctx, e, 8, true, 1, 8)
-	r.eval = held
-	if err != nil {
-		return err
-	}
+func (r *runner) sweepPosition(ctx context.Context, n int, position string) error {
 	where := map[string]string{"content": "last word", "end": "end token"}[position]
+	p := plan{pairs: n, eval: r.valid, change: func(c *pipeline.Config) { c.HeadPosition = position }}
+	d, err := r.measure(ctx, "reward at the critique's "+where, p, "round-1")
+	if err != nil {
+		return err
+	}
 	r.note("validation split, Critic-RM on %d pairs, reward read at the critique's %s: %.1f at m = 1, %.1f at m = 8", n, where, percent(d.reward(1)), percent(d.reward(8)))
 	return nil
 }
@@ -146,7 +132,7 @@ func addPoint(curves *[]Curve, name string, x int, y Interval) {
 
 // finish computes intervals, curves and comparisons.
 func (r *runner) finish() {
-	boot := measure.NewBootstrap(records(r.eval), 2000, .95, 1)
+	boot := measure.NewBootstrap(demo.Records(demo.Pairs(evalSeed, r.Held, demo.Evaluation)), 2000, .95, 1)
 	for _, row := range r.results.Rows {
 		row.fill(boot)
 		switch row.Method {
@@ -160,14 +146,14 @@ func (r *runner) finish() {
 		}
 	}
 	best, scalar := r.row("Critic-RM", 8, r.Pairs), r.row("scalar RM", 0, r.Pairs)
-	for _, other := range []*Row{scalar, r.row("LLM judge (base)", critiquesEach, 0), r.row("CLoud-style", 8, r.Pairs), r.row("Critic-RM", 1, r.Pairs)} {
+	for _, other := range []*Row{scalar, r.row("LLM judge (base)", judged, 0), r.row("CLoud-style", 8, r.Pairs), r.row("Critic-RM", 1, r.Pairs)} {
 		r.results.Differences = append(r.results.Differences, compare(boot, best, other))
 	}
 	r.results.Differences = append(r.results.Differences, compare(boot, r.row(tenPercent, 8, r.Pairs/10), scalar))
 }
 
-// write leaves results.json and report.html, whole or not at all.
-func (r *runner) write() error {
+// save leaves results.json and report.html, whole or not at all.
+func (r *runner) save() error {
 	b, err := r.results.JSON()
 	if err != nil {
 		return err
@@ -183,7 +169,7 @@ func (r *runner) write() error {
 
 // examples picks replies to read: where the base's first critique is wrong and the trained model's is right, one of each kind, and
 // one where both are right.
-func examples(pairs []Pair, base, tuned *measured) []Example {
+func examples(pairs []demo.Pair, base, tuned *measured) []Example {
 	var out []Example
 	seen := map[string]bool{}
 	middle := critic.DefaultScale().Middle()

@@ -1,4 +1,4 @@
-package demo
+package experiment
 
 import (
 	"bytes"

@@ -1,172 +1,132 @@
-package demo
+package experiment
+
+// Runs of the demo's recipe, and what is read from their files.
 
 import (
 	"context"
+	_ "embed"
+	"encoding/json"
 	"fmt"
-	"slices"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
 
+	"criticrm/checkpoint"
 	"criticrm/critic"
+	"criticrm/demo"
 	"criticrm/engine"
-	"criticrm/kernels"
 	"criticrm/measure"
-	"criticrm/model"
-	"criticrm/modeldir"
+	"criticrm/pipeline"
 	"criticrm/record"
-	"criticrm/render"
+	"criticrm/stage"
 	"criticrm/trainer"
 )
 
-// session is the experiment at one seed: the seed changes the training pairs, the sampling and the order of training, the base
-// model and the evaluation pairs stay.
-type session struct {
-	dev     *kernels.Device
-	dir     string // of the base model
-	base    *engine.Engine
-	prompts *critic.Prompts
-	seed    uint64
-	eval    []Pair
+//go:embed recipe.yaml
+var recipe []byte
+
+// plan is a run of the recipe at the runner's seed: what it changes, and where it stops.
+type plan struct {
+	dir    string
+	from   string                 // directory of another run that this one goes on from; "": it begins
+	pairs  int                    // of the seed's, to train on
+	eval   string                 // file to measure on; "": the held-out pairs
+	stage  string                 // the last stage; "": all
+	change func(*pipeline.Config) // may be nil
+	log    io.Writer              // nil: a line when it is done is enough
 }
 
-// sampling is the demo's: plain sampling, since systematic faults show best where nothing is cut away.
-func (s *session) sampling(purpose uint64) record.Sampling {
-	return record.Sampling{Temperature: 1, TopP: 1, MaxTokens: 60, Seed: s.seed*1000 + purpose}
-}
-
-// records turns pairs into records of the method.
-func records(pairs []Pair) []*record.Record {
-	out := make([]*record.Record, len(pairs))
-	for i, p := range pairs {
-		out[i] = &record.Record{ID: p.ID, Prompt: record.Prompt{Text: p.Question.Prompt}, Chosen: p.Chosen.Text, Rejected: p.Rejected.Text,
-			Category: p.Question.Kind.Category(), Subset: string(p.Question.Kind)}
-	}
-	return out
-}
-
-// clone copies records with their critiques, so that one set of samples serves several variants.
-func clone(rs []*record.Record) []*record.Record {
-	out := make([]*record.Record, len(rs))
-	for i, r := range rs {
-		c := *r
-		c.ChosenCritiques, c.RejectedCritiques = slices.Clone(r.ChosenCritiques), slices.Clone(r.RejectedCritiques)
-		out[i] = &c
-	}
-	return out
-}
-
-// generateOptions ask for n critiques of every reply. The purpose keeps the random numbers of different samplings apart.
-func (s *session) generateOptions(n int, purpose uint64) critic.GenerateOptions {
-	o := critic.DefaultGenerateOptions()
-	o.Critiques, o.Sampling, o.Prompts, o.Chunk, o.Model = n, s.sampling(purpose), s.prompts, 512, "demo"
-	return o
-}
-
-// refine selects the critiques to train on: filter none, since margin and random take consistent pairs only; the label filters
-// there, pair of critiques by pair of critiques.
-func (s *session) refine(ctx context.Context, rs []*record.Record, mode string, k int) (*critic.DropStats, error) {
-	rule := critic.FilterNone
-	if mode == critic.RefineRank || mode == critic.RefineSummarize {
-		rule = critic.FilterMeanEach
-	}
-	if _, err := critic.Filter(rs, critic.FilterOptions{Rule: rule}); err != nil {
-		return nil, err
-	}
-	o := critic.DefaultRefineOptions()
-	o.Mode, o.TopK, o.SummaryOf, o.Sampling, o.Prompts, o.MinSurvivors, o.Chunk = mode, k, 3, s.sampling(7), s.prompts, 0, 512
-	return critic.Refine(ctx, s.base, rs, o)
-}
-
-// recipe is the training recipe of a method; pairs is how many preference pairs there are. The scalar model's learning rate and epochs,
-// and where a reward is read, are the best of the sweeps on the validation split that --full shows; the rest was not tuned.
-func (s *session) recipe(method string, pairs int) trainer.Config {
-	c := trainer.Default()
-	c.Method, c.HeadPosition, c.Pairing = method, "end", "zip"
-	c.BatchSize, c.Accumulation = 16, 1
-	c.LearningRate, c.Scheduler, c.MinLRRatio, c.WarmupRatio = 1e-3, "linear", .02, .1
-	c.Beta1, c.Beta2, c.WeightDecay = .9, .98, .01
-	c.LambdaSchedule, c.LambdaHold, c.LambdaBeta, c.LMWeight = "linear", 1./3, 1, 1
-	c.Epochs, c.Seed, c.LoggingSteps = 3, s.seed, 0
-	if method == trainer.BT {
-		c.BatchSize, c.LearningRate, c.Epochs = 32, 3e-4, 20
-	}
-	if scale := fewPairs / float64(pairs); scale > 2 { // a small set is seen more often, though not as often as it is smaller
-		c.Epochs *= min(scale, 3)
-	}
-	return c
-}
-
-// train trains a copy of the base model and gives it with its steps. With an output_dir in the recipe the run is kept there, with the
-// model as a directory that the other commands take.
-func (s *session) train(ctx context.Context, rs []*record.Record, c trainer.Config) (*engine.Engine, []Step, error) {
-	m, err := model.Load(s.dev, s.dir, model.Options{DType: kernels.F32, Train: true, Head: true})
+// config is the recipe of a run, as `criticrm run` would read it. The seed changes the training pairs, the sampling and the order of
+// training; the base model and the held-out pairs stay.
+func (r *runner) config(p plan) (c pipeline.Config, err error) {
+	c = pipeline.Default()
+	set, err := c.Load(filepath.Join(r.Dir, recipeFile))
 	if err != nil {
-		return nil, nil, err
+		return c, err
 	}
-	r := *s.base.Renderer
-	if r.At, err = model.ParseRewardAt(c.HeadPosition); err != nil {
-		m.Close()
-		return nil, nil, err
+	c.Dir, c.Prompts, c.OutputDir, c.EvalFile = r.base, r.prompts, p.dir, r.held
+	if p.eval != "" {
+		c.EvalFile = p.eval
 	}
-	e := engine.Wrap(m, &r, engine.Options{MaxSequences: maxSequences})
-	data, err := rendered(&r, rs, c)
+	if c.TrainFile, err = r.pairsFile(p.pairs); err != nil {
+		return c, err
+	}
+	c.Seed, c.Generate.Seed, c.Refine.Seed, c.Eval.Seed = r.seed, r.seed*1000+1, r.seed*1000+7, r.seed*1000+900
+	for _, key := range []string{"generate.seed", "refine.seed", "eval.seed"} {
+		set[key] = 0
+	}
+	if p.pairs < r.Pairs/4 {
+		c.Refine.TopK = 4
+	}
+	c.Train.Epochs *= moreEpochs(p.pairs)
+	if r.Full {
+		c.Eval.Samples = 16
+	}
+	if p.change != nil {
+		p.change(&c)
+	}
+	return c, c.Resolve(set)
+}
+
+// moreEpochs is how much more often a small set is seen, though not as often as it is smaller.
+func moreEpochs(pairs int) float64 {
+	const enough = 600 // the recipe is for this many pairs
+	if scale := enough / float64(pairs); scale > 2 {
+		return min(scale, 3)
+	}
+	return 1
+}
+
+// run makes a run, or goes on with one.
+func (r *runner) run(ctx context.Context, p plan) error {
+	c, err := r.config(p)
 	if err != nil {
-		e.Close()
-		return nil, nil, err
+		return err
 	}
-	var steps []Step
-	report := trainer.Report{OnStep: func(t trainer.Metrics) {
-		steps = append(steps, Step{t.Step, t.CritiqueLoss, t.RewardLoss, t.Lambda, t.Accuracy})
-	}}
-	facts := s.base.Dir.Use(c.Method != trainer.BT)
-	facts.HeadPosition, facts.EndOfTurn = c.HeadPosition, r.End
-	files := trainer.WithFiles(func(dir string) error { return modeldir.Copy(s.dir, dir, "") })
-	if _, err := trainer.Train(ctx, m, data, c, trainer.WithReport(report), trainer.WithFacts(facts), files); err != nil {
-		e.Close()
-		return nil, nil, err
+	_, err = pipeline.Run(ctx, r.dev, c, pipeline.Options{Stage: p.stage, Log: p.log})
+	if err != nil {
+		return err
 	}
-	return e, steps, nil
+	return r.clock(p.dir)
 }
 
-// rendered are the examples of the records that are not dropped.
-func rendered(r *render.Renderer, rs []*record.Record, c trainer.Config) (trainer.Slice, error) {
-	var out trainer.Slice
-	for _, rec := range rs {
-		if rec.Dropped != "" {
-			continue
-		}
-		e, o, err := r.Pair(rec, c.Render(baseContext))
-		if err != nil {
-			return nil, err
-		}
-		if o.Dropped == "" {
-			out = append(out, e)
+// clock adds the seconds of a run's stages to the results'. Those that an earlier part of the run made are counted already.
+func (r *runner) clock(dir string) error {
+	stages, err := pipeline.Finished(dir)
+	if err != nil {
+		return err
+	}
+	for _, s := range stages[min(len(stages), r.clocked[dir]):] {
+		name, ok := map[string]string{"generate": "generate", "filter": "filter and refine", "refine": "filter and refine", "train": "train Critic-RM",
+			"eval": "evaluate Critic-RM", "base": "judge", "bt": "scalar RM", "cloud": "CLoud-style"}[s.Name[strings.LastIndex(s.Name, "/")+1:]]
+		if ok {
+			r.spent(name, s.Seconds)
 		}
 	}
-	return out, nil
+	r.clocked[dir] = len(stages)
+	return nil
 }
 
-// measured is what a model makes of the evaluation pairs.
+// measured is a scored file.
 type measured struct {
 	records []*record.Record
 	report  *measure.Report
 }
 
-// measure samples n critiques of every evaluation reply, reads rewards after them if the model has a head, and counts correct pairs
-// for the numbers of critiques in ms.
-func (s *session) measure(ctx context.Context, e *engine.Engine, n int, rewards bool, ms ...int) (*measured, error) {
-	rs := records(s.eval)
-	o := s.generateOptions(n, 900)
-	var err error
-	if rewards {
-		_, err = critic.Score(ctx, e, rs, o)
-	} else {
-		_, err = critic.Generate(ctx, e, rs, o)
-	}
+// read measures a scored file again.
+func read(path string) (*measured, error) {
+	rs, _, err := stage.ReadFile(path, record.ReadOptions{MaxLine: 1 << 30})
 	if err != nil {
 		return nil, err
 	}
-	eval := measure.DefaultEvalOptions()
-	eval.Samples = ms
-	report, err := measure.Evaluate(rs, eval)
+	return measureRecords(rs)
+}
+
+func measureRecords(rs []*record.Record) (*measured, error) {
+	o := measure.DefaultEvalOptions()
+	o.Draws = 1 // intervals are made over the seeds
+	report, err := measure.Evaluate(rs, o)
 	return &measured{rs, report}, err
 }
 
@@ -179,22 +139,84 @@ func (d *measured) judge(n int) []float64 { return d.correct(fmt.Sprintf("judge 
 func (d *measured) correct(name string) []float64 {
 	m, ok := d.report.Method(name)
 	if !ok {
-		panic("demo: " + name + " was not measured")
+		panic("experiment: " + name + " was not measured")
 	}
 	return m.Correct
 }
 
-// scalar is the correctness of each pair under a Bradley–Terry model without critiques.
-func (s *session) scalar(ctx context.Context, e *engine.Engine, pairs []Pair) ([]float64, error) {
-	rs := records(pairs)
-	if _, err := critic.ScorePlain(ctx, e, rs, critic.PlainOptions{Chunk: 512}); err != nil {
-		return nil, err
+// scalar trains a Bradley–Terry model alone on the first n pairs and gives the correctness of each pair of a file. change may be nil.
+func (r *runner) scalar(ctx context.Context, n int, held string, change func(*trainer.Config)) ([]float64, error) {
+	dir, err := os.MkdirTemp(r.Dir, tempDirs)
+	if err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
 	}
-	report, err := measure.Evaluate(rs, measure.DefaultEvalOptions())
+	defer os.RemoveAll(dir)
+	all, err := r.config(plan{dir: dir, pairs: n})
 	if err != nil {
 		return nil, err
 	}
-	return (&measured{rs, report}).correct("reward"), nil
+	c := all.BT
+	c.TrainFile, c.OutputDir = all.TrainFile, dir
+	if change != nil {
+		change(&c)
+	}
+	res, err := trainer.Run(ctx, r.dev, c, trainer.Report{})
+	if err != nil {
+		return nil, err
+	}
+	e, err := engine.Open(r.dev, res.ModelDir, engine.Options{RequireReward: true})
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	rs, _, err := stage.ReadFile(held, record.ReadOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := critic.ScorePlain(ctx, e, rs, critic.PlainOptions{Chunk: 512, Reading: e.Reading()}); err != nil {
+		return nil, err
+	}
+	d, err := measureRecords(rs)
+	if err != nil {
+		return nil, err
+	}
+	return d.correct("reward"), nil
+}
+
+// pairsFile is the file of the seed's first n training pairs.
+func (r *runner) pairsFile(n int) (string, error) {
+	return r.write(fmt.Sprintf("pairs-%d-%d", r.seed, n), demo.Pairs(10000+r.seed, n, demo.Train))
+}
+
+// write leaves pairs as a file among the data.
+func (r *runner) write(name string, pairs []demo.Pair) (string, error) {
+	path := filepath.Join(r.Dir, dataDir, name+".jsonl")
+	var b strings.Builder
+	if err := record.WriteRecords(&b, demo.Records(pairs)); err != nil {
+		return "", fmt.Errorf("experiment: %w", err)
+	}
+	if err := checkpoint.WriteFileAtomic(path, []byte(b.String())); err != nil {
+		return "", fmt.Errorf("experiment: %w", err)
+	}
+	return path, nil
+}
+
+// steps are the updates of a training, as its metrics have them.
+func steps(dir string) (list []Step, err error) {
+	b, err := os.ReadFile(filepath.Join(dir, "metrics.jsonl"))
+	if err != nil {
+		return nil, fmt.Errorf("experiment: %w", err)
+	}
+	for line := range strings.Lines(string(b)) {
+		var s Step
+		if err := json.Unmarshal([]byte(line), &s); err != nil {
+			return nil, fmt.Errorf("experiment: %s: %w", dir, err)
+		}
+		if s.Step > 0 {
+			list = append(list, s)
+		}
+	}
+	return list, nil
 }
 
 // quality measures critiques against the truth: how many have a score, and how many of those take the right side.
@@ -203,7 +225,7 @@ func (d *measured) quality(name string) QualityRow {
 	n, parsed, right := 0., 0., 0.
 	kind, kindRight := map[string]float64{}, map[string]float64{}
 	for _, r := range d.records {
-		for _, side := range []record.Side{record.Chosen, record.Rejected} {
+		for _, side := range r.Sides() {
 			for _, c := range *r.SideCritiques(side) {
 				n++
 				if c.Score == nil {
@@ -222,8 +244,3 @@ func (d *measured) quality(name string) QualityRow {
 	q.Count, q.Track = 100*kindRight["count"]/kind["count"], 100*kindRight["track"]/kind["track"]
 	return q
 }
-
-const (
-	maxSequences = 512
-	fewPairs     = 600 // the recipes are for this many pairs
-)

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"criticrm/checkpoint"
-	"criticrm/demo"
+	"criticrm/demo/experiment"
 )
 
 // mainRows are the rows that stand above the fold, in this order.
@@ -20,7 +20,7 @@ var mainRows = []struct {
 	method   string
 	m, pairs int
 }{
-	{"scalar RM", 0, 600}, {"scalar RM", 0, 6000}, {"LLM judge (base)", 10, 0}, {"CLoud-style", 1, 600}, {"CLoud-style", 4, 600}, {"CLoud-style", 8, 600},
+	{"scalar RM", 0, 600}, {"scalar RM", 0, 6000}, {"LLM judge (base)", 8, 0}, {"CLoud-style", 1, 600}, {"CLoud-style", 4, 600}, {"CLoud-style", 8, 600},
 	{"Critic-RM", 1, 600}, {"Critic-RM", 4, 600}, {"Critic-RM", 8, 600}, {"Critic-RM, 10 % of the pairs", 8, 60}, {"Critic-RM, filter only (random K)", 8, 600},
 	{"Critic-RM, rank by meta-judge", 8, 600}, {"Critic-RM, summarize", 8, 600}, {"Critic-RM, second round", 8, 600},
 }
@@ -31,7 +31,7 @@ func main() {
 	}
 	b, err := os.ReadFile(os.Args[1])
 	check(err)
-	var r demo.Results
+	var r experiment.Results
 	check(json.Unmarshal(b, &r))
 	if !r.Full {
 		fail(fmt.Errorf("%s: not of demo --full", os.Args[1]))
@@ -45,7 +45,7 @@ func main() {
 		check(err)
 		pages[path] = string(text)
 	}
-	for name, part := range map[string]func(*demo.Results) (string, error){"main": mainTable, "all": allTable, "differences": differences} {
+	for name, part := range map[string]func(*experiment.Results) (string, error){"main": mainTable, "all": allTable, "differences": differences} {
 		body, err := part(&r)
 		check(err)
 		check(replace(pages, name, body))
@@ -55,10 +55,10 @@ func main() {
 	}
 }
 
-func mainTable(r *demo.Results) (string, error) {
-	var rows []*demo.Row
+func mainTable(r *experiment.Results) (string, error) {
+	var rows []*experiment.Row
 	for _, want := range mainRows {
-		i := slices.IndexFunc(r.Rows, func(x *demo.Row) bool { return x.Method == want.method && x.M == want.m && x.Pairs == want.pairs })
+		i := slices.IndexFunc(r.Rows, func(x *experiment.Row) bool { return x.Method == want.method && x.M == want.m && x.Pairs == want.pairs })
 		if i < 0 {
 			return "", fmt.Errorf("the run has no row %v", want)
 		}
@@ -67,9 +67,9 @@ func mainTable(r *demo.Results) (string, error) {
 	return table(rows), nil
 }
 
-func allTable(r *demo.Results) (string, error) { return table(r.Rows), nil }
+func allTable(r *experiment.Results) (string, error) { return table(r.Rows), nil }
 
-func table(rows []*demo.Row) string {
+func table(rows []*experiment.Row) string {
 	var b strings.Builder
 	b.WriteString("| method | pairs | accuracy, % [95 %] | sd | Chat | Chat Hard | Safety | Reasoning |\n|---|---|---|---|---|---|---|---|\n")
 	for _, r := range rows {
@@ -92,7 +92,7 @@ func table(rows []*demo.Row) string {
 	return b.String()
 }
 
-func differences(r *demo.Results) (string, error) {
+func differences(r *experiment.Results) (string, error) {
 	var b strings.Builder
 	for _, d := range r.Differences {
 		fmt.Fprintf(&b, "- %s − %s: %+.1f [%+.1f, %+.1f]\n", d.A, d.B, d.Diff.Value, d.Diff.Low, d.Diff.High)
