@@ -23,6 +23,7 @@ demo: build            ## the whole method on the embedded model, in about two m
 	$(BIN) demo $(ARGS)
 
 test: setup lint       ## everything that is tested, without a GPU: the CUDA kernels run on a GPU in software
+	@sh scripts/chromium.sh --try
 	$(GO) test -timeout 60m ./...
 	@GO="$(GO)" sh scripts/test-cuda.sh
 
