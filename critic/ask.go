@@ -69,8 +69,25 @@ func (t *Template) ask(how string, scale Scale) *Ask {
 	return &Ask{Lead: "\n" + t.verdict, Scale: scale, Expect: how == AskExpect, Before: t.begun(scale)}
 }
 
-// begun is what the template writes itself of the turn in which the model writes.
-func (t *Template) begun(Scale) string { return "" }
+// Begun is the role of a last message that is the assistant's and stays open: the model goes on behind its words.
+const Begun = "assistant_begun"
+
+// begins says whether the last section is the beginning of the model's turn: the assistant's, in words of the template's own. One with a text of
+// the record is a turn that is over.
+func (t *Template) begins() bool {
+	s := t.sections[len(t.sections)-1]
+	return s.role == "assistant" && !slices.ContainsFunc(s.parts, func(p part) bool {
+		return p.name != "" && p.name != "min" && p.name != "max" && p.name != "middle"
+	})
+}
+
+// begun are those words; "" if it is not.
+func (t *Template) begun(scale Scale) string {
+	if !t.begins() {
+		return ""
+	}
+	return strings.TrimRight(t.sections[len(t.sections)-1].text(Values{Scale: scale}), " \t")
+}
 
 // check refuses an answer that is not the one asked for.
 func (a *Ask) check(x *Sample) error {

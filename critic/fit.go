@@ -19,10 +19,12 @@ const DropOverlong = "over the model's context"
 // Question is what a model is asked about each side of a record, and how long it may be.
 type Question struct {
 	Messages func(*record.Record, record.Side) []tokenizer.Message
-	Write    int    // tokens that the model writes behind the messages; 0: none, a reward is read at their end
-	Ask      *Ask   // what may be put behind those; nil: nothing
-	Longest  int    // tokens of messages and what is written; 0: the model's context
-	Overlong string // record.OverlongError, OverlongDrop, TruncateLeft or TruncateRight
+	Write    int  // tokens that the model writes behind the messages; 0: none, a reward is read at their end
+	Ask      *Ask // what may be put behind those; nil: nothing
+
+	lacks    func(*record.Record) error // what a record lacks that Messages wants; nil: nothing
+	Longest  int                        // tokens of messages and what is written; 0: the model's context
+	Overlong string                     // record.OverlongError, OverlongDrop, TruncateLeft or TruncateRight
 }
 
 // Limits knows how many tokens a question has, and what must go where it has too many.
@@ -68,6 +70,11 @@ func (o Reading) check(q Question, plain bool) func(*record.Record) error {
 func (o *Reading) fit(r *record.Record, q Question, plain bool) (cut *record.Cut, over bool, err error) {
 	if len(r.Sides()) == 0 {
 		return nil, false, r.Fault("it is a document and has no response")
+	}
+	if q.lacks != nil {
+		if err := q.lacks(r); err != nil {
+			return nil, false, err
+		}
 	}
 	if o.Limits == nil {
 		return nil, false, nil

@@ -105,7 +105,7 @@ func validChunk(chunk *int) error {
 
 // question is what the critic is asked about each side.
 func (o *GenerateOptions) question() Question {
-	return Question{Write: o.Sampling.MaxTokens, Ask: o.Prompts.Critique.ask(o.AskScore, o.Scale), Messages: func(r *record.Record, s record.Side) []tokenizer.Message {
+	return Question{Write: o.Sampling.MaxTokens, lacks: o.Prompts.Lacks, Ask: o.Prompts.Critique.ask(o.AskScore, o.Scale), Messages: func(r *record.Record, s record.Side) []tokenizer.Message {
 		return o.Prompts.Ask(r, s, o.Scale)
 	}}
 }

@@ -12,6 +12,8 @@ package critic
 //	[verdict]
 //	Score:
 //
+// A last section [assistant] that has no text of the record is what the model's own turn begins with: it goes on behind the words.
+//
 // A section is one message, its name the role; the model writes after the last one. [verdict] is none: it has the words that a score stands
 // behind, where one is asked for (Ask); "Score:" without it. "{name}" of a known placeholder is replaced,
 // "{{name}}" stands for the text "{name}", a line "\[user]" for the text "[user]". Any other use of braces is
@@ -25,6 +27,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -36,8 +39,11 @@ import (
 	"criticrm/tokenizer"
 )
 
-//go:embed prompts/*.txt
+//go:embed prompts
 var promptFiles embed.FS
+
+// PromptSets are the names of the prompts that are built in beside the default ones: "small" is for models that follow instructions badly.
+func PromptSets() []string { return []string{"small"} }
 
 // maxPromptFile bounds a template file.
 const maxPromptFile = 1 << 20
@@ -49,6 +55,7 @@ type Values struct {
 	Critique  string
 	Critiques []string
 	Scale     Scale
+	Row       *record.Record // has the columns of record.PromptColumns
 }
 
 // Template is one parsed prompt file.
@@ -56,7 +63,8 @@ type Template struct {
 	name     string
 	source   string
 	sections []section
-	verdict  string // the words that a score stands behind, on a line of their own
+	verdict  string   // the words that a score stands behind, on a line of their own
+	columns  []string // of record.PromptColumns that it names
 }
 
 type section struct {
@@ -84,7 +92,7 @@ func ParseTemplate(name, source string, required, optional []string) (*Template,
 	if len(source) > maxPromptFile {
 		return nil, fmt.Errorf("critic: prompt %s: %d bytes, limit %d", name, len(source), maxPromptFile)
 	}
-	known := append(slices.Clone(required), optional...)
+	known := slices.Concat(required, optional, record.PromptColumns())
 	seen := map[string]bool{}
 	var role string
 	var body []string
@@ -141,6 +149,11 @@ func ParseTemplate(name, source string, required, optional []string) (*Template,
 	for _, r := range required {
 		if !seen[r] {
 			return nil, fmt.Errorf("critic: prompt %s: placeholder {%s} is missing", name, r)
+		}
+	}
+	for _, c := range record.PromptColumns() {
+		if seen[c] {
+			t.columns = append(t.columns, c)
 		}
 	}
 	return t, nil
@@ -211,7 +224,7 @@ func placeholderAt(s string) (string, int) {
 // that is only {prompt} takes over a whole conversation; a system message in it is joined to the template's.
 func (t *Template) Messages(v Values) []tokenizer.Message {
 	var out []tokenizer.Message
-	for _, s := range t.sections {
+	for i, s := range t.sections {
 		if s.role == "user" && len(s.parts) == 1 && s.parts[0].name == "prompt" && len(v.Prompt.Messages) > 0 {
 			conv := v.Prompt.Conversation()
 			if len(out) == 1 && out[0].Role == "system" && conv[0].Role == "system" {
@@ -221,17 +234,24 @@ func (t *Template) Messages(v Values) []tokenizer.Message {
 			out = append(out, conv...)
 			continue
 		}
-		var b strings.Builder
-		for _, p := range s.parts {
-			if p.name == "" {
-				b.WriteString(p.text)
-			} else {
-				b.WriteString(v.value(p.name))
-			}
+		if i == len(t.sections)-1 && t.begins() {
+			return append(out, tokenizer.Message{Role: Begun, Content: t.begun(v.Scale)})
 		}
-		out = append(out, tokenizer.Message{Role: s.role, Content: b.String()})
+		out = append(out, tokenizer.Message{Role: s.role, Content: s.text(v)})
 	}
 	return out
+}
+
+func (s *section) text(v Values) string {
+	var b strings.Builder
+	for _, p := range s.parts {
+		if p.name == "" {
+			b.WriteString(p.text)
+		} else {
+			b.WriteString(v.value(p.name))
+		}
+	}
+	return b.String()
 }
 
 func (v *Values) value(name string) string {
@@ -255,15 +275,23 @@ func (v *Values) value(name string) string {
 		return strconv.Itoa(v.Scale.Min)
 	case "max":
 		return strconv.Itoa(v.Scale.Max)
+	case "middle":
+		return strconv.Itoa((v.Scale.Min + v.Scale.Max) / 2)
 	}
-	panic("critic: template has a placeholder that ParseTemplate does not know")
+	if !slices.Contains(record.PromptColumns(), name) {
+		panic("critic: template has a placeholder that ParseTemplate does not know")
+	}
+	text, _ := v.Row.PromptColumn(name) // Lacks has looked
+	return text
 }
 
 // Prompts are the three templates of the method.
 type Prompts struct {
-	Critique  *Template // {prompt} {response}, optional {min} {max}
+	Critique  *Template // {prompt} {response}, optional {min} {max} {middle} and record.PromptColumns
 	Meta      *Template // and {critique}
 	Summarize *Template // and {critiques}
+
+	examples *examples // that are put before what the critic is asked; nil: none
 }
 
 // slot is one of the templates with what it must hold.
@@ -274,7 +302,7 @@ type slot struct {
 }
 
 func (s slot) parse(name, source string) (*Template, error) {
-	return ParseTemplate(name, source, s.required, []string{"min", "max"})
+	return ParseTemplate(name, source, s.required, []string{"min", "max", "middle"})
 }
 
 // slots enumerates the templates.
@@ -289,7 +317,35 @@ func (p *Prompts) slots() []slot {
 // Ask is what the critic is asked about one side of a record: the conversation behind which it writes, and behind which rewards of
 // critiques are read. It is the one place where that conversation is made.
 func (p *Prompts) Ask(r *record.Record, s record.Side, scale Scale) []tokenizer.Message {
-	return p.Critique.Messages(Values{Prompt: r.Prompt, Response: r.Text(s), Scale: scale})
+	return p.examples.before(p.Critique, p.Critique.Messages(Values{Prompt: r.Prompt, Response: r.Text(s), Scale: scale, Row: r}), scale)
+}
+
+// Columns are those of record.PromptColumns that the prompts name.
+func (p *Prompts) Columns() (names []string) {
+	for _, s := range p.slots() {
+		for _, c := range (*s.dst).columns {
+			if !slices.Contains(names, c) {
+				names = append(names, c)
+			}
+		}
+	}
+	return names
+}
+
+// Lacks is the error for a record without a column that the critic's prompt names.
+func (p *Prompts) Lacks(r *record.Record) error { return p.Critique.lacks(r) }
+
+func (t *Template) lacks(r *record.Record) error {
+	for _, c := range t.columns {
+		text, err := r.PromptColumn(c)
+		if err == nil && text == "" {
+			err = r.Fault("it has no %q, which the prompt %s names", c, t.name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Texts are the templates' texts by file name; ParsePrompts reads them back.
@@ -298,10 +354,13 @@ func (p *Prompts) Texts() map[string]string {
 	for _, s := range p.slots() {
 		texts[s.file] = (*s.dst).source
 	}
+	if p.examples != nil {
+		texts[ExamplesFile] = p.examples.source
+	}
 	return texts
 }
 
-// ParsePrompts makes prompts of texts by file name, all three. from stands for the folder in errors.
+// ParsePrompts makes prompts of texts by file name, all three and the examples if there are any. from stands for the folder in errors.
 func ParsePrompts(from string, texts map[string]string) (*Prompts, error) {
 	p := &Prompts{}
 	for _, s := range p.slots() {
@@ -314,30 +373,46 @@ func ParsePrompts(from string, texts map[string]string) (*Prompts, error) {
 			return nil, err
 		}
 	}
-	if len(texts) != len(p.slots()) {
-		return nil, fmt.Errorf("critic: prompts of %s: %d texts, want %d", from, len(texts), len(p.slots()))
+	want := len(p.slots())
+	if source, ok := texts[ExamplesFile]; ok {
+		want++
+		var err error
+		if p.examples, err = parseExamples(from+": "+ExamplesFile, source, p.Critique); err != nil {
+			return nil, err
+		}
+	}
+	if len(texts) != want {
+		return nil, fmt.Errorf("critic: prompts of %s: %d texts, want %d", from, len(texts), want)
 	}
 	return p, nil
 }
 
 // DefaultPrompts are the embedded templates.
 func DefaultPrompts() *Prompts {
-	p, err := LoadPrompts("")
+	p, err := LoadPrompts("", "")
 	if err != nil {
 		panic(err) // the embedded files are tested
 	}
 	return p
 }
 
-// LoadPrompts takes the templates that a directory has (critique.txt, meta.txt, summarize.txt) and the embedded
-// ones for the rest. Another .txt file is an error, because it is most likely a misspelt name. "" is no directory.
-func LoadPrompts(dir string) (*Prompts, error) {
+// LoadPrompts takes the templates that a directory has (critique.txt, meta.txt, summarize.txt, and examples.jsonl) and the embedded
+// ones for the rest. Another .txt file is an error, because it is most likely a misspelt name. "" is no directory, and a name of
+// PromptSets stands for prompts that are built in. examples, if it is not empty, is a file in place of the directory's examples.jsonl.
+func LoadPrompts(dir, examples string) (*Prompts, error) {
+	set := "prompts"
+	if slices.Contains(PromptSets(), dir) {
+		if _, err := os.Stat(dir); err == nil {
+			return nil, fmt.Errorf("critic: load prompts: %q is a built-in set, and there is a directory of that name: write ./%s for the directory, or rename it", dir, dir)
+		}
+		set, dir = path.Join(set, dir), ""
+	}
 	p := &Prompts{}
 	var names []string
 	for _, s := range p.slots() {
 		names = append(names, s.file)
-		source, err := fs.ReadFile(promptFiles, "prompts/"+s.file)
-		name := "default " + s.file
+		source, err := fs.ReadFile(promptFiles, set+"/"+s.file)
+		name := "built-in " + s.file
 		if dir != "" {
 			path := filepath.Join(dir, s.file)
 			own, ownErr := safefile.Read(path, maxPromptFile)
@@ -354,8 +429,8 @@ func LoadPrompts(dir string) (*Prompts, error) {
 			return nil, err
 		}
 	}
-	if dir == "" {
-		return p, nil
+	if err := p.loadExamples(dir, examples); err != nil || dir == "" {
+		return p, err
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -374,11 +449,14 @@ func LoadPrompts(dir string) (*Prompts, error) {
 	return p, nil
 }
 
-// Hash identifies the three texts: the first 16 hex digits of a SHA-256.
+// Hash identifies the texts: the first 16 hex digits of a SHA-256.
 func (p *Prompts) Hash() string {
 	h := sha256.New()
 	for _, s := range p.slots() {
 		fmt.Fprintf(h, "%s %d\n%s", s.file, len((*s.dst).source), (*s.dst).source)
+	}
+	if p.examples != nil {
+		fmt.Fprintf(h, "%s %d\n%s", ExamplesFile, len(p.examples.source), p.examples.source)
 	}
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }

@@ -80,10 +80,10 @@ func TestLoadPrompts(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	_, err := LoadPrompts(dir)
+	_, err := LoadPrompts(dir, "")
 	recordtest.WantError(t, err, "has none of critique.txt")
 	os.WriteFile(filepath.Join(dir, "critique.txt"), []byte("[user]\n{prompt}\n[assistant]\n{response}\n"), 0o644)
-	own, err := LoadPrompts(dir)
+	own, err := LoadPrompts(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,9 +91,9 @@ func TestLoadPrompts(t *testing.T) {
 		t.Error("the directory's critique prompt and the default meta prompt were expected, with another hash")
 	}
 	os.WriteFile(filepath.Join(dir, "critiques.txt"), nil, 0o644)
-	_, err = LoadPrompts(dir)
+	_, err = LoadPrompts(dir, "")
 	recordtest.WantError(t, err, "critiques.txt: unknown name")
-	_, err = LoadPrompts(filepath.Join(dir, "none"))
+	_, err = LoadPrompts(filepath.Join(dir, "none"), "")
 	recordtest.WantError(t, err, "load prompts")
 }
 

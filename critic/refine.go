@@ -136,12 +136,16 @@ func Refine(ctx context.Context, g Generator, records []*record.Record, o Refine
 }
 
 // refinable says what refining refuses a record for.
-func refinable(r *record.Record) error {
+func (o *RefineOptions) refinable(r *record.Record) error {
 	switch {
 	case !r.Paired():
 		return r.Fault("it is no pair, and refining needs pairs")
 	case r.Dropped == "" && len(r.ChosenCritiques) == 0 && len(r.RejectedCritiques) == 0:
 		return r.Fault("it has no critiques: run generate and filter first")
+	case o.Mode == RefineRank && r.Dropped == "":
+		return o.Prompts.Meta.lacks(r)
+	case o.Mode == RefineSummarize && r.Dropped == "":
+		return o.Prompts.Summarize.lacks(r)
 	}
 	return nil
 }
@@ -149,7 +153,7 @@ func refinable(r *record.Record) error {
 func refineChunk(ctx context.Context, g Generator, records []*record.Record, o *RefineOptions) error {
 	var live []*record.Record
 	for _, r := range records {
-		if err := refinable(r); err != nil {
+		if err := o.refinable(r); err != nil {
 			return err
 		}
 		if r.Dropped == "" {
@@ -281,7 +285,7 @@ func rankChunk(ctx context.Context, g Generator, records []*record.Record, o *Re
 			list := *r.SideCritiques(side)
 			for _, i := range keptIndexes(list) {
 				reqs = append(reqs, Request{
-					Messages: o.Prompts.Meta.Messages(Values{Prompt: short.Prompt, Response: short.Text(side), Critique: list[i].Text, Scale: o.Scale}),
+					Messages: o.Prompts.Meta.Messages(Values{Prompt: short.Prompt, Response: short.Text(side), Critique: list[i].Text, Scale: o.Scale, Row: r}),
 					N:        o.MetaSamples,
 					Key:      KeyOf("meta", r.ID, side, i),
 					Ask:      ask,
@@ -346,7 +350,7 @@ func summarizeChunk(ctx context.Context, g Generator, records []*record.Record, 
 			spare(*r.SideCritiques(side), o.SummaryOf)
 			if texts := keptTexts(*r.SideCritiques(side)); len(texts) > 1 {
 				reqs = append(reqs, Request{
-					Messages: o.Prompts.Summarize.Messages(Values{Prompt: short.Prompt, Response: short.Text(side), Critiques: texts, Scale: o.Scale}),
+					Messages: o.Prompts.Summarize.Messages(Values{Prompt: short.Prompt, Response: short.Text(side), Critiques: texts, Scale: o.Scale, Row: r}),
 					N:        1,
 					Key:      KeyOf("summary", r.ID, side, 0),
 					Ask:      ask,

@@ -51,7 +51,7 @@ func sampleStage(name, in, out string, o GenerateOptions, work func(context.Cont
 	stats, guard := NewCritiqueStats(o.Scale), newGuard(&o)
 	return &stage.Stage{
 		Name: name, In: in, Out: out, Chunk: o.Chunk, Chunks: guard.chunk, Settings: settings{o, o.Prompts.Hash(), o.fitted()},
-		Read: record.ReadOptions{Check: o.Check()},
+		Read: record.ReadOptions{Check: o.Check(), Reads: o.Prompts.Columns()},
 		Work: func(ctx context.Context, records []*record.Record) error { return work(ctx, records, &o) },
 		Observe: func(r *record.Record) error {
 			stats.Observe(r)
@@ -112,7 +112,7 @@ func RefineStage(in, out string, g Generator, o RefineOptions) (*stage.Stage, *D
 	stats := NewDropStats()
 	return &stage.Stage{
 		Name: "refine", In: in, Out: out, Chunk: o.Chunk, Settings: settings{o, o.Prompts.Hash(), o.fitted()},
-		Read: record.ReadOptions{Check: refinable},
+		Read: record.ReadOptions{Check: o.refinable, Reads: o.Prompts.Columns()},
 		Work: func(ctx context.Context, records []*record.Record) error { return refineChunk(ctx, g, records, &o) },
 		Observe: func(r *record.Record) error {
 			stats.Observe(r)

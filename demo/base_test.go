@@ -79,7 +79,7 @@ func TestDocumentsMatchPrompts(t *testing.T) {
 	if err := Extract("prompts", filepath.Join(dir, "prompts")); err != nil {
 		t.Fatal(err)
 	}
-	prompts, err := critic.LoadPrompts(filepath.Join(dir, "prompts"))
+	prompts, err := critic.LoadPrompts(filepath.Join(dir, "prompts"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

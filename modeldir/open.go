@@ -21,7 +21,8 @@ import (
 // Given is what a caller wants; zero values want what the directory says. Something else than what the model was trained with is an
 // error, unless Override is set.
 type Given struct {
-	Prompts      string // folder of prompt templates
+	Prompts      string // folder of prompt templates, or one of critic.PromptSets
+	Examples     string // file of critiques that are shown before the question
 	ScaleMin     *int   // lowest score
 	ScaleMax     *int   // highest score
 	HeadPosition string // end or content
@@ -99,7 +100,10 @@ func Open(path string, g Given) (*Dir, error) {
 	if err := errors.Join(d.choosePosition(g), d.chooseTemplate(g)); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(d.choosePrompts(g), d.chooseScale(g)); err != nil {
+	if err := d.choosePrompts(g); err != nil {
+		return nil, err
+	}
+	if err := d.chooseScale(g); err != nil {
 		return nil, err
 	}
 	if err := d.chooseEnds(); err != nil {
@@ -215,16 +219,21 @@ func (d *Dir) choosePrompts(g Given) (err error) {
 		if d.Prompts, err = critic.ParsePrompts(filepath.Join(d.Path, FactsFile), d.Facts.Prompts); err != nil {
 			return err
 		}
-		if g.Prompts == "" {
+		if g.Prompts == "" && g.Examples == "" {
 			return nil
 		}
 	}
 	own := d.Prompts
-	if d.Prompts, err = critic.LoadPrompts(g.Prompts); err != nil {
+	if own != nil && g.Prompts == "" {
+		d.Prompts, err = own.WithExamples(g.Examples)
+	} else {
+		d.Prompts, err = critic.LoadPrompts(g.Prompts, g.Examples)
+	}
+	if err != nil {
 		return err
 	}
 	if own != nil && own.Hash() != d.Prompts.Hash() {
-		return d.conflict("prompts", own.Hash(), d.Prompts.Hash(), g.Prompts)
+		return d.conflict("prompts", own.Hash(), d.Prompts.Hash(), cmp.Or(g.Prompts, g.Examples))
 	}
 	return nil
 }
@@ -240,7 +249,7 @@ func (d *Dir) chooseScale(g Given) error {
 	if g.ScaleMax != nil {
 		d.Scale.Max = *g.ScaleMax
 	}
-	if err := d.Scale.Validate(); err != nil {
+	if err := errors.Join(d.Scale.Validate(), d.Prompts.CheckScale(d.Scale)); err != nil {
 		return err
 	}
 	if was := d.Facts.Scale; was != nil && *was != d.Scale {

@@ -59,7 +59,7 @@ const (
 // notTrain are settings of train that a run decides on.
 func notTrain() map[string]string {
 	not := map[string]string{"train_file": "the stage before", "eval_file": "the run", "output_dir": "the run", "resume": "the run", "method": "the stage"}
-	for _, name := range []string{"model", "prompts", "chat_template", "template_date", "scale_min", "scale_max", "override", "head_position",
+	for _, name := range []string{"model", "prompts", "examples", "chat_template", "template_date", "scale_min", "scale_max", "override", "head_position",
 		"bf16", "device", "threads", "max_bad"} {
 		not[name] = name + " at the top"
 	}
@@ -171,7 +171,7 @@ func (c *Config) Resolve(set Set) error {
 func (c *Config) settle(t *trainer.Config, method string) {
 	t.Model, t.ChatTemplate, t.TemplateDate, t.Override, t.HeadPosition = c.Dir, c.ChatTemplate, c.TemplateDate, c.Override, c.HeadPosition
 	if method != trainer.BT { // which asks for no critiques
-		t.PromptDir, t.ScoreMin, t.ScoreMax = c.Prompts, c.ScaleMin, c.ScaleMax
+		t.PromptDir, t.Examples, t.ScoreMin, t.ScoreMax = c.Prompts, c.Examples, c.ScaleMin, c.ScaleMax
 	}
 	t.BF16, t.Device, t.Threads, t.MaxBad, t.Method = c.BF16, c.Device, c.Threads, c.MaxBad, method
 	t.TrainFile, t.EvalFile, t.OutputDir, t.Resume = "", "", "", ""

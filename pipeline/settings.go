@@ -19,7 +19,8 @@ import (
 // Model says which model is opened and how. What it leaves open is as the model was trained.
 type Model struct {
 	Dir          string `yaml:"model" common:"true" group:"Model" alias:"model_name_or_path" resume:"free" help:"model directory (Hugging Face layout)"`
-	Prompts      string `yaml:"prompts" alias:"prompt_dir" resume:"free" help:"directory with critique.txt, meta.txt or summarize.txt (default: the prompts that the model was trained with, else built-in ones)"`
+	Prompts      string `yaml:"prompts" alias:"prompt_dir" resume:"free" help:"directory with critique.txt, meta.txt, summarize.txt or examples.jsonl, or small, a built-in set for models that follow instructions badly (default: the prompts that the model was trained with, else built-in ones)"`
+	Examples     string `yaml:"examples" resume:"free" help:"rows with critiques and scores that are put before the critic's question, in place of the prompts' examples.jsonl"`
 	ScaleMin     int    `yaml:"scale_min" alias:"score_min" resume:"free" help:"lowest score; -1: as the model was trained, else 1"`
 	ScaleMax     int    `yaml:"scale_max" alias:"score_max" resume:"free" help:"highest score; -1: as the model was trained, else 10"`
 	ChatTemplate string `yaml:"chat_template" alias:"chat_template_path" resume:"free" help:"Jinja chat template file that replaces the model's"`
@@ -45,7 +46,7 @@ func (m *Model) Validate() error {
 
 // Given is what the settings want of the model's directory.
 func (m *Model) Given(maxLength int, overlong string) modeldir.Given {
-	g := modeldir.Given{Prompts: m.Prompts, ChatTemplate: m.ChatTemplate, TemplateDate: m.TemplateDate, HeadPosition: m.HeadPosition,
+	g := modeldir.Given{Prompts: m.Prompts, Examples: m.Examples, ChatTemplate: m.ChatTemplate, TemplateDate: m.TemplateDate, HeadPosition: m.HeadPosition,
 		MaxLength: maxLength, Overlong: overlong, Override: m.Override}
 	if m.ScaleMin >= 0 {
 		g.ScaleMin = &m.ScaleMin

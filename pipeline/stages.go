@@ -63,9 +63,9 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 	if r.dir != "" {
 		listed = record.BadPath(r.path(DataFile))
 	}
-	var reads []string
+	reads := r.base.Prompts.Columns()
 	if r.Eval.Category != "" {
-		reads = []string{r.Eval.Category}
+		reads = append(reads, r.Eval.Category)
 	}
 	for i, x := range []struct {
 		path string

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"criticrm/strictjson"
 )
 
 // column is a key of rows that is read. A row's fields are asked for by these keys alone, so no key is read that is not here.
@@ -111,6 +113,33 @@ func columns() table {
 		{key: "plain_shortened", use: "eval", read: func(rec *Record, r *row) error { return r.optCut("plain_shortened", rec, &rec.PlainCut) },
 			has: func(r *Record) bool { return r.PlainCut != nil }, write: func(e *encoder, r *Record) { e.marshal(r.PlainCut) }},
 	}
+}
+
+// PromptColumns are texts of a row that a prompt may name, as {rubric}: for a critic's eyes, beside prompt and response. They are read where a
+// prompt names them, and told as unread elsewhere.
+func PromptColumns() []string { return []string{"rubric", "principles", "reference"} }
+
+// PromptColumn is the text of such a column, a list as a line "- …" for each of its texts; "" if the row has none.
+func (r *Record) PromptColumn(key string) (string, error) {
+	raw, ok := r.Extra(key)
+	if !ok || isEmpty(raw) {
+		return "", nil
+	}
+	switch strictjson.KindOf(raw) {
+	case "string":
+		return strings.TrimSpace(str(raw)), nil
+	case "array":
+		var lines []string
+		for i, item := range items(raw) {
+			text := strings.TrimSpace(str(item))
+			if text == "" {
+				return "", r.Fault("%q: item %d is %s, want a text", key, i, clip(string(item)))
+			}
+			lines = append(lines, "- "+text)
+		}
+		return strings.Join(lines, "\n"), nil
+	}
+	return "", r.Fault("%q: got %s, want a text or a list of texts, because the prompt names it", key, strictjson.KindOf(raw))
 }
 
 // refusedColumns are fields that other programs put into what the model is asked. Here they would be left out, and the reward would be

@@ -9,6 +9,7 @@ package render
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"criticrm/critic"
@@ -22,6 +23,8 @@ import (
 // *tokenizer.Chat is one.
 type Encoder interface {
 	Encode(messages []tokenizer.Message, generation bool) ([]int32, error)
+	// Continue spells a conversation up to the end of its last message, which the model has begun and goes on with.
+	Continue(messages []tokenizer.Message) ([]int32, error)
 }
 
 // Renderer makes tokens of records.
@@ -76,10 +79,16 @@ func Of(d *modeldir.Dir) (*Renderer, error) {
 	return r, nil
 }
 
-// Encode spells a conversation; with generation, up to where the model is to write.
+// Encode spells a conversation; with generation, up to where the model is to write: behind a last message that it has begun, if there is one.
 func (d *Renderer) Encode(messages []tokenizer.Message, generation bool) ([]int32, error) {
 	if d.Chat == nil {
 		return nil, errors.New("render: the model has no chat template, which conversations need: give one with chat_template")
+	}
+	if n := len(messages) - 1; n > 0 && messages[n].Role == critic.Begun {
+		messages = slices.Clone(messages)
+		if messages[n].Role = "assistant"; generation {
+			return d.Chat.Continue(messages)
+		}
 	}
 	return d.Chat.Encode(messages, generation)
 }
@@ -158,6 +167,9 @@ func (d *Renderer) Pair(rec *record.Record, o Options) (Example, Outcome, error)
 	if !o.scalar() {
 		if err := d.asked(rec); err != nil {
 			return e, out, rec.Fault("%v", err)
+		}
+		if err := d.Prompts.Lacks(rec); err != nil {
+			return e, out, err
 		}
 	}
 	cut, left, err := d.shorten(&from, o.Overlong, func(r *record.Record) (over []int, err error) {

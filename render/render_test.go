@@ -47,6 +47,11 @@ func critiques(limit int) Options {
 	return Options{Parts: Parts{Critiques: true, Rewards: true}, Limit: limit}
 }
 
+func (w words) Continue(m []tokenizer.Message) ([]int32, error) {
+	ids, err := w.Encode(m[:len(m)-1], true)
+	return append(ids, wordIDs(m[len(m)-1].Content)...), err
+}
+
 func testRenderer(t *testing.T) *Renderer {
 	t.Helper()
 	z, err := critic.ParseTemplate("z", "[user]\n{prompt}\n[assistant]\n{response}\n[user]\nz", nil, []string{"prompt", "response"})
@@ -258,5 +263,19 @@ func TestLongDocuments(t *testing.T) {
 	}
 	if _, _, err := d.Document(&text, Options{Limit: 3, Overlong: "error"}); err == nil || !strings.Contains(err.Error(), "6 tokens, the limit is 3") {
 		t.Errorf("error: %v", err)
+	}
+}
+
+// A turn that the model has begun is left open where it is to write, and is a closed one of the assistant's elsewhere.
+func TestEncodeBegunTurn(t *testing.T) {
+	d := testRenderer(t)
+	m := []tokenizer.Message{{Role: "user", Content: "a"}, {Role: critic.Begun, Content: "b c"}}
+	for generation, want := range map[bool][]int32{true: {2, 10, 4, 3, 11, 12}, false: {2, 10, 4, 3, 11, 12, 4}} {
+		if got, err := d.Encode(m, generation); err != nil || !slices.Equal(got, want) {
+			t.Errorf("generation %v: %v, %v; want %v", generation, got, err, want)
+		}
+	}
+	if m[1].Role != critic.Begun {
+		t.Error("the messages were changed")
 	}
 }

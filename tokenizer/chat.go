@@ -181,6 +181,41 @@ func (c *Chat) Encode(messages []Message, addGenerationPrompt bool) ([]int32, er
 	if err != nil {
 		return nil, err
 	}
+	return c.spell(out)
+}
+
+// Continue gives the ids of a conversation whose last message the assistant has begun and is to go on with: they end with its words. It is an
+// error if the template has no such place: if it does not write the message where it lets the assistant write, or not as it is.
+func (c *Chat) Continue(messages []Message) ([]int32, error) {
+	last := len(messages) - 1
+	before, err := c.render(messages[:last], true)
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.render(messages, false)
+	if err != nil {
+		return nil, err
+	}
+	end := 0
+	for _, s := range out.Spans {
+		if s.Source == last {
+			end = s.To
+		}
+	}
+	text := &jinja.Text{S: out.S[:end]}
+	for _, s := range out.Spans {
+		if s.To <= end {
+			text.Spans = append(text.Spans, s)
+		}
+	}
+	if words := messages[last].Content; !strings.HasPrefix(text.S, before.S) || !strings.HasSuffix(text.S[len(before.S):], words) {
+		return nil, fmt.Errorf("tokenizer: %s: the template cannot let the assistant go on behind the words %q: it does not write them, as they are, where it lets it begin", c.name, clip(words))
+	}
+	return c.spell(text)
+}
+
+// spell gives the ids of a rendered text.
+func (c *Chat) spell(out *jinja.Text) ([]int32, error) {
 	ids := make([]int32, 0, len(out.S)/3+4)
 	for from := 0; ; {
 		n, i, j := c.spelling.find(out, from)

@@ -41,7 +41,8 @@ type Config struct {
 	EvalFile     string `yaml:"eval_file" common:"true" alias:"eval" resume:"free" help:"JSON Lines file of held-out records; none: no evaluation while training"`
 	OutputDir    string `yaml:"output_dir" common:"true" alias:"output,out" resume:"free" help:"directory of the run: recipe.yaml, metrics.jsonl, checkpoints/, model/"`
 	Method       string `yaml:"method" common:"true" help:"critic (joint loss), bt (scalar Bradley-Terry), cloud (all critiques, constant weight), sft or lm (language modelling)"`
-	PromptDir    string `yaml:"prompts" alias:"prompt_dir" resume:"free" help:"directory with a critique.txt; empty: the prompts that the model was trained with, else the built-in ones"`
+	PromptDir    string `yaml:"prompts" alias:"prompt_dir" resume:"free" help:"directory with a critique.txt or examples.jsonl, or small, a built-in set; empty: the prompts that the model was trained with, else the built-in ones"`
+	Examples     string `yaml:"examples" resume:"free" help:"rows with critiques and scores that stand before the critic's question, in place of the prompts' examples.jsonl"`
 	ChatTemplate string `yaml:"chat_template" alias:"chat_template_path" resume:"free" help:"Jinja chat template file that replaces the model's"`
 	TemplateDate string `yaml:"template_date" help:"day that strftime_now gives to the chat template, as 2024-07-26; empty: the one the model was trained with, else none"`
 	ScoreMin     int    `yaml:"scale_min" alias:"score_min" help:"lowest score that the critique prompt names; -1: the one the model was trained with, else 1"`
@@ -272,7 +273,7 @@ func (c Config) options() model.Options {
 
 // given is what the recipe wants of the model's directory, where it wants something.
 func (c Config) given() modeldir.Given {
-	g := modeldir.Given{Prompts: c.PromptDir, HeadPosition: c.HeadPosition, ChatTemplate: c.ChatTemplate, TemplateDate: c.TemplateDate,
+	g := modeldir.Given{Prompts: c.PromptDir, Examples: c.Examples, HeadPosition: c.HeadPosition, ChatTemplate: c.ChatTemplate, TemplateDate: c.TemplateDate,
 		MaxLength: c.MaxLength, Overlong: c.Overlong, NoCritiques: !c.critiques(), Override: c.Override}
 	if c.ScoreMin >= 0 {
 		g.ScaleMin = &c.ScoreMin

@@ -85,7 +85,11 @@ func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config,
 	}
 	d := &Records{Path: path, Dropped: map[string]int{}}
 	o := c.Render(limit)
-	in, err := record.Open(path, record.ReadOptions{MaxBad: c.MaxBad, Check: func(rec *record.Record) error { return d.add(rec, r, c, o) }})
+	var reads []string
+	if c.critiques() {
+		reads = r.Prompts.Columns()
+	}
+	in, err := record.Open(path, record.ReadOptions{MaxBad: c.MaxBad, Reads: reads, Check: func(rec *record.Record) error { return d.add(rec, r, c, o) }})
 	if err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}

@@ -23,6 +23,7 @@ func readers() []reader {
 			return c.EvalFile != "" && (c.EvalStrategy == "" || c.EvalStrategy == EvalEverySteps)
 		}},
 		{"prompts", critiques, Config.critiques},
+		{"examples", critiques, Config.critiques},
 		{"scale_min", critiques, Config.critiques},
 		{"scale_max", critiques, Config.critiques},
 		{"max_critiques", critiques, Config.critiques},

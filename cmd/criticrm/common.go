@@ -316,7 +316,7 @@ func (o *fileFlags) named(err error) error { return record.InFile(err, o.in) }
 // runStage runs a stage with progress on stderr and tells what it found in the input.
 func (o *fileFlags) runStage(cmd *cobra.Command, s *stage.Stage, m *progress.Meter) error {
 	defer m.Close()
-	s.Restart, s.Read.MaxBad, s.Read.Reads = o.restart, o.maxBad, o.reads
+	s.Restart, s.Read.MaxBad, s.Read.Reads = o.restart, o.maxBad, append(s.Read.Reads, o.reads...)
 	s.Progress = func(p stage.Progress) { m.Records(p.Stage, p.Done, p.Total, p.Resumed) }
 	res, err := s.Run(cmd.Context())
 	m.Close()

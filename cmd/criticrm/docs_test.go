@@ -148,7 +148,7 @@ func docsFolder(t *testing.T) {
 	// Room for the default of 512 tokens for a critique: its own critiques are shorter.
 	config := filepath.Join(my, "config.json")
 	writeFile(t, config, strings.Replace(readFile(t, config), `"max_position_embeddings": 512`, `"max_position_embeddings": 2048`, 1))
-	prompts, err := critic.LoadPrompts(filepath.Join(root, "demo", "prompts"))
+	prompts, err := critic.LoadPrompts(filepath.Join(root, "demo", "prompts"), "")
 	if err != nil {
 		t.Fatal(err)
 	}

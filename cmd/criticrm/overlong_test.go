@@ -46,7 +46,7 @@ func truncating(t *testing.T, dir string) (file string, rows []*record.Record) {
 func TestTruncate(t *testing.T) {
 	e := openTiny(t)
 	prompts := shortPrompts(t)
-	p, err := critic.LoadPrompts(prompts)
+	p, err := critic.LoadPrompts(prompts, "")
 	if err != nil {
 		t.Fatal(err)
 	}

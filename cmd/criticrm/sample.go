@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -55,6 +56,9 @@ func (s *sampler) open(cmd *cobra.Command, reward bool) (close func(), err error
 // readOptions are those of records that are scored in memory.
 func (s *sampler) readOptions() record.ReadOptions {
 	o := record.ReadOptions{MaxBad: s.files.maxBad, Reads: s.files.reads}
+	if !s.plain {
+		o.Reads = slices.Concat(o.Reads, s.o.Prompts.Columns())
+	}
 	switch plain := s.plainOptions(); {
 	case s.files.maxBad == 0: // scoring finds the first one, too
 	case s.plain:

@@ -1,0 +1,44 @@
+package tokenizer
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A turn that the assistant has begun is left open behind its words: the ids are those of the closed turn up to them, and none of a control token
+// that the words spell. Templates without such a place say so.
+func TestContinue(t *testing.T) {
+	const head = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+	ask := []Message{{Role: "user", Content: "Judge it."}, {Role: "assistant", Content: "Review of\nit:"}}
+	chat := mustChat(t, head+"{% if add_generation_prompt %}<|assistant|>{% endif %}", nil)
+	tok := chat.tok
+	got, err := chat.Continue(ask)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := chat.Encode(ask[:1], true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := append(open, tok.Encode(ask[1].Content)...); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for name, bad := range map[string]string{
+		"no place to write":    head,
+		"another place":        head + "{% if add_generation_prompt %}<|assistant|><think>{% endif %}",
+		"the words are shorn":  "{% for m in messages %}<|{{ m.role }}|>{{ m.content[:5] }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}",
+		"the words are louder": "{% for m in messages %}<|{{ m.role }}|>{{ m.content | upper }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}",
+	} {
+		ids, err := mustChat(t, bad, nil).Continue(ask)
+		if name == "no place to write" { // then the turn is opened by the message alone
+			if err == nil && !strings.HasSuffix(tok.Decode(ids), "Review of\nit:") {
+				t.Errorf("%s: %q", name, tok.Decode(ids))
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), "cannot let the assistant go on") {
+			t.Errorf("%s: ids %v, error %v", name, ids, err)
+		}
+	}
+}
