@@ -19,7 +19,7 @@ func TestGenerateResume(t *testing.T) {
 	in := writeFile(t, filepath.Join(dir, "pairs.jsonl"), sumPairs(20))
 	args := func(out string) []string {
 		return []string{"generate", "--model", tinyModel(t), "--in", in, "--out", out, "--prompts", shortPrompts(t), "--critiques", "2",
-			"--max_tokens", "12", "--chunk", "1", "--seed", "7", "--min_parsed", "0"}
+			"--max_tokens", "12", "--chunk", "1", "--seed", "7", "--min_parsed", "0", "--ask_score", "expect"}
 	}
 	whole := filepath.Join(dir, "whole.jsonl")
 	out, errs := must(t, args(whole)...)
@@ -51,6 +51,9 @@ func TestGenerateResume(t *testing.T) {
 	}
 	if code, _, errs := command(t, append(args(part), "--temperature", "0.5")...); code != exitUsage || !strings.Contains(errs,
 		"cannot resume "+part+": options.sampling.temperature was 0.7, now 0.5: choose another output or restart") {
+		t.Errorf("%d %q", code, errs)
+	}
+	if code, _, errs := command(t, append(args(part), "--ask_score", "off")...); code != exitUsage || !strings.Contains(errs, "options.ask_score was \"expect\", now \"off\"") {
 		t.Errorf("%d %q", code, errs)
 	}
 	writeFile(t, in, sumPairs(21))

@@ -139,7 +139,7 @@ ends a command at once.`,
 	}{
 		{"The method", []*cobra.Command{newRun(), newGenerate(), newFilter(), newRefine(), newTrain()}},
 		{"Using and measuring models", []*cobra.Command{newScore(), newEval(), newReport(), newExport()}},
-		{"Looking inside", []*cobra.Command{newInspect(), newTokenize(), newLogits()}},
+		{"Looking inside", []*cobra.Command{newInspect(), newPrompt(), newTokenize(), newLogits()}},
 		{"The demo", []*cobra.Command{newDemo(), newBase()}},
 		{"This program", []*cobra.Command{newDevices(), newEnv(), newVersion(), newMan()}},
 	} {
