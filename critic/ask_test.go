@@ -2,6 +2,7 @@ package critic
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -99,6 +100,38 @@ func TestAskedVerdictsAreChecked(t *testing.T) {
 		o.AskScore = AskSample
 		if _, err := Generate(context.Background(), asking(t, spoil), rows(t, 5), o); err == nil || !strings.Contains(err.Error(), "generator gave") {
 			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+// A critic that never writes a score of its own is told of, and does not stop the stage where its scores are asked for.
+func TestAskedGuard(t *testing.T) {
+	mute := generatorFunc(func(_ context.Context, reqs []Request, _ record.Sampling) ([][]Sample, error) {
+		out := make([][]Sample, len(reqs))
+		for i, q := range reqs {
+			for range q.N {
+				x := Sample{Text: "Hm.", Tokens: []int32{1, 2, 3}, FinishReason: record.FinishStop}
+				if q.Ask != nil {
+					x.Text, x.Asked = x.Text+q.Ask.Ending(5), &Asked{Score: 5, Chance: 1, Tokens: 2}
+				}
+				out[i] = append(out[i], x)
+			}
+		}
+		return out, nil
+	})
+	for how, want := range map[string]string{
+		AskOff:    "warning: 0 of the first 20 critiques end in a score; the others look like this:",
+		AskSample: "warning: 0 of the first 20 critiques end in a score of their own (20 were asked for one); the others look like this:",
+	} {
+		var lines []string
+		o := DefaultGenerateOptions()
+		o.AskScore, o.Warn = how, func(line string) { lines = append(lines, line) }
+		_, err := Generate(context.Background(), mute, rows(t, 8), o)
+		if stopped := errors.Is(err, ErrUnparsed); stopped != (how == AskOff) || len(lines) == 0 || lines[0] != want {
+			t.Errorf("%s: error %v, told %q", how, err, lines)
+		}
+		if told := strings.Contains(lines[len(lines)-1], "ask_score"); told != (how == AskOff) {
+			t.Errorf("%s: what helps is %q", how, lines[len(lines)-1])
 		}
 	}
 }

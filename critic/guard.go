@@ -24,6 +24,7 @@ const (
 type guard struct {
 	o                 *GenerateOptions
 	critiques, parsed int
+	written           int // scores that were not asked for
 	truncated         int
 	samples           []string // the first without a score
 	warned            bool
@@ -54,6 +55,9 @@ func (g *guard) observe(r *record.Record) error {
 			g.critiques++
 			if c.Score != nil {
 				g.parsed++
+			}
+			if c.Score != nil && c.AskedTokens == 0 {
+				g.written++
 				continue
 			}
 			if c.FinishReason == record.FinishLength {
@@ -71,7 +75,7 @@ func (g *guard) observe(r *record.Record) error {
 		g.warn()
 		return fmt.Errorf("critic: %w: %d of %d, want at least %.3g %%: %s, or set min_parsed to 0 to go on; what is written stays", ErrUnparsed, g.parsed, g.critiques, 100*g.o.MinParsed, g.remedy())
 	}
-	if g.critiques >= warnAfter && g.parsed == 0 {
+	if g.critiques >= warnAfter && g.written == 0 {
 		g.warn()
 	}
 	return nil
@@ -83,7 +87,11 @@ func (g *guard) warn() {
 		return
 	}
 	g.warned = true
-	g.o.Warn(fmt.Sprintf("warning: %d of the first %d critiques end in a score; without one, they look like this:", g.parsed, g.critiques))
+	asked := ""
+	if n := g.parsed - g.written; n > 0 {
+		asked = fmt.Sprintf(" of their own (%d were asked for one)", n)
+	}
+	g.o.Warn(fmt.Sprintf("warning: %d of the first %d critiques end in a score%s; the others look like this:", g.written, g.critiques, asked))
 	for i, s := range g.samples {
 		if len(s) > shownSize { // the end is where a score would be
 			s = strings.ToValidUTF8(s[:shownSize/2], "") + " … " + strings.ToValidUTF8(s[len(s)-shownSize/2:], "")
@@ -95,7 +103,10 @@ func (g *guard) warn() {
 
 // remedy says what to look at, the likeliest first.
 func (g *guard) remedy() string {
-	prompt := fmt.Sprintf("let critique.txt ask for a last line \"Score: N\", N from %d to %d, look at the chat template, or take a model that follows instructions", g.o.Scale.Min, g.o.Scale.Max)
+	prompt := fmt.Sprintf("let critique.txt ask for a last line \"Score: N\", N from %d to %d, try --prompts small, look at the chat template, or take a model that follows instructions", g.o.Scale.Min, g.o.Scale.Max)
+	if g.o.AskScore == AskOff {
+		prompt += "; or let critiques be asked for a score (ask_score expect)"
+	}
 	if 2*g.truncated > g.critiques {
 		return fmt.Sprintf("raise max_tokens (%d critiques were cut at %d), %s", g.truncated, g.o.Sampling.MaxTokens, prompt)
 	}
