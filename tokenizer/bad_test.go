@@ -48,52 +48,83 @@ func TestBadTokenizerFiles(t *testing.T) {
 	vocab := func(f object) object { return model(f)["vocab"].(object) }
 	added := func(f object) object { return f["added_tokens"].([]any)[0].(object) }
 	for want, change := range map[string]func(f object){
-		`model type "Unigram" is not supported, want "BPE"`:                func(f object) { model(f)["type"] = "Unigram" },
-		`model type "WordPiece" is not supported`:                          func(f object) { model(f)["type"] = "WordPiece" },
-		`pre_tokenizer pattern "(a+)+" is not one of the known patterns`:   func(f object) { f["pre_tokenizer"] = split("(a+)+") },
-		`merges[17]: "zqzq" is not in the vocabulary`:                      func(f object) { model(f)["merges"].([]any)[17] = []any{"zqzq", "a"} },
-		`merges[3]: "qz" is not in the vocabulary`:                         func(f object) { model(f)["merges"].([]any)[3] = "q z" },
-		`merges[3]: "qz" is not two tokens`:                                func(f object) { model(f)["merges"].([]any)[3] = "qz" },
-		`merges[3]: 1 tokens, want two`:                                    func(f object) { model(f)["merges"].([]any)[3] = []any{"q"} },
-		`merges[3]: more than two tokens`:                                  func(f object) { model(f)["merges"].([]any)[3] = []any{"q", "r", "s"} },
-		`id 5 is used by "\"" and "new"`:                                   func(f object) { vocab(f)["new"] = 5 },
-		`token "new": id 900, want less than the number of tokens, `:       func(f object) { vocab(f)["new"] = 900 },
-		`token "new": id -1, want 0 to 1048575`:                            func(f object) { vocab(f)["new"] = -1 },
-		`token "new": id 1048576, want 0 to 1048575`:                       func(f object) { vocab(f)["new"] = 1 << 20 },
-		`got 1.5, want an integer`:                                         func(f object) { vocab(f)["new"] = 1.5 },
-		`token "a b" (id `:                                                 func(f object) { vocab(f)["a b"] = len(vocab(f)) },
-		`is not byte-level text`:                                           func(f object) { vocab(f)["日本"] = len(vocab(f)) },
-		`a token is empty`:                                                 func(f object) { vocab(f)[""] = 7 },
-		`has 4097 bytes, limit 4096`:                                       func(f object) { vocab(f)[strings.Repeat("a", 4097)] = len(vocab(f)) },
-		`byte 0x61 has no token ("a")`:                                     func(f object) { delete(vocab(f), "a"); vocab(f)["zz"] = 68; model(f)["merges"] = []any{} },
-		`added token "<|pad|>": lstrip is not supported`:                   func(f object) { added(f)["lstrip"] = true },
-		`added token "<|pad|>": rstrip is not supported`:                   func(f object) { added(f)["rstrip"] = true },
-		`added token "<|pad|>": single_word is not supported`:              func(f object) { added(f)["single_word"] = true },
-		`token "<|pad|>" has id 0 in the vocabulary and 9 in added_tokens`: func(f object) { added(f)["id"] = 9 },
-		`token "<|x|>": id -7, want 0 to`:                                  func(f object) { added(f)["id"] = -7; added(f)["content"] = "<|x|>" },
-		`token "<|user|>" appears twice`:                                   func(f object) { added(f)["content"], added(f)["id"] = "<|user|>", 1 },
-		`added_tokens[0]: want an id and a content`:                        func(f object) { delete(added(f), "id") },
-		`normalizer "Lowercase" is not supported, want NFC or none`:        func(f object) { f["normalizer"] = object{"type": "Lowercase"} },
-		`pre_tokenizer "Whitespace" is not supported here`:                 func(f object) { f["pre_tokenizer"] = object{"type": "Whitespace"} },
-		`pre_tokenizer is missing`:                                         func(f object) { f["pre_tokenizer"] = nil },
-		`decoder "WordPiece" is not supported, want ByteLevel`:             func(f object) { f["decoder"] = object{"type": "WordPiece"} },
-		`model: byte_fallback is not supported`:                            func(f object) { model(f)["byte_fallback"] = true },
-		`model: dropout is not supported`:                                  func(f object) { model(f)["dropout"] = 0.1 },
-		`model: continuing_subword_prefix is not supported`:                func(f object) { model(f)["continuing_subword_prefix"] = "##" },
-		`"model" is missing`:                                               func(f object) { delete(f, "model") },
-		`add_prefix_space is not supported`: func(f object) {
-			f["pre_tokenizer"] = object{"type": "ByteLevel", "add_prefix_space": true, "use_regex": true}
+		`model type Unigram has the vocabulary of another`:                                           func(f object) { model(f)["type"] = "Unigram" },
+		`model type "WordPiece" is not supported`:                                                    func(f object) { model(f)["type"] = "WordPiece" },
+		`pre_tokenizer "Split": behavior Isolated, pattern "(a+)+" is not one of the known patterns`: func(f object) { f["pre_tokenizer"] = split("(a+)+") },
+		`merges[17]: "zqzq" is not in the vocabulary`:                                                func(f object) { model(f)["merges"].([]any)[17] = []any{"zqzq", "a"} },
+		`merges[3]: "qz" is not in the vocabulary`:                                                   func(f object) { model(f)["merges"].([]any)[3] = "q z" },
+		`merges[3]: "qz" is not two tokens`:                                                          func(f object) { model(f)["merges"].([]any)[3] = "qz" },
+		`merges[3]: 1 tokens, want two`:                                                              func(f object) { model(f)["merges"].([]any)[3] = []any{"q"} },
+		`merges[3]: more than two tokens`:                                                            func(f object) { model(f)["merges"].([]any)[3] = []any{"q", "r", "s"} },
+		`id 5 is used by "\"" and "new"`:                                                             func(f object) { vocab(f)["new"] = 5 },
+		`token "new": id 900, want less than the number of tokens, `:                                 func(f object) { vocab(f)["new"] = 900 },
+		`token "new": id -1, want 0 to 1048575`:                                                      func(f object) { vocab(f)["new"] = -1 },
+		`token "new": id 1048576, want 0 to 1048575`:                                                 func(f object) { vocab(f)["new"] = 1 << 20 },
+		`got 1.5, want an integer`:                                                                   func(f object) { vocab(f)["new"] = 1.5 },
+		`token "a b" (id `:                                                                           func(f object) { vocab(f)["a b"] = len(vocab(f)) },
+		`is not byte-level text`:                                                                     func(f object) { vocab(f)["日本"] = len(vocab(f)) },
+		`a token is empty`:                                                                           func(f object) { vocab(f)[""] = 7 },
+		`has 4097 bytes, limit 4096`:                                                                 func(f object) { vocab(f)[strings.Repeat("a", 4097)] = len(vocab(f)) },
+		`byte 0x61 has no token ("a")`:                                                               func(f object) { delete(vocab(f), "a"); vocab(f)["zz"] = 68; model(f)["merges"] = []any{} },
+		`token "<|pad|>" has id 0 in the vocabulary and 9 in added_tokens`:                           func(f object) { added(f)["id"] = 9 },
+		`token "<|x|>": id -7, want 0 to`:                                                            func(f object) { added(f)["id"] = -7; added(f)["content"] = "<|x|>" },
+		`token "<|user|>" appears twice`:                                                             func(f object) { added(f)["content"], added(f)["id"] = "<|user|>", 1 },
+		`added_tokens[0]: want an id and a content`:                                                  func(f object) { delete(added(f), "id") },
+		`added token "<|pad|>": lstrip: want true or false`:                                          func(f object) { added(f)["lstrip"] = "yes" },
+		`normalizer "BertNormalizer" is not supported, want Lowercase, NFC,`:                         func(f object) { f["normalizer"] = object{"type": "BertNormalizer"} },
+		`normalizer "Replace": pattern "a*" is not one of the known patterns`: func(f object) {
+			f["normalizer"] = object{"type": "Replace", "pattern": object{"Regex": "a*"}, "content": ""}
 		},
-		`use_regex false without a "Split" is not supported`: func(f object) {
-			f["pre_tokenizer"] = object{"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}
+		`normalizer "Replace": want a pattern of kind`: func(f object) {
+			f["normalizer"] = object{"type": "Replace", "pattern": object{"String": ""}, "content": ""}
 		},
-		`pre_tokenizer "Digits": want individual_digits true`: func(f object) {
-			f["pre_tokenizer"] = object{"type": "Sequence", "pretokenizers": []any{object{"type": "Digits", "individual_digits": false}, object{"type": "ByteLevel", "add_prefix_space": false}}}
+		`normalizer "Precompiled": precompiled_charsmap: cut short`:      func(f object) { f["normalizer"] = object{"type": "Precompiled", "precompiled_charsmap": "AAEAAA=="} },
+		`normalizer "Precompiled": precompiled_charsmap: illegal base64`: func(f object) { f["normalizer"] = object{"type": "Precompiled", "precompiled_charsmap": "?"} },
+		`normalizer "Strip": want strip_left and strip_right`:            func(f object) { f["normalizer"] = object{"type": "Strip"} },
+		`Sequence: normalizers: want an array`:                           func(f object) { f["normalizer"] = object{"type": "Sequence"} },
+		`are the same when they are normalized`: func(f object) {
+			f["normalizer"] = object{"type": "Lowercase"}
+			for i, content := range []string{"X", "x"} {
+				f["added_tokens"] = append(f["added_tokens"].([]any), object{"id": len(vocab(f)) + i, "content": content + "yz", "normalized": true})
+			}
 		},
-		`pre_tokenizer "Digits" is not supported here`:    func(f object) { f["pre_tokenizer"] = object{"type": "Digits", "individual_digits": true} },
-		`unk_token "<none>" is not in the vocabulary`:     func(f object) { withoutBytes(f); model(f)["unk_token"] = "<none>" },
-		`want ByteLevel, or a Sequence that ends with it`: func(f object) { f["pre_tokenizer"] = object{"type": "Sequence"} },
-		`behavior Removed, invert false: want "Isolated", false`: func(f object) {
+		`nothing is left when it is normalized`: func(f object) {
+			f["normalizer"] = object{"type": "StripAccents"}
+			f["added_tokens"] = append(f["added_tokens"].([]any), object{"id": len(vocab(f)), "content": "\u0301", "normalized": true})
+		},
+		`pre_tokenizer "Whitespace" is not supported, want ByteLevel, Digits,`: func(f object) { f["pre_tokenizer"] = object{"type": "Whitespace"} },
+		`decoder ByteLevel without pre_tokenizer ByteLevel is not supported`:   func(f object) { f["pre_tokenizer"] = nil },
+		`decoder "WordPiece" beside pre_tokenizer ByteLevel is not supported`:  func(f object) { f["decoder"] = object{"type": "WordPiece"} },
+		`model: byte_fallback beside pre_tokenizer ByteLevel is not supported`: func(f object) { model(f)["byte_fallback"] = true },
+		`model: dropout is not supported`:                                      func(f object) { model(f)["dropout"] = 0.1 },
+		`model: continuing_subword_prefix is not supported`:                    func(f object) { model(f)["continuing_subword_prefix"] = "##" },
+		`"model" is missing`: func(f object) { delete(f, "model") },
+		`pre_tokenizer "Digits": individual_digits: want true or false`: func(f object) { f["pre_tokenizer"] = object{"type": "Digits", "individual_digits": 1} },
+		`pre_tokenizer "Digits" behind ByteLevel is not supported`: func(f object) {
+			f["pre_tokenizer"] = object{"type": "Sequence", "pretokenizers": []any{f["pre_tokenizer"], object{"type": "Digits", "individual_digits": false}}}
+		},
+		`pre_tokenizer "Metaspace": prepend_scheme often: want "always"`: func(f object) {
+			f["pre_tokenizer"] = object{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "often"}
+		},
+		`pre_tokenizer "Metaspace": replacement: want one character`: func(f object) { f["pre_tokenizer"] = object{"type": "Metaspace", "replacement": ""} },
+		`prepend_scheme "first" and add_prefix_space false contradict`: func(f object) {
+			f["pre_tokenizer"] = object{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "add_prefix_space": false}
+		},
+		`pre_tokenizer "Split": invert is not supported`: func(f object) {
+			f["pre_tokenizer"] = object{"type": "Split", "pattern": object{"String": " "}, "behavior": "Isolated", "invert": true}
+		},
+		`pre_tokenizer "Split": behavior "Removed": want "Isolated"`: func(f object) {
+			f["pre_tokenizer"] = object{"type": "Split", "pattern": object{"String": " "}, "behavior": "Removed", "invert": false}
+		},
+		`pre_tokenizer "Punctuation": behavior Removed: want`: func(f object) { f["pre_tokenizer"] = object{"type": "Punctuation", "behavior": "Removed"} },
+		`post_processor "Other" is not supported`:             func(f object) { f["post_processor"] = object{"type": "Other"} },
+		`post_processor: token "<s>" is not in the vocabulary`: func(f object) {
+			f["post_processor"] = object{"type": "BertProcessing", "cls": []any{"<s>", 1}, "sep": []any{"</s>", 2}}
+		},
+		`post_processor "RobertaProcessing": cls: want a token and its id`: func(f object) { f["post_processor"] = object{"type": "RobertaProcessing"} },
+		`unk_token "<none>" is not in the vocabulary`:                      func(f object) { withoutBytes(f); model(f)["unk_token"] = "<none>" },
+		`Sequence: pretokenizers: want an array`:                           func(f object) { f["pre_tokenizer"] = object{"type": "Sequence"} },
+		`behavior Removed, pattern "(?i:'s|'t|'re|'ve|'m|'ll|'d)|`: func(f object) {
 			f["pre_tokenizer"] = split(patternQwen2)
 			f["pre_tokenizer"].(object)["pretokenizers"].([]any)[0].(object)["behavior"] = "Removed"
 		},
@@ -115,21 +146,30 @@ func TestBadTokenizerFiles(t *testing.T) {
 
 func TestBadTokenizerJSON(t *testing.T) {
 	for want, text := range map[string]string{
-		"got nothing, want object":              "",
-		"got array, want object":                "[]",
-		"not valid UTF-8":                       "{\"a\":\"\xff\"}",
-		"unexpected end at byte":                `{"model":{"vocab":{"a":1`,
-		`key "model" appears twice`:             `{"model":{},"model":{}}`,
-		`token "a" appears twice`:               `{"model":{"vocab":{"a":1,"a":2}}}`,
-		"nested deeper than 32":                 `{"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + "}",
-		"trailing bytes at byte 2":              "{}x",
-		"invalid Unicode escape at byte 6":      `{"x":"\ud800"}`,
-		"control character in a string":         "{\"x\":\"a\nb\"}",
-		"invalid number":                        `{"x":01}`,
-		"invalid character 't'":                 `{"x":tru}`,
-		"got 'x', want '}' at byte 6":           `{"a":1x}`,
-		"got array, want object at byte":        `{"model":[]}`,
-		`model type "Unigram" is not supported`: `{"model":{"vocab":[["a",-1.5]]}}`,
+		"got nothing, want object":                  "",
+		"got array, want object":                    "[]",
+		"not valid UTF-8":                           "{\"a\":\"\xff\"}",
+		"unexpected end at byte":                    `{"model":{"vocab":{"a":1`,
+		`key "model" appears twice`:                 `{"model":{},"model":{}}`,
+		`token "a" appears twice`:                   `{"model":{"vocab":{"a":1,"a":2}}}`,
+		"nested deeper than 32":                     `{"x":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + "}",
+		"trailing bytes at byte 2":                  "{}x",
+		"invalid Unicode escape at byte 6":          `{"x":"\ud800"}`,
+		"control character in a string":             "{\"x\":\"a\nb\"}",
+		"invalid number":                            `{"x":01}`,
+		"invalid character 't'":                     `{"x":tru}`,
+		"got 'x', want '}' at byte 6":               `{"a":1x}`,
+		"got array, want object at byte":            `{"model":[]}`,
+		`"vocab" is missing`:                        `{"model":{}}`,
+		"model type Unigram without unk_id":         `{"model":{"vocab":[["a",-1.5]]}}`,
+		"unk_id 1, but the vocabulary has 1 tokens": `{"model":{"unk_id":1,"vocab":[["a",-1.5]]}}`,
+		"vocab[1]: token \"a\" appears twice":       `{"model":{"unk_id":0,"vocab":[["a",-1.5],["a",1]]}}`,
+		"vocab[0]: want a token and a score":        `{"model":{"unk_id":0,"vocab":[["a"]]}}`,
+		"vocab[0]: more than a token and a score":   `{"model":{"unk_id":0,"vocab":[["a",1,2]]}}`,
+		"Unigram with merges":                       `{"model":{"unk_id":0,"vocab":[["a",1]],"merges":["a b"]}}`,
+		"BPE with unk_id":                           `{"model":{"unk_id":0,"vocab":{"a":0}}}`,
+		"decoder \"CTC\" is not supported":          `{"model":{"vocab":{"a":0}},"decoder":{"type":"CTC"}}`,
+		"decoder \"Strip\": want one character":     `{"model":{"vocab":{"a":0}},"decoder":{"type":"Strip","content":" ","start":-1,"stop":0}}`,
 	} {
 		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: got %v, want %s", text, err, want)

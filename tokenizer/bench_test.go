@@ -40,7 +40,7 @@ func BenchmarkEncodeNoCache(b *testing.B) {
 	for b.Loop() {
 		ids = ids[:0]
 		for i := 0; i < len(text); {
-			j := tok.cuts[0](text, i)
+			j := tok.steps[0].cut(text, i)
 			ids = tok.bpe.merge(ids, text[i:j])
 			i = j
 		}
@@ -52,7 +52,7 @@ func BenchmarkSplit(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
 		for i := 0; i < len(text); {
-			i = tok.cuts[0](text, i)
+			i = tok.steps[0].cut(text, i)
 		}
 	}
 }

@@ -1,46 +1,35 @@
 package tokenizer
 
-import (
-	"hash/maphash"
-	"math"
-	"strings"
-	"sync/atomic"
-)
+import "math"
 
 // Byte-pair encoding of one piece: its bytes are joined by the merge of lowest rank, leftmost
 // first, until none applies. Short pieces are scanned for the lowest rank in each round, long
-// ones use a heap (n log n), so that a piece of a million bytes is no trouble. A bounded cache
-// holds the ids of pieces seen before.
+// ones use a heap (n log n), so that a piece of a million bytes is no trouble.
 
 const (
-	cacheSlots = 1 << 15 // entries of the cache; one per slot, the newest stays
-	cachePiece = 48      // longest piece that is cached, bytes
-	smallPiece = 64      // longest piece that is merged by scanning, bytes
+	smallPiece = 64 // longest piece that is merged by scanning, bytes
 	noMerge    = math.MaxUint64
 )
 
 // bpe is the merge table with its cache.
 type bpe struct {
-	byteID       [256]int32 // -1: the vocabulary lacks it
+	byteID       [256]int32 // the token of each byte; -1: the vocabulary lacks it
 	gaps         bool       // there is a -1 in byteID
 	unkToken     string     // as the file names it; "": none
-	unk          int32      // stands for bytes without a token; -1: they are left out, and their neighbours join
-	fuseUnk      bool       // one unk for a run of them
+	unk          int32      // stands for what has no token; -1: that is left out, and its neighbours join
+	fuseUnk      bool       // one unk for a run of it
 	pairs        pairTable
 	merges       []pair           // in rank order
 	whole        map[string]int32 // pieces that are one token, whatever the merges say; nil without ignore_merges
 	ignoreMerges bool
-	seed         maphash.Seed
-	cache        []atomic.Pointer[cached]
+	cache        cache
+
+	runes    *runeTable    // the tokens of characters; nil: merging starts from bytes
+	fallback bool          // characters without a token are spelled in tokens of their bytes
+	joined   map[rune]bool // characters behind which a ▁ does not start anew; nil: none is known to
 }
 
 type pair struct{ left, right int32 }
-
-// cached is one entry of the cache; it never changes.
-type cached struct {
-	piece string
-	ids   []int32
-}
 
 // pairTable maps a pair of ids to rank<<32 | id of the merged token: open addressing, at most half full.
 type pairTable struct {
@@ -90,20 +79,17 @@ func (t *pairTable) get(left, right int32) uint64 {
 
 // appendPiece appends the ids of a piece, which is not empty.
 func (b *bpe) appendPiece(dst []int32, piece string) []int32 {
-	if len(piece) == 1 && !b.gaps {
-		return append(dst, b.byteID[piece[0]])
+	if b.runes == nil {
+		if len(piece) == 1 && !b.gaps {
+			return append(dst, b.byteID[piece[0]])
+		}
+		return b.cache.append(dst, piece, b.merge)
 	}
-	if len(piece) > cachePiece {
-		return b.merge(dst, piece)
+	for i := 0; i < len(piece); {
+		j := b.nextWord(piece, i)
+		dst = b.cache.append(dst, piece[i:j], b.merge)
+		i = j
 	}
-	slot := &b.cache[maphash.String(b.seed, piece)&(cacheSlots-1)]
-	if c := slot.Load(); c != nil && c.piece == piece {
-		return append(dst, c.ids...)
-	}
-	n := len(dst)
-	dst = b.merge(dst, piece)
-	// Cloned, so that the cache does not keep the whole text alive.
-	slot.Store(&cached{strings.Clone(piece), append([]int32(nil), dst[n:]...)})
 	return dst
 }
 
@@ -120,9 +106,12 @@ func (b *bpe) merge(dst []int32, piece string) []int32 {
 	return b.mergeLarge(dst, piece)
 }
 
-// symbols appends the ids of a piece's bytes, which merging starts from.
+// symbols appends the ids of a piece's bytes or characters, which merging starts from.
 func (b *bpe) symbols(dst []int32, piece string) []int32 {
-	if !b.gaps {
+	switch {
+	case b.runes != nil:
+		return b.runeSymbols(dst, piece)
+	case !b.gaps:
 		for i := range len(piece) {
 			dst = append(dst, b.byteID[piece[i]])
 		}

@@ -216,19 +216,13 @@ func (c *Chat) Continue(messages []Message) ([]int32, error) {
 
 // spell gives the ids of a rendered text.
 func (c *Chat) spell(out *jinja.Text) ([]int32, error) {
-	ids := make([]int32, 0, len(out.S)/3+4)
-	for from := 0; ; {
-		n, i, j := c.spelling.find(out, from)
-		switch {
-		case n < 0:
-			return c.tok.AppendEncode(ids, out.S[from:]), nil
-		case n >= c.spelling.known:
-			return nil, fmt.Errorf("tokenizer: tokenizer.json: %q is missing, the chat template writes it", c.spelling.words[n])
-		}
-		ids = c.tok.AppendEncode(ids, out.S[from:i])
-		ids = append(ids, c.tok.addID[c.spelling.words[n]])
-		from = j
+	if word, ok := c.spelling.missing(out); ok {
+		return nil, fmt.Errorf("tokenizer: tokenizer.json: %q is missing, the chat template writes it", word)
 	}
+	ids := make([]int32, 0, len(out.S)/3+4)
+	return c.tok.appendAdded(ids, out.S, c.tok.pickOwn(c.tok.match, out.Spans), func(part string, at int, normal string) picker {
+		return c.tok.pickOwn(c.tok.matchNormal, c.tok.normalSpans(out.Spans, part, at, normal))
+	}), nil
 }
 
 // render gives the rendered text, which knows what of it is from which message. A message that is not blank and of which nothing is

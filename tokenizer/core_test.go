@@ -150,7 +150,7 @@ func TestDemoTokenizer(t *testing.T) {
 // saveAndCompare saves tok, loads it again and wants the same tokenizer and the same file.
 func saveAndCompare(t *testing.T, tok *Tokenizer) {
 	t.Helper()
-	const sample = "It's  12345 ½\r\n\n\tÉté 日本 !?"
+	const sample = "It's  12345 ½\r\n\n\tÉté 日本 e\u0301!?"
 	path := filepath.Join(t.TempDir(), "tokenizer.json")
 	if err := tok.Save(path); err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func saveAndCompare(t *testing.T, tok *Tokenizer) {
 	again := mustLoad(t, path)
 	if !slices.Equal(tok.tokens, again.tokens) || !slices.Equal(tok.bpe.merges, again.bpe.merges) ||
 		!slices.Equal(tok.isSpec, again.isSpec) || !slices.Equal(tok.Pieces(sample), again.Pieces(sample)) ||
-		tok.bos != again.bos || tok.nfc != again.nfc || tok.bpe.ignoreMerges != again.bpe.ignoreMerges {
+		tok.bos != again.bos || tok.bpe.ignoreMerges != again.bpe.ignoreMerges {
 		t.Error("the saved tokenizer differs")
 	}
 	a, _ := os.ReadFile(path)

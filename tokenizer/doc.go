@@ -1,9 +1,9 @@
-// Package tokenizer turns text into token ids and back: byte-level BPE as stored in a
-// tokenizer.json, the chat templates that go with it, and a small trainer.
+// Package tokenizer turns text into token ids and back, as the Hugging Face library does with a tokenizer.json: byte-pair encoding
+// of bytes or of characters, and Unigram; the chat templates that go with it; and a small trainer.
 //
 //	tok, err := tokenizer.Load("model/")          // model/tokenizer.json
 //	ids := tok.Encode("What is 12 + 30?")         // plain text, whatever it spells
-//	text := tok.Decode(ids)                       // byte for byte the same
+//	text := tok.Decode(ids)                       // byte for byte the same, of a byte-level tokenizer
 //
 //	chat, err := tokenizer.LoadChat("model/", tok, tokenizer.ChatOptions{})
 //	ids, err = chat.Encode([]tokenizer.Message{{Role: "user", Content: "hi"}}, true)
@@ -14,9 +14,11 @@
 // package jinja, whose text knows which bytes came from which message; a message of which nothing is written is
 // an error.
 //
-// No regular expression from a file is ever run. A pre-tokenizer pattern has to be one of
-// the known ones (GPT-2, Llama-3, Qwen2), for which this package has scanners that take
-// linear time on every input. Everything a file may hold that is not implemented is
-// refused by name. A Tokenizer and a Chat are read-only after construction and safe for
-// concurrent use.
+// A text passes added tokens (added.go), normalizers (normalize.go), pre-tokenizers (pretokenize.go), a model (bpe.go, runes.go,
+// unigram.go); ids pass decoders (decoder.go). Each of these is a table, from which everything that is not implemented is refused by
+// name.
+//
+// No regular expression from a file is ever run. A pre-tokenizer's pattern has to be one of the known ones (patterns.go), for which
+// this package has scanners that take linear time on every input, or a set of characters and how often it may stand there
+// (onepattern.go). A Tokenizer and a Chat are read-only after construction and safe for concurrent use.
 package tokenizer

@@ -43,12 +43,29 @@ type mark struct {
 // appendLongNFC normalizes one segment, of any length: decompose, sort the marks by class, compose
 // (Unicode Standard, 3.11, D117).
 func appendLongNFC(out []byte, s string) []byte {
+	return appendMarks(out, compose(decompose(s, norm.NFD)))
+}
+
+// decomposed is the normalization form D or KD.
+func decomposed(form norm.Form) func(string) string {
+	return func(s string) string {
+		if form.IsNormalString(s) {
+			return s
+		}
+		return string(appendMarks(make([]byte, 0, 2*len(s)), decompose(s, form)))
+	}
+}
+
+// decompose gives the characters of s decomposed (form D or KD), marks sorted by class.
+func decompose(s string, form norm.Form) []mark {
 	var m []mark
 	for i := 0; i < len(s); {
-		p := norm.NFD.PropertiesString(s[i:])
-		_, n := utf8.DecodeRuneInString(s[i:])
+		p := form.PropertiesString(s[i:])
+		r, n := utf8.DecodeRuneInString(s[i:])
 		d := p.Decomposition()
-		if d == nil {
+		if r >= hangulBase && r < hangulEnd {
+			d = hangul(r)
+		} else if d == nil {
 			d = []byte(s[i : i+n])
 		}
 		for len(d) > 0 {
@@ -73,7 +90,22 @@ func appendLongNFC(out []byte, s string) []byte {
 		slices.SortStableFunc(m[i:j], func(a, b mark) int { return int(a.ccc) - int(b.ccc) })
 		i = j
 	}
-	m = compose(m)
+	return m
+}
+
+// Hangul syllables decompose by a formula (Unicode Standard, 3.12), which x/text does not tell.
+const hangulBase, hangulEnd = 0xAC00, 0xAC00 + 11172
+
+func hangul(r rune) []byte {
+	i := r - hangulBase
+	d := utf8.AppendRune(utf8.AppendRune(nil, 0x1100+i/588), 0x1161+i%588/28)
+	if i%28 != 0 {
+		d = utf8.AppendRune(d, 0x11A7+i%28)
+	}
+	return d
+}
+
+func appendMarks(out []byte, m []mark) []byte {
 	for _, c := range m {
 		if c.r < 0 {
 			out = append(out, byte(-1-c.r))

@@ -46,22 +46,29 @@ func (t *Tokenizer) encodeJSON() ([]byte, error) {
 	part("post_processor", t.parts.postProcessor)
 	part("decoder", t.parts.decoder)
 
-	b = append(b, `,"model":{"type":"BPE","dropout":null,"unk_token":`...)
-	if t.bpe.unkToken == "" {
-		b = append(b, "null"...)
+	b = append(b, `,"model":`...)
+	if t.unigram != nil {
+		b = t.appendUnigram(b)
 	} else {
-		b = appendJSONString(b, t.bpe.unkToken)
+		b = t.appendBPE(b)
 	}
-	b = append(b, `,"continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":`...)
-	b = strconv.AppendBool(b, t.bpe.fuseUnk)
-	b = append(b, `,"byte_fallback":false,"ignore_merges":`...)
-	b = strconv.AppendBool(b, t.bpe.ignoreMerges)
-	b = append(b, `,"vocab":{`...)
-	n, behind := 0, t.firstBehind()
+	b = append(b, '}')
+	var out bytes.Buffer
+	err := json.Indent(&out, b, "", "  ")
+	return out.Bytes(), err
+}
+
+// appendBPE appends a model of merges.
+func (t *Tokenizer) appendBPE(b []byte) []byte {
+	unk := []byte("null")
+	if t.bpe.unkToken != "" {
+		unk = appendJSONString(nil, t.bpe.unkToken)
+	}
+	b = fmt.Appendf(b, `{"type":"BPE","dropout":null,"unk_token":%s,"continuing_subword_prefix":null,"end_of_word_suffix":null,`, unk)
+	b = fmt.Appendf(b, `"fuse_unk":%t,"byte_fallback":%t,"ignore_merges":%t,"vocab":{`, t.bpe.fuseUnk, t.bpe.fallback, t.bpe.ignoreMerges)
+	n := 0
 	for id, token := range t.tokens {
-		// An added token is in the vocabulary too if a new tokenizer was trained with it (the library's
-		// habit for ids below the alphabet's); those behind the vocabulary are not.
-		if _, isAdded := t.addID[token]; isAdded && id >= behind {
+		if !t.inVocab[id] {
 			continue
 		}
 		if n++; n > 1 {
@@ -80,22 +87,20 @@ func (t *Tokenizer) encodeJSON() ([]byte, error) {
 		b = appendJSONString(append(b, ','), t.tokens[p.right])
 		b = append(b, ']')
 	}
-	b = append(b, `]}}`...)
-	var out bytes.Buffer
-	err := json.Indent(&out, b, "", "  ")
-	return out.Bytes(), err
+	return append(b, `]}`...)
 }
 
-// firstBehind is the first id behind the vocabulary proper: all from there on are added tokens.
-func (t *Tokenizer) firstBehind() int {
-	n := len(t.tokens)
-	for n > 0 {
-		if _, isAdded := t.addID[t.tokens[n-1]]; !isAdded {
-			break
+// appendUnigram appends a model of scores.
+func (t *Tokenizer) appendUnigram(b []byte) []byte {
+	b = fmt.Appendf(b, `{"type":"Unigram","unk_id":%d,"vocab":[`, t.unigram.unk)
+	for id, score := range t.unigram.scores {
+		if id > 0 {
+			b = append(b, ',')
 		}
-		n--
+		b = appendJSONString(append(b, '['), t.tokens[id])
+		b = append(strconv.AppendFloat(append(b, ','), score, 'g', -1, 64), ']')
 	}
-	return n
+	return fmt.Appendf(b, `],"byte_fallback":%t}`, t.unigram.fallback)
 }
 
 func (t *Tokenizer) addedJSON() []byte {
@@ -108,7 +113,7 @@ func (t *Tokenizer) addedJSON() []byte {
 		}
 		b = fmt.Appendf(b, `{"id":%d,"content":`, a.id)
 		b = appendJSONString(b, a.content)
-		b = fmt.Appendf(b, `,"single_word":false,"lstrip":false,"rstrip":false,"normalized":%t,"special":%t}`, a.normalized, a.special)
+		b = fmt.Appendf(b, `,"single_word":%t,"lstrip":%t,"rstrip":%t,"normalized":%t,"special":%t}`, a.singleWord, a.lstrip, a.rstrip, a.normalized, a.special)
 	}
 	return append(b, ']')
 }

@@ -170,7 +170,7 @@ func checkFurther(t *Tokenizer, v any) error {
 // tokenText is the text of a token; a flag or a null names none.
 func tokenText(v any) (text string, ok bool, err error) {
 	m, isMap := v.(map[string]any)
-	for _, flag := range tokenFlags {
+	for _, flag := range []string{"lstrip", "rstrip", "single_word"} {
 		if m[flag] == true {
 			return "", false, fmt.Errorf("%s is not supported", flag)
 		}

@@ -9,7 +9,7 @@ import (
 	"criticrm/jinja"
 )
 
-// spelling is the set of strings that are control tokens for a template.
+// spelling is what a template may write: it tells strings that look like control tokens and are none.
 type spelling struct {
 	words   []string // the added tokens, then the strings that the template writes but the vocabulary lacks
 	known   int      // number of words that are added tokens
@@ -17,8 +17,7 @@ type spelling struct {
 	all     *trie    // all words
 }
 
-// newSpelling takes the added tokens and what else the template may write. Added tokens that are white space and not special (runs of
-// spaces, in some vocabularies) control nothing: they may come from messages too.
+// newSpelling takes the added tokens and what else the template may write.
 func newSpelling(added []addedToken, literals []string) *spelling {
 	s := &spelling{all: newTrie()}
 	seen := map[string]bool{}
@@ -31,7 +30,7 @@ func newSpelling(added []addedToken, literals []string) *spelling {
 		s.words, s.control = append(s.words, w), append(s.control, control)
 	}
 	for _, a := range added {
-		put(a.content, a.special || strings.TrimFunc(a.content, pythonSpace) != "")
+		put(a.content, a.control())
 	}
 	s.known = len(s.words)
 	for _, w := range literals {
@@ -58,32 +57,82 @@ func controlLiterals(texts []string) []string {
 	return out
 }
 
-// find gives index, start and end of the leftmost word in t from a byte on, the longest where several start; or -1. No byte of a
-// control token is from a message.
-func (s *spelling) find(t *jinja.Text, from int) (n, start, end int) {
+// missing gives the first word in t that the template wrote and the vocabulary lacks.
+func (s *spelling) missing(t *jinja.Text) (word string, ok bool) {
+	if s.known == len(s.words) {
+		return "", false
+	}
 	spans := t.Spans
-	for i := from; i < len(t.S); i++ {
+	for i := 0; i < len(t.S); {
 		if !s.all.first[t.S[i]] {
+			i++
 			continue
 		}
-		for len(spans) > 0 && spans[0].To <= i {
-			spans = spans[1:]
-		}
-		own := len(t.S) // where the template's text ends
-		if len(spans) > 0 {
-			own = max(i, spans[0].From)
-		}
-		n := -1
+		n, end := -1, 0
+		spans = spansFrom(spans, i)
+		own := ownText(spans, i, len(t.S))
 		s.all.each(t.S[i:], func(word, size int) {
 			if !s.control[word] || i+size <= own {
 				n, end = word, i+size
 			}
 		})
-		if n >= 0 {
-			return n, i, end
+		if n >= s.known {
+			return s.words[n], true
+		}
+		i = max(end, i+1)
+	}
+	return "", false
+}
+
+// spansFrom leaves out the spans that end before a byte.
+func spansFrom(spans []jinja.Span, i int) []jinja.Span {
+	for len(spans) > 0 && spans[0].To <= i {
+		spans = spans[1:]
+	}
+	return spans
+}
+
+// ownText is where the template's text that goes on at byte i ends; i if that byte is from a message. Spans end behind i.
+func ownText(spans []jinja.Span, i, size int) int {
+	if len(spans) == 0 {
+		return size
+	}
+	return max(i, spans[0].From)
+}
+
+// pickOwn takes added tokens in m; of control tokens only those of which no byte is from a message, as spans say.
+func (t *Tokenizer) pickOwn(m *trie, spans []jinja.Span) picker {
+	return func(text string, i int) (n, end int) {
+		spans = spansFrom(spans, i)
+		own := ownText(spans, i, len(text))
+		n, end = -1, i
+		m.each(text[i:], func(word, size int) {
+			if !t.added[word].control() || i+size <= own {
+				n, end = word, i+size
+			}
+		})
+		return n, end
+	}
+}
+
+// normalSpans gives the spans of a part of a text, which begins at a byte, as places in the normalized part. What a normalizer makes of the
+// beginning of a text is the beginning of what it makes of the text.
+func (t *Tokenizer) normalSpans(spans []jinja.Span, part string, at int, normal string) []jinja.Span {
+	var out []jinja.Span
+	place := func(i int) int {
+		i = min(max(i-at, 0), len(part))
+		if normal == part {
+			return i
+		}
+		before, _ := t.normalize(part[:i])
+		return min(len(before), len(normal))
+	}
+	for _, s := range spans {
+		if s.To > at && s.From < at+len(part) {
+			out = append(out, jinja.Span{From: place(s.From), To: place(s.To), Source: s.Source})
 		}
 	}
-	return -1, 0, 0
+	return out
 }
 
 // pythonSpace is what Python's strip takes off: U+001C … U+001F too, unlike Go.

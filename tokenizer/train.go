@@ -34,7 +34,7 @@ func Train(texts iter.Seq[string], c TrainConfig) (*Tokenizer, error) {
 	case c.MinCount == 0:
 		c.MinCount = 2
 	}
-	split, _ := newSplitter(pattern)
+	split := patterns()[pattern](newClasses())
 	tr := newTrainer(c.Special)
 	for _, w := range countPieces(texts, split, c.Special) {
 		tr.addWord(w.piece, w.count)
@@ -53,7 +53,7 @@ type countedPiece struct {
 }
 
 // countPieces gives the distinct pieces of the texts in byte order.
-func countPieces(texts iter.Seq[string], split splitter, special []string) []countedPiece {
+func countPieces(texts iter.Seq[string], split cutter, special []string) []countedPiece {
 	stop := newTrie()
 	for i, s := range special {
 		if s != "" {
@@ -68,7 +68,7 @@ func countPieces(texts iter.Seq[string], split splitter, special []string) []cou
 				start, end = len(text), len(text)
 			}
 			for i := 0; i < start; {
-				j := split.next(text[:start], i)
+				j := split(text[:start], i)
 				counts[text[i:j]]++
 				i = j
 			}

@@ -65,11 +65,11 @@ func TestTrain(t *testing.T) {
 // The merges against recounting everything in each round.
 func TestTrainOracle(t *testing.T) {
 	tok := tinyTokenizer(t)
-	split, _ := newSplitter(patternLlama3)
+	split := patterns()[patternLlama3](newClasses())
 	var words [][]int32
 	for _, text := range trainTexts {
 		for _, part := range strings.Split(text, "<|end|>") {
-			for _, p := range pieces(&split, part) {
+			for _, p := range pieces(split, part) {
 				var ids []int32
 				for i := range len(p) {
 					ids = append(ids, tok.bpe.byteID[p[i]])

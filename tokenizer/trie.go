@@ -9,6 +9,9 @@ type trie struct {
 
 func newTrie() *trie { return &trie{next: map[uint32]int32{}, end: []int32{-1}} }
 
+// empty says whether nothing was added.
+func (t *trie) empty() bool { return len(t.next) == 0 }
+
 // add puts s, which is not empty, in under index n.
 func (t *trie) add(s string, n int) {
 	t.first[s[0]] = true

@@ -19,6 +19,7 @@ type Set struct {
 	Reward     []string // classifiers with one label
 	Tokenizers []string // with strings.jsonl
 	Chats      []string // with a chat template and chats.jsonl
+	Kinds      []string // with many tokenizers, each a .json and a .jsonl
 }
 
 // Dir gives a folder of the set.
@@ -30,6 +31,7 @@ var repository = Set{
 	Reward:     []string{"llama_reward"},
 	Tokenizers: []string{"tokenizer_llama3", "tokenizer_chatml"},
 	Chats:      []string{"tokenizer_llama3", "tokenizer_chatml"},
+	Kinds:      []string{"kinds"},
 }
 
 // shared is a larger set in the same form, which is not part of the repository.

@@ -36,12 +36,14 @@ def main():
     args = args.parse_args()
     versions = check_versions(args.any_version)
 
+    import kinds
     import models
     import texts
 
     args.out.mkdir(parents=True, exist_ok=True)
     models.make(args.out)
     texts.make(args.out)
+    kinds.make(args.out)
     (args.out / "versions.json").write_text(json.dumps(versions, indent=2) + "\n")
 
 

@@ -142,6 +142,18 @@ def strings(rng, special):
             yield "code points", "".join(chr(p) for p in points if old(p))[:8]
 
 
+def kind_strings(rng, added):
+    """Texts for a small tokenizer of any kind, with its added tokens between."""
+    fixed = [text for kind in ("edge", "contraction", "digits", "combining", "whitespace", "emoji") for text in FIXED[kind]]
+    yield from (fixed[i] for i in sorted(rng.choice(len(fixed), 40, replace=False)))
+    parts = ATOMS + BLANKS + ["▁", "▁▁", "<0x0A>", "<unk>", "ﬁ", "①", "Yesterday", "word", "old ", "..."]
+    for i in range(40):
+        some = parts + added * (len(parts) // (2 * max(1, len(added))))
+        yield "".join(some[k] for k in rng.randint(len(some), size=rng.randint(2, 10)))
+    for _ in range(6):
+        yield "".join(prose(rng, 2))
+
+
 CHATS = [
     [("user", "What is 12 + 30?")],
     [("system", "You are strict."), ("user", "Is 7 a prime?\n"), ("assistant", "Yes.")],
