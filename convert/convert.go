@@ -1,0 +1,76 @@
+// Package convert makes model directories of models in other forms, and GGUF files of model directories.
+//
+// [Convert] takes a GGUF file and writes a Hugging Face directory that the other packages open. [WriteGGUF] is the way back. Names and
+// settings of each family of models stand in one table for both ways (families.go).
+package convert
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"criticrm/checkpoint"
+	"criticrm/gguf"
+)
+
+// Types of the weights that are written.
+const (
+	BF16 = "BF16"
+	F32  = "F32"
+)
+
+// shardBytes is the size of a weight file from which on a model is split.
+const shardBytes = 5 << 30
+
+// Options say how a model is converted.
+type Options struct {
+	DType string // BF16 or F32; "": BF16, unless it would round most of the source's numbers
+}
+
+// Report is what was converted.
+type Report struct {
+	What       string // the source
+	DType      string
+	Parameters int64
+	Notes      []string // what a person should know
+}
+
+// Convert writes the model at from, a GGUF file, as a new directory. It is whole or not there.
+func Convert(from, to string, o Options) (*Report, error) {
+	if o.DType != "" && o.DType != BF16 && o.DType != F32 {
+		return nil, fmt.Errorf("convert: got the type %q, want %s or %s", o.DType, BF16, F32)
+	}
+	if entries, err := os.ReadDir(to); err == nil && len(entries) > 0 {
+		return nil, fmt.Errorf("convert: %s is not empty: choose another directory", to)
+	}
+	info, err := os.Stat(from)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("convert: %w", err)
+	case info.IsDir():
+		return nil, fmt.Errorf("convert: %s is a directory, want a GGUF file", from)
+	}
+	return fromGGUF(from, to, o)
+}
+
+// IsGGUF says whether a path is a file that wants to be a GGUF file, by its first bytes or by its name.
+func IsGGUF(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && (strings.HasSuffix(strings.ToLower(path), ".gguf") || gguf.Is(path))
+}
+
+// textFile is a file beside the weights.
+type textFile struct {
+	name string
+	text []byte
+}
+
+func writeFiles(dir string, files []textFile) error {
+	for _, f := range files {
+		if err := checkpoint.WriteFileAtomic(filepath.Join(dir, f.name), f.text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
