@@ -42,6 +42,7 @@ var mutants = []mutant{
 	{"rmsnorm: stores beyond the row", "rmsnorm.cu", "", "rmsnorm_backward/", "if (n < N && first + k * step < H) store(dx", "if (n < N) store(dx", "(wrong|error: .* store16: bytes .* of an allocation)"},
 	{"rmsnorm: what was given before, beyond the row", "rmsnorm.cu", "", "rmsnorm_backward/", "if (n < N && first + k * step < H) store(out + n", "if (n < N) store(out + n", "(wrong|error: .* store16: bytes .* of an allocation)"},
 	{"rmsnorm: rows are added in no order", "rmsnorm.cu", "", "rmsnorm_backward/", "    for (int y = 0; y < (int)blockDim.y; y++) {\n        __syncthreads();\n", "    for (int y = 0; y < (int)blockDim.y; y++) {\n", "wrong"},
+	{"rope: heads that begin between words", "rope.cu", "", "rope/bf16/.*_D84_R32", " && wide<T>(a->D, a->qkv)", "", "(load16|store16|error)"},
 	{"rope: heads that are none", "rope.cu", "", "rope/", "(head + u * step < heads ? head + u * step : head)", "(head + u * step)", "(wrong|error)"},
 	{"swiglu: columns that are none", "swiglu.cu", "", "swiglu_backward/", "        if (first + k * step < a.width) {\n", "        {\n", "(wrong|error)"},
 	{"sample: no __syncwarp", "sample.cu", "", "sample/f32/.*_V(33|5003)", "else __syncwarp();", "", "wrong"},

@@ -89,13 +89,13 @@ typedef struct {
 } rmsnorm_backward_args;
 
 // Rotary position embedding in place on the first A+G heads (queries and keys) of qkv; the values stay. Channel i of a
-// head turns with channel i + D/2 (Hugging Face's layout):  a' = a·cos - b·sin,  b' = b·cos + a·sin.
+// head turns with channel i + R/2 (Hugging Face's layout):  a' = a·cos - b·sin,  b' = b·cos + a·sin.  Channels from R on stay.
 // rope_backward has the same arguments, holds dqkv in qkv, and turns by the opposite angle.
 typedef struct {
     void          *qkv;      // in/out (N, A + 2G, D)  real
-    const float   *table;    // in  (T, D)      row t: cos(t·θ_i), i < D/2, then sin(t·θ_i)
+    const float   *table;    // in  (T, R)      row t: cos(t·θ_i), i < R/2, then sin(t·θ_i)
     const int32_t *pos;      // in  (N)         < T
-    int32_t        N, A, G, D, T;
+    int32_t        N, A, G, D, R, T;           // R even, R <= D
     kdtype         dtype;
 } rope_args;
 typedef rope_args rope_backward_args;

@@ -172,13 +172,14 @@ func heads(qkv Tensor, groups int) int {
 
 func ropeArgs(qkv, table, pos Tensor, groups int) C.rope_args {
 	a := heads(qkv, groups)
-	must(table.rank == 2 && table.is(F32, table.dim[0], qkv.dim[2]), "kernels: rope: table is not (T, D) f32")
+	must(table.rank == 2 && table.typ == F32 && table.dim[1]%2 == 0 && table.dim[1] <= qkv.dim[2], "kernels: rope: table is not (T, R) f32 with even R of at most D")
 	must(pos.is(I32, qkv.dim[0]), "kernels: rope: pos is not (N) int32")
 	return C.rope_args{qkv: qkv.ptr, table: table.f32(), pos: pos.i32(), N: qkv.n(0), A: C.int32_t(a), G: C.int32_t(groups),
-		D: qkv.n(2), T: table.n(0), dtype: qkv.dt()}
+		D: qkv.n(2), R: table.n(1), T: table.n(0), dtype: qkv.dt()}
 }
 
-// RoPE turns queries and keys of qkv (N, A+2G, D) in place by their positions pos (N); table (T, D) holds cos and sin.
+// RoPE turns queries and keys of qkv (N, A+2G, D) in place by their positions pos (N), the first R channels of a head;
+// table (T, R) holds cos and sin.
 func (d *Device) RoPE(qkv, table, pos Tensor, groups int) {
 	a := ropeArgs(qkv, table, pos, groups)
 	C.call_rope(d.table, d.stream, &a)

@@ -1,5 +1,5 @@
 // rope.cc: rotary position embedding (Su et al. 2021) in place on the queries and keys of qkv.
-//   a' = a·cos - b·sin,  b' = b·cos + a·sin   for the channels a = x[i], b = x[i + D/2] of a head;  backward: the angle negated
+//   a' = a·cos - b·sin,  b' = b·cos + a·sin   for the channels a = x[i], b = x[i + R/2] of a head;  backward: the angle negated
 #ifndef ARCH
 #include "rows.h"
 
@@ -23,10 +23,10 @@ namespace {
 namespace ARCH {
 
 template <class T> inline void turn(const rope_args *a, int64_t lo, int64_t hi, float sign) {
-    const int heads = a->A + a->G, half = a->D / 2;
+    const int heads = a->A + a->G, half = a->R / 2;
     for (int64_t n = lo; n < hi; n++) {
-        const float *c = a->table + (int64_t)a->pos[n] * a->D;           // (D/2)
-        const float *d = c + half;                                       // (D/2)
+        const float *c = a->table + (int64_t)a->pos[n] * a->R;           // (R/2)
+        const float *d = c + half;                                       // (R/2)
         T *row = (T *)a->qkv + n * (a->A + 2 * a->G) * a->D;             // (A + 2G, D)
         each(half, [&](int i, int k) {
             const vf cosine = load(c + i, k), sine = load(d + i, k) * sign;

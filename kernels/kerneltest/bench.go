@@ -76,11 +76,11 @@ func used(op spec.Op, a spec.Arg) int {
 		}
 	case *spec.RoPE[float64]:
 		if a.Name == "QKV" {
-			return o.N * (o.A + o.G) * o.D
+			return o.N * (o.A + o.G) * o.R
 		}
 	case *spec.RoPEBackward[float64]:
 		if a.Name == "QKV" {
-			return o.N * (o.A + o.G) * o.D
+			return o.N * (o.A + o.G) * o.R
 		}
 	case *spec.AdamW[float64]:
 		if a.Name == "W" && o.Master != nil {

@@ -133,7 +133,7 @@ func (s Size) Work() (list []Case) {
 	row("rmsnorm_backward", func(g *Gen) Op { return &RMSNormBackward[float64]{N: n, H: h} })
 	rope := func(g *Gen) *RoPE[float64] {
 		longest := s.Prompt + s.Response + s.Critique
-		return &RoPE[float64]{Table: RoPETable(longest, s.D, 1e4), Pos: g.Ints(n, longest), N: n, A: s.A, G: s.G, D: s.D, T: longest}
+		return &RoPE[float64]{Table: RoPETable(longest, s.D, 1e4), Pos: g.Ints(n, longest), N: n, A: s.A, G: s.G, D: s.D, R: s.D, T: longest}
 	}
 	row("rope", func(g *Gen) Op { return rope(g) })
 	row("rope_backward", func(g *Gen) Op { return (*RoPEBackward[float64])(rope(g)) })

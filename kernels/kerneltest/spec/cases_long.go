@@ -17,7 +17,7 @@ func (l *list) longStreams() {
 	l.add32("rmsnorm", "N65539_H2", func(g *Gen) Op { return &RMSNorm[float64]{Eps: 1, N: fewer, H: 2} })
 	l.add32("rmsnorm_backward", "N65539_H2", func(g *Gen) Op { return &RMSNormBackward[float64]{N: fewer, H: 2} })
 	rope := func(r *Gen) *RoPE[float64] {
-		return &RoPE[float64]{Table: RoPETable(50, 2, 1e4), Pos: r.Ints(n, 50), N: n, A: 1, G: 1, D: 2, T: 50}
+		return &RoPE[float64]{Table: RoPETable(50, 2, 1e4), Pos: r.Ints(n, 50), N: n, A: 1, G: 1, D: 2, R: 2, T: 50}
 	}
 	l.add32("rope", "N100003_D2", func(r *Gen) Op { return rope(r) })
 	l.add32("rope_backward", "N100003_D2", func(r *Gen) Op { return (*RoPEBackward[float64])(rope(r)) })

@@ -100,13 +100,17 @@ func (l *list) norms() {
 }
 
 func (l *list) turns() {
-	for _, s := range [][4]int{{1, 1, 1, 2}, {2, 2, 1, 4}, {3, 3, 1, 6}, {17, 4, 2, 16}, {33, 6, 3, 34}, {129, 4, 4, 64}, {2, 2, 2, 128}, {2, 32, 8, 128}, {3, 5, 1, 256},
-		{1, 12, 4, 1024}, {1, 2, 1, 4096}, {0, 2, 1, 8}} {
-		n, a, g, d := s[0], s[1], s[2], s[3]
+	for _, s := range [][5]int{{1, 1, 1, 2, 2}, {2, 2, 1, 4, 4}, {3, 3, 1, 6, 6}, {17, 4, 2, 16, 16}, {33, 6, 3, 34, 34}, {129, 4, 4, 64, 64}, {2, 2, 2, 128, 128},
+		{2, 32, 8, 128, 128}, {3, 5, 1, 256, 256}, {1, 12, 4, 1024, 1024}, {1, 2, 1, 4096, 4096}, {0, 2, 1, 8, 8},
+		{3, 2, 1, 8, 6}, {5, 3, 1, 6, 2}, {9, 4, 2, 128, 96}, {7, 3, 3, 84, 32}} { // a part of the channels
+		n, a, g, d, turned := s[0], s[1], s[2], s[3], s[4]
 		name := fmt.Sprintf("N%d_A%d_G%d_D%d", n, a, g, d)
+		if turned < d {
+			name += fmt.Sprintf("_R%d", turned)
+		}
 		t := min(200, 40000/d)
 		rope := func(r *Gen) *RoPE[float64] {
-			return &RoPE[float64]{Table: RoPETable(t, d, 1e4), Pos: r.Ints(n, t), N: n, A: a, G: g, D: d, T: t}
+			return &RoPE[float64]{Table: RoPETable(t, turned, 1e4), Pos: r.Ints(n, t), N: n, A: a, G: g, D: d, R: turned, T: t}
 		}
 		forward, back := func(r *Gen) Op { return rope(r) }, func(r *Gen) Op { return (*RoPEBackward[float64])(rope(r)) }
 		l.add("rope", name, forward)
@@ -115,7 +119,7 @@ func (l *list) turns() {
 			l.addSkewed("rope", name, forward)
 			l.addSkewed("rope_backward", name, back)
 			l.race(8)
-		} else if d == 34 || d == 64 || a == 32 {
+		} else if d == 34 || d == 64 || a == 32 || turned == 96 {
 			l.race(4)
 		}
 	}

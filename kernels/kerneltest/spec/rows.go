@@ -153,12 +153,12 @@ func (o *RMSNormBackward[T]) Run() {
 	}
 }
 
-// RoPE turns channels i and i + D/2 of queries and keys: a' = a·cos - b·sin, b' = b·cos + a·sin.
+// RoPE turns channels i and i + R/2 of queries and keys: a' = a·cos - b·sin, b' = b·cos + a·sin. Channels from R on stay.
 type RoPE[T Real] struct {
-	QKV           []T     `arg:"in/out real N,A+2G,D"`
-	Table         []T     `arg:"in f32 T,D"`
-	Pos           []int32 `arg:"in i32 N"`
-	N, A, G, D, T int
+	QKV              []T     `arg:"in/out real N,A+2G,D"`
+	Table            []T     `arg:"in f32 T,R"`
+	Pos              []int32 `arg:"in i32 N"`
+	N, A, G, D, R, T int
 }
 
 func (*RoPE[T]) twin() Op { return new(RoPE[float32]) }
@@ -175,10 +175,10 @@ func (*RoPEBackward[T]) twin() Op { return new(RoPEBackward[float32]) }
 func (o *RoPEBackward[T]) Run() { turn((*RoPE[T])(o), -1) }
 
 func turn[T Real](o *RoPE[T], sign T) {
-	half := o.D / 2
+	half := o.R / 2
 	for n, pos := range o.Pos {
-		cos := o.Table[int(pos)*o.D:][:half]
-		sin := o.Table[int(pos)*o.D+half:][:half]
+		cos := o.Table[int(pos)*o.R:][:half]
+		sin := o.Table[int(pos)*o.R+half:][:half]
 		for head := range o.A + o.G {
 			x := o.QKV[(n*(o.A+2*o.G)+head)*o.D:][:o.D]
 			for i := range half {
