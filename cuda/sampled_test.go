@@ -169,14 +169,17 @@ func TestSampledAttention(t *testing.T) {
 	dout, h.dout = repeated(d, r, 1, n, h.a, h.d)
 	out, dqkv := d.Alloc(kernels.BF16, n, h.a, h.d), d.Alloc(kernels.BF16, n, h.a+2*h.g, h.d)
 	lse, delta := d.Alloc(kernels.F32, n, h.a), d.Alloc(kernels.F32, n, h.a)
-	end, lists := d.Alloc(kernels.I32, n), tile.Lists(nil, b.End)
-	tiles := d.Alloc(kernels.I32, len(lists))
-	d.Upload(end, b.End)
-	d.Upload(tiles, lists)
+	lists := tile.Lists(nil, b.End)
+	see := kernels.Sight{End: d.Alloc(kernels.I32, n), Pos: d.Alloc(kernels.I32, n), Tiles: d.Alloc(kernels.I32, len(lists))}
+	d.Upload(see.End, b.End)
+	d.Upload(see.Pos, b.Pos)
+	d.Upload(see.Tiles, lists)
+	scale := 1 / math.Sqrt(float64(h.d))
+	by := kernels.Scores{Scale: float32(scale)}
 	var outs, grads, sums [2][]float32
 	for run := range 2 {
-		d.Attention(out, lse, qkv, end, tiles)
-		d.AttentionBackward(dqkv, delta, dout, out, lse, qkv, end, tiles)
+		d.Attention(out, lse, qkv, see, by)
+		d.AttentionBackward(dqkv, delta, dout, out, lse, qkv, see, by)
 		outs[run], sums[run], grads[run] = read(d, out), read(d, lse), read(d, dqkv)
 	}
 	if err := d.Sync(); err != nil {
@@ -187,7 +190,6 @@ func TestSampledAttention(t *testing.T) {
 	}
 	h.out = outs[0]
 	grad := heads{a: h.a, g: h.g, d: h.d, qkv: grads[0]}
-	scale := 1 / math.Sqrt(float64(h.d))
 	o, dq, dk, dv := &roundings{kind: "out"}, &roundings{kind: "dq"}, &roundings{kind: "dk"}, &roundings{kind: "dv"}
 	for range samples {
 		at, a, c := r.IntN(n), r.IntN(h.a), r.IntN(h.d)

@@ -87,6 +87,7 @@ struct branches {
 
 void cpu_attention(kstream *s, const attention_args *a) {
     for (int64_t n = 0; n < a->N; n++) check_index("attention", "end", n, a->end[n] - n - 1, a->N - n);
+    if (a->window || a->cap) throw std::invalid_argument("attention: windows and caps are not there yet");
     ARCH_RUN(attention, s, a);
 }
 
@@ -183,7 +184,7 @@ struct attention_block {
     const packed_panels &keys;
     const int32_t *path;
     int g, D, Dp;
-    float scale;  // log2(e)/sqrt(D)
+    float scale;  // times log2(e)
 
     // o (rows, Dp) and st from queries q, which are at positions at, at + 1, … of their branch. part is scratch like o.
     void run(float *o, float *part, softmax_state &st, float *score, const float *q, int64_t ldq, int at, int rows) const {
@@ -225,7 +226,7 @@ template <class T> void attention_of(kstream *s, const attention_args *a) {
     const branches b(a->end, N, NR, QB);
     const packed_panels keys(s, b, qkv + A * D, ld, G, D);
     const int Dp = keys.Dp;
-    const float scale = log2e / std::sqrt((float)D);
+    const float scale = log2e * a->scale;
     parallel_for(s, (int64_t)b.block_count * A, [&](int64_t i, arena &scratch) {
         const branches::block at = b.blocks[i / A];
         const branches::run &run = b.runs[at.run];

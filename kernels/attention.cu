@@ -1,4 +1,4 @@
-// attention.cu: attention over a packed forest. out = softmax(q·kᵀ/sqrt(D))·v over the keys k <= q < end[k], lse = log Σ exp.
+// attention.cu: attention over a packed forest. out = softmax(scale·q·kᵀ)·v over the keys k <= q < end[k], lse = log Σ exp.
 //
 // A block has 128 queries of one head and goes over the key tiles of their list with the online softmax of Milakov & Gimelshein
 // (2018), in powers of two. bf16 heads of 64 and 128 run on tensor cores; a plain kernel has the rest.
@@ -17,7 +17,7 @@ struct forest_attention {
     int N, A, G, D;
     int section;           // query heads that run together
     int row, value;        // bytes from row to row of qkv, and from a key to its value
-    float scale;           // log2(e)/sqrt(D)
+    float scale;           // times log2(e)
 };
 
 // Blocks begin in the order of x, y, z: all heads of a section (x) on one query tile (y), then the next, long lists first, then
@@ -296,13 +296,14 @@ template <int D, int VALUES> void run(kstream *s, const forest_attention &a, dim
 
 void cuda_attention(kstream *s, const attention_args *a) {
     if (a->N == 0 || a->A == 0) return;
+    if (a->window || a->cap) throw std::runtime_error("attention: windows and caps are not there yet");
     // A section is as many query heads as share key heads whose keys and values fit into a part of the L2 cache.
     const int64_t cache = 16 << 20, of_key_head = (int64_t)a->N * a->D * 2 * 2;
     int fit = (int)std::min<int64_t>(a->G, std::max<int64_t>(cache / of_key_head, 1));
     while (a->G % fit) fit--;
     const int section = a->A % a->G ? a->A : a->A / a->G * fit;
     const forest_attention f = {a->out, a->lse, a->qkv, a->end, a->tiles, a->N, a->A, a->G, a->D, section,
-                                (a->A + 2 * a->G) * a->D * 2, a->G * a->D * 2, log2e / sqrtf((float)a->D)};
+                                (a->A + 2 * a->G) * a->D * 2, a->G * a->D * 2, log2e * a->scale};
     dim3 grid(section, query_tiles(a->N), a->A / section);
     const bool words = a->dtype == K_BF16 && wide<bf16>(a->D, (const char *)a->qkv, (const char *)a->out);
     if (words && a->D == 64) return run<64, 2>(s, f, grid);

@@ -13,6 +13,7 @@
 
 void cpu_attention_backward(kstream *s, const attention_backward_args *a) {
     for (int64_t n = 0; n < a->N; n++) check_index("attention_backward", "end", n, a->end[n] - n - 1, a->N - n);
+    if (a->window || a->cap) throw std::invalid_argument("attention_backward: windows and caps are not there yet");
     ARCH_RUN(attention_backward, s, a);
 }
 
@@ -103,7 +104,7 @@ struct backward {
     key_panels keys;
     const float *kt, *vt;          // keys and values by columns
     head_rows k, q, grad;          // keys, queries and dout by rows
-    float scale;                   // 1/sqrt(D)
+    float scale;
 
     // p and ds/scale, (rows, CHUNK) each, of queries [q0, q0 + rows) of head h and panel n of keys.
     void tile(float *p, float *ds, int h, int q0, int rows, int panel, sight see) const {
@@ -196,7 +197,7 @@ template <class T> void backward_of(kstream *s, const attention_backward_args *a
     backward b{N, A, G, D, Dp, ld, qkv, dout, a->lse, a->delta, key_panels(s, a->end, N),
                pack_head_columns(s, k, ld, G, N, D), pack_head_columns(s, v, ld, G, N, D),
                head_rows(s, k, ld, G, N, D), head_rows(s, qkv, ld, A, N, D), head_rows(s, dout, (int64_t)A * D, A, N, D),
-               1 / std::sqrt((float)D)};
+               a->scale};
     const int64_t of_keys = (int64_t)((N + KB - 1) / KB) * G, of_queries = (int64_t)((N + QB - 1) / QB) * A;
     parallel_for(s, of_keys + of_queries, [&](int64_t i, arena &scratch) {
         float *p = scratch.get<float>((size_t)QB * CHUNK), *ds = scratch.get<float>((size_t)QB * CHUNK);

@@ -1,5 +1,5 @@
 // attention_backward.cu: gradient of attention over a packed forest, from the probabilities that lse gives back.
-//   p = exp(s - lse)   dv = pᵀ·dout   ds = p·(dout·vᵀ - delta)   dk = dsᵀ·q/sqrt(D)   dq = ds·k/sqrt(D)   delta = Σ_d dout·out
+//   p = exp(s - lse)   dv = pᵀ·dout   ds = p·(dout·vᵀ - delta)   dk = scale·dsᵀ·q   dq = scale·ds·k   delta = Σ_d dout·out
 // Two passes, so that every sum has one writer and a fixed order: blocks of 128 keys gather dk and dv over the queries that see
 // them and over the query heads of their group; blocks of 128 queries gather dq. Both make p and ds of their tiles anew: 7
 // products instead of 5, but no atomics. The first pass works on the transposed scores, so that pᵀ and dsᵀ lie in registers just
@@ -22,7 +22,7 @@ struct gradient {
     int N, A, G, padded;       // padded: N rounded up to whole query tiles
     int g0, key_heads, group;  // group: A/G, the query heads of a key head
     int extra;                 // parts beyond the one for each query tile
-    float scale;               // 1/sqrt(D)
+    float scale;
 
     __device__ __forceinline__ int parts_count() const { return query_tiles(N) + extra; }
 };
@@ -423,7 +423,7 @@ template <int D, int STAGES> void backward(kstream *s, const attention_backward_
     const int tiles = query_tiles(a->N), blocks = processors(s) * L::blocks;
     gradient p = {};
     p.dqkv = (bf16 *)a->dqkv, p.dout = (const bf16 *)a->dout, p.qkv = (const bf16 *)a->qkv, p.tiles = a->tiles;
-    p.N = a->N, p.A = a->A, p.G = a->G, p.group = a->A / a->G, p.padded = tiles * QUERIES, p.scale = 1 / sqrtf((float)D);
+    p.N = a->N, p.A = a->A, p.G = a->G, p.group = a->A / a->G, p.padded = tiles * QUERIES, p.scale = a->scale;
     p.reach = scratch<int32_t>(s, p.padded), p.parts = scratch<int4>(s, tiles + blocks);
     const size_t of_head = (size_t)p.group * 2 * p.padded, fit = workspace_left(s) / (of_head * sizeof(float) + 256);
     const int most = (int)std::min<size_t>(std::max<size_t>(fit, 1), a->G);
@@ -524,7 +524,7 @@ template <class T> __global__ void __launch_bounds__(32 * warps) attention_backw
 
 template <class T> void backward_plain(kstream *s, const attention_backward_args *a) {
     const plain<T> p = {(T *)a->dqkv, (const T *)a->dout, (const T *)a->out, (const T *)a->qkv, a->lse, a->delta, a->end, a->tiles,
-                        a->N, a->A, a->G, a->D, 1 / sqrtf((float)a->D)};
+                        a->N, a->A, a->G, a->D, a->scale};
     const auto grid = [&](int heads) { return (unsigned)(((int64_t)a->N * heads + warps - 1) / warps); };
     launch(s, attention_backward_plain_rows_kernel<T>, grid(a->A), 32 * warps, 0, p);
     launch(s, attention_backward_plain_keys_kernel<T>, grid(a->G), 32 * warps, 0, p);
@@ -535,6 +535,7 @@ template <class T> void backward_plain(kstream *s, const attention_backward_args
 
 void cuda_attention_backward(kstream *s, const attention_backward_args *a) {
     if (a->N == 0) return;
+    if (a->window || a->cap) throw std::runtime_error("attention_backward: windows and caps are not there yet");
     const bool fits = a->dtype == K_BF16 && wide<bf16>(a->D, a->dqkv, a->dout, a->out, a->qkv);
     if (fits && a->D == 64) return backward<64, 2>(s, a);
     if (fits && a->D == 128) return most_shared(s) >= layout<128, 2>::size ? backward<128, 2>(s, a) : backward<128, 1>(s, a);

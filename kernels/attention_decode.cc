@@ -43,6 +43,7 @@ void cpu_attention_decode(kstream *s, const attention_decode_args *a) {
         check_index("attention_decode", "group", b, a->group[b], a->groups);
         slots("own_start", "own_len", b, a->own_start[b], a->own_len[b]);
     }
+    if (a->window || a->cap) throw std::invalid_argument("attention_decode: windows and caps are not there yet");
     ARCH_RUN(attention_decode, s, a);
 }
 
@@ -64,7 +65,7 @@ template <class T> struct decoder {
     const attention_decode_args &a;
     int rep;      // query heads per key head
     int64_t row;  // elements of a slot
-    float scale;  // log2(e)/sqrt(D)
+    float scale;  // times log2(e)
 
     const T *key(int64_t slot, int g) const { return (const T *)a.kv + slot * row + (int64_t)g * a.D; }
     const T *value(int64_t slot, int g) const { return key(slot, a.G + g); }
@@ -263,7 +264,7 @@ template <class T> struct decoder {
 };
 
 template <class T> void decode_of(kstream *s, const attention_decode_args *a) {
-    const decoder<T> dec{*a, a->A / a->G, (int64_t)2 * a->G * a->D, log2e / std::sqrt((float)a->D)};
+    const decoder<T> dec{*a, a->A / a->G, (int64_t)2 * a->G * a->D, log2e * a->scale};
     const int most = std::max(1, NR / dec.rep);
     decode_item *item = s->scratch.get<decode_item>(a->B);
     int n = 0;

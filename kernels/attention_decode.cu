@@ -203,7 +203,7 @@ template <int D, bool SHARED> __global__ void __launch_bounds__(threads, (D == 6
     const int value = a.G * D;
     const uint32_t tiles = ptx::shared(ptx::dynamic_shared());  // keys, values; keys, values
     const uint32_t key_lane = tiles + lane_b<D>(lane) + first_key * D * 2, value_lane = tiles + tile_bytes + lane_a<D>(lane) + first_key * D * 2;
-    const float scale = log2e / sqrtf((float)D);
+    const float scale = log2e * a.scale;
     float o[1][D / 8][4], m[2] = {lowest, lowest}, l[2] = {0, 0};
     fill(o, 0);
     cursor at;
@@ -276,7 +276,7 @@ template <class T, int V> __global__ void __launch_bounds__(threads, 4) decode_k
     const T *query = (const T *)a.qkv + ((int64_t)b * (a.A + 2 * a.G) + g * rep) * D;
     const T *key = (const T *)a.kv + (int64_t)g * D, *value = key + (int64_t)a.G * D;
     const int64_t row = (int64_t)2 * a.G * D;
-    const float scale = log2e / sqrtf((float)D);
+    const float scale = log2e * a.scale;
     for (int i = t; i < rep * D; i += threads) q[i] = to_f32(query[i]), o[i] = 0;
     for (int r = t; r < rep; r += threads) m[r] = lowest, l[r] = 0;
 
@@ -396,6 +396,7 @@ attention_decode_args slice(const attention_decode_args *a, int lo, int hi) {
 
 void cuda_attention_decode(kstream *s, const attention_decode_args *a) {
     if (a->B == 0) return;
+    if (a->window || a->cap) throw std::runtime_error("attention_decode: windows and caps are not there yet");
     const bool tensor_cores = a->dtype == K_BF16 && (a->D == 64 || a->D == 128) && a->A / a->G <= 16 && wide<bf16>(a->D, (const char *)a->qkv, (const char *)a->kv);
     const int shared_parts = tensor_cores && a->segments ? parts_for((int64_t)most_tiles(*a) * a->G) : 0;
     const int parts = shared_parts + parts_for((int64_t)a->B * a->G);

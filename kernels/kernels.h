@@ -146,12 +146,14 @@ typedef struct {
     kdtype         dtype;
 } swiglu_backward_args;
 
-// Attention over a packed forest: query q sees key k  iff  k <= q < end[k].  Query head a reads key head a·G/A. Subtrees nest.
+// Attention over a packed forest. Query head a reads key head a·G/A. Subtrees nest, and pos counts the tokens above on the branch.
+//   query q sees key k  iff  k <= q < end[k]  and, with a window,  pos[q] - pos[k] < window
+//   s = scale·q·kᵀ, and with a cap s = cap·tanh(scale·q·kᵀ/cap)
+//   out = softmax(s)·v over the visible keys                   lse = log Σ exp(s), kept for backward
 // On the CPU the bits of a token's result depend on the tokens that it sees alone.
-//   out = softmax(q·kᵀ/sqrt(D))·v over the visible keys        lse = log Σ exp(q·kᵀ/sqrt(D)), kept for backward
 //
 // tiles says the same by tiles: Q = ⌈N/128⌉ tiles of queries, each with two halves, and K = ⌈N/64⌉ tiles of keys. Package tile
-// makes it from end. An implementation may read either, or both.
+// makes it from end, pos and window. An implementation may read either, or both.
 //   index        elements
 //   0            Q          query tiles in order of work: the longest list first
 //   Q            Q+1        ptr: the list of query tile t is [ptr[t], ptr[t+1]), indices of this very array
@@ -165,12 +167,17 @@ typedef struct {
     float         *lse;      // out (N, A)
     const void    *qkv;      // in  (N, A + 2G, D)     real   after rope
     const int32_t *end;      // in  (N)                just past the subtree of the token's node; n < end[n] <= N
+    const int32_t *pos;      // in  (N)                read with a window only
     const int32_t *tiles;    // in  (T)
     int32_t        N, A, G, D, T;
+    int32_t        window;   // 0: none
+    float          scale;    // > 0
+    float          cap;      // 0: none
     kdtype         dtype;
 } attention_args;
 
-// p = exp(s - lse);  delta = Σ_d dout·out;  dv += pᵀ·dout;  ds = p·(dout·vᵀ - delta);  dq = ds·k/sqrt(D);  dk = dsᵀ·q/sqrt(D)
+// p = exp(s - lse);  delta = Σ_d dout·out;  dv += pᵀ·dout;  ds = p·(dout·vᵀ - delta)·(1 - (s/cap)²), without a cap p·(dout·vᵀ - delta);
+// dq = scale·ds·k;  dk = scale·dsᵀ·q
 typedef struct {
     void          *dqkv;     // out (N, A + 2G, D)     real
     float         *delta;    // scratch (N, A)
@@ -179,8 +186,11 @@ typedef struct {
     const float   *lse;      // in  (N, A)
     const void    *qkv;      // in  (N, A + 2G, D)     real
     const int32_t *end;      // in  (N)
-    const int32_t *tiles;    // in  (T)                as for attention
+    const int32_t *pos;      // in  (N)                as for attention, and the rest
+    const int32_t *tiles;    // in  (T)
     int32_t        N, A, G, D, T;
+    int32_t        window;
+    float          scale, cap;
     kdtype         dtype;
 } attention_backward_args;
 
@@ -195,7 +205,8 @@ typedef struct {
 
 // One query token for each of B sequences against the cache. The context of sequence b is the shared segments of its
 // group g = group[b] (slots seg_start[i] … + seg_len[i], i in [seg_ptr[g], seg_ptr[g+1])) and then its own slots
-// own_start[b] … + own_len[b]. Sequences of a group are consecutive; the query sees the whole of its context.
+// own_start[b] … + own_len[b]. Sequences of a group are consecutive. The query is the last token of its context, and sees all of it, or
+// with a window the last `window` tokens; scores as for attention.
 // On the CPU the bits of a result depend on the context alone, not on where its segments are cut.
 typedef struct {
     void          *out;      // out (B, A, D)          real
@@ -208,6 +219,9 @@ typedef struct {
     const int32_t *own_start;// in  (B)
     const int32_t *own_len;  // in  (B)                >= 0; a context is never empty
     int32_t        B, A, G, D, S, groups, segments;
+    int32_t        window;   // 0: none
+    float          scale;    // > 0
+    float          cap;      // 0: none
     kdtype         dtype;
 } attention_decode_args;
 

@@ -60,8 +60,6 @@ KERNEL_OPS(X)
 */
 import "C"
 
-import "criticrm/kernels/tile"
-
 // The methods below are the ops of kernels.h, in its order and with its names of dimensions. They check the arguments in the
 // order of the signature and panic with a constant sentence.
 
@@ -243,16 +241,17 @@ func (d *Device) SwiGLUBackward(dgu, h, dh, gu Tensor) {
 	C.call_swiglu_backward(d.table, d.stream, &a)
 }
 
-// Attention over a packed forest: query q sees key k iff k <= q < end[k]. out (N, A, D), qkv (N, A+2G, D) real;
-// lse (N, A) f32; end (N); tiles (T) is what tile.Lists makes of end.
-func (d *Device) Attention(out, lse, qkv, end, tiles Tensor) {
+// Attention over a packed forest. out (N, A, D), qkv (N, A+2G, D) real; lse (N, A) f32.
+func (d *Device) Attention(out, lse, qkv Tensor, see Sight, by Scores) {
 	must(out.real(3), "kernels: attention: out is not (N, A, D) real")
 	must(lse.is(F32, out.dim[0], out.dim[1]), "kernels: attention: lse is not (N, A) f32")
 	g := keyHeads(qkv, out)
-	must(end.is(I32, out.dim[0]), "kernels: attention: end is not (N) int32")
-	must(areTiles(tiles, end), "kernels: attention: tiles are not end's (T) int32")
-	a := C.attention_args{out: out.ptr, lse: lse.f32(), qkv: qkv.ptr, end: end.i32(), tiles: tiles.i32(),
-		N: out.n(0), A: out.n(1), G: g, D: out.n(2), T: tiles.n(0), dtype: out.dt()}
+	must(see.ofTokens(out.dim[0]), "kernels: attention: end or pos is not (N) int32")
+	must(see.areTiles(out.dim[0]), "kernels: attention: tiles are not end's (T) int32")
+	must(by.fine(), "kernels: attention: window, scale or cap is out of range")
+	a := C.attention_args{out: out.ptr, lse: lse.f32(), qkv: qkv.ptr, end: see.End.i32(), pos: see.Pos.i32(), tiles: see.Tiles.i32(),
+		N: out.n(0), A: out.n(1), G: g, D: out.n(2), T: see.Tiles.n(0),
+		window: C.int32_t(by.Window), scale: C.float(by.Scale), cap: C.float(by.Cap), dtype: out.dt()}
 	C.call_attention(d.table, d.stream, &a)
 }
 
@@ -264,24 +263,21 @@ func keyHeads(qkv, out Tensor) C.int32_t {
 	return C.int32_t(g)
 }
 
-// areTiles says whether tiles may be what tile.Lists made of end.
-func areTiles(tiles, end Tensor) bool {
-	return tiles.rank == 1 && tiles.is(I32, tiles.dim[0]) && tiles.dim[0] >= tile.Head(end.dim[0])
-}
-
-// AttentionBackward gives dqkv (N, A+2G, D) from dout, out (N, A, D), lse (N, A), qkv (N, A+2G, D), end (N) and tiles (T);
+// AttentionBackward gives dqkv (N, A+2G, D) from dout, out (N, A, D), lse (N, A), qkv (N, A+2G, D) and what Attention was given;
 // delta (N, A) f32 is scratch.
-func (d *Device) AttentionBackward(dqkv, delta, dout, out, lse, qkv, end, tiles Tensor) {
+func (d *Device) AttentionBackward(dqkv, delta, dout, out, lse, qkv Tensor, see Sight, by Scores) {
 	must(dqkv.real(3) && dqkv.is(qkv.typ, qkv.dim[0], qkv.dim[1], qkv.dim[2]), "kernels: attention_backward: dqkv is not as qkv")
 	must(out.real(3), "kernels: attention_backward: out is not (N, A, D) real")
 	must(delta.is(F32, out.dim[0], out.dim[1]), "kernels: attention_backward: delta is not (N, A) f32")
 	must(dout.is(out.typ, out.dim[0], out.dim[1], out.dim[2]), "kernels: attention_backward: dout is not as out")
 	must(lse.is(F32, out.dim[0], out.dim[1]), "kernels: attention_backward: lse is not (N, A) f32")
 	g := keyHeads(qkv, out)
-	must(end.is(I32, out.dim[0]), "kernels: attention_backward: end is not (N) int32")
-	must(areTiles(tiles, end), "kernels: attention_backward: tiles are not end's (T) int32")
+	must(see.ofTokens(out.dim[0]), "kernels: attention_backward: end or pos is not (N) int32")
+	must(see.areTiles(out.dim[0]), "kernels: attention_backward: tiles are not end's (T) int32")
+	must(by.fine(), "kernels: attention_backward: window, scale or cap is out of range")
 	a := C.attention_backward_args{dqkv: dqkv.ptr, delta: delta.f32(), dout: dout.ptr, out: out.ptr, lse: lse.f32(), qkv: qkv.ptr,
-		end: end.i32(), tiles: tiles.i32(), N: out.n(0), A: out.n(1), G: g, D: out.n(2), T: tiles.n(0), dtype: out.dt()}
+		end: see.End.i32(), pos: see.Pos.i32(), tiles: see.Tiles.i32(), N: out.n(0), A: out.n(1), G: g, D: out.n(2), T: see.Tiles.n(0),
+		window: C.int32_t(by.Window), scale: C.float(by.Scale), cap: C.float(by.Cap), dtype: out.dt()}
 	C.call_attention_backward(d.table, d.stream, &a)
 }
 
@@ -307,7 +303,7 @@ type DecodeContext struct {
 
 // AttentionDecode is attention of one token for each of B sequences against the cache. out (B, A, D), qkv (B, A+2G, D),
 // kv (S, 2G, D) real.
-func (d *Device) AttentionDecode(out, qkv, kv Tensor, c DecodeContext) {
+func (d *Device) AttentionDecode(out, qkv, kv Tensor, c DecodeContext, by Scores) {
 	must(out.real(3), "kernels: attention_decode: out is not (B, A, D) real")
 	g := keyHeads(qkv, out)
 	must(kv.rank == 3 && kv.is(out.typ, kv.dim[0], 2*int(g), out.dim[2]), "kernels: attention_decode: kv is not (S, 2G, D) of out's type")
@@ -317,9 +313,11 @@ func (d *Device) AttentionDecode(out, qkv, kv Tensor, c DecodeContext) {
 	must(c.SegLen.is(I32, c.SegStart.dim[0]), "kernels: attention_decode: seg_len is not (segments) int32")
 	must(c.OwnStart.is(I32, out.dim[0]), "kernels: attention_decode: own_start is not (B) int32")
 	must(c.OwnLen.is(I32, out.dim[0]), "kernels: attention_decode: own_len is not (B) int32")
+	must(by.fine(), "kernels: attention_decode: window, scale or cap is out of range")
 	a := C.attention_decode_args{out: out.ptr, qkv: qkv.ptr, kv: kv.ptr, group: c.Group.i32(), seg_ptr: c.SegPtr.i32(),
 		seg_start: c.SegStart.i32(), seg_len: c.SegLen.i32(), own_start: c.OwnStart.i32(), own_len: c.OwnLen.i32(),
-		B: out.n(0), A: out.n(1), G: g, D: out.n(2), S: kv.n(0), groups: c.SegPtr.n(0) - 1, segments: c.SegStart.n(0), dtype: out.dt()}
+		B: out.n(0), A: out.n(1), G: g, D: out.n(2), S: kv.n(0), groups: c.SegPtr.n(0) - 1, segments: c.SegStart.n(0),
+		window: C.int32_t(by.Window), scale: C.float(by.Scale), cap: C.float(by.Cap), dtype: out.dt()}
 	C.call_attention_decode(d.table, d.stream, &a)
 }
 

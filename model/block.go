@@ -1,6 +1,10 @@
 package model
 
-import "criticrm/kernels"
+import (
+	"math"
+
+	"criticrm/kernels"
+)
 
 // block is one layer of the decoder: x1 = x + Wo·attention(norm1(x));  y = x1 + Wd·swiglu(norm2(x1)).
 //
@@ -23,10 +27,15 @@ func (b *block) attend(m *Model, l int, a *acts, s *deviceBatch, z *scratch, in,
 		d.KVStore(m.kv[l], a.qkv, s.slot)
 	}
 	if s.decode {
-		d.AttentionDecode(a.att, a.qkv, m.kv[l], s.context)
+		d.AttentionDecode(a.att, a.qkv, m.kv[l], s.context, m.scores())
 	} else {
-		d.Attention(a.att, a.lse, a.qkv, s.end, s.tiles)
+		d.Attention(a.att, a.lse, a.qkv, s.sight(), m.scores())
 	}
+}
+
+// scores says how attention's scores are made.
+func (m *Model) scores() kernels.Scores {
+	return kernels.Scores{Scale: float32(1 / math.Sqrt(float64(m.HeadDim)))}
 }
 
 // feed is the second half, on the rows that go on. It leaves the residual stream in a.x1 and z.mlp.
@@ -60,7 +69,7 @@ func (b *block) feedBackward(m *Model, a *acts, z *scratch) {
 // attendBackward turns z.dres, the gradient of x, into that of the layer below's x1 + mlp; z.datt is the gradient of att.
 func (b *block) attendBackward(m *Model, a *acts, s *deviceBatch, z *scratch) {
 	d := m.Dev
-	d.AttentionBackward(z.dqkv, z.delta, z.datt, a.att, a.lse, a.qkv, s.end, s.tiles)
+	d.AttentionBackward(z.dqkv, z.delta, z.datt, a.att, a.lse, a.qkv, s.sight(), m.scores())
 	d.RoPEBackward(z.dqkv, m.rope, s.pos, m.NumKeyValueHeads)
 	d.MatmulDX(z.dn, z.dqkv2, b.qkv.W, false)
 	d.RMSNormBackward(z.dres, b.norm1.G, z.n1, z.dn, a.x, b.norm1.W, a.rstd1) // dres += …

@@ -45,6 +45,11 @@ type tail struct {
 	logits          kernels.Tensor // (rows of a chunk, V) f32
 }
 
+// sight is what attention is told of the batch.
+func (s *deviceBatch) sight() kernels.Sight {
+	return kernels.Sight{End: s.end, Pos: s.pos, Tiles: s.tiles}
+}
+
 // staging collects int32 arrays, so that a batch costs one upload of them.
 type staging struct {
 	host  []int32

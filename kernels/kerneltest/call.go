@@ -43,14 +43,14 @@ func Call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 	case *spec.SwiGLUBackward[float64]:
 		d.SwiGLUBackward(t("DGU"), t("H"), t("DH"), t("GU"))
 	case *spec.Attention[float64]:
-		d.Attention(t("Out"), t("LSE"), t("QKV"), t("End"), t("Tiles"))
+		d.Attention(t("Out"), t("LSE"), t("QKV"), sight(t), scores(o.Window, o.Scale, o.Cap))
 	case *spec.AttentionBackward[float64]:
-		d.AttentionBackward(t("DQKV"), t("Delta"), t("DOut"), t("Out"), t("LSE"), t("QKV"), t("End"), t("Tiles"))
+		d.AttentionBackward(t("DQKV"), t("Delta"), t("DOut"), t("Out"), t("LSE"), t("QKV"), sight(t), scores(o.Window, o.Scale, o.Cap))
 	case *spec.KVStore[float64]:
 		d.KVStore(t("KV"), t("QKV"), t("Slot"))
 	case *spec.AttentionDecode[float64]:
 		d.AttentionDecode(t("Out"), t("QKV"), t("KV"), kernels.DecodeContext{Group: t("Group"), SegPtr: t("SegPtr"),
-			SegStart: t("SegStart"), SegLen: t("SegLen"), OwnStart: t("OwnStart"), OwnLen: t("OwnLen")})
+			SegStart: t("SegStart"), SegLen: t("SegLen"), OwnStart: t("OwnStart"), OwnLen: t("OwnLen")}, scores(o.Window, o.Scale, o.Cap))
 	case *spec.CritiqueLoss[float64]:
 		d.CritiqueLoss(kernels.CritiqueLoss{Loss: t("Loss"), LogProb: t("LogProb"), DX: t("DX"), DW: t("DW"), X: t("X"), W: t("W"),
 			Target: t("Target"), Weight: t("Weight"), LossScale: float32(o.LossScale), GradScale: float32(o.GradScale), Scratch: t("Scratch")})
@@ -59,6 +59,14 @@ func Call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 	default:
 		callStep(d, op, t)
 	}
+}
+
+func sight(t func(name string) kernels.Tensor) kernels.Sight {
+	return kernels.Sight{End: t("End"), Pos: t("Pos"), Tiles: t("Tiles")}
+}
+
+func scores(window int, scale, limit float64) kernels.Scores {
+	return kernels.Scores{Window: window, Scale: float32(scale), Cap: float32(limit)}
 }
 
 // callStep runs the ops that come once in a step, after the model.

@@ -13,16 +13,20 @@ type Forest struct {
 	node   []int32 // of each token
 	parent []int32 // of each node, -1 for roots
 	end    []int32 // of each node: just past the tokens of its subtree
+	before []int32 // of each node: the tokens of the nodes above
+	below  []int32 // and with its own
 	open   []int32 // the open nodes, from a root down
 }
 
 // Open starts a node of n tokens below the open one.
 func (f *Forest) Open(n int) {
-	id, parent := int32(len(f.end)), int32(-1)
+	id, parent, before := int32(len(f.end)), int32(-1), int32(0)
 	if len(f.open) > 0 {
 		parent = f.open[len(f.open)-1]
+		before = f.below[parent]
 	}
 	f.end, f.parent, f.open = append(f.end, 0), append(f.parent, parent), append(f.open, id)
+	f.before, f.below = append(f.before, before), append(f.below, before+int32(n))
 	for range n {
 		f.node = append(f.node, id)
 	}
@@ -44,6 +48,18 @@ func (f *Forest) End() []int32 {
 		end[i] = f.end[n]
 	}
 	return end
+}
+
+// Pos gives how many tokens are above each token on its branch.
+func (f *Forest) Pos() []int32 {
+	pos := make([]int32, len(f.node))
+	for i, n := range f.node {
+		pos[i] = f.before[n]
+		if i > 0 && f.node[i-1] == n {
+			pos[i] = pos[i-1] + 1
+		}
+	}
+	return pos
 }
 
 // PairTree is [prompt][chosen][critiques…][rejected][critiques…].
@@ -189,9 +205,11 @@ func (l *list) attend(f forest, a, k, d int, scale float64) {
 
 func attention(f forest, a, k, d int, scale float64) (name string, forward, backward func(g *Gen) Op) {
 	of := func(g *Gen) *Attention[float64] {
-		end := f.make(g).End()
+		f := f.make(g)
+		end := f.End()
 		n, tiles := len(end), tile.Lists(nil, end)
-		return &Attention[float64]{QKV: g.Normal(n*(a+2*k)*d, scale), End: end, Tiles: tiles, N: n, A: a, G: k, D: d, T: len(tiles)}
+		return &Attention[float64]{QKV: g.Normal(n*(a+2*k)*d, scale), End: end, Pos: f.Pos(), Tiles: tiles, N: n, A: a, G: k, D: d, T: len(tiles),
+			Scale: 1 / math.Sqrt(float64(d))}
 	}
 	return fmt.Sprintf("%s_A%d_G%d_D%d", f.name, a, k, d), func(g *Gen) Op { return of(g) }, func(g *Gen) Op { return AttentionBackwardOf(of(g), g) }
 }
@@ -200,13 +218,14 @@ func attention(f forest, a, k, d int, scale float64) (name string, forward, back
 // rounded as the device stores it.
 func AttentionBackwardOf(f *Attention[float64], g *Gen) *AttentionBackward[float64] {
 	if g.Plan { // whoever measures runs the forward op on the device
-		return &AttentionBackward[float64]{End: f.End, Tiles: f.Tiles, N: f.N, A: f.A, G: f.G, D: f.D, T: f.T}
+		return &AttentionBackward[float64]{End: f.End, Pos: f.Pos, Tiles: f.Tiles, N: f.N, A: f.A, G: f.G, D: f.D, T: f.T,
+			Window: f.Window, Scale: f.Scale, Cap: f.Cap}
 	}
 	RoundTo(f.QKV, g.BF16)
 	f.Out, f.LSE = make([]float64, f.N*f.A*f.D), make([]float64, f.N*f.A)
 	f.Run()
-	return &AttentionBackward[float64]{DOut: g.Normal(len(f.Out), 1), Out: f.Out, LSE: f.LSE, QKV: f.QKV, End: f.End,
-		Tiles: f.Tiles, N: f.N, A: f.A, G: f.G, D: f.D, T: f.T}
+	return &AttentionBackward[float64]{DOut: g.Normal(len(f.Out), 1), Out: f.Out, LSE: f.LSE, QKV: f.QKV, End: f.End, Pos: f.Pos,
+		Tiles: f.Tiles, N: f.N, A: f.A, G: f.G, D: f.D, T: f.T, Window: f.Window, Scale: f.Scale, Cap: f.Cap}
 }
 
 func (l *list) decode() {
@@ -267,7 +286,7 @@ func (l *list) decode() {
 
 // Decode lays the segments and the sequences' own slots out in random order, with gaps. A gap holds NaN, as fresh memory may.
 func Decode(g *Gen, shared, own [][]int, a, k, d int) *AttentionDecode[float64] {
-	o := &AttentionDecode[float64]{A: a, G: k, D: d, Groups: len(shared), Group: []int32{}, SegPtr: []int32{0},
+	o := &AttentionDecode[float64]{A: a, G: k, D: d, Scale: 1 / math.Sqrt(float64(d)), Groups: len(shared), Group: []int32{}, SegPtr: []int32{0},
 		SegStart: []int32{}, SegLen: []int32{}, OwnStart: []int32{}, OwnLen: []int32{}}
 	for i := range shared {
 		for _, n := range shared[i] {

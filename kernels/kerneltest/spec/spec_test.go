@@ -85,7 +85,7 @@ func backward(r *Gen, op Op) (g gradient, ok bool) {
 	case *Attention[float64]:
 		dout, sum = weigh(r, o.Out)
 		b := AttentionBackward[float64]{DQKV: zero(o.QKV), DOut: dout, Out: o.Out, LSE: o.LSE, QKV: o.QKV, End: o.End,
-			Tiles: o.Tiles, N: o.N, A: o.A, G: o.G, D: o.D, T: o.T}
+			Pos: o.Pos, Tiles: o.Tiles, N: o.N, A: o.A, G: o.G, D: o.D, T: o.T, Window: o.Window, Scale: o.Scale, Cap: o.Cap}
 		b.Run()
 		g.by = map[string][]float64{"QKV": b.DQKV}
 	case *CritiqueLoss[float64]:
@@ -261,17 +261,17 @@ func TestRoundByChance(t *testing.T) {
 }
 
 // TestForestMask compares "k <= q < end[k]", and the way in which the reference finds those keys, with the definition: the node of k is the
-// node of q or one above it, and k <= q.
+// node of q or one above it, and k <= q. A window leaves the last ones of them.
 func TestForestMask(t *testing.T) {
 	for _, c := range forests() {
 		f := c.make(&Gen{Rand: rand.New(rand.NewPCG(3, 4))})
-		end := f.End()
+		end, pos := f.End(), f.Pos()
 		first := 0
 		for q := range end {
 			if q >= int(end[first]) {
 				first = q
 			}
-			seen := slices.Collect(visible(end, first, q))
+			seen := slices.Collect(visible(end, pos, 0, first, q))
 			if !slices.IsSorted(seen) {
 				t.Fatalf("%s: query %d sees keys %v", c.name, q, seen)
 			}
@@ -284,6 +284,12 @@ func TestForestMask(t *testing.T) {
 				got := k <= q && q < int(end[k])
 				if _, found := slices.BinarySearch(seen, k); got != want || found != want {
 					t.Fatalf("%s: query %d sees key %d: %v and %v, want %v", c.name, q, k, got, found, want)
+				}
+			}
+			for _, window := range []int{1, 2, 7, 40} {
+				want := seen[max(0, len(seen)-window):]
+				if got := slices.Collect(visible(end, pos, window, first, q)); !slices.Equal(got, want) {
+					t.Fatalf("%s: query %d sees keys %v with a window of %d, want %v", c.name, q, got, window, want)
 				}
 			}
 		}
