@@ -61,7 +61,8 @@ typedef struct {
     kdtype         dtype;
 } gather_backward_args;
 
-// RMSNorm with the residual sum before it.  sum = x + res;  rstd = 1/sqrt(mean(sum²) + eps);  out = sum · rstd · w
+// RMSNorm with the residual sum before it.  sum = x + res;  rstd = 1/sqrt(mean(sum²) + eps);  out = sum · rstd · (shift + w)
+// Gemma's weights are kept as what is added to 1: shift is 1 for them, else 0.
 typedef struct {
     void          *out;      // out (N, H)      real
     void          *sum;      // out (N, H)      real   NULL iff res is NULL (then sum is x)
@@ -69,12 +70,12 @@ typedef struct {
     const void    *x;        // in  (N, H)      real
     const void    *res;      // in  (N, H)      real   or NULL
     const void    *w;        // in  (H)         real
-    float          eps;
+    float          eps, shift;
     int32_t        N, H;
     kdtype         dtype;
 } rmsnorm_args;
 
-// With y = x·rstd:  dx += rstd · (dout·w - y · mean(dout·w·y))      dw += Σ_n dout · y        (x is the forward's sum)
+// With y = x·rstd, s = shift + w:  dx += rstd · (dout·s - y · mean(dout·s·y))      dw += Σ_n dout · y        (x is the forward's sum)
 // Also gives out once more, which so need not be kept.
 typedef struct {
     void          *dx;       // +=  (N, H)      real
@@ -84,6 +85,7 @@ typedef struct {
     const void    *x;        // in  (N, H)      real
     const void    *w;        // in  (H)         real
     const float   *rstd;     // in  (N)
+    float          shift;
     int32_t        N, H;
     kdtype         dtype;
 } rmsnorm_backward_args;

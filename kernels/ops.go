@@ -130,9 +130,9 @@ func (d *Device) GatherBackward(dx, dout, ptr, src Tensor) {
 	C.call_gather_backward(d.table, d.stream, &a)
 }
 
-// RMSNorm normalises sum = x + res: out = sum·rstd·w. out, sum, x, res (N, H) real; rstd (N) f32; w (H) real.
+// RMSNorm normalises sum = x + res: out = sum·rstd·(shift + w). out, sum, x, res (N, H) real; rstd (N) f32; w (H) real.
 // res and sum are both the zero Tensor where there is no residual to add.
-func (d *Device) RMSNorm(out, sum, rstd, x, res, w Tensor, eps float32) {
+func (d *Device) RMSNorm(out, sum, rstd, x, res, w Tensor, eps, shift float32) {
 	must(out.real(2), "kernels: rmsnorm: out is not (N, H) real")
 	must(sum.IsNil() == res.IsNil(), "kernels: rmsnorm: sum and res come together")
 	must(sum.IsNil() || sum.is(out.typ, out.dim[0], out.dim[1]), "kernels: rmsnorm: sum is not as out")
@@ -140,14 +140,14 @@ func (d *Device) RMSNorm(out, sum, rstd, x, res, w Tensor, eps float32) {
 	must(x.is(out.typ, out.dim[0], out.dim[1]), "kernels: rmsnorm: x is not as out")
 	must(res.IsNil() || res.is(out.typ, out.dim[0], out.dim[1]), "kernels: rmsnorm: res is not as out")
 	must(w.is(out.typ, out.dim[1]), "kernels: rmsnorm: w is not (H) of out's type")
-	a := C.rmsnorm_args{out: out.ptr, sum: sum.ptr, rstd: rstd.f32(), x: x.ptr, res: res.ptr, w: w.ptr, eps: C.float(eps),
+	a := C.rmsnorm_args{out: out.ptr, sum: sum.ptr, rstd: rstd.f32(), x: x.ptr, res: res.ptr, w: w.ptr, eps: C.float(eps), shift: C.float(shift),
 		N: out.n(0), H: out.n(1), dtype: out.dt()}
 	C.call_rmsnorm(d.table, d.stream, &a)
 }
 
 // RMSNormBackward adds to dx (N, H) real and dw (H) f32, and gives the forward's out (N, H) once more; x is the forward's sum (N, H), dout as dx,
-// w (H), rstd (N).
-func (d *Device) RMSNormBackward(dx, dw, out, dout, x, w, rstd Tensor) {
+// w (H), rstd (N); shift as the forward's.
+func (d *Device) RMSNormBackward(dx, dw, out, dout, x, w, rstd Tensor, shift float32) {
 	must(dx.real(2), "kernels: rmsnorm_backward: dx is not (N, H) real")
 	must(dw.is(F32, dx.dim[1]), "kernels: rmsnorm_backward: dw is not (H) f32")
 	must(out.is(dx.typ, dx.dim[0], dx.dim[1]), "kernels: rmsnorm_backward: out is not as dx")
@@ -155,7 +155,7 @@ func (d *Device) RMSNormBackward(dx, dw, out, dout, x, w, rstd Tensor) {
 	must(x.is(dx.typ, dx.dim[0], dx.dim[1]), "kernels: rmsnorm_backward: x is not as dx")
 	must(w.is(dx.typ, dx.dim[1]), "kernels: rmsnorm_backward: w is not (H) of dx's type")
 	must(rstd.is(F32, dx.dim[0]), "kernels: rmsnorm_backward: rstd is not (N) f32")
-	a := C.rmsnorm_backward_args{dx: dx.ptr, dw: dw.f32(), out: out.ptr, dout: dout.ptr, x: x.ptr, w: w.ptr, rstd: rstd.f32(),
+	a := C.rmsnorm_backward_args{dx: dx.ptr, dw: dw.f32(), out: out.ptr, dout: dout.ptr, x: x.ptr, w: w.ptr, rstd: rstd.f32(), shift: C.float(shift),
 		N: dx.n(0), H: dx.n(1), dtype: dx.dt()}
 	C.call_rmsnorm_backward(d.table, d.stream, &a)
 }

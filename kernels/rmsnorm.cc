@@ -1,6 +1,6 @@
 // rmsnorm.cc: RMSNorm (Zhang & Sennrich 2019) with the residual sum before it, and its backward.
-//   sum = x + res;  rstd = 1/sqrt(mean(sum²) + eps);  out = sum·rstd·w
-//   dx += rstd·(dout·w - y·mean(dout·w·y));  dw += Σ_n dout·y,  y = x·rstd;  and out once more
+//   sum = x + res;  rstd = 1/sqrt(mean(sum²) + eps);  out = sum·rstd·(shift + w)
+//   dx += rstd·(dout·s - y·mean(dout·s·y));  dw += Σ_n dout·y,  y = x·rstd, s = shift + w;  and out once more
 // A row is read twice; the second time it comes from the first-level cache.
 #ifndef ARCH
 #include "rows.h"
@@ -19,6 +19,7 @@ namespace ARCH {
 
 template <class T> inline void forward(const rmsnorm_args *a, int64_t lo, int64_t hi) {
     const int H = a->H;
+    const float shift = a->shift;
     const T *w = (const T *)a->w;                                        // (H)
     for (int64_t n = lo; n < hi; n++) {
         const T *x = (const T *)a->x + n * H;                            // (H)
@@ -40,7 +41,7 @@ template <class T> inline void forward(const rmsnorm_args *a, int64_t lo, int64_
             });
         }
         const float rstd = a->rstd[n] = 1 / sqrtf(sum(squares) / H + a->eps);
-        each(H, [&](int i, int k) { store(out + i, load(x + i, k) * rstd * load(w + i, k), k); });
+        each(H, [&](int i, int k) { store(out + i, load(x + i, k) * rstd * (load(w + i, k) + shift), k); });
     }
 }
 
@@ -61,15 +62,16 @@ template <int K, class T> inline void backward_group(const rmsnorm_backward_args
     T *dx = (T *)a->dx + n * H;                                          // (K, H)
     T *out = (T *)a->out + n * H;                                        // (K, H)
     const float *rstd = a->rstd + n;                                     // (K)
-    float pull[K];                                                       // rstd³·mean(dout·w·x)
+    const float shift = a->shift;
+    float pull[K];                                                       // rstd³·mean(dout·s·x)
     vf dot[K] = {};
     each(H, [&](int i, int k) {
-        vf v = load(w + i, k);
+        vf v = load(w + i, k) + shift;
         for (int r = 0; r < K; r++) dot[r] += load(dout + (int64_t)r * H + i, k) * v * load(x + (int64_t)r * H + i, k);
     });
     for (int r = 0; r < K; r++) pull[r] = rstd[r] * rstd[r] * rstd[r] * (sum(dot[r]) / H);
     each(H, [&](int i, int k) {
-        vf v = load(w + i, k), acc = load(dw + i, k);
+        vf v = load(w + i, k) + shift, acc = load(dw + i, k);
         for (int r = 0; r < K; r++) {
             const int64_t at = (int64_t)r * H + i;
             vf g = load(dout + at, k), y = load(x + at, k);

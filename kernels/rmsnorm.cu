@@ -1,6 +1,6 @@
 // rmsnorm.cu: RMSNorm (Zhang & Sennrich 2019) with the residual sum before it, and its backward.
-//   sum = x + res;  rstd = 1/sqrt(mean(sum²) + eps);  out = sum·rstd·w
-//   dx += rstd·(dout·w - y·mean(dout·w·y));  dw += Σ_n dout·y,  y = x·rstd;  and out once more
+//   sum = x + res;  rstd = 1/sqrt(mean(sum²) + eps);  out = sum·rstd·(shift + w)
+//   dx += rstd·(dout·s - y·mean(dout·s·y));  dw += Σ_n dout·y,  y = x·rstd, s = shift + w;  and out once more
 // A row is read once, in 16-byte words: its threads hold K words each, the forward in registers, the backward in shared memory.
 // Other rows, longer or not of whole words, are read twice, by the kernels named _long.
 #include <algorithm>
@@ -29,7 +29,7 @@ static __device__ __forceinline__ float row_sum(float x, float *part) {
 // block (threads of a row, rows); several rows only where a row has one warp
 template <class T, int K>
 __global__ void __launch_bounds__(most_threads<T>)
-    rmsnorm_kernel(T *out, T *sum, float *rstd, const T *x, const T *res, const T *w, float eps, int N, int H) {
+    rmsnorm_kernel(T *out, T *sum, float *rstd, const T *x, const T *res, const T *w, float eps, float shift, int N, int H) {
     const int V = word<T>;
     __shared__ float part[32];
     const unsigned n = blockIdx.x * blockDim.y + threadIdx.y;
@@ -64,14 +64,14 @@ __global__ void __launch_bounds__(most_threads<T>)
     for (int k = 0; k < K; k++) {
         unpack(r, scales[k], T{});
 #pragma unroll
-        for (int i = 0; i < V; i++) v[k][i] = v[k][i] * scale * r[i];
+        for (int i = 0; i < V; i++) v[k][i] = v[k][i] * scale * (shift + r[i]);
         if (first + k * step < H) store(out + row + first + k * step, v[k]);
     }
 }
 
 // A row a block.
 template <class T>
-__global__ void __launch_bounds__(1024) rmsnorm_long_kernel(T *out, T *sum, float *rstd, const T *x, const T *res, const T *w, float eps, int H) {
+__global__ void __launch_bounds__(1024) rmsnorm_long_kernel(T *out, T *sum, float *rstd, const T *x, const T *res, const T *w, float eps, float shift, int H) {
     __shared__ float part[32];
     const int64_t row = (int64_t)blockIdx.x * H;
     float squares = 0;
@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(1024) rmsnorm_long_kernel(T *out, T *sum, floa
     const float scale = 1 / sqrtf(row_sum(squares, part) / H + eps);
     if (threadIdx.x == 0) rstd[blockIdx.x] = scale;
     if (res) x = sum;
-    for (int c = threadIdx.x; c < H; c += blockDim.x) from_f32(out + row + c, to_f32(x[row + c]) * scale * to_f32(w[c]));
+    for (int c = threadIdx.x; c < H; c += blockDim.x) from_f32(out + row + c, to_f32(x[row + c]) * scale * (shift + to_f32(w[c])));
 }
 
 // A block has every gridDim.x-th group of blockDim.y rows, and their sum of dout·y in registers. A thread copies its words of
@@ -94,7 +94,8 @@ __global__ void __launch_bounds__(1024) rmsnorm_long_kernel(T *out, T *sum, floa
 // are too much). At the end the block adds the sums of its rows in their order.  block (threads of a row, rows)
 template <class T, int K>
 __global__ void __launch_bounds__(512)
-    rmsnorm_backward_kernel(T *dx, float *partial, T *out, const T *dout, const T *x, const T *w, const float *rstd, int N, int H, int stages) {
+    rmsnorm_backward_kernel(T *dx, float *partial, T *out, const T *dout, const T *x, const T *w, const float *rstd, float shift, int N,
+                            int H, int stages) {
     const int V = word<T>;
     __shared__ float part[2][32];
     const int threads = blockDim.x * blockDim.y, thread = threadIdx.y * blockDim.x + threadIdx.x;
@@ -117,7 +118,11 @@ __global__ void __launch_bounds__(512)
     float weight[K][V] = {}, dw[K][V] = {};
 #pragma unroll
     for (int k = 0; k < K; k++)
-        if (first + k * step < H) load(weight[k], w + first + k * step);
+        if (first + k * step < H) {
+            load(weight[k], w + first + k * step);
+#pragma unroll
+            for (int i = 0; i < V; i++) weight[k][i] += shift;
+        }
     int64_t n = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
     float scale_next = n < N ? rstd[n] : 0;
     if (stages == 2) fetch(0, n);
@@ -172,13 +177,14 @@ __global__ void __launch_bounds__(512)
     }
 }
 
-// Two steps: pull[n] = rstd³·mean(dout·w·x), a row a block; then the rest by columns, where block x has every gridDim.x-th row.
+// Two steps: pull[n] = rstd³·mean(dout·s·x), a row a block; then the rest by columns, where block x has every gridDim.x-th row.
 template <class T>
-__global__ void __launch_bounds__(1024) rmsnorm_backward_long_kernel(float *pull, const T *dout, const T *x, const T *w, const float *rstd, int H) {
+__global__ void __launch_bounds__(1024) rmsnorm_backward_long_kernel(float *pull, const T *dout, const T *x, const T *w, const float *rstd, float shift,
+                                                                   int H) {
     __shared__ float part[32];
     const int64_t row = (int64_t)blockIdx.x * H;
     float dot = 0;
-    for (int c = threadIdx.x; c < H; c += blockDim.x) dot += to_f32(dout[row + c]) * to_f32(w[c]) * to_f32(x[row + c]);
+    for (int c = threadIdx.x; c < H; c += blockDim.x) dot += to_f32(dout[row + c]) * (shift + to_f32(w[c])) * to_f32(x[row + c]);
     dot = row_sum(dot, part);
     const float r = rstd[blockIdx.x];
     if (threadIdx.x == 0) pull[blockIdx.x] = r * r * r * (dot / H);
@@ -186,10 +192,10 @@ __global__ void __launch_bounds__(1024) rmsnorm_backward_long_kernel(float *pull
 
 template <class T>
 __global__ void __launch_bounds__(256) rmsnorm_backward_long_columns_kernel(T *dx, float *partial, T *out, const float *pull, const T *dout,
-                                                                           const T *x, const T *w, const float *rstd, int N, int H) {
+                                                                           const T *x, const T *w, const float *rstd, float shift, int N, int H) {
     const int c = blockIdx.y * 256 + threadIdx.x;
     if (c >= H) return;
-    const float weight = to_f32(w[c]);
+    const float weight = shift + to_f32(w[c]);
     float dw = 0;
     for (int64_t n = blockIdx.x; n < N; n += gridDim.x) {
         const int64_t at = n * H + c;
@@ -232,7 +238,7 @@ template <class T, int K> void forward(kstream *s, const rmsnorm_args *a) {
     dim3 block = row_block<T, K>(a->H);
     if (block.x > 32) block.y = 1;
     launch(s, rmsnorm_kernel<T, K>, ((unsigned)a->N + block.y - 1) / block.y, block, 0, (T *)a->out, (T *)a->sum, a->rstd, (const T *)a->x,
-           (const T *)a->res, (const T *)a->w, a->eps, a->N, a->H);
+           (const T *)a->res, (const T *)a->w, a->eps, a->shift, a->N, a->H);
 }
 
 // How many parts the rows are in, each with a partial sum of dw: two for each processor, as long as they take no more than 32 MiB.
@@ -251,7 +257,7 @@ template <class T, int K> void backward(kstream *s, const rmsnorm_backward_args 
     const int stages = stage <= 48 << 10 ? 2 : 1, P = row_splits(s, a->N, a->H, block.y);
     float *partial = scratch<float>(s, (size_t)P * a->H);                // (P, H)
     launch(s, rmsnorm_backward_kernel<T, K>, P, block, stages * stage, (T *)a->dx, partial, (T *)a->out, (const T *)a->dout,
-           (const T *)a->x, (const T *)a->w, a->rstd, a->N, a->H, stages);
+           (const T *)a->x, (const T *)a->w, a->rstd, a->shift, a->N, a->H, stages);
     add_partials(s, a->dw, partial, P, a->H);
 }
 
@@ -260,9 +266,9 @@ template <class T> void backward_long(kstream *s, const rmsnorm_backward_args *a
     const int P = row_splits(s, a->N, a->H, 1);
     float *pull = scratch<float>(s, a->N);                               // (N)
     float *partial = scratch<float>(s, (size_t)P * a->H);                // (P, H)
-    launch(s, rmsnorm_backward_long_kernel<T>, a->N, long_block<T>(a->H), 0, pull, dout, x, w, a->rstd, a->H);
+    launch(s, rmsnorm_backward_long_kernel<T>, a->N, long_block<T>(a->H), 0, pull, dout, x, w, a->rstd, a->shift, a->H);
     launch(s, rmsnorm_backward_long_columns_kernel<T>, dim3(P, ((unsigned)a->H + 255) / 256), 256, 0, (T *)a->dx, partial, (T *)a->out, pull,
-           dout, x, w, a->rstd, a->N, a->H);
+           dout, x, w, a->rstd, a->shift, a->N, a->H);
     add_partials(s, a->dw, partial, P, a->H);
 }
 
@@ -275,7 +281,7 @@ void cuda_rmsnorm(kstream *s, const rmsnorm_args *a) {
         if (words && a->H <= 32 * word<T>) forward<T, 1>(s, a);
         else if (words && a->H <= most_threads<T> * 4 * word<T>) forward<T, 4>(s, a);
         else launch(s, rmsnorm_long_kernel<T>, a->N, long_block<T>(a->H), 0, (T *)a->out, (T *)a->sum, a->rstd, (const T *)a->x,
-                    (const T *)a->res, (const T *)a->w, a->eps, a->H);
+                    (const T *)a->res, (const T *)a->w, a->eps, a->shift, a->H);
     });
 }
 

@@ -17,9 +17,9 @@ type block struct{ norm1, qkv, out, norm2, gateUp, down weight }
 func (b *block) attend(m *Model, l int, a *acts, s *deviceBatch, z *scratch, in, mlp kernels.Tensor) {
 	d := m.Dev
 	if mlp.IsNil() {
-		d.RMSNorm(z.n1, none, a.rstd1, a.x, none, b.norm1.W, m.eps)
+		d.RMSNorm(z.n1, none, a.rstd1, a.x, none, b.norm1.W, m.eps, 0)
 	} else {
-		d.RMSNorm(z.n1, a.x, a.rstd1, in, mlp, b.norm1.W, m.eps)
+		d.RMSNorm(z.n1, a.x, a.rstd1, in, mlp, b.norm1.W, m.eps, 0)
 	}
 	d.Matmul(a.qkv2, z.n1, b.qkv.W, none)
 	d.RoPE(a.qkv, m.rope, s.pos, m.NumKeyValueHeads)
@@ -49,7 +49,7 @@ func (b *block) feed(m *Model, a *acts, z *scratch) {
 func (b *block) feedUp(m *Model, a *acts, z *scratch) {
 	d := m.Dev
 	d.Matmul(z.o, a.attr, b.out.W, none)
-	d.RMSNorm(z.n2, a.x1, a.rstd2, a.xr, z.o, b.norm2.W, m.eps)
+	d.RMSNorm(z.n2, a.x1, a.rstd2, a.xr, z.o, b.norm2.W, m.eps, 0)
 	d.Matmul(a.gu, z.n2, b.gateUp.W, none)
 }
 
@@ -60,7 +60,7 @@ func (b *block) feedBackward(m *Model, a *acts, z *scratch) {
 	d.SwiGLUBackward(z.dgu, z.h, z.dh, a.gu)
 	d.MatmulDW(b.down.G, z.dresr, z.h)
 	d.MatmulDX(z.dnr, z.dgu, b.gateUp.W, false)
-	d.RMSNormBackward(z.dresr, b.norm2.G, z.n2, z.dnr, a.x1, b.norm2.W, a.rstd2) // dresr += …
+	d.RMSNormBackward(z.dresr, b.norm2.G, z.n2, z.dnr, a.x1, b.norm2.W, a.rstd2, 0) // dresr += …
 	d.MatmulDW(b.gateUp.G, z.dgu, z.n2)
 	d.MatmulDX(z.dattr, z.dresr, b.out.W, false)
 	d.MatmulDW(b.out.G, z.dresr, a.attr)
@@ -72,7 +72,7 @@ func (b *block) attendBackward(m *Model, a *acts, s *deviceBatch, z *scratch) {
 	d.AttentionBackward(z.dqkv, z.delta, z.datt, a.att, a.lse, a.qkv, s.sight(), m.scores())
 	d.RoPEBackward(z.dqkv, m.rope, s.pos, m.NumKeyValueHeads)
 	d.MatmulDX(z.dn, z.dqkv2, b.qkv.W, false)
-	d.RMSNormBackward(z.dres, b.norm1.G, z.n1, z.dn, a.x, b.norm1.W, a.rstd1) // dres += …
+	d.RMSNormBackward(z.dres, b.norm1.G, z.n1, z.dn, a.x, b.norm1.W, a.rstd1, 0) // dres += …
 	d.MatmulDW(b.qkv.G, z.dqkv2, z.n1)
 }
 

@@ -188,7 +188,7 @@ func (m *Model) forward(s *deviceBatch, keep bool) {
 	m.fit(&t.x, m.opt.DType, r, m.HiddenSize)
 	m.fit(&t.f, m.opt.DType, r, m.HiddenSize)
 	m.fit(&t.rstd, kernels.F32, r)
-	d.RMSNorm(t.f, t.x, t.rstd, in, mlp, m.norm.W, m.eps)
+	d.RMSNorm(t.f, t.x, t.rstd, in, mlp, m.norm.W, m.eps, 0)
 }
 
 // backward reads forward from the bottom up: from m.tail.df to the gradients of all parameters.
@@ -196,7 +196,7 @@ func (m *Model) backward(s *deviceBatch) {
 	d, z, t, last := m.Dev, &m.scratch, &m.tail, len(m.blocks)-1
 	z.reserveBackward(m, s.n, s.read(), s.compact)
 	d.Zero(z.dresr)
-	d.RMSNormBackward(z.dresr, m.norm.G, t.f, t.df, t.x, m.norm.W, t.rstd) // f as it was
+	d.RMSNormBackward(z.dresr, m.norm.G, t.f, t.df, t.x, m.norm.W, t.rstd, 0) // f as it was
 	for l := last; l >= 0; l-- {
 		b, a := &m.blocks[l], m.layer(l, true)
 		if m.opt.GradientCheckpointing && l < last {

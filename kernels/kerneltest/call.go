@@ -20,9 +20,9 @@ func Call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 	case *spec.GatherBackward[float64]:
 		d.GatherBackward(t("DX"), t("DOut"), t("Ptr"), t("Src"))
 	case *spec.RMSNorm[float64]:
-		d.RMSNorm(t("Out"), t("Sum"), t("RStd"), t("X"), t("Res"), t("W"), float32(o.Eps))
+		d.RMSNorm(t("Out"), t("Sum"), t("RStd"), t("X"), t("Res"), t("W"), float32(o.Eps), float32(o.Shift))
 	case *spec.RMSNormBackward[float64]:
-		d.RMSNormBackward(t("DX"), t("DW"), t("Out"), t("DOut"), t("X"), t("W"), t("RStd"))
+		d.RMSNormBackward(t("DX"), t("DW"), t("Out"), t("DOut"), t("X"), t("W"), t("RStd"), float32(o.Shift))
 	case *spec.RoPE[float64]:
 		d.RoPE(t("QKV"), t("Table"), t("Pos"), o.G)
 	case *spec.RoPEBackward[float64]:

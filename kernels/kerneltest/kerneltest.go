@@ -312,8 +312,8 @@ func testSwiGLUAgain(t *testing.T, d *kernels.Device) {
 func testRMSNormAgain(t *testing.T, d *kernels.Device) {
 	const n = 5
 	r := rand.New(rand.NewPCG(7, 8))
-	for _, h := range []int{31, 64, 1032, 20000} {
-		x := make([]float32, n*h)
+	for _, h := range []int{31, 64, 1032, 20000, 20001} {
+		x, shift := make([]float32, n*h), float32(h%2)
 		for i := range x {
 			x[i] = float32(4 * r.NormFloat64())
 		}
@@ -326,8 +326,8 @@ func testRMSNormAgain(t *testing.T, d *kernels.Device) {
 			}
 			d.Upload(w, x[:h])
 			d.Upload(dw, x[:h])
-			d.RMSNorm(out, sum, rstd, in, res, w, 1e-5)
-			d.RMSNormBackward(dx, dw, again, dout, sum, w, rstd)
+			d.RMSNorm(out, sum, rstd, in, res, w, 1e-5, shift)
+			d.RMSNormBackward(dx, dw, again, dout, sum, w, rstd, shift)
 			want, got := make([]float32, n*h), make([]float32, n*h)
 			d.Download(want, out)
 			d.Download(got, again)

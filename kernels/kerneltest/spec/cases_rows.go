@@ -65,7 +65,7 @@ func (l *list) norms() {
 			}
 			name := fmt.Sprintf("N%d_H%d_x%g", n, h, scale)
 			norm := func(g *Gen, res bool) *RMSNorm[float64] {
-				o := &RMSNorm[float64]{X: g.Normal(n*h, scale), W: g.Normal(h, 1), Eps: 1e-5, N: n, H: h}
+				o := &RMSNorm[float64]{X: g.Normal(n*h, scale), W: g.Normal(h, 1), Eps: 1e-5, Shift: [...]float64{0, 1, -0.5}[h%3], N: n, H: h}
 				if res {
 					o.Res, o.Sum = g.Normal(n*h, scale), make([]float64, n*h)
 				}
@@ -77,7 +77,7 @@ func (l *list) norms() {
 				RoundTo(f.X, g.BF16)
 				f.Out, f.RStd = make([]float64, n*h), make([]float64, n)
 				f.Run()
-				return &RMSNormBackward[float64]{X: f.X, W: f.W, RStd: f.RStd, N: n, H: h}
+				return &RMSNormBackward[float64]{X: f.X, W: f.W, RStd: f.RStd, Shift: f.Shift, N: n, H: h}
 			}
 			l.add("rmsnorm", name, plain)
 			l.add("rmsnorm", name+"_residual", residual)

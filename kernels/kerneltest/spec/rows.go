@@ -85,7 +85,7 @@ func (o *GatherBackward[T]) Run() {
 	}
 }
 
-// RMSNorm is sum = x + res; rstd = 1/sqrt(mean(sum²) + eps); out = sum · rstd · w.
+// RMSNorm is sum = x + res; rstd = 1/sqrt(mean(sum²) + eps); out = sum · rstd · (shift + w).
 type RMSNorm[T Real] struct {
 	Out   []T `arg:"out real N,H"`
 	Sum   []T `arg:"out real N,H or-nil"`
@@ -94,6 +94,7 @@ type RMSNorm[T Real] struct {
 	Res   []T `arg:"in real N,H or-nil"`
 	W     []T `arg:"in real H"`
 	Eps   T
+	Shift T
 	N, H  int
 	Round func(T) T // the sum may be rounded as it is stored before it is used
 }
@@ -112,21 +113,22 @@ func (o *RMSNorm[T]) Run() {
 		}
 		o.RStd[n] = 1 / sqrt(dot(row, row)/T(o.H)+o.Eps)
 		for h, x := range row {
-			o.Out[n*o.H+h] = x * o.RStd[n] * o.W[h]
+			o.Out[n*o.H+h] = x * o.RStd[n] * (o.Shift + o.W[h])
 		}
 	}
 }
 
-// RMSNormBackward is, with y = x·rstd, dx += rstd · (dout·w - y · mean(dout·w·y)); dw += Σ_n dout · y; and out once more.
+// RMSNormBackward is, with y = x·rstd and s = shift + w, dx += rstd · (dout·s - y · mean(dout·s·y)); dw += Σ_n dout · y; and out once more.
 type RMSNormBackward[T Real] struct {
-	DX   []T `arg:"+= real N,H"`
-	DW   []T `arg:"+= f32 H"`
-	Out  []T `arg:"out real N,H"`
-	DOut []T `arg:"in real N,H"`
-	X    []T `arg:"in real N,H"`
-	W    []T `arg:"in real H"`
-	RStd []T `arg:"in f32 N"`
-	N, H int
+	DX    []T `arg:"+= real N,H"`
+	DW    []T `arg:"+= f32 H"`
+	Out   []T `arg:"out real N,H"`
+	DOut  []T `arg:"in real N,H"`
+	X     []T `arg:"in real N,H"`
+	W     []T `arg:"in real H"`
+	RStd  []T `arg:"in f32 N"`
+	Shift T
+	N, H  int
 }
 
 func (*RMSNormBackward[T]) twin() Op { return new(RMSNormBackward[float32]) }
@@ -138,14 +140,14 @@ func (o *RMSNormBackward[T]) Run() {
 		var mean T
 		for h := range o.H {
 			i := n*o.H + h
-			mean += o.DOut[i] * o.W[h] * o.X[i] * o.RStd[n] / T(o.H)
+			mean += o.DOut[i] * (o.Shift + o.W[h]) * o.X[i] * o.RStd[n] / T(o.H)
 		}
 		for h := range o.H {
 			i := n*o.H + h
 			y := o.X[i] * o.RStd[n]
-			o.DX[i] += o.RStd[n] * (o.DOut[i]*o.W[h] - y*mean)
+			o.DX[i] += o.RStd[n] * (o.DOut[i]*(o.Shift+o.W[h]) - y*mean)
 			dw[h] += o.DOut[i] * y
-			o.Out[i] = y * o.W[h]
+			o.Out[i] = y * (o.Shift + o.W[h])
 		}
 	}
 	for h := range dw {

@@ -55,7 +55,7 @@ func backward(r *Gen, op Op) (g gradient, ok bool) {
 		g.by = map[string][]float64{"X": b.DX}
 	case *RMSNorm[float64]:
 		dout, sum = weigh(r, o.Out)
-		b := RMSNormBackward[float64]{DX: zero(o.X), DW: zero(o.W), Out: zero(o.Out), DOut: dout, X: o.X, W: o.W, RStd: o.RStd, N: o.N, H: o.H}
+		b := RMSNormBackward[float64]{DX: zero(o.X), DW: zero(o.W), Out: zero(o.Out), DOut: dout, X: o.X, W: o.W, RStd: o.RStd, Shift: o.Shift, N: o.N, H: o.H}
 		if o.Res != nil { // the residual stream goes on behind the norm: its gradient is in dx already
 			passed, residual := weigh(r, o.Sum)
 			norm := sum
