@@ -82,7 +82,7 @@ func (s *sampler) prompt(cmd *cobra.Command, row int, side string, try int, tabl
 	if err != nil {
 		return begin(err)
 	}
-	sayFound(cmd.ErrOrStderr(), s.files.in, found)
+	sayFound(cmd.ErrOrStderr(), s.files.in, "", found)
 	if row > len(records) {
 		return inputError{fmt.Errorf("--row: got %d, %s has %d rows", row, s.files.in, len(records))}
 	}
