@@ -90,6 +90,31 @@ typedef struct {
     kdtype         dtype;
 } rmsnorm_backward_args;
 
+// RMSNorm of parts of each row, in place: groups neighbouring parts of width columns each, from column offset on, one by one, with the
+// same weights.  x = the part;  rstd = 1/sqrt(mean(x²) + eps);  it becomes x · rstd · (shift + w)
+// Queries or keys of qkv, seen as (N, C): each head by itself (Qwen 3, Gemma 3: width D, groups A or G), or all as one (OLMo 2: groups 1).
+typedef struct {
+    void          *y;        // in/out (N, C)           real   the other columns stay
+    void          *x;        // out (N, groups, width)  real   the parts as they were, kept for backward; or NULL
+    float         *rstd;     // out (N, groups)                or NULL (with x)
+    const void    *w;        // in  (width)             real
+    float          eps, shift;
+    int32_t        N, C, groups, width, offset;
+    kdtype         dtype;
+} slice_norm_args;
+
+// With y = x·rstd, s = shift + w, and dy in the parts of dx:  dx = rstd · (dy·s - y · mean(dy·s·y))      dw += Σ dy · y  over rows and groups
+typedef struct {
+    void          *dx;       // in/out (N, C)           real   the other columns stay
+    float         *dw;       // +=  (width)
+    const void    *x;        // in  (N, groups, width)  real
+    const void    *w;        // in  (width)             real
+    const float   *rstd;     // in  (N, groups)
+    float          shift;
+    int32_t        N, C, groups, width, offset;
+    kdtype         dtype;
+} slice_norm_backward_args;
+
 // Rotary position embedding in place on the first A+G heads (queries and keys) of qkv; the values stay. Channel i of a
 // head turns with channel i + R/2 (Hugging Face's layout):  a' = a·cos - b·sin,  b' = b·cos + a·sin.  Channels from R on stay.
 // rope_backward has the same arguments, holds dqkv in qkv, and turns by the opposite angle.
@@ -362,6 +387,7 @@ typedef struct {
 // The list of ops. An implementation that lacks one, or has another signature, does not link.
 #define KERNEL_OPS(X)                                                                          \
     X(embed) X(embed_backward) X(gather) X(gather_backward) X(rmsnorm) X(rmsnorm_backward)     \
+    X(slice_norm) X(slice_norm_backward)                                                       \
     X(rope) X(rope_backward) X(matmul) X(matmul_dx) X(matmul_dw) X(swiglu) X(swiglu_backward)  \
     X(attention) X(attention_backward) X(kv_store) X(attention_decode) X(critique_loss)        \
     X(reward_head) X(reward_loss) X(grad_norm) X(adamw) X(adamw_8bit) X(sample)    \

@@ -19,6 +19,10 @@ KERNEL_OPS(X)
 #cgo nocallback call_rmsnorm
 #cgo noescape call_rmsnorm_backward
 #cgo nocallback call_rmsnorm_backward
+#cgo noescape call_slice_norm
+#cgo nocallback call_slice_norm
+#cgo noescape call_slice_norm_backward
+#cgo nocallback call_slice_norm_backward
 #cgo noescape call_rope
 #cgo nocallback call_rope
 #cgo noescape call_rope_backward
@@ -158,6 +162,35 @@ func (d *Device) RMSNormBackward(dx, dw, out, dout, x, w, rstd Tensor, shift flo
 	a := C.rmsnorm_backward_args{dx: dx.ptr, dw: dw.f32(), out: out.ptr, dout: dout.ptr, x: x.ptr, w: w.ptr, rstd: rstd.f32(), shift: C.float(shift),
 		N: dx.n(0), H: dx.n(1), dtype: dx.dt()}
 	C.call_rmsnorm_backward(d.table, d.stream, &a)
+}
+
+// SliceNorm is RMSNorm of parts of each row of y (N, C) real, in place: groups neighbouring parts as wide as w (width), from column offset
+// on, each becomes part·rstd·(shift + w). The parts as they were go to x (N, groups, width) of y's type, and rstd (N, groups) f32 beside
+// them; both are the zero Tensor where there is no backward.
+func (d *Device) SliceNorm(y, x, rstd, w Tensor, groups, offset int, eps, shift float32) {
+	must(y.real(2), "kernels: slice_norm: y is not (N, C) real")
+	must(w.real(1) && w.typ == y.typ, "kernels: slice_norm: w is not (width) of y's type")
+	must(x.IsNil() == rstd.IsNil(), "kernels: slice_norm: x and rstd come together")
+	must(x.IsNil() || x.is(y.typ, y.dim[0], groups, w.dim[0]), "kernels: slice_norm: x is not (N, groups, width) of y's type")
+	must(rstd.IsNil() || rstd.is(F32, y.dim[0], groups), "kernels: slice_norm: rstd is not (N, groups) f32")
+	must(groups >= 0 && offset >= 0 && offset+groups*w.dim[0] <= y.dim[1], "kernels: slice_norm: the parts are not within the columns of y")
+	a := C.slice_norm_args{y: y.ptr, x: x.ptr, rstd: rstd.f32(), w: w.ptr, eps: C.float(eps), shift: C.float(shift),
+		N: y.n(0), C: y.n(1), groups: C.int32_t(groups), width: w.n(0), offset: C.int32_t(offset), dtype: y.dt()}
+	C.call_slice_norm(d.table, d.stream, &a)
+}
+
+// SliceNormBackward turns the gradient in the parts of dx (N, C) real into that of what they were, and adds to dw (width) f32; x (N, groups, width)
+// and rstd (N, groups) are what the forward has kept, w (width), offset and shift are its own.
+func (d *Device) SliceNormBackward(dx, dw, x, w, rstd Tensor, offset int, shift float32) {
+	must(dx.real(2), "kernels: slice_norm_backward: dx is not (N, C) real")
+	must(w.real(1) && w.typ == dx.typ, "kernels: slice_norm_backward: w is not (width) of dx's type")
+	must(dw.is(F32, w.dim[0]), "kernels: slice_norm_backward: dw is not (width) f32")
+	must(x.real(3) && x.is(dx.typ, dx.dim[0], x.dim[1], w.dim[0]), "kernels: slice_norm_backward: x is not (N, groups, width) of dx's type")
+	must(rstd.is(F32, dx.dim[0], x.dim[1]), "kernels: slice_norm_backward: rstd is not (N, groups) f32")
+	must(offset >= 0 && offset+x.dim[1]*w.dim[0] <= dx.dim[1], "kernels: slice_norm_backward: the parts are not within the columns of dx")
+	a := C.slice_norm_backward_args{dx: dx.ptr, dw: dw.f32(), x: x.ptr, w: w.ptr, rstd: rstd.f32(), shift: C.float(shift),
+		N: dx.n(0), C: dx.n(1), groups: x.n(1), width: w.n(0), offset: C.int32_t(offset), dtype: dx.dt()}
+	C.call_slice_norm_backward(d.table, d.stream, &a)
 }
 
 // heads checks qkv (N, A+2G, D) and gives A.

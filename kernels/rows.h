@@ -94,6 +94,28 @@ struct dsum {
     }
 };
 
+// dw (width) += the sums over N rows of `row` numbers each, in two stages: add(lo, hi, partial) adds those of a block of rows to partial
+// (width), zero before; then the blocks' are added in their order. There are at most 256; their number depends on N and row alone.
+FLAT inline void add_partials(float *dw, const float *partial, int64_t blocks, int64_t width) {
+    each(width, [&](int i, int k) {
+        vf acc = {};
+        for (int64_t b = 0; b < blocks; b++) acc += load(partial + b * width + i, k);
+        store(dw + i, load(dw + i, k) + acc, k);
+    });
+}
+template <class F> void sum_rows(kstream *s, float *dw, int64_t N, int64_t row, int64_t width, F add) {
+    int64_t rows = rows_per_item(row) > 16 ? rows_per_item(row) : 16;
+    if (rows < (N + 255) / 256) rows = (N + 255) / 256;
+    const int64_t blocks = (N + rows - 1) / rows;
+    float *partial = s->scratch.get<float>(blocks * width);              // (blocks, width)
+    parallel_blocks(s, N, rows, [=](int64_t lo, int64_t hi, arena &) {
+        float *mine = partial + lo / rows * width;
+        memset(mine, 0, width * sizeof(float));
+        add(lo, hi, mine);
+    });
+    add_partials(dw, partial, blocks, width);
+}
+
 // How many lanes of a comparison hold.
 INLINE int64_t count(vi x) {
     int64_t n = 0;

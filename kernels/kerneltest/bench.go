@@ -74,6 +74,14 @@ func used(op spec.Op, a spec.Arg) int {
 		if a.Name == "X" {
 			return o.L * o.H
 		}
+	case *spec.SliceNorm[float64]:
+		if a.Name == "Y" {
+			return o.N * o.Groups * o.Width
+		}
+	case *spec.SliceNormBackward[float64]:
+		if a.Name == "DX" {
+			return o.N * o.Groups * o.Width
+		}
 	case *spec.RoPE[float64]:
 		if a.Name == "QKV" {
 			return o.N * (o.A + o.G) * o.R

@@ -23,6 +23,10 @@ func Call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 		d.RMSNorm(t("Out"), t("Sum"), t("RStd"), t("X"), t("Res"), t("W"), float32(o.Eps), float32(o.Shift))
 	case *spec.RMSNormBackward[float64]:
 		d.RMSNormBackward(t("DX"), t("DW"), t("Out"), t("DOut"), t("X"), t("W"), t("RStd"), float32(o.Shift))
+	case *spec.SliceNorm[float64]:
+		d.SliceNorm(t("Y"), t("X"), t("RStd"), t("W"), o.Groups, o.Offset, float32(o.Eps), float32(o.Shift))
+	case *spec.SliceNormBackward[float64]:
+		d.SliceNormBackward(t("DX"), t("DW"), t("X"), t("W"), t("RStd"), o.Offset, float32(o.Shift))
 	case *spec.RoPE[float64]:
 		d.RoPE(t("QKV"), t("Table"), t("Pos"), o.G)
 	case *spec.RoPEBackward[float64]:

@@ -131,6 +131,13 @@ func (s Size) Work() (list []Case) {
 		return &RMSNorm[float64]{Res: g.Normal(n*h, 1), Sum: g.Room(n * h), Eps: 1e-5, N: n, H: h}
 	})
 	row("rmsnorm_backward", func(g *Gen) Op { return &RMSNormBackward[float64]{N: n, H: h} })
+	c := (s.A + 2*s.G) * s.D // of qkv; each head of queries is normalised
+	row("slice_norm", func(g *Gen) Op {
+		return &SliceNorm[float64]{X: g.Room(n * s.A * s.D), RStd: g.Room(n * s.A), Eps: 1e-6, N: n, C: c, Groups: s.A, Width: s.D}
+	})
+	row("slice_norm_backward", func(g *Gen) Op {
+		return &SliceNormBackward[float64]{N: n, C: c, Groups: s.A, Width: s.D}
+	})
 	rope := func(g *Gen) *RoPE[float64] {
 		longest := s.Prompt + s.Response + s.Critique
 		return &RoPE[float64]{Table: RoPETable(longest, s.D, 1e4), Pos: g.Ints(n, longest), N: n, A: s.A, G: s.G, D: s.D, R: s.D, T: longest}

@@ -202,6 +202,7 @@ func Cases() []Case {
 	var l list
 	l.rows()
 	l.norms()
+	l.sliceNorms()
 	l.turns()
 	l.gates()
 	l.longStreams()

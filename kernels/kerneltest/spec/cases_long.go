@@ -16,6 +16,12 @@ func (l *list) longStreams() {
 	const fewer = 1<<16 + 3 // where the software GPU has a sum over a warp for each row
 	l.add32("rmsnorm", "N65539_H2", func(g *Gen) Op { return &RMSNorm[float64]{Eps: 1, N: fewer, H: 2} })
 	l.add32("rmsnorm_backward", "N65539_H2", func(g *Gen) Op { return &RMSNormBackward[float64]{N: fewer, H: 2} })
+	l.add32("slice_norm", "N65539_D1", func(g *Gen) Op {
+		return &SliceNorm[float64]{X: make([]float64, fewer), RStd: make([]float64, fewer), Eps: 1, N: fewer, C: 3, Groups: 1, Width: 1, Offset: 1}
+	})
+	l.add32("slice_norm_backward", "N65539_D1", func(g *Gen) Op {
+		return &SliceNormBackward[float64]{N: fewer, C: 3, Groups: 1, Width: 1, Offset: 1}
+	})
 	rope := func(r *Gen) *RoPE[float64] {
 		return &RoPE[float64]{Table: RoPETable(50, 2, 1e4), Pos: r.Ints(n, 50), N: n, A: 1, G: 1, D: 2, R: 2, T: 50}
 	}

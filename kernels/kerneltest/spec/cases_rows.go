@@ -99,6 +99,52 @@ func (l *list) norms() {
 	})
 }
 
+// Rows, heads of queries and of keys, their size; queries are normalised, then keys, and one part of all queries.
+func (l *list) sliceNorms() {
+	for _, s := range [][4]int{{1, 1, 1, 1}, {3, 2, 1, 3}, {17, 3, 1, 17}, {9, 6, 2, 31}, {33, 4, 2, 64}, {5, 8, 2, 80}, {19, 3, 3, 96}, {129, 2, 1, 128}, {7, 4, 1, 256},
+		{3, 20, 1, 129}, {2, 10, 2, 1032}, {3, 2, 1, 16392}, {0, 2, 1, 8}} {
+		n, a, g, d := s[0], s[1], s[2], s[3]
+		c := (a + 2*g) * d
+		for _, part := range []struct {
+			name                  string
+			groups, width, offset int
+		}{{"queries", a, d, 0}, {"keys", g, d, a * d}, {"all", 1, a * d, 0}} {
+			name := fmt.Sprintf("N%d_A%d_G%d_D%d_%s", n, a, g, d, part.name)
+			norm := func(r *Gen, keep bool) *SliceNorm[float64] {
+				o := &SliceNorm[float64]{Y: r.Normal(n*c, 2), W: r.Normal(part.width, 1), Eps: 1e-6, Shift: [...]float64{0, 1, -0.5}[d%3],
+					N: n, C: c, Groups: part.groups, Width: part.width, Offset: part.offset}
+				if keep {
+					o.X, o.RStd = make([]float64, n*part.groups*part.width), make([]float64, n*part.groups)
+				}
+				return o
+			}
+			forward := func(r *Gen) Op { return norm(r, true) }
+			back := func(r *Gen) Op {
+				f := norm(r, true)
+				RoundTo(f.Y, r.BF16)
+				f.Run()
+				return &SliceNormBackward[float64]{X: f.X, W: f.W, RStd: f.RStd, Shift: f.Shift, N: n, C: c, Groups: f.Groups, Width: f.Width, Offset: f.Offset}
+			}
+			l.add("slice_norm", name, forward)
+			l.add("slice_norm", name+"_not_kept", func(r *Gen) Op { return norm(r, false) })
+			l.add("slice_norm_backward", name, back)
+			if d == 64 {
+				l.addSkewed("slice_norm", name, forward)
+				l.addSkewed("slice_norm_backward", name, back)
+				l.race(10)
+			} else if d == 31 || d == 80 || d == 1032 && part.groups > 1 {
+				l.race(6)
+			}
+		}
+	}
+	l.add("slice_norm", "N5_W64_odd_row", func(g *Gen) Op {
+		return &SliceNorm[float64]{Eps: 1e-6, N: 5, C: 3*64 + 1, Groups: 2, Width: 64, Offset: 64}
+	})
+	l.add("slice_norm_backward", "N5_W64_odd_row", func(g *Gen) Op {
+		return &SliceNormBackward[float64]{N: 5, C: 3*64 + 1, Groups: 2, Width: 64, Offset: 64}
+	})
+}
+
 func (l *list) turns() {
 	for _, s := range [][5]int{{1, 1, 1, 2, 2}, {2, 2, 1, 4, 4}, {3, 3, 1, 6, 6}, {17, 4, 2, 16, 16}, {33, 6, 3, 34, 34}, {129, 4, 4, 64, 64}, {2, 2, 2, 128, 128},
 		{2, 32, 8, 128, 128}, {3, 5, 1, 256, 256}, {1, 12, 4, 1024, 1024}, {1, 2, 1, 4096, 4096}, {0, 2, 1, 8, 8},

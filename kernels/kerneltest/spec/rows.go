@@ -155,6 +155,70 @@ func (o *RMSNormBackward[T]) Run() {
 	}
 }
 
+// SliceNorm is RMSNorm of parts of each row, in place: x = the part; rstd = 1/sqrt(mean(x²) + eps); it becomes x · rstd · (shift + w).
+type SliceNorm[T Real] struct {
+	Y                           []T `arg:"in/out real N,C"`
+	X                           []T `arg:"out real N,Groups,Width or-nil"`
+	RStd                        []T `arg:"out f32 N,Groups or-nil"`
+	W                           []T `arg:"in real Width"`
+	Eps, Shift                  T
+	N, C, Groups, Width, Offset int
+}
+
+func (*SliceNorm[T]) twin() Op { return new(SliceNorm[float32]) }
+
+// Run normalises the parts.
+func (o *SliceNorm[T]) Run() {
+	for n := range o.N {
+		for g := range o.Groups {
+			part := o.Y[n*o.C+o.Offset+g*o.Width:][:o.Width]
+			rstd := 1 / sqrt(dot(part, part)/T(o.Width)+o.Eps)
+			if o.X != nil {
+				copy(o.X[(n*o.Groups+g)*o.Width:], part)
+				o.RStd[n*o.Groups+g] = rstd
+			}
+			for i, x := range part {
+				part[i] = x * rstd * (o.Shift + o.W[i])
+			}
+		}
+	}
+}
+
+// SliceNormBackward is, with y = x·rstd, s = shift + w, and dy in the parts of dx: dx = rstd · (dy·s - y · mean(dy·s·y)); dw += Σ dy · y.
+type SliceNormBackward[T Real] struct {
+	DX                          []T `arg:"in/out real N,C"`
+	DW                          []T `arg:"+= f32 Width"`
+	X                           []T `arg:"in real N,Groups,Width"`
+	W                           []T `arg:"in real Width"`
+	RStd                        []T `arg:"in f32 N,Groups"`
+	Shift                       T
+	N, C, Groups, Width, Offset int
+}
+
+func (*SliceNormBackward[T]) twin() Op { return new(SliceNormBackward[float32]) }
+
+// Run turns the gradients of the parts.
+func (o *SliceNormBackward[T]) Run() {
+	dw := make([]T, o.Width)
+	for n := range o.N {
+		for g := range o.Groups {
+			part, x, rstd := o.DX[n*o.C+o.Offset+g*o.Width:][:o.Width], o.X[(n*o.Groups+g)*o.Width:], o.RStd[n*o.Groups+g]
+			var mean T
+			for i, dy := range part {
+				mean += dy * (o.Shift + o.W[i]) * x[i] * rstd / T(o.Width)
+			}
+			for i, dy := range part {
+				y := x[i] * rstd
+				part[i] = rstd * (dy*(o.Shift+o.W[i]) - y*mean)
+				dw[i] += dy * y
+			}
+		}
+	}
+	for i := range dw {
+		o.DW[i] += dw[i]
+	}
+}
+
 // RoPE turns channels i and i + R/2 of queries and keys: a' = a·cos - b·sin, b' = b·cos + a·sin. Channels from R on stay.
 type RoPE[T Real] struct {
 	QKV              []T     `arg:"in/out real N,A+2G,D"`

@@ -64,6 +64,15 @@ func backward(r *Gen, op Op) (g gradient, ok bool) {
 		}
 		b.Run()
 		g.by = map[string][]float64{"X": b.DX, "Res": b.DX, "W": b.DW}
+	case *SliceNorm[float64]:
+		dout, sum = weigh(r, o.Y)
+		b := SliceNormBackward[float64]{DX: append([]float64(nil), dout...), DW: zero(o.W), X: o.X, W: o.W, RStd: o.RStd, Shift: o.Shift,
+			N: o.N, C: o.C, Groups: o.Groups, Width: o.Width, Offset: o.Offset}
+		if o.X == nil {
+			return g, false
+		}
+		b.Run()
+		g.by = map[string][]float64{"Y": b.DX, "W": b.DW}
 	case *RoPE[float64]:
 		dout, sum = weigh(r, o.QKV)
 		b := RoPEBackward[float64](*o)
@@ -108,7 +117,7 @@ func backward(r *Gen, op Op) (g gradient, ok bool) {
 }
 
 // hasBackward are the ops whose gradient must be checked.
-var hasBackward = []string{"embed", "gather", "rmsnorm", "rope", "matmul", "swiglu", "attention", "critique_loss", "reward_loss"}
+var hasBackward = []string{"embed", "gather", "rmsnorm", "slice_norm", "rope", "matmul", "swiglu", "attention", "critique_loss", "reward_loss"}
 
 // TestGradients compares each backward op with finite differences of its forward op, on every case that is small.
 func TestGradients(t *testing.T) {
