@@ -107,6 +107,6 @@ func (s size) benchStep(b *testing.B) {
 func (s size) flops(b *model.Batch) float64 {
 	h, d, a, g := float64(s.HiddenSize), float64(s.HeadDim), float64(s.NumAttentionHeads), float64(s.NumKeyValueHeads)
 	weights := h*(a+2*g)*d + a*d*h + 3*h*float64(s.IntermediateSize)
-	forward := float64(s.NumHiddenLayers)*(2*weights*float64(b.Len())+4*kerneltest.Visible(b.End)*a*d) + 2*h*float64(s.VocabSize)*float64(len(b.Row))
+	forward := float64(s.NumHiddenLayers)*(2*weights*float64(b.Len())+4*kerneltest.Visible(b.End, b.Pos, 0)*a*d) + 2*h*float64(s.VocabSize)*float64(len(b.Row))
 	return 3 * forward
 }

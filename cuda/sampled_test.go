@@ -169,7 +169,7 @@ func TestSampledAttention(t *testing.T) {
 	dout, h.dout = repeated(d, r, 1, n, h.a, h.d)
 	out, dqkv := d.Alloc(kernels.BF16, n, h.a, h.d), d.Alloc(kernels.BF16, n, h.a+2*h.g, h.d)
 	lse, delta := d.Alloc(kernels.F32, n, h.a), d.Alloc(kernels.F32, n, h.a)
-	lists := tile.Lists(nil, b.End)
+	lists := tile.Lists(nil, b.End, b.Pos, 0)
 	see := kernels.Sight{End: d.Alloc(kernels.I32, n), Pos: d.Alloc(kernels.I32, n), Tiles: d.Alloc(kernels.I32, len(lists))}
 	d.Upload(see.End, b.End)
 	d.Upload(see.Pos, b.Pos)

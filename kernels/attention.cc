@@ -8,7 +8,7 @@
 //
 // A block of QB queries of one run and one head goes over its panels, CHUNK keys at a time, with the online softmax of Milakov &
 // Gimelshein (2018): running maximum m and sum l, in powers of two; older sums are scaled when m grows. Keys that come after a query
-// in its run are hidden: their weight is exactly 0.
+// in its run are hidden, and so are those before its window: their weight is exactly 0.
 #ifndef ARCH
 #include <algorithm>
 #include <cmath>
@@ -86,8 +86,7 @@ struct branches {
 #include "arch.h"
 
 void cpu_attention(kstream *s, const attention_args *a) {
-    for (int64_t n = 0; n < a->N; n++) check_index("attention", "end", n, a->end[n] - n - 1, a->N - n);
-    if (a->window || a->cap) throw std::invalid_argument("attention: windows and caps are not there yet");
+    check_forest("attention", a->end, a->pos, a->N, a->window);
     ARCH_RUN(attention, s, a);
 }
 
@@ -172,11 +171,12 @@ struct packed_panels {
     int64_t stride() const { return count * NR * NR; }  // between the column panels of a head's values
 };
 
-// Scores (NR) from position k on of the query at position at: HIDDEN behind it.
-INLINE void hide(float *score, int k, int at) {
+// Scores (NR) from position k on of a query that sees positions [first, last]: HIDDEN beside them.
+INLINE void hide(float *score, int k, int first, int last) {
     UNROLL for (int v = 0; v < NV; v++) {
         vi position = splat((int32_t)(k + v * W)) + lanes();
-        store(score + v * W, position <= splat((int32_t)at) ? load(score + v * W) : splat(HIDDEN));
+        vi seen = (position >= splat((int32_t)first)) & (position <= splat((int32_t)last));
+        store(score + v * W, seen ? load(score + v * W) : splat(HIDDEN));
     }
 }
 
@@ -184,20 +184,30 @@ struct attention_block {
     const packed_panels &keys;
     const int32_t *path;
     int g, D, Dp;
+    int window;   // more than any position: none
     float scale;  // times log2(e)
+    soft_cap cap;
 
-    // o (rows, Dp) and st from queries q, which are at positions at, at + 1, … of their branch. part is scratch like o.
+    // o (rows, Dp) and st from queries q, which are at positions at, at + 1, … of their branch. part is scratch like o. Chunks are cut at
+    // multiples of CHUNK, wherever a window begins.
     void run(float *o, float *part, softmax_state &st, float *score, const float *q, int64_t ldq, int at, int rows) const {
-        std::fill(st.m, st.m + QB, HIDDEN);
+        std::fill(st.m, st.m + QB, LOWEST);
         std::fill(st.l, st.l + QB, vf{});
         std::fill(o, o + rows * Dp, 0.0f);
-        const int count = (at + rows - 1) / NR + 1;
-        for (int p = 0, n; p < count; p += n) {
-            n = std::min(CHUNK / NR, count - p);
+        const int count = (at + rows - 1) / NR + 1, whole = CHUNK / NR;
+        for (int p = std::max(0, at - window + 1) / NR, n; p < count; p += n) {
+            n = std::min(whole - p % whole, count - p);
             for (int i = 0; i < n; i++) {
                 float *x = score + i * NR;
                 gemm_block<ROWS>(x, CHUNK, nullptr, 0, q, ldq, keys.keys(g, path[p + i]), 0, rows, NR, D);
-                for (int r = 0; r < rows && at + r < (p + i + 1) * NR - 1; r++) hide(x + r * CHUNK, (p + i) * NR, at + r);
+                const int k = (p + i) * NR;
+                if (cap.cap > 0)
+                    for (int r = 0; r < rows; r++)
+                        for (int v = 0; v < NR; v += W) store(x + r * CHUNK + v, cap.soft(load(x + r * CHUNK + v)));
+                for (int r = 0; r < rows; r++) {
+                    const int first = at + r - window + 1;
+                    if (k < first || k + NR - 1 > at + r) hide(x + r * CHUNK, k, first, at + r);
+                }
             }
             online_softmax(score, rows, n * NR, scale, st);
             add_values(o, part, st, score, rows, path + p, n);
@@ -227,11 +237,13 @@ template <class T> void attention_of(kstream *s, const attention_args *a) {
     const packed_panels keys(s, b, qkv + A * D, ld, G, D);
     const int Dp = keys.Dp;
     const float scale = log2e * a->scale;
+    const soft_cap cap(a->scale, a->cap);
+    const int window = a->window > 0 ? a->window : N;
     parallel_for(s, (int64_t)b.block_count * A, [&](int64_t i, arena &scratch) {
         const branches::block at = b.blocks[i / A];
         const branches::run &run = b.runs[at.run];
         const int h = (int)(i % A), q0 = run.start + at.query, rows = std::min(QB, run.len - at.query);
-        const attention_block block{keys, b.paths + run.path, (int)((int64_t)h * G / A), D, Dp, scale};
+        const attention_block block{keys, b.paths + run.path, (int)((int64_t)h * G / A), D, Dp, window, scale, cap};
         float *o = scratch.get<float>((size_t)QB * Dp), *part = scratch.get<float>((size_t)QB * Dp), *score = scratch.get<float>((size_t)QB * CHUNK);
         softmax_state &st = *scratch.get<softmax_state>(1);
         block.run(o, part, st, score, qkv + q0 * ld + h * D, ld, run.before + at.query, rows);

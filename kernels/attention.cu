@@ -13,11 +13,13 @@ struct forest_attention {
     float *lse;            // (N, A)
     const void *qkv;       // (N, A + 2G, D)
     const int32_t *end;    // (N)
+    const int32_t *pos;    // (N)
     const int32_t *tiles;  // see kernels.h
     int N, A, G, D;
     int section;           // query heads that run together
     int row, value;        // bytes from row to row of qkv, and from a key to its value
     float scale;           // times log2(e)
+    score_limits limits;
 };
 
 // Blocks begin in the order of x, y, z: all heads of a section (x) on one query tile (y), then the next, long lists first, then
@@ -41,18 +43,30 @@ static __device__ __forceinline__ void look(int (&reach)[2], const forest_attent
 }
 
 // Scores that a query does not see become -inf. q is the lane's first query.
-static __device__ __forceinline__ void mask(float (&s)[2][KEYS / 8][4], int q, int k0, const int (&reach)[2]) {
+template <limits L> static __device__ __forceinline__ void mask(float (&s)[2][KEYS / 8][4], const forest_attention &a, int q, int k0) {
     const int column = threadIdx.x % 4 * 2;
+    int reach[2], place[2], at[2][2];  // positions of the lane's keys and of its queries
+    look(reach, a, k0);
+    if (L == LIMITED) {
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            place[i] = a.pos[min(k0 + i * 32 + (int)threadIdx.x % 32, a.N - 1)];
+            at[i][0] = a.pos[min(q + i * 16, a.N - 1)], at[i][1] = a.pos[min(q + i * 16 + 8, a.N - 1)];
+        }
+    }
 #pragma unroll
     for (int n = 0; n < KEYS / 8; n++) {
 #pragma unroll
         for (int j = 0; j < 2; j++) {
-            const uint32_t seen = __shfl_sync(whole_warp, reach[n / 4], n % 4 * 8 + j + column);
+            const int lane = n % 4 * 8 + j + column;
+            const uint32_t seen = __shfl_sync(whole_warp, reach[n / 4], lane);
+            const int first = L == LIMITED ? __shfl_sync(whole_warp, place[n / 4], lane) : 0;
 #pragma unroll
             for (int m = 0; m < 2; m++) {
 #pragma unroll
                 for (int r = 0; r < 2; r++) {
-                    if ((uint32_t)(q - k0 - column + m * 16 + r * 8 - n * 8 - j) >= seen) s[m][n][2 * r + j] = -INFINITY;
+                    const bool far = L == LIMITED && at[m][r] - first >= a.limits.window;
+                    if (far || (uint32_t)(q - k0 - column + m * 16 + r * 8 - n * 8 - j) >= seen) s[m][n][2 * r + j] = -INFINITY;
                 }
             }
         }
@@ -96,7 +110,7 @@ template <int D> static __device__ __forceinline__ void raise_maxima(float (&top
 // Four warps with 32 queries each; a warp skips key tiles of which its half sees nothing. The keys of the next tile are on their
 // way while this one is used; so are its values where there is memory for two tiles of them (VALUES 2), else a tile's values come
 // while its scores are computed. Queries are read from shared memory for every tile: the registers serve more as a third block.
-template <int D, int VALUES> __global__ void __launch_bounds__(threads, D == 64 ? 3 : 2) attention_kernel(const forest_attention a) {
+template <int D, int VALUES, limits L> __global__ void __launch_bounds__(threads, D == 64 && L == UNLIMITED ? 3 : 2) attention_kernel(const forest_attention a) {
     const uint32_t tile_bytes = KEYS * D * 2, query_bytes = QUERIES * D * 2;
     const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, threadIdx.x / 32, 0), half = warp / 2;
     const int head = head_of(a, blockIdx.x), tile = tile_of(a);
@@ -143,9 +157,8 @@ template <int D, int VALUES> __global__ void __launch_bounds__(threads, D == 64 
                 ptx::ldmatrix_x4(q[1], (row_lane ^ i * 32) + own + 32 * D);
                 add_dots<D>(s, q, (key_lane ^ i * 32) + keys + stage);
             }
-            int reach[2];
-            if (see == SOME) look(reach, a, k0);
-            if (see == SOME) mask(s, q0 + warp * 32 + lane / 4, k0, reach);
+            if (L == LIMITED && a.limits.cap > 0) soften(s, a.limits);
+            if (see == SOME) mask<L>(s, a, q0 + warp * 32 + lane / 4, k0);
             raise_maxima<D>(top, sum, o, s, a.scale);
         }
         if (VALUES == 2) after = a.tiles[min(at + 2, past - 1)];  // a tile ahead of its use, where there is a register for it
@@ -245,10 +258,12 @@ template <class T> __global__ void __launch_bounds__(plain_threads) attention_pl
         look(reach, a, k0);
 #pragma unroll
         for (int r = 0; r < 8; r++) {
+            const int at = a.pos[min(q0 + own + r, a.N - 1)];
 #pragma unroll
             for (int j = 0; j < 2; j++) {
-                const bool seen = (uint32_t)(q0 + own + r - k0 - 32 * j - lane) < (uint32_t)reach[j];
-                s[r][j] = seen ? s[r][j] * a.scale : -INFINITY;
+                const bool near = at - a.pos[min(k0 + 32 * j + lane, a.N - 1)] < a.limits.window;
+                const bool seen = near && (uint32_t)(q0 + own + r - k0 - 32 * j - lane) < (uint32_t)reach[j];
+                s[r][j] = seen ? (a.limits.cap > 0 ? a.limits.soft(s[r][j]) : s[r][j]) * a.scale : -INFINITY;
             }
             const float now = fmaxf(top[r], warp_max(fmaxf(s[r][0], s[r][1])));
             factor[r] = ptx::exp2_approx(top[r] - now);
@@ -289,21 +304,21 @@ template <class T> __global__ void __launch_bounds__(plain_threads) attention_pl
 }
 
 template <int D, int VALUES> void run(kstream *s, const forest_attention &a, dim3 grid) {
-    launch(s, attention_kernel<D, VALUES>, grid, threads, (QUERIES + (2 + VALUES) * KEYS) * D * 2, a);
+    launch(s, a.limits.any() ? attention_kernel<D, VALUES, LIMITED> : attention_kernel<D, VALUES, UNLIMITED>, grid, threads,
+           (QUERIES + (2 + VALUES) * KEYS) * D * 2, a);
 }
 
 }  // namespace
 
 void cuda_attention(kstream *s, const attention_args *a) {
     if (a->N == 0 || a->A == 0) return;
-    if (a->window || a->cap) throw std::runtime_error("attention: windows and caps are not there yet");
     // A section is as many query heads as share key heads whose keys and values fit into a part of the L2 cache.
     const int64_t cache = 16 << 20, of_key_head = (int64_t)a->N * a->D * 2 * 2;
     int fit = (int)std::min<int64_t>(a->G, std::max<int64_t>(cache / of_key_head, 1));
     while (a->G % fit) fit--;
     const int section = a->A % a->G ? a->A : a->A / a->G * fit;
-    const forest_attention f = {a->out, a->lse, a->qkv, a->end, a->tiles, a->N, a->A, a->G, a->D, section,
-                                (a->A + 2 * a->G) * a->D * 2, a->G * a->D * 2, log2e * a->scale};
+    const forest_attention f = {a->out, a->lse, a->qkv, a->end, a->pos, a->tiles, a->N, a->A, a->G, a->D, section,
+                                (a->A + 2 * a->G) * a->D * 2, a->G * a->D * 2, log2e * a->scale, limits_of(*a)};
     dim3 grid(section, query_tiles(a->N), a->A / section);
     const bool words = a->dtype == K_BF16 && wide<bf16>(a->D, (const char *)a->qkv, (const char *)a->out);
     if (words && a->D == 64) return run<64, 2>(s, f, grid);

@@ -3,6 +3,8 @@
 #ifndef CRITICRM_ATTENTION_CUH
 #define CRITICRM_ATTENTION_CUH
 
+#include <limits.h>
+
 #include "cuda.cuh"
 
 namespace gpu {
@@ -16,6 +18,9 @@ enum { NONE = 0, SOME = 1, ALL = 2 };  // what a half of a query tile sees of a 
 
 static __host__ __device__ __forceinline__ int query_tiles(int N) { return (N + QUERIES - 1) / QUERIES; }
 static __host__ __device__ __forceinline__ int key_tiles(int N) { return (N + KEYS - 1) / KEYS; }
+
+// The order of key blocks; behind it lie the places of their lists, as those of query tiles lie behind the order of these.
+static __device__ __forceinline__ const int32_t *key_blocks(const int32_t *tiles, int N) { return tiles + 2 * query_tiles(N) + 1; }
 
 // Of an entry of a list: the first key of its tile, and what half 0 or 1 sees of it. Entries are not negative.
 static __device__ __forceinline__ int first_key(int entry) { return entry >> 4 << 6; }
@@ -46,6 +51,48 @@ template <int D, int ROWS, int THREADS> static __device__ __forceinline__ void f
     const char *from = (const char *)x + (int64_t)first * stride + at;
 #pragma unroll
     for (int i = 0; i < ROWS / step; i++) ptx::cp_async(to + i * step * 2 * D, from + (int64_t)(i * step) * stride, i * step < left);
+}
+
+// ---- scores
+
+// Kernels with tensor cores are compiled twice: most models have neither windows nor caps, and their loops no register for them.
+enum limits { UNLIMITED, LIMITED };
+
+struct score_limits {
+    int window;   // a query does not see keys so many positions before it: INT_MAX for all
+    float cap;    // of products before they are scaled: x becomes cap·tanh(x/cap); 0: none
+    float inverse;
+
+    bool any() const { return window != INT_MAX || cap; }
+    __device__ __forceinline__ float soft(float x) const { return cap * tanhf(x * inverse); }
+    __device__ __forceinline__ float slope(float soft) const { return 1 - soft * inverse * (soft * inverse); }  // of soft by x, from its result
+};
+
+template <class A> score_limits limits_of(const A &a) {
+    return {a.window ? a.window : INT_MAX, a.cap / a.scale, a.cap > 0 ? a.scale / a.cap : 0};
+}
+
+template <int M, int NT> static __device__ __forceinline__ void soften(float (&s)[M][NT][4], const score_limits &limits) {
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+#pragma unroll
+            for (int j = 0; j < 4; j++) s[m][n][j] = limits.soft(s[m][n][j]);
+        }
+    }
+}
+
+// ds times the slopes at softened products p.
+template <int M, int NT> static __device__ __forceinline__ void add_slopes(float (&ds)[M][NT][4], const float (&p)[M][NT][4], const score_limits &limits) {
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+#pragma unroll
+        for (int n = 0; n < NT; n++) {
+#pragma unroll
+            for (int j = 0; j < 4; j++) ds[m][n][j] *= limits.slope(p[m][n][j]);
+        }
+    }
 }
 
 // ---- products

@@ -4,7 +4,17 @@ namespace ARCH {
 
 const int QB = 48;            // queries per block: whole tiles of rows
 const int CHUNK = 128;        // keys whose scores exist at once: QB·CHUNK floats stay in L1 or L2
-const float HIDDEN = -1e30f;  // score of a key that a query does not see: finite, so that differences of two are no NaN
+const float LOWEST = -1e30f;  // maximum over no keys: finite, so that a difference with the score of a hidden key is no NaN
+const float HIDDEN = -INFINITY;  // score of a key that a query does not see
+
+// The cap of products before they are scaled: x becomes cap·tanh(x/cap). 0: none.
+struct soft_cap {
+    float cap, inverse;
+
+    soft_cap(float scale, float of_scores) : cap(of_scores / scale), inverse(of_scores > 0 ? scale / of_scores : 0) {}
+    INLINE vf soft(vf x) const { return cap > 0 ? vtanh(x * inverse) * cap : x; }
+    INLINE vf slope(vf soft) const { return 1.0f - soft * inverse * (soft * inverse); }  // of soft by x, from its result; 1 without a cap
+};
 
 // Real numbers as f32: themselves, or a converted copy.
 inline const float *all_f32(kstream *, const float *p, int64_t) { return p; }

@@ -12,8 +12,7 @@
 #include "arch.h"
 
 void cpu_attention_backward(kstream *s, const attention_backward_args *a) {
-    for (int64_t n = 0; n < a->N; n++) check_index("attention_backward", "end", n, a->end[n] - n - 1, a->N - n);
-    if (a->window || a->cap) throw std::invalid_argument("attention_backward: windows and caps are not there yet");
+    check_forest("attention_backward", a->end, a->pos, a->N, a->window);
     ARCH_RUN(attention_backward, s, a);
 }
 
@@ -31,11 +30,15 @@ enum sight { NONE, SOME, ALL };
 
 // The forest by panels of NR keys.
 struct key_panels {
-    int N, count;
-    int32_t *end;       // (count·NR) padded with 0: seen by nobody
-    int32_t *lo, *hi;   // (count) smallest and largest end
+    int N, count, window;           // window 0: none
+    int32_t *end;                   // (count·NR) padded with 0: seen by nobody
+    int32_t *lo, *hi;               // (count) smallest and largest end
+    int32_t *pos = nullptr;         // (count·NR) positions, if there is a window
+    struct reach {
+        int32_t least, most;        // positions
+    } *panel = nullptr, *block = nullptr;  // (count), (blocks of QB queries)
 
-    key_panels(kstream *s, const int32_t *e, int n) : N(n), count(panels(n)) {
+    key_panels(kstream *s, const int32_t *e, const int32_t *at, int n, int window) : N(n), count(panels(n)), window(window) {
         end = s->scratch.get<int32_t>((size_t)count * NR);
         lo = s->scratch.get<int32_t>(count);
         hi = s->scratch.get<int32_t>(count);
@@ -44,12 +47,29 @@ struct key_panels {
             lo[p] = *std::min_element(end + p * NR, end + (p + 1) * NR);
             hi[p] = *std::max_element(end + p * NR, end + (p + 1) * NR);
         }
+        if (window == 0) return;
+        pos = s->scratch.get<int32_t>((size_t)count * NR);
+        for (int i = 0; i < count * NR; i++) pos[i] = at[std::min(i, n - 1)];
+        panel = reaches(s, NR);
+        block = reaches(s, QB);
     }
-    // What queries [q0, q1) see of panel p.
+    reach *reaches(kstream *s, int size) const {
+        reach *r = s->scratch.get<reach>((N + size - 1) / size);
+        for (int i = 0; i < N; i += size) {
+            const int past = std::min(N, i + size);
+            r[i / size] = {*std::min_element(pos + i, pos + past), *std::max_element(pos + i, pos + past)};
+        }
+        return r;
+    }
+    // What queries [q0, q1), a block, see of panel p: SOME may be nothing.
     sight of(int p, int q0, int q1) const {
         int k0 = p * NR;
         if (k0 >= q1 || hi[p] <= q0) return NONE;
-        return k0 + NR - 1 <= q0 && lo[p] >= q1 ? ALL : SOME;
+        const bool whole = k0 + NR - 1 <= q0 && lo[p] >= q1;
+        if (window == 0) return whole ? ALL : SOME;
+        const reach q = block[q0 / QB];
+        if (q.least - panel[p].most >= window) return NONE;
+        return whole && q.most - panel[p].least < window ? ALL : SOME;
     }
 };
 
@@ -58,7 +78,9 @@ INLINE void mask(float *score, const key_panels &keys, int p, int q) {
     UNROLL for (int v = 0; v < NV; v++) {
         int k = p * NR + v * W;
         vi index = splat((int32_t)k) + lanes(), end = load(keys.end + k), at = splat((int32_t)q);
-        store(score + v * W, (index <= at) & (end > at) ? load(score + v * W) : splat(HIDDEN));
+        vi seen = (index <= at) & (end > at);
+        if (keys.window > 0) seen &= splat(keys.pos[q]) - load(keys.pos + k) < splat((int32_t)keys.window);
+        store(score + v * W, seen ? load(score + v * W) : splat(HIDDEN));
     }
 }
 
@@ -105,6 +127,7 @@ struct backward {
     const float *kt, *vt;          // keys and values by columns
     head_rows k, q, grad;          // keys, queries and dout by rows
     float scale;
+    soft_cap cap;
 
     // p and ds/scale, (rows, CHUNK) each, of queries [q0, q0 + rows) of head h and panel n of keys.
     void tile(float *p, float *ds, int h, int q0, int rows, int panel, sight see) const {
@@ -114,13 +137,21 @@ struct backward {
         gemm_block<ROWS>(ds, CHUNK, nullptr, 0, dout + ((int64_t)q0 * A + h) * D, (int64_t)A * D, vt + at, 0, rows, NR, D);
         for (int r = 0; r < rows; r++) {
             float *x = p + r * CHUNK, *y = ds + r * CHUNK;
+            vf slope[NV];
+            UNROLL for (int v = 0; v < NV; v++) slope[v] = splat(1.0f);
+            if (cap.cap > 0)
+                UNROLL for (int v = 0; v < NV; v++) {
+                    vf soft = cap.soft(load(x + v * W));
+                    store(x + v * W, soft);
+                    slope[v] = cap.slope(soft);
+                }
             if (see == SOME) mask(x, keys, panel, q0 + r);
             int64_t row = (int64_t)(q0 + r) * A + h;
             vf l = splat(lse[row]), del = splat(delta[row]);
             UNROLL for (int v = 0; v < NV; v++) {
                 vf e = vexp2((load(x + v * W) * scale - l) * log2e);  // log2e last: it rounds the difference, not two large numbers
                 store(x + v * W, e);
-                store(y + v * W, e * (load(y + v * W) - del));
+                store(y + v * W, e * (load(y + v * W) - del) * slope[v]);
             }
         }
     }
@@ -194,10 +225,10 @@ template <class T> void backward_of(kstream *s, const attention_backward_args *a
     row_products(s, a->delta, (const T *)a->dout, (const T *)a->out, (int64_t)N * A, D);
     const float *qkv = all_f32(s, (const T *)a->qkv, N * ld), *dout = all_f32(s, (const T *)a->dout, (int64_t)N * A * D);
     const float *k = qkv + A * D, *v = k + G * D;
-    backward b{N, A, G, D, Dp, ld, qkv, dout, a->lse, a->delta, key_panels(s, a->end, N),
+    backward b{N, A, G, D, Dp, ld, qkv, dout, a->lse, a->delta, key_panels(s, a->end, a->pos, N, a->window),
                pack_head_columns(s, k, ld, G, N, D), pack_head_columns(s, v, ld, G, N, D),
                head_rows(s, k, ld, G, N, D), head_rows(s, qkv, ld, A, N, D), head_rows(s, dout, (int64_t)A * D, A, N, D),
-               a->scale};
+               a->scale, soft_cap(a->scale, a->cap)};
     const int64_t of_keys = (int64_t)((N + KB - 1) / KB) * G, of_queries = (int64_t)((N + QB - 1) / QB) * A;
     parallel_for(s, of_keys + of_queries, [&](int64_t i, arena &scratch) {
         float *p = scratch.get<float>((size_t)QB * CHUNK), *ds = scratch.get<float>((size_t)QB * CHUNK);

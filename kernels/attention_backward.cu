@@ -16,40 +16,31 @@ struct gradient {
     const bf16 *dout, *qkv;    // (N, A, D), (N, A + 2G, D)
     const int32_t *tiles;      // see kernels.h
     float *rows;               // (key_heads·group, 2, padded)    lse in powers of 2, +inf beyond N: there p is 0; then -delta
-    int32_t *reach;            // (padded)                        how many queries see the key, from its own on: end[k] - k; 0 beyond N
+    int32_t *reach;            // (padded)                        end[k] - k: none of so many queries on see the key; 0 beyond N
+    int32_t *place;            // (padded)                        pos
     int4 *parts;               // (parts)                         of the work on keys, see below
     float *sums;               // (cut parts, key_heads, 2, QUERIES, D)
     int N, A, G, padded;       // padded: N rounded up to whole query tiles
     int g0, key_heads, group;  // group: A/G, the query heads of a key head
     int extra;                 // parts beyond the one for each query tile
     float scale;
+    score_limits limits;
 
     __device__ __forceinline__ int parts_count() const { return query_tiles(N) + extra; }
 };
 
 // ---- the parts of the work on keys
 //
-// A block has 128 keys, which are two key tiles. Those of prompts are seen by whole trees, and by all query heads of a group: a
-// few blocks would have most of the work. So it is cut into parts, each some of the steps, which are pairs of a query head and a
-// tile of 64 queries. The sums of the parts are added by another kernel. A part is
+// Those of prompts are seen by whole trees, and by all query heads of a group: a few blocks of 128 keys would have most of the
+// work. So it is cut into parts, each some of the steps, which are pairs of a query head and a half of a query tile, from the list
+// of the block. The sums of the parts are added by another kernel. A part is
 //   x  the keys [128x, 128x + 128), or negative: nothing to do      y, z  part y of z      w  where its sum goes, if z > 1
-
-// The queries that see one of 128 keys end here.
-static __device__ __forceinline__ int end_of(const gradient &a, int keys) {
-    const int32_t *most = a.tiles + 2 * query_tiles(a.N) + 1 + 2 * key_tiles(a.N);
-    return max(most[2 * keys], 2 * keys + 1 < key_tiles(a.N) ? most[2 * keys + 1] : 0);
-}
 
 // A warp lists the parts, the longest first. A part is about 1/extra of all work, but what is shorter is not cut.
 static __device__ void list_parts(const gradient &a) {
-    const int lane = threadIdx.x % 32, tiles = key_tiles(a.N);
-    const int32_t *order = a.tiles + 2 * query_tiles(a.N) + 1, *most = order + 2 * tiles;
-    auto steps = [&](int i) {  // 0 for one of the two tiles: the one that fewer queries see
-        if (i >= tiles) return 0;
-        const int tile = order[i], other = tile ^ 1, length = most[tile] - tile * KEYS;
-        const int longer = other < tiles ? most[other] - other * KEYS - length : -1;
-        return longer > 0 || (longer == 0 && other < tile) ? 0 : a.group * key_tiles(end_of(a, tile / 2) - tile / 2 * QUERIES);
-    };
+    const int lane = threadIdx.x % 32, tiles = query_tiles(a.N);
+    const int32_t *order = key_blocks(a.tiles, a.N), *list = order + tiles;
+    auto steps = [&](int i) { return i < tiles ? a.group * (list[order[i] + 1] - list[order[i]]) : 0; };
     int total = 0;
     for (int i = lane; i < tiles; i += 32) total += steps(i);
     total = __reduce_add_sync(whole_warp, total);
@@ -64,7 +55,7 @@ static __device__ void list_parts(const gradient &a) {
             if (lane >= m) past += x, past_cut += y;
         }
 #pragma unroll 1
-        for (int j = 0; j < count; j++) a.parts[at + past - count + j] = {order[i] / 2, j, count, slot + past_cut - cut + j};
+        for (int j = 0; j < count; j++) a.parts[at + past - count + j] = {order[i], j, count, slot + past_cut - cut + j};
         at += __shfl_sync(whole_warp, past, 31), slot += __shfl_sync(whole_warp, past_cut, 31);
     }
 #pragma unroll 1
@@ -73,7 +64,7 @@ static __device__ void list_parts(const gradient &a) {
 
 // The parts; lse and delta head by head, and the reach of keys, padded to whole tiles.
 template <int D> __global__ void __launch_bounds__(256)
-attention_backward_prepare_kernel(const gradient a, const bf16 *out, const float *lse, const int32_t *end) {
+attention_backward_prepare_kernel(const gradient a, const bf16 *out, const float *lse, const int32_t *end, const int32_t *pos) {
     if (blockIdx.x == 0) {
         if (blockIdx.y == 0 && threadIdx.x < 32) list_parts(a);
         return;
@@ -81,7 +72,7 @@ attention_backward_prepare_kernel(const gradient a, const bf16 *out, const float
     const int lanes = D / 8, U = 4;  // that read a row; rows that a lane has in flight
     const int lane = threadIdx.x % 32, j = lane % lanes, row = ((blockIdx.x - 1) * (32 / lanes) + lane / lanes) * U;
     const int h = blockIdx.y * 8 + threadIdx.x / 32;
-    if (h == 0 && j < U) a.reach[row + j] = row + j < a.N ? end[row + j] - row - j : 0;
+    if (h == 0 && j < U) a.reach[row + j] = row + j < a.N ? end[row + j] - row - j : 0, a.place[row + j] = row + j < a.N ? pos[row + j] : 0;
     if (h >= a.key_heads * a.group) return;
     float sum[U];
 #pragma unroll
@@ -109,14 +100,14 @@ attention_backward_prepare_kernel(const gradient a, const bf16 *out, const float
 }
 
 // Shared memory of both passes, in bytes: the block's rows of two matrices, then two stages with tiles of two other
-// matrices, then what the rows of a stage have beside that, 8 bytes each, then what a block keeps for its end. Devices that
+// matrices, then what the rows of a stage have beside that, 12 bytes each, then what a block keeps for its end. Devices that
 // have no room for two stages (D = 128 on GeForce and its like) have one, and wait for each tile.
 template <int D> constexpr int threads = 2 * D;
 template <int D, int STAGES> struct layout {
     static const int blocks = 128 / D;                   // that a multiprocessor has registers for
     static const int M = QUERIES / D;                    // a warp has 16·M of the block's rows
     static const int rows = QUERIES * 2 * D, tile = KEYS * 2 * D;
-    static const int stages = 2 * rows, beside = stages + STAGES * 2 * tile, kept = beside + STAGES * 8 * KEYS, size = kept + 16;
+    static const int stages = 2 * rows, beside = stages + STAGES * 2 * tile, kept = beside + STAGES * 12 * KEYS, size = kept + 16;
 };
 
 // c (16·M, 8·NT) += a·bᵀ: rows and columns at the lane's addresses (lane_a, lane_b) in tiles, plus offsets of whole tiles.
@@ -173,30 +164,34 @@ template <int D, int M> static __device__ __forceinline__ void store_sums(float 
     }
 }
 
-template <int D, int STAGES> static __device__ __forceinline__ void work_on_keys(const gradient &a) {
+template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ void work_on_keys(const gradient &a) {
     using L = layout<D, STAGES>;
     const int M = L::M, Q = D * STAGES / 4, NT = Q / 8;  // scores with Q queries exist at a time; with one stage more would not fit the registers
     const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, (int)threadIdx.x / 32, 0), g = lane / 4, t = lane % 4;
     const int4 part = a.parts[blockIdx.y];
     if (part.x < 0) return;
-    const int k0 = part.x * QUERIES, k = k0 + warp * 16 * M, past = end_of(a, part.x), tiles = key_tiles(past - k0);
+    const int32_t *list = key_blocks(a.tiles, a.N) + query_tiles(a.N) + part.x;
+    const int k0 = part.x * QUERIES, k = k0 + warp * 16 * M, tiles = list[1] - list[0];
     const int head = a.g0 + blockIdx.x, total = a.group * tiles;
+    list = a.tiles + list[0];
     const int start = (int)((int64_t)total * part.y / part.z), steps = (int)((int64_t)total * (part.y + 1) / part.z) - start;
     const int stride = (a.A + 2 * a.G) * 2 * D, dout_stride = a.A * 2 * D;
 
     char *const shared = ptx::dynamic_shared();
     const uint32_t keys = ptx::shared(shared), own = warp * 16 * M * 2 * D;
-    int row = k0 + start % tiles * KEYS, ahead = row, ahead_head = head * a.group + start / tiles;  // row and head of the next tiles
+    int at = start % tiles, ahead_head = head * a.group + start / tiles, entry = 0, next = 0;  // of the next tiles
     auto fetch_next = [&](int stage) {
-        const uint32_t to = keys + L::stages + stage * 2 * L::tile, beside = keys + L::beside + stage * 8 * KEYS;
+        const uint32_t to = keys + L::stages + stage * 2 * L::tile, beside = keys + L::beside + stage * 12 * KEYS;
+        const int ahead = (next = list[at]) / 4 * HALF;
         fetch_rows<D, KEYS>(to, a.qkv + ahead_head * D, stride, ahead, a.N);
         fetch_rows<D, KEYS>(to + L::tile, a.dout + ahead_head * D, dout_stride, ahead, a.N);
         if (threadIdx.x < 32) {  // 64 numbers of lse, then of -delta
             const float *from = a.rows + (int64_t)(ahead_head - a.g0 * a.group) * 2 * a.padded + (int)(threadIdx.x / 16 * a.padded + threadIdx.x % 16 * 4);
             ptx::cp_async(beside + threadIdx.x * 16, from + ahead, true);
+            if (LIMITS == LIMITED && threadIdx.x < 16) ptx::cp_async(beside + 8 * KEYS + threadIdx.x * 16, a.place + ahead + threadIdx.x * 4, true);
         }
         ptx::cp_async_commit();
-        if ((ahead += KEYS) >= past) ahead = k0, ahead_head++;
+        if (++at == tiles) at = 0, ahead_head++;
     };
     fetch_rows<D, QUERIES>(keys, a.qkv + (a.A + head) * D, stride, k0, a.N);
     fetch_rows<D, QUERIES>(keys + L::rows, a.qkv + (a.A + a.G + head) * D, stride, k0, a.N);
@@ -206,30 +201,33 @@ template <int D, int STAGES> static __device__ __forceinline__ void work_on_keys
     if (threadIdx.x == 0) *(int4 *)(shared + L::kept) = {k0, head, part.z, part.w};
 
     // queries [k + 16·M - 1, least) see all keys of the warp, those before k and from last on none of them
-    int reach[M][2], least = a.N, last = 0;
+    int reach[M][2], place[M][2], least = a.N, last = 0;
 #pragma unroll
     for (int i = 0; i < 2 * M; i++) {
         const int key = k + 8 * i + g, n = a.reach[key];
         reach[i / 2][i % 2] = n, least = min(least, key + n), last = max(last, n ? key + n : 0);
+        if (LIMITS == LIMITED) place[i / 2][i % 2] = a.place[key];
     }
     least = __reduce_min_sync(whole_warp, least), last = __reduce_max_sync(whole_warp, last);
 
     const float scale2 = a.scale * log2e;
     float dk[M][D / 8][4], dv[M][D / 8][4];
     fill(dk, 0), fill(dv, 0);
-    for (int left = steps; left > 0; left--, row = row + KEYS < past ? row + KEYS : k0) {
+    for (int left = steps; left > 0; left--) {
         ptx::cp_async_wait<0>();
         __syncthreads();  // the stage is there, and nobody reads the other one any more
+        entry = next;
         if (STAGES == 2 && left > 1) fetch_next((left - 1) & 1);
 #pragma unroll 1
         for (int u = 0; u < KEYS; u += Q) {
-            const int q = row + u;
+            const int q = entry / 4 * HALF + u;
             if (q + Q <= k || q >= last) continue;
             const uint32_t key = keys + own + lane_a<D>(lane), query = keys + L::stages + left % STAGES * 2 * L::tile + u * 2 * D;
-            const float *lse = (const float *)(shared + L::beside) + left % STAGES * 2 * KEYS + u + 2 * t, *minus = lse + KEYS;
+            const float *lse = (const float *)(shared + L::beside) + left % STAGES * 3 * KEYS + u + 2 * t, *minus = lse + KEYS;
             float p[M][NT][4], ds[M][NT][4];  // of keys by queries
             fill(p, 0);
             dots<D>(p, key, query + lane_b<D>(lane), 0, 0);
+            if (LIMITS == LIMITED && a.limits.cap > 0) soften(p, a.limits);
 #pragma unroll
             for (int n = 0; n < NT; n++) {
                 const float2 x = *(const float2 *)(minus + 8 * n);
@@ -237,15 +235,18 @@ template <int D, int STAGES> static __device__ __forceinline__ void work_on_keys
                 for (int m = 0; m < M; m++) ds[m][n][0] = ds[m][n][2] = x.x, ds[m][n][1] = ds[m][n][3] = x.y;
             }
             dots<D>(ds, key, query + lane_b<D>(lane), L::rows, L::tile);
-            if (q < k + 16 * M - 1 || q + Q > least) {
+            if (LIMITS == LIMITED && a.limits.cap > 0) add_slopes(ds, p, a.limits);
+            if (LIMITS == LIMITED ? entry % 4 == SOME : q < k + 16 * M - 1 || q + Q > least) {
 #pragma unroll
-                for (int m = 0; m < M; m++) {
+                for (int n = 0; n < NT; n++) {
+                    const int2 from = LIMITS == LIMITED ? *(const int2 *)((const int *)lse + 2 * KEYS + 8 * n) : int2{0, 0};  // the queries' positions
 #pragma unroll
-                    for (int n = 0; n < NT; n++) {
+                    for (int m = 0; m < M; m++) {
 #pragma unroll
                         for (int e = 0; e < 4; e++) {
                             const int after = q + 2 * t - k - g + 8 * n + e % 2 - 16 * m - e / 2 * 8;  // how far the query is behind the key
-                            if ((uint32_t)after >= (uint32_t)reach[m][e / 2]) p[m][n][e] = -INFINITY;
+                            const bool far = LIMITS == LIMITED && (e % 2 ? from.y : from.x) - place[m][e / 2] >= a.limits.window;
+                            if (far || (uint32_t)after >= (uint32_t)reach[m][e / 2]) p[m][n][e] = -INFINITY;
                         }
                     }
                 }
@@ -307,7 +308,7 @@ template <int D> __global__ void __launch_bounds__(256) attention_backward_sum_k
 
 // ---- dq
 
-template <int D, int STAGES> static __device__ __forceinline__ void work_on_queries(const gradient &a, int index, int member) {
+template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ void work_on_queries(const gradient &a, int index, int member) {
     using L = layout<D, STAGES>;
     const int M = L::M, K = D / 4, NT = K / 8;  // scores with K keys exist at a time
     const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, (int)threadIdx.x / 32, 0), g = lane / 4, t = lane % 4;
@@ -323,7 +324,9 @@ template <int D, int STAGES> static __device__ __forceinline__ void work_on_quer
         const uint32_t to = queries + L::stages + stage * 2 * L::tile;
         fetch_rows<D, KEYS>(to, a.qkv + (a.A + head) * D, stride, first, a.N);
         fetch_rows<D, KEYS>(to + L::tile, a.qkv + (a.A + a.G + head) * D, stride, first, a.N);
-        if (threadIdx.x < 16) ptx::cp_async(queries + L::beside + stage * 4 * KEYS + threadIdx.x * 16, a.reach + first + threadIdx.x * 4, true);
+        const uint32_t beside = queries + L::beside + stage * 12 * KEYS + threadIdx.x * 16;
+        if (threadIdx.x < 16) ptx::cp_async(beside, a.reach + first + threadIdx.x * 4, true);
+        if (LIMITS == LIMITED && threadIdx.x < 16) ptx::cp_async(beside + 4 * KEYS, a.place + first + threadIdx.x * 4, true);
         ptx::cp_async_commit();
     };
     fetch_rows<D, QUERIES>(queries, a.qkv + h * D, stride, q0, a.N);
@@ -332,10 +335,12 @@ template <int D, int STAGES> static __device__ __forceinline__ void work_on_quer
     fetch_tile(0, first_key(entry));
 
     float lse[M][2], minus[M][2];
+    int place[M][2];
 #pragma unroll
     for (int i = 0; i < 2 * M; i++) {
         const float *from = a.rows + (int64_t)(h - a.g0 * a.group) * 2 * a.padded + q + 8 * i + g;
         lse[i / 2][i % 2] = from[0], minus[i / 2][i % 2] = from[a.padded];
+        if (LIMITS == LIMITED) place[i / 2][i % 2] = a.place[q + 8 * i + g];
     }
     ptx::cp_async_wait<0>();
     __syncthreads();
@@ -382,17 +387,23 @@ template <int D, int STAGES> static __device__ __forceinline__ void work_on_quer
                 add_dots<D>(p, query[c], (key + lane_b<D>(lane)) ^ c * 32);
                 add_dots<D>(ds, dout[c], ((key + lane_b<D>(lane)) ^ c * 32) + L::tile);
             }
+            if (LIMITS == LIMITED && a.limits.cap > 0) {
+                soften(p, a.limits);
+                add_slopes(ds, p, a.limits);
+            }
             if (see == SOME) {
-                const int *reach = (const int *)(shared + L::beside) + i % STAGES * KEYS + u + 2 * t;
+                const int *reach = (const int *)(shared + L::beside) + i % STAGES * 3 * KEYS + u + 2 * t;
 #pragma unroll
                 for (int n = 0; n < NT; n++) {
                     const int2 x = *(const int2 *)(reach + 8 * n);
+                    const int2 to = LIMITS == LIMITED ? *(const int2 *)(reach + KEYS + 8 * n) : int2{0, 0};  // the keys' positions
 #pragma unroll
                     for (int m = 0; m < M; m++) {
 #pragma unroll
                         for (int e = 0; e < 4; e++) {
                             const int after = q + g - k - 2 * t - 8 * n - e % 2 + 16 * m + e / 2 * 8;  // how far the query is behind the key
-                            if ((uint32_t)after >= (uint32_t)(e % 2 ? x.y : x.x)) p[m][n][e] = -INFINITY;
+                            const bool far = LIMITS == LIMITED && place[m][e / 2] - (e % 2 ? to.y : to.x) >= a.limits.window;
+                            if (far || (uint32_t)after >= (uint32_t)(e % 2 ? x.y : x.x)) p[m][n][e] = -INFINITY;
                         }
                     }
                 }
@@ -411,10 +422,11 @@ template <int D, int STAGES> static __device__ __forceinline__ void work_on_quer
     write_scaled<D>(a.dqkv + h * D, stride / 2, q, a.N, dq, a.scale, shared + own);
 }
 
-template <int D, int STAGES> __global__ void __launch_bounds__(threads<D>, layout<D, STAGES>::blocks) attention_backward_kernel(const gradient a) {
+template <int D, int STAGES, limits LIMITS>
+__global__ void __launch_bounds__(threads<D>, layout<D, STAGES>::blocks) attention_backward_kernel(const gradient a) {
     const int i = blockIdx.y - a.parts_count();
-    if (i < 0) work_on_keys<D, STAGES>(a);
-    else work_on_queries<D, STAGES>(a, i / a.group, i % a.group);
+    if (i < 0) work_on_keys<D, STAGES, LIMITS>(a);
+    else work_on_queries<D, STAGES, LIMITS>(a, i / a.group, i % a.group);
 }
 
 // As many key heads at a time as the workspace has room for, and cut parts for as many blocks as run at once.
@@ -424,7 +436,8 @@ template <int D, int STAGES> void backward(kstream *s, const attention_backward_
     gradient p = {};
     p.dqkv = (bf16 *)a->dqkv, p.dout = (const bf16 *)a->dout, p.qkv = (const bf16 *)a->qkv, p.tiles = a->tiles;
     p.N = a->N, p.A = a->A, p.G = a->G, p.group = a->A / a->G, p.padded = tiles * QUERIES, p.scale = a->scale;
-    p.reach = scratch<int32_t>(s, p.padded), p.parts = scratch<int4>(s, tiles + blocks);
+    p.limits = limits_of(*a);
+    p.reach = scratch<int32_t>(s, p.padded), p.place = scratch<int32_t>(s, p.padded), p.parts = scratch<int4>(s, tiles + blocks);
     const size_t of_head = (size_t)p.group * 2 * p.padded, fit = workspace_left(s) / (of_head * sizeof(float) + 256);
     const int most = (int)std::min<size_t>(std::max<size_t>(fit, 1), a->G);
     p.rows = scratch<float>(s, most * of_head);
@@ -433,8 +446,8 @@ template <int D, int STAGES> void backward(kstream *s, const attention_backward_
     for (; p.g0 < a->G; p.g0 += most) {
         p.key_heads = std::min(most, a->G - p.g0), p.extra = (int)cut / p.key_heads;
         const int parts = tiles + p.extra, heads = p.key_heads * p.group;
-        launch(s, attention_backward_prepare_kernel<D>, dim3(p.padded / (1024 / D) + 1, (heads + 7) / 8), 256, 0, p, (const bf16 *)a->out, a->lse, a->end);
-        launch(s, attention_backward_kernel<D, STAGES>, dim3(p.key_heads, parts + tiles * p.group), threads<D>, L::size, p);
+        launch(s, attention_backward_prepare_kernel<D>, dim3(p.padded / (1024 / D) + 1, (heads + 7) / 8), 256, 0, p, (const bf16 *)a->out, a->lse, a->end, a->pos);
+        launch(s, p.limits.any() ? attention_backward_kernel<D, STAGES, LIMITED> : attention_backward_kernel<D, STAGES, UNLIMITED>, dim3(p.key_heads, parts + tiles * p.group), threads<D>, L::size, p);
         if (p.extra > 0) launch(s, attention_backward_sum_kernel<D>, dim3(p.key_heads, parts, 2), 256, 0, p);
     }
 }
@@ -448,9 +461,10 @@ template <class T> struct plain {
     const T *dout, *out, *qkv;
     const float *lse;
     float *delta;
-    const int32_t *end, *tiles;
+    const int32_t *end, *pos, *tiles;
     int N, A, G, D;
     float scale;
+    score_limits limits;
 
     __device__ __forceinline__ const T *head(const T *x, int n, int h) const { return x + ((int64_t)n * (A + 2 * G) + h) * D; }
     __device__ __forceinline__ const T *grad(int n, int a) const { return dout + ((int64_t)n * A + a) * D; }
@@ -462,9 +476,12 @@ template <class T> struct plain {
     // p and ds of query q, which sees key k.
     __device__ __forceinline__ float2 pair(int q, int k, int a, int g) const {
         const int64_t row = (int64_t)q * A + a;
-        const float p = expf(dot(head(qkv, q, a), head(qkv, k, A + g)) * scale - lse[row]);
-        return {p, p * (dot(grad(q, a), head(qkv, k, A + G + g)) - delta[row])};
+        float s = dot(head(qkv, q, a), head(qkv, k, A + g)), slope = 1;
+        if (limits.cap > 0) s = limits.soft(s), slope = limits.slope(s);
+        const float p = expf(s * scale - lse[row]);
+        return {p, p * (dot(grad(q, a), head(qkv, k, A + G + g)) - delta[row]) * slope};
     }
+    __device__ __forceinline__ bool near(int q, int k) const { return pos[q] - pos[k] < limits.window; }
 };
 
 template <class T> __global__ void __launch_bounds__(32 * warps) attention_backward_plain_rows_kernel(const plain<T> a) {
@@ -489,7 +506,7 @@ template <class T> __global__ void __launch_bounds__(32 * warps) attention_backw
         for (int i = list[0] * 2; i < list[1] * 2; i++) {  // halves of key tiles
             const int entry = a.tiles[i / 2], k0 = first_key(entry) + i % 2 * 32, k = k0 + lane;
             if (sight(entry, q % QUERIES / HALF) == NONE || k0 > q) continue;
-            part[warp][lane] = k <= q && q < a.end[k] ? a.pair(q, k, h, g).y : 0;
+            part[warp][lane] = k <= q && q < a.end[k] && a.near(q, k) ? a.pair(q, k, h, g).y : 0;
             __syncwarp();
             for (int j = 0; c < a.D && j < min(32, q + 1 - k0); j++) dq += part[warp][j] * to_f32(a.head(a.qkv, k0 + j, a.A + g)[c]);
             __syncwarp();
@@ -509,7 +526,9 @@ template <class T> __global__ void __launch_bounds__(32 * warps) attention_backw
         float dk = 0, dv = 0;
         for (int h = g * (a.A / a.G); h < (g + 1) * (a.A / a.G); h++) {
             for (int q0 = k; q0 < end; q0 += 32) {
-                if (q0 + lane < end) part[warp][lane] = a.pair(q0 + lane, k, h, g);
+                const bool near = q0 + lane < end && a.near(q0 + lane, k);
+                if (!__any_sync(whole_warp, near)) continue;
+                part[warp][lane] = near ? a.pair(q0 + lane, k, h, g) : float2{0, 0};
                 __syncwarp();
                 for (int i = 0; c < a.D && i < min(32, end - q0); i++) {
                     dk += part[warp][i].y * to_f32(a.head(a.qkv, q0 + i, h)[c]);
@@ -523,8 +542,8 @@ template <class T> __global__ void __launch_bounds__(32 * warps) attention_backw
 }
 
 template <class T> void backward_plain(kstream *s, const attention_backward_args *a) {
-    const plain<T> p = {(T *)a->dqkv, (const T *)a->dout, (const T *)a->out, (const T *)a->qkv, a->lse, a->delta, a->end, a->tiles,
-                        a->N, a->A, a->G, a->D, a->scale};
+    const plain<T> p = {(T *)a->dqkv, (const T *)a->dout, (const T *)a->out, (const T *)a->qkv, a->lse, a->delta, a->end, a->pos, a->tiles,
+                        a->N, a->A, a->G, a->D, a->scale, limits_of(*a)};
     const auto grid = [&](int heads) { return (unsigned)(((int64_t)a->N * heads + warps - 1) / warps); };
     launch(s, attention_backward_plain_rows_kernel<T>, grid(a->A), 32 * warps, 0, p);
     launch(s, attention_backward_plain_keys_kernel<T>, grid(a->G), 32 * warps, 0, p);
@@ -535,7 +554,6 @@ template <class T> void backward_plain(kstream *s, const attention_backward_args
 
 void cuda_attention_backward(kstream *s, const attention_backward_args *a) {
     if (a->N == 0) return;
-    if (a->window || a->cap) throw std::runtime_error("attention_backward: windows and caps are not there yet");
     const bool fits = a->dtype == K_BF16 && wide<bf16>(a->D, a->dqkv, a->dout, a->out, a->qkv);
     if (fits && a->D == 64) return backward<64, 2>(s, a);
     if (fits && a->D == 128) return most_shared(s) >= layout<128, 2>::size ? backward<128, 2>(s, a) : backward<128, 1>(s, a);

@@ -43,18 +43,18 @@ void cpu_attention_decode(kstream *s, const attention_decode_args *a) {
         check_index("attention_decode", "group", b, a->group[b], a->groups);
         slots("own_start", "own_len", b, a->own_start[b], a->own_len[b]);
     }
-    if (a->window || a->cap) throw std::invalid_argument("attention_decode: windows and caps are not there yet");
     ARCH_RUN(attention_decode, s, a);
 }
 
 #else
 #include "gemm.h"
 
+#include "attention.h"
+
 namespace {
 namespace ARCH {
 
 const int SPAN = 128;         // keys whose scores exist at once
-const float LOWEST = -1e30f;  // maximum over no keys
 
 // Sequences [b, b + n) of one group, for one key head.
 struct decode_item {
@@ -66,42 +66,53 @@ template <class T> struct decoder {
     int rep;      // query heads per key head
     int64_t row;  // elements of a slot
     float scale;  // times log2(e)
+    soft_cap cap;
 
     const T *key(int64_t slot, int g) const { return (const T *)a.kv + slot * row + (int64_t)g * a.D; }
     const T *value(int64_t slot, int g) const { return key(slot, a.G + g); }
 
-    // State of a panel: maximum and sum per lane, outᵀ (D, NR).
+    // State of a panel: per lane the first position that is seen, maximum and sum; outᵀ (D, NR).
     struct panel {
+        int32_t first[NR], some, all;  // the smallest first, and the largest
         float m[NR], l[NR], *o;
     };
 
-    // Where a walk over the shared keys of a group is: key at of segment i of [i, last).
+    // Where a walk over the shared keys of a group is: key at of segment i of [i, last), and its position.
     struct walk {
-        int i, last, at;
+        int i, last, at, position;
     };
 
-    // f(slot, done, n) for the stretches of the next SPAN keys, of which done came before; the number of keys.
-    template <class F> int stretches(walk &w, F f) const {
+    // f(slot, done, n) for the stretches of the next `most` keys, of which done came before; the number of keys.
+    template <class F> int stretches(walk &w, int most, F f) const {
         int done = 0;
-        while (done < SPAN && w.i < w.last) {
-            const int n = std::min(SPAN - done, a.seg_len[w.i] - w.at);
+        while (done < most && w.i < w.last) {
+            const int n = std::min(most - done, a.seg_len[w.i] - w.at);
             if (n) f((int64_t)a.seg_start[w.i] + w.at, done, n);
-            done += n, w.at += n;
+            done += n, w.at += n, w.position += n;
             if (w.at == a.seg_len[w.i]) w.i++, w.at = 0;
         }
         return done;
     }
 
-    // The panel of queries qt (D, NR) goes on over the next SPAN keys; V·W of its columns are used. score (SPAN, NR) and part (D, NR) are
-    // scratch, and so is copy (SPAN, D), where keys and values are not in f32.
+    // The panel of queries qt (D, NR) goes on to the end of the span of keys; V·W of its columns are used. score (SPAN, NR) and part (D, NR)
+    // are scratch, and so is copy (SPAN, D), where keys and values are not in f32.
     template <int V> void span(panel &st, const float *qt, float *score, float *part, float *copy, walk &w, int g) const {
+        const int most = SPAN - w.position % SPAN;
         walk again = w;
-        const int n = stretches(w, [&](int64_t slot, int done, int m) {
+        const int n = stretches(w, most, [&](int64_t slot, int done, int m) {
             int64_t ld;
             const float *k = in_f32(key(slot, g), m, copy, &ld);
             gemm_panel<ROWS, V>(score + done * NR, nullptr, k, ld, qt, m, a.D);
         });
         if (n == 0) return;
+        if (cap.cap > 0)
+            for (int i = 0; i < n; i++)
+                UNROLL for (int j = 0; j < V; j++) store(score + i * NR + j * W, cap.soft(load(score + i * NR + j * W)));
+        for (int i = 0; again.position + i < st.all && i < n; i++)
+            UNROLL for (int j = 0; j < V; j++) {
+                float *x = score + i * NR + j * W;
+                store(x, load(st.first + j * W) <= splat((int32_t)(again.position + i)) ? load(x) : splat(HIDDEN));
+            }
         vf alpha[V];
         UNROLL for (int j = 0; j < V; j++) {
             float *x = score + j * W;
@@ -118,7 +129,7 @@ template <class T> struct decoder {
             store(st.m + j * W, m);
             store(st.l + j * W, l);
         }
-        stretches(again, [&](int64_t slot, int done, int m) {
+        stretches(again, most, [&](int64_t slot, int done, int m) {
             int64_t ld;
             const float *v = in_f32(value(slot, g), m, copy, &ld);
             gemm_panel<COLUMNS, V, true>(part, done ? part : nullptr, v, ld, score + done * NR, a.D, m);
@@ -141,17 +152,22 @@ template <class T> struct decoder {
         return copy;
     }
 
-    // The shared segments for rows <= NR queries q (rows, D). o (rows, D), m and l (rows) get the state after them.
-    template <int V> void prefix(float *o, float *m, float *l, const float *q, int rows, int group, int g, arena &scratch) const {
+    // The shared segments for rows <= NR queries q (rows, D), which see positions from first (rows) on. o (rows, D), m and l (rows) get the
+    // state after them.
+    template <int V> void prefix(float *o, float *m, float *l, const float *q, const int32_t *first, int rows, int group, int g, arena &scratch) const {
         float *qt = scratch.get<float>((size_t)a.D * NR), *score = scratch.get<float>((size_t)SPAN * NR);
         panel st;
         st.o = scratch.get<float>((size_t)a.D * NR);
         pack_columns(qt, q, a.D, rows, a.D);
+        std::fill(std::copy(first, first + rows, st.first), st.first + NR, first[0]);
+        st.some = *std::min_element(first, first + rows), st.all = *std::max_element(first, first + rows);
         std::fill(st.m, st.m + NR, LOWEST);
         std::fill(st.l, st.l + NR, 0.0f);
         std::fill(st.o, st.o + a.D * NR, 0.0f);
         float *part = scratch.get<float>((size_t)a.D * NR), *copy = scratch.get<float>((size_t)SPAN * a.D);
-        for (walk w{a.seg_ptr[group], a.seg_ptr[group + 1], 0}; w.i < w.last;) span<V>(st, qt, score, part, copy, w, g);
+        walk w{a.seg_ptr[group], a.seg_ptr[group + 1], 0, 0};
+        stretches(w, st.some, [](int64_t, int, int) {});
+        while (w.i < w.last) span<V>(st, qt, score, part, copy, w, g);
         for (int r = 0; r < rows; r++) {
             m[r] = st.m[r];
             l[r] = st.l[r];
@@ -216,14 +232,14 @@ template <class T> struct decoder {
         }
     }
 
-    // One query goes on over n slots of its own.
-    void own(float *o, float &m, float &l, const float *q, int64_t slot, int n, int g) const {
+    // One query goes on over n slots of its own, of which it sees those from `first` on.
+    void own(float *o, float &m, float &l, const float *q, int64_t slot, int first, int n, int g) const {
         float p[SPAN];
-        for (int k = 0; k < n; k += SPAN) {
-            const int c = std::min(SPAN, n - k);
+        for (int k = first, c; k < n; k += c) {
+            c = std::min(SPAN - k % SPAN, n - k);
             int i = 0;
-            for (; i + W <= c; i += W) store(p + i, dots(q, slot + k + i, g));
-            for (; i < c; i++) p[i] = dot(q, slot + k + i, g);
+            for (; i + W <= c; i += W) store(p + i, cap.soft(dots(q, slot + k + i, g)));
+            for (; i < c; i++) p[i] = cap.soft(splat(dot(q, slot + k + i, g)))[0];
             const int full = (c + W - 1) / W * W;
             for (; i < full; i++) p[i] = LOWEST;
             vf top = load(p);
@@ -246,17 +262,21 @@ template <class T> struct decoder {
         const int D = a.D, rows = it.n * rep;
         float *q = scratch.get<float>((size_t)rows * D), *o = scratch.get<float>((size_t)rows * D);
         float *m = scratch.get<float>(rows), *l = scratch.get<float>(rows);
+        int32_t *first = scratch.get<int32_t>(rows);
+        int shared = 0;
+        for (int i = a.seg_ptr[it.group]; i < a.seg_ptr[it.group + 1]; i++) shared += a.seg_len[i];
+        for (int r = 0; r < rows; r++) first[r] = a.window > 0 ? std::max(0, shared + a.own_len[it.b + r / rep] - a.window) : 0;
         const int64_t ld = (int64_t)(a.A + 2 * a.G) * D;
         for (int i = 0; i < it.n; i++)
             to_f32_row(q + (int64_t)i * rep * D, (const T *)a.qkv + (it.b + i) * ld + (int64_t)g * rep * D, rep * D);
         for (int r = 0; r < rows; r += NR) {
             const int n = std::min(NR, rows - r);
-            if (n > W) prefix<NV>(o + r * D, m + r, l + r, q + r * D, n, it.group, g, scratch);
-            else prefix<1>(o + r * D, m + r, l + r, q + r * D, n, it.group, g, scratch);
+            if (n > W) prefix<NV>(o + r * D, m + r, l + r, q + r * D, first + r, n, it.group, g, scratch);
+            else prefix<1>(o + r * D, m + r, l + r, q + r * D, first + r, n, it.group, g, scratch);
         }
         for (int r = 0; r < rows; r++) {
             const int b = it.b + r / rep;
-            own(o + r * D, m[r], l[r], q + r * D, a.own_start[b], a.own_len[b], g);
+            own(o + r * D, m[r], l[r], q + r * D, a.own_start[b], std::max(0, first[r] - shared), a.own_len[b], g);
             for (int d = 0; d < D; d++) o[r * D + d] /= l[r];
             from_f32_row((T *)a.out + ((int64_t)b * a.A + g * rep + r % rep) * D, o + r * D, D);
         }
@@ -264,7 +284,7 @@ template <class T> struct decoder {
 };
 
 template <class T> void decode_of(kstream *s, const attention_decode_args *a) {
-    const decoder<T> dec{*a, a->A / a->G, (int64_t)2 * a->G * a->D, log2e * a->scale};
+    const decoder<T> dec{*a, a->A / a->G, (int64_t)2 * a->G * a->D, log2e * a->scale, soft_cap(a->scale, a->cap)};
     const int most = std::max(1, NR / dec.rep);
     decode_item *item = s->scratch.get<decode_item>(a->B);
     int n = 0;

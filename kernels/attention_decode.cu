@@ -27,6 +27,11 @@ struct context {
     }
 };
 
+// How many tokens of its context sequence b does not see, which is shared by `shared` slots: those before the window.
+static __device__ __forceinline__ int unseen(const attention_decode_args &a, int b, int shared) {
+    return a.window > 0 ? max(0, shared + a.own_len[b] - a.window) : 0;
+}
+
 static __device__ __forceinline__ context shared_part(const attention_decode_args &a, int b) {
     const int group = a.group[b], first = a.seg_ptr[group];
     return {a.seg_start + first, a.seg_len + first, a.seg_ptr[group + 1] - first, 0, 0};
@@ -43,12 +48,12 @@ struct cursor {
     }
 };
 
-// Part i of n of a context: positions [lo, hi), whole tiles.
+// Part i of n of positions [first, past) of a context: positions [lo, hi), whole tiles.
 struct range {
     int lo, hi;
-    __device__ range(int length, int i, int n) {
-        const int size = ((length + n - 1) / n + TILE - 1) / TILE * TILE;
-        lo = min(length, i * size), hi = min(length, lo + size);
+    __device__ range(int first, int past, int i, int n) {
+        const int size = ((past - first + n - 1) / n + TILE - 1) / TILE * TILE;
+        lo = min(past, first + i * size), hi = min(past, lo + size);
     }
 };
 
@@ -172,8 +177,8 @@ template <int D> static __device__ __forceinline__ void join_warps(float (&m)[2]
 
 // Block (part, key head, tile). SHARED: the segments of up to `per` sequences of a group, 64 rows, 16 to a warp. Else: the own slots
 // of a sequence, 16 rows, of which every warp sees a quarter of the keys. Parts are first_part and on.
-template <int D, bool SHARED> __global__ void __launch_bounds__(threads, (D == 64 ? 4 : 3) - SHARED)
-    cascade_kernel(partials to, attention_decode_args a, int first_part, int parts, int per) {
+template <int D, bool SHARED, limits L> __global__ void __launch_bounds__(threads, (D == 64 ? 4 : 3) - SHARED)
+    cascade_kernel(partials to, attention_decode_args a, score_limits limits, int first_part, int parts, int per) {
     const int NT = SHARED ? TILE / 8 : TILE / 8 / warps;  // columns of a warp's scores, in eights
     const uint32_t tile_bytes = TILE * D * 2, stage_bytes = 2 * tile_bytes;
     __shared__ int slot[2][TILE];
@@ -184,7 +189,16 @@ template <int D, bool SHARED> __global__ void __launch_bounds__(threads, (D == 6
     if (who.n == 0) return;
     if (t == 0) c = SHARED ? shared_part(a, who.first) : context{nullptr, nullptr, 0, a.own_start[who.first], a.own_len[who.first]};
     __syncthreads();
-    const range keys(c.length(), blockIdx.x, parts);
+    int first = 0, past = c.length(), before[2] = {0, 0};  // the keys that anybody of the block sees; those that the lane's rows do not see
+    if (L == LIMITED && SHARED) {
+        first = past;
+        for (int i = 0; i < who.n; i++) first = min(first, unseen(a, who.first + i, past));
+#pragma unroll
+        for (int r = 0; r < 2; r++) before[r] = unseen(a, who.first + min((first_row + 8 * r) / rep, who.n - 1), past);
+    } else if (L == LIMITED && a.window > 0) {
+        first = max(0, past - a.window);
+    }
+    const range keys(first, past, blockIdx.x, parts);
 
     uint32_t q[D / 16][1][4];  // the lane's queries as operand a
 #pragma unroll
@@ -223,6 +237,15 @@ template <int D, bool SHARED> __global__ void __launch_bounds__(threads, (D == 6
         fill(s, 0);
 #pragma unroll
         for (int k = 0; k < D / 16; k++) add_dots<D>(s, q[k], (key_lane + stage) ^ k * 32);
+        if (L == LIMITED && limits.cap > 0) soften(s, limits);
+        if (L == LIMITED && SHARED) {
+#pragma unroll
+            for (int n = 0; n < NT; n++) {
+#pragma unroll
+                for (int j = 0; j < 4; j++)
+                    if (lo + n * 8 + lane % 4 * 2 + j % 2 < before[j / 2]) s[0][n][j] = -INFINITY;
+            }
+        }
         const int left = keys.hi - lo - first_key - lane % 4 * 2;
         if (left < NT * 8) {
 #pragma unroll
@@ -265,7 +288,7 @@ template <int D, bool SHARED> __global__ void __launch_bounds__(threads, (D == 6
 // ---- any type and head size
 
 // Block (part, key head, sequence). A score is the sum over a warp, a value the sum of a thread.
-template <class T, int V> __global__ void __launch_bounds__(threads, 4) decode_kernel(partials to, attention_decode_args a) {
+template <class T, int V> __global__ void __launch_bounds__(threads, 4) decode_kernel(partials to, attention_decode_args a, score_limits limits) {
     const int rep = a.A / a.G, D = a.D, g = blockIdx.y, b = blockIdx.z, t = threadIdx.x, lane = t % 32;
     float *q = (float *)ptx::dynamic_shared();  // (rep, D)
     float *o = q + rep * D;                     // (rep, D)
@@ -283,7 +306,8 @@ template <class T, int V> __global__ void __launch_bounds__(threads, 4) decode_k
     context c = shared_part(a, b);
     c.own_start = a.own_start[b], c.own_len = a.own_len[b];
     cursor at;
-    const range keys(c.length(), blockIdx.x, to.parts);
+    const int length = c.length();
+    const range keys(a.window > 0 ? max(0, length - a.window) : 0, length, blockIdx.x, to.parts);
     for (int lo = keys.lo; lo < keys.hi; lo += TILE) {
         const int n = min(TILE, keys.hi - lo);
         if (t < n) slot[t] = at.slot(c, lo + t);
@@ -299,7 +323,7 @@ template <class T, int V> __global__ void __launch_bounds__(threads, 4) decode_k
                     for (int j = 0; j < V; j++) s += q[r * D + d + j] * y[j];
                 }
                 s = warp_sum(s);
-                if (lane == 0) p[r * TILE + k] = s * scale;
+                if (lane == 0) p[r * TILE + k] = (limits.cap > 0 ? limits.soft(s) : s) * scale;
             }
         }
         __syncthreads();
@@ -368,7 +392,7 @@ template <class T> void decode(kstream *s, const attention_decode_args &a, const
     const int rep = a.A / a.G, V = 16 / sizeof(T);
     const size_t shared = ((size_t)rep * (2 * a.D + TILE + 3) + TILE) * 4;
     const auto kernel = wide<T>(a.D, (const T *)a.kv) ? decode_kernel<T, V> : decode_kernel<T, 1>;
-    launch(s, kernel, dim3(to.parts, a.G, a.B), threads, shared, to, a);
+    launch(s, kernel, dim3(to.parts, a.G, a.B), threads, shared, to, a, limits_of(a));
     merge<T>(s, a, to);
 }
 
@@ -377,8 +401,11 @@ int most_tiles(const attention_decode_args &a) { return std::min(a.B, a.groups +
 
 template <int D> void cascade(kstream *s, const attention_decode_args &a, const partials &to, int shared_parts) {
     const int bytes = 2 * 2 * TILE * D * 2, own_parts = to.parts - shared_parts, per = sequences_per_tile(a);
-    if (shared_parts) launch(s, cascade_kernel<D, true>, dim3(shared_parts, a.G, most_tiles(a)), threads, bytes, to, a, 0, shared_parts, per);
-    launch(s, cascade_kernel<D, false>, dim3(own_parts, a.G, a.B), threads, bytes, to, a, shared_parts, own_parts, 1);
+    const score_limits limits = limits_of(a);
+    const auto shared = limits.any() ? cascade_kernel<D, true, LIMITED> : cascade_kernel<D, true, UNLIMITED>;
+    const auto own = limits.any() ? cascade_kernel<D, false, LIMITED> : cascade_kernel<D, false, UNLIMITED>;
+    if (shared_parts) launch(s, shared, dim3(shared_parts, a.G, most_tiles(a)), threads, bytes, to, a, limits, 0, shared_parts, per);
+    launch(s, own, dim3(own_parts, a.G, a.B), threads, bytes, to, a, limits, shared_parts, own_parts, 1);
     merge<bf16>(s, a, to);
 }
 
@@ -396,7 +423,6 @@ attention_decode_args slice(const attention_decode_args *a, int lo, int hi) {
 
 void cuda_attention_decode(kstream *s, const attention_decode_args *a) {
     if (a->B == 0) return;
-    if (a->window || a->cap) throw std::runtime_error("attention_decode: windows and caps are not there yet");
     const bool tensor_cores = a->dtype == K_BF16 && (a->D == 64 || a->D == 128) && a->A / a->G <= 16 && wide<bf16>(a->D, (const char *)a->qkv, (const char *)a->kv);
     const int shared_parts = tensor_cores && a->segments ? parts_for((int64_t)most_tiles(*a) * a->G) : 0;
     const int parts = shared_parts + parts_for((int64_t)a->B * a->G);

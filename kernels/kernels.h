@@ -179,16 +179,16 @@ typedef struct {
 //   out = softmax(s)·v over the visible keys                   lse = log Σ exp(s), kept for backward
 // On the CPU the bits of a token's result depend on the tokens that it sees alone.
 //
-// tiles says the same by tiles: Q = ⌈N/128⌉ tiles of queries, each with two halves, and K = ⌈N/64⌉ tiles of keys. Package tile
-// makes it from end, pos and window. An implementation may read either, or both.
+// tiles says the same by tiles: Q = ⌈N/128⌉ tiles of queries, each with two halves, and as many blocks of keys, each two tiles of 64.
+// Package tile makes it from end, pos and window. An implementation may read either, or both.
 //   index        elements
 //   0            Q          query tiles in order of work: the longest list first
 //   Q            Q+1        ptr: the list of query tile t is [ptr[t], ptr[t+1]), indices of this very array
-//   2Q+1         K          key tiles in order of work: the one that most queries see first
-//   2Q+1+K       K          the smallest end in a key tile; 0 for a tile that goes beyond N
-//   2Q+1+2K      K          the largest. Queries [64t, largest) see something of key tile t, the others nothing
-//   2Q+1+3K      …          lists: key tile·16 + second half·4 + first half, in rising order. What the queries of a half see
-//                           of the tile: 0 nothing, 1 some pairs, 2 all. Key tiles of which a query tile sees nothing are left out
+//   2Q+1         Q          key blocks in order of work: the longest list first
+//   3Q+1         Q+1        ptr: the list of key block t is [ptr[t], ptr[t+1])
+//   4Q+2         …          lists of query tiles: key tile·16 + second half·4 + first half, in rising order. What the queries of a
+//                           half see of the tile: 0 nothing, 1 some pairs, 2 all. Key tiles of which both see nothing are left out
+//   ptr of key blocks …     lists of key blocks: half·4 + what its queries see of the block, in rising order, where that is something
 typedef struct {
     void          *out;      // out (N, A, D)          real
     float         *lse;      // out (N, A)

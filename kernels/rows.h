@@ -6,6 +6,8 @@
 
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "cpu.h"
 
@@ -21,6 +23,22 @@ static inline void check_index(const char *op, const char *name, int64_t at, int
     if (value < 0 || value >= bound)
         throw std::out_of_range(std::string(op) + ": " + name + "[" + std::to_string(at) + "] is " + std::to_string(value) +
                                 ", not in [0, " + std::to_string(bound) + ")");
+}
+
+// That subtrees end within the forest; with a window, which is measured in positions, that pos counts the tokens above on the branch.
+static inline void check_forest(const char *op, const int32_t *end, const int32_t *pos, int64_t N, int32_t window) {
+    for (int64_t n = 0; n < N; n++) check_index(op, "end", n, end[n] - n - 1, N - n);
+    if (window == 0) return;
+    std::vector<std::pair<int32_t, int32_t>> open;  // ends around the token, and the position after the last token of each
+    for (int64_t n = 0; n < N; n++) {
+        while (!open.empty() && open.back().first <= n) open.pop_back();
+        const int32_t at = open.empty() ? 0 : open.back().second;
+        if (pos[n] != at)
+            throw std::out_of_range(std::string(op) + ": pos[" + std::to_string(n) + "] is " + std::to_string(pos[n]) + ", and there are " +
+                                    std::to_string(at) + " tokens above");
+        if (open.empty() || open.back().first != end[n]) open.push_back({end[n], at});
+        open.back().second = at + 1;
+    }
 }
 
 // norm as grad_norm gives it. The factor of clipping to it is min(1, max_norm/norm), and 1 where max_norm is 0.

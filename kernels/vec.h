@@ -78,6 +78,19 @@ INLINE vf vexp2(vf x) {
 }
 const float log2e = 1.44269504f, ln2 = 0.693147181f;
 
+// tanh(x) within about 2 ulp: the polynomial of Cephes tanhf (Moshier 1992) below 0.625, 1 - 2/(e^2|x| + 1) above. NaN stays NaN.
+INLINE vf vtanh(vf x) {
+    const vf most = splat(30.0f);
+    vf a = x < 0 ? -x : x, z = x * x;
+    vf p = z * -5.70498872745e-3f + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    p = p * z * x + x;
+    vf b = 1.0f - 2.0f / (vexp2((a > most ? most : a) * (2 * log2e)) + 1.0f);
+    return a < 0.625f ? p : x < 0 ? -b : b;
+}
+
 // Rows of n elements between f32 and the real type T; the tail goes element by element.
 template <class T> INLINE void to_f32_row(float *d, const T *p, int n) {
     int i = 0;

@@ -14,7 +14,7 @@ type deviceBatch struct {
 	n, rows, leaves int
 	compact         bool           // r = rows + leaves rows are gathered in the last layer; else all n tokens go on
 	id, pos, end    kernels.Tensor // (n)
-	tiles           kernels.Tensor // what tile.Lists makes of end
+	tiles           kernels.Tensor // what tile.Lists makes of end and pos
 	row             kernels.Tensor // (r)
 	target          kernels.Tensor // (R)
 	weight, margin  kernels.Tensor // (R), (P) f32
@@ -71,10 +71,11 @@ func (g *staging) put(dst *kernels.Tensor, x []int32) {
 	g.host = append(g.host, x...)
 }
 
-// putEnd puts the ends of the tokens' subtrees, by token and by tile.
-func (g *staging) putEnd(s *deviceBatch, end []int32) {
-	g.tiles = tile.Lists(g.tiles, end)
-	g.put(&s.end, end)
+// putSight puts the ids' positions and what they see, by token and by tile.
+func (g *staging) putSight(s *deviceBatch, f *Forest) {
+	g.tiles = tile.Lists(g.tiles, f.End, f.Pos, 0)
+	g.put(&s.pos, f.Pos)
+	g.put(&s.end, f.End)
 	g.put(&s.tiles, g.tiles)
 }
 
@@ -97,8 +98,7 @@ func (m *Model) upload(b *Batch, train bool) *deviceBatch {
 		g.iota = append(g.iota, int32(len(g.iota)))
 	}
 	g.put(&s.id, b.IDs)
-	g.put(&s.pos, b.Pos)
-	g.putEnd(s, b.End)
+	g.putSight(s, &b.Forest)
 	g.put(&s.row, g.row)
 	g.put(&s.target, b.Target)
 	g.put(&s.iota, g.iota[:s.leaves])

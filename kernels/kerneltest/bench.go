@@ -113,16 +113,20 @@ func Flops(op spec.Op) float64 {
 	case *spec.MatmulDW[float64]:
 		return 2 * float64(o.N) * float64(o.O) * float64(o.I)
 	case *spec.Attention[float64]: // q·kᵀ and p·v
-		return 4 * Visible(o.End) * float64(o.A*o.D)
+		return 4 * Visible(o.End, o.Pos, o.Window) * float64(o.A*o.D)
 	case *spec.AttentionBackward[float64]: // q·kᵀ, dout·vᵀ, pᵀ·dout, ds·k, dsᵀ·q
-		return 10 * Visible(o.End) * float64(o.A*o.D)
+		return 10 * Visible(o.End, o.Pos, o.Window) * float64(o.A*o.D)
 	case *spec.AttentionDecode[float64]:
 		keys := 0
 		for b, g := range o.Group {
-			keys += int(o.OwnLen[b])
+			n := int(o.OwnLen[b])
 			for i := o.SegPtr[g]; i < o.SegPtr[g+1]; i++ {
-				keys += int(o.SegLen[i])
+				n += int(o.SegLen[i])
 			}
+			if o.Window > 0 {
+				n = min(n, o.Window)
+			}
+			keys += n
 		}
 		return 4 * float64(keys) * float64(o.A*o.D)
 	case *spec.CritiqueLoss[float64]:
@@ -135,10 +139,15 @@ func Flops(op spec.Op) float64 {
 	return 0
 }
 
-// Visible is the number of pairs of a query and a key that it sees.
-func Visible(end []int32) (n float64) {
+// Visible is the number of pairs of a query and a key that it sees: of all tokens on its branch up to itself, the last `window` ones
+// if that is not 0.
+func Visible(end, pos []int32, window int) (n float64) {
 	for k, e := range end {
-		n += float64(int(e) - k)
+		if window == 0 {
+			n += float64(int(e) - k)
+		} else {
+			n += float64(min(int(pos[k])+1, window))
+		}
 	}
 	return n
 }

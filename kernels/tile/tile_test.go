@@ -7,129 +7,146 @@ import (
 	"testing"
 )
 
-// grow appends a node of random length and, to some depth, its children, and sets the ends.
-func grow(r *rand.Rand, end []int32, depth, longest int) []int32 {
+// grow appends a node of random length and, to some depth, its children, and sets ends and positions.
+func grow(r *rand.Rand, end, pos []int32, depth, longest, above int) ([]int32, []int32) {
 	first := len(end)
 	n := 0
 	if r.IntN(4) > 0 { // else a node without tokens
 		n = 1 + r.IntN(longest)
 	}
-	end = append(end, make([]int32, n)...)
+	for i := range n {
+		end, pos = append(end, 0), append(pos, int32(above+i))
+	}
 	for depth < 6 && r.IntN(5) > 1 {
-		end = grow(r, end, depth+1, longest)
+		end, pos = grow(r, end, pos, depth+1, longest, above+n)
 	}
 	for i := range n {
 		end[first+i] = int32(len(end))
 	}
-	return end
+	return end, pos
 }
 
-func forests() map[string][]int32 {
-	f := map[string][]int32{"empty": {}, "one_token": {1}}
+type sample struct {
+	name     string
+	end, pos []int32
+}
+
+func forests() []sample {
+	f := []sample{{"empty", []int32{}, []int32{}}, {"one_token", []int32{1}, []int32{0}}}
 	for _, n := range []int{63, 64, 65, 127, 128, 129, 192, 193, 640} {
-		causal, ones := make([]int32, n), make([]int32, n)
+		causal, ones, pos := make([]int32, n), make([]int32, n), make([]int32, n)
 		for i := range n {
-			causal[i], ones[i] = int32(n), int32(i+1)
+			causal[i], ones[i], pos[i] = int32(n), int32(i+1), int32(i)
 		}
-		f[fmt.Sprint("causal", n)], f[fmt.Sprint("ones", n)] = causal, ones
+		f = append(f, sample{fmt.Sprint("causal", n), causal, pos}, sample{fmt.Sprint("ones", n), ones, make([]int32, n)})
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range 60 {
-		var end []int32
+		var end, pos []int32
 		for n := r.IntN(1500); len(end) < n; {
-			end = grow(r, end, 1, []int{1, 9, 70, 300}[i%4])
+			end, pos = grow(r, end, pos, 1, []int{1, 9, 70, 300}[i%4], 0)
 		}
-		f[fmt.Sprint("random", i)] = end
+		f = append(f, sample{fmt.Sprint("random", i), end, pos})
 	}
 	return f
 }
 
-// TestLists compares the lists with the definition, pair by pair: query q sees key k iff k <= q < end[k].
+// TestLists compares the lists with the definition, pair by pair.
 func TestLists(t *testing.T) {
 	var buf []int32
-	for name, end := range forests() {
-		buf = Lists(buf, end)
-		if err := verify(buf, end); err != "" {
-			t.Errorf("%s (%d tokens): %s", name, len(end), err)
+	for _, f := range forests() {
+		for _, window := range []int{0, 1, 2, 63, 64, 65, 100, 200, 1 << 30} {
+			buf = Lists(buf, f.end, f.pos, window)
+			if err := verify(buf, f, window); err != "" {
+				t.Errorf("%s (%d tokens), window %d: %s", f.name, len(f.end), window, err)
+			}
 		}
 	}
 }
 
-func verify(out, end []int32) string {
-	n := len(end)
+func verify(out []int32, f sample, window int) string {
+	n := len(f.end)
 	q, k := count(n, Queries), count(n, Keys)
-	if len(out) < Head(n) || int(out[q]) != Head(n) || int(out[2*q]) != len(out) {
+	if len(out) < Head(n) || int(out[q]) != Head(n) || out[2*q] != out[3*q+1] || int(out[4*q+1]) != len(out) {
 		return "the lists do not lie between the head and the end"
 	}
-	see := func(lo, hi, tile int) int { // by the definition
-		visible, pairs := 0, (min(hi, n)-lo)*Keys
-		for q := lo; q < min(hi, n); q++ {
-			for k := tile * Keys; k < min((tile+1)*Keys, n); k++ {
-				if k <= q && q < int(end[k]) {
-					visible++
+	table := make([]int32, (2*q)*(2*q)) // what each half sees of each tile of as many keys, by the definition
+	for half := range 2 * q {
+		for tile := range 2 * q {
+			visible, pairs := 0, (min((half+1)*Half, n)-half*Half)*Keys
+			for q := half * Half; q < min((half+1)*Half, n); q++ {
+				for k := tile * Keys; k < min((tile+1)*Keys, q+1); k++ {
+					if q < int(f.end[k]) && (window == 0 || int(f.pos[q]-f.pos[k]) < window) {
+						visible++
+					}
 				}
 			}
+			if visible > 0 {
+				table[half*2*q+tile] = Some
+			}
+			if pairs > 0 && visible == pairs {
+				table[half*2*q+tile] = All
+			}
 		}
-		switch {
-		case visible == 0:
-			return None
-		case visible == pairs:
-			return All
+	}
+	see := func(half, tile int) int { return int(table[half*2*q+tile]) }
+	next := func(list []int32, want int, what string, t int) ([]int32, string) {
+		if len(list) == 0 || int(list[0]) != want {
+			return nil, fmt.Sprintf("%s %d: its list goes on with %v, want %d", what, t, list, want)
 		}
-		return Some
+		return list[1:], ""
 	}
 	for t := range q {
-		list := out[out[q+t]:out[q+t+1]]
-		for tile := range k {
-			want := see(t*Queries, t*Queries+Half, tile) + 4*see(t*Queries+Half, (t+1)*Queries, tile)
-			if want > 0 {
-				if len(list) == 0 || int(list[0]) != tile*16+want {
-					return fmt.Sprintf("query tile %d: list goes on with %v, want key tile %d with %d", t, list, tile, want)
+		queries, keys := out[out[q+t]:out[q+t+1]], out[out[3*q+1+t]:out[3*q+2+t]]
+		var err string
+		for i := range k {
+			if want := see(2*t, i) + 4*see(2*t+1, i); want > 0 {
+				if queries, err = next(queries, i*16+want, "query tile", t); err != "" {
+					return err
 				}
-				list = list[1:]
 			}
 		}
-		if len(list) > 0 {
-			return fmt.Sprintf("query tile %d: %v is not seen", t, list)
+		for half := range 2 * q {
+			want := Some
+			switch a, b := see(half, 2*t), see(half, 2*t+1); {
+			case a == None && b == None:
+				continue
+			case a == All && b == All:
+				want = All
+			}
+			if keys, err = next(keys, half*4+want, "key block", t); err != "" {
+				return err
+			}
 		}
-	}
-	keys := out[2*q+1:]
-	for t := range k {
-		lo, hi := int(keys[k+t]), int(keys[2*k+t])
-		for i := range k { // tiles of queries, as long as those of keys
-			a, b := i*Half, min((i+1)*Half, n)
-			want := see(a, b, t)
-			if in := i >= t && a < hi; in != (want != None) {
-				return fmt.Sprintf("key tile %d: query tile %d is in its range: %v", t, i, in)
-			}
-			if full := i > t && lo >= b; full != (want == All) {
-				return fmt.Sprintf("key tile %d: query tile %d sees all: %v", t, i, full)
-			}
+		if len(queries)+len(keys) > 0 {
+			return fmt.Sprintf("tile %d: %v and %v are not seen", t, queries, keys)
 		}
 	}
-	longest := func(order []int32, length func(i int32) int32) string {
+	for _, at := range []int{0, 2*q + 1} {
+		order, ptr := out[at:at+q], out[at+q:]
 		sorted := slices.Clone(order)
 		slices.Sort(sorted)
+		length := func(t int32) int32 { return ptr[t+1] - ptr[t] }
 		for i := range order {
 			if sorted[i] != int32(i) || i > 0 && length(order[i-1]) < length(order[i]) {
 				return fmt.Sprintf("the order %v is not longest first", order)
 			}
 		}
-		return ""
 	}
-	if err := longest(out[:q], func(t int32) int32 { return out[q+int(t)+1] - out[q+int(t)] }); err != "" {
-		return err
-	}
-	return longest(keys[:k], func(t int32) int32 { return keys[2*k+int(t)] - t*Keys })
+	return ""
 }
 
 func BenchmarkLists(b *testing.B) {
-	end := make([]int32, 131072)
+	end, pos := make([]int32, 131072), make([]int32, 131072)
 	for i := range end {
-		end[i] = int32(i/8192+1) * 8192
+		end[i], pos[i] = int32(i/8192+1)*8192, int32(i%8192)
 	}
-	var buf []int32
-	for b.Loop() {
-		buf = Lists(buf, end)
+	for _, window := range []int{0, 512} {
+		b.Run(fmt.Sprint("window", window), func(b *testing.B) {
+			var buf []int32
+			for b.Loop() {
+				buf = Lists(buf, end, pos, window)
+			}
+		})
 	}
 }

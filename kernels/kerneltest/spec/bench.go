@@ -71,6 +71,12 @@ func Benchmarks() []Case {
 			l.attend(forest{fmt.Sprintf("causal_S%d", s), func(*Gen) *Forest { return sequences(s) }, true}, 8, 2, d, 1)
 		}
 	}
+	// what a window saves
+	long := forest{"causal_S8192", func(*Gen) *Forest { return sequences(8192) }, true}
+	for _, window := range []int{0, 512} {
+		l.attendBy(long, scoring{window: window}, 4, 1, 64, 1)
+	}
+	l.attendBy(forest{"causal_S2048", func(*Gen) *Forest { return sequences(2048) }, true}, scoring{top: 50}, 8, 2, 64, 1)
 	// prompt 512, response 384, critiques 256, K = 4: the tree of the design's example
 	l.attend(forest{"pair_tree", func(*Gen) *Forest { return pairs(512, 384, 256, 4, 1) }, true}, 16, 4, 64, 1)
 	return l
@@ -216,7 +222,7 @@ func (s Size) heads() (list []Case) {
 		for i := range shared {
 			shared[i], own[i] = []int{s.Prefix}, slices.Repeat([]int{s.Depth}, s.Share)
 		}
-		return Decode(g, shared, own, s.A, s.G, s.D)
+		return Decode(g, shared, own, scoring{}, s.A, s.G, s.D)
 	})
 	for _, p := range []float64{1, 0.95} {
 		as := "sample"

@@ -195,23 +195,58 @@ func (l *list) attention() {
 	l.add32("attention", name, forward)
 	l.add32("attention_backward", name, backward)
 	l.tensorCores()
+	l.limits()
 }
 
-func (l *list) attend(f forest, a, k, d int, scale float64) {
-	name, forward, backward := attention(f, a, k, d, scale)
+func (l *list) attend(f forest, a, k, d int, scale float64) { l.attendBy(f, scoring{}, a, k, d, scale) }
+
+func (l *list) attendBy(f forest, by scoring, a, k, d int, scale float64) {
+	name, forward, backward := attentionBy(f, by, a, k, d, scale)
 	l.add("attention", name, forward)
 	l.add("attention_backward", name, backward)
 }
 
-func attention(f forest, a, k, d int, scale float64) (name string, forward, backward func(g *Gen) Op) {
-	of := func(g *Gen) *Attention[float64] {
-		f := f.make(g)
-		end := f.End()
-		n, tiles := len(end), tile.Lists(nil, end)
-		return &Attention[float64]{QKV: g.Normal(n*(a+2*k)*d, scale), End: end, Pos: f.Pos(), Tiles: tiles, N: n, A: a, G: k, D: d, T: len(tiles),
-			Scale: 1 / math.Sqrt(float64(d))}
+// scoring is how scores are made: without a window, scaled by 1/sqrt(D) and without a cap where there are zeros.
+type scoring struct {
+	window     int
+	scale, top float64
+}
+
+func dims(a, k, d int) string { return fmt.Sprintf("_A%d_G%d_D%d", a, k, d) }
+
+func (s scoring) String() (name string) {
+	if s.window > 0 {
+		name = fmt.Sprintf("_window%d", s.window)
 	}
-	return fmt.Sprintf("%s_A%d_G%d_D%d", f.name, a, k, d), func(g *Gen) Op { return of(g) }, func(g *Gen) Op { return AttentionBackwardOf(of(g), g) }
+	if s.scale > 0 {
+		name += fmt.Sprintf("_scale%g", s.scale)
+	}
+	if s.top > 0 {
+		name += fmt.Sprintf("_cap%g", s.top)
+	}
+	return name
+}
+
+func (s scoring) of(d int) float64 {
+	if s.scale == 0 {
+		return 1 / math.Sqrt(float64(d))
+	}
+	return s.scale
+}
+
+func attention(f forest, a, k, d int, scale float64) (name string, forward, backward func(g *Gen) Op) {
+	return attentionBy(f, scoring{}, a, k, d, scale)
+}
+
+func attentionBy(f forest, by scoring, a, k, d int, scale float64) (name string, forward, backward func(g *Gen) Op) {
+	of := func(g *Gen) *Attention[float64] {
+		tree := f.make(g)
+		end, pos := tree.End(), tree.Pos()
+		n, tiles := len(end), tile.Lists(nil, end, pos, by.window)
+		return &Attention[float64]{QKV: g.Normal(n*(a+2*k)*d, scale), End: end, Pos: pos, Tiles: tiles, N: n, A: a, G: k, D: d, T: len(tiles),
+			Window: by.window, Scale: by.of(d), Cap: by.top}
+	}
+	return f.name + by.String() + dims(a, k, d), func(g *Gen) Op { return of(g) }, func(g *Gen) Op { return AttentionBackwardOf(of(g), g) }
 }
 
 // AttentionBackwardOf runs the forward op and gives the arguments of its backward op, with a random gradient. The output is
@@ -261,7 +296,7 @@ func (l *list) decode() {
 		for _, s := range [][3]int{{1, 1, 2}, {4, 2, 32}, {3, 1, 6}, {4, 4, 64}, {8, 2, 128}} {
 			a, k, d := s[0], s[1], s[2]
 			l.add("attention_decode", fmt.Sprintf("%s_A%d_G%d_D%d", c.name, a, k, d), func(g *Gen) Op {
-				return Decode(g, c.shared, c.own, a, k, d)
+				return Decode(g, c.shared, c.own, scoring{}, a, k, d)
 			})
 			if c.name == "eight_samples" {
 				l.race(2)
@@ -274,19 +309,20 @@ func (l *list) decode() {
 	for _, s := range [][3]int{{2, 2, 64}, {2, 1, 128}} {
 		a, k, d := s[0], s[1], s[2]
 		l.add("attention_decode", fmt.Sprintf("many_tiles_A%d_G%d_D%d", a, k, d), func(g *Gen) Op {
-			return Decode(g, [][]int{{4000, 300}}, [][]int{{4100, 5}}, a, k, d)
+			return Decode(g, [][]int{{4000, 300}}, [][]int{{4100, 5}}, scoring{}, a, k, d)
 		})
 		l.add("attention_decode", fmt.Sprintf("two_groups_A%d_G%d_D%d", a, k, d), func(g *Gen) Op {
-			return Decode(g, [][]int{{70, 5}, {130}}, [][]int{{3, 66}, {1}}, a, k, d)
+			return Decode(g, [][]int{{70, 5}, {130}}, [][]int{{3, 66}, {1}}, scoring{}, a, k, d)
 		})
 		l.skewed(2)
 		l.race(4)
 	}
+	l.decodeLimits()
 }
 
 // Decode lays the segments and the sequences' own slots out in random order, with gaps. A gap holds NaN, as fresh memory may.
-func Decode(g *Gen, shared, own [][]int, a, k, d int) *AttentionDecode[float64] {
-	o := &AttentionDecode[float64]{A: a, G: k, D: d, Scale: 1 / math.Sqrt(float64(d)), Groups: len(shared), Group: []int32{}, SegPtr: []int32{0},
+func Decode(g *Gen, shared, own [][]int, by scoring, a, k, d int) *AttentionDecode[float64] {
+	o := &AttentionDecode[float64]{A: a, G: k, D: d, Window: by.window, Scale: by.of(d), Cap: by.top, Groups: len(shared), Group: []int32{}, SegPtr: []int32{0},
 		SegStart: []int32{}, SegLen: []int32{}, OwnStart: []int32{}, OwnLen: []int32{}}
 	for i := range shared {
 		for _, n := range shared[i] {

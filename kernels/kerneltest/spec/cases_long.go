@@ -40,7 +40,9 @@ func (l *list) longStreams() {
 			ScratchRows: 40000}
 	})
 	l.add32("reward_head", "L9_N100003_H2", func(g *Gen) Op { return &RewardHead[float64]{Row: g.Distinct(9, n), L: 9, N: n, H: 2} })
-	l.add16("attention_decode", "context100003_A2_G1_D64", func(g *Gen) Op { return Decode(g, [][]int{{99_000, 1003}}, [][]int{{0, 1, 70_000}}, 2, 1, 64) })
+	l.add16("attention_decode", "context100003_A2_G1_D64", func(g *Gen) Op {
+		return Decode(g, [][]int{{99_000, 1003}}, [][]int{{0, 1, 70_000}}, scoring{}, 2, 1, 64)
+	})
 	l.longAttention()
 	for i := from; i < len(*l); i++ {
 		(*l)[i].Long = true
