@@ -23,10 +23,10 @@ type bpe struct {
 	whole        map[string]int32 // pieces that are one token, whatever the merges say; nil without ignore_merges
 	ignoreMerges bool
 	cache        cache
+	direct       bool // merging starts from bytes, and each has a token
 
-	runes    *runeTable    // the tokens of characters; nil: merging starts from bytes
-	fallback bool          // characters without a token are spelled in tokens of their bytes
-	joined   map[rune]bool // characters behind which a ▁ does not start anew; nil: none is known to
+	runes    *runeTable // the tokens of characters; nil: merging starts from bytes
+	fallback bool       // characters without a token are spelled in tokens of their bytes
 }
 
 type pair struct{ left, right int32 }
@@ -79,17 +79,19 @@ func (t *pairTable) get(left, right int32) uint64 {
 
 // appendPiece appends the ids of a piece, which is not empty.
 func (b *bpe) appendPiece(dst []int32, piece string) []int32 {
-	if b.runes == nil {
-		if len(piece) == 1 && !b.gaps {
-			return append(dst, b.byteID[piece[0]])
-		}
-		return b.cache.append(dst, piece, b.merge)
+	if len(piece) == 1 && b.direct {
+		return append(dst, b.byteID[piece[0]])
 	}
-	for i := 0; i < len(piece); {
-		j := b.nextWord(piece, i)
-		dst = b.cache.append(dst, piece[i:j], b.merge)
-		i = j
+	if len(piece) > cachePiece {
+		return b.merge(dst, piece)
 	}
+	slot := b.cache.slot(piece)
+	if hit := slot.Load(); hit != nil && hit.piece == piece {
+		return append(dst, hit.ids...)
+	}
+	n := len(dst)
+	dst = b.merge(dst, piece)
+	slot.Store(newCached(piece, dst[n:]))
 	return dst
 }
 
@@ -111,7 +113,7 @@ func (b *bpe) symbols(dst []int32, piece string) []int32 {
 	switch {
 	case b.runes != nil:
 		return b.runeSymbols(dst, piece)
-	case !b.gaps:
+	case b.direct:
 		for i := range len(piece) {
 			dst = append(dst, b.byteID[piece[i]])
 		}

@@ -135,8 +135,9 @@ func (t *Tokenizer) buildBPE(m *modelFile) error {
 	if err := t.setMerges(m); err != nil {
 		return err
 	}
-	if !t.byteLevel {
-		t.setWordStarts()
+	b.direct = t.byteLevel && !b.gaps
+	if joined := t.joined(); joined != nil {
+		t.model = &words{b, joined}
 	}
 	return nil
 }

@@ -27,18 +27,12 @@ func newCache() cache {
 	return cache{seed: maphash.MakeSeed(), slots: make([]atomic.Pointer[cached], cacheSlots)}
 }
 
-// append appends the ids of a piece, which encode appends where it is new.
-func (c *cache) append(dst []int32, piece string, encode func(dst []int32, piece string) []int32) []int32 {
-	if len(piece) > cachePiece {
-		return encode(dst, piece)
-	}
-	slot := &c.slots[maphash.String(c.seed, piece)&(cacheSlots-1)]
-	if hit := slot.Load(); hit != nil && hit.piece == piece {
-		return append(dst, hit.ids...)
-	}
-	n := len(dst)
-	dst = encode(dst, piece)
-	// Cloned, so that the cache does not keep the whole text alive.
-	slot.Store(&cached{strings.Clone(piece), append([]int32(nil), dst[n:]...)})
-	return dst
+// slot is where a piece of at most cachePiece bytes is, if it is there.
+func (c *cache) slot(piece string) *atomic.Pointer[cached] {
+	return &c.slots[maphash.String(c.seed, piece)&(cacheSlots-1)]
+}
+
+// newCached is an entry. Both parts are cloned, so that the cache does not keep a whole text alive.
+func newCached(piece string, ids []int32) *cached {
+	return &cached{strings.Clone(piece), append([]int32(nil), ids...)}
 }

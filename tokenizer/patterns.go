@@ -28,10 +28,10 @@ func patterns() map[string]func(c *classes) cutter {
 		small   = lower | letter | marks
 	)
 	return map[string]func(c *classes) cutter{
-		patternGPT2:   func(c *classes) cutter { return splitter{classes: c}.nextGPT2 },
-		patternLlama3: func(c *classes) cutter { return splitter{classes: c, most: 3}.next },
-		patternCL100K: func(c *classes) cutter { return splitter{classes: c, most: 3}.next },
-		patternQwen2:  func(c *classes) cutter { return splitter{classes: c, most: 1}.next },
+		patternGPT2:   func(c *classes) cutter { return (&splitter{classes: c}).nextGPT2 },
+		patternLlama3: func(c *classes) cutter { return (&splitter{classes: c, most: 3}).next },
+		patternCL100K: func(c *classes) cutter { return (&splitter{classes: c, most: 3}).next },
+		patternQwen2:  func(c *classes) cutter { return (&splitter{classes: c, most: 1}).next },
 		patternQwen35: func(c *classes) cutter {
 			return first(contractions, c.run(joins, letters|marks, ""), c.numbers(1), c.run(blank, others&^marks, "\r\n"), c.blanks)
 		},

@@ -77,13 +77,18 @@ func appendPieces(m pieceModel, dst []int32, text string, steps []step, first bo
 	if s.cut == nil {
 		return appendPieces(m, dst, text, steps[1:], first)
 	}
-	for i := 0; i < len(text); {
-		j := s.cut(text, i)
-		switch {
-		case s.drop != nil && s.drop(text[i:j]):
-		case len(steps) == 1:
+	cut := s.cut
+	if len(steps) == 1 && s.drop == nil { // as most are
+		for i := 0; i < len(text); {
+			j := cut(text, i)
 			dst = m.appendPiece(dst, text[i:j])
-		default:
+			i = j
+		}
+		return dst
+	}
+	for i := 0; i < len(text); {
+		j := cut(text, i)
+		if s.drop == nil || !s.drop(text[i:j]) {
 			dst = appendPieces(m, dst, text[i:j], steps[1:], first && i == 0)
 		}
 		i = j

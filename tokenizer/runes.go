@@ -81,41 +81,49 @@ func (b *bpe) spelled(s string) bool {
 	return true
 }
 
-// setWordStarts finds out where a text without pre-tokenizer can be cut in front of a ▁ without a change of its ids, so that most
-// pieces are words, which the cache knows: where no token has the character before it and ▁ side by side, for no merge
-// leads across that place.
-func (t *Tokenizer) setWordStarts() {
+// words is a model of characters whose pieces are cut in front of a ▁ where that changes no ids: most texts of such tokenizers are one
+// piece, and words are what the cache knows.
+type words struct {
+	*bpe
+	joined map[rune]bool // characters behind which a ▁ does not start anew
+}
+
+// joined gives the characters that some token has in front of a ▁: behind all others no merge leads across that place. It is nil where
+// that is not the whole truth.
+func (t *Tokenizer) joined() map[rune]bool {
 	b := t.bpe
-	b.joined = map[rune]bool{wordStart: true}
+	if b.runes == nil || b.ignoreMerges || b.runes.get(wordStart) < 0 { // a whole piece may be a token; ▁ may be unknown
+		return nil
+	}
+	joined := map[rune]bool{wordStart: true}
 	for _, p := range b.merges {
-		left, right := t.tokens[p.left], t.tokens[p.right]
-		for _, token := range []string{left, right} {
-			if _, ok := byteToken(token); ok || p.left == b.unk || p.right == b.unk {
-				b.joined = nil // tokens that are not spelled as their text: no cuts
-				return
+		for _, id := range []int32{p.left, p.right} {
+			if _, ok := byteToken(t.tokens[id]); ok || id == b.unk { // it stands for other text than its own
+				return nil
 			}
 		}
-		token := left + right
+		token := t.tokens[p.left] + t.tokens[p.right]
 		for i, r := range token {
 			if r == wordStart && i > 0 {
 				before, _ := utf8.DecodeLastRuneInString(token[:i])
-				b.joined[before] = true
+				joined[before] = true
 			}
 		}
 	}
-	for _, token := range t.tokens { // and no whole that ignore_merges finds
-		if b.ignoreMerges && strings.ContainsRune(token, wordStart) {
-			b.joined = nil
-			return
-		}
-	}
+	return joined
 }
 
-// nextWord gives the end of the part of piece that starts at i and can be encoded by itself.
-func (b *bpe) nextWord(piece string, i int) int {
-	if b.joined == nil {
-		return len(piece)
+func (w *words) appendPiece(dst []int32, piece string) []int32 {
+	for i := 0; i < len(piece); {
+		j := w.next(piece, i)
+		dst = w.bpe.appendPiece(dst, piece[i:j])
+		i = j
 	}
+	return dst
+}
+
+// next gives the end of the part of piece that starts at i and can be encoded by itself. Unknown characters may be one token together.
+func (w *words) next(piece string, i int) int {
 	const mark = string(wordStart)
 	for {
 		_, n := utf8.DecodeRuneInString(piece[i:])
@@ -125,7 +133,7 @@ func (b *bpe) nextWord(piece string, i int) int {
 		}
 		i += n + k
 		before, n := utf8.DecodeLastRuneInString(piece[:i])
-		if known := b.runes.get(before) >= 0 && (before != utf8.RuneError || n > 1); known && !b.joined[before] && b.runes.get(wordStart) >= 0 {
+		if known := w.runes.get(before) >= 0 && (before != utf8.RuneError || n > 1); known && !w.joined[before] {
 			return i
 		}
 	}

@@ -1,5 +1,7 @@
 package tokenizer
 
+import "unicode/utf8"
+
 // splitter cuts text as the three most common patterns do. It is what first would make of their alternatives, written out for speed.
 type splitter struct {
 	*classes
@@ -7,8 +9,11 @@ type splitter struct {
 }
 
 // next is the patterns of Llama 3 and Qwen 2.
-func (p splitter) next(s string, i int) int {
-	k, n := p.at(s, i)
+func (p *splitter) next(s string, i int) int {
+	k, n := p.classes[s[i]], 1 // as at does, which is not inlined
+	if s[i] >= utf8.RuneSelf {
+		k, n = p.wide(s, i)
+	}
 	switch {
 	case k&letters != 0:
 		return p.span(s, i+n, letters)
@@ -18,7 +23,10 @@ func (p splitter) next(s string, i int) int {
 		return p.white(s, i, true)
 	case k&spaces != 0:
 		if i+n < len(s) {
-			k2, n2 := p.at(s, i+n)
+			k2, n2 := p.classes[s[i+n]], 1
+			if s[i+n] >= utf8.RuneSelf {
+				k2, n2 = p.wide(s, i+n)
+			}
 			if k2&letters != 0 { // [^\r\n\p{L}\p{N}]?\p{L}+
 				return p.span(s, i+n+n2, letters)
 			}
@@ -28,8 +36,10 @@ func (p splitter) next(s string, i int) int {
 		}
 		return p.white(s, i, true)
 	}
-	if k := contraction(s[i:], true); k > 0 {
-		return i + k
+	if s[i] == '\'' {
+		if k := contraction(s[i:], true); k > 0 {
+			return i + k
+		}
 	}
 	i += n
 	if i < len(s) {
@@ -41,9 +51,11 @@ func (p splitter) next(s string, i int) int {
 }
 
 // nextGPT2 is the pattern of GPT-2.
-func (p splitter) nextGPT2(s string, i int) int {
-	if k := contraction(s[i:], false); k > 0 {
-		return i + k
+func (p *splitter) nextGPT2(s string, i int) int {
+	if s[i] == '\'' {
+		if k := contraction(s[i:], false); k > 0 {
+			return i + k
+		}
 	}
 	k, n := p.at(s, i)
 	if k&spaces != 0 {
@@ -65,7 +77,7 @@ func (p splitter) nextGPT2(s string, i int) int {
 }
 
 // lineEnds gives the end of [\r\n]* at i.
-func (p splitter) lineEnds(s string, i int) int {
+func (p *splitter) lineEnds(s string, i int) int {
 	for i < len(s) && (s[i] == '\n' || s[i] == '\r') {
 		i++
 	}

@@ -84,7 +84,17 @@ func (t *Tokenizer) buildUnigram(m *modelFile) error {
 func (u *unigram) next(node int32, b byte) int32 { return int32(uint32(u.nodes.get(node, int32(b)))) }
 
 func (u *unigram) appendPiece(dst []int32, piece string) []int32 {
-	return u.cache.append(dst, piece, u.encode)
+	if len(piece) > cachePiece {
+		return u.encode(dst, piece)
+	}
+	slot := u.cache.slot(piece)
+	if hit := slot.Load(); hit != nil && hit.piece == piece {
+		return append(dst, hit.ids...)
+	}
+	n := len(dst)
+	dst = u.encode(dst, piece)
+	slot.Store(newCached(piece, dst[n:]))
+	return dst
 }
 
 // bestPath is the best way to the end of a part of a piece.
