@@ -2,6 +2,7 @@
 is one kind. `python kinds.py TOKENIZER` answers lines of strings instead: see answer()."""
 import json
 import sys
+from array import array
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -202,14 +203,20 @@ def row(tok, text):
 
 
 def answer(path):
-    """Each line of stdin is a list of strings; its answer is a line of lists of ids, and of texts of these. With plain in front, the
-    ids are those where special tokens are text."""
+    """Each line of stdin has strings. The answer is, in int32, the number of ids of each and the ids, all of it behind its own length;
+    then a line with what the ids are decoded to, if that is asked for. With plain, special tokens are text."""
     tok = Tokenizer.from_file(path)
     for line in sys.stdin:
         asked = json.loads(line)
         tok.encode_special_tokens = asked["plain"]
         ids = [e.ids for e in tok.encode_batch_fast(asked["texts"], add_special_tokens=False)]
-        print(json.dumps({"ids": ids, "decoded": tok.decode_batch(ids, skip_special_tokens=False)}), flush=True)
+        out = array("i")
+        for one in ids:
+            out.append(len(one))
+            out.extend(one)
+        decoded = json.dumps(tok.decode_batch(ids, skip_special_tokens=False) if asked["decode"] else [])
+        sys.stdout.buffer.write(array("i", [len(out)]).tobytes() + out.tobytes() + decoded.encode() + b"\n")
+        sys.stdout.buffer.flush()
 
 
 def make(out):
