@@ -186,9 +186,9 @@ type ending struct {
 // asks are the tokens whose log-probabilities a sequence needs of its next row.
 func (g *generator) asks(s *sequence) []int32 {
 	switch {
-	case g.ways == nil || s.closing:
+	case g.ways == nil || s.closing || s.ending == nil && len(s.out.IDs) > 0:
 		return nil
-	case s.ending == nil:
+	case s.ending == nil: // the prompt's end, which is not fed again
 		return g.ways.root.ids
 	case s.ending.tour >= 0:
 		return g.ways.tour[s.ending.tour].ids

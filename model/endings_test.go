@@ -42,7 +42,7 @@ func TestEndings(t *testing.T) {
 				t.Fatal(err)
 			}
 			var lp, wantLP, r []float32
-			stopped, cut, k := 0, 0, 0
+			stopped, cut, k, empty := 0, 0, 0, 0
 			taken := map[int]bool{}
 			for i, samples := range got {
 				for _, s := range samples {
@@ -67,13 +67,16 @@ func TestEndings(t *testing.T) {
 						cut++
 					}
 					taken[s.Path] = true
+					if own == 0 {
+						empty++
+					}
 					want := pathChances(t, m, slices.Concat(reqs[i].Prefix, s.IDs[:own]), verdicts())
 					near(t, "chances", f32s(s.Chances), f32s(want), tol)
 					near(t, "chance", []float32{float32(s.Chance)}, []float32{float32(want[s.Path])}, tol)
 				}
 			}
-			if stopped == 0 || cut == 0 || len(taken) < 4 {
-				t.Errorf("%d samples stopped, %d were cut, paths %v: there should be all kinds", stopped, cut, taken)
+			if stopped == 0 || cut == 0 || empty == 0 || len(taken) < 4 {
+				t.Errorf("%d samples stopped, %d at once, %d were cut, paths %v: there should be all kinds", stopped, empty, cut, taken)
 			}
 			near(t, "log-probability", lp, wantLP, tol)
 			near(t, "reward", r, reward, tol)

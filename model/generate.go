@@ -305,7 +305,7 @@ func (g *generator) take(s *sequence, i int) bool {
 	stopped := g.stop[id]
 	ends := stopped || len(s.out.IDs)+1 == g.o.MaxTokens
 	if ends && g.begin(s, i, stopped) && stopped { // the path takes the stop token's place
-		return g.follow(s, i)
+		return len(s.out.IDs) > 0 || g.follow(s, i) // a last token of its own is fed once more
 	}
 	s.out.IDs, g.drawn = append(s.out.IDs, id), g.drawn+1
 	s.out.LogProb += float64(g.logprob[i])
