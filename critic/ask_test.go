@@ -3,6 +3,7 @@ package critic
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -150,7 +151,8 @@ func TestAskedRefinement(t *testing.T) {
 		}
 		ro := DefaultRefineOptions()
 		ro.Mode, ro.AskScore, ro.MinSurvivors = mode, AskSample, 0
-		if _, err := Refine(context.Background(), asking(t, nil), records, ro); err != nil {
+		stats, err := Refine(context.Background(), asking(t, nil), records, ro)
+		if err != nil {
 			t.Fatal(err)
 		}
 		asked := 0
@@ -167,8 +169,8 @@ func TestAskedRefinement(t *testing.T) {
 				}
 			}
 		}
-		if asked == 0 {
-			t.Errorf("%s: nothing was asked for", mode)
+		if asked == 0 || stats.Asked != asked || !strings.Contains(stats.String(), fmt.Sprintf("%d scores asked for", asked)) {
+			t.Errorf("%s: %d scores were asked for, the statistics say %v", mode, asked, stats)
 		}
 	}
 }

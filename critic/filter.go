@@ -215,6 +215,9 @@ type DropStats struct {
 	KeptCritiques   int            `json:"kept_critiques"`
 	Reasons         map[string]int `json:"reasons"`          // of dropped records
 	CritiqueReasons map[string]int `json:"critique_reasons"` // of dropped critiques
+
+	Judgements int `json:"judgements,omitempty"` // scores of the meta-judge
+	Asked      int `json:"asked,omitempty"`      // of those and of summaries' scores, were asked for
 }
 
 // NewDropStats starts counting.
@@ -233,6 +236,10 @@ func (s *DropStats) Observe(r *record.Record) {
 	for _, side := range r.Sides() {
 		for _, c := range *r.SideCritiques(side) {
 			s.Critiques++
+			s.Judgements, s.Asked = s.Judgements+len(c.Meta), s.Asked+c.MetaAsked
+			if c.Origin == record.OriginSummary && c.AskedTokens > 0 {
+				s.Asked++
+			}
 			if c.IsKept() {
 				s.KeptCritiques++
 			} else {
@@ -257,6 +264,12 @@ func (s *DropStats) CheckSurvivors(share float64) error {
 // String is one line for the log.
 func (s *DropStats) String() string {
 	line := fmt.Sprintf("%d of %d records kept, %d of %d critiques kept", s.Kept, s.Records, s.KeptCritiques, s.Critiques)
+	if s.Judgements > 0 {
+		line += fmt.Sprintf(", %d judgements of them", s.Judgements)
+	}
+	if s.Asked > 0 {
+		line += fmt.Sprintf(", %d scores asked for", s.Asked)
+	}
 	if len(s.Reasons) > 0 {
 		line += "; records dropped: " + record.Counts(s.Reasons)
 	}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"criticrm/internal/golden"
 )
 
 // A turn that the assistant has begun is left open behind its words: the ids are those of the closed turn up to them, and none of a control token
@@ -41,4 +43,26 @@ func TestContinue(t *testing.T) {
 			t.Errorf("%s: ids %v, error %v", name, ids, err)
 		}
 	}
+}
+
+// The templates of published models leave a turn open: its ids begin with those of the prompt that lets the model write, and end with the words.
+func TestContinueGolden(t *testing.T) {
+	golden.Each(t, func(t *testing.T, set golden.Set) {
+		for _, name := range set.Chats {
+			tok := mustLoad(t, set.Dir(name))
+			chat, err := LoadChat(set.Dir(name), tok, ChatOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ask := []Message{{Role: "user", Content: "Judge it."}, {Role: "assistant", Content: "Review of it:"}}
+			open, err := chat.Encode(ask[:1], true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := chat.Continue(ask)
+			if err != nil || len(got) <= len(open) || !slices.Equal(got[:len(open)], open) || !strings.HasSuffix(tok.Decode(got), ask[1].Content) {
+				t.Errorf("%s: %q, %v", name, tok.Decode(got), err)
+			}
+		}
+	})
 }
