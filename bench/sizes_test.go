@@ -8,6 +8,7 @@ import (
 
 	"criticrm/kernels/kerneltest/spec"
 	"criticrm/model"
+	"criticrm/model/modeltest"
 	"criticrm/trainer"
 )
 
@@ -47,30 +48,10 @@ func sizes(b *testing.B) (list []size) {
 
 // trees are a batch of trees of a prompt, two responses and K critiques on each.
 func (s size) trees(pairs int) *model.Batch {
-	b := &model.Batch{SidePtr: []int32{0}}
+	length := s.Prompt + 2*s.Response + 2*s.K*s.Critique
+	var ids []int32
 	for p := range pairs {
-		length := s.Prompt + 2*s.Response + 2*s.K*s.Critique
-		ids := randomIDs(length, s.VocabSize, uint64(p))
-		take := func(n int) []int32 { x := ids[:n]; ids = ids[n:]; return x }
-		b.Open(take(s.Prompt))
-		for range 2 {
-			b.Open(take(s.Response))
-			last := int32(b.Len() - 1)
-			for range s.K {
-				c := take(s.Critique)
-				row := last
-				b.Open(c)
-				for i, id := range c {
-					b.Row, b.Target, b.Weight = append(b.Row, row), append(b.Target, id), append(b.Weight, 1)
-					row = int32(b.Len() - len(c) + i)
-				}
-				b.Leaf = append(b.Leaf, int32(b.Len()-1))
-				b.Close()
-			}
-			b.SidePtr = append(b.SidePtr, int32(len(b.Leaf)))
-			b.Close()
-		}
-		b.Close()
+		ids = append(ids, randomIDs(length, s.VocabSize, uint64(p))...)
 	}
-	return b
+	return modeltest.Trees(pairs, s.Prompt, s.Response, s.Critique, s.K, func(at, n int) []int32 { return ids[at : at+n] })
 }

@@ -17,6 +17,7 @@ import (
 	"criticrm/kernels"
 	"criticrm/kernels/tile"
 	"criticrm/model"
+	"criticrm/model/modeltest"
 )
 
 // halfBit is what a rounding to bfloat16 may change, as a share of the number.
@@ -93,35 +94,13 @@ func near(t *testing.T, what string, got float32, want, tolerance float64) {
 
 // trees is a batch of pairs with critiques.
 func trees(pairs, prompt, response, critique, k int) *model.Batch {
-	b := &model.Batch{SidePtr: []int32{0}}
-	ids := func(n int) []int32 {
+	return modeltest.Trees(pairs, prompt, response, critique, k, func(at, n int) []int32 {
 		x := make([]int32, n)
 		for i := range x {
-			x[i] = int32((b.Len()*7 + i*13) % 37)
+			x[i] = int32((at*7 + i*13) % 37)
 		}
 		return x
-	}
-	for range pairs {
-		b.Open(ids(prompt))
-		for range 2 {
-			b.Open(ids(response))
-			last := int32(b.Len() - 1)
-			for range k {
-				from, c := last, ids(critique)
-				b.Open(c)
-				for i, id := range c {
-					b.Row, b.Target, b.Weight = append(b.Row, from), append(b.Target, id), append(b.Weight, 1)
-					from = int32(b.Len() - len(c) + i)
-				}
-				b.Leaf = append(b.Leaf, int32(b.Len()-1))
-				b.Close()
-			}
-			b.SidePtr = append(b.SidePtr, int32(len(b.Leaf)))
-			b.Close()
-		}
-		b.Close()
-	}
-	return b
+	})
 }
 
 // heads are the numbers of an attention: vectors of one head of one token.
