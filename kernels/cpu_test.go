@@ -3,6 +3,8 @@
 package kernels_test
 
 import (
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"criticrm/kernels"
@@ -22,6 +24,49 @@ func cpu(tb testing.TB, threads int) func() *kernels.Device {
 
 func TestCPU(t *testing.T) {
 	kerneltest.TestDevice(t, cpu(t, 1), cpu(t, 2), cpu(t, 3), cpu(t, 7))
+}
+
+// A row of a product has the same bits whatever rows are beside it: few and many rows are multiplied in different ways.
+func TestRowsOfAProductAlone(t *testing.T) {
+	const o, i, most = 70, 1100, 300
+	for _, typ := range []kernels.DType{kernels.F32, kernels.BF16} {
+		for _, out := range []kernels.DType{kernels.F32, typ} {
+			d := cpu(t, 2)()
+			x, w := d.Alloc(typ, most, i), d.Alloc(typ, o, i)
+			r := rand.New(rand.NewPCG(uint64(typ), uint64(out)))
+			for _, a := range []kernels.Tensor{x, w} {
+				d.Upload(a, normal(r, a.Len()))
+			}
+			product := func(lo, hi int) []float32 {
+				y, host := d.Alloc(out, hi-lo, o), make([]float32, (hi-lo)*o)
+				defer d.Free(y)
+				d.Matmul(y, x.Rows(lo, hi), w, kernels.Tensor{})
+				d.Download(host, y)
+				return host
+			}
+			alone := product(most-1, most)
+			for _, n := range []int{2, 16, 17, 32, 33, 255, 256, 257, most} {
+				if got := product(most-n, most); !slices.Equal(got[(n-1)*o:], alone) {
+					t.Errorf("%v to %v: the last of %d rows has other bits than alone", typ, out, n)
+				}
+			}
+			if err := d.Sync(); err != nil {
+				t.Error(err)
+			}
+			for _, a := range []kernels.Tensor{x, w} {
+				d.Free(a)
+			}
+			d.Close()
+		}
+	}
+}
+
+func normal(r *rand.Rand, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+	}
+	return x
 }
 
 func TestShapes(t *testing.T) { kerneltest.TestShapes(t, cpu(t, 1)) }

@@ -1,8 +1,8 @@
 // gemm.h: C = (add) + A·B in f32, the core of matmul, attention and the critique loss. Included after vec.h, per instruction set.
 //
 // B is packed into panels of NR columns: panel p holds B[k][p·NR … + NR] as rows k of NR floats, zero beyond the last column. A is
-// read where it lies: rows (A[m][k] at a[m·lda + k]) or, for a transposed factor, columns (a[k·lda + m]), which gemm_columns copies
-// to slivers first: R columns side by side, k by k, for a tile of R rows of C. A tile of MR × NR sums
+// read where it lies: rows (A[m][k] at a[m·lda + k]; STREAM: rows that come from memory, each for one tile) or, for a transposed factor,
+// columns (a[k·lda + m]), which gemm_columns copies to slivers first: R columns side by side, k by k, for a tile of R rows of C. A tile of MR × NR sums
 // stays in registers; each element of C is one chain of sums over k, so where tiles are cut never changes its bits. Only the blocks
 // of k do, and they are KC long everywhere. gemm_chain's sums go on from C, so that no cut of k changes one.
 
@@ -16,21 +16,28 @@ const int MR = 6, NV = 2;   // 12 sums, 2 of B, 2 spare of 16 registers
 #endif
 const int NR = NV * W, KC = 512;
 
-enum layout { ROWS, COLUMNS, SLIVERS };
+enum layout { ROWS, STREAM, COLUMNS, SLIVERS };
+
+constexpr bool by_rows(layout l) { return l == ROWS || l == STREAM; }
 
 // c[R][V·W] = add + a·b; add is NULL, another matrix, or c itself. With CHAIN the sums begin with add, else it comes last.
 template <layout L, int R, int V, bool CHAIN = false>
 INLINE void micro(float *c, int64_t ldc, const float *add, int64_t ldadd, const float *a, int64_t lda, const float *b, int K) {
-    const int64_t rs = L == ROWS ? lda : 1, ks = L == ROWS ? 1 : L == COLUMNS ? lda : R;
+    const int64_t rs = by_rows(L) ? lda : 1, ks = by_rows(L) ? 1 : L == COLUMNS ? lda : R;
     vf s[R][V];
     UNROLL for (int r = 0; r < R; r++)
         UNROLL for (int v = 0; v < V; v++) s[r][v] = CHAIN && add ? load(add + r * ldadd + v * W) : vf{};
-    for (int k = 0; k < K; k++, a += ks, b += NR) {
-        vf bv[V];
-        UNROLL for (int v = 0; v < V; v++) bv[v] = load(b + v * W);
-        UNROLL for (int r = 0; r < R; r++) {
-            vf x = splat(a[r * rs]);
-            UNROLL for (int v = 0; v < V; v++) s[r][v] += x * bv[v];
+    const int line = 16;  // floats: of each row, a cache line of the next tile is asked for
+    for (int k = 0; k < K;) {
+        if (L == STREAM)
+            for (int r = 0; r < R; r++) __builtin_prefetch(a + (R + r) * rs, 0, 2);
+        for (const int end = L == STREAM ? std::min(K, k + line) : K; k < end; k++, a += ks, b += NR) {
+            vf bv[V];
+            UNROLL for (int v = 0; v < V; v++) bv[v] = load(b + v * W);
+            UNROLL for (int r = 0; r < R; r++) {
+                vf x = splat(a[r * rs]);
+                UNROLL for (int v = 0; v < V; v++) s[r][v] += x * bv[v];
+            }
         }
     }
     if (!CHAIN && add) {
@@ -67,7 +74,7 @@ inline void tile(float *c, int64_t ldc, const float *add, int64_t ldadd, const f
 template <layout L>
 void gemm_block(float *c, int64_t ldc, const float *add, int64_t ldadd, const float *a, int64_t lda, const float *b, int64_t stride,
                 int M, int N, int K) {
-    const int64_t rs = L == ROWS ? lda : L == COLUMNS ? 1 : K;
+    const int64_t rs = by_rows(L) ? lda : L == COLUMNS ? 1 : K;
     for (int j = 0; j < N; j += NR, b += stride) {
         int n = std::min(NR, N - j), m = 0;
         const float *d = add ? add + j : nullptr;
@@ -141,7 +148,7 @@ inline void gemm_chain(float *c, int64_t ldc, const float *add, const float *a, 
 // One panel of C of which V·W columns are wanted; c is NR wide, add is NULL or c.
 template <layout L, int V, bool CHAIN = false>
 void gemm_panel(float *c, const float *add, const float *a, int64_t lda, const float *b, int M, int K) {
-    const int64_t rs = L == ROWS ? lda : 1;
+    const int64_t rs = by_rows(L) ? lda : 1;
     int m = 0;
 #define TILES(R) \
     for (; m + (R) <= M; m += (R)) micro<L, (R), V, CHAIN>(c + m * NR, NR, add ? add + m * NR : nullptr, NR, a + m * rs, lda, b, K);
