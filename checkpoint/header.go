@@ -61,7 +61,7 @@ func foreign(head []byte, size int64) error {
 		return errors.New(": this is a PyTorch pickle file, which can run code when loaded; convert it to safetensors " +
 			"(load it where its origin is trusted, and save it with safetensors.torch.save_file)")
 	case has("GGUF"):
-		return errors.New(": GGUF is not supported; use the safetensors files of the model")
+		return errors.New(": this is a GGUF file with another name: call it .gguf and give it as --model, or convert it ('criticrm convert')")
 	case has("version https://git-lfs"):
 		return fmt.Errorf(": this is a Git LFS pointer (%d bytes), not the weights; run 'git lfs pull'", size)
 	}

@@ -106,10 +106,10 @@ func noWeights(root vfs.FS, dir string) error {
 		name := e.Name()
 		switch {
 		case strings.HasSuffix(name, ".gguf"):
-			return fmt.Errorf("%s: GGUF is not supported; use the safetensors files of the model", filepath.Join(dir, name))
+			return fmt.Errorf("%s: the directory has no safetensors, but this GGUF file: give the file itself as the model", filepath.Join(dir, name))
 		case strings.HasPrefix(name, "pytorch_model") && strings.HasSuffix(name, ".bin"):
-			return fmt.Errorf("%s: this is a PyTorch pickle file, which can run code when loaded; convert it to safetensors",
-				filepath.Join(dir, name))
+			return fmt.Errorf("%s: this is a PyTorch pickle file, which can run code when loaded; convert it to safetensors "+
+				"(load it with transformers where its origin is trusted, and save_pretrained it)", filepath.Join(dir, name))
 		}
 	}
 	return fmt.Errorf("%s: neither %s nor %s is there", dir, singleName, IndexFile)

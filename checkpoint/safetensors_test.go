@@ -97,7 +97,7 @@ func badFiles() []struct {
 			": this is a PyTorch pickle file, which can run code when loaded; convert it to safetensors (load it where its origin is trusted, and save it with safetensors.torch.save_file)"},
 		{"34 old pickle", []byte("\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19"),
 			": this is a PyTorch pickle file, which can run code when loaded; convert it to safetensors (load it where its origin is trusted, and save it with safetensors.torch.save_file)"},
-		{"35 GGUF", []byte("GGUF\x03\x00\x00\x00\x10\x00\x00\x00"), ": GGUF is not supported; use the safetensors files of the model"},
+		{"35 GGUF", []byte("GGUF\x03\x00\x00\x00\x10\x00\x00\x00"), ": this is a GGUF file with another name: call it .gguf and give it as --model, or convert it ('criticrm convert')"},
 		{"36 LFS pointer", []byte("version https://git-lfs.github.com/spec/v1\noid sha256:" + strings.Repeat("0", 64) + "\nsize 123456789\n"),
 			": this is a Git LFS pointer (134 bytes), not the weights; run 'git lfs pull'"},
 		{"37 HTML", []byte("<!DOCTYPE html><html><body>Sign in</body></html>"),

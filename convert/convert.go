@@ -1,10 +1,12 @@
 // Package convert makes model directories of models in other forms, and GGUF files of model directories.
 //
-// [Convert] takes a GGUF file and writes a Hugging Face directory that the other packages open. [WriteGGUF] is the way back. Names and
+// [Convert] takes a GGUF file and writes a Hugging Face directory that the other packages open. [Dir]
+// does so once for a GGUF file that is given in place of a directory. [WriteGGUF] is the way back. Names and
 // settings of each family of models stand in one table for both ways (families.go).
 package convert
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,7 +39,7 @@ type Report struct {
 }
 
 // Convert writes the model at from, a GGUF file, as a new directory. It is whole or not there.
-func Convert(from, to string, o Options) (*Report, error) {
+func Convert(ctx context.Context, from, to string, o Options) (*Report, error) {
 	if o.DType != "" && o.DType != BF16 && o.DType != F32 {
 		return nil, fmt.Errorf("convert: got the type %q, want %s or %s", o.DType, BF16, F32)
 	}
@@ -51,7 +53,7 @@ func Convert(from, to string, o Options) (*Report, error) {
 	case info.IsDir():
 		return nil, fmt.Errorf("convert: %s is a directory, want a GGUF file", from)
 	}
-	return fromGGUF(from, to, o)
+	return fromGGUF(ctx, from, to, o)
 }
 
 // IsGGUF says whether a path is a file that wants to be a GGUF file, by its first bytes or by its name.

@@ -98,7 +98,7 @@ func write(t testing.TB, path, text string) {
 func toGGUF(t testing.TB, dir, kind string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "model.gguf")
-	if _, err := WriteGGUF(dir, path, kind); err != nil {
+	if _, err := WriteGGUF(t.Context(), dir, path, kind); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -111,7 +111,7 @@ func TestThereAndBack(t *testing.T) {
 			dir := directory(t, name)
 			path := toGGUF(t, dir, GGUFF32)
 			back := filepath.Join(t.TempDir(), "back")
-			rep, err := Convert(path, back, Options{})
+			rep, err := Convert(t.Context(), path, back, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -218,7 +218,7 @@ func TestTokenizerThereAndBack(t *testing.T) {
 			}
 			copyTokenizer(t, from, dir)
 			back := filepath.Join(t.TempDir(), "back")
-			if _, err := Convert(toGGUF(t, dir, GGUFF16), back, Options{}); err != nil {
+			if _, err := Convert(t.Context(), toGGUF(t, dir, GGUFF16), back, Options{}); err != nil {
 				t.Fatal(err)
 			}
 			was, err := tokenizer.Load(from)
@@ -309,7 +309,7 @@ func TestSentencePiece(t *testing.T) {
 	for _, prefix := range []bool{true, false} {
 		back := filepath.Join(t.TempDir(), "back")
 		p := changed(t, path, gguf.Meta{{Key: "tokenizer.ggml.add_space_prefix", Value: prefix}})
-		if _, err := Convert(p, back, Options{}); err != nil {
+		if _, err := Convert(t.Context(), p, back, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		file := readJSON(t, filepath.Join(back, tokenizer.File))
@@ -387,7 +387,7 @@ func TestBadGGUF(t *testing.T) {
 		`"tokenizer.chat_template": got uint32, want a string`:       one(llama, "tokenizer.chat_template", uint32(1)),
 	} {
 		to := filepath.Join(t.TempDir(), "out")
-		_, err := Convert(path, to, Options{})
+		_, err := Convert(t.Context(), path, to, Options{})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
@@ -395,12 +395,12 @@ func TestBadGGUF(t *testing.T) {
 			t.Errorf("%s: left behind: %v", want, left)
 		}
 	}
-	if _, err := Convert(llama, t.TempDir(), Options{DType: "F64"}); err == nil {
+	if _, err := Convert(t.Context(), llama, t.TempDir(), Options{DType: "F64"}); err == nil {
 		t.Error("F64 was taken")
 	}
 	full := t.TempDir()
 	write(t, filepath.Join(full, "x"), "")
-	if _, err := Convert(llama, full, Options{}); err == nil || !strings.Contains(err.Error(), "not empty") {
+	if _, err := Convert(t.Context(), llama, full, Options{}); err == nil || !strings.Contains(err.Error(), "not empty") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -435,14 +435,14 @@ func TestBadExport(t *testing.T) {
 		}
 		write(t, filepath.Join(dir, "config.json"), text)
 		path := filepath.Join(t.TempDir(), "out.gguf")
-		if _, err := WriteGGUF(dir, path, GGUFF16); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := WriteGGUF(t.Context(), dir, path, GGUFF16); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 		if exists, _ := filepath.Glob(path + "*"); len(exists) > 0 {
 			t.Errorf("%s: left behind: %v", want, exists)
 		}
 	}
-	if _, err := WriteGGUF(directory(t, "qwen2"), filepath.Join(t.TempDir(), "x"), "q4_0"); err == nil || !strings.Contains(err.Error(), "want one of f16, bf16, q8_0, f32") {
+	if _, err := WriteGGUF(t.Context(), directory(t, "qwen2"), filepath.Join(t.TempDir(), "x"), "q4_0"); err == nil || !strings.Contains(err.Error(), "want one of f16, bf16, q8_0, f32") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -451,7 +451,7 @@ func TestBadExport(t *testing.T) {
 func TestStoredAs(t *testing.T) {
 	dir := directory(t, "qwen3")
 	for kind, want := range map[string][2]string{GGUFQ8: {"GGUF, qwen3, Q8_0, F16", BF16}, GGUFBF16: {"GGUF, qwen3, BF16", BF16}, GGUFF16: {"GGUF, qwen3, F16", F32}} {
-		rep, err := Convert(toGGUF(t, dir, kind), filepath.Join(t.TempDir(), "back"), Options{})
+		rep, err := Convert(t.Context(), toGGUF(t, dir, kind), filepath.Join(t.TempDir(), "back"), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,15 +3,21 @@ package convert
 // From a model directory to a GGUF file.
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"criticrm/checkpoint"
 	"criticrm/gguf"
+	"criticrm/model"
 )
+
+// GGUF is the name of the format.
+const GGUF = "gguf"
 
 // Types of the matrices of a GGUF file that is written; vectors are F32, as llama.cpp wants them.
 const (
@@ -32,12 +38,12 @@ func GGUFTypes() []string { return []string{GGUFF16, GGUFBF16, GGUFQ8, GGUFF32} 
 
 // WriteGGUF writes the language model of a directory as a GGUF file for llama.cpp, and reads it back: every tensor must have the values
 // that were written. A reward head has no place there; the notes say what is left out.
-func WriteGGUF(dir, path, kind string) (notes []string, err error) {
+func WriteGGUF(ctx context.Context, dir, path, kind string) (notes []string, err error) {
 	t, ok := fileTypes[kind]
 	if !ok {
 		return nil, fmt.Errorf("convert: got the type %q, want one of %s", kind, strings.Join(GGUFTypes(), ", "))
 	}
-	config, err := readObject(filepath.Join(dir, "config.json"), maxJSON)
+	config, err := readObject(filepath.Join(dir, model.ConfigFile), maxJSON)
 	if err != nil {
 		return nil, fmt.Errorf("convert: %w", err)
 	}
@@ -46,14 +52,14 @@ func WriteGGUF(dir, path, kind string) (notes []string, err error) {
 		return nil, fmt.Errorf("convert: %w", err)
 	}
 	defer weights.Close()
-	notes, err = writeGGUF(dir, path, config, weights, t.kind, t.number)
+	notes, err = writeGGUF(ctx, dir, path, config, weights, t.kind, t.number)
 	if err != nil {
 		return nil, fmt.Errorf("convert: %s: %w", dir, err)
 	}
 	return notes, nil
 }
 
-func writeGGUF(dir, path string, config *object, weights *checkpoint.ModelDir, kind gguf.Type, number uint32) (notes []string, err error) {
+func writeGGUF(ctx context.Context, dir, path string, config *object, weights *checkpoint.ModelDir, kind gguf.Type, number uint32) (notes []string, err error) {
 	f, err := familyOf(config)
 	if err != nil {
 		return nil, err
@@ -79,6 +85,9 @@ func writeGGUF(dir, path string, config *object, weights *checkpoint.ModelDir, k
 	if err != nil {
 		return nil, err
 	}
+	if _, err := os.Stat(filepath.Join(dir, model.HeadFile)); err == nil {
+		left = append(left, model.HeadFile)
+	}
 	if len(left) > 0 {
 		notes = append(notes, fmt.Sprintf("left out, since GGUF has no place for it: %s", strings.Join(left, ", ")))
 	}
@@ -102,6 +111,9 @@ func writeGGUF(dir, path string, config *object, weights *checkpoint.ModelDir, k
 		types[x.Name] = x.Type
 	}
 	content := func(name string) ([]byte, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		for _, e := range w.extra {
 			if e.name == name {
 				return gguf.Quantize(e.values, gguf.F32)

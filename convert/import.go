@@ -3,6 +3,7 @@ package convert
 // From a GGUF file to a model directory.
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -10,24 +11,25 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/gguf"
+	"criticrm/model"
 	"criticrm/modeldir"
 )
 
 // fromGGUF converts a file.
-func fromGGUF(from, to string, o Options) (*Report, error) {
+func fromGGUF(ctx context.Context, from, to string, o Options) (*Report, error) {
 	file, err := gguf.Open(from)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	rep, err := importGGUF(file, to, o)
+	rep, err := importGGUF(ctx, file, to, o)
 	if err != nil {
 		return nil, fmt.Errorf("convert: %s: %w", from, err)
 	}
 	return rep, nil
 }
 
-func importGGUF(file *gguf.File, to string, o Options) (*Report, error) {
+func importGGUF(ctx context.Context, file *gguf.File, to string, o Options) (*Report, error) {
 	f, err := findFamily(file)
 	if err != nil {
 		return nil, err
@@ -49,7 +51,11 @@ func importGGUF(file *gguf.File, to string, o Options) (*Report, error) {
 		dtype = storedAs(file)
 	}
 	r.config["torch_dtype"] = map[string]string{BF16: "bfloat16", F32: "float32"}[dtype]
-	r.config["_name_or_path"] = filepath.Base(file.Path)
+	sum, err := hashOf(file.Path)
+	if err != nil {
+		return nil, err
+	}
+	r.config["_name_or_path"] = fmt.Sprintf("%s (sha256 %s)", filepath.Base(file.Path), sum) // which a model that is trained from it keeps
 	rep := &Report{What: fmt.Sprintf("GGUF, %s, %s", f.arch, quantisations(file)), DType: dtype, Notes: r.notes}
 	var infos []checkpoint.TensorInfo
 	byName := map[string]tensor{}
@@ -63,6 +69,9 @@ func importGGUF(file *gguf.File, to string, o Options) (*Report, error) {
 		rep.Parameters += n
 	}
 	content := func(name string) ([]byte, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		t := byName[name]
 		x, err := file.ReadF32(t.gguf)
 		if err != nil {
@@ -74,7 +83,10 @@ func importGGUF(file *gguf.File, to string, o Options) (*Report, error) {
 		if err := checkpoint.WriteModelDirFrom(dir, infos, content, shardBytes); err != nil {
 			return err
 		}
-		return writeFiles(dir, append(tok, textFile{"config.json", configText(r.config)}))
+		if err := writeFiles(dir, append(tok, textFile{model.ConfigFile, configText(r.config)})); err != nil {
+			return err
+		}
+		return writeManifest(dir, file.Path, sum, dtype)
 	})
 }
 

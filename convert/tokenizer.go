@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"criticrm/model"
 	"criticrm/tokenizer"
 )
 
@@ -107,7 +108,7 @@ func readTokenizer(r *reading) ([]textFile, error) {
 	} else {
 		r.notes = append(r.notes, "the file has no chat template: give one with --chat_template where it is asked for")
 	}
-	return []textFile{{tokenizer.File, text}, {tokenizer.ConfigFile, configText(names)}, {"generation_config.json", configText(special)}}, nil
+	return []textFile{{tokenizer.File, text}, {tokenizer.ConfigFile, configText(names)}, {model.GenerationFile, configText(special)}}, nil
 }
 
 // defaultID is the token that llama.cpp takes where a file does not say it; -1: none.

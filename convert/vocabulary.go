@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"criticrm/gguf"
+	"criticrm/model"
 	"criticrm/strictjson"
 	"criticrm/tokenizer"
 )
@@ -79,7 +80,7 @@ func (w *writing) writeTokenizer(dir string, rows int64) error {
 func (w *writing) addEnds(dir string, tok *tokenizer.Tokenizer, special *tokenizer.Special, add func(string, gguf.Value)) {
 	eos, hasEOS := special.ID(tok, "eos_token")
 	ends := w.config.idsOf("eos_token_id")
-	if g, err := readObject(filepath.Join(dir, "generation_config.json"), maxJSON); err == nil {
+	if g, err := readObject(filepath.Join(dir, model.GenerationFile), maxJSON); err == nil {
 		ends = append(g.idsOf("eos_token_id"), ends...)
 	}
 	for _, id := range ends {
@@ -96,15 +97,15 @@ func (w *writing) addEnds(dir string, tok *tokenizer.Tokenizer, special *tokeniz
 
 // readVocabulary reads tokenizer.json: the tokens, the name of how texts are cut, and whether a text gets a space in front.
 func readVocabulary(file *object, tok *tokenizer.Tokenizer, rows int64) (v *vocab, kind string, prefix bool, err error) {
-	model := file.object("model")
-	if model == nil {
+	m := file.object("model")
+	if m == nil {
 		return nil, "", false, errors.New("\"model\" is missing")
 	}
-	v = &vocab{spm: model.flag("byte_fallback")}
+	v = &vocab{spm: m.flag("byte_fallback")}
 	if v.spm {
 		prefix, err = spacePrefix(file.m["normalizer"], file.m["pre_tokenizer"])
 	} else {
-		kind, err = preOf(file.m["pre_tokenizer"], model.flag("ignore_merges"))
+		kind, err = preOf(file.m["pre_tokenizer"], m.flag("ignore_merges"))
 	}
 	if err != nil {
 		return nil, "", false, err
@@ -113,7 +114,7 @@ func readVocabulary(file *object, tok *tokenizer.Tokenizer, rows int64) (v *voca
 	if int64(n) > rows {
 		return nil, "", false, fmt.Errorf("%d tokens, but embeddings of %d", n, rows)
 	}
-	unk := model.text("unk_token")
+	unk := m.text("unk_token")
 	for id := range int32(n) {
 		t := tok.Token(id)
 		v.tokens = append(v.tokens, t)
@@ -130,24 +131,24 @@ func readVocabulary(file *object, tok *tokenizer.Tokenizer, rows int64) (v *voca
 		v.kinds = append(v.kinds, k)
 	}
 	for _, a := range file.list("added_tokens") {
-		m, _ := a.(map[string]any)
-		if id, ok := tok.ID(fmt.Sprint(m["content"])); ok && m["special"] != true {
+		a, _ := a.(map[string]any)
+		if id, ok := tok.ID(fmt.Sprint(a["content"])); ok && a["special"] != true {
 			v.kinds[id] = tokenUser
 		}
 	}
 	for id := int64(n); id < rows; id++ {
 		v.tokens, v.kinds = append(v.tokens, fmt.Sprintf("[PAD%d]", id)), append(v.kinds, tokenUnused)
 	}
-	if v.merges, err = mergesOf(model); err == nil && v.spm {
+	if v.merges, err = mergesOf(m); err == nil && v.spm {
 		err = v.scoresOfMerges()
 	}
 	return v, kind, prefix, err
 }
 
 // mergesOf reads the merges as strings, each two tokens with a space between.
-func mergesOf(model *object) ([]string, error) {
+func mergesOf(o *object) ([]string, error) {
 	var merges []string
-	for i, m := range model.list("merges") {
+	for i, m := range o.list("merges") {
 		switch x := m.(type) {
 		case string:
 			merges = append(merges, x)

@@ -255,6 +255,9 @@ func (m *modelFlags) open(cmd *cobra.Command, maxLength int, overlong string, re
 	if err := m.Validate(); err != nil {
 		return nil, nil, inputError{err}
 	}
+	if err := asModelDir(cmd, &m.Dir); err != nil {
+		return nil, nil, err
+	}
 	dev, closeDevice, err := m.device().open(cmd.ErrOrStderr())
 	if err != nil {
 		return nil, nil, err
@@ -274,6 +277,9 @@ func (m *modelFlags) open(cmd *cobra.Command, maxLength int, overlong string, re
 
 // openModel opens weights only.
 func (m *modelFlags) openModel(cmd *cobra.Command, o model.Options) (*model.Model, func(), error) {
+	if err := asModelDir(cmd, &m.Dir); err != nil {
+		return nil, nil, err
+	}
 	dev, closeDevice, err := m.device().open(cmd.ErrOrStderr())
 	if err != nil {
 		return nil, nil, err

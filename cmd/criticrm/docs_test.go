@@ -187,6 +187,7 @@ func TestDocsRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the pages train models")
 	}
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // where GGUF files are converted
 	targets := makeTargets(t)
 	for _, p := range pages(t) {
 		t.Run(p.name, func(t *testing.T) {

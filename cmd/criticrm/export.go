@@ -4,16 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"criticrm/convert"
+	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/modeldir"
 )
 
 func newExport() *cobra.Command {
 	m := modelFlags{}
-	var out, format string
+	var out, format, kind string
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write a model for other programs",
@@ -22,17 +26,28 @@ func newExport() *cobra.Command {
                             TRL, vLLM and others load as a reward model; the LM head is left out, so it cannot write critiques. They read
                             the reward at the end of the response, which is what method bt trains
   causal-lm                 …ForCausalLM; a reward head goes to reward_head.safetensors beside it
+  gguf                      a file for llama.cpp, with the matrices as --type says; the reward head is left out, so it is the critic alone
 The directory is read back and must give the same values, bit for bit, before the command succeeds; a classifier also in padded batches.
 All files name one pad token that ends no text.`,
 		Example: `  criticrm export --model run/model --format sequence-classification --out reward-model
-  criticrm export --model run/model --format causal-lm --out critic`,
+  criticrm export --model run/model --format causal-lm --out critic
+  criticrm export --model run/model --format gguf --type q8_0 --out critic.gguf`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required(cmd, "model", m.Dir, "out", out); err != nil {
 				return err
 			}
-			if format != modeldir.Classifier && format != modeldir.Causal {
-				return inputError{fmt.Errorf("--format: got %q, want %s or %s", format, modeldir.Classifier, modeldir.Causal)}
+			if !slices.Contains(exportFormats, format) {
+				return inputError{fmt.Errorf("--format: got %q, want %s", format, strings.Join(exportFormats, ", "))}
+			}
+			if err := asModelDir(cmd, &m.Dir); err != nil {
+				return err
+			}
+			if format == convert.GGUF {
+				return exportGGUF(cmd, m.Dir, out, kind)
+			}
+			if kind != "" {
+				return inputError{fmt.Errorf("--type: is for the format %s: others keep the type of the model", convert.GGUF)}
 			}
 			if entries, err := os.ReadDir(out); err == nil && len(entries) > 0 {
 				return inputError{fmt.Errorf("--out: %s is not empty: choose another directory", out)}
@@ -61,7 +76,33 @@ All files name one pad token that ends no text.`,
 	}
 	f := cmd.Flags()
 	m.bind(cmd, "model", "device", "threads")
-	f.StringVar(&out, "out", "", "new directory")
-	f.StringVar(&format, "format", modeldir.Classifier, modeldir.Classifier+" or "+modeldir.Causal)
+	f.StringVar(&out, "out", "", "new directory, or GGUF file")
+	f.StringVar(&format, "format", modeldir.Classifier, strings.Join(exportFormats, ", "))
+	f.StringVar(&kind, "type", "", "matrices of a GGUF file: "+strings.Join(convert.GGUFTypes(), ", ")+" (default: bf16 for a model in bfloat16, else f16)")
 	return cmd
+}
+
+var exportFormats = []string{modeldir.Classifier, modeldir.Causal, convert.GGUF}
+
+// exportGGUF writes a model's critic as a GGUF file.
+func exportGGUF(cmd *cobra.Command, dir, out, kind string) error {
+	if _, err := os.Stat(out); err == nil {
+		return inputError{fmt.Errorf("--out: %s is there: choose another name", out)}
+	}
+	if kind == "" {
+		dtype, err := modeldir.StoredAs(dir)
+		if err != nil {
+			return begin(err)
+		}
+		kind = map[kernels.DType]string{kernels.F32: convert.GGUFF16, kernels.BF16: convert.GGUFBF16}[dtype]
+	}
+	notes, err := convert.WriteGGUF(cmd.Context(), dir, out, kind)
+	if err != nil {
+		return begin(err)
+	}
+	for _, note := range notes {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", out, note)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, matrices as %s\n", out, convert.GGUF, kind)
+	return nil
 }

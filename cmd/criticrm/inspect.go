@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"criticrm/checkpoint"
+	"criticrm/convert"
 	"criticrm/critic"
 	"criticrm/model"
 	"criticrm/modeldir"
@@ -34,6 +35,7 @@ func newInspect() *cobra.Command {
   model directory      architecture, tokenizer, tensors; with --text the token ids of a rendered conversation
   checkpoint           a step directory (every hash is verified), or a directory of steps or a run: the list of them
   .safetensors         tensors and metadata
+  GGUF file            metadata and tensors
   JSON Lines           records per category, critiques, what is kept, duplicates and contradictory labels`,
 		Example: `  criticrm inspect run/model
   criticrm inspect run/model --text 'What is 12 + 30?'
@@ -48,9 +50,17 @@ func newInspect() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, w := args[0], cmd.OutOrStdout()
+			if err := asHubName(path); err != nil {
+				return err
+			}
 			info, err := os.Stat(path)
 			if err != nil {
 				return inputError{err}
+			}
+			if text != "" {
+				if err := asModelDir(cmd, &path); err != nil {
+					return err
+				}
 			}
 			has := func(name string) bool { _, err := os.Stat(filepath.Join(path, name)); return err == nil }
 			switch {
@@ -58,6 +68,8 @@ func newInspect() *cobra.Command {
 				err = showConversation(w, path, text, generation)
 			case !info.IsDir() && strings.HasSuffix(path, ".safetensors"):
 				err = showSafetensors(w, path)
+			case convert.IsGGUF(path):
+				err = showGGUF(w, path)
 			case !info.IsDir():
 				err = showRecords(w, path)
 			case has("manifest.json"):

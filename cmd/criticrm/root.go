@@ -138,7 +138,7 @@ ends a command at once.`,
 		commands []*cobra.Command
 	}{
 		{"The method", []*cobra.Command{newRun(), newGenerate(), newFilter(), newRefine(), newTrain()}},
-		{"Using and measuring models", []*cobra.Command{newScore(), newEval(), newReport(), newExport()}},
+		{"Using and measuring models", []*cobra.Command{newScore(), newEval(), newReport(), newExport(), newConvert()}},
 		{"Looking inside", []*cobra.Command{newInspect(), newPrompt(), newTokenize(), newLogits()}},
 		{"The demo", []*cobra.Command{newDemo(), newBase()}},
 		{"This program", []*cobra.Command{newDevices(), newEnv(), newVersion(), newMan()}},

@@ -74,6 +74,9 @@ sampling is as in generate, what bt and cloud leave open is as in train; 'run --
 		if err := required(cmd, "output_dir", c.OutputDir); err != nil && !dryRun {
 			return err
 		}
+		if err := asModelDir(cmd, &c.Dir); err != nil {
+			return err
+		}
 		return runAll(cmd, c, o, dev, dryRun)
 	}
 	return cmd

@@ -28,6 +28,9 @@ Special tokens that a text spells are plain text, unless --special is given; --d
 			if err := required(cmd, "model", dir); err != nil {
 				return err
 			}
+			if err := asModelDir(cmd, &dir); err != nil {
+				return err
+			}
 			t, err := tokenizer.Load(dir)
 			if err != nil {
 				return begin(err)

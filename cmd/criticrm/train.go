@@ -64,6 +64,9 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 	if err := required(cmd, "model", c.Model, "train_file", c.TrainFile, "output_dir", c.OutputDir); err != nil {
 		return err
 	}
+	if err := asModelDir(cmd, &c.Model); err != nil {
+		return err
+	}
 	stderr := cmd.ErrOrStderr()
 	if c.EvalFile == "" && c.EvalStrategy != trainer.EvalNever {
 		fmt.Fprintln(stderr, "no eval_file: nothing is measured on held-out records while training")
@@ -108,6 +111,9 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 // dryTrain says what memory a run takes on a GPU, and whether the devices of this machine have it.
 func dryTrain(cmd *cobra.Command, c trainer.Config) error {
 	if err := required(cmd, "model", c.Model, "train_file", c.TrainFile); err != nil {
+		return err
+	}
+	if err := asModelDir(cmd, &c.Model); err != nil {
 		return err
 	}
 	dev := cuda.Dry()
