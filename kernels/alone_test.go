@@ -59,13 +59,13 @@ func TestAttentionAlone(t *testing.T) {
 	defer d.Close()
 	f := new(spec.Forest)
 	f.Leaf(77)
-	f.PairTree(150, 90, 41, 2)
+	f.PairTree(301, 90, 41, 2)
 	end, pos := f.End(), f.Pos()
 	const row = (aloneA + 2*aloneG) * aloneD
 	qkv := normals(rand.New(rand.NewPCG(1, 2)), len(end)*row)
 	for _, by := range limits {
 		together := attend(t, d, qkv, end, pos, by)
-		for _, q := range []int{0, 76, 100, 226, 316, 317, 357, 398, len(end) - 1} {
+		for _, q := range []int{0, 76, 100, 377, 400, 467, 490, 549, 600, len(end) - 1} {
 			var branch []float32
 			var ends, at []int32
 			for k := range q + 1 {

@@ -1,7 +1,7 @@
 // attention.cu: attention over a packed forest. out = softmax(scale·q·kᵀ)·v over the keys k <= q < end[k], lse = log Σ exp.
 //
-// A block has 128 queries of one head and goes over the key tiles of their list with the online softmax of Milakov & Gimelshein
-// (2018), in powers of two. bf16 heads of 64 and 128 run on tensor cores; a plain kernel has the rest.
+// A block has 128 queries of one head (64 if it is large) and goes over the key tiles of their list with the online softmax of Milakov &
+// Gimelshein (2018), in powers of two. bf16 heads of the sizes below run on tensor cores; a plain kernel has the rest.
 #include "attention.cuh"
 
 using namespace gpu;
@@ -43,16 +43,15 @@ static __device__ __forceinline__ void look(int (&reach)[2], const forest_attent
 }
 
 // Scores that a query does not see become -inf. q is the lane's first query.
-template <limits L> static __device__ __forceinline__ void mask(float (&s)[2][KEYS / 8][4], const forest_attention &a, int q, int k0) {
+template <limits L, int M> static __device__ __forceinline__ void mask(float (&s)[M][KEYS / 8][4], const forest_attention &a, int q, int k0) {
     const int column = threadIdx.x % 4 * 2;
-    int reach[2], place[2], at[2][2];  // positions of the lane's keys and of its queries
+    int reach[2], place[2], at[M][2];  // positions of the lane's keys and of its queries
     look(reach, a, k0);
     if (L == LIMITED) {
 #pragma unroll
-        for (int i = 0; i < 2; i++) {
-            place[i] = a.pos[min(k0 + i * 32 + (int)threadIdx.x % 32, a.N - 1)];
-            at[i][0] = a.pos[min(q + i * 16, a.N - 1)], at[i][1] = a.pos[min(q + i * 16 + 8, a.N - 1)];
-        }
+        for (int i = 0; i < 2; i++) place[i] = a.pos[min(k0 + i * 32 + (int)threadIdx.x % 32, a.N - 1)];
+#pragma unroll
+        for (int i = 0; i < 2 * M; i++) at[i / 2][i % 2] = a.pos[min(q + i * 8, a.N - 1)];
     }
 #pragma unroll
     for (int n = 0; n < KEYS / 8; n++) {
@@ -62,7 +61,7 @@ template <limits L> static __device__ __forceinline__ void mask(float (&s)[2][KE
             const uint32_t seen = __shfl_sync(whole_warp, reach[n / 4], lane);
             const int first = L == LIMITED ? __shfl_sync(whole_warp, place[n / 4], lane) : 0;
 #pragma unroll
-            for (int m = 0; m < 2; m++) {
+            for (int m = 0; m < M; m++) {
 #pragma unroll
                 for (int r = 0; r < 2; r++) {
                     const bool far = L == LIMITED && at[m][r] - first >= a.limits.window;
@@ -75,12 +74,12 @@ template <limits L> static __device__ __forceinline__ void mask(float (&s)[2][KE
 
 // Raises the maxima (times scale) where scores are far above them, and scales what was summed. A maximum may be passed by
 // slack: exp2 and the sums have the room, and most tiles then leave the sums alone.
-template <int D> static __device__ __forceinline__ void raise_maxima(float (&top)[2][2], float (&sum)[2][2], float (&o)[2][D / 8][4],
-                                                              const float (&s)[2][KEYS / 8][4], float scale) {
-    float now[2][2];
+template <int D, int M> static __device__ __forceinline__ void raise_maxima(float (&top)[M][2], float (&sum)[M][2], float (&o)[M][D / 8][4],
+                                                                     const float (&s)[M][KEYS / 8][4], float scale) {
+    float now[M][2];
     bool above = false;
 #pragma unroll
-    for (int m = 0; m < 2; m++) {
+    for (int m = 0; m < M; m++) {
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             float x = fmaxf(s[m][0][2 * r], s[m][0][2 * r + 1]);
@@ -92,7 +91,7 @@ template <int D> static __device__ __forceinline__ void raise_maxima(float (&top
     }
     if (!__any_sync(whole_warp, above)) return;
 #pragma unroll
-    for (int m = 0; m < 2; m++) {
+    for (int m = 0; m < M; m++) {
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             float x = fmaxf(now[m][r], __shfl_xor_sync(whole_warp, now[m][r], 1));
@@ -107,70 +106,86 @@ template <int D> static __device__ __forceinline__ void raise_maxima(float (&top
     }
 }
 
-// Four warps with 32 queries each; a warp skips key tiles of which its half sees nothing. The keys of the next tile are on their
-// way while this one is used; so are its values where there is memory for two tiles of them (VALUES 2), else a tile's values come
-// while its scores are computed. Queries are read from shared memory for every tile: the registers serve more as a third block.
-template <int D, int VALUES, limits L> __global__ void __launch_bounds__(threads, D == 64 && L == UNLIMITED ? 3 : 2) attention_kernel(const forest_attention a) {
-    const uint32_t tile_bytes = KEYS * D * 2, query_bytes = QUERIES * D * 2;
-    const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, threadIdx.x / 32, 0), half = warp / 2;
-    const int head = head_of(a, blockIdx.x), tile = tile_of(a);
-    const int q0 = tile * QUERIES;
-    const char *key = (const char *)a.qkv + own_word<D, threads>((a.A + head * a.G / a.A) * D * 2, a.row);
-    const uint32_t queries = ptx::shared(ptx::dynamic_shared()), keys = queries + query_bytes, values = keys + 2 * tile_bytes;
-    const uint32_t own = queries + warp * 32 * D * 2, row_lane = lane_a<D>(lane), key_lane = lane_b<D>(lane);
+// What follows from a head's size: a warp has 16·M queries, a block `rows`; how many blocks a multiprocessor should have registers for.
+template <int D> struct plan {
+    static const int M = D > 128 ? 1 : 2, rows = threads / 32 * 16 * M, blocks = D == 64 ? 3 : 2;
+};
+template <int D, int VALUES> constexpr int bytes = (plan<D>::rows + (VALUES ? 2 + VALUES : 2) * KEYS) * room<D> * 2;
 
-    int at = a.tiles[query_tiles(a.N) + tile];
+// Four warps; a warp skips key tiles of which its half sees nothing. The keys of the next tile are on their way while this one is
+// used; so are its values where there is memory for two tiles of them (VALUES 2), else a tile's values come while its scores are
+// computed. With one tile of either (VALUES 0) the next keys come while values are summed. Queries are read from shared memory for
+// every tile: the registers serve more as a third block.
+template <int D, int VALUES, limits L> __global__ void __launch_bounds__(threads, L == LIMITED ? 2 : plan<D>::blocks) attention_kernel(const forest_attention a) {
+    const int M = plan<D>::M, rows = plan<D>::rows, parts = QUERIES / rows;
+    const uint32_t tile_bytes = KEYS * room<D> * 2, query_bytes = rows * room<D> * 2;
+    const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, threadIdx.x / 32, 0), part = blockIdx.x % parts;
+    const int half = parts == 2 ? part : warp / 2, head = head_of(a, blockIdx.x / parts), tile = tile_of(a);
+    const int q0 = tile * QUERIES + part * rows;
+    if (parts == 2 && q0 >= a.N) return;
+    const char *key = (const char *)a.qkv + own_word<D, threads>((a.A + head * a.G / a.A) * D * 2, a.row);
+    const uint32_t queries = ptx::shared(ptx::dynamic_shared()), keys = queries + query_bytes, values = keys + (VALUES ? 2 : 1) * tile_bytes;
+    const uint32_t own = queries + warp * 16 * M * room<D> * 2, row_lane = lane_a<D>(lane), key_lane = lane_b<D>(lane);
+
     const int past = a.tiles[query_tiles(a.N) + tile + 1];
+    auto seen_from = [&](int i) {  // the first entry from i on of which the block sees something
+        while (parts == 2 && i < past && sight(a.tiles[i], part) == NONE) i++;
+        return i;
+    };
+    int at = seen_from(a.tiles[query_tiles(a.N) + tile]), then;
     int next = a.tiles[at], after = VALUES == 2 ? a.tiles[min(at + 1, past - 1)] : 0;
-    fetch<D, QUERIES, threads>(queries, a.qkv, own_word<D, threads>(head * D * 2, a.row), a.row, q0, a.N);
+    fetch<D, rows, threads>(queries, a.qkv, own_word<D, threads>(head * D * 2, a.row), a.row, q0, a.N);
     fetch<D, KEYS, threads>(keys, key, 0, a.row, first_key(next), a.N);
     if (VALUES == 2) fetch<D, KEYS, threads>(values, key, a.value, a.row, first_key(next), a.N);
     ptx::cp_async_commit();
 
-    float o[2][D / 8][4], top[2][2], sum[2][2];
+    float o[M][D / 8][4], top[M][2], sum[M][2];
     fill(o, 0);
-    top[0][0] = top[0][1] = top[1][0] = top[1][1] = unseen;
-    sum[0][0] = sum[0][1] = sum[1][0] = sum[1][1] = 0;
+#pragma unroll
+    for (int i = 0; i < 2 * M; i++) top[i / 2][i % 2] = unseen, sum[i / 2][i % 2] = 0;
     uint32_t stage = 0;
-    for (; at < past; at++) {
+    for (; at < past; at = then) {
         const int k0 = first_key(next), see = sight(next, half);
-        const bool more = at + 1 < past;
-        next = VALUES == 2 ? after : a.tiles[at + more];
+        then = seen_from(at + 1);
+        const bool more = then < past;
+        next = VALUES == 2 ? after : a.tiles[parts == 1 ? at + more : more ? then : at];
         ptx::cp_async_wait<0>();
         __syncthreads();
-        if (VALUES == 1) fetch<D, KEYS, threads>(values, key, a.value, a.row, k0, a.N);
+        if (VALUES < 2) fetch<D, KEYS, threads>(values, key, a.value, a.row, k0, a.N);
         ptx::cp_async_commit();
-        if (more) {
+        if (VALUES > 0 && more) {
             const char *from = key + (int64_t)first_key(next) * a.row;
             fetch<D, KEYS, threads>(keys + (stage ^ tile_bytes), from, 0, a.row, 0, a.N - first_key(next));
             if (VALUES == 2) fetch<D, KEYS, threads>(values + (stage ^ tile_bytes), from, a.value, a.row, 0, a.N - first_key(next));
         }
         ptx::cp_async_commit();
 
-        float s[2][KEYS / 8][4];
+        float s[M][KEYS / 8][4];
         if (see) {
             fill(s, 0);
 #pragma unroll
             for (int i = 0; i < D / 16; i++) {
-                uint32_t q[2][4];
-                ptx::ldmatrix_x4(q[0], (row_lane ^ i * 32) + own);
-                ptx::ldmatrix_x4(q[1], (row_lane ^ i * 32) + own + 32 * D);
+                uint32_t q[M][4];
+#pragma unroll
+                for (int m = 0; m < M; m++) ptx::ldmatrix_x4(q[m], (row_lane ^ i * 32) + own + m * 32 * room<D>);
                 add_dots<D>(s, q, (key_lane ^ i * 32) + keys + stage);
             }
             if (L == LIMITED && a.limits.cap > 0) soften(s, a.limits);
-            if (see == SOME) mask<L>(s, a, q0 + warp * 32 + lane / 4, k0);
+            if (see == SOME) mask<L>(s, a, q0 + warp * 16 * M + lane / 4, k0);
             raise_maxima<D>(top, sum, o, s, a.scale);
         }
         if (VALUES == 2) after = a.tiles[min(at + 2, past - 1)];  // a tile ahead of its use, where there is a register for it
-        if (VALUES == 1) {
-            ptx::cp_async_wait<1>();
+        if (VALUES < 2) {
+            ptx::cp_async_wait<VALUES>();
             __syncthreads();
+            if (VALUES == 0 && more) fetch<D, KEYS, threads>(keys, key, 0, a.row, first_key(next), a.N);
+            if (VALUES == 0) ptx::cp_async_commit();
         }
         if (see) {
 #pragma unroll
             for (int i = 0; i < KEYS / 16; i++) {
 #pragma unroll
-                for (int m = 0; m < 2; m++) {
+                for (int m = 0; m < M; m++) {
 #pragma unroll
                     for (int j = 0; j < 8; j++) {
                         float &x = s[m][2 * i + j / 4][j % 4];
@@ -178,28 +193,28 @@ template <int D, int VALUES, limits L> __global__ void __launch_bounds__(threads
                         sum[m][j % 4 / 2] += x;
                     }
                 }
-                uint32_t p[2][4];
+                uint32_t p[M][4];
                 operand(p, s, 2 * i);
-                add_rows<D>(o, p, row_lane, values + (VALUES == 2 ? stage : 0) + i * 32 * D);
+                add_rows<D>(o, p, row_lane, values + (VALUES == 2 ? stage : 0) + i * 32 * room<D>);
             }
         }
-        stage ^= tile_bytes;
+        if (VALUES > 0) stage ^= tile_bytes;
     }
 
-    float f[2][2];
+    float f[M][2];
 #pragma unroll
-    for (int m = 0; m < 2; m++) {
+    for (int m = 0; m < M; m++) {
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             float x = sum[m][r];
             x += __shfl_xor_sync(whole_warp, x, 1);
             x += __shfl_xor_sync(whole_warp, x, 2);
-            const int row = q0 + warp * 32 + lane / 4 + m * 16 + r * 8;
+            const int row = q0 + warp * 16 * M + lane / 4 + m * 16 + r * 8;
             if (lane % 4 == 0 && row < a.N) a.lse[(int64_t)row * a.A + head] = (top[m][r] + log2f(x)) * ln2;
             f[m][r] = 1 / x;
         }
     }
-    write_rows<D>((bf16 *)a.out + head * D, a.A * D, q0 + warp * 32, a.N, o, f, ptx::dynamic_shared() + warp * 32 * D * 2);
+    write_rows<D>((bf16 *)a.out + head * D, a.A * D, q0 + warp * 16 * M, a.N, o, f, ptx::dynamic_shared() + warp * 16 * M * room<D> * 2);
 }
 
 // ---- without tensor cores: any type, head size and alignment
@@ -304,8 +319,8 @@ template <class T> __global__ void __launch_bounds__(plain_threads) attention_pl
 }
 
 template <int D, int VALUES> void run(kstream *s, const forest_attention &a, dim3 grid) {
-    launch(s, a.limits.any() ? attention_kernel<D, VALUES, LIMITED> : attention_kernel<D, VALUES, UNLIMITED>, grid, threads,
-           (QUERIES + (2 + VALUES) * KEYS) * D * 2, a);
+    grid.x *= QUERIES / plan<D>::rows;
+    launch(s, a.limits.any() ? attention_kernel<D, VALUES, LIMITED> : attention_kernel<D, VALUES, UNLIMITED>, grid, threads, bytes<D, VALUES>, a);
 }
 
 }  // namespace
@@ -322,7 +337,10 @@ void cuda_attention(kstream *s, const attention_args *a) {
     dim3 grid(section, query_tiles(a->N), a->A / section);
     const bool words = a->dtype == K_BF16 && wide<bf16>(a->D, (const char *)a->qkv, (const char *)a->out);
     if (words && a->D == 64) return run<64, 2>(s, f, grid);
+    if (words && a->D == 80) return run<80, 1>(s, f, grid);
+    if (words && a->D == 96) return run<96, 1>(s, f, grid);
     if (words && a->D == 128) return run<128, 1>(s, f, grid);
+    if (words && a->D == 256) return run<256, 0>(s, f, grid);
     grid.x *= QUERIES / PART;
     real(a->dtype, [&](auto zero) {
         const size_t chunk = sizeof(float) * PART * CHUNK, shared = chunk * ((a->D + CHUNK - 1) / CHUNK);

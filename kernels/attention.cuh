@@ -26,11 +26,13 @@ static __device__ __forceinline__ const int32_t *key_blocks(const int32_t *tiles
 static __device__ __forceinline__ int first_key(int entry) { return entry >> 4 << 6; }
 static __device__ __forceinline__ int sight(int entry, int half) { return entry >> 2 * half & 3; }
 
-// ---- tiles in shared memory: rows of D numbers in 16-byte words. Word c of row r lies at place c ^ r%8 of its row, so that the
-// same word of eight rows, which is what ldmatrix reads and what fragments write, lies in different banks. The address of
-// word c + 2i of a row differs from that of word c by ^ 32·i if c < 2, and that of row r + 8i by + 16·D·i.
+// ---- tiles in shared memory: rows of D numbers in 16-byte words, room<D> numbers apart. Word c of row r lies at place c ^ r%8 of its
+// row, so that the same word of eight rows, which is what ldmatrix reads and what fragments write, lies in different banks. The
+// address of word c + 2i of a row differs from that of word c by ^ 32·i if c < 2, and that of row r + 8i by + 16·room<D>·i.
 
-template <int D> static __device__ __forceinline__ uint32_t word(int r, int c) { return r * 2 * D + ((c ^ (r & 7)) << 4); }
+template <int D> constexpr int room = (D + 63) / 64 * 64;  // eight words, or a multiple: what lies behind D is neither written nor read
+
+template <int D> static __device__ __forceinline__ uint32_t word(int r, int c) { return r * 2 * room<D> + ((c ^ (r & 7)) << 4); }
 
 // Where a lane's row of ldmatrix_x4 begins in the first 16 rows and 16 columns of a tile, as operand a of mma_bf16 or as operand
 // b of a transposed tile, and as operand b for 16 of its columns.
@@ -40,17 +42,18 @@ template <int D> static __device__ __forceinline__ uint32_t lane_b(int lane) { r
 // Copies rows [first, first + ROWS) of x, whose rows are `stride` bytes apart, to a tile, by all threads of the block; rows from
 // N on become zero. at: what own_word says for the first byte of row 0.
 template <int D, int THREADS> static __device__ __forceinline__ uint32_t own_word(uint32_t at, int stride) {
-    const int words = D / 8;
+    const int words = room<D> / 8;
     return at + threadIdx.x / words * stride + threadIdx.x % words * 16;
 }
 template <int D, int ROWS, int THREADS> static __device__ __forceinline__ void fetch(uint32_t tile, const void *x, uint32_t at, int stride, int first, int N) {
-    const int words = D / 8, step = THREADS / words;
-    static_assert(step % 8 == 0 && ROWS % step == 0, "a thread's rows are in one place of the swizzle");
+    const int words = room<D> / 8, step = THREADS / words;
+    static_assert(step % 4 == 0 && ROWS % step == 0, "a thread's rows are in one or two places of the swizzle");
+    if (D < room<D> && threadIdx.x % words >= D / 8) return;
     const int row = threadIdx.x / words, left = N - first - row;
     const uint32_t to = tile + word<D>(row, threadIdx.x % words);
     const char *from = (const char *)x + (int64_t)first * stride + at;
 #pragma unroll
-    for (int i = 0; i < ROWS / step; i++) ptx::cp_async(to + i * step * 2 * D, from + (int64_t)(i * step) * stride, i * step < left);
+    for (int i = 0; i < ROWS / step; i++) ptx::cp_async((to ^ i * step % 8 * 16) + i * step * 2 * room<D>, from + (int64_t)(i * step) * stride, i * step < left);
 }
 
 // ---- scores
@@ -102,7 +105,7 @@ template <int D, int M, int NT> static __device__ __forceinline__ void add_dots(
 #pragma unroll
     for (int n = 0; n < NT; n += 2) {
         uint32_t y[4];
-        ptx::ldmatrix_x4(y, b + n * 16 * D);
+        ptx::ldmatrix_x4(y, b + n * 16 * room<D>);
 #pragma unroll
         for (int m = 0; m < M; m++) {
             ptx::mma_bf16(s[m][n], a[m], y[0], y[1]);
@@ -146,7 +149,8 @@ template <int M, int NT> static __device__ __forceinline__ void fill(float (&c)[
 // [first, N) of out, which are ld numbers apart.
 template <int D, int M> static __device__ __forceinline__ void write_rows(bf16 *out, int ld, int first, int N, const float (&c)[M][D / 8][4],
                                                                           const float (&f)[M][2], char *tile) {
-    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4, words = D / 8;
+    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+    constexpr int words = D / 8;
     __syncwarp();
 #pragma unroll
     for (int m = 0; m < M; m++) {
@@ -160,7 +164,7 @@ template <int D, int M> static __device__ __forceinline__ void write_rows(bf16 *
     __syncwarp();
 #pragma unroll
     for (int i = 0; i < M * words / 2; i++) {
-        const int r = i * (32 / words) + lane / words, w = lane % words;
+        const int r = 32 % words ? (i * 32 + lane) / words : i * (32 / words) + lane / words, w = 32 % words ? (i * 32 + lane) % words : lane % words;
         if (first + r < N) ptx::store16(out + (int64_t)(first + r) * ld + w * 8, *(const uint4 *)(tile + word<D>(r, w)));
     }
 }

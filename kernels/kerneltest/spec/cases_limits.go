@@ -34,6 +34,11 @@ func (l *list) limits() {
 		l.attendBy(fixed("causal70", sequences(70)), scoring{top: 5}, s[0], s[1], s[2], 12)
 		l.attendBy(fixed("causal70", sequences(70)), scoring{top: 1000}, s[0], s[1], s[2], 1)
 	}
+	for _, s := range [][3]int{{2, 1, 80}, {1, 1, 96}, {1, 1, 256}} {
+		l.attendBy(tree, scoring{window: 90}, s[0], s[1], s[2], 1)
+		l.attendBy(fixed("causal200", sequences(200)), scoring{window: 65, top: 3}, s[0], s[1], s[2], 1)
+		l.race(2)
+	}
 	for _, window := range []int{5, 20} {
 		l.attendBy(forest{"random300", func(g *Gen) *Forest { return random(g.Rand, 300) }, true}, scoring{window: window}, 2, 1, 8, 1)
 		l.attendBy(fixed("depth6_long", chain(6, 33)), scoring{window: window * 5}, 2, 1, 64, 1)
@@ -42,7 +47,7 @@ func (l *list) limits() {
 	long.PairTree(300, 200, 100, 3)
 	long.Leaf(500)
 	for _, d := range []int{16, 64} {
-		l.attendBy(fixed("stream2100", long), scoring{window: 150}, 2, 1, d, 1)
+		l.attendBy(fixed("tree_and_sequence", long), scoring{window: 150}, 2, 1, d, 1)
 	}
 }
 

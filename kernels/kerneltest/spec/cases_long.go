@@ -78,7 +78,7 @@ func (l *list) longAttention() {
 
 // tensorCores are cases of the head sizes that have kernels of their own: tiles of 64 keys and of 128 queries in two halves.
 func (l *list) tensorCores() {
-	heads := [][3]int{{2, 1, 64}, {1, 1, 128}}
+	heads := [][3]int{{2, 1, 64}, {1, 1, 80}, {2, 1, 96}, {1, 1, 128}, {1, 1, 256}}
 	for _, s := range heads {
 		for _, n := range []int{63, 64, 65, 127, 128, 191, 193} {
 			l.attend(forest{fmt.Sprintf("causal%d", n), func(*Gen) *Forest { return sequences(n) }, true}, s[0], s[1], s[2], 1)
@@ -86,7 +86,7 @@ func (l *list) tensorCores() {
 				l.race(4)
 			}
 		}
-		b := 8192 / s[2]
+		b := 8192 / min(s[2], 128)
 		l.attend(forest{fmt.Sprintf("nodes_about_%d", b), func(*Gen) *Forest { return pairs(b, b-1, 2, 2, 1) }, true}, s[0], s[1], s[2], 1)
 		// the later children skip tiles of their siblings, and halves of tiles of queries skip others than the whole
 		gaps := forest{"gaps", func(*Gen) *Forest {
