@@ -56,6 +56,7 @@ It ends with a table and leaves results.json and report.html in --output_dir.`,
 	f.BoolVar(&o.Full, "full", false, "three seeds, other refinements, data efficiency, sweeps, a second round")
 	f.UintSliceVar(&seeds, "seeds", nil, "seeds, one run of the experiment each (default 0; with --full 0,1,2)")
 	dev.bind(f)
+	cmd.AddCommand(newReal())
 	return cmd
 }
 
