@@ -102,7 +102,7 @@ func (j *job) encode() file {
 	}}
 }
 
-// inOrder runs work(0..n-1) on several goroutines, a few ahead of use, and hands the results to use in order. It stops at
+// inOrder runs work(0 … n-1) on several goroutines, a few ahead of use, and hands the results to use in order. It stops at
 // the first error of use, which is called on this goroutine only: it may panic (a simulated crash does) and leaves nothing
 // behind that waits.
 func inOrder[T any](n int, work func(i int) T, use func(i int, v T) error) error {

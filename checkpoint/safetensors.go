@@ -167,28 +167,46 @@ func (f *SafetensorsFile) ReadF32(name string) ([]float32, error) {
 	size := dtypeSize(t.DType)
 	out := make([]float32, (t.end-t.begin)/size)
 	buf := make([]byte, min(readChunk, t.end-t.begin))
-	bad, first := 0, 0
+	var bad nonFinites
 	for at := t.begin; at < t.end; at += int64(len(buf)) {
 		part := buf[:min(int64(len(buf)), t.end-at)]
-		if err := readFull(f.file, part, f.h.data+at); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.path, err)
-		}
 		base := int((at - t.begin) / size)
 		dst := out[base : base+len(part)/int(size)]
-		if !toF32(dst, t.DType, part) {
-			return nil, fmt.Errorf("%s: tensor %s: dtype is %s, want a float type", f.path, quote(name), t.DType)
+		if err := f.convert(dst, part, t, at); err != nil {
+			return nil, err
 		}
-		n, at := nonFinite(dst)
-		if bad == 0 {
-			first = base + at
-		}
-		bad += n
+		bad.add(base, dst)
 	}
-	if bad > 0 && !f.AllowNonFinite {
-		return nil, fmt.Errorf("%s: tensor %s has %d non-finite values, first at index %d (repair or re-export the model)",
-			f.path, quote(name), bad, first)
+	return out, f.refuse(t, bad)
+}
+
+// convert reads the elements from byte at of the data on, as float32; raw is memory of their size in the file.
+func (f *SafetensorsFile) convert(dst []float32, raw []byte, t *span, at int64) error {
+	if err := readFull(f.file, raw, f.h.data+at); err != nil {
+		return fmt.Errorf("%s: %w", f.path, err)
 	}
-	return out, nil
+	if !toF32(dst, t.DType, raw) {
+		return fmt.Errorf("%s: tensor %s: dtype is %s, want a float type", f.path, quote(t.Name), t.DType)
+	}
+	return nil
+}
+
+// nonFinites counts NaN and infinities of a tensor that comes in pieces, and knows the first.
+type nonFinites struct{ count, first int }
+
+func (b *nonFinites) add(base int, x []float32) {
+	n, at := nonFinite(x)
+	if b.count == 0 {
+		b.first = base + at
+	}
+	b.count += n
+}
+
+func (f *SafetensorsFile) refuse(t *span, bad nonFinites) error {
+	if bad.count == 0 || f.AllowNonFinite {
+		return nil
+	}
+	return fmt.Errorf("%s: tensor %s has %d non-finite values, first at index %d (repair or re-export the model)", f.path, quote(t.Name), bad.count, bad.first)
 }
 
 // ReadInts gives a tensor of an integer dtype or BOOL as int64, row-major.

@@ -242,6 +242,19 @@ kstream *cpu_open(int32_t threads, const char **error) {
 
 void *cpu_alloc(size_t bytes) { return allocate(bytes); }
 
+// Pages that are given back to the system come again as zeros, when they are touched: nobody waits for what is not used yet.
+void *cpu_alloc_zero(size_t bytes) {
+    char *p = static_cast<char *>(allocate(bytes));
+    if (!p) return nullptr;
+    size_t lazy = 0;
+#if defined(__linux__)
+    lazy = bytes / huge_page * huge_page;
+    if (bytes < 2 * huge_page || madvise(p, lazy, MADV_DONTNEED)) lazy = 0;
+#endif
+    memset(p + lazy, 0, bytes - lazy);
+    return p;
+}
+
 void cpu_free(void *p) { ::free(p); }
 
 const int64_t copy_block = (int64_t)1 << 20;  // bytes

@@ -35,6 +35,14 @@ func (m cpuMemory) Malloc(bytes int) (unsafe.Pointer, error) {
 	return nil, errNoHostMemory
 }
 
+// MallocZero is Malloc of memory that is all zero.
+func (m cpuMemory) MallocZero(bytes int) (unsafe.Pointer, error) {
+	if p := C.cpu_alloc_zero(C.size_t(bytes)); p != nil {
+		return p, nil
+	}
+	return nil, errNoHostMemory
+}
+
 var errNoHostMemory = errors.New("the host has no memory left")
 
 func (m cpuMemory) Release(p unsafe.Pointer)                    { C.cpu_free(p) }

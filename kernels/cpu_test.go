@@ -61,6 +61,29 @@ func TestRowsOfAProductAlone(t *testing.T) {
 	}
 }
 
+// Memory that was used before is cleared, whatever its size: large blocks are given back to the system for it, their ends are not.
+func TestAllocZero(t *testing.T) {
+	d := cpu(t, 1)()
+	defer d.Close()
+	for _, n := range []int{1, 1000, 1 << 20, 1<<20 + 1, 3<<20 - 5} {
+		for range 3 {
+			x, host := d.AllocZero(kernels.F32, n), make([]float32, n)
+			d.Download(host, x)
+			for i, v := range host {
+				if v != 0 {
+					t.Fatalf("element %d of %d is %v", i, n, v)
+				}
+				host[i] = 1
+			}
+			d.Upload(x, host)
+			d.Free(x)
+		}
+	}
+	if err := d.Sync(); err != nil {
+		t.Error(err)
+	}
+}
+
 func normal(r *rand.Rand, n int) []float32 {
 	x := make([]float32, n)
 	for i := range x {

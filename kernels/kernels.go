@@ -79,7 +79,21 @@ func (d *Device) Close() {
 
 // Alloc gives a tensor with undefined content. If there is no memory it panics with an [OutOfMemory], which [Recover] turns into
 // an error.
-func (d *Device) Alloc(t DType, shape ...int) Tensor {
+func (d *Device) Alloc(t DType, shape ...int) Tensor { return d.alloc(d.mem.Malloc, t, shape...) }
+
+// AllocZero is Alloc and Zero. On the CPU large memory comes cleared from the system, page by page when it is first touched.
+func (d *Device) AllocZero(t DType, shape ...int) Tensor {
+	if m, ok := d.mem.(interface {
+		MallocZero(bytes int) (unsafe.Pointer, error)
+	}); ok {
+		return d.alloc(m.MallocZero, t, shape...)
+	}
+	x := d.Alloc(t, shape...)
+	d.Zero(x)
+	return x
+}
+
+func (d *Device) alloc(malloc func(bytes int) (unsafe.Pointer, error), t DType, shape ...int) Tensor {
 	x := Tensor{typ: t, rank: len(shape)}
 	if len(shape) > len(x.dim) {
 		panic("kernels: a tensor has at most 4 dimensions")
@@ -91,7 +105,7 @@ func (d *Device) Alloc(t DType, shape ...int) Tensor {
 		}
 	}
 	var err error
-	if x.ptr, err = d.mem.Malloc(max(x.Bytes(), 1)); err != nil {
+	if x.ptr, err = malloc(max(x.Bytes(), 1)); err != nil {
 		panic(OutOfMemory{Type: t, Shape: slices.Clone(shape), Err: err})
 	}
 	return x

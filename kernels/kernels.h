@@ -412,6 +412,7 @@ extern const kernel_table kernels_cpu;
 
 kstream *cpu_open(int32_t threads, const char **error);        // threads 0: all cores; NULL with *error set
 void *cpu_alloc(size_t bytes);                                 // 64-byte aligned, not cleared; NULL: out of memory
+void *cpu_alloc_zero(size_t bytes);                            // the same, cleared
 void cpu_free(void *);
 void cpu_copy(kstream *, void *dst, const void *src, size_t bytes);
 void cpu_zero(kstream *, void *dst, size_t bytes);

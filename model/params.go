@@ -88,11 +88,7 @@ func (m *Model) allocate() {
 		}
 		size.align()
 	})
-	fresh := func(t kernels.DType, n int) kernels.Tensor {
-		x := d.Alloc(t, n)
-		d.Zero(x)
-		return x
-	}
+	fresh := d.AllocZero
 	m.flatW = fresh(real, size.weight)
 	if real != kernels.F32 && m.hasReward {
 		m.flatScore = fresh(kernels.F32, m.HiddenSize)
@@ -216,11 +212,12 @@ func (m *Model) bind(w *weight, kind ParamKind, cols int, parts []part, at *plac
 	at.align()
 }
 
-// set writes a parameter's values, and the float32 master where there is one.
-func (m *Model) set(p *Param, x []float32) {
-	m.Dev.Upload(p.W, x)
-	if !p.Master.IsNil() {
-		m.Dev.Upload(p.Master, x)
+// set writes a parameter's values from element at on, and the float32 master where there is one.
+func (m *Model) set(p *Param, at int, x []float32) {
+	for _, t := range []kernels.Tensor{p.W, p.Master} {
+		if !t.IsNil() {
+			m.Dev.Upload(t.View(t.Len()).Rows(at, at+len(x)), x)
+		}
 	}
 }
 
@@ -238,7 +235,7 @@ func (m *Model) initialise(seed uint64) {
 		default:
 			normals(x, splitmix.Mix(seed^hashName(p.Name)), m.InitializerRange)
 		}
-		m.set(p, x)
+		m.set(p, 0, x)
 	}
 }
 

@@ -54,13 +54,6 @@ func (s source) inHead(name string) bool {
 
 func (s source) has(name string) bool { return s.main.Has(name) || s.inHead(name) }
 
-func (s source) values(name string) ([]float32, error) {
-	if s.inHead(name) {
-		return s.head.ReadF32(name)
-	}
-	return s.main.ReadF32(name)
-}
-
 // check wants the tensors that the config implies, in their shapes, and no others: a tensor without a place is a sign that the config is
 // of another model, with more layers or a part that is not computed here.
 func (s source) check(c Config, dir string) error {
@@ -140,16 +133,26 @@ func (s source) checkTied(c Config, dir string) error {
 
 // read fills all parameters from the files, which are those that check has passed.
 func (m *Model) read(s source, dir string) error {
+	byName, names := map[string]*Param{}, []string{}
 	for _, p := range m.params {
-		if p.Kind == Head && !s.has(p.Name) {
-			m.set(p, make([]float32, p.W.Len()))
-			continue
+		switch {
+		case s.inHead(p.Name):
+			x, err := s.head.ReadF32(p.Name)
+			if err != nil {
+				return fmt.Errorf("model: %w", err)
+			}
+			m.set(p, 0, x)
+		case p.Kind == Head && !s.has(p.Name): // zero, as it was made
+		default:
+			byName[p.Name], names = p, append(names, p.Name)
 		}
-		x, err := s.values(p.Name)
-		if err != nil {
-			return fmt.Errorf("model: %w", err)
-		}
-		m.set(p, x)
+	}
+	err := s.main.EachF32(names, func(name string, at int, x []float32) error {
+		m.set(byName[name], at, x)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("model: %w", err)
 	}
 	if err := m.Dev.Sync(); err != nil {
 		return fmt.Errorf("model: load %s: %w", dir, err)
