@@ -102,7 +102,7 @@ func TestBadModel(t *testing.T) {
 		{"NaN", damaged("model.safetensors", nan), generateArgs, exitUsage, `model: {dir}/m/model.safetensors: tensor "model.norm.weight" has 1 non-finite values, first at index 31 (repair or re-export the model)`},
 		{"NaN in training", damaged("model.safetensors", nan), "train --model {dir}/m --train_file {dir}/p.jsonl --method bt --output_dir {dir}/run", exitUsage, `model: {dir}/m/model.safetensors: tensor "model.norm.weight" has 1 non-finite values, first at index 31 (repair or re-export the model)`},
 		{"no tokenizer", damaged("tokenizer.json", text("")), generateArgs, exitUsage, `tokenizer: {dir}/m: tokenizer.json is missing`},
-		{"cut tokenizer", damaged("tokenizer.json", func(_ *testing.T, s string) string { return s[:len(s)/2] }), generateArgs, exitUsage, `tokenizer: {dir}/m/tokenizer.json: got nothing, want number at byte 4680`},
+		{"cut tokenizer", damaged("tokenizer.json", func(_ *testing.T, s string) string { return s[:len(s)/2] }), generateArgs, exitUsage, `tokenizer: {dir}/m/tokenizer.json: token "Ą": got nothing, want number at byte 4680`},
 		{"no chat template", damaged("tokenizer_config.json", setKey("chat_template", nil)), generateArgs, exitUsage, `tokenizer: {dir}/m: no chat template (chat_template.jinja, or "chat_template" in tokenizer_config.json)`},
 		{"template that includes", damaged("tokenizer_config.json", setKey("chat_template", "{% include 'x' %}")), generateArgs, exitUsage, `tokenizer: {dir}/m/tokenizer_config.json:1: {% include %} is not allowed: a chat template cannot load files`},
 	}

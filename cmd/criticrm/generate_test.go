@@ -29,7 +29,7 @@ func TestGenerateResume(t *testing.T) {
 	part := filepath.Join(dir, "part.jsonl")
 	ctx, watch := stopAfter("generate: 8/20 records")
 	code, _, errs := commandContext(t, ctx, watch, args(part)...)
-	if code != 143 || !strings.Contains(errs, "criticrm: generate: stopped after 8 of 20 records, run it again to go on: context canceled\n") {
+	if code != 143 || !strings.Contains(errs, "criticrm: generate: stopped after 8 of 20 records, run it again to go on: stopped by terminated\n") {
 		t.Fatalf("exit code %d: %s", code, errs)
 	}
 	if code, _, errs := command(t, "filter", "--in", part, "--out", filepath.Join(dir, "f.jsonl")); code != exitUsage ||
