@@ -2,7 +2,6 @@ package model
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -91,7 +90,7 @@ func parseConfig(raw []byte) (Config, error) {
 	c.BOSTokenID = f.id("bos_token_id", c.VocabSize)
 	c.EOSTokenIDs = f.ids("eos_token_id", c.VocabSize)
 	c.PadTokenID = f.id("pad_token_id", c.VocabSize)
-	c.readRope(f)
+	c.readRope(f, like.Rope)
 	if family.read != nil {
 		family.read(&c, f)
 	}
@@ -212,7 +211,7 @@ func (c Config) check() error {
 			return fmt.Errorf("%s: got %d, want 1..%d", s.name, s.got, s.most)
 		}
 	}
-	switch r := c.Rope; {
+	switch {
 	case c.HeadDim == 0:
 		return fmt.Errorf("num_attention_heads: got %d, hidden_size %d is not a multiple of it and head_dim is not given", c.NumAttentionHeads, c.HiddenSize)
 	case c.HeadDim < 2 || c.HeadDim > 1024 || c.HeadDim%2 != 0:
@@ -221,12 +220,9 @@ func (c Config) check() error {
 		return fmt.Errorf("num_key_value_heads: got %d, want a divisor of num_attention_heads (%d)", c.NumKeyValueHeads, c.NumAttentionHeads)
 	case !(c.RMSNormEps > 0) || math.IsInf(c.RMSNormEps, 0):
 		return fmt.Errorf("rms_norm_eps: got %v, want a finite number above 0", c.RMSNormEps)
-	case !(r.Theta > 0) || math.IsInf(r.Theta, 0):
-		return fmt.Errorf("rope_theta: got %v, want a finite number above 0", r.Theta)
-	case r.Type != "default" && r.Type != "llama3":
-		return fmt.Errorf("rope_type: got %q, supported: \"default\", \"llama3\"", r.Type)
-	case r.Type == "llama3" && (!(r.Factor > 0) || !(r.LowFreqFactor > 0) || !(r.HighFreqFactor > r.LowFreqFactor) || r.OriginalPosition < 1):
-		return errors.New("rope_parameters: llama3 wants factor > 0, high_freq_factor > low_freq_factor > 0 and original_max_position_embeddings > 0")
+	}
+	if err := c.Rope.check(c.HeadDim / 2); err != nil {
+		return err
 	}
 	for _, id := range c.EOSTokenIDs {
 		if id < 0 || int(id) >= c.VocabSize {

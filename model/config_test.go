@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -53,8 +54,17 @@ func TestConfigErrors(t *testing.T) {
 		{change{"rope_theta": -1}, "rope_theta: got -1"},
 		{change{"rope_theta": json.Number("1e999")}, "number 1e999 is out of range"},
 		{change{"rms_norm_eps": 0}, "rms_norm_eps: got 0"},
-		{change{"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 4}}, `rope_type: got "yarn"`},
-		{change{"rope_scaling": map[string]any{"type": "linear", "factor": 4}}, `rope_type: got "linear"`},
+		{change{"rope_scaling": map[string]any{"rope_type": "proportional", "factor": 4}}, `rope_type: got "proportional", supported: "default", "linear"`},
+		{change{"rope_scaling": map[string]any{"type": "linear"}}, "rope_scaling.factor: missing"},
+		{change{"rope_scaling": map[string]any{"type": "linear", "factor": 0}}, "rope_scaling.factor: got 0"},
+		{change{"rope_scaling": map[string]any{"type": "dynamic", "factor": 2, "beta_fast": 1}}, `rope_scaling.beta_fast: is not known with rope_type "dynamic"`},
+		{change{"rope_scaling": map[string]any{"type": "yarn", "factor": 2, "truncate": 1}}, "rope_scaling.truncate: got number, want true or false"},
+		{change{"rope_scaling": map[string]any{"type": "yarn", "factor": 2, "mscale": "x"}}, "rope_scaling.mscale: got string"},
+		{change{"rope_scaling": map[string]any{"type": "yarn", "factor": 2, "beta_slow": -1}}, "rope_scaling.beta_slow: got -1"},
+		{change{"rope_scaling": map[string]any{"type": "yarn", "factor": 2, "original_max_position_embeddings": 64}, "original_max_position_embeddings": 65}, "original_max_position_embeddings: got 65, but rope_scaling.original_max_position_embeddings is 64"},
+		{change{"rope_scaling": map[string]any{"type": "longrope", "short_factor": []int{1, 1, 1, 1, 1, 1, 1, 1}}}, "rope_scaling.long_factor: got null, want an array"},
+		{change{"rope_scaling": map[string]any{"type": "longrope", "short_factor": []int{1}, "long_factor": []any{1, "x"}}}, "rope_scaling.long_factor: number 1: got x"},
+		{change{"rope_scaling": map[string]any{"type": "longrope", "short_factor": []int{1}, "long_factor": []int{1}}}, "short_factor and long_factor have 1 and 1 numbers, want one for each of 8 planes"},
 		{change{"rope_scaling": map[string]any{"rope_type": "llama3"}}, "rope_scaling.factor: missing"},
 		{change{"rope_scaling": 4}, "rope_scaling: got number, want object"},
 		{change{"rope_parameters": map[string]any{"rope_type": "default", "rope_theta": 1e4}}, "rope_theta: got 500000, but rope_parameters.rope_theta is 10000"},
@@ -125,7 +135,7 @@ func TestConfigSpellings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.Rope != want || c.HeadDim != 16 || !slices.Equal(c.EOSTokenIDs, []int32{2}) || c.PadTokenID != nil {
+		if !reflect.DeepEqual(c.Rope, want) || c.HeadDim != 16 || !slices.Equal(c.EOSTokenIDs, []int32{2}) || c.PadTokenID != nil {
 			t.Errorf("config %+v, want rope %+v, head_dim 16, eos [2], no pad", c, want)
 		}
 	}
@@ -137,7 +147,7 @@ func TestConfigSpellings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Rope != (model.Rope{Type: "default", Theta: 10000}) || c.NumKeyValueHeads != 4 || !slices.Equal(c.EOSTokenIDs, []int32{7, 9}) {
+	if !reflect.DeepEqual(c.Rope, model.Rope{Type: "default", Theta: 10000}) || c.NumKeyValueHeads != 4 || !slices.Equal(c.EOSTokenIDs, []int32{7, 9}) {
 		t.Errorf("config %+v, want the defaults", c)
 	}
 	if err := (model.Config{}).Validate(); err == nil {

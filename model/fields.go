@@ -110,6 +110,22 @@ func (f *fields) positive(name string, def float64) float64 {
 	return x
 }
 
+// numbers reads a list of finite numbers above zero.
+func (f *fields) numbers(name string) []float64 {
+	list, ok := f.m[name].([]any)
+	if !ok {
+		f.fail(name, "got %s, want an array of numbers", jsonKind(f.m[name]))
+	}
+	var out []float64
+	for i, v := range list {
+		one := &fields{m: map[string]any{"": v}}
+		if out = append(out, one.positive("", -1)); one.err != nil {
+			f.fail(name, "number %d: got %v, want a finite number above 0", i, v)
+		}
+	}
+	return out
+}
+
 func (f *fields) flag(name string) bool {
 	v := f.m[name]
 	b, ok := v.(bool)

@@ -206,5 +206,5 @@ func (m *Model) reserveRope(position int32) {
 	m.Dev.Free(m.rope)
 	m.rope = kernels.Tensor{}
 	m.rope = m.Dev.Alloc(kernels.F32, rows, m.HeadDim)
-	m.Dev.Upload(m.rope, m.ropeTable(rows))
+	m.Dev.Upload(m.rope, m.Rope.table(rows, m.HeadDim))
 }

@@ -150,12 +150,7 @@ func (c *Config) describe(file map[string]any) {
 	file["attention_bias"] = false
 	file["mlp_bias"] = false
 	file["use_cache"] = true
-	file["rope_theta"] = c.Rope.Theta
-	file["rope_scaling"] = nil
-	if c.Rope.Type != "default" {
-		file["rope_scaling"] = map[string]any{"rope_type": c.Rope.Type, "factor": c.Rope.Factor, "low_freq_factor": c.Rope.LowFreqFactor,
-			"high_freq_factor": c.Rope.HighFreqFactor, "original_max_position_embeddings": c.Rope.OriginalPosition}
-	}
+	c.Rope.describe(file)
 	if write := familyOf(c.ModelType).write; write != nil {
 		write(c, file)
 	}

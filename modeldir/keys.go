@@ -86,7 +86,7 @@ func knownKeys() map[string]map[string]neutral {
 				"bos_token_id", "eos_token_id", "pad_token_id", "rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor", "rope_interleaved",
 				"attention_bias", "mlp_bias", "hidden_act", "quantization_config", "compression_config", "sliding_window", "layer_types", "num_labels", "id2label",
 				"is_encoder_decoder", "add_cross_attention", "use_bidirectional_attention", "pruned_heads"),
-			// It counts with rope type llama3 only, and is read there.
+			// It counts with the rope types that stretch from it, and is read there.
 			all(read, "original_max_position_embeddings"),
 			sampling,
 			all(aboutFile, "transformers_version", "_name_or_path", "name_or_path", "_commit_hash", "unsloth_version", "unsloth_fixed", "is_llama_config", "is_decoder",

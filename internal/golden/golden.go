@@ -27,7 +27,7 @@ func (s Set) Dir(name string) string { return filepath.Join(s.Root, name) }
 
 // repository is what testdata/golden has.
 var repository = Set{
-	Causal:     []string{"llama", "llama_tied", "mistral"},
+	Causal:     []string{"llama", "llama_tied", "mistral", "llama_linear", "llama_dynamic", "llama_yarn", "llama_longrope"},
 	Reward:     []string{"llama_reward"},
 	Tokenizers: []string{"tokenizer_llama3", "tokenizer_chatml"},
 	Chats:      []string{"tokenizer_llama3", "tokenizer_chatml"},

@@ -1,117 +1,30 @@
 """Tiny models with random weights, and what transformers computes from them."""
 import json
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
-# Of the four planes of a head of 8, the first turns too fast to be stretched, the second is blended, the others are
-# divided by the factor: every branch of the llama3 rule counts.
-LLAMA3 = dict(rope_type="llama3", rope_theta=500000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
-              original_max_position_embeddings=256)
+from hand import by_hand
+from specs import MODELS
 
-
-def plain_rope(theta):
-    return dict(rope_type="default", rope_theta=theta)
-
-
-@dataclass
-class Model:
-    name: str
-    cls: type
-    seed: int
-    lengths: tuple          # of the sequences; those of a causal model are equal, as they run as one batch
-    config: dict
-    stored: torch.dtype     # of the weights in the file
-    old_rope: bool = False  # config.json spells rope_theta and rope_scaling, as files did before transformers 5
-    shard: str = "1GB"      # largest file of weights
-
-    @property
-    def rewards(self):
-        return self.cls is transformers.LlamaForSequenceClassification
-
-
-# Small heads of few planes keep the files small; nothing is a multiple of 64, so every kernel meets its edges.
-MODELS = [
-    Model("llama", transformers.LlamaForCausalLM, 101, (36, 36), dict(
-        vocab_size=72, hidden_size=32, intermediate_size=32, num_attention_heads=4, num_key_value_heads=2, rms_norm_eps=1e-5,
-        max_position_embeddings=2048, rope_parameters=LLAMA3, eos_token_id=[2, 3]), torch.float32, old_rope=True),
-    Model("llama_tied", transformers.LlamaForCausalLM, 102, (33, 33), dict(
-        vocab_size=97, hidden_size=24, intermediate_size=40, num_attention_heads=3, num_key_value_heads=1, rms_norm_eps=1e-6,
-        max_position_embeddings=64, rope_parameters=plain_rope(10000.0), tie_word_embeddings=True), torch.bfloat16),
-    Model("mistral", transformers.MistralForCausalLM, 103, (20, 20), dict(
-        vocab_size=64, hidden_size=24, intermediate_size=32, num_attention_heads=4, num_key_value_heads=2, head_dim=8, rms_norm_eps=1e-5,
-        max_position_embeddings=128, sliding_window=None, rope_parameters=plain_rope(1000000.0)), torch.bfloat16, old_rope=True, shard="12KB"),
-    Model("llama_reward", transformers.LlamaForSequenceClassification, 104, (6, 36, 19, 1), dict(
-        vocab_size=64, hidden_size=24, intermediate_size=40, num_attention_heads=3, num_key_value_heads=3, rms_norm_eps=1e-5,
-        max_position_embeddings=2048, rope_parameters=LLAMA3, num_labels=1), torch.bfloat16),
-]
 PROMPT, NEW = 16, 16    # greedy: so many first ids are given, so many are asked for
 
 
-def weight(name, shape, rng):
+def weight(name, shape, rng, gemma):
     """Random weights under which a mistake shows. Scores that are far from equal make attention sharp, norms that are far
     from 1 show in every channel, and embeddings are so small that epsilon counts."""
     x = rng.standard_normal(shape)
+    if name.endswith(".bias"):
+        return x / 4
     if "norm" in name:
-        return 1 + x / 4
+        return x / 4 if gemma else 1 + x / 4        # Gemma adds the 1 itself
     if "embed_tokens" in name:
         return x / 16
-    wide = any(part in name for part in ("q_proj", "k_proj", "lm_head"))
+    wide = any(part in name for part in ("q_proj", "k_proj", "qkv_proj", "lm_head"))
     return x * (1.6 if wide else 1.0) / math.sqrt(shape[-1])
-
-
-def by_hand(cfg, w, ids):
-    """The model written out for one sequence, in the precision of w: hidden states after the last norm, and what the head
-    makes of them. In float64 it is the truth; in float32 it is one more plain implementation."""
-    size, heads, groups = cfg.head_dim, cfg.num_attention_heads, cfg.num_key_value_heads
-    kind = w["model.norm.weight"].dtype
-
-    def norm(x, name):
-        return x * torch.rsqrt((x * x).mean(1, keepdim=True) + cfg.rms_norm_eps) * w[name]
-
-    def turned(x, at):                              # channels i and i + size/2 are the parts of a complex number
-        z = torch.complex(x[:, : size // 2], x[:, size // 2:]) * at
-        return torch.cat((z.real, z.imag), 1)
-
-    angle = torch.outer(torch.arange(len(ids), dtype=kind), frequencies(cfg).to(kind))
-    at = torch.polar(torch.ones_like(angle), angle)
-    future = torch.triu(torch.full((len(ids), len(ids)), -math.inf, dtype=kind), 1)
-    x = w["model.embed_tokens.weight"][ids]
-    for i in range(cfg.num_hidden_layers):
-        at_layer = f"model.layers.{i}."
-        h = norm(x, at_layer + "input_layernorm.weight")
-        q, k, v = ((h @ w[f"{at_layer}self_attn.{n}_proj.weight"].T).split(size, 1) for n in "qkv")
-        outs = []
-        for head in range(heads):
-            g = head * groups // heads
-            score = turned(q[head], at) @ turned(k[g], at).T / math.sqrt(size)
-            outs.append(torch.softmax(score + future, 1) @ v[g])
-        x = x + torch.cat(outs, 1) @ w[at_layer + "self_attn.o_proj.weight"].T
-        h = norm(x, at_layer + "post_attention_layernorm.weight")
-        gate, up = (h @ w[f"{at_layer}mlp.{n}_proj.weight"].T for n in ("gate", "up"))
-        x = x + (gate * torch.sigmoid(gate) * up) @ w[at_layer + "mlp.down_proj.weight"].T
-    x = norm(x, "model.norm.weight")
-    head = next(n for n in ("lm_head.weight", "score.weight", "model.embed_tokens.weight") if n in w)
-    return x, x @ w[head].T
-
-
-def frequencies(cfg):
-    """Radians per position of each plane, in float64."""
-    rope = cfg.rope_parameters
-    out = []
-    for i in range(cfg.head_dim // 2):
-        f = rope["rope_theta"] ** (-2 * i / cfg.head_dim)
-        if rope["rope_type"] == "llama3":
-            turns = f * rope["original_max_position_embeddings"] / (2 * math.pi)
-            low, high = rope["low_freq_factor"], rope["high_freq_factor"]
-            kept = min(1, max(0, (turns - low) / (high - low)))
-            f = f * kept + f / rope["factor"] * (1 - kept)
-        out.append(f)
-    return torch.tensor(out, dtype=torch.float64)
 
 
 def values(spec, params, run, inputs):
@@ -185,6 +98,20 @@ def write_json(path, value):
     path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
+def respelled(saved):
+    """config.json as files were before transformers 5."""
+    rope = saved.pop("rope_parameters")
+    if "full_attention" in rope:                    # Gemma 3
+        saved["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+        rope = rope["full_attention"]
+    saved["rope_theta"] = rope.pop("rope_theta")
+    if "partial_rotary_factor" in rope:             # Phi 3
+        saved["partial_rotary_factor"] = rope.pop("partial_rotary_factor")
+        saved["original_max_position_embeddings"] = rope.pop("original_max_position_embeddings")
+    saved["rope_scaling"] = rope if rope["rope_type"] != "default" else None
+    return saved
+
+
 def save_model(spec, folder):
     """Writes config.json and the weights with the library's own writer."""
     kind = str(spec.stored).removeprefix("torch.")
@@ -194,14 +121,11 @@ def save_model(spec, folder):
     rng = np.random.RandomState(spec.seed)          # a stream that numpy promises never to change
     with torch.no_grad():
         for name, p in sorted(model.named_parameters()):
-            p.copy_(torch.from_numpy(weight(name, tuple(p.shape), rng)))
+            p.copy_(torch.from_numpy(weight(name, tuple(p.shape), rng, cfg.model_type.startswith("gemma"))))
     model.to(spec.stored).save_pretrained(folder, max_shard_size=spec.shard)
     (folder / "generation_config.json").unlink(missing_ok=True)
     if spec.old_rope:
-        saved = json.loads((folder / "config.json").read_text())
-        rope = saved.pop("rope_parameters")
-        saved["rope_theta"] = rope.pop("rope_theta")
-        saved["rope_scaling"] = rope if rope["rope_type"] != "default" else None
+        saved = respelled(json.loads((folder / "config.json").read_text()))
         if spec.name == "llama":
             del saved["head_dim"]                   # older files leave it to the reader
         write_json(folder / "config.json", saved)
@@ -214,12 +138,11 @@ def make_model(spec, folder):
         old.unlink()
     inputs = save_model(spec, folder)
     cfg = spec.cls.config_class.from_pretrained(folder)
-    cfg.head_dim = cfg.head_dim or cfg.hidden_size // cfg.num_attention_heads
     weights = {name: x for file in sorted(folder.glob("*.safetensors")) for name, x in load_file(file).items()}
 
     truth = of_hand(spec, cfg, weights, inputs, torch.float64)
-    single = [of_library(spec, folder, inputs, torch.float32, a) for a in ("eager", "sdpa")] + [of_hand(spec, cfg, weights, inputs, torch.float32)]
-    half = [of_library(spec, folder, inputs, torch.bfloat16, a) for a in ("eager", "sdpa")]
+    single = [of_library(spec, folder, inputs, torch.float32, a) for a in spec.attention] + [of_hand(spec, cfg, weights, inputs, torch.float32)]
+    half = [of_library(spec, folder, inputs, torch.bfloat16, a) for a in spec.attention]
     error = {"float32": errors(single, truth), "bfloat16": errors(half, truth)}
     assert max(error["float32"].values()) < 2e-5, f"{spec.name}: the library computes something else than by_hand: {error}"
     write_json(folder / "error.json", error)
