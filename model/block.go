@@ -1,79 +1,158 @@
 package model
 
-import (
-	"math"
+import "criticrm/kernels"
 
-	"criticrm/kernels"
-)
-
-// block is one layer of the decoder: x1 = x + Wo·attention(norm1(x));  y = x1 + Wd·swiglu(norm2(x1)).
+// block is one layer of the decoder: x1 = x + Wo·attention(norm1(x));  y = x1 + Wd·(act(gate)·up), gate and up from norm2(x1). A weight
+// that a family does not have is the zero weight, and what it would do is left out: norms before or after a part, norms of queries
+// and keys, biases.
 //
 // The sums are taken by the norm that follows them, so the residual stream between two layers is the pair (x1, mlp). In the
 // last layer only the rows that are read go on after the attention: r rows from n tokens (everywhere else r = n).
-type block struct{ norm1, qkv, out, norm2, gateUp, down weight }
+type block struct {
+	norm1, qkv, qkvBias, qNorm, kNorm, out, outBias, afterAttention weight
+	norm2, gateUp, gateUpBias, down, downBias, afterFeed            weight
+}
 
 // attend is the first half of the forward pass, on all tokens. in and mlp are the residual stream (their sum); without them
 // a.x already holds it.
 func (b *block) attend(m *Model, l int, a *acts, s *deviceBatch, z *scratch, in, mlp kernels.Tensor) {
-	d := m.Dev
+	d, own := m.Dev, &m.layers[l]
+	var n1 kernels.Tensor
 	if mlp.IsNil() {
-		d.RMSNorm(z.n1, none, a.rstd1, a.x, none, b.norm1.W, m.eps, 0)
+		n1 = m.normalise(z.n1, none, a.rstd1, a.x, none, b.norm1)
 	} else {
-		d.RMSNorm(z.n1, a.x, a.rstd1, in, mlp, b.norm1.W, m.eps, 0)
+		n1 = m.normalise(z.n1, a.x, a.rstd1, in, mlp, b.norm1)
 	}
-	d.Matmul(a.qkv2, z.n1, b.qkv.W, none)
-	d.RoPE(a.qkv, m.rope, s.pos, m.NumKeyValueHeads)
+	m.linear(a.qkv2, n1, b.qkv, b.qkvBias)
+	b.normaliseHeads(m, a)
+	if own.rope != nil {
+		d.RoPE(a.qkv, own.rope.table, s.pos, m.NumKeyValueHeads)
+	}
 	if !s.slot.IsNil() {
 		d.KVStore(m.kv[l], a.qkv, s.slot)
 	}
 	if s.decode {
-		d.AttentionDecode(a.att, a.qkv, m.kv[l], s.context, m.scores())
+		d.AttentionDecode(a.att, a.qkv, m.kv[l], s.context, own.scores)
 	} else {
-		d.Attention(a.att, a.lse, a.qkv, s.sight(), m.scores())
+		d.Attention(a.att, a.lse, a.qkv, s.sight(own), own.scores)
 	}
 }
 
-// scores says how attention's scores are made.
-func (m *Model) scores() kernels.Scores {
-	return kernels.Scores{Scale: float32(1 / math.Sqrt(float64(m.HeadDim)))}
+// normalise gives the norm of sum = x + res, in out, and the sum itself where there is no norm; sum and res may be left out.
+func (m *Model) normalise(out, sum, rstd, x, res kernels.Tensor, w weight) kernels.Tensor {
+	if !w.W.IsNil() {
+		m.Dev.RMSNorm(out, sum, rstd, x, res, w.W, m.eps, m.shift)
+		return out
+	}
+	if res.IsNil() {
+		return x
+	}
+	m.Dev.RMSNorm(out, sum, rstd, x, res, m.norm.W, m.eps, m.shift) // for the sum; the norm is of no use
+	return sum
+}
+
+// linear is y = x·wᵀ + bias.
+func (m *Model) linear(y, x kernels.Tensor, w, bias weight) {
+	m.Dev.Matmul(y, x, w.W, none)
+}
+
+// normaliseHeads normalises queries and keys, and keeps what they were.
+func (b *block) normaliseHeads(m *Model, a *acts) {
+	if b.qNorm.W.IsNil() {
+		return
+	}
+	ad := m.NumAttentionHeads * m.HeadDim
+	m.Dev.SliceNorm(a.qkv2, a.q, a.rstdQ, b.qNorm.W, a.q.Dim(1), 0, m.eps, m.shift)
+	m.Dev.SliceNorm(a.qkv2, a.k, a.rstdK, b.kNorm.W, a.k.Dim(1), ad, m.eps, m.shift)
+}
+
+// add leaves in out what a part of the layer adds to the residual stream: x·wᵀ + bias, its norm, scaled; own is what goes into the norm.
+func (m *Model) add(out, own, rstd, x kernels.Tensor, w, bias, after weight) {
+	if after.W.IsNil() {
+		m.linear(out, x, w, bias)
+	} else {
+		m.linear(own, x, w, bias)
+		m.Dev.RMSNorm(out, none, rstd, own, none, after.W, m.eps, m.shift)
+	}
+}
+
+// addBackward gives the gradient of x·wᵀ + bias, with dres that of what was added.
+func (m *Model) addBackward(z *scratch, own, rstd kernels.Tensor, bias, after weight) kernels.Tensor {
+	d, dy := m.Dev, z.dresr
+	if !after.W.IsNil() {
+		d.Zero(z.dpart)
+		d.RMSNormBackward(z.dpart, after.G, z.n2, dy, own, after.W, rstd, m.shift)
+		dy = z.dpart
+	}
+	return dy
 }
 
 // feed is the second half, on the rows that go on. It leaves the residual stream in a.x1 and z.mlp.
 func (b *block) feed(m *Model, a *acts, z *scratch) {
-	b.feedUp(m, a, z)
-	m.Dev.SwiGLU(z.h, a.gu)
-	m.Dev.Matmul(z.mlp, z.h, b.down.W, none)
+	m.add(z.o, a.o, a.rstdO, a.attr, b.out, b.outBias, b.afterAttention)
+	n2 := m.normalise(z.n2, a.x1, a.rstd2, a.xr, z.o, b.norm2)
+	m.linear(a.gu, n2, b.gateUp, b.gateUpBias)
+	m.activate(z, a)
+	m.add(z.mlp, a.mlp, a.rstdM, z.h, b.down, b.downBias, b.afterFeed)
 }
 
-// feedUp is feed as far as the backward pass needs it.
-func (b *block) feedUp(m *Model, a *acts, z *scratch) {
-	d := m.Dev
-	d.Matmul(z.o, a.attr, b.out.W, none)
-	d.RMSNorm(z.n2, a.x1, a.rstd2, a.xr, z.o, b.norm2.W, m.eps, 0)
-	d.Matmul(a.gu, z.n2, b.gateUp.W, none)
+// feedAgain is feed as far as the backward pass needs it.
+func (b *block) feedAgain(m *Model, a *acts, z *scratch) {
+	m.add(z.o, a.o, a.rstdO, a.attr, b.out, b.outBias, b.afterAttention)
+	n2 := m.normalise(z.n2, a.x1, a.rstd2, a.xr, z.o, b.norm2)
+	m.linear(a.gu, n2, b.gateUp, b.gateUpBias)
+	if !b.afterFeed.W.IsNil() {
+		m.activate(z, a)
+		m.add(z.mlp, a.mlp, a.rstdM, z.h, b.down, b.downBias, b.afterFeed)
+	}
+}
+
+func (m *Model) activate(z *scratch, a *acts) {
+	m.Dev.SwiGLU(z.h, a.gu)
+}
+
+func (m *Model) activateBackward(z *scratch, a *acts) {
+	m.Dev.SwiGLUBackward(z.dgu, z.h, z.dh, a.gu)
 }
 
 // feedBackward turns z.dresr, the gradient of x1 + mlp, into that of xr, and leaves the gradient of attr in z.dattr.
 func (b *block) feedBackward(m *Model, a *acts, z *scratch) {
 	d := m.Dev
-	d.MatmulDX(z.dh, z.dresr, b.down.W, false)
-	d.SwiGLUBackward(z.dgu, z.h, z.dh, a.gu)
-	d.MatmulDW(b.down.G, z.dresr, z.h)
-	d.MatmulDX(z.dnr, z.dgu, b.gateUp.W, false)
-	d.RMSNormBackward(z.dresr, b.norm2.G, z.n2, z.dnr, a.x1, b.norm2.W, a.rstd2, 0) // dresr += …
-	d.MatmulDW(b.gateUp.G, z.dgu, z.n2)
-	d.MatmulDX(z.dattr, z.dresr, b.out.W, false)
-	d.MatmulDW(b.out.G, z.dresr, a.attr)
+	dy := m.addBackward(z, a.mlp, a.rstdM, b.downBias, b.afterFeed)
+	d.MatmulDX(z.dh, dy, b.down.W, false)
+	m.activateBackward(z, a)
+	d.MatmulDW(b.down.G, dy, z.h)
+	m.linearBackward(z.dresr, z.dnr, z.n2, z.dgu, a.x1, a.rstd2, b.norm2, b.gateUp, b.gateUpBias)
+	dy = m.addBackward(z, a.o, a.rstdO, b.outBias, b.afterAttention)
+	d.MatmulDX(z.dattr, dy, b.out.W, false)
+	d.MatmulDW(b.out.G, dy, a.attr)
+}
+
+// linearBackward adds to dres, the gradient of x, what comes through x's norm and the projection, whose gradient is dy.
+func (m *Model) linearBackward(dres, dn, n, dy, x, rstd kernels.Tensor, norm, w, bias weight) {
+	d := m.Dev
+	if norm.W.IsNil() {
+		d.MatmulDX(dres, dy, w.W, true)
+		d.MatmulDW(w.G, dy, x)
+		return
+	}
+	d.MatmulDX(dn, dy, w.W, false)
+	d.RMSNormBackward(dres, norm.G, n, dn, x, norm.W, rstd, m.shift) // dres += …
+	d.MatmulDW(w.G, dy, n)
 }
 
 // attendBackward turns z.dres, the gradient of x, into that of the layer below's x1 + mlp; z.datt is the gradient of att.
-func (b *block) attendBackward(m *Model, a *acts, s *deviceBatch, z *scratch) {
-	d := m.Dev
-	d.AttentionBackward(z.dqkv, z.delta, z.datt, a.att, a.lse, a.qkv, s.sight(), m.scores())
-	d.RoPEBackward(z.dqkv, m.rope, s.pos, m.NumKeyValueHeads)
-	d.MatmulDX(z.dn, z.dqkv2, b.qkv.W, false)
-	d.RMSNormBackward(z.dres, b.norm1.G, z.n1, z.dn, a.x, b.norm1.W, a.rstd1, 0) // dres += …
-	d.MatmulDW(b.qkv.G, z.dqkv2, z.n1)
+func (b *block) attendBackward(m *Model, l int, a *acts, s *deviceBatch, z *scratch) {
+	d, own := m.Dev, &m.layers[l]
+	d.AttentionBackward(z.dqkv, z.delta, z.datt, a.att, a.lse, a.qkv, s.sight(own), own.scores)
+	if own.rope != nil {
+		d.RoPEBackward(z.dqkv, own.rope.table, s.pos, m.NumKeyValueHeads)
+	}
+	if !b.qNorm.W.IsNil() {
+		d.SliceNormBackward(z.dqkv2, b.qNorm.G, a.q, b.qNorm.W, a.rstdQ, 0, m.shift)
+		d.SliceNormBackward(z.dqkv2, b.kNorm.G, a.k, b.kNorm.W, a.rstdK, m.NumAttentionHeads*m.HeadDim, m.shift)
+	}
+	m.linearBackward(z.dres, z.dn, z.n1, z.dqkv2, a.x, a.rstd1, b.norm1, b.qkv, b.qkvBias)
 }
 
 var none kernels.Tensor // an argument that is left out

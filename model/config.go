@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -10,7 +11,7 @@ import (
 	"criticrm/safefile"
 )
 
-// Config describes a Llama-family decoder with the names of Hugging Face's config.json. A Config written by hand needs the
+// Config describes a decoder with the names of Hugging Face's config.json. A Config written by hand needs the
 // sizes only: [New] fills the rest as [Config.WithDefaults] does.
 type Config struct {
 	ModelType             string  `json:"model_type"`              // "llama" (the default), or that of another family
@@ -25,14 +26,32 @@ type Config struct {
 	RMSNormEps            float64 `json:"rms_norm_eps"`            // 0: 1e-6
 	InitializerRange      float64 `json:"initializer_range"`       // standard deviation of New's weights; 0: 0.02
 	TieWordEmbeddings     bool    `json:"tie_word_embeddings"`     // the LM head is the embedding
+	HiddenAct             string  `json:"hidden_act"`              // "silu" or "gelu_pytorch_tanh"; "": as the family
+	AttentionBias         bool    `json:"attention_bias"`          // of the families that read it
+	MLPBias               bool    `json:"mlp_bias"`                //
+	Layers                []Layer `json:"-"`                       // nil: every layer sees all of its branch, and is turned
 	Rope                  Rope    `json:"rope_parameters"`
-	BOSTokenID            *int32  `json:"bos_token_id"`
-	EOSTokenIDs           []int32 `json:"eos_token_id"`
-	PadTokenID            *int32  `json:"pad_token_id"`
+	LocalRope             *Rope   `json:"-"` // of sliding layers; nil: the same
+
+	EmbeddingMultiplier float64 `json:"embedding_multiplier"`    // embeddings are multiplied by it; 0: 1
+	ResidualMultiplier  float64 `json:"residual_multiplier"`     // and what layers add to the residual stream; 0: 1
+	AttentionMultiplier float64 `json:"attention_multiplier"`    // and scores; 0: 1/sqrt(query_pre_attn_scalar)
+	QueryPreAttnScalar  float64 `json:"query_pre_attn_scalar"`   // 0: head_dim
+	AttnLogitSoftcap    float64 `json:"attn_logit_softcapping"`  // scores end at ± it; 0: not
+	LogitsScaling       float64 `json:"logits_scaling"`          // logits are divided by it; 0: 1
+	FinalLogitSoftcap   float64 `json:"final_logit_softcapping"` // and end at ± this; 0: not
+
+	BOSTokenID  *int32  `json:"bos_token_id"`
+	EOSTokenIDs []int32 `json:"eos_token_id"`
+	PadTokenID  *int32  `json:"pad_token_id"`
 
 	classifier bool            // ForSequenceClassification: no LM head of its own, one label
 	raw        json.RawMessage // the file this was read from, which is kept for saving
+	keys       []string        // of that file, which were looked for
 }
+
+// Reads says whether a key of config.json means something to the model's family, so that its value counts.
+func (c Config) Reads(key string) bool { return slices.Contains(c.keys, key) }
 
 // ConfigFile is the file of a model directory that describes the model.
 const ConfigFile = "config.json"
@@ -40,8 +59,8 @@ const ConfigFile = "config.json"
 // adapters are the files of a PEFT adapter, which transformers adds to the weights that lie beside it.
 var adapters = []string{"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}
 
-// LoadConfig reads dir/config.json. What this package cannot compute is refused by name: other architectures, biases,
-// other activations or position scalings, a sliding window that would cut, quantised weights, models that bring code.
+// LoadConfig reads dir/config.json. What this package cannot compute is refused by name: other architectures,
+// activations and position scalings, quantised weights, models that bring code.
 func LoadConfig(dir string) (Config, error) {
 	for _, name := range adapters {
 		if exists(filepath.Join(dir, name)) {
@@ -65,7 +84,7 @@ func parseConfig(raw []byte) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	f := &fields{m: m}
+	f := &fields{m: m, asked: map[string]bool{}}
 	c := Config{raw: slices.Clone(raw)}
 	family, err := c.readArchitecture(f)
 	if err != nil {
@@ -80,61 +99,41 @@ func parseConfig(raw []byte) (Config, error) {
 		keyHeads = like.NumKeyValueHeads
 	}
 	c.NumKeyValueHeads = f.whole("num_key_value_heads", int64(keyHeads), 1, 1024)
-	c.HeadDim = f.whole("head_dim", 0, 1, 1024)
+	c.HeadDim = f.whole("head_dim", int64(like.HeadDim), 1, 1024)
 	c.IntermediateSize = f.whole("intermediate_size", -1, 1, 1<<22)
 	c.VocabSize = f.whole("vocab_size", -1, 1, 1<<24)
 	c.MaxPositionEmbeddings = f.whole("max_position_embeddings", int64(like.MaxPositionEmbeddings), 1, 1<<27)
-	c.RMSNormEps = f.positive("rms_norm_eps", 1e-6)
+	setDefault(&like.RMSNormEps, 1e-6)
+	c.RMSNormEps = f.positive("rms_norm_eps", like.RMSNormEps)
 	c.InitializerRange = f.positive("initializer_range", 0.02)
-	c.TieWordEmbeddings = f.flag("tie_word_embeddings")
+	c.TieWordEmbeddings = f.flagOr("tie_word_embeddings", like.TieWordEmbeddings)
 	c.BOSTokenID = f.id("bos_token_id", c.VocabSize)
 	c.EOSTokenIDs = f.ids("eos_token_id", c.VocabSize)
 	c.PadTokenID = f.id("pad_token_id", c.VocabSize)
-	c.readRope(f, like.Rope)
-	if family.read != nil {
-		family.read(&c, f)
+	c.readAct(f, family)
+	c.readNumbers(f, family)
+	if f.err == nil {
+		c.readRopes(f, family)
+		c.readLayers(f, family)
 	}
-	if f.err != nil {
-		return Config{}, f.err
-	}
-	if err := c.refuse(f); err != nil {
+	if err := c.refuse(f, family); err != nil {
 		return Config{}, err
 	}
 	c = c.WithDefaults()
+	c.keys = slices.Sorted(maps.Keys(f.asked))
 	return c, c.check()
 }
 
 // refuse names the settings that would change the maths and are not implemented.
-func (c *Config) refuse(f *fields) error {
+func (c *Config) refuse(f *fields, fam *family) error {
 	for _, k := range []string{"attention_bias", "mlp_bias"} {
-		if f.flag(k) {
-			f.fail(k, "biases are not supported")
+		if f.flag(k) && !slices.Contains(fam.keys, k) && !(k == "attention_bias" && fam.qkvBias) {
+			f.fail(k, "got true, but transformers has no such biases for model_type %q", c.ModelType)
 		}
-	}
-	if a := f.text("hidden_act"); a != "" && a != "silu" && a != "swish" { // two names of one function
-		f.fail("hidden_act", "got %q, only \"silu\" is supported", a)
 	}
 	for _, k := range []string{"quantization_config", "compression_config"} {
 		if f.has(k) {
 			f.fail(k, "quantised weights are not supported; use the float32 or bfloat16 model")
-		}
-	}
-	if p := f.positive("partial_rotary_factor", 1); p != 1 {
-		f.fail("partial_rotary_factor", "got %v, only 1 is supported", p)
-	}
-	if f.has("sliding_window") {
-		if w := f.whole("sliding_window", 0, 1, 1<<30); w < c.MaxPositionEmbeddings {
-			f.fail("sliding_window", "got %d, want null or at least max_position_embeddings (%d): windows are not supported", w, c.MaxPositionEmbeddings)
-		}
-	}
-	if list, ok := f.m["layer_types"].([]any); ok {
-		for _, t := range list {
-			if t != "full_attention" {
-				f.fail("layer_types", "got %v, only \"full_attention\" is supported", t)
-			}
-		}
-		if len(list) != c.NumHiddenLayers {
-			f.fail("layer_types", "%d of them for %d layers", len(list), c.NumHiddenLayers)
 		}
 	}
 	for _, k := range []string{"is_encoder_decoder", "add_cross_attention", "rope_interleaved", "use_bidirectional_attention"} {
@@ -171,11 +170,23 @@ func (c Config) WithDefaults() Config {
 	if c.HeadDim == 0 && c.NumAttentionHeads > 0 && c.HiddenSize%c.NumAttentionHeads == 0 {
 		c.HeadDim = c.HiddenSize / c.NumAttentionHeads
 	}
+	if fam := familyOf(c.ModelType); fam != nil {
+		setDefault(&c.HiddenAct, fam.like.HiddenAct)
+		for _, k := range fam.keys {
+			if at := c.number(k); at != nil {
+				setDefault(at, c.neutral(k))
+			}
+		}
+	}
+	setDefault(&c.HiddenAct, silu)
 	setDefault(&c.MaxPositionEmbeddings, 2048)
 	setDefault(&c.RMSNormEps, 1e-6)
 	setDefault(&c.InitializerRange, 0.02)
-	setDefault(&c.Rope.Type, "default")
-	setDefault(&c.Rope.Theta, 10000)
+	c.Rope = c.Rope.withDefaults()
+	if c.LocalRope != nil {
+		local := c.LocalRope.withDefaults()
+		c.LocalRope = &local
+	}
 	return c
 }
 
@@ -195,7 +206,8 @@ func (c Config) Validate() error {
 }
 
 func (c Config) check() error {
-	if familyOf(c.ModelType) == nil {
+	fam := familyOf(c.ModelType)
+	if fam == nil {
 		return fmt.Errorf("model_type: got %q, want one of %s", c.ModelType, familyNames())
 	}
 	for _, s := range []struct {
@@ -221,7 +233,13 @@ func (c Config) check() error {
 	case !(c.RMSNormEps > 0) || math.IsInf(c.RMSNormEps, 0):
 		return fmt.Errorf("rms_norm_eps: got %v, want a finite number above 0", c.RMSNormEps)
 	}
-	if err := c.Rope.check(c.HeadDim / 2); err != nil {
+	if err := c.checkRopes(fam); err != nil {
+		return err
+	}
+	if err := c.checkNumbers(); err != nil {
+		return err
+	}
+	if err := c.checkLayers(fam); err != nil {
 		return err
 	}
 	for _, id := range c.EOSTokenIDs {

@@ -23,6 +23,13 @@ func baseConfig() map[string]any {
 		"rms_norm_eps": 1e-5, "rope_theta": 500000.0, "eos_token_id": 2, "hidden_act": "silu"}
 }
 
+// family is a change of baseConfig to another architecture, with further changes.
+func family(class, name string, more map[string]any) map[string]any {
+	m := map[string]any{"architectures": []string{class}, "model_type": name}
+	maps.Copy(m, more)
+	return m
+}
+
 func writeConfig(t *testing.T, text string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -70,17 +77,29 @@ func TestConfigErrors(t *testing.T) {
 		{change{"rope_parameters": map[string]any{"rope_type": "default", "rope_theta": 1e4}}, "rope_theta: got 500000, but rope_parameters.rope_theta is 10000"},
 		{change{"auto_map": map[string]any{"AutoConfig": "x.Y"}}, "auto_map asks for Python code; this program never runs model code"},
 		{change{"trust_remote_code": true}, "trust_remote_code asks for Python code"},
-		{change{"attention_bias": true}, "attention_bias: biases are not supported"},
-		{change{"mlp_bias": true}, "mlp_bias: biases are not supported"},
+		{change{"attention_bias": true}, "attention_bias, mlp_bias: biases are not supported yet"},
+		{change{"mlp_bias": true}, "attention_bias, mlp_bias: biases are not supported yet"},
 		{change{"hidden_act": "gelu"}, `hidden_act: got "gelu"`},
 		{change{"sliding_window": 256}, "sliding_window: got 256, want null or at least max_position_embeddings (512)"},
-		{change{"model_type": "mistral", "architectures": []string{"MistralForCausalLM"}, "max_position_embeddings": 4097, "num_key_value_heads": 2}, "sliding_window: missing, which means 4096"},
 		{change{"model_type": "mistral", "architectures": []string{"MistralForCausalLM"}, "num_key_value_heads": nil, "sliding_window": 512}, "num_key_value_heads: got 8, want a divisor"},
 		{change{"layer_types": []string{"full_attention"}}, "layer_types: 1 of them for 2 layers"},
 		{change{"rope_scaling": map[string]any{"factor": 4}}, "rope_scaling.factor: given without a rope_type"},
 		{change{"rope_scaling": map[string]any{"rope_type": "default", "factor": 4}}, `rope_scaling.factor: is not known with rope_type "default"`},
 		{change{"rope_scaling": map[string]any{"rope_type": "default", "type": "llama3"}}, `rope_scaling.type: got "llama3", but rope_type is "default"`},
 		{change{"rope_scaling": map[string]any{"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "attention_factor": 2}}, "rope_scaling.attention_factor: is not known"},
+		{family("MistralForCausalLM", "mistral", change{"sliding_window": 8, "layer_types": []string{"sliding_attention", "full_attention"}}), "layer_types: got full_attention for layer 1: transformers does not read it"},
+		{family("MistralForCausalLM", "mistral", change{"sliding_window": 0}), "sliding_window: got 0"},
+		{family("MinistralForCausalLM", "ministral", change{"sliding_window": nil, "layer_types": []string{"full_attention", "windowed"}}), "layer_types: got windowed"},
+		{family("Qwen3ForCausalLM", "qwen3", change{"layer_types": []string{"full_attention", "sliding_attention"}, "sliding_window": 8}), "layer_types: got sliding_attention for layer 1, but there is no window"},
+		{family("SmolLM3ForCausalLM", "smollm3", change{"no_rope_layers": []int{1}}), "no_rope_layers: want an array of 2 numbers"},
+		{family("SmolLM3ForCausalLM", "smollm3", change{"no_rope_layers": []int{1, 2}}), "no_rope_layers: got 2 for layer 1"},
+		{family("Phi3ForCausalLM", "phi3", change{"rope_scaling": map[string]any{"type": "llama3", "factor": 2}}), `rope_type: got "llama3", supported: ["default" "longrope" "su" "yarn"]`},
+		{family("Phi3ForCausalLM", "phi3", change{"partial_rotary_factor": 1.5}), "partial_rotary_factor: got 1.5, want at most 1"},
+		{family("Phi3ForCausalLM", "phi3", change{"partial_rotary_factor": 0.2}), "partial_rotary_factor: got 0.2, want an even number"},
+		{family("Phi3ForCausalLM", "phi3", change{"rope_scaling": map[string]any{"type": "su", "short_factor": []int{1}, "long_factor": []int{1}, "original_max_position_embeddings": 64}}),
+			"original_max_position_embeddings: got 4096, but rope_scaling.original_max_position_embeddings is 64"},
+		{family("Olmo3ForCausalLM", "olmo3", change{"rope_theta": 10000}), "rope_theta: got 10000, which transformers takes for some layers only"},
+		{family("Olmo3ForCausalLM", "olmo3", change{"rope_theta": nil, "rope_parameters": map[string]any{"rope_type": "default"}}), "rope_parameters: want full_attention and sliding_attention in it"},
 		{change{"rope_interleaved": true}, "rope_interleaved: got true"},
 		{change{"is_encoder_decoder": true}, "is_encoder_decoder: got true"},
 		{change{"compression_config": map[string]any{"bits": 4}}, "quantised weights are not supported"},

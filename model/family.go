@@ -8,26 +8,78 @@ import (
 	"strings"
 )
 
+// families are all that open.
+var families = []*family{&llama, &smolLM3, &mistral, &ministral, &qwen3, &phi3, &olmo2, &olmo3}
+
 // family says how a config.json of one model_type is read, and what its layers are made of. Blocks ask their weights and the numbers
 // of a layer, never the family.
 type family struct {
-	name  string // model_type
-	class string // of transformers, before ForCausalLM and ForSequenceClassification
+	name         string   // model_type
+	class        string   // of transformers, before ForCausalLM
+	classifier   string   // before ForSequenceClassification, where it is another; noClass: transformers has none
+	known        string   // models of it, for docs
+	act          string   // the key of the activation, where it is not hidden_act
+	like         Config   // what transformers' class takes for a key that is left out
+	keys         []string // numbers and flags of its own, see Config.number and Config.switched
+	norms        norms
+	qkNorm       qkNorm
+	qkvBias      bool    // whether attention_bias says so or not
+	outBias      bool    // attention_bias is that of the output, too
+	fused        bool    // qkv_proj and gate_up_proj, in place of five matrices
+	shift        float32 // norms multiply by shift + w
+	embedByWidth bool    // embeddings are multiplied by sqrt(hidden_size), in the weights' type
 
-	like  Config                            // what transformers' class takes for a key that is left out
-	read  func(c *Config, f *fields)        // keys that mean something here alone; nil: none
-	write func(c *Config, m map[string]any) // the same keys of a Config that did not come from a file; nil: none
+	slides   slides
+	window   int                                    // where sliding_window is left out; 0: none
+	sliding  func(c *Config, f *fields, i int) bool // which layers have the window, where layer_types is left out; nil: all
+	unturned func(c *Config, f *fields)             // reads which layers have no rope
+
+	ropes    map[string]string // rope_types under the names that they have here; nil: all of scalings
+	partial  bool              // partial_rotary_factor is read
+	localKey string            // layers with a window have a rope of their own, whose theta is this key in files before transformers 5; noKey: it has none there
 }
 
-// families are all that open.
-var families = []*family{&llama, &mistral}
+const noClass, noKey = "-", "-"
 
-// architecture is the name of a family's class.
+// norms are the names of a layer's norms, "" for none: before and after the attention, before and after the feed-forward part.
+type norms struct{ attention, afterAttention, feed, afterFeed string }
+
+var (
+	normsBefore = norms{attention: "input_layernorm", feed: "post_attention_layernorm"}
+	normsAfter  = norms{afterAttention: "post_attention_layernorm", afterFeed: "post_feedforward_layernorm"}
+	normsAround = norms{"input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"}
+)
+
+// qkNorm says what of the queries and keys is normalised by itself: nothing, a head, or all of them.
+type qkNorm int
+
+const (
+	noQKNorm qkNorm = iota
+	perHead
+	wholeRow
+)
+
+// slides says which layers have a window.
+type slides int
+
+const (
+	never       slides = iota
+	everywhere         // all, where sliding_window is not null
+	byLayer            // as layer_types says
+	whereTurned        // the same, where use_sliding_window is true
+)
+
+// architecture is the name of a family's class, or "".
 func (m *family) architecture(classifier bool) string {
-	if classifier {
-		return m.class + "ForSequenceClassification"
+	switch {
+	case !classifier:
+		return m.class + "ForCausalLM"
+	case m.classifier == noClass:
+		return ""
+	case m.classifier != "":
+		return m.classifier + "ForSequenceClassification"
 	}
-	return m.class + "ForCausalLM"
+	return m.class + "ForSequenceClassification"
 }
 
 // familyOf gives the family of a model_type, or nil.
@@ -50,11 +102,11 @@ func familyNames() string {
 // readArchitecture finds the family by the class that is named, with which model_type must agree.
 func (c *Config) readArchitecture(f *fields) (*family, error) {
 	for _, k := range []string{"auto_map", "trust_remote_code"} {
-		if v := f.m[k]; v != nil && v != false {
+		if v := f.get(k); v != nil && v != false {
 			return nil, fmt.Errorf("%s asks for Python code; this program never runs model code", k)
 		}
 	}
-	list, _ := f.m["architectures"].([]any)
+	list, _ := f.get("architectures").([]any)
 	names := make([]string, len(list))
 	for i, v := range list {
 		names[i], _ = v.(string)
@@ -64,6 +116,9 @@ func (c *Config) readArchitecture(f *fields) (*family, error) {
 	for _, m := range families {
 		for _, classifier := range []bool{false, true} {
 			name := m.architecture(classifier)
+			if name == "" {
+				continue
+			}
 			known = append(known, name)
 			if len(names) == 1 && names[0] == name {
 				found, c.classifier = m, classifier

@@ -55,6 +55,15 @@ type fields struct {
 	m   map[string]any
 	at  string // prefix of names in errors: "" or "rope_parameters."
 	err error
+
+	asked map[string]bool // names that were looked for; nil: not noted
+}
+
+func (f *fields) get(name string) any {
+	if f.asked != nil {
+		f.asked[name] = true
+	}
+	return f.m[name]
 }
 
 func (f *fields) fail(name, format string, args ...any) {
@@ -63,35 +72,37 @@ func (f *fields) fail(name, format string, args ...any) {
 	}
 }
 
-func (f *fields) has(name string) bool { return f.m[name] != nil }
+func (f *fields) has(name string) bool { return f.get(name) != nil }
 
 // given says whether the name is there, be it with null.
-func (f *fields) given(name string) bool { _, ok := f.m[name]; return ok }
+func (f *fields) given(name string) bool { f.get(name); _, ok := f.m[name]; return ok }
 
-// whole reads an integer in [lo, hi]; def is given where it is absent, and a def of -1 makes it required.
+// whole reads an integer in [lo, hi]; def is given where it is absent, and a def of -1 makes it required. After a failure it is lo.
 func (f *fields) whole(name string, def, lo, hi int64) int {
-	v := f.m[name]
+	v := f.get(name)
 	if v == nil {
 		if def < 0 {
 			f.fail(name, "missing")
+			return int(lo)
 		}
 		return int(def)
 	}
 	n, ok := v.(json.Number)
 	if !ok {
 		f.fail(name, "got %s, want %d..%d", jsonKind(v), lo, hi)
-		return 0
+		return int(lo)
 	}
 	x, err := n.Int64()
 	if err != nil || x < lo || x > hi {
 		f.fail(name, "got %s, want %d..%d", n, lo, hi)
+		return int(lo)
 	}
 	return int(x)
 }
 
 // positive reads a finite number above zero.
 func (f *fields) positive(name string, def float64) float64 {
-	v := f.m[name]
+	v := f.get(name)
 	if v == nil {
 		if def < 0 {
 			f.fail(name, "missing")
@@ -112,9 +123,9 @@ func (f *fields) positive(name string, def float64) float64 {
 
 // numbers reads a list of finite numbers above zero.
 func (f *fields) numbers(name string) []float64 {
-	list, ok := f.m[name].([]any)
+	list, ok := f.get(name).([]any)
 	if !ok {
-		f.fail(name, "got %s, want an array of numbers", jsonKind(f.m[name]))
+		f.fail(name, "got %s, want an array of numbers", jsonKind(f.get(name)))
 	}
 	var out []float64
 	for i, v := range list {
@@ -126,17 +137,23 @@ func (f *fields) numbers(name string) []float64 {
 	return out
 }
 
-func (f *fields) flag(name string) bool {
-	v := f.m[name]
+func (f *fields) flag(name string) bool { return f.flagOr(name, false) }
+
+// flagOr reads true or false; def is given where it is absent.
+func (f *fields) flagOr(name string, def bool) bool {
+	v := f.get(name)
+	if v == nil {
+		return def
+	}
 	b, ok := v.(bool)
-	if v != nil && !ok {
+	if !ok {
 		f.fail(name, "got %s, want true or false", jsonKind(v))
 	}
 	return b
 }
 
 func (f *fields) text(name string) string {
-	v := f.m[name]
+	v := f.get(name)
 	s, ok := v.(string)
 	if v != nil && !ok {
 		f.fail(name, "got %s, want string", jsonKind(v))
@@ -146,7 +163,7 @@ func (f *fields) text(name string) string {
 
 // object gives a nested object, or nil where it is absent.
 func (f *fields) object(name string) *fields {
-	v := f.m[name]
+	v := f.get(name)
 	if v == nil {
 		return nil
 	}
@@ -160,7 +177,7 @@ func (f *fields) object(name string) *fields {
 
 // ids reads one token id or a list of them.
 func (f *fields) ids(name string, vocab int) []int32 {
-	v := f.m[name]
+	v := f.get(name)
 	if v == nil {
 		return nil
 	}
@@ -186,7 +203,7 @@ func (f *fields) ids(name string, vocab int) []int32 {
 }
 
 func (f *fields) id(name string, vocab int) *int32 {
-	if n, ok := f.m[name].(json.Number); ok && n == "-1" {
+	if n, ok := f.get(name).(json.Number); ok && n == "-1" {
 		return nil // a widespread way to say that there is none
 	}
 	ids := f.ids(name, vocab)

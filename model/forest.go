@@ -234,6 +234,13 @@ func (g *grouping) occurring(keys []int32) (row, ptr, src []int32) {
 // grouping is the memory of occurring's result.
 type grouping struct{ row, ptr, src, next []int32 }
 
+func resizeLists(s [][]int32, n int) [][]int32 {
+	for len(s) < n {
+		s = append(s, nil)
+	}
+	return s[:n]
+}
+
 func resize(s []int32, n int) []int32 {
 	if cap(s) < n {
 		return make([]int32, n, n+n/8)

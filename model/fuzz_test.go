@@ -13,6 +13,9 @@ func FuzzConfig(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
+	for _, b := range goldenConfigs(f) {
+		f.Add(b)
+	}
 	for _, s := range []string{`{}`, `{"architectures":["LlamaForCausalLM"],"hidden_size":1e9}`, `{"architectures":["MistralForCausalLM"],"sliding_window":-1}`, `{"rope_scaling":{"type":"llama3"}}`} {
 		f.Add([]byte(s))
 	}

@@ -398,7 +398,7 @@ func (g *generator) draw(n int) {
 		d.Upload(z.keys, g.keys)
 		g.sent = append(g.sent[:0], g.keys...)
 	}
-	d.Matmul(t.logits, t.f, m.head.W, none)
+	m.logits(t.logits, t.f)
 	d.Sample(kernels.Sample{ID: figures.Rows(0, n).As(kernels.I32), LogProb: figures.Rows(n, 2*n), Logits: t.logits, Key: z.keys, Step: g.step, Seed: g.o.Seed,
 		Temperature: g.o.Temperature, TopP: g.o.TopP, TopK: g.o.TopK})
 	g.readAsks(figures.Rows(2*n, 2*n+asked), t.logits)

@@ -153,7 +153,7 @@ func TestGoldenReward(t *testing.T) {
 func testReward(t *testing.T, dir string, typ kernels.DType) {
 	g := openReference(t, dir, typ)
 	m := load(t, dir, model.Options{DType: typ, Train: true})
-	if m.HasLM() || !m.HasHead() {
+	if m.HasLM() != m.TieWordEmbeddings || !m.HasHead() {
 		t.Fatalf("HasLM %v, HasHead %v; want a classifier", m.HasLM(), m.HasHead())
 	}
 	b := model.Batch{SidePtr: []int32{0, 1, 2, 3, 4}}

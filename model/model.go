@@ -1,4 +1,4 @@
-// Package model is a Llama-family decoder with a language-model head and a reward head, for training and for sampling, on
+// Package model is a decoder of the Llama kind, in all families of the table in family.go, with a language-model head and a reward head, for training and for sampling, on
 // the ops of package kernels.
 //
 // A batch is a packed forest ([Forest]): trees of token runs, depth first and without padding, in which a shared prefix is computed
@@ -41,9 +41,9 @@ type Model struct {
 
 	opt       Options
 	hasReward bool
-	eps       float32
-	params    []*Param
-	spans     []*Param
+	traits
+	params []*Param
+	spans  []*Param
 
 	embed, norm, head, score weight // head is the LM head: the embedding where they are tied, zero in a plain classifier
 	blocks                   []block
@@ -51,7 +51,6 @@ type Model struct {
 	flatW, flatScore, flatG, flatMaster, flatM, flatV kernels.Tensor
 	codeM, codeV, scale                               kernels.Tensor // moments in 8 bits
 	gradNorm                                          kernels.Tensor // (2) f32
-	rope                                              kernels.Tensor // (T, D) f32, for positions < T
 
 	acts    []acts // one per layer; see Model.shared
 	scratch scratch
@@ -87,7 +86,7 @@ func build(dev *kernels.Device, c Config, o Options, reward bool) (m *Model, err
 	if o.StochasticRounding && o.DType != kernels.BF16 {
 		return nil, errors.New("model: stochastic rounding is for bfloat16 weights")
 	}
-	m = &Model{Config: c, Dev: dev, opt: o, hasReward: reward, eps: float32(c.RMSNormEps), memory: map[*kernels.Tensor]kernels.Tensor{}}
+	m = &Model{Config: c, Dev: dev, opt: o, hasReward: reward, traits: c.traits(o.DType), memory: map[*kernels.Tensor]kernels.Tensor{}}
 	defer func() {
 		if err != nil {
 			m.Close()
@@ -185,26 +184,14 @@ func (m *Model) Close() {
 	for _, t := range []kernels.Tensor{m.flatW, m.flatScore, m.flatG, m.flatMaster, m.flatM, m.flatV, m.codeM, m.codeV, m.scale, m.gradNorm} {
 		m.Dev.Free(t)
 	}
-	for _, t := range append(m.kv, m.rope) {
+	for _, t := range m.kv {
 		m.Dev.Free(t)
+	}
+	for _, r := range m.ropes {
+		m.Dev.Free(r.table)
 	}
 	for _, t := range m.memory {
 		m.Dev.Free(t)
 	}
 	*m = Model{Config: m.Config, Dev: m.Dev}
-}
-
-// reserveRope makes the table reach past a position.
-func (m *Model) reserveRope(position int32) {
-	if !m.rope.IsNil() && int(position) < m.rope.Dim(0) {
-		return
-	}
-	rows := 256
-	for rows <= int(position) {
-		rows *= 2
-	}
-	m.Dev.Free(m.rope)
-	m.rope = kernels.Tensor{}
-	m.rope = m.Dev.Alloc(kernels.F32, rows, m.HeadDim)
-	m.Dev.Upload(m.rope, m.Rope.table(rows, m.HeadDim))
 }

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 
 	"criticrm/kernels"
@@ -13,15 +14,18 @@ import (
 type ParamKind int
 
 // Matrix is a projection (O, I) inside a block, Embedding the token table or the LM head (V, H), Norm a vector of weights
-// (H), Head the reward head.
+// of a norm, Head the reward head, Bias what a projection adds.
 const (
 	Matrix ParamKind = iota
 	Embedding
 	Norm
 	Head
+	Bias
 )
 
-func (k ParamKind) String() string { return [...]string{"matrix", "embedding", "norm", "head"}[k] }
+func (k ParamKind) String() string {
+	return [...]string{"matrix", "embedding", "norm", "head", "bias"}[k]
+}
 
 // Param is one parameter under its Hugging Face name. W is of the model's type, except that the reward head is always
 // float32. G, M and V are float32 and there with Options.Train; Master is there for trained bfloat16 weights, unless with
@@ -50,17 +54,49 @@ type part struct {
 // each is the enumeration of all parameters: allocation, initialisation, import, export, the optimizer and the gradient norm are
 // loops over it or over the list it makes. A weight has the rows of its parts and cols columns; cols 0 makes it a vector.
 func (m *Model) each(f func(w *weight, kind ParamKind, cols int, parts ...part)) {
-	c := m.Config
+	c, fam := m.Config, familyOf(m.ModelType)
 	h, ad, gd := c.HiddenSize, c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
+	norm := func(w *weight, at, name string, n int) {
+		if name != "" {
+			f(w, Norm, 0, part{at + name + ".weight", n})
+		}
+	}
+	// linear is a projection of cols channels, whose parts are neighbours in memory though they have names of their own.
+	linear := func(w, bias *weight, biased bool, at string, cols int, parts ...part) {
+		rows := slices.Clone(parts)
+		for i, p := range parts {
+			parts[i].name, rows[i].name = at+p.name+".weight", at+p.name+".bias"
+		}
+		f(w, Matrix, cols, parts...)
+		if biased {
+			f(bias, Bias, 0, rows...)
+		}
+	}
+	qkv := []part{{"q_proj", ad}, {"k_proj", gd}, {"v_proj", gd}}
+	gateUp := []part{{"gate_proj", c.IntermediateSize}, {"up_proj", c.IntermediateSize}}
+	if fam.fused {
+		qkv, gateUp = []part{{"qkv_proj", ad + 2*gd}}, []part{{"gate_up_proj", 2 * c.IntermediateSize}}
+	}
 	f(&m.embed, Embedding, h, part{embedName, c.VocabSize})
 	for l := range m.blocks {
 		b, at := &m.blocks[l], fmt.Sprintf("model.layers.%d.", l)
-		f(&b.norm1, Norm, 0, part{at + "input_layernorm.weight", h})
-		f(&b.qkv, Matrix, h, part{at + "self_attn.q_proj.weight", ad}, part{at + "self_attn.k_proj.weight", gd}, part{at + "self_attn.v_proj.weight", gd})
-		f(&b.out, Matrix, ad, part{at + "self_attn.o_proj.weight", h})
-		f(&b.norm2, Norm, 0, part{at + "post_attention_layernorm.weight", h})
-		f(&b.gateUp, Matrix, h, part{at + "mlp.gate_proj.weight", c.IntermediateSize}, part{at + "mlp.up_proj.weight", c.IntermediateSize})
-		f(&b.down, Matrix, c.IntermediateSize, part{at + "mlp.down_proj.weight", h})
+		attention, mlp := at+"self_attn.", at+"mlp."
+		norm(&b.norm1, at, fam.norms.attention, h)
+		linear(&b.qkv, &b.qkvBias, c.AttentionBias || fam.qkvBias, attention, h, slices.Clone(qkv)...)
+		switch fam.qkNorm {
+		case perHead:
+			norm(&b.qNorm, attention, "q_norm", c.HeadDim)
+			norm(&b.kNorm, attention, "k_norm", c.HeadDim)
+		case wholeRow:
+			norm(&b.qNorm, attention, "q_norm", ad)
+			norm(&b.kNorm, attention, "k_norm", gd)
+		}
+		linear(&b.out, &b.outBias, c.AttentionBias && fam.outBias, attention, ad, part{"o_proj", h})
+		norm(&b.afterAttention, at, fam.norms.afterAttention, h)
+		norm(&b.norm2, at, fam.norms.feed, h)
+		linear(&b.gateUp, &b.gateUpBias, c.MLPBias, mlp, h, slices.Clone(gateUp)...)
+		linear(&b.down, &b.downBias, c.MLPBias, mlp, c.IntermediateSize, part{"down_proj", h})
+		norm(&b.afterFeed, at, fam.norms.afterFeed, h)
 	}
 	f(&m.norm, Norm, 0, part{"model.norm.weight", h})
 	if m.ownHead() {
@@ -221,16 +257,16 @@ func (m *Model) set(p *Param, at int, x []float32) {
 	}
 }
 
-// initialise draws weights: normal with standard deviation InitializerRange, norms 1, the reward head 0 (its first gradient
-// does not depend on a draw). A value depends on the seed, the parameter's name and its index only.
+// initialise draws weights: normal with standard deviation InitializerRange, norms such that they multiply by 1, biases 0, the reward
+// head 0 (its first gradient does not depend on a draw). A value depends on the seed, the parameter's name and its index only.
 func (m *Model) initialise(seed uint64) {
 	for _, p := range m.params {
 		x := make([]float32, p.W.Len())
 		switch p.Kind {
-		case Head:
+		case Head, Bias:
 		case Norm:
 			for i := range x {
-				x[i] = 1
+				x[i] = 1 - m.shift
 			}
 		default:
 			normals(x, splitmix.Mix(seed^hashName(p.Name)), m.InitializerRange)

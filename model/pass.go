@@ -12,15 +12,15 @@ import (
 // deviceBatch is one batch on the device. Row lists are compacted: the R rows that predict a token, then the L leaves.
 type deviceBatch struct {
 	n, rows, leaves int
-	compact         bool           // r = rows + leaves rows are gathered in the last layer; else all n tokens go on
-	id, pos, end    kernels.Tensor // (n)
-	tiles           kernels.Tensor // what tile.Lists makes of end and pos
-	row             kernels.Tensor // (r)
-	target          kernels.Tensor // (R)
-	weight, margin  kernels.Tensor // (R), (P) f32
-	side, iota      kernels.Tensor // (2P+1); (L) 0, 1, …
-	rowPtr, rowSrc  kernels.Tensor // which rows come from a token: (n+1), (r)
-	idRow           kernels.Tensor // which tokens have an id: (U), (U+1), (n)
+	compact         bool             // r = rows + leaves rows are gathered in the last layer; else all n tokens go on
+	id, pos, end    kernels.Tensor   // (n)
+	tiles           []kernels.Tensor // for each window of the model: what tile.Lists makes of end and pos
+	row             kernels.Tensor   // (r)
+	target          kernels.Tensor   // (R)
+	weight, margin  kernels.Tensor   // (R), (P) f32
+	side, iota      kernels.Tensor   // (2P+1); (L) 0, 1, …
+	rowPtr, rowSrc  kernels.Tensor   // which rows come from a token: (n+1), (r)
+	idRow           kernels.Tensor   // which tokens have an id: (U), (U+1), (n)
 	idPtr, idSrc    kernels.Tensor
 
 	slot    kernels.Tensor // (n) cache slots to fill, or nothing
@@ -46,8 +46,8 @@ type tail struct {
 }
 
 // sight is what attention is told of the batch.
-func (s *deviceBatch) sight() kernels.Sight {
-	return kernels.Sight{End: s.end, Pos: s.pos, Tiles: s.tiles}
+func (s *deviceBatch) sight(l *layer) kernels.Sight {
+	return kernels.Sight{End: s.end, Pos: s.pos, Tiles: s.tiles[l.tiles]}
 }
 
 // staging collects int32 arrays, so that a batch costs one upload of them.
@@ -57,8 +57,9 @@ type staging struct {
 
 	ints, weight, margin kernels.Tensor // on the device: the arrays, (R) and (P) f32
 
-	row, keyPtr, keySrc, iota, tiles []int32 // host memory that is used again
-	ids                              grouping
+	row, keyPtr, keySrc, iota []int32   // host memory that is used again
+	tiles                     [][]int32 // by window
+	ids                       grouping
 }
 
 type staged struct {
@@ -71,12 +72,15 @@ func (g *staging) put(dst *kernels.Tensor, x []int32) {
 	g.host = append(g.host, x...)
 }
 
-// putSight puts the ids' positions and what they see, by token and by tile.
-func (g *staging) putSight(s *deviceBatch, f *Forest) {
-	g.tiles = tile.Lists(g.tiles, f.End, f.Pos, 0)
+// putSight puts the tokens' positions and what they see, by token and by tile.
+func (g *staging) putSight(s *deviceBatch, f *Forest, windows []int) {
 	g.put(&s.pos, f.Pos)
 	g.put(&s.end, f.End)
-	g.put(&s.tiles, g.tiles)
+	s.tiles, g.tiles = make([]kernels.Tensor, len(windows)), resizeLists(g.tiles, len(windows))
+	for i, w := range windows {
+		g.tiles[i] = tile.Lists(g.tiles[i], f.End, f.Pos, w)
+		g.put(&s.tiles[i], g.tiles[i])
+	}
 }
 
 func (g *staging) flush(m *Model) {
@@ -98,7 +102,7 @@ func (m *Model) upload(b *Batch, train bool) *deviceBatch {
 		g.iota = append(g.iota, int32(len(g.iota)))
 	}
 	g.put(&s.id, b.IDs)
-	g.putSight(s, &b.Forest)
+	g.putSight(s, &b.Forest, m.windows)
 	g.put(&s.row, g.row)
 	g.put(&s.target, b.Target)
 	g.put(&s.iota, g.iota[:s.leaves])
@@ -188,7 +192,7 @@ func (m *Model) forward(s *deviceBatch, keep bool) {
 	m.fit(&t.x, m.opt.DType, r, m.HiddenSize)
 	m.fit(&t.f, m.opt.DType, r, m.HiddenSize)
 	m.fit(&t.rstd, kernels.F32, r)
-	d.RMSNorm(t.f, t.x, t.rstd, in, mlp, m.norm.W, m.eps, 0)
+	d.RMSNorm(t.f, t.x, t.rstd, in, mlp, m.norm.W, m.eps, m.shift)
 }
 
 // backward reads forward from the bottom up: from m.tail.df to the gradients of all parameters.
@@ -196,7 +200,7 @@ func (m *Model) backward(s *deviceBatch) {
 	d, z, t, last := m.Dev, &m.scratch, &m.tail, len(m.blocks)-1
 	z.reserveBackward(m, s.n, s.read(), s.compact)
 	d.Zero(z.dresr)
-	d.RMSNormBackward(z.dresr, m.norm.G, t.f, t.df, t.x, m.norm.W, t.rstd, 0) // f as it was
+	d.RMSNormBackward(z.dresr, m.norm.G, t.f, t.df, t.x, m.norm.W, t.rstd, m.shift) // f as it was
 	for l := last; l >= 0; l-- {
 		b, a := &m.blocks[l], m.layer(l, true)
 		if m.opt.GradientCheckpointing && l < last {
@@ -204,14 +208,14 @@ func (m *Model) backward(s *deviceBatch) {
 			m.input(a, l, s.n)
 			z.reserveForward(m, s.n)
 			b.attend(m, l, a, s, z, none, none)
-			b.feedUp(m, a, z)
+			b.feedAgain(m, a, z)
 		}
 		b.feedBackward(m, a, z)
 		if l == last && s.compact {
 			d.GatherBackward(z.dres, z.dresr, s.rowPtr, s.rowSrc)
 			d.GatherBackward(z.datt2, z.dattr, s.rowPtr, s.rowSrc)
 		}
-		b.attendBackward(m, a, s, z)
+		b.attendBackward(m, l, a, s, z)
 		if l == last && s.compact {
 			z.reserveBackward(m, s.n, s.n, false) // dres stays: its memory and size are the same
 		}
@@ -321,7 +325,13 @@ func (m *Model) critique(s *deviceBatch, loss kernels.Tensor, o LossOptions, dx,
 	m.fit(&t.logprob, kernels.F32, s.rows)
 	m.fit(&t.logits, kernels.F32, min(s.rows, m.chunkRows()), m.VocabSize)
 	m.Dev.CritiqueLoss(kernels.CritiqueLoss{Loss: loss, LogProb: t.logprob, DX: dx, DW: dw, X: t.f.Rows(0, s.rows), W: m.head.W,
-		Target: s.target, Weight: s.weight, LossScale: o.TokenScale, GradScale: o.Lambda * o.TokenScale, Scratch: t.logits})
+		Target: s.target, Weight: s.weight, LossScale: o.TokenScale, GradScale: o.Lambda * o.TokenScale,
+		Scratch: t.logits})
+}
+
+// logits gives the LM head's (n, V) for the rows of f (n, H).
+func (m *Model) logits(out, f kernels.Tensor) {
+	m.Dev.Matmul(out, f, m.head.W, none)
 }
 
 // chunkRows is how many rows of logits exist at once: on a CPU a few megabytes of them, and enough rows for an efficient product;
@@ -377,7 +387,7 @@ func (m *Model) Logits(f *Forest) (hidden, logits []float32, err error) {
 	if m.HasLM() {
 		logits = make([]float32, s.n*m.VocabSize)
 		m.fit(&m.tail.logits, kernels.F32, s.n, m.VocabSize)
-		m.Dev.Matmul(m.tail.logits, m.tail.f, m.head.W, none)
+		m.logits(m.tail.logits, m.tail.f)
 		m.Dev.Download(logits, m.tail.logits)
 	}
 	if err := m.Dev.Sync(); err != nil {

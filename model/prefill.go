@@ -28,7 +28,7 @@ func (g *generator) prefill() {
 	st := &deviceBatch{n: f.Len(), rows: len(row), compact: true}
 	p := &m.staging
 	p.put(&st.id, f.IDs)
-	p.putSight(st, &f.Forest)
+	p.putSight(st, &f.Forest, m.windows)
 	p.put(&st.slot, f.slot)
 	p.put(&st.row, row)
 	p.put(&g.step, g.index)

@@ -31,6 +31,9 @@ func (m *Model) SaveSequenceClassification(dir string) error {
 	if !m.hasReward {
 		return errors.New("model: save: the model has no reward head")
 	}
+	if familyOf(m.ModelType).architecture(true) == "" {
+		return fmt.Errorf("model: save: transformers has no sequence classifier for model_type %q: save the model as a language model with a reward head", m.ModelType)
+	}
 	return m.save(dir, true)
 }
 
@@ -146,14 +149,11 @@ func (c *Config) describe(file map[string]any) {
 	file["rms_norm_eps"] = c.RMSNormEps
 	file["initializer_range"] = c.InitializerRange
 	file["tie_word_embeddings"] = c.TieWordEmbeddings
-	file["hidden_act"] = "silu"
-	file["attention_bias"] = false
-	file["mlp_bias"] = false
 	file["use_cache"] = true
-	c.Rope.describe(file)
-	if write := familyOf(c.ModelType).write; write != nil {
-		write(c, file)
-	}
+	fam := familyOf(c.ModelType)
+	c.describeNumbers(file, fam)
+	c.describeLayers(file, fam)
+	c.describeRopes(file, fam)
 }
 
 // describeTokens spells the special tokens, which a caller may have changed since the file was read.

@@ -6,15 +6,20 @@ import "criticrm/kernels"
 
 // acts is what a block's forward pass keeps for its backward pass, as views for the current sizes.
 type acts struct {
-	x         kernels.Tensor // (n, H)           residual stream
-	rstd1     kernels.Tensor // (n) f32
-	qkv, qkv2 kernels.Tensor // (n, A+2G, D)     after rope; the same as (n, (A+2G)·D)
-	att, att2 kernels.Tensor // (n, A, D)        the same as (n, A·D)
-	lse       kernels.Tensor // (n, A) f32
-	xr, attr  kernels.Tensor // (r, H), (r, A·D) the rows that go on; x and att2 themselves where all do
-	x1        kernels.Tensor // (r, H)
-	rstd2     kernels.Tensor // (r) f32
-	gu        kernels.Tensor // (r, 2F)
+	x          kernels.Tensor // (n, H)           residual stream
+	rstd1      kernels.Tensor // (n) f32
+	qkv, qkv2  kernels.Tensor // (n, A+2G, D)     after rope; the same as (n, (A+2G)·D)
+	q, k       kernels.Tensor // (n, parts, width) queries and keys before their norms, where they have some
+	rstdQ      kernels.Tensor // (n, parts) f32
+	rstdK      kernels.Tensor // (n, parts) f32
+	att, att2  kernels.Tensor // (n, A, D)        the same as (n, A·D)
+	lse        kernels.Tensor // (n, A) f32
+	xr, attr   kernels.Tensor // (r, H), (r, A·D) the rows that go on; x and att2 themselves where all do
+	o, rstdO   kernels.Tensor // (r, H) (r) f32   output of the attention before its norm, where it has one
+	x1         kernels.Tensor // (r, H)
+	rstd2      kernels.Tensor // (r) f32
+	gu         kernels.Tensor // (r, 2F)
+	mlp, rstdM kernels.Tensor // (r, H) (r) f32  as o
 
 	n, r     int
 	gathered kernels.Tensor // xr and attr where they are not x and att2
@@ -31,6 +36,7 @@ type scratch struct {
 	dattr       kernels.Tensor // (r, A·D)
 	dqkv, dqkv2 kernels.Tensor // (n, A+2G, D)  the same as (n, (A+2G)·D)
 	delta       kernels.Tensor // (n, A) f32
+	dadd, dpart kernels.Tensor // (r, H)        gradient of what a layer adds, where it is scaled; before its norm, where it has one
 
 	norms, gathered kernels.Tensor // n1 and n2; dresr and dattr where they are not dres and datt2
 }
@@ -71,6 +77,14 @@ func (a *acts) reserve(m *Model, n, r int, compact bool) {
 	m.fit(&a.rstd1, kernels.F32, n)
 	m.fit(&a.qkv, t, n, heads, c.HeadDim)
 	a.qkv2 = a.qkv.View(n, heads*c.HeadDim)
+	switch familyOf(c.ModelType).qkNorm {
+	case perHead:
+		m.fitNormed(&a.q, &a.rstdQ, n, c.NumAttentionHeads, c.HeadDim)
+		m.fitNormed(&a.k, &a.rstdK, n, c.NumKeyValueHeads, c.HeadDim)
+	case wholeRow:
+		m.fitNormed(&a.q, &a.rstdQ, n, 1, ad)
+		m.fitNormed(&a.k, &a.rstdK, n, 1, c.NumKeyValueHeads*c.HeadDim)
+	}
 	m.fit(&a.att, t, n, c.NumAttentionHeads, c.HeadDim)
 	a.att2 = a.att.View(n, ad)
 	m.fit(&a.lse, kernels.F32, n, c.NumAttentionHeads)
@@ -81,6 +95,21 @@ func (a *acts) reserve(m *Model, n, r int, compact bool) {
 	m.fit(&a.x1, t, r, c.HiddenSize)
 	m.fit(&a.rstd2, kernels.F32, r)
 	m.fit(&a.gu, t, r, 2*c.IntermediateSize)
+	if m.normsAfter() {
+		m.fit(&a.o, t, r, c.HiddenSize)
+		m.fit(&a.mlp, t, r, c.HiddenSize)
+		m.fit(&a.rstdO, kernels.F32, r)
+		m.fit(&a.rstdM, kernels.F32, r)
+	}
+}
+
+// normsAfter says whether norms follow the parts of a layer.
+func (m *Model) normsAfter() bool { return !m.blocks[0].afterFeed.W.IsNil() }
+
+// fitNormed sizes what a norm of parts keeps.
+func (m *Model) fitNormed(x, rstd *kernels.Tensor, n, parts, width int) {
+	m.fit(x, m.opt.DType, n, parts, width)
+	m.fit(rstd, kernels.F32, n, parts)
 }
 
 // pair gives (r, H) and (r, cols) in one memory.
@@ -109,6 +138,12 @@ func (z *scratch) reserveBackward(m *Model, n, r int, compact bool) {
 	z.reserveNorms(m, n, r)
 	m.fit(&z.dres, t, n, c.HiddenSize)
 	m.fit(&z.dn, t, n, c.HiddenSize)
+	if m.addScale != 1 {
+		m.fit(&z.dadd, t, r, c.HiddenSize)
+	}
+	if m.normsAfter() {
+		m.fit(&z.dpart, t, r, c.HiddenSize)
+	}
 	m.fit(&z.dnr, t, r, c.HiddenSize)
 	m.fit(&z.h, t, r, c.IntermediateSize)
 	m.fit(&z.dh, t, r, c.IntermediateSize)

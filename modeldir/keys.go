@@ -126,6 +126,7 @@ func knownKeys() map[string]map[string]neutral {
 // UnreadKeys tells of every key in a directory's files that nothing reads and that may change what the model computes.
 func UnreadKeys(dir string) (notes []string, err error) {
 	known := knownKeys()
+	config, configErr := model.LoadConfig(dir) // what is wrong with it is told by those who open it
 	for _, file := range slices.Sorted(maps.Keys(known)) {
 		path := filepath.Join(dir, file)
 		b, err := safefile.Read(path, tokenizer.MaxConfigFile)
@@ -136,7 +137,8 @@ func UnreadKeys(dir string) (notes []string, err error) {
 			err = strictjson.Read(b, func(r *strictjson.Reader) error {
 				return r.Object(func(key string) error {
 					raw, err := r.Raw()
-					if value := string(bytes.TrimSpace(raw)); err == nil && !known[file][key].covers(value) && !tokenName(file, key) {
+					if value := string(bytes.TrimSpace(raw)); err == nil && !known[file][key].covers(value) && !tokenName(file, key) &&
+						!(file == model.ConfigFile && configErr == nil && config.Reads(key)) {
 						notes = append(notes, fmt.Sprintf("%s: warning: nothing here reads %.60q (%.60s)", path, key, value))
 					}
 					return err

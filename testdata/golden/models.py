@@ -69,8 +69,8 @@ def of_hand(spec, cfg, weights, inputs, kind):
 
 
 def errors(runs, truth):
-    """The largest error of any of the runs, in parts of the tensor's largest value: of all gradients together one figure,
-    and for the loss, which is a mean whose error may be small by luck, at least that of what it is the mean of."""
+    """The largest error of any of the runs, in parts of the tensor's largest value: of all gradients together one figure, and for
+    rewards and the loss, few values whose error may be small by luck, at least that of what they are made of."""
     out = {}
     for run in runs:
         for name, want in truth.items():
@@ -78,6 +78,8 @@ def errors(runs, truth):
             assert math.isfinite(e), name
             name = "grad" if name.startswith("grad.") else name
             out[name] = max(e, out.get(name, 0))
+    if "rewards" in out:
+        out["rewards"] = max(out["rewards"], out["pooled"])
     out["loss"] = max(out["loss"], out.get("log_probs", 0), out.get("rewards", 0))
     return {name: math.ceil(e * 10 ** d) / 10 ** d for name, e in out.items() for d in [1 - math.floor(math.log10(e))]}
 

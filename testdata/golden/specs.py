@@ -72,3 +72,18 @@ small("llama_linear", transformers.LlamaForCausalLM, 111, dict(rope_parameters=d
 small("llama_dynamic", transformers.LlamaForCausalLM, 112, dict(rope_parameters=dict(rope_type="dynamic", rope_theta=10000.0, factor=2.0)), old_rope=True)
 small("llama_yarn", transformers.LlamaForCausalLM, 113, dict(rope_parameters=YARN), old_rope=True)
 small("llama_longrope", transformers.LlamaForCausalLM, 114, dict(rope_parameters=long_rope(4, original_max_position_embeddings=64)))
+both("smollm3", transformers.SmolLM3ForCausalLM, transformers.SmolLM3ForSequenceClassification, 221, dict(
+    no_rope_layers=[1, 0], use_sliding_window=True, sliding_window=10))
+small("mistral_window", transformers.MistralForCausalLM, 123, dict(sliding_window=9), old_rope=True)
+both("ministral", transformers.MinistralForCausalLM, transformers.MinistralForSequenceClassification, 125, dict(
+    sliding_window=7, head_dim=16, num_attention_heads=2, layer_types=["sliding_attention", "full_attention"]))
+both("qwen3", transformers.Qwen3ForCausalLM, transformers.Qwen3ForSequenceClassification, 129, dict(
+    head_dim=16, num_attention_heads=4, num_key_value_heads=2, rope_parameters=dict(YARN, beta_fast=6.0, mscale=1.5, mscale_all_dim=0.5, truncate=False)))
+both("phi3", transformers.Phi3ForCausalLM, transformers.Phi3ForSequenceClassification, 135, dict(
+    sliding_window=13, original_max_position_embeddings=64,
+    rope_parameters=long_rope(3, original_max_position_embeddings=64, partial_rotary_factor=0.75)), old_rope=True)
+both("olmo2", transformers.Olmo2ForCausalLM, transformers.Olmo2ForSequenceClassification, 137, dict(
+    num_attention_heads=3, num_key_value_heads=3))
+both("olmo3", transformers.Olmo3ForCausalLM, transformers.Olmo3ForSequenceClassification, 139, dict(
+    sliding_window=8, layer_types=["sliding_attention", "full_attention"],
+    rope_parameters=dict(sliding_attention=plain_rope(1000.0), full_attention=YARN)))
