@@ -38,7 +38,8 @@ template <class T> inline float norm_row(T *out, T *kept, const T *x, const T *r
         if (kept) memcpy(kept, x, H * sizeof(T));
     }
     const float rstd = 1 / sqrtf(sum(squares) / H + eps);
-    each(H, [&](int i, int k) { store(out + i, load(x + i, k) * rstd * (load(w + i, k) + shift), k); });
+    if (shift == 0) each(H, [&](int i, int k) { store(out + i, load(x + i, k) * rstd * load(w + i, k), k); });
+    else each(H, [&](int i, int k) { store(out + i, load(x + i, k) * rstd * (load(w + i, k) + shift), k); });
     return rstd;
 }
 
