@@ -155,6 +155,22 @@ typedef struct {
     kdtype         dtype;
 } matmul_dw_args;
 
+// Bias of a projection, in place.  y[n] += b
+typedef struct {
+    void          *y;        // +=  (N, O)      real
+    const void    *b;        // in  (O)         real
+    int32_t        N, O;
+    kdtype         dtype;
+} add_bias_args;
+
+// db += Σ_n dy[n]
+typedef struct {
+    float         *db;       // +=  (O)
+    const void    *dy;       // in  (N, O)      real
+    int32_t        N, O;
+    kdtype         dtype;
+} add_bias_backward_args;
+
 // h = silu(gate)·up,  silu(g) = g/(1 + exp(-g));  a row of gu is gate (F) then up (F)
 typedef struct {
     void          *h;        // out (N, F)      real
@@ -387,7 +403,7 @@ typedef struct {
 // The list of ops. An implementation that lacks one, or has another signature, does not link.
 #define KERNEL_OPS(X)                                                                          \
     X(embed) X(embed_backward) X(gather) X(gather_backward) X(rmsnorm) X(rmsnorm_backward)     \
-    X(slice_norm) X(slice_norm_backward)                                                       \
+    X(slice_norm) X(slice_norm_backward) X(add_bias) X(add_bias_backward)                      \
     X(rope) X(rope_backward) X(matmul) X(matmul_dx) X(matmul_dw) X(swiglu) X(swiglu_backward)  \
     X(attention) X(attention_backward) X(kv_store) X(attention_decode) X(critique_loss)        \
     X(reward_head) X(reward_loss) X(grad_norm) X(adamw) X(adamw_8bit) X(sample)    \

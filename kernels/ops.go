@@ -33,6 +33,10 @@ KERNEL_OPS(X)
 #cgo nocallback call_matmul_dx
 #cgo noescape call_matmul_dw
 #cgo nocallback call_matmul_dw
+#cgo noescape call_add_bias
+#cgo nocallback call_add_bias
+#cgo noescape call_add_bias_backward
+#cgo nocallback call_add_bias_backward
 #cgo noescape call_swiglu
 #cgo nocallback call_swiglu
 #cgo noescape call_swiglu_backward
@@ -254,6 +258,22 @@ func (d *Device) MatmulDW(dw, dy, x Tensor) {
 	must(x.is(dy.typ, dy.dim[0], dw.dim[1]), "kernels: matmul_dw: x is not (N, I) of dy's type")
 	a := C.matmul_dw_args{dw: dw.f32(), dy: dy.ptr, x: x.ptr, N: dy.n(0), O: dw.n(0), I: dw.n(1), dtype: dy.dt()}
 	C.call_matmul_dw(d.table, d.stream, &a)
+}
+
+// AddBias is y += b for each row of y. y (N, O), b (O) real.
+func (d *Device) AddBias(y, b Tensor) {
+	must(y.real(2), "kernels: add_bias: y is not (N, O) real")
+	must(b.is(y.typ, y.dim[1]), "kernels: add_bias: b is not (O) of y's type")
+	a := C.add_bias_args{y: y.ptr, b: b.ptr, N: y.n(0), O: y.n(1), dtype: y.dt()}
+	C.call_add_bias(d.table, d.stream, &a)
+}
+
+// AddBiasBackward adds the rows of dy (N, O) real to db (O) f32.
+func (d *Device) AddBiasBackward(db, dy Tensor) {
+	must(dy.real(2), "kernels: add_bias_backward: dy is not (N, O) real")
+	must(db.is(F32, dy.dim[1]), "kernels: add_bias_backward: db is not (O) f32")
+	a := C.add_bias_backward_args{db: db.f32(), dy: dy.ptr, N: dy.n(0), O: dy.n(1), dtype: dy.dt()}
+	C.call_add_bias_backward(d.table, d.stream, &a)
 }
 
 // SwiGLU is h = silu(gate)·up. h (N, F), gu (N, 2F) real: gate, then up.

@@ -5,7 +5,7 @@
 // Other rows, longer or not of whole words, are read twice, by the kernels named _long. A part of a row is a row of its own: blockIdx.y says which.
 #include <algorithm>
 
-#include "cuda.cuh"
+#include "partials.cuh"
 
 using namespace gpu;
 
@@ -222,23 +222,6 @@ template <class T> __global__ void __launch_bounds__(256) rmsnorm_backward_long_
     partial[part_of(blockIdx.x) * a.H + c] = dw;
 }
 
-// dw += the partial sums (P, H), in a fixed order.  block (32 columns, shares of the partial sums)
-const int shares = 16;
-__global__ void __launch_bounds__(32 * shares) rmsnorm_backward_sum_kernel(float *dw, const float *partial, int P, int H) {
-    __shared__ float part[shares][32];
-    const int c = blockIdx.x * 32 + threadIdx.x;
-    float sum = 0;
-    if (c < H) {
-#pragma unroll 8
-        for (int p = threadIdx.y; p < P; p += shares) sum += partial[p * (int64_t)H + c];
-    }
-    part[threadIdx.y][threadIdx.x] = sum;
-    __syncthreads();
-    if (threadIdx.y > 0 || c >= H) return;
-    for (int y = 1; y < shares; y++) sum += part[y][threadIdx.x];
-    dw[c] += sum;
-}
-
 // ---- launches
 
 // A block (threads of a row, rows) of about 8 warps; a row of more than one has whole warps.
@@ -269,10 +252,6 @@ template <bool IN_PLACE, class T> void normalise(kstream *s, const norm<T> &a, u
 static int row_splits(kstream *s, int N, int H, unsigned rows, unsigned parts) {
     const int64_t groups = ((int64_t)N + rows - 1) / rows, room = 1 + (8 << 20) / ((int64_t)H * parts), share = 1 + (2 * processors(s) - 1) / parts;
     return (int)std::min({groups, room, share});
-}
-
-static void add_partials(kstream *s, float *dw, const float *partial, int P, int H) {
-    launch(s, rmsnorm_backward_sum_kernel, ((unsigned)H + 31) / 32, dim3(32, shares), 0, dw, partial, P, H);
 }
 
 template <class T, int K, bool IN_PLACE> void backward(kstream *s, const gradient<T> &a, float *dw, unsigned parts) {

@@ -188,6 +188,19 @@ def row(c):
         qk, cos, sin = normal(c.N, c.A + c.G, c.D), normal(c.N, 1, c.D // 2, dtype=f32), normal(c.N, 1, c.D // 2, dtype=f32)
         return lambda: rope(qk, cos, sin)
 
+    def slice_norm():
+        qkv, w = normal(c.N, c.C), normal(c.Width)
+        heads = qkv[:, :c.Groups * c.Width].view(c.N, c.Groups, c.Width)
+        return lambda: F.rms_norm(heads, (c.Width,), w, 1e-6)
+
+    def add_bias():
+        y, b = normal(c.N, c.O), normal(c.O)
+        return lambda: y.add_(b)
+
+    def add_bias_backward():
+        dy = normal(c.N, c.O)
+        return lambda: dy.sum(0)
+
     def gated(backward):
         def make():
             gu = normal(c.N, 2 * c.F, grad=backward)
@@ -201,12 +214,15 @@ def row(c):
         "rmsnorm": lambda: ("compiled", norm(False), 8 * c.N * c.H),
         "rmsnorm_backward": lambda: ("compiled", norm(True), 8 * c.N * c.H),
         "rope": lambda: ("compiled", turn, 4 * c.N * (c.A + c.G) * c.D),
+        "slice_norm": lambda: ("rms_norm to new tensors", slice_norm, 4 * c.N * c.Groups * c.Width),
+        "add_bias": lambda: ("add_", add_bias),
+        "add_bias_backward": lambda: ("sum, bf16 result", add_bias_backward),
         "swiglu": lambda: ("compiled", gated(False), 6 * c.N * c.F),
         "swiglu_backward": lambda: ("compiled", gated(True), 10 * c.N * c.F),
     }[c.op]()
 
 
-ROWS = "embed", "embed_backward", "gather", "rmsnorm", "rmsnorm_backward", "rope", "swiglu", "swiglu_backward"
+ROWS = "embed", "embed_backward", "gather", "rmsnorm", "rmsnorm_backward", "slice_norm", "rope", "add_bias", "add_bias_backward", "swiglu", "swiglu_backward"
 SQUARE = "matmul/8192"
 
 

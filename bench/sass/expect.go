@@ -28,6 +28,9 @@ var expectations = []expectation{
 	{Name: `adamw\.adamw_8bit_kernel<(float|bf16),(true|false),1>`, Quiet: true, Blocks: 3},
 	{Name: `adamw\.grad_norm_kernel<4>`, Wide: true, Blocks: 8},
 	{Name: `adamw\.grad_norm_kernel<1>`, Quiet: true, Blocks: 8},
+	{Name: `(add_bias|rmsnorm)\.add_partials_kernel`, Blocks: 4},
+	{Name: `add_bias\.\w+<(float,4|bf16,8)>`, Wide: true, Blocks: 4},
+	{Name: `add_bias\.\w+<\w+,1>`, Quiet: true, Blocks: 4},
 	{Name: `attention\.attention_kernel<128,1>`, Tensor: true, Issue: 3.2, Async: true, Shared: 80 << 10, Blocks: 2},
 	{Name: `attention\.attention_kernel<64,2>`, Tensor: true, Issue: 4.6, Async: true, Shared: 48 << 10, Blocks: 3},
 	{Name: `attention\.attention_plain_kernel<\w+>`, Quiet: true, Shared: 16 << 10, Blocks: 4},
@@ -64,7 +67,6 @@ var expectations = []expectation{
 	{Name: `reward_head\.reward_head_kernel<\w+,1>`, Quiet: true, Blocks: 8},
 	{Name: `rmsnorm\.rmsnorm_kernel<\w+,[14],(true|false)>`, Wide: true, Narrow: 1, Blocks: 1}, // the blocks of rows of 4096 numbers are a quarter of the largest
 	{Name: `rmsnorm\.rmsnorm_backward_kernel<\w+,[14],(true|false)>`, Wide: true, Narrow: 2, Async: true, Shared: 96 << 10, Blocks: 1},
-	{Name: `rmsnorm\.rmsnorm_backward_sum_kernel`, Blocks: 4},
 	{Name: `rmsnorm\.rmsnorm_(backward_)?long_(columns_)?kernel<\w+>`, Quiet: true, Blocks: 2},
 	{Name: `rope\.rope_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 3},
 	{Name: `rope\.rope_kernel<\w+,1>`, Quiet: true, Blocks: 3},

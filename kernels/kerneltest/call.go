@@ -42,6 +42,10 @@ func Call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 		d.MatmulDX(t("DX"), t("DY"), t("W"), o.Accumulate)
 	case *spec.MatmulDW[float64]:
 		d.MatmulDW(t("DW"), t("DY"), t("X"))
+	case *spec.AddBias[float64]:
+		d.AddBias(t("Y"), t("B"))
+	case *spec.AddBiasBackward[float64]:
+		d.AddBiasBackward(t("DB"), t("DY"))
 	case *spec.SwiGLU[float64]:
 		d.SwiGLU(t("H"), t("GU"))
 	case *spec.SwiGLUBackward[float64]:

@@ -204,6 +204,7 @@ func Cases() []Case {
 	l.norms()
 	l.sliceNorms()
 	l.turns()
+	l.biases()
 	l.gates()
 	l.longStreams()
 	l.vocabularies()

@@ -27,6 +27,8 @@ func (l *list) longStreams() {
 	}
 	l.add32("rope", "N100003_D2", func(r *Gen) Op { return rope(r) })
 	l.add32("rope_backward", "N100003_D2", func(r *Gen) Op { return (*RoPEBackward[float64])(rope(r)) })
+	l.add32("add_bias", "N100003_O2", func(g *Gen) Op { return &AddBias[float64]{N: n, O: 2} })
+	l.add32("add_bias_backward", "N100003_O2", func(g *Gen) Op { return &AddBiasBackward[float64]{N: n, O: 2} })
 	l.add32("swiglu", "N100003_F2", func(g *Gen) Op { return &SwiGLU[float64]{N: n, F: 2} })
 	l.add32("swiglu_backward", "N100003_F2", func(g *Gen) Op { return &SwiGLUBackward[float64]{N: n, F: 2} })
 	l.add32("kv_store", "N100003_D2", func(g *Gen) Op {

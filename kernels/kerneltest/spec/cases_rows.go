@@ -171,6 +171,24 @@ func (l *list) turns() {
 	}
 }
 
+func (l *list) biases() {
+	for _, s := range [][2]int{{1, 1}, {2, 3}, {3, 17}, {17, 31}, {33, 129}, {301, 64}, {129, 528}, {5, 2056}, {1100, 8}, {0, 17}, {3, 0}} {
+		n, o := s[0], s[1]
+		name := fmt.Sprintf("N%d_O%d", n, o)
+		forward := func(g *Gen) Op { return &AddBias[float64]{N: n, O: o} }
+		back := func(g *Gen) Op { return &AddBiasBackward[float64]{N: n, O: o} }
+		l.add("add_bias", name, forward)
+		l.add("add_bias_backward", name, back)
+		if o == 64 {
+			l.addSkewed("add_bias", name, forward)
+			l.addSkewed("add_bias_backward", name, back)
+			l.race(8)
+		} else if o == 129 || o == 528 {
+			l.race(4)
+		}
+	}
+}
+
 func (l *list) gates() {
 	for _, s := range [][2]int{{1, 1}, {2, 3}, {3, 17}, {17, 31}, {33, 129}, {129, 32}, {3, 4864}, {1, 14336}, {0, 17}} {
 		n, f := s[0], s[1]

@@ -76,6 +76,42 @@ func (o *MatmulDW[T]) Run() {
 	}
 }
 
+// AddBias is y[n] += b.
+type AddBias[T Real] struct {
+	Y    []T `arg:"+= real N,O"`
+	B    []T `arg:"in real O"`
+	N, O int
+}
+
+func (*AddBias[T]) twin() Op { return new(AddBias[float32]) }
+
+// Run adds the bias to each row.
+func (o *AddBias[T]) Run() {
+	for i := range o.Y {
+		o.Y[i] += o.B[i%o.O]
+	}
+}
+
+// AddBiasBackward is db += Σ_n dy[n].
+type AddBiasBackward[T Real] struct {
+	DB   []T `arg:"+= f32 O"`
+	DY   []T `arg:"in real N,O"`
+	N, O int
+}
+
+func (*AddBiasBackward[T]) twin() Op { return new(AddBiasBackward[float32]) }
+
+// Run adds the rows up.
+func (o *AddBiasBackward[T]) Run() {
+	for i := range o.DB {
+		var sum T
+		for n := range o.N {
+			sum += o.DY[n*o.O+i]
+		}
+		o.DB[i] += sum
+	}
+}
+
 // SwiGLU is h = silu(gate)·up, silu(g) = g/(1 + exp(-g)); a row of gu is gate (F) then up (F).
 type SwiGLU[T Real] struct {
 	H    []T `arg:"out real N,F"`

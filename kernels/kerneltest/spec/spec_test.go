@@ -86,6 +86,11 @@ func backward(r *Gen, op Op) (g gradient, ok bool) {
 		x.Run()
 		w.Run()
 		g.by = map[string][]float64{"X": x.DX, "W": w.DW, "Add": dout}
+	case *AddBias[float64]:
+		dout, sum = weigh(r, o.Y)
+		b := AddBiasBackward[float64]{DB: zero(o.B), DY: dout, N: o.N, O: o.O}
+		b.Run()
+		g.by = map[string][]float64{"Y": dout, "B": b.DB}
 	case *SwiGLU[float64]:
 		dout, sum = weigh(r, o.H)
 		b := SwiGLUBackward[float64]{DGU: zero(o.GU), H: zero(o.H), DH: dout, GU: o.GU, N: o.N, F: o.F}
@@ -117,7 +122,7 @@ func backward(r *Gen, op Op) (g gradient, ok bool) {
 }
 
 // hasBackward are the ops whose gradient must be checked.
-var hasBackward = []string{"embed", "gather", "rmsnorm", "slice_norm", "rope", "matmul", "swiglu", "attention", "critique_loss", "reward_loss"}
+var hasBackward = []string{"embed", "gather", "rmsnorm", "slice_norm", "rope", "matmul", "add_bias", "swiglu", "attention", "critique_loss", "reward_loss"}
 
 // TestGradients compares each backward op with finite differences of its forward op, on every case that is small.
 func TestGradients(t *testing.T) {
