@@ -55,6 +55,8 @@ var mutants = []mutant{
 	{"rope: heads that begin between words", "rope.cu", "", "rope/bf16/.*_D84_R32", " && wide<T>(a->D, a->qkv)", "", "(load16|store16|error)"},
 	{"rope: heads that are none", "rope.cu", "", "rope/", "(head + u * step < heads ? head + u * step : head)", "(head + u * step)", "(wrong|error)"},
 	{"swiglu: columns that are none", "swiglu.cu", "", "swiglu_backward/", "        if (first + k * step < a.width) {\n", "        {\n", "(wrong|error)"},
+	{"geglu: another activation", "swiglu.cu", "", "geglu/", "{ forward<true>(s, a); }", "{ forward<false>(s, a); }", "wrong"},
+	{"geglu: the slope of another", "swiglu.cu", "", "geglu_backward/", "return GELU ? x * (", "return !GELU ? x * (", "wrong"},
 	{"sample: no __syncwarp", "sample.cu", "", "sample/f32/.*_V(33|5003)", "else __syncwarp();", "", "wrong"},
 	{"sample: no barrier after a counter is cleared", "sample.cu", "", "sample/f32/.*", "sh.gathered = 0;\n        __syncthreads();\n", "sh.gathered = 0;\n", "(wrong|error)"},
 	{"logprobs: one array for two sums", "logprobs.cu", "", "logprobs/", "block_sum(nan, part[1])", "block_sum(nan, part[0])", "(wrong|error)"},

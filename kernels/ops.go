@@ -41,6 +41,10 @@ KERNEL_OPS(X)
 #cgo nocallback call_swiglu
 #cgo noescape call_swiglu_backward
 #cgo nocallback call_swiglu_backward
+#cgo noescape call_geglu
+#cgo nocallback call_geglu
+#cgo noescape call_geglu_backward
+#cgo nocallback call_geglu_backward
 #cgo noescape call_attention
 #cgo nocallback call_attention
 #cgo noescape call_attention_backward
@@ -276,22 +280,42 @@ func (d *Device) AddBiasBackward(db, dy Tensor) {
 	C.call_add_bias_backward(d.table, d.stream, &a)
 }
 
+func gatedArgs(h, gu Tensor) C.swiglu_args {
+	must(h.real(2), "kernels: swiglu or geglu: h is not (N, F) real")
+	must(gu.is(h.typ, h.dim[0], 2*h.dim[1]), "kernels: swiglu or geglu: gu is not (N, 2F) of h's type")
+	return C.swiglu_args{h: h.ptr, gu: gu.ptr, N: h.n(0), F: h.n(1), dtype: h.dt()}
+}
+
+func gatedBackwardArgs(dgu, h, dh, gu Tensor) C.swiglu_backward_args {
+	must(dgu.real(2), "kernels: swiglu_backward or geglu_backward: dgu is not (N, 2F) real")
+	must(h.is(dgu.typ, dgu.dim[0], dgu.dim[1]/2), "kernels: swiglu_backward or geglu_backward: h is not (N, F) of dgu's type")
+	must(dh.real(2) && dh.typ == dgu.typ && dh.dim[0] == dgu.dim[0] && 2*dh.dim[1] == dgu.dim[1], "kernels: swiglu_backward or geglu_backward: dh is not (N, F) of dgu's type")
+	must(gu.is(dgu.typ, dgu.dim[0], dgu.dim[1]), "kernels: swiglu_backward or geglu_backward: gu is not as dgu")
+	return C.swiglu_backward_args{dgu: dgu.ptr, h: h.ptr, dh: dh.ptr, gu: gu.ptr, N: dh.n(0), F: dh.n(1), dtype: dh.dt()}
+}
+
 // SwiGLU is h = silu(gate)·up. h (N, F), gu (N, 2F) real: gate, then up.
 func (d *Device) SwiGLU(h, gu Tensor) {
-	must(h.real(2), "kernels: swiglu: h is not (N, F) real")
-	must(gu.is(h.typ, h.dim[0], 2*h.dim[1]), "kernels: swiglu: gu is not (N, 2F) of h's type")
-	a := C.swiglu_args{h: h.ptr, gu: gu.ptr, N: h.n(0), F: h.n(1), dtype: h.dt()}
+	a := gatedArgs(h, gu)
 	C.call_swiglu(d.table, d.stream, &a)
 }
 
 // SwiGLUBackward gives dgu (N, 2F), and the forward's h (N, F) once more, from dh (N, F) and the forward's gu (N, 2F), all real.
 func (d *Device) SwiGLUBackward(dgu, h, dh, gu Tensor) {
-	must(dgu.real(2), "kernels: swiglu_backward: dgu is not (N, 2F) real")
-	must(h.is(dgu.typ, dgu.dim[0], dgu.dim[1]/2), "kernels: swiglu_backward: h is not (N, F) of dgu's type")
-	must(dh.real(2) && dh.typ == dgu.typ && dh.dim[0] == dgu.dim[0] && 2*dh.dim[1] == dgu.dim[1], "kernels: swiglu_backward: dh is not (N, F) of dgu's type")
-	must(gu.is(dgu.typ, dgu.dim[0], dgu.dim[1]), "kernels: swiglu_backward: gu is not as dgu")
-	a := C.swiglu_backward_args{dgu: dgu.ptr, h: h.ptr, dh: dh.ptr, gu: gu.ptr, N: dh.n(0), F: dh.n(1), dtype: dh.dt()}
+	a := gatedBackwardArgs(dgu, h, dh, gu)
 	C.call_swiglu_backward(d.table, d.stream, &a)
+}
+
+// GeGLU is h = gelu(gate)·up, with the tanh form of GELU; as SwiGLU otherwise.
+func (d *Device) GeGLU(h, gu Tensor) {
+	a := gatedArgs(h, gu)
+	C.call_geglu(d.table, d.stream, &a)
+}
+
+// GeGLUBackward is to GeGLU what SwiGLUBackward is to SwiGLU.
+func (d *Device) GeGLUBackward(dgu, h, dh, gu Tensor) {
+	a := gatedBackwardArgs(dgu, h, dh, gu)
+	C.call_geglu_backward(d.table, d.stream, &a)
 }
 
 // Attention over a packed forest. out (N, A, D), qkv (N, A+2G, D) real; lse (N, A) f32.

@@ -134,6 +134,12 @@ def swiglu(gu):
 
 
 @compiled
+def geglu(gu):
+    gate, up = gu.chunk(2, -1)
+    return F.gelu(gate, approximate="tanh") * up
+
+
+@compiled
 def rope(qk, cos, sin):
     a, b = qk.float().chunk(2, -1)
     return torch.cat((a * cos - b * sin, b * cos + a * sin), -1).to(bf16)
@@ -201,10 +207,10 @@ def row(c):
         dy = normal(c.N, c.O)
         return lambda: dy.sum(0)
 
-    def gated(backward):
+    def gated(op, backward):
         def make():
             gu = normal(c.N, 2 * c.F, grad=backward)
-            return with_backward(swiglu, (gu,), (normal(c.N, c.F),)) if backward else lambda: swiglu(gu)
+            return with_backward(op, (gu,), (normal(c.N, c.F),)) if backward else lambda: op(gu)
         return make
 
     return {
@@ -217,12 +223,14 @@ def row(c):
         "slice_norm": lambda: ("rms_norm to new tensors", slice_norm, 4 * c.N * c.Groups * c.Width),
         "add_bias": lambda: ("add_", add_bias),
         "add_bias_backward": lambda: ("sum, bf16 result", add_bias_backward),
-        "swiglu": lambda: ("compiled", gated(False), 6 * c.N * c.F),
-        "swiglu_backward": lambda: ("compiled", gated(True), 10 * c.N * c.F),
+        "swiglu": lambda: ("compiled", gated(swiglu, False), 6 * c.N * c.F),
+        "swiglu_backward": lambda: ("compiled", gated(swiglu, True), 10 * c.N * c.F),
+        "geglu": lambda: ("compiled", gated(geglu, False), 6 * c.N * c.F),
+        "geglu_backward": lambda: ("compiled", gated(geglu, True), 10 * c.N * c.F),
     }[c.op]()
 
 
-ROWS = "embed", "embed_backward", "gather", "rmsnorm", "rmsnorm_backward", "slice_norm", "rope", "add_bias", "add_bias_backward", "swiglu", "swiglu_backward"
+ROWS = "embed", "embed_backward", "gather", "rmsnorm", "rmsnorm_backward", "slice_norm", "rope", "add_bias", "add_bias_backward", "swiglu", "swiglu_backward", "geglu", "geglu_backward"
 SQUARE = "matmul/8192"
 
 

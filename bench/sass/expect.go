@@ -72,9 +72,9 @@ var expectations = []expectation{
 	{Name: `rope\.rope_kernel<\w+,1>`, Quiet: true, Blocks: 3},
 	{Name: `sample\.sample_kernel<4>`, Wide: true, Blocks: 1},
 	{Name: `sample\.sample_kernel<1>`, Quiet: true, Blocks: 1},
-	{Name: `swiglu\.swiglu_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 5},
-	{Name: `swiglu\.swiglu_backward_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 4},
-	{Name: `swiglu\.\w+<\w+,1>`, Quiet: true, Blocks: 8},
+	{Name: `swiglu\.swiglu_kernel<(float,4|bf16,8),(true|false)>`, Wide: true, Blocks: 5},
+	{Name: `swiglu\.swiglu_backward_kernel<(float,4|bf16,8),(true|false)>`, Wide: true, Blocks: 4},
+	{Name: `swiglu\.\w+<\w+,1,(true|false)>`, Quiet: true, Blocks: 8},
 }
 
 func find(list []expectation, name string) *expectation {

@@ -50,6 +50,10 @@ func Call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 		d.SwiGLU(t("H"), t("GU"))
 	case *spec.SwiGLUBackward[float64]:
 		d.SwiGLUBackward(t("DGU"), t("H"), t("DH"), t("GU"))
+	case *spec.GeGLU[float64]:
+		d.GeGLU(t("H"), t("GU"))
+	case *spec.GeGLUBackward[float64]:
+		d.GeGLUBackward(t("DGU"), t("H"), t("DH"), t("GU"))
 	case *spec.Attention[float64]:
 		d.Attention(t("Out"), t("LSE"), t("QKV"), sight(t), scores(o.Window, o.Scale, o.Cap))
 	case *spec.AttentionBackward[float64]:

@@ -282,7 +282,7 @@ func testChance(t *testing.T, d *kernels.Device) {
 	}
 }
 
-// testSwiGLUAgain compares what swiglu_backward gives for h with what swiglu has given.
+// testSwiGLUAgain compares what swiglu_backward gives for h with what swiglu has given, and the same of geglu.
 func testSwiGLUAgain(t *testing.T, d *kernels.Device) {
 	const n, f = 37, 1048
 	r := rand.New(rand.NewPCG(5, 6))
@@ -294,13 +294,17 @@ func testSwiGLUAgain(t *testing.T, d *kernels.Device) {
 		gu, dgu, h, again, dh := d.Alloc(typ, n, 2*f), d.Alloc(typ, n, 2*f), d.Alloc(typ, n, f), d.Alloc(typ, n, f), d.Alloc(typ, n, f)
 		d.Upload(gu, x)
 		d.Upload(dh, x[:n*f])
-		d.SwiGLU(h, gu)
-		d.SwiGLUBackward(dgu, again, dh, gu)
-		want, got := make([]float32, n*f), make([]float32, n*f)
-		d.Download(want, h)
-		d.Download(got, again)
-		if !slices.Equal(got, want) {
-			t.Errorf("%v: the h of swiglu_backward is not that of swiglu", typ)
+		for op, run := range map[string]func(){
+			"swiglu": func() { d.SwiGLU(h, gu); d.SwiGLUBackward(dgu, again, dh, gu) },
+			"geglu":  func() { d.GeGLU(h, gu); d.GeGLUBackward(dgu, again, dh, gu) },
+		} {
+			run()
+			want, got := make([]float32, n*f), make([]float32, n*f)
+			d.Download(want, h)
+			d.Download(got, again)
+			if !slices.Equal(got, want) {
+				t.Errorf("%v: the h of %s_backward is not that of %s", typ, op, op)
+			}
 		}
 		for _, x := range []kernels.Tensor{gu, dgu, h, again, dh} {
 			d.Free(x)

@@ -154,6 +154,8 @@ func (s Size) Work() (list []Case) {
 	row("add_bias_backward", func(g *Gen) Op { return &AddBiasBackward[float64]{N: n, O: c} })
 	row("swiglu", func(g *Gen) Op { return &SwiGLU[float64]{N: n, F: s.F} })
 	row("swiglu_backward", func(g *Gen) Op { return &SwiGLUBackward[float64]{N: n, F: s.F} })
+	row("geglu", func(g *Gen) Op { return &GeGLU[float64]{N: n, F: s.F} })
+	row("geglu_backward", func(g *Gen) Op { return &GeGLUBackward[float64]{N: n, F: s.F} })
 	row("kv_store", func(g *Gen) Op { return &KVStore[float64]{Slot: g.Distinct(n, n), N: n, A: s.A, G: s.G, D: s.D, S: n} })
 	for _, m := range []struct {
 		name string

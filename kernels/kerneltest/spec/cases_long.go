@@ -31,6 +31,8 @@ func (l *list) longStreams() {
 	l.add32("add_bias_backward", "N100003_O2", func(g *Gen) Op { return &AddBiasBackward[float64]{N: n, O: 2} })
 	l.add32("swiglu", "N100003_F2", func(g *Gen) Op { return &SwiGLU[float64]{N: n, F: 2} })
 	l.add32("swiglu_backward", "N100003_F2", func(g *Gen) Op { return &SwiGLUBackward[float64]{N: n, F: 2} })
+	l.add32("geglu", "N100003_F2", func(g *Gen) Op { return &GeGLU[float64]{N: n, F: 2} })
+	l.add32("geglu_backward", "N100003_F2", func(g *Gen) Op { return &GeGLUBackward[float64]{N: n, F: 2} })
 	l.add32("kv_store", "N100003_D2", func(g *Gen) Op {
 		return &KVStore[float64]{Slot: g.Distinct(n, n), N: n, A: 1, G: 1, D: 2, S: n}
 	})

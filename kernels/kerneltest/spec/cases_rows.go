@@ -197,16 +197,24 @@ func (l *list) gates() {
 				continue
 			}
 			name := fmt.Sprintf("N%d_F%d_x%g", n, f, scale)
-			forward := func(g *Gen) Op { return &SwiGLU[float64]{GU: g.Normal(2*n*f, scale), N: n, F: f} }
-			back := func(g *Gen) Op { return &SwiGLUBackward[float64]{GU: g.Normal(2*n*f, scale), N: n, F: f} }
-			l.add("swiglu", name, forward)
-			l.add("swiglu_backward", name, back)
-			if f == 32 {
-				l.addSkewed("swiglu", name, forward)
-				l.addSkewed("swiglu_backward", name, back)
-				l.race(8)
-			} else if f == 129 || f == 4864 {
-				l.race(4)
+			forward := func(g *Gen) *SwiGLU[float64] { return &SwiGLU[float64]{GU: g.Normal(2*n*f, scale), N: n, F: f} }
+			back := func(g *Gen) *SwiGLUBackward[float64] {
+				return &SwiGLUBackward[float64]{GU: g.Normal(2*n*f, scale), N: n, F: f}
+			}
+			for _, c := range []struct {
+				op   string
+				make func(g *Gen) Op
+			}{
+				{"swiglu", func(g *Gen) Op { return forward(g) }}, {"swiglu_backward", func(g *Gen) Op { return back(g) }},
+				{"geglu", func(g *Gen) Op { return (*GeGLU[float64])(forward(g)) }}, {"geglu_backward", func(g *Gen) Op { return (*GeGLUBackward[float64])(back(g)) }},
+			} {
+				l.add(c.op, name, c.make)
+				if f == 32 {
+					l.addSkewed(c.op, name, c.make)
+					l.race(4)
+				} else if f == 129 || f == 4864 {
+					l.race(2)
+				}
 			}
 		}
 	}

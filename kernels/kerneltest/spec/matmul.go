@@ -1,5 +1,7 @@
 package spec
 
+import "math"
+
 // Matmul is y = x·wᵀ (+ add).
 type Matmul[T Real] struct {
 	Y       []T `arg:"out y N,O"`
@@ -122,11 +124,20 @@ type SwiGLU[T Real] struct {
 func (*SwiGLU[T]) twin() Op { return new(SwiGLU[float32]) }
 
 // Run applies the gate.
-func (o *SwiGLU[T]) Run() {
+func (o *SwiGLU[T]) Run() { gated(o, silu[T]) }
+
+// silu is g/(1 + exp(-g)), and its derivative σ(g)·(1 + g·(1 - σ(g))).
+func silu[T Real](g T) (y, dy T) {
+	sig := 1 / (1 + exp(-g))
+	return g / (1 + exp(-g)), sig * (1 + g*(1-sig))
+}
+
+// gated is h = act(gate)·up.
+func gated[T Real](o *SwiGLU[T], act func(T) (y, dy T)) {
 	for n := range o.N {
 		for f := range o.F {
-			gate, up := o.GU[n*2*o.F+f], o.GU[n*2*o.F+o.F+f]
-			o.H[n*o.F+f] = gate / (1 + exp(-gate)) * up
+			y, _ := act(o.GU[n*2*o.F+f])
+			o.H[n*o.F+f] = y * o.GU[n*2*o.F+o.F+f]
 		}
 	}
 }
@@ -143,15 +154,40 @@ type SwiGLUBackward[T Real] struct {
 func (*SwiGLUBackward[T]) twin() Op { return new(SwiGLUBackward[float32]) }
 
 // Run gives both gradients.
-func (o *SwiGLUBackward[T]) Run() {
+func (o *SwiGLUBackward[T]) Run() { gatedBackward(o, silu[T]) }
+
+func gatedBackward[T Real](o *SwiGLUBackward[T], act func(T) (y, dy T)) {
 	for n := range o.N {
 		for f := range o.F {
 			g, u := n*2*o.F+f, n*2*o.F+o.F+f
-			gate, up, dh := o.GU[g], o.GU[u], o.DH[n*o.F+f]
-			sig := 1 / (1 + exp(-gate))
-			o.DGU[g] = dh * up * sig * (1 + gate*(1-sig))
-			o.DGU[u] = dh * gate * sig
-			o.H[n*o.F+f] = gate / (1 + exp(-gate)) * up
+			up, dh := o.GU[u], o.DH[n*o.F+f]
+			y, dy := act(o.GU[g])
+			o.DGU[g] = dh * up * dy
+			o.DGU[u] = dh * y
+			o.H[n*o.F+f] = y * up
 		}
 	}
+}
+
+// GeGLU is h = gelu(gate)·up, gelu(g) = ½·g·(1 + tanh(sqrt(2/π)·(g + 0.044715·g³))).
+type GeGLU[T Real] SwiGLU[T]
+
+func (*GeGLU[T]) twin() Op { return new(GeGLU[float32]) }
+
+// Run applies the gate.
+func (o *GeGLU[T]) Run() { gated((*SwiGLU[T])(o), gelu[T]) }
+
+// GeGLUBackward is dup = dh·gelu(gate), dgate = dh·up·gelu'(gate), and h once more.
+type GeGLUBackward[T Real] SwiGLUBackward[T]
+
+func (*GeGLUBackward[T]) twin() Op { return new(GeGLUBackward[float32]) }
+
+// Run gives both gradients.
+func (o *GeGLUBackward[T]) Run() { gatedBackward((*SwiGLUBackward[T])(o), gelu[T]) }
+
+// gelu and its derivative: with u = sqrt(2/π)·(g + 0.044715·g³), ½·(1 + tanh u) + ½·g·(1 - tanh² u)·du/dg.
+func gelu[T Real](g T) (y, dy T) {
+	c := T(math.Sqrt(2 / math.Pi))
+	th := tanh(c * (g + 0.044715*g*g*g))
+	return g * (1 + th) / 2, (1+th)/2 + g*(1-th*th)/2*c*(1+3*0.044715*g*g)
 }

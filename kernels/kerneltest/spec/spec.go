@@ -250,6 +250,7 @@ func round[T Real](f func(T) T, x T) T {
 func exp[T Real](x T) T   { return T(math.Exp(float64(x))) }
 func log[T Real](x T) T   { return T(math.Log(float64(x))) }
 func log1p[T Real](x T) T { return T(math.Log1p(float64(x))) }
+func tanh[T Real](x T) T  { return T(math.Tanh(float64(x))) }
 func sqrt[T Real](x T) T  { return T(math.Sqrt(float64(x))) }
 func tanh[T Real](x T) T  { return T(math.Tanh(float64(x))) }
 

@@ -96,6 +96,11 @@ func backward(r *Gen, op Op) (g gradient, ok bool) {
 		b := SwiGLUBackward[float64]{DGU: zero(o.GU), H: zero(o.H), DH: dout, GU: o.GU, N: o.N, F: o.F}
 		b.Run()
 		g.by = map[string][]float64{"GU": b.DGU}
+	case *GeGLU[float64]:
+		dout, sum = weigh(r, o.H)
+		b := GeGLUBackward[float64]{DGU: zero(o.GU), H: zero(o.H), DH: dout, GU: o.GU, N: o.N, F: o.F}
+		b.Run()
+		g.by = map[string][]float64{"GU": b.DGU}
 	case *Attention[float64]:
 		dout, sum = weigh(r, o.Out)
 		b := AttentionBackward[float64]{DQKV: zero(o.QKV), DOut: dout, Out: o.Out, LSE: o.LSE, QKV: o.QKV, End: o.End,
@@ -122,7 +127,7 @@ func backward(r *Gen, op Op) (g gradient, ok bool) {
 }
 
 // hasBackward are the ops whose gradient must be checked.
-var hasBackward = []string{"embed", "gather", "rmsnorm", "slice_norm", "rope", "matmul", "add_bias", "swiglu", "attention", "critique_loss", "reward_loss"}
+var hasBackward = []string{"embed", "gather", "rmsnorm", "slice_norm", "rope", "matmul", "add_bias", "swiglu", "geglu", "attention", "critique_loss", "reward_loss"}
 
 // TestGradients compares each backward op with finite differences of its forward op, on every case that is small.
 func TestGradients(t *testing.T) {
