@@ -1,6 +1,6 @@
 // Package convert makes model directories of models in other forms, and GGUF files of model directories.
 //
-// [Convert] takes a GGUF file and writes a Hugging Face directory that the other packages open. [Dir]
+// [Convert] takes a GGUF file, or a directory whose reward head lies where other trainers put it, and writes a Hugging Face directory that the other packages open. [Dir]
 // does so once for a GGUF file that is given in place of a directory. [WriteGGUF] is the way back. Names and
 // settings of each family of models stand in one table for both ways (families.go).
 package convert
@@ -27,7 +27,9 @@ const shardBytes = 5 << 30
 
 // Options say how a model is converted.
 type Options struct {
-	DType string // BF16 or F32; "": BF16, unless it would round most of the source's numbers
+	DType    string // of a GGUF file's weights, BF16 or F32; "": BF16, unless it would round most of the source's numbers
+	DropBias bool   // leave out the bias of a reward head: all rewards are lower by one number
+	DropHead bool   // leave out a reward head that has another form than one here
 }
 
 // Report is what was converted.
@@ -38,7 +40,7 @@ type Report struct {
 	Notes      []string // what a person should know
 }
 
-// Convert writes the model at from, a GGUF file, as a new directory. It is whole or not there.
+// Convert writes the model at from, a GGUF file or a directory, as a new directory. It is whole or not there.
 func Convert(ctx context.Context, from, to string, o Options) (*Report, error) {
 	if o.DType != "" && o.DType != BF16 && o.DType != F32 {
 		return nil, fmt.Errorf("convert: got the type %q, want %s or %s", o.DType, BF16, F32)
@@ -51,7 +53,7 @@ func Convert(ctx context.Context, from, to string, o Options) (*Report, error) {
 	case err != nil:
 		return nil, fmt.Errorf("convert: %w", err)
 	case info.IsDir():
-		return nil, fmt.Errorf("convert: %s is a directory, want a GGUF file", from)
+		return fromDir(ctx, from, to, o)
 	}
 	return fromGGUF(ctx, from, to, o)
 }

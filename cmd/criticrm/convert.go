@@ -17,14 +17,18 @@ func newConvert() *cobra.Command {
 	var o convert.Options
 	cmd := &cobra.Command{
 		Use:   "convert",
-		Short: "Make a model directory of a GGUF file",
+		Short: "Make a model directory of a GGUF file, or of another trainer's reward model",
 		Long: `convert writes a Hugging Face directory (config.json, safetensors, tokenizer.json, chat template) of a GGUF file: what llama.cpp and its
 relatives run. Quantised weights (Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K) become the numbers that llama.cpp computes with; F32, F16
 and BF16 stay what they are. Architectures: llama, qwen2, qwen3, gemma2, gemma3, phi3, olmo2, granite, smollm3.
 
+Of a directory it takes the reward head from where OpenRLHF (value_head_prefix), LLaMA-Factory (value_head.safetensors) and TRL
+(v_head.summary) put it; nothing else changes. Classifiers with score.weight need no conversion.
+
 Every command takes a GGUF file as --model, too: it is converted once, into the user's cache, and verified when it is used again.`,
 		Example: `  criticrm convert --model SmolLM2-135M-Instruct.Q4_1.gguf --out smollm2
-  criticrm convert --model model.gguf --out model --dtype f32`,
+  criticrm convert --model model.gguf --out model --dtype f32
+  criticrm convert --model llama-factory-rm --out reward-model --drop_bias`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required(cmd, "model", from, "out", out); err != nil {
@@ -46,9 +50,11 @@ Every command takes a GGUF file as --model, too: it is converted once, into the 
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&from, "model", "", "GGUF file")
+	f.StringVar(&from, "model", "", "GGUF file, or directory")
 	f.StringVar(&out, "out", "", "new directory")
 	f.StringVar(&o.DType, "dtype", "", "bf16 or f32 (default: bf16, unless most of the numbers are F32 or F16, which it would round)")
+	f.BoolVar(&o.DropBias, "drop_bias", false, "leave out what the reward head adds to every reward: their order and differences stay")
+	f.BoolVar(&o.DropHead, "drop_head", false, "leave out a reward head of another form (CLoud's): a model that writes critiques remains")
 	return cmd
 }
 

@@ -85,7 +85,7 @@ func TestBadGGUF(t *testing.T) {
 		{"inspect " + broken, "byte 8: the file is cut off"},
 		{"inspect HuggingFaceTB/SmolLM2-135M-Instruct", "a name on the Hugging Face hub is not downloaded: fetch it first ('hf download HuggingFaceTB/SmolLM2-135M-Instruct"},
 		{"train --model Qwen/Qwen3-0.6B --train_file x --output_dir " + dir + "/o", "a name on the Hugging Face hub is not downloaded"},
-		{"convert --model " + dir + " --out " + dir + "/o", "is a directory, want a GGUF file"},
+		{"convert --model " + dir + " --out " + dir + "/o", "config.json: no such file or directory"},
 		{"convert --model " + broken + " --out " + dir + "/o --dtype f64", `got the type "F64"`},
 		{"export --model " + dir + " --format gguf --out " + file, "is there: choose another name"},
 		{"export --model " + dir + " --format gguf --type q4_0 --out " + file + ".new", `want one of f16, bf16, q8_0, f32`},
