@@ -25,12 +25,12 @@ const DefaultAsk = AskOff
 // AskModes lists them.
 func AskModes() []string { return []string{AskOff, AskSample, AskExpect} }
 
-// validAsk checks a mode; "" becomes off.
+// validAsk checks a mode; off becomes "", so that it stands nowhere, as with programs that did not know of it.
 func validAsk(mode *string) error {
-	if *mode == "" {
-		*mode = AskOff
+	if *mode == AskOff {
+		*mode = ""
 	}
-	if !slices.Contains(AskModes(), *mode) {
+	if *mode != "" && !slices.Contains(AskModes(), *mode) {
 		return fmt.Errorf("critic: ask_score: got %.40q, want one of %s", *mode, strings.Join(AskModes(), ", "))
 	}
 	return nil

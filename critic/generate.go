@@ -43,12 +43,12 @@ type GenerateOptions struct {
 	Critiques int             `json:"critiques"` // N samples per response
 	Sampling  record.Sampling `json:"sampling"`
 	Scale     Scale           `json:"scale"`
-	AskScore  string          `json:"ask_score"` // critiques that end without a score: AskOff, AskSample or AskExpect
-	Chunk     int             `json:"-"`         // records per call of the Generator; another number changes no result on the CPU, and rounding at most on a GPU
-	MinParsed float64         `json:"-"`         // share of critiques that must end in a score; fewer stop the work, see ErrUnparsed. 0: no guard
-	Warn      func(string)    `json:"-"`         // gets a few lines when no critique of the first ones ends in a score; nil: not
-	Model     string          `json:"model"`     // name or hash of the model, stored with the critiques
-	Prompts   *Prompts        `json:"-"`         // nil: DefaultPrompts
+	AskScore  string          `json:"ask_score,omitempty"` // critiques that end without a score: AskOff, AskSample or AskExpect; "": off
+	Chunk     int             `json:"-"`                   // records per call of the Generator; another number changes no result on the CPU, and rounding at most on a GPU
+	MinParsed float64         `json:"-"`                   // share of critiques that must end in a score; fewer stop the work, see ErrUnparsed. 0: no guard
+	Warn      func(string)    `json:"-"`                   // gets a few lines when no critique of the first ones ends in a score; nil: not
+	Model     string          `json:"model"`               // name or hash of the model, stored with the critiques
+	Prompts   *Prompts        `json:"-"`                   // nil: DefaultPrompts
 	Reading   `json:"-"`
 }
 

@@ -104,7 +104,7 @@ func (g *guard) warn() {
 // remedy says what to look at, the likeliest first.
 func (g *guard) remedy() string {
 	prompt := fmt.Sprintf("let critique.txt ask for a last line \"Score: N\", N from %d to %d, try --prompts small, look at the chat template, or take a model that follows instructions", g.o.Scale.Min, g.o.Scale.Max)
-	if g.o.AskScore == AskOff {
+	if g.o.AskScore == "" {
 		prompt += "; or let critiques be asked for a score (ask_score expect)"
 	}
 	if 2*g.truncated > g.critiques {

@@ -44,7 +44,7 @@ type RefineOptions struct {
 	SummaryOf    int             `json:"summary_of"`   // summarize merges at most the first this many kept critiques; 0: all
 	Sampling     record.Sampling `json:"sampling"`     // of the meta-judge or the summary; Seed also seeds random
 	Scale        Scale           `json:"scale"`
-	AskScore     string          `json:"ask_score"` // meta-judgements and summaries that end without a score: AskOff, AskSample or AskExpect
+	AskScore     string          `json:"ask_score,omitempty"` // meta-judgements and summaries that end without a score: AskOff, AskSample or AskExpect
 	MinSurvivors float64         `json:"-"`
 	Chunk        int             `json:"-"`
 	Model        string          `json:"model"`

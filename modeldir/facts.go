@@ -57,7 +57,7 @@ type Facts struct {
 	PromptsHash  string            `json:"prompts_hash,omitempty"` // of them, as records have it
 	Scale        *critic.Scale     `json:"scale,omitempty"`        // of the scores that the prompts ask for
 	MaxTokens    int               `json:"max_tokens,omitempty"`   // that the critiques it was trained on could have at most; 0: they do not say
-	AskScore     string            `json:"ask_score,omitempty"`    // what was done with the critiques it learned from that ended without a score
+	AskScore     string            `json:"ask_score,omitempty"`    // what was done with the critiques it learned from that ended without a score; "": nothing
 	MaxLength    int               `json:"max_length,omitempty"`   // tokens of the longest sequence that training allowed
 	Overlong     string            `json:"overlong,omitempty"`     // what it did with longer ones
 	ChatTemplate string            `json:"chat_template_sha256,omitempty"`

@@ -143,7 +143,7 @@ type CriticInfo struct {
 	Model    string   `json:"model,omitempty"`     // as the caller names it
 	Prompts  string   `json:"prompts"`             // Prompts.Hash
 	Scale    *Range   `json:"scale,omitempty"`     // of the scores that were asked for; nil in rows of older programs
-	AskScore string   `json:"ask_score,omitempty"` // what was done with critiques that ended without a score: off, sample or expect; empty in rows of older programs: off
+	AskScore string   `json:"ask_score,omitempty"` // what was done with critiques that ended without a score: sample or expect; empty: nothing
 	Sampling Sampling `json:"sampling"`
 }
 

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"criticrm/critic"
 	"criticrm/modeldir"
 	"criticrm/record"
 	"criticrm/render"
@@ -173,7 +172,7 @@ func (d *Records) add(rec *record.Record, r *render.Renderer, c Config, o render
 		d.critiques = true
 		if info := rec.Critic; info != nil {
 			d.maxTokens = max(d.maxTokens, info.Sampling.MaxTokens)
-			if d.ask == "" || d.ask == critic.AskOff {
+			if d.ask == "" {
 				d.ask = info.AskScore
 			}
 		}

@@ -53,7 +53,7 @@ func TestGenerateResume(t *testing.T) {
 		"cannot resume "+part+": options.sampling.temperature was 0.7, now 0.5: choose another output or restart") {
 		t.Errorf("%d %q", code, errs)
 	}
-	if code, _, errs := command(t, append(args(part), "--ask_score", "off")...); code != exitUsage || !strings.Contains(errs, "options.ask_score was \"expect\", now \"off\"") {
+	if code, _, errs := command(t, append(args(part), "--ask_score", "off")...); code != exitUsage || !strings.Contains(errs, "options.ask_score was \"expect\", now null") {
 		t.Errorf("%d %q", code, errs)
 	}
 	writeFile(t, in, sumPairs(21))

@@ -49,6 +49,13 @@ func TestPrompt(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(rubric, "critique.txt"), "[user]\n{prompt} {response} {rubric}\n")
+	writeFile(t, "rubric.jsonl", `{"prompt":"p","chosen":"a","rejected":"b","rubric":"be brief"}`+"\n")
+	for prompts, told := range map[string]bool{rubric: false, "demo/prompts": true} { // a column is told as unread unless the prompt names it
+		out, errs := must(t, "prompt", "--model", "my-model", "--in", "rubric.jsonl", "--tokens=false", "--override", "--prompts", prompts)
+		if strings.Contains(errs, `column "rubric" of 1 rows is not read`) != told || strings.Contains(out, "be brief") == told {
+			t.Errorf("%s: %s\n%s", prompts, out, errs)
+		}
+	}
 	for args, want := range map[string]string{
 		"--in pairs.jsonl --row 99":                                  "--row: got 99, pairs.jsonl has 16 rows",
 		"--in pairs.jsonl --row 0":                                   "--row and --try: got 0 and 0",
