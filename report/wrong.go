@@ -103,7 +103,10 @@ func (r *run) shown(pair *record.Record, margin float64, open bool) shownPair {
 func critiqueFacts(c *record.Critique) string {
 	facts := []string{"no score"}
 	if c.Score != nil {
-		facts[0] = fmt.Sprintf("score %g", *c.Score)
+		facts[0] = fmt.Sprintf("score %.4g", *c.Score)
+	}
+	if c.AskedTokens > 0 {
+		facts[0] += ", asked for"
 	}
 	if c.Reward != nil {
 		facts = append(facts, "reward "+figure(float64(*c.Reward)))
