@@ -29,7 +29,8 @@ func FuzzCritiqueParse(f *testing.F) {
 
 // FuzzTemplate: parsing ends without a panic, and a template that parses can be filled.
 func FuzzTemplate(f *testing.F) {
-	for _, s := range []string{"[user]\n{prompt}\n[assistant]\n{{response}}", "[system]\n{min}{{max}}\n[user]\n{{{prompt}}}"} {
+	for _, s := range []string{"[user]\n{prompt}\n[assistant]\n{{response}}", "[system]\n{min}{{max}}\n[user]\n{{{prompt}}}",
+		"[user]\n{rubric}{principles}\n[assistant]\nReview: {middle}\n[verdict]\nFinal score:", "[assistant]\nx\n[verdict]\n**Score**:"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, source string) {
@@ -39,6 +40,12 @@ func FuzzTemplate(f *testing.F) {
 		}
 		if m := tpl.Messages(Values{Prompt: record.Prompt{Text: "p"}, Scale: DefaultScale()}); len(m) != len(tpl.sections) {
 			t.Fatalf("%d messages of %d sections", len(m), len(tpl.sections))
+		}
+		ask := tpl.ask(AskSample, DefaultScale())
+		for _, text := range []string{"", "fine", "Score: 7", "score", "Score: 3-", "```"} { // whatever stands before it, the number is read
+			if v := ask.Scale.Parse(ask.Before + text + ask.Ending(10)); !v.OK || v.Score != 10 {
+				t.Fatalf("%q is read as %+v", ask.Before+text+ask.Ending(10), v)
+			}
 		}
 	})
 }

@@ -266,6 +266,9 @@ func (v *Values) value(name string) string {
 	if !slices.Contains(record.PromptColumns(), name) {
 		panic("critic: template has a placeholder that ParseTemplate does not know")
 	}
+	if v.Row == nil {
+		return ""
+	}
 	text, _ := v.Row.PromptColumn(name) // Lacks has looked
 	return text
 }
