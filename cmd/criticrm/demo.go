@@ -20,7 +20,8 @@ func newDemo() *cobra.Command {
 		Short: "Run the whole method on the embedded model and compare it with its rivals",
 		Long: `demo samples critiques from the embedded base model, filters and refines them with preference labels, trains a Critic-RM,
 and compares it on held-out pairs with a scalar reward model, the base model as judge, and training on unfiltered critiques.
-It ends with a table and leaves results.json and report.html in --output_dir.`,
+It is 'criticrm run' with a recipe of its own, which it leaves in --output_dir with its pairs and the run (critic-rm); it ends with a
+table, results.json and report.html. The same command goes on with a demo that was interrupted, and makes a finished one anew.`,
 		Example: "  criticrm demo\n  criticrm demo --full --seeds 0,1,2 --output_dir runs/full",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -7,8 +7,10 @@ package experiment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -41,10 +43,13 @@ const (
 
 // Names in the directory of a demo.
 const (
-	runDir     = "critic-rm" // the first seed's main run
-	dataDir    = "data"
-	recipeFile = "recipe.yaml"
-	tempDirs   = ".run-*" // runs that are gone when they are measured
+	markFile    = ".criticrm-demo"
+	runDir      = "critic-rm" // the first seed's main run
+	dataDir     = "data"
+	recipeFile  = "recipe.yaml"
+	resultsFile = "results.json"
+	reportFile  = "report.html"
+	tempDirs    = ".run-*" // runs that are gone when they are measured
 )
 
 // runner collects figures over the seeds.
@@ -90,13 +95,13 @@ func Run(ctx context.Context, dev *kernels.Device, o Options) (*Results, error) 
 
 // prepare writes what the runs read.
 func (r *runner) prepare() error {
-	if err := os.MkdirAll(filepath.Join(r.Dir, dataDir), 0o755); err != nil {
+	if err := os.MkdirAll(r.Dir, 0o755); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	if err := claim(r.Dir); err != nil {
+	if err := r.claim(); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(filepath.Join(r.Dir, runDir)); err != nil { // of an earlier demo: see claim
+	if err := os.MkdirAll(filepath.Join(r.Dir, dataDir), 0o755); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
 	if r.base == "" {
@@ -119,17 +124,32 @@ func (r *runner) prepare() error {
 	return err
 }
 
-// claim marks a directory as a demo's, in which a later demo may replace the run. A run that is there without the mark is somebody's
-// own and stays.
-func claim(dir string) error {
-	mark, run := filepath.Join(dir, ".criticrm-demo"), filepath.Join(dir, runDir)
-	if _, err := os.Stat(mark); err == nil {
-		return nil
+// claim marks a directory as a demo's, in which a later demo may replace what this one leaves. A run that is there without the mark is
+// somebody's own and stays. What the same demo has begun and not finished is gone on with; all else of an earlier demo goes.
+func (r *runner) claim() error {
+	inDir := func(name string) string { return filepath.Join(r.Dir, name) }
+	now := fmt.Sprintln(r.Seeds, r.Full, r.Pairs, r.Held, r.BaseDir)
+	was, err := os.ReadFile(inDir(markFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(inDir(runDir)); err == nil {
+			return fmt.Errorf("demo: %s is there already and no demo made it: choose another output_dir", inDir(runDir))
+		}
+	} else if err != nil {
+		return fmt.Errorf("demo: %w", err)
 	}
-	if _, err := os.Stat(run); err == nil {
-		return fmt.Errorf("demo: %s is there already and no demo made it: choose another output_dir", run)
+	gone, err := filepath.Glob(inDir(tempDirs))
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
 	}
-	return checkpoint.WriteFileAtomic(mark, nil)
+	if _, err := os.Stat(inDir(resultsFile)); err == nil || string(was) != now {
+		gone = append(gone, inDir(runDir), inDir(resultsFile), inDir(reportFile))
+	}
+	for _, path := range gone {
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+	}
+	return checkpoint.WriteFileAtomic(inDir(markFile), []byte(now))
 }
 
 func (r *runner) printf(format string, a ...any) { fmt.Fprintf(r.Log, format+"\n", a...) }

@@ -2,7 +2,9 @@ package experiment
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -19,6 +21,7 @@ import (
 	"criticrm/modeldir"
 	"criticrm/pipeline"
 	"criticrm/report/reporttest"
+	"criticrm/trainer"
 )
 
 func openCPU(t *testing.T, threads int) *kernels.Device {
@@ -34,12 +37,43 @@ func openCPU(t *testing.T, threads int) *kernels.Device {
 // small runs the experiment on few pairs.
 func small(t *testing.T, threads int) (*Results, string) {
 	t.Helper()
-	dir := t.TempDir()
-	r, err := Run(t.Context(), openCPU(t, threads), Options{Dir: dir, Seeds: []uint64{3}, Pairs: 60, Held: 80, Threads: threads, Version: "test"})
+	o := Options{Dir: t.TempDir(), Seeds: []uint64{3}, Pairs: 60, Held: 80, Threads: threads, Version: "test"}
+	r, err := Run(t.Context(), openCPU(t, threads), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r, dir
+	return r, o.Dir
+}
+
+// stopped does the same, but is ended in the middle and begun again: what was done then is not done twice.
+func stopped(t *testing.T, threads int) *Results {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	log := &watched{at: "== bt", seen: stop}
+	o := Options{Dir: t.TempDir(), Seeds: []uint64{3}, Pairs: 60, Held: 80, Threads: threads, Version: "test", Log: log}
+	if _, err := Run(ctx, openCPU(t, threads), o); !errors.Is(err, trainer.ErrInterrupted) && !errors.Is(err, context.Canceled) {
+		t.Fatalf("%v\n%s", err, &log.Buffer)
+	}
+	log.Reset()
+	r, err := Run(t.Context(), openCPU(t, threads), o)
+	if err != nil || strings.Contains(log.String(), "== round-1/train") || !strings.Contains(log.String(), "== cloud") {
+		t.Fatalf("%v\n%s", err, &log.Buffer)
+	}
+	return r
+}
+
+// watched is a log that calls a function where it reads something.
+type watched struct {
+	bytes.Buffer
+	at   string
+	seen func()
+}
+
+func (w *watched) Write(b []byte) (int, error) {
+	if strings.Contains(string(b), w.at) {
+		w.seen()
+	}
+	return w.Buffer.Write(b)
 }
 
 // knowsItself wants the accuracy of the table from the model's directory alone. Behind other prompts the same model is far from it:
@@ -92,7 +126,7 @@ func TestRun(t *testing.T) {
 		t.Fatalf("the table has no row %q m=%d", method, m)
 		return 0
 	}
-	ours, scalar, judge := value("Critic-RM", 8, 60), value("scalar RM", 0, 60), value("LLM judge (base)", 10, 0)
+	ours, scalar, judge := value("Critic-RM", 8, 60), value("scalar RM", 0, 60), value("LLM judge (base)", judged, 0)
 	if ours < scalar+10 || ours < judge+5 {
 		t.Errorf("Critic-RM %.1f, scalar RM %.1f, judge %.1f: the method does not win", ours, scalar, judge)
 	}
@@ -118,10 +152,9 @@ func TestRun(t *testing.T) {
 
 	knowsItself(t, filepath.Join(dir, runDir, "model"), ours)
 
-	again, _ := small(t, 1)
-	for i, row := range again.Rows {
+	for i, row := range stopped(t, 1).Rows {
 		if row.Overall != r.Rows[i].Overall {
-			t.Errorf("%s: %v with two threads, %v with one", row.Name(), r.Rows[i].Overall, row.Overall)
+			t.Errorf("%s: %v with two threads, %v with one and an interruption", row.Name(), r.Rows[i].Overall, row.Overall)
 		}
 	}
 }

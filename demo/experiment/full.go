@@ -158,13 +158,13 @@ func (r *runner) save() error {
 	if err != nil {
 		return err
 	}
-	if err := checkpoint.WriteFileAtomic(filepath.Join(r.Dir, "results.json"), b); err != nil {
+	if err := checkpoint.WriteFileAtomic(filepath.Join(r.Dir, resultsFile), b); err != nil {
 		return err
 	}
 	if b, err = r.results.HTML(); err != nil {
 		return err
 	}
-	return checkpoint.WriteFileAtomic(filepath.Join(r.Dir, "report.html"), b)
+	return checkpoint.WriteFileAtomic(filepath.Join(r.Dir, reportFile), b)
 }
 
 // examples picks replies to read: where the base's first critique is wrong and the trained model's is right, one of each kind, and

@@ -29,7 +29,7 @@ var recipe []byte
 // plan is a run of the recipe at the runner's seed: what it changes, and where it stops.
 type plan struct {
 	dir    string
-	from   string                 // directory of another run that this one goes on from; "": it begins
+	from   string                 // directory of another run, from whose critiques this one goes on; "": it begins
 	pairs  int                    // of the seed's, to train on
 	eval   string                 // file to measure on; "": the held-out pairs
 	stage  string                 // the last stage; "": all
@@ -60,6 +60,7 @@ func (r *runner) config(p plan) (c pipeline.Config, err error) {
 		c.Refine.TopK = 4
 	}
 	c.Train.Epochs *= moreEpochs(p.pairs)
+	c.BT.Epochs *= moreEpochs(p.pairs)
 	if r.Full {
 		c.Eval.Samples = 16
 	}
@@ -84,7 +85,11 @@ func (r *runner) run(ctx context.Context, p plan) error {
 	if err != nil {
 		return err
 	}
-	_, err = pipeline.Run(ctx, r.dev, c, pipeline.Options{Stage: p.stage, Log: p.log})
+	o := pipeline.Options{Stage: p.stage, Log: p.log}
+	if p.from != "" {
+		o.Restart = "filter"
+	}
+	_, err = pipeline.Run(ctx, r.dev, c, o)
 	if err != nil {
 		return err
 	}
