@@ -140,7 +140,7 @@ func (s *Store) Save(state *State, keep int) (path string, err error) {
 		return "", fmt.Errorf("saving step %d failed: %w", state.Step, err)
 	}
 	m := &Manifest{Format: formatVersion, Step: state.Step, Meta: meta, Files: []FileInfo{}}
-	name, need, err := s.save(m, jobs)
+	name, need, err := s.save(m, state, jobs)
 	if err != nil {
 		return "", s.failed(state.Step, need, err)
 	}
@@ -177,7 +177,7 @@ func MiB(n uint64) string {
 }
 
 // save is the durable part. It gives the name of the directory, and the space that was thought to be needed.
-func (s *Store) save(m *Manifest, jobs []job) (name string, need uint64, err error) {
+func (s *Store) save(m *Manifest, state *State, jobs []job) (name string, need uint64, err error) {
 	if err := s.clean(); err != nil {
 		return "", 0, err
 	}
@@ -197,7 +197,7 @@ func (s *Store) save(m *Manifest, jobs []job) (name string, need uint64, err err
 	if err := s.fs.Mkdir(join(s.dir, tmp), 0o755); err != nil {
 		return "", need, vfs.Wrap("mkdir", tmp, err)
 	}
-	if err := s.fill(join(s.dir, tmp), m, jobs); err != nil {
+	if err := s.fill(join(s.dir, tmp), m, state, jobs); err != nil {
 		vfs.RemoveAll(s.fs, join(s.dir, tmp)) // frees the space; if it fails too, the next save removes it
 		return "", need, err
 	}
@@ -221,8 +221,8 @@ func needed(entries []Entry, jobs []job) uint64 {
 }
 
 // fill writes the data files, then the manifest, each durable before the next, then makes their names durable.
-func (s *Store) fill(tmp string, m *Manifest, jobs []job) error {
-	err := inOrder(len(jobs), func(i int) file { return jobs[i].encode() }, func(i int, f file) error {
+func (s *Store) fill(tmp string, m *Manifest, state *State, jobs []job) error {
+	err := inOrder(len(jobs), func(i int) error { return jobs[i].read(state) }, func(i int) file { return jobs[i].encode() }, func(i int, f file) error {
 		m.Files = append(m.Files, f.info)
 		return shorter(vfs.WriteNew(s.fs, join(tmp, f.info.Name), f.stored))
 	})

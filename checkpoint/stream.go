@@ -48,7 +48,7 @@ func (d *ModelDir) EachF32(names []string, use func(name string, at int, x []flo
 		return b
 	}
 	var bad nonFinites
-	return inOrder(len(pieces), work, func(i int, b *buffers) error {
+	return inOrder(len(pieces), nil, work, func(i int, b *buffers) error {
 		if b.err != nil {
 			return b.err
 		}

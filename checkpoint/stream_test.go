@@ -1,7 +1,9 @@
 package checkpoint
 
 import (
+	"errors"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -74,5 +76,70 @@ func TestEachF32RefusesNonFinite(t *testing.T) {
 	d.AllowNonFinite = true
 	if err := d.EachF32([]string{"a", "b"}, use); err != nil {
 		t.Error(err)
+	}
+}
+
+// A state that is read while it is saved becomes the same files as one in memory; an error of reading leaves nothing behind.
+func TestSaveReads(t *testing.T) {
+	const elements = 1000
+	held := &State{Step: 7, Meta: []byte(`{"a":1}`)}
+	for i, name := range []string{"a", "b", "empty"} {
+		x := make([]float32, elements*(2-i))
+		for k := range x {
+			x[k] = float32(k * (i + 1))
+		}
+		held.Tensors = append(held.Tensors, TensorData{TensorInfo{name, "F32", []int64{int64(len(x))}}, F32Bytes(x)})
+	}
+	lazy := &State{Step: 7, Meta: held.Meta}
+	for _, x := range held.Tensors {
+		lazy.Tensors = append(lazy.Tensors, TensorData{TensorInfo: x.TensorInfo})
+	}
+	var order []int64
+	lazy.Read = func(dst []byte, i int, begin int64) error {
+		order = append(order, int64(i)<<32+begin)
+		copy(dst, held.Tensors[i].Data[begin:])
+		return nil
+	}
+	save := func(s *State) (string, *Store, error) {
+		store, err := Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { store.Close() })
+		store.fileRaw = 4 * elements // pieces of tensors, and files of several
+		path, err := store.Save(s, 0)
+		return path, store, err
+	}
+	var manifests []*Manifest
+	for _, s := range []*State{held, lazy} {
+		path, _, err := save(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := ReadManifest(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		manifests = append(manifests, m)
+	}
+	if a, b := string(manifests[0].encode()), string(manifests[1].encode()); a != b {
+		t.Errorf("the files differ:\n%s\n%s", a, b)
+	}
+	if !slices.IsSorted(order) || len(order) != len(slices.Compact(slices.Clone(order))) {
+		t.Errorf("read at %x: want each part once, in order", order)
+	}
+	broken := errors.New("broken")
+	lazy.Read = func(dst []byte, i int, begin int64) error {
+		if i == 1 {
+			return broken
+		}
+		return nil
+	}
+	path, store, err := save(lazy)
+	if path != "" || !errors.Is(err, broken) {
+		t.Errorf("path %q, %v", path, err)
+	}
+	if left, err := os.ReadDir(store.shown); err != nil || len(left) != 1 || left[0].Name() != lockName {
+		t.Errorf("a failed save left %v (%v)", left, err)
 	}
 }

@@ -44,9 +44,13 @@ func (r *run) save() error {
 	r.st.Products = r.m.Dev.Algorithms()
 	s, err := snapshot(r.m, r.st)
 	if err != nil {
-		return fmt.Errorf("trainer: checkpoint of step %d: %w; nothing was saved, the newest checkpoint is %s", r.st.Step, err, named(r.result.Checkpoint))
+		return fmt.Errorf("trainer: checkpoint of step %d: %w", r.st.Step, err)
 	}
 	path, err := r.store.Save(s, r.c.SaveTotalLimit)
+	var bad unsound
+	if errors.As(err, &bad) {
+		return fmt.Errorf("trainer: checkpoint of step %d: %w; nothing was saved, the newest checkpoint is %s", r.st.Step, bad.error, named(r.result.Checkpoint))
+	}
 	if path == "" {
 		return notStored{fmt.Errorf("trainer: %w", err)}
 	}

@@ -55,45 +55,77 @@ func stored(p *model.Param, role string, t kernels.Tensor) (dtype string, shape 
 	return map[kernels.DType]string{kernels.F32: "F32", kernels.BF16: "BF16", kernels.U8: "U8"}[t.Type()], shape64(p.Shape)
 }
 
-// snapshot copies everything that training changes to host memory: per parameter the weight as stored, the float32 master
-// where there is one, and the optimizer's moments with their scales. A value that is not finite, or a negative second moment, is an error: such
-// a checkpoint must not replace a good one.
+// snapshot is everything that training changes: per parameter the weight as stored, the float32 master where there is one, and the
+// optimizer's moments with their scales. It is read while it is saved, a few megabytes at a time, so the model must not change before that
+// is done. A value that is not finite, a negative second moment and a fault of the device are an unsound: such a checkpoint must not
+// replace a good one.
 func snapshot(m *model.Model, st state) (*checkpoint.State, error) {
 	out := &checkpoint.State{Step: int64(st.Step)}
+	r := &downloads{m: m}
 	for _, p := range m.Params() {
 		for _, b := range buffers(p) {
 			if b.t.IsNil() {
 				continue
 			}
 			dtype, shape := stored(p, b.role, b.t)
-			d := checkpoint.TensorData{TensorInfo: checkpoint.TensorInfo{Name: b.role + "/" + p.Name, DType: dtype, Shape: shape}}
-			if dtype == "U8" {
-				d.Data = make([]byte, b.t.Len())
-				m.Dev.Download(d.Data, b.t)
-				out.Tensors = append(out.Tensors, d)
-				continue
-			}
-			x := make([]float32, b.t.Len())
-			m.Dev.Download(x, b.t)
-			for i, v := range x {
-				if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) || (b.role == "v" || b.role == "scale") && v < 0 {
-					return nil, fmt.Errorf("%s: element %d is %v", d.Name, i, v)
-				}
-			}
-			if dtype == "BF16" {
-				d.Data = checkpoint.BF16Bytes(x) // exact: the values are bfloat16 already
-			} else {
-				d.Data = checkpoint.F32Bytes(x)
-			}
-			out.Tensors = append(out.Tensors, d)
+			out.Tensors = append(out.Tensors, checkpoint.TensorData{TensorInfo: checkpoint.TensorInfo{Name: b.role + "/" + p.Name, DType: dtype, Shape: shape}})
+			r.tensors = append(r.tensors, download{b.t.View(b.t.Len()), b.role == "v" || b.role == "scale"})
 		}
 	}
-	if err := m.Dev.Sync(); err != nil {
-		return nil, err
+	out.Read = func(dst []byte, i int, begin int64) error {
+		if err := r.read(dst, i, int(begin)); err != nil {
+			return unsound{fmt.Errorf("%s: %w", out.Tensors[i].Name, err)}
+		}
+		return nil
 	}
 	meta, err := json.Marshal(st)
 	out.Meta = meta
 	return out, err
+}
+
+// unsound is an error of the run, as opposed to the disk.
+type unsound struct{ error }
+
+func (e unsound) Unwrap() error { return e.error }
+
+// downloads are the tensors of a checkpoint.
+type downloads struct {
+	m       *model.Model
+	tensors []download
+	floats  []float32 // memory that is used again
+}
+
+type download struct {
+	t        kernels.Tensor // flat
+	positive bool
+}
+
+// read fills dst with the bytes of tensor i from begin on.
+func (r *downloads) read(dst []byte, i, begin int) error {
+	d := r.tensors[i]
+	size := d.t.Type().Size()
+	at, n := begin/size, len(dst)/size
+	t := d.t.Rows(at, at+n)
+	if size == 1 {
+		r.m.Dev.Download(dst, t)
+		return r.m.Dev.Sync()
+	}
+	r.floats = slices.Grow(r.floats[:0], n)[:n]
+	r.m.Dev.Download(r.floats, t)
+	if err := r.m.Dev.Sync(); err != nil {
+		return err
+	}
+	for i, v := range r.floats {
+		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) || d.positive && v < 0 {
+			return fmt.Errorf("element %d is %v", at+i, v)
+		}
+		if size == 2 {
+			binary.LittleEndian.PutUint16(dst[2*i:], kernels.BF16FromF32(v)) // exact: it is a bfloat16 already
+		} else {
+			binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(v))
+		}
+	}
+	return nil
 }
 
 // restore puts a checkpoint's tensors into the model, bit for bit. The checkpoint must have exactly the model's tensors.
