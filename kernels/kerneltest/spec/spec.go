@@ -252,7 +252,6 @@ func log[T Real](x T) T   { return T(math.Log(float64(x))) }
 func log1p[T Real](x T) T { return T(math.Log1p(float64(x))) }
 func tanh[T Real](x T) T  { return T(math.Tanh(float64(x))) }
 func sqrt[T Real](x T) T  { return T(math.Sqrt(float64(x))) }
-func tanh[T Real](x T) T  { return T(math.Tanh(float64(x))) }
 
 func dot[T Real](x, y []T) T {
 	var sum T
