@@ -193,6 +193,14 @@ typedef struct {
 typedef swiglu_args geglu_args;
 typedef swiglu_backward_args geglu_backward_args;
 
+// x *= s, each element
+typedef struct {
+    void          *x;        // in/out (n)      real
+    float          s;
+    int64_t        n;
+    kdtype         dtype;
+} scale_args;
+
 // Attention over a packed forest. Query head a reads key head a·G/A. Subtrees nest, and pos counts the tokens above on the branch.
 //   query q sees key k  iff  k <= q < end[k]  and, with a window,  pos[q] - pos[k] < window
 //   s = scale·q·kᵀ, and with a cap s = cap·tanh(scale·q·kᵀ/cap)
@@ -409,7 +417,7 @@ typedef struct {
     X(embed) X(embed_backward) X(gather) X(gather_backward) X(rmsnorm) X(rmsnorm_backward)     \
     X(slice_norm) X(slice_norm_backward) X(add_bias) X(add_bias_backward)                      \
     X(rope) X(rope_backward) X(matmul) X(matmul_dx) X(matmul_dw) X(swiglu) X(swiglu_backward)  \
-    X(geglu) X(geglu_backward)                                                                 \
+    X(geglu) X(geglu_backward) X(scale)                                                        \
     X(attention) X(attention_backward) X(kv_store) X(attention_decode) X(critique_loss)        \
     X(reward_head) X(reward_loss) X(grad_norm) X(adamw) X(adamw_8bit) X(sample)    \
     X(logprobs)

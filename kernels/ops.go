@@ -45,6 +45,8 @@ KERNEL_OPS(X)
 #cgo nocallback call_geglu
 #cgo noescape call_geglu_backward
 #cgo nocallback call_geglu_backward
+#cgo noescape call_scale
+#cgo nocallback call_scale
 #cgo noescape call_attention
 #cgo nocallback call_attention
 #cgo noescape call_attention_backward
@@ -316,6 +318,13 @@ func (d *Device) GeGLU(h, gu Tensor) {
 func (d *Device) GeGLUBackward(dgu, h, dh, gu Tensor) {
 	a := gatedBackwardArgs(dgu, h, dh, gu)
 	C.call_geglu_backward(d.table, d.stream, &a)
+}
+
+// Scale is x *= s, each element of x real of any shape.
+func (d *Device) Scale(x Tensor, s float32) {
+	must(x.ptr != nil && (x.typ == F32 || x.typ == BF16), "kernels: scale: x is not real")
+	a := C.scale_args{x: x.ptr, s: C.float(s), n: C.int64_t(x.Len()), dtype: x.dt()}
+	C.call_scale(d.table, d.stream, &a)
 }
 
 // Attention over a packed forest. out (N, A, D), qkv (N, A+2G, D) real; lse (N, A) f32.

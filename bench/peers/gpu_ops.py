@@ -207,6 +207,10 @@ def row(c):
         dy = normal(c.N, c.O)
         return lambda: dy.sum(0)
 
+    def scale():
+        x = normal(c.N)
+        return lambda: x.mul_(1)
+
     def gated(op, backward):
         def make():
             gu = normal(c.N, 2 * c.F, grad=backward)
@@ -225,12 +229,13 @@ def row(c):
         "add_bias_backward": lambda: ("sum, bf16 result", add_bias_backward),
         "swiglu": lambda: ("compiled", gated(swiglu, False), 6 * c.N * c.F),
         "swiglu_backward": lambda: ("compiled", gated(swiglu, True), 10 * c.N * c.F),
+        "scale": lambda: ("mul_", scale, 2 * c.N),
         "geglu": lambda: ("compiled", gated(geglu, False), 6 * c.N * c.F),
         "geglu_backward": lambda: ("compiled", gated(geglu, True), 10 * c.N * c.F),
     }[c.op]()
 
 
-ROWS = "embed", "embed_backward", "gather", "rmsnorm", "rmsnorm_backward", "slice_norm", "rope", "add_bias", "add_bias_backward", "swiglu", "swiglu_backward", "geglu", "geglu_backward"
+ROWS = "embed", "embed_backward", "gather", "rmsnorm", "rmsnorm_backward", "slice_norm", "rope", "add_bias", "add_bias_backward", "swiglu", "swiglu_backward", "geglu", "geglu_backward", "scale"
 SQUARE = "matmul/8192"
 
 

@@ -72,6 +72,8 @@ var expectations = []expectation{
 	{Name: `rope\.rope_kernel<\w+,1>`, Quiet: true, Blocks: 3},
 	{Name: `sample\.sample_kernel<4>`, Wide: true, Blocks: 1},
 	{Name: `sample\.sample_kernel<1>`, Quiet: true, Blocks: 1},
+	{Name: `scale\.scale_kernel<(float,4|bf16,8)>`, Wide: true, Narrow: 1, Blocks: 5}, // what is left of a word
+	{Name: `scale\.scale_kernel<\w+,1>`, Quiet: true, Blocks: 5},
 	{Name: `swiglu\.swiglu_kernel<(float,4|bf16,8),(true|false)>`, Wide: true, Blocks: 5},
 	{Name: `swiglu\.swiglu_backward_kernel<(float,4|bf16,8),(true|false)>`, Wide: true, Blocks: 4},
 	{Name: `swiglu\.\w+<\w+,1,(true|false)>`, Quiet: true, Blocks: 8},

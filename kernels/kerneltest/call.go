@@ -54,6 +54,8 @@ func Call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 		d.GeGLU(t("H"), t("GU"))
 	case *spec.GeGLUBackward[float64]:
 		d.GeGLUBackward(t("DGU"), t("H"), t("DH"), t("GU"))
+	case *spec.Scale[float64]:
+		d.Scale(t("X"), float32(o.S))
 	case *spec.Attention[float64]:
 		d.Attention(t("Out"), t("LSE"), t("QKV"), sight(t), scores(o.Window, o.Scale, o.Cap))
 	case *spec.AttentionBackward[float64]:

@@ -156,6 +156,7 @@ func (s Size) Work() (list []Case) {
 	row("swiglu_backward", func(g *Gen) Op { return &SwiGLUBackward[float64]{N: n, F: s.F} })
 	row("geglu", func(g *Gen) Op { return &GeGLU[float64]{N: n, F: s.F} })
 	row("geglu_backward", func(g *Gen) Op { return &GeGLUBackward[float64]{N: n, F: s.F} })
+	row("scale", func(g *Gen) Op { return &Scale[float64]{S: 1, N: n * h} })
 	row("kv_store", func(g *Gen) Op { return &KVStore[float64]{Slot: g.Distinct(n, n), N: n, A: s.A, G: s.G, D: s.D, S: n} })
 	for _, m := range []struct {
 		name string

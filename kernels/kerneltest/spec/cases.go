@@ -205,6 +205,7 @@ func Cases() []Case {
 	l.sliceNorms()
 	l.turns()
 	l.biases()
+	l.scales()
 	l.gates()
 	l.longStreams()
 	l.vocabularies()

@@ -189,6 +189,18 @@ func (l *list) biases() {
 	}
 }
 
+func (l *list) scales() {
+	for _, n := range []int{0, 1, 3, 17, 1000, 70001} {
+		for _, s := range []float64{0.5, -3.7, 48.1} {
+			if s == 0.5 || n == 1000 {
+				l.add("scale", fmt.Sprintf("n%d_by%g", n, s), func(g *Gen) Op { return &Scale[float64]{S: s, N: n} })
+			}
+		}
+	}
+	l.skewed(2)
+	l.race(4)
+}
+
 func (l *list) gates() {
 	for _, s := range [][2]int{{1, 1}, {2, 3}, {3, 17}, {17, 31}, {33, 129}, {129, 32}, {3, 4864}, {1, 14336}, {0, 17}} {
 		n, f := s[0], s[1]

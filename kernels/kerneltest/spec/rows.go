@@ -267,3 +267,19 @@ func RoPETable(t, d int, base float64) []float64 {
 	}
 	return table
 }
+
+// Scale is x *= s.
+type Scale[T Real] struct {
+	X []T `arg:"in/out real N"`
+	S T
+	N int
+}
+
+func (*Scale[T]) twin() Op { return new(Scale[float32]) }
+
+// Run multiplies each element.
+func (o *Scale[T]) Run() {
+	for i := range o.X {
+		o.X[i] *= o.S
+	}
+}
