@@ -221,7 +221,7 @@ func TestSampledLoss(t *testing.T) {
 		target[i], weight[i] = int32(r.IntN(vocabulary)), float32(1+i%3)
 	}
 	const gradScale = 0.25
-	c := kernels.CritiqueLoss{Loss: d.Alloc(kernels.F32, 1), LogProb: d.Alloc(kernels.F32, rows), DX: d.Alloc(kernels.BF16, rows, width), DW: d.Alloc(kernels.F32, vocabulary, width),
+	c := kernels.CritiqueLoss{LogitScale: 1, Loss: d.Alloc(kernels.F32, 1), LogProb: d.Alloc(kernels.F32, rows), DX: d.Alloc(kernels.BF16, rows, width), DW: d.Alloc(kernels.F32, vocabulary, width),
 		X: x, W: w, Target: d.Alloc(kernels.I32, rows), Weight: d.Alloc(kernels.F32, rows), LossScale: 1, GradScale: gradScale, Scratch: d.Alloc(kernels.F32, (rows+1)/2, vocabulary)}
 	d.Upload(c.Target, target)
 	d.Upload(c.Weight, weight)

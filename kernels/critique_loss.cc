@@ -17,13 +17,16 @@ void cpu_critique_loss(kstream *s, const critique_loss_args *a) {
 }
 
 #else
+#include "rows.h"
+
 #include "gemm.h"
 
 namespace {
 namespace ARCH {
 
-// Returns log p[target]; with f, turns logits into f·(softmax - onehot(target)).
-inline float cross_entropy(float *x, int V, int target, const float *f) {
+// Returns log p[target] of logits under a cap (0: none); with f, turns them into f·(softmax - onehot(target))·(1 - (logit/cap)²).
+inline float cross_entropy(float *x, int V, int target, const float *f, float cap) {
+    const bool keep = f && cap == 0;  // exponentials in place of the logits, which the cap's slope is made of
     int v = 0;
     float top = x[0], at = x[target], total = 0;
     vf t = splat(top), acc[2] = {vf{}, vf{}};
@@ -33,7 +36,7 @@ inline float cross_entropy(float *x, int V, int target, const float *f) {
     auto e = [&](vf y) { return vexp2((y - top) * log2e); };  // exactly 1 at the top
     for (v = 0; v + 2 * W <= V; v += 2 * W) {
         vf a = e(load(x + v)), b = e(load(x + v + W));
-        if (f) {
+        if (keep) {
             store(x + v, a);
             store(x + v + W, b);
         }
@@ -47,11 +50,19 @@ inline float cross_entropy(float *x, int V, int target, const float *f) {
         store(y, e(load(y)));
         for (int i = 0; i < n; i++) {
             total += y[i];
-            if (f) x[v + i] = y[i];
+            if (keep) x[v + i] = y[i];
         }
     }
     total += sum(acc[0] + acc[1]);
-    if (f) {
+    if (f && cap > 0) {
+        const float c = *f / total, inverse = 1 / cap;
+        auto slope = [&](auto l) { return 1.0f - l * inverse * (l * inverse); };
+        each(V, [&](int64_t i, int k) {
+            vf l = load(x + i, k);
+            store(x + i, e(l) * c * slope(l), k);
+        });
+        x[target] = (std::exp(at - top) * c - *f) * slope(at);
+    } else if (f) {
         float c = *f / total;
         for (v = 0; v + W <= V; v += W) store(x + v, load(x + v) * c);
         for (; v < V; v++) x[v] *= c;
@@ -78,8 +89,9 @@ template <class T> void critique_loss_of(kstream *s, const critique_loss_args *a
             const float *xf = f32_rows(x + (int64_t)r * H, H, n, H, scratch, &ld);
             gemm(y, V, nullptr, 0, xf, ld, wt, (int64_t)H * NR, n, V, H);
             for (int i = 0; i < n; i++) {
-                float f = a->grad_scale * a->weight[r + i];
-                a->logprob[r + i] = cross_entropy(y + (int64_t)i * V, V, a->target[r + i], grad ? &f : nullptr);
+                float f = a->grad_scale * a->weight[r + i] * a->logit_scale, *row = y + (int64_t)i * V;
+                if (a->logit_cap > 0 || a->logit_scale != 1) soft_cap_row(row, V, a->logit_scale, a->logit_cap);
+                a->logprob[r + i] = cross_entropy(row, V, a->target[r + i], grad ? &f : nullptr, a->logit_cap);
             }
             if (!grad) return;
             float *d = scratch.get<float>((size_t)n * H);

@@ -1,5 +1,6 @@
 // critique_loss.cu: LM head, cross-entropy and their gradient on compacted rows, a chunk of logits at a time.
-//   ce[r] = log Σ_v exp(x[r]·w[v]) - x[r]·w[target[r]]      dlogits[r] = grad_scale·weight[r]·(softmax - onehot(target[r]))
+//   logit = cap·tanh(z·scale/cap), z = x[r]·w[v]; or z·scale      ce[r] = log Σ_v exp(logit) - logit of target[r]
+//   dz[r] = grad_scale·weight[r]·scale·(softmax - onehot(target[r]))·(1 - (logit/cap)²)
 // For each chunk: the logits by a product, in float32; a block for each row, which reads it twice (maximum and sum; gradient) and
 // leaves the gradient in its place, in the type of x; dx = dlogits·w and dw += dlogitsᵀ·x by products.
 #include "matmul.cuh"
@@ -35,12 +36,12 @@ static __device__ __forceinline__ running block_total(running r, float *part) {
 
 // Element i of a row of T takes the bytes of float i/(4/sizeof(T)), which may be another thread's still: a tile of the row is written when
 // all threads have read it. It lies over this tile and the ones before.
-template <class T, int V>
+template <class T, int V, bool CAPPED>
 __global__ void __launch_bounds__(most_threads, 3) critique_loss_kernel(float *logits,           // in (rows, V); then T, with rows as far apart
                                                                         float *logprob,          // out (rows)
                                                                         const int32_t *target,   // in  (rows)
                                                                         const float *weight,     // in  (rows)
-                                                                        float grad_scale, int size, bool gradient) {
+                                                                        float grad_scale, float scale, float cap, float inside, int size, bool gradient) {
     __shared__ float part[64];
     float *row = logits + (int64_t)blockIdx.x * size;
     const int step = blockDim.x * V, first = threadIdx.x * V, hit = target[blockIdx.x];
@@ -48,19 +49,24 @@ __global__ void __launch_bounds__(most_threads, 3) critique_loss_kernel(float *l
     for (int i = first; i < size; i += step) {
         float x[V];
         load(x, row + i);
+#pragma unroll
+        for (int k = 0; k < V; k++) x[k] = soft_cap<CAPPED>(x[k], inside, cap);
         add(r, x);
     }
-    const float at = row[hit];
+    const float at = soft_cap<CAPPED>(row[hit], inside, cap);
     r = block_total(r, part);
     if (threadIdx.x == 0) logprob[blockIdx.x] = at - r.top - logf(r.sum);
     if (!gradient) return;
 
-    const float f = grad_scale * weight[blockIdx.x], c = f / r.sum;
+    const float f = grad_scale * weight[blockIdx.x] * scale, c = f / r.sum, inverse = CAPPED ? 1 / cap : 0;
     float x[V], next[V] = {};
     if (first < size) load(next, row + first);
     for (int i = first; i - first < size; i += step) {
 #pragma unroll
-        for (int k = 0; k < V; k++) x[k] = c * expf(next[k] - r.top) - (i + k == hit ? f : 0);
+        for (int k = 0; k < V; k++) {
+            const float logit = soft_cap<CAPPED>(next[k], inside, cap), t = logit * inverse;
+            x[k] = (c * expf(logit - r.top) - (i + k == hit ? f : 0)) * (1 - t * t);
+        }
         if (i + step < size) load(next, row + i + step);  // in flight while the others come to the barrier
         if (sizeof(T) < sizeof(float)) __syncthreads();
         if (i < size) store((T *)row + i, x);
@@ -85,9 +91,13 @@ int threads_for(int vectors) {  // four a thread at least, if that leaves no war
     return n;
 }
 
+template <class T, int V, bool CAPPED> void rows_of(kstream *s, const critique_loss_args *a, int r0, int rows) {
+    launch(s, critique_loss_kernel<T, V, CAPPED>, rows, threads_for(a->V / V), 0, a->scratch, a->logprob + r0, a->target + r0, a->weight + r0, a->grad_scale,
+           a->logit_scale, a->logit_cap, inside_of(a->logit_scale, a->logit_cap), a->V, a->dx != nullptr);
+}
+
 template <class T, int V> void rows_of(kstream *s, const critique_loss_args *a, int r0, int rows) {
-    launch(s, critique_loss_kernel<T, V>, rows, threads_for(a->V / V), 0, a->scratch, a->logprob + r0, a->target + r0, a->weight + r0, a->grad_scale, a->V,
-           a->dx != nullptr);
+    a->logit_cap > 0 ? rows_of<T, V, true>(s, a, r0, rows) : rows_of<T, V, false>(s, a, r0, rows);
 }
 
 }  // namespace

@@ -196,6 +196,10 @@ template <class T, class... P> bool wide(int64_t n, const P *...p) {
     return n * sizeof(T) % 16 == 0 && ((((uintptr_t)p & 15) == 0) && ...);
 }
 
+// cap·tanh(z·scale/cap), or z·scale where cap is 0; inside is scale/cap, or scale.
+template <bool CAPPED> static __device__ __forceinline__ float soft_cap(float z, float inside, float cap) { return CAPPED ? cap * tanhf(z * inside) : z * inside; }
+inline float inside_of(float scale, float cap) { return cap > 0 ? scale / cap : scale; }
+
 // ---- sums, always in the same order
 
 const unsigned whole_warp = 0xffffffffu;

@@ -281,7 +281,8 @@ typedef struct {
 } attention_decode_args;
 
 // Critique loss: the LM head and the cross-entropy on compacted rows; never more than a chunk of logits exists.
-//   ce[r] = log Σ_v exp(x[r]·w[v]) - x[r]·w[target[r]]        loss = loss_scale · Σ_r weight[r]·ce[r]
+//   z[r, v] = x[r]·w[v];  logit = logit_cap·tanh(z·logit_scale/logit_cap), or z·logit_scale where logit_cap is 0
+//   ce[r] = log Σ_v exp(logit[r, v]) - logit[r, target[r]]        loss = loss_scale · Σ_r weight[r]·ce[r]
 // With dx and dw, also the gradient of grad_scale · Σ_r weight[r]·ce[r], in the same pass.
 typedef struct {
     float         *loss;     // out (1)
@@ -292,11 +293,18 @@ typedef struct {
     const void    *w;        // in  (V, H)      real
     const int32_t *target;   // in  (R)
     const float   *weight;   // in  (R)
-    float          loss_scale, grad_scale;
+    float          loss_scale, grad_scale, logit_scale, logit_cap;
     float         *scratch;  // scratch (scratch_rows, V): logits of one chunk of rows
     int32_t        R, H, V, scratch_rows;
     kdtype         dtype;
 } critique_loss_args;
+
+// The logits of critique_loss, in place, for sampling.  x = cap·tanh(x·scale/cap), or x·scale where cap is 0
+typedef struct {
+    float         *x;        // in/out (n)
+    float          scale, cap;
+    int64_t        n;
+} soft_cap_args;
 
 // Reward head.  reward[l] = Σ_h x[row[l], h]·w[h], in f32 (rows are distinct)
 typedef struct {
@@ -419,8 +427,8 @@ typedef struct {
     X(rope) X(rope_backward) X(matmul) X(matmul_dx) X(matmul_dw) X(swiglu) X(swiglu_backward)  \
     X(geglu) X(geglu_backward) X(scale)                                                        \
     X(attention) X(attention_backward) X(kv_store) X(attention_decode) X(critique_loss)        \
-    X(reward_head) X(reward_loss) X(grad_norm) X(adamw) X(adamw_8bit) X(sample)    \
-    X(logprobs)
+    X(soft_cap)                                                                                \
+    X(reward_head) X(reward_loss) X(grad_norm) X(adamw) X(adamw_8bit) X(sample) X(logprobs)
 
 // One implementation. Memory is the business of whoever opens the stream: of the CPU's functions below, or of the driver.
 typedef struct {

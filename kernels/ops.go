@@ -57,6 +57,8 @@ KERNEL_OPS(X)
 #cgo nocallback call_attention_decode
 #cgo noescape call_critique_loss
 #cgo nocallback call_critique_loss
+#cgo noescape call_soft_cap
+#cgo nocallback call_soft_cap
 #cgo noescape call_reward_head
 #cgo nocallback call_reward_head
 #cgo noescape call_reward_loss
@@ -414,6 +416,7 @@ type CritiqueLoss struct {
 	X, W                 Tensor  // in (R, H), (V, H) real
 	Target, Weight       Tensor  // in (R) int32, (R) f32
 	LossScale, GradScale float32 // factors of Σ weight·ce in the loss and in the gradient
+	LogitScale, LogitCap float32 // logits are cap·tanh(x·w·scale/cap), or x·w·scale where the cap is 0
 	Scratch              Tensor  // (rows, V) f32: logits of one chunk
 }
 
@@ -429,10 +432,20 @@ func (d *Device) CritiqueLoss(c CritiqueLoss) {
 	must(c.Target.is(I32, c.X.dim[0]), "kernels: critique_loss: target is not (R) int32")
 	must(c.Weight.is(F32, c.X.dim[0]), "kernels: critique_loss: weight is not (R) f32")
 	must(c.Scratch.rank == 2 && c.Scratch.dim[0] > 0 && c.Scratch.is(F32, c.Scratch.dim[0], c.W.dim[0]), "kernels: critique_loss: scratch is not (rows, V) f32")
+	must(c.LogitScale > 0 && c.LogitCap >= 0, "kernels: critique_loss: logit_scale is not above 0, or logit_cap is below")
 	a := C.critique_loss_args{loss: c.Loss.f32(), logprob: c.LogProb.f32(), dx: c.DX.ptr, dw: c.DW.f32(), x: c.X.ptr, w: c.W.ptr,
 		target: c.Target.i32(), weight: c.Weight.f32(), loss_scale: C.float(c.LossScale), grad_scale: C.float(c.GradScale),
+		logit_scale: C.float(c.LogitScale), logit_cap: C.float(c.LogitCap),
 		scratch: c.Scratch.f32(), R: c.X.n(0), H: c.X.n(1), V: c.W.n(0), scratch_rows: c.Scratch.n(0), dtype: c.X.dt()}
 	C.call_critique_loss(d.table, d.stream, &a)
+}
+
+// SoftCap makes of products the logits that CritiqueLoss has: x = cap·tanh(x·scale/cap), or x·scale where cap is 0. x f32 of any shape, in place.
+func (d *Device) SoftCap(x Tensor, scale, limit float32) {
+	must(x.ptr != nil && x.typ == F32, "kernels: soft_cap: x is not f32")
+	must(scale > 0 && limit >= 0, "kernels: soft_cap: scale is not above 0, or cap is below")
+	a := C.soft_cap_args{x: x.f32(), scale: C.float(scale), cap: C.float(limit), n: C.int64_t(x.Len())}
+	C.call_soft_cap(d.table, d.stream, &a)
 }
 
 // RewardHead is reward[l] = x[row[l]]·w. reward (L) f32; x (N, H) real; row (L) distinct; w (H) f32.

@@ -324,7 +324,7 @@ func (m *Model) critique(s *deviceBatch, loss kernels.Tensor, o LossOptions, dx,
 	t := &m.tail
 	m.fit(&t.logprob, kernels.F32, s.rows)
 	m.fit(&t.logits, kernels.F32, min(s.rows, m.chunkRows()), m.VocabSize)
-	m.Dev.CritiqueLoss(kernels.CritiqueLoss{Loss: loss, LogProb: t.logprob, DX: dx, DW: dw, X: t.f.Rows(0, s.rows), W: m.head.W,
+	m.Dev.CritiqueLoss(kernels.CritiqueLoss{LogitScale: 1, Loss: loss, LogProb: t.logprob, DX: dx, DW: dw, X: t.f.Rows(0, s.rows), W: m.head.W,
 		Target: s.target, Weight: s.weight, LossScale: o.TokenScale, GradScale: o.Lambda * o.TokenScale,
 		Scratch: t.logits})
 }

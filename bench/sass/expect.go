@@ -47,8 +47,8 @@ var expectations = []expectation{
 	{Name: `attention_decode\.decode_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 4},
 	{Name: `attention_decode\.decode_kernel<\w+,1>`, Quiet: true, Blocks: 4},
 	{Name: `attention_decode\.merge_kernel<\w+>`, Blocks: 12},
-	{Name: `critique_loss\.critique_loss_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 3},
-	{Name: `critique_loss\.critique_loss_kernel<\w+,1>`, Quiet: true, Blocks: 3},
+	{Name: `critique_loss\.critique_loss_kernel<(float,4|bf16,8),(true|false)>`, Wide: true, Blocks: 3},
+	{Name: `critique_loss\.critique_loss_kernel<\w+,1,(true|false)>`, Quiet: true, Blocks: 3},
 	{Name: `critique_loss\.critique_loss_sum_kernel`, Quiet: true, Blocks: 1}, // a single block
 	{Name: `embed\.copy_rows_kernel<uint4>`, Wide: true, Blocks: 6},
 	{Name: `embed\.copy_rows_kernel<unsigned (int|short)>`, Quiet: true, Blocks: 6},
@@ -74,6 +74,8 @@ var expectations = []expectation{
 	{Name: `sample\.sample_kernel<1>`, Quiet: true, Blocks: 1},
 	{Name: `scale\.scale_kernel<(float,4|bf16,8)>`, Wide: true, Narrow: 1, Blocks: 5}, // what is left of a word
 	{Name: `scale\.scale_kernel<\w+,1>`, Quiet: true, Blocks: 5},
+	{Name: `scale\.soft_cap_kernel<4,(true|false)>`, Wide: true, Narrow: 1, Blocks: 4},
+	{Name: `scale\.soft_cap_kernel<1,(true|false)>`, Quiet: true, Blocks: 4},
 	{Name: `swiglu\.swiglu_kernel<(float,4|bf16,8),(true|false)>`, Wide: true, Blocks: 5},
 	{Name: `swiglu\.swiglu_backward_kernel<(float,4|bf16,8),(true|false)>`, Wide: true, Blocks: 4},
 	{Name: `swiglu\.\w+<\w+,1,(true|false)>`, Quiet: true, Blocks: 8},

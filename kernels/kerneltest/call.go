@@ -67,7 +67,10 @@ func Call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 			SegStart: t("SegStart"), SegLen: t("SegLen"), OwnStart: t("OwnStart"), OwnLen: t("OwnLen")}, scores(o.Window, o.Scale, o.Cap))
 	case *spec.CritiqueLoss[float64]:
 		d.CritiqueLoss(kernels.CritiqueLoss{Loss: t("Loss"), LogProb: t("LogProb"), DX: t("DX"), DW: t("DW"), X: t("X"), W: t("W"),
-			Target: t("Target"), Weight: t("Weight"), LossScale: float32(o.LossScale), GradScale: float32(o.GradScale), Scratch: t("Scratch")})
+			Target: t("Target"), Weight: t("Weight"), LossScale: float32(o.LossScale), GradScale: float32(o.GradScale),
+			LogitScale: float32(o.LogitScale), LogitCap: float32(o.LogitCap), Scratch: t("Scratch")})
+	case *spec.SoftCap[float64]:
+		d.SoftCap(t("X"), float32(o.Scale), float32(o.Cap))
 	case *spec.RewardHead[float64]:
 		d.RewardHead(t("Reward"), t("X"), t("Row"), t("W"))
 	default:

@@ -203,13 +203,19 @@ func (s Size) heads() (list []Case) {
 		list = append(list, Case{Op: op, Name: as + "/" + s.Name + what, BF16: bf16, make: make})
 	}
 	critique := func(g *Gen) *CritiqueLoss[float64] {
-		return &CritiqueLoss[float64]{Target: g.Ints(s.LossRows, s.Vocab), LossScale: 1, GradScale: 1, R: s.LossRows, H: h, V: s.Vocab, ScratchRows: s.ScratchRows}
+		return &CritiqueLoss[float64]{Target: g.Ints(s.LossRows, s.Vocab), LossScale: 1, GradScale: 1, LogitScale: 1, R: s.LossRows, H: h, V: s.Vocab, ScratchRows: s.ScratchRows}
 	}
 	add("critique_loss", "critique_loss", "", true, func(g *Gen) Op {
 		o := critique(g)
 		o.DX, o.DW = g.Room(s.LossRows*h), g.Normal(s.Vocab*h, 1)
 		return o
 	})
+	add("critique_loss", "critique_loss", "_capped", true, func(g *Gen) Op {
+		o := critique(g)
+		o.DX, o.DW, o.LogitCap = g.Room(s.LossRows*h), g.Normal(s.Vocab*h, 1), 30
+		return o
+	})
+	add("soft_cap", "soft_cap", "", false, func(g *Gen) Op { return &SoftCap[float64]{Scale: 1, Cap: 30, N: s.Sequences * s.Vocab} })
 	add("critique_loss", "critique_loss", "_no_gradient", true, func(g *Gen) Op { return critique(g) })
 	add("reward_head", "reward_head", "", true, func(g *Gen) Op {
 		n := len(s.forest().End())

@@ -40,7 +40,7 @@ func (l *list) longStreams() {
 	l.add32("matmul_dx", "N100003_O2_I3", func(g *Gen) Op { return &MatmulDX[float64]{N: n, O: 2, I: 3} })
 	l.add32("matmul_dw", "N100003_O2_I3", func(g *Gen) Op { return &MatmulDW[float64]{N: n, O: 2, I: 3} })
 	l.add32("critique_loss", "R65539_H2_V3", func(g *Gen) Op {
-		return &CritiqueLoss[float64]{DX: make([]float64, 2*fewer), DW: g.Normal(6, 1), Target: g.Ints(fewer, 3), LossScale: 1, GradScale: 2, R: fewer, H: 2, V: 3,
+		return &CritiqueLoss[float64]{DX: make([]float64, 2*fewer), DW: g.Normal(6, 1), Target: g.Ints(fewer, 3), LossScale: 1, GradScale: 2, LogitScale: 1, R: fewer, H: 2, V: 3,
 			ScratchRows: 40000}
 	})
 	l.add32("reward_head", "L9_N100003_H2", func(g *Gen) Op { return &RewardHead[float64]{Row: g.Distinct(9, n), L: 9, N: n, H: 2} })
@@ -142,7 +142,7 @@ func (l *list) vocabularies() {
 			})
 		}
 		l.add("critique_loss", fmt.Sprintf("R3_H4_V%d_rows2", v), func(g *Gen) Op {
-			return &CritiqueLoss[float64]{DX: make([]float64, 12), DW: g.Normal(4*v, 1), Target: []int32{int32(v - 1), 0, int32(v / 2)}, LossScale: 0.5, GradScale: 3,
+			return &CritiqueLoss[float64]{DX: make([]float64, 12), DW: g.Normal(4*v, 1), Target: []int32{int32(v - 1), 0, int32(v / 2)}, LossScale: 0.5, GradScale: 3, LogitScale: 1,
 				R: 3, H: 4, V: v, ScratchRows: 2}
 		})
 	}

@@ -11,7 +11,7 @@ func (l *list) loss() {
 		name := fmt.Sprintf("R%d_H%d_V%d_rows%d", r, h, v, rows)
 		critique := func(g *Gen, grad bool, scale float64) *CritiqueLoss[float64] {
 			o := &CritiqueLoss[float64]{X: g.Normal(r*h, scale), Target: g.Ints(r, v), Weight: g.Normal(r, 1),
-				LossScale: 0.25, GradScale: 3, R: r, H: h, V: v, ScratchRows: rows}
+				LossScale: 0.25, GradScale: 3, LogitScale: 1, R: r, H: h, V: v, ScratchRows: rows}
 			if grad {
 				o.DX, o.DW = make([]float64, r*h), g.Normal(v*h, 1)
 			}
@@ -24,6 +24,21 @@ func (l *list) loss() {
 		}
 		l.add("critique_loss", name+"_no_gradient", func(g *Gen) Op { return critique(g, false, 1) })
 		l.add("critique_loss", name+"_sharp", func(g *Gen) Op { return critique(g, true, 100) })
+		l.add("critique_loss", name+"_scaled", func(g *Gen) Op {
+			o := critique(g, true, 3)
+			o.LogitScale = 0.2
+			return o
+		})
+		l.add("critique_loss", name+"_capped", func(g *Gen) Op {
+			o := critique(g, true, 1)
+			o.LogitScale, o.LogitCap = 0.5, 5
+			return o
+		})
+		l.add("critique_loss", name+"_capped_no_gradient", func(g *Gen) Op {
+			o := critique(g, false, 10) // at the cap
+			o.LogitScale, o.LogitCap = 1, 30
+			return o
+		})
 		l.add("critique_loss", name+"_repeated_rows", func(g *Gen) Op {
 			o := critique(g, true, 1)
 			for i := h; i < len(o.X); i++ {
@@ -39,9 +54,20 @@ func (l *list) loss() {
 			return o
 		})
 		if r == 33 {
-			l.race(10)
+			l.race(16)
 		}
 	}
+	for _, n := range []int{0, 1, 3, 17, 1000, 70001} {
+		for _, s := range [][3]float64{{0.125, 0, 1}, {1, 30, 10}, {1, 30, 1e-3}, {0.5, 3, 1000}} {
+			if n == 1000 || s[1] == 30 {
+				l.add32("soft_cap", fmt.Sprintf("n%d_scale%g_cap%g_x%g", n, s[0], s[1], s[2]), func(g *Gen) Op {
+					return &SoftCap[float64]{X: g.Normal(n, s[2]), Scale: s[0], Cap: s[1], N: n}
+				})
+			}
+		}
+	}
+	l.skewed(1)
+	l.race(3)
 	for _, s := range [][3]int{{1, 1, 1}, {2, 3, 17}, {17, 33, 31}, {129, 129, 129}, {3, 200, 128}, {2, 3, 4104}, {0, 3, 17}} {
 		n, rows, h := s[0], s[1], s[2]
 		name := fmt.Sprintf("L%d_N%d_H%d", n, rows, h)

@@ -1,6 +1,6 @@
 package spec
 
-// CritiqueLoss is the LM head with cross-entropy: ce[r] = log Σ_v exp(x[r]·w[v]) - x[r]·w[target[r]],
+// CritiqueLoss is the LM head with cross-entropy: logit[r, v] = softCap(x[r]·w[v]), ce[r] = log Σ_v exp(logit[r, v]) - logit[r, target[r]],
 // loss = loss_scale · Σ_r weight[r]·ce[r], logprob = -ce; with DX also the gradient of grad_scale · Σ_r weight[r]·ce[r].
 type CritiqueLoss[T Real] struct {
 	Loss                 []T     `arg:"out f32 1 log"`
@@ -13,6 +13,7 @@ type CritiqueLoss[T Real] struct {
 	Weight               []T     `arg:"in f32 R"`
 	Scratch              []T     `arg:"scratch f32 ScratchRows,V"`
 	LossScale, GradScale T
+	LogitScale, LogitCap T
 	R, H, V, ScratchRows int
 	Round                func(T) T // gradients of logits may be rounded before they are multiplied
 }
@@ -28,7 +29,7 @@ func (o *CritiqueLoss[T]) Run() {
 	for r, target := range o.Target {
 		x := o.X[r*o.H:][:o.H]
 		for v := range logit {
-			logit[v] = dot(x, o.W[v*o.H:][:o.H])
+			logit[v] = softCap(dot(x, o.W[v*o.H:][:o.H]), o.LogitScale, o.LogitCap)
 		}
 		lse := logSumExp(logit)
 		o.LogProb[r] = logit[target] - lse
@@ -41,7 +42,11 @@ func (o *CritiqueLoss[T]) Run() {
 			if v == int(target) {
 				d--
 			}
-			d = round(o.Round, d*o.Weight[r]*o.GradScale)
+			d *= o.Weight[r] * o.GradScale * o.LogitScale
+			if o.LogitCap > 0 {
+				d *= 1 - logit[v]/o.LogitCap*(logit[v]/o.LogitCap)
+			}
+			d = round(o.Round, d)
 			for h := range o.H {
 				o.DX[r*o.H+h] += d * o.W[v*o.H+h]
 				dw[v*o.H+h] += d * x[h]
@@ -51,6 +56,30 @@ func (o *CritiqueLoss[T]) Run() {
 	o.Loss[0] *= o.LossScale
 	for i := range dw {
 		o.DW[i] += dw[i]
+	}
+}
+
+// softCap is cap·tanh(z·scale/cap), or z·scale where cap is 0.
+func softCap[T Real](z, scale, limit T) T {
+	if limit == 0 {
+		return z * scale
+	}
+	return limit * tanh(z*scale/limit)
+}
+
+// SoftCap is softCap of each element.
+type SoftCap[T Real] struct {
+	X          []T `arg:"in/out f32 N"`
+	Scale, Cap T
+	N          int
+}
+
+func (*SoftCap[T]) twin() Op { return new(SoftCap[float32]) }
+
+// Run replaces each element.
+func (o *SoftCap[T]) Run() {
+	for i, z := range o.X {
+		o.X[i] = softCap(z, o.Scale, o.Cap)
 	}
 }
 
