@@ -158,16 +158,6 @@ INLINE vf vexp(vf x) {
     return x < lo ? vf{} : (vf)((vi)p + (k << 23));
 }
 
-// tanh(x) within about 2 ulp: up to 0.625 the minimax polynomial of Cephes tanhf (Moshier 1992), beyond by exp.
-INLINE vf vtanh(vf x) {
-    const vf a = x < 0 ? -x : x, z = x * x, e = vexp(a * -2.0f), t = 1.0f - 2.0f * e / (1.0f + e);
-    vf p = z * -5.70498872745e-3f + 2.06390887954e-2f;
-    p = p * z - 5.37397155531e-2f;
-    p = p * z + 1.33314422036e-1f;
-    p = p * z - 3.33332819422e-1f;
-    return a < 0.625f ? p * z * x + x : x < 0 ? -t : t;
-}
-
 // x = cap·tanh(x·scale/cap), or x·scale where cap is 0.
 FLAT inline void soft_cap_row(float *x, int64_t n, float scale, float cap) {
     const float inside = cap > 0 ? scale / cap : scale;
