@@ -58,8 +58,8 @@ var expectations = []expectation{
 	{Name: `embed\.embed_backward_join_kernel<1>`, Quiet: true, Blocks: 8},
 	{Name: `embed\.gather_backward_kernel<(float,4|bf16,8)>`, Wide: true, Narrow: 3, Blocks: 3},
 	{Name: `embed\.gather_backward_kernel<\w+,1>`, Quiet: true, Blocks: 5},
-	{Name: `logprobs\.logprobs_kernel<4>`, Wide: true, Narrow: 1, Blocks: 2},
-	{Name: `logprobs\.logprobs_kernel<1>`, Quiet: true, Blocks: 2},
+	{Name: `logprobs\.logprobs_kernel<4>`, Wide: true, Blocks: 4},
+	{Name: `logprobs\.logprobs_kernel<1>`, Quiet: true, Blocks: 4},
 	{Name: `matmul\.matmul_plain_kernel<.*>`, Quiet: true, Blocks: 3},                             // where cuBLASLt has no algorithm
 	{Name: `reward_loss\.reward_loss_kernel<(float,4|bf16,8)>`, Wide: true, Narrow: 7, Blocks: 1}, // gradients of rewards beside the words; few blocks run
 	{Name: `reward_loss\.reward_loss_kernel<\w+,1>`, Quiet: true, Blocks: 1},
