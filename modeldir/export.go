@@ -34,7 +34,7 @@ func Export(m *model.Model, from, to, form string) (notes []string, err error) {
 		return nil, err
 	}
 	var d *Dir // nil: there is no tokenizer, and ids alone say nothing of padding
-	if exists(filepath.Join(from, tokenizer.File)) {
+	if exists(filepath.Join(from, tokenizer.File)) || exists(filepath.Join(from, tokenizer.ModelFile)) {
 		if d, err = Open(from, Given{}); err != nil {
 			return nil, err
 		}

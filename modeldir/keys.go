@@ -29,7 +29,7 @@ const (
 	outputs       = "what transformers gives back"
 	given         = "sampling is as the command's own settings say"
 	oneLabel      = "one label has no classes to choose between"
-	ownCode       = "which code of transformers opens it; tokenizer.json decides here"
+	ownCode       = "which code of transformers opens it; tokenizer.json decides here, and without that file legacy is read"
 	batching      = "there is no padding here"
 	notUsed       = "no class of this architecture reads it"
 	decoding      = "cleans up decoded text; tokens are decoded byte by byte here"
@@ -110,7 +110,7 @@ func knownKeys() map[string]map[string]neutral {
 		tokenizer.ConfigFile: union(
 			all(read, "auto_map", "trust_remote_code", "chat_template", "bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token",
 				"additional_special_tokens", "extra_special_tokens", "added_tokens_decoder", "tokenizer_class", "split_special_tokens", "add_prefix_space"),
-			all("its post_processor in tokenizer.json decides, as in transformers", "add_bos_token", "add_eos_token"),
+			all("its post_processor in tokenizer.json decides, as in transformers; without that file add_bos_token is read", "add_bos_token", "add_eos_token"),
 			all(ownCode, "backend", "use_fast", "legacy", "processor_class", "from_slow"),
 			all(aboutFile, "name_or_path", "is_local", "local_files_only", "special_tokens_map_file", "tokenizer_file", "vocab_file", "merges_file", "sp_model_kwargs", "unsloth_version"),
 			all(lengthOfOther, "model_max_length", "max_length", "stride", "truncation_strategy", "truncation_side", "truncation"),

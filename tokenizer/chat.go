@@ -42,7 +42,7 @@ const (
 
 // Files lists all of them.
 func Files() []string {
-	return []string{File, ConfigFile, SpecialFile, AddedFile, TemplateFile}
+	return []string{File, ModelFile, ConfigFile, SpecialFile, AddedFile, TemplateFile}
 }
 
 // ChatOptions say which template a model directory's chat has.

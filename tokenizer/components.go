@@ -11,6 +11,8 @@ import (
 // What the components of tokenizer.json around the model have in common, and the post-processors. The tables of the kinds that
 // are known stand in normalize.go, pretokenize.go and decoder.go; one that is not there is refused by name.
 
+type object = map[string]any
+
 // typeOf gives the object and its "type".
 func typeOf(v any) (map[string]any, string) {
 	m, _ := v.(map[string]any)

@@ -11,7 +11,7 @@ import (
 	"criticrm/strictjson"
 )
 
-// Load reads a tokenizer.json, or the one in a model directory.
+// Load reads a tokenizer.json, or that of a model directory; where there is none it is made of tokenizer.model.
 func Load(path string) (*Tokenizer, error) {
 	if info, err := os.Stat(path); err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
@@ -19,10 +19,10 @@ func Load(path string) (*Tokenizer, error) {
 		dir := path
 		path = filepath.Join(dir, File)
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-			if _, err := os.Stat(filepath.Join(dir, "tokenizer.model")); err == nil {
-				return nil, fmt.Errorf("tokenizer: %s: tokenizer.json is missing; tokenizer.model (SentencePiece) is not supported", dir)
+			if _, err := os.Stat(filepath.Join(dir, ModelFile)); err != nil {
+				return nil, fmt.Errorf("tokenizer: %s: %s is missing, and so is %s", dir, File, ModelFile)
 			}
-			return nil, fmt.Errorf("tokenizer: %s: tokenizer.json is missing", dir)
+			return loadModel(dir)
 		}
 	}
 	b, err := safefile.Read(path, MaxTokenizerFile)

@@ -98,9 +98,21 @@ func (t *Tokenizer) appendUnigram(b []byte) []byte {
 			b = append(b, ',')
 		}
 		b = appendJSONString(append(b, '['), t.tokens[id])
-		b = append(strconv.AppendFloat(append(b, ','), score, 'g', -1, 64), ']')
+		b = append(append(append(b, ','), spellScore(score)...), ']')
 	}
 	return fmt.Appendf(b, `],"byte_fallback":%t}`, t.unigram.fallback)
+}
+
+// spellScore spells a score so that serdeFloat reads the same, if any number of digits does.
+func spellScore(score float64) string {
+	short := strconv.FormatFloat(score, 'g', -1, 64)
+	for lit, digits := short, 16; digits <= 19; digits++ {
+		if serdeFloat(lit) == score {
+			return lit
+		}
+		lit = strconv.FormatFloat(score, 'e', digits, 64)
+	}
+	return short
 }
 
 func (t *Tokenizer) addedJSON() []byte {

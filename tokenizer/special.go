@@ -71,13 +71,16 @@ func LoadSpecial(dir string, t *Tokenizer) (Special, error) {
 			}
 		}
 	}
-	if err := checkDecoderTokens(t, decoder); err != nil {
+	if err := s.checkDecoderTokens(t, decoder); err != nil {
 		return s, fmt.Errorf("tokenizer: %s: added_tokens_decoder: %w", filepath.Join(dir, ConfigFile), err)
 	}
 	for _, text := range slices.Sorted(maps.Keys(added)) {
 		if err := checkAdded(t, text, fmt.Sprint(added[text])); err != nil {
 			return s, fmt.Errorf("tokenizer: %s: %w", filepath.Join(dir, AddedFile), err)
 		}
+	}
+	if strings.TrimSuffix(class, "Fast") == "LlamaTokenizer" && !t.byteLevel && len(t.normalizers) > 0 {
+		s.Notes = append(s.Notes, fmt.Sprintf("%s: transformers 5 prepares text as its class LlamaTokenizer does; here %s holds, as in the tokenizers library", ConfigFile, File))
 	}
 	padding, _ := value(t.parts.padding).(map[string]any)
 	if text, ok := padding["pad_token"].(string); ok && s.From["pad_token"] == "" {
@@ -167,23 +170,21 @@ func checkFurther(t *Tokenizer, v any) error {
 	return nil
 }
 
-// tokenText is the text of a token; a flag or a null names none.
+// tokenText is the text of a token; a flag or a null names none. What the object says beside the text counts in added_tokens_decoder only.
 func tokenText(v any) (text string, ok bool, err error) {
-	m, isMap := v.(map[string]any)
-	for _, flag := range []string{"lstrip", "rstrip", "single_word"} {
-		if m[flag] == true {
-			return "", false, fmt.Errorf("%s is not supported", flag)
+	if m, isMap := v.(map[string]any); isMap {
+		if text, ok = m["content"].(string); !ok {
+			return "", false, errors.New("want an object with content, a text")
 		}
-	}
-	if isMap {
-		v = m["content"]
+		return text, true, nil
 	}
 	text, ok = v.(string)
 	return text, ok, nil
 }
 
-// checkDecoderTokens wants the tokens of added_tokens_decoder, an object from id to token, to be those of tokenizer.json.
-func checkDecoderTokens(t *Tokenizer, decoder map[string]any) error {
+// checkDecoderTokens wants the tokens of added_tokens_decoder, an object from id to token, to be those of tokenizer.json, and notes where
+// they are special in one of them only.
+func (s *Special) checkDecoderTokens(t *Tokenizer, decoder map[string]any) error {
 	for _, id := range slices.Sorted(maps.Keys(decoder)) {
 		text, _, err := tokenText(decoder[id])
 		if err == nil {
@@ -191,6 +192,23 @@ func checkDecoderTokens(t *Tokenizer, decoder map[string]any) error {
 		}
 		if err != nil {
 			return err
+		}
+		m, _ := decoder[id].(map[string]any)
+		for i := range t.added {
+			a := &t.added[i]
+			if a.content != text {
+				continue
+			}
+			flags := a.flags()
+			for _, name := range slices.Sorted(maps.Keys(flags)) {
+				said, isBool := m[name].(bool)
+				same := !isBool || said == *flags[name] || name == "normalized" && (len(t.normalizers) == 0 || t.converted)
+				if !same && name != "special" {
+					return fmt.Errorf("token %q: %s is %t, but %t in %s: keep one of them", clip(text), name, said, !said, File)
+				} else if !same {
+					s.Notes = append(s.Notes, fmt.Sprintf("%s: added_tokens_decoder: %q has special %t, but %t in %s, which holds", ConfigFile, clip(text), said, !said, File))
+				}
+			}
 		}
 	}
 	return nil

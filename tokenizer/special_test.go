@@ -83,7 +83,9 @@ func TestSpecialConflicts(t *testing.T) {
 		{map[string]string{ConfigFile: `{"added_tokens_decoder": {"999": {"content": "<|new|>"}}}`}, `added_tokens_decoder: token "<|new|>" with id 999 is not in tokenizer.json`},
 		{map[string]string{ConfigFile: `{"added_tokens_decoder": {"999": {"content": "<|end|>"}}}`}, `added_tokens_decoder: token "<|end|>" has id 999, but `},
 		{map[string]string{ConfigFile: `{"added_tokens_decoder": {"x": {"content": "<|end|>"}}}`}, "want a whole number"},
-		{map[string]string{ConfigFile: `{"eos_token": {"content": "<|end|>", "lstrip": true}}`}, "eos_token: lstrip is not supported"},
+		{map[string]string{ConfigFile: `{"eos_token": {"lstrip": true}}`}, "eos_token: want an object with content"},
+		{map[string]string{ConfigFile: decoderOf(t, tok, `"lstrip": true`)}, `added_tokens_decoder: token "<|end|>": lstrip is true, but false in tokenizer.json`},
+		{map[string]string{ConfigFile: decoderOf(t, tok, `"single_word": true`)}, `token "<|end|>": single_word is true`},
 		{map[string]string{AddedFile: `{"<|end|>": 999}`}, AddedFile + `: token "<|end|>" has id 999, but `},
 		{map[string]string{AddedFile: `{"<|new|>": 7}`}, AddedFile + `: token "<|new|>" with id 7 is not in tokenizer.json`},
 		{map[string]string{ConfigFile: `{"split_special_tokens": true}`}, ConfigFile + ": split_special_tokens is not supported"},
@@ -92,6 +94,28 @@ func TestSpecialConflicts(t *testing.T) {
 	} {
 		if _, err := LoadSpecial(specialDir(t, c.files), tok); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: error %v, want %q", c.files, err, c.want)
+		}
+	}
+}
+
+// decoderOf is a tokenizer_config.json that says something of the token <|end|>.
+func decoderOf(t *testing.T, tok *Tokenizer, flag string) string {
+	t.Helper()
+	id, _ := tok.ID("<|end|>")
+	return fmt.Sprintf(`{"added_tokens_decoder": {"%d": {"content": "<|end|>", "normalized": true, %s}}}`, id, flag)
+}
+
+// A token that one file marks as special and the other does not is told; one that both do is nothing to tell. Without a normalizer
+// it is no matter whether a token is compared with the normalized text.
+func TestSpecialFlagNoted(t *testing.T) {
+	tok := tinyTokenizer(t)
+	for flag, want := range map[string]string{
+		`"special": false`: `[tokenizer_config.json: added_tokens_decoder: "<|end|>" has special false, but true in tokenizer.json, which holds]`,
+		`"special": true`:  "[]",
+	} {
+		s, err := LoadSpecial(specialDir(t, map[string]string{ConfigFile: decoderOf(t, tok, flag)}), tok)
+		if err != nil || fmt.Sprint(s.Notes) != want {
+			t.Errorf("%s: notes %v, %v, want %s", flag, s.Notes, err, want)
 		}
 	}
 }

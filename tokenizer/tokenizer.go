@@ -22,6 +22,7 @@ type Tokenizer struct {
 	unigram            *unigram  // the model, or nil
 	decoders           []decoder // not of byte-level tokenizers
 	bos                int32     // what the post-processor puts in front, or -1
+	converted          bool      // made of a tokenizer.model
 	parts              fileParts
 }
 

@@ -3,7 +3,6 @@ package tokenizer
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"unicode/utf8"
 )
@@ -28,7 +27,7 @@ const unkPenalty = 10
 
 // buildUnigram makes the model. Special tokens have no place in it: text never becomes one.
 func (t *Tokenizer) buildUnigram(m *modelFile) error {
-	u := &unigram{scores: m.scores, ids: t.whole, unk: m.unkID, fallback: m.byteFallback, unkScore: math.Inf(1), cache: newCache()}
+	u := &unigram{scores: m.scores, ids: t.whole, unk: m.unkID, fallback: m.byteFallback, cache: newCache()}
 	t.model, t.unigram = u, u
 	switch {
 	case t.byteLevel:
@@ -44,9 +43,7 @@ func (t *Tokenizer) buildUnigram(m *modelFile) error {
 			u.byteID[i] = id
 		}
 	}
-	for _, s := range m.scores {
-		u.unkScore = min(u.unkScore, s-unkPenalty)
-	}
+	u.setUnkScore()
 	tokens := make([]string, 0, len(t.whole))
 	for token := range t.whole {
 		tokens = append(tokens, token)
@@ -79,6 +76,8 @@ func (t *Tokenizer) buildUnigram(m *modelFile) error {
 	}
 	return nil
 }
+
+func (u *unigram) setUnkScore() { u.unkScore = slices.Min(u.scores) - unkPenalty }
 
 // next gives the node behind a byte, or -1.
 func (u *unigram) next(node int32, b byte) int32 { return int32(uint32(u.nodes.get(node, int32(b)))) }

@@ -20,6 +20,8 @@ type Set struct {
 	Tokenizers []string // with strings.jsonl
 	Chats      []string // with a chat template and chats.jsonl
 	Kinds      []string // with many tokenizers, each a .json and a .jsonl
+
+	SentencePiece []string // with many directories that have a tokenizer.model
 }
 
 // Dir gives a folder of the set.
@@ -34,6 +36,8 @@ var repository = Set{
 	Tokenizers: []string{"tokenizer_llama3", "tokenizer_chatml"},
 	Chats:      []string{"tokenizer_llama3", "tokenizer_chatml"},
 	Kinds:      []string{"kinds"},
+
+	SentencePiece: []string{"spm"},
 }
 
 // shared is a larger set in the same form, which is not part of the repository.

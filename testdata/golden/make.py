@@ -38,12 +38,14 @@ def main():
 
     import kinds
     import models
+    import spm
     import texts
 
     args.out.mkdir(parents=True, exist_ok=True)
     models.make(args.out)
     texts.make(args.out)
     kinds.make(args.out)
+    spm.make(args.out)
     (args.out / "versions.json").write_text(json.dumps(versions, indent=2) + "\n")
 
 
