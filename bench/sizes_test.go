@@ -39,7 +39,7 @@ func sizes(b *testing.B) (list []size) {
 			b.Fatalf("-models: there is no %q", name)
 		}
 		s := size{Size: spec.Sizes[i]}
-		s.Config = model.Config{NumHiddenLayers: s.Layers, HiddenSize: s.Hidden, NumAttentionHeads: s.A, NumKeyValueHeads: s.G, HeadDim: s.D, IntermediateSize: s.F,
+		s.Config = model.Config{NumHiddenLayers: s.Size.Layers, HiddenSize: s.Hidden, NumAttentionHeads: s.A, NumKeyValueHeads: s.G, HeadDim: s.D, IntermediateSize: s.F,
 			VocabSize: s.Vocab, TieWordEmbeddings: s.Tied, MaxPositionEmbeddings: 1 << 17}
 		list = append(list, s)
 	}
