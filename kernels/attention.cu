@@ -336,11 +336,7 @@ void cuda_attention(kstream *s, const attention_args *a) {
                                 (a->A + 2 * a->G) * a->D * 2, a->G * a->D * 2, log2e * a->scale, limits_of(*a)};
     dim3 grid(section, query_tiles(a->N), a->A / section);
     const bool words = a->dtype == K_BF16 && wide<bf16>(a->D, (const char *)a->qkv, (const char *)a->out);
-    if (words && a->D == 64) return run<64, 2>(s, f, grid);
-    if (words && a->D == 80) return run<80, 1>(s, f, grid);
-    if (words && a->D == 96) return run<96, 1>(s, f, grid);
-    if (words && a->D == 128) return run<128, 1>(s, f, grid);
-    if (words && a->D == 256) return run<256, 0>(s, f, grid);
+    if (words && of_size(a->D, [&](auto d) { run<d.value, (d.value == 64 ? 2 : d.value <= 128)>(s, f, grid); })) return;
     grid.x *= QUERIES / PART;
     real(a->dtype, [&](auto zero) {
         const size_t chunk = sizeof(float) * PART * CHUNK, shared = chunk * ((a->D + CHUNK - 1) / CHUNK);

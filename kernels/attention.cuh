@@ -5,6 +5,8 @@
 
 #include <limits.h>
 
+#include <type_traits>
+
 #include "cuda.cuh"
 
 namespace gpu {
@@ -31,6 +33,18 @@ static __device__ __forceinline__ int sight(int entry, int half) { return entry 
 // address of word c + 2i of a row differs from that of word c by ^ 32·i if c < 2, and that of row r + 8i by + 16·room<D>·i.
 
 template <int D> constexpr int room = (D + 63) / 64 * 64;  // eight words, or a multiple: what lies behind D is neither written nor read
+
+// f(d), where d.value is D, if that is a head size with kernels for tensor cores; else false.
+template <class F> bool of_size(int D, F f) {
+    switch (D) {
+        case 64: return f(std::integral_constant<int, 64>()), true;
+        case 80: return f(std::integral_constant<int, 80>()), true;
+        case 96: return f(std::integral_constant<int, 96>()), true;
+        case 128: return f(std::integral_constant<int, 128>()), true;
+        case 256: return f(std::integral_constant<int, 256>()), true;
+    }
+    return false;
+}
 
 template <int D> static __device__ __forceinline__ uint32_t word(int r, int c) { return r * 2 * room<D> + ((c ^ (r & 7)) << 4); }
 

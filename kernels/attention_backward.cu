@@ -69,7 +69,7 @@ attention_backward_prepare_kernel(const gradient a, const bf16 *out, const float
         if (blockIdx.y == 0 && threadIdx.x < 32) list_parts(a);
         return;
     }
-    const int lanes = D / 8, U = 4;  // that read a row; rows that a lane has in flight
+    const int lanes = room<D> / 8, U = 4;  // for a row; rows that a lane has in flight
     const int lane = threadIdx.x % 32, j = lane % lanes, row = ((blockIdx.x - 1) * (32 / lanes) + lane / lanes) * U;
     const int h = blockIdx.y * 8 + threadIdx.x / 32;
     if (h == 0 && j < U) a.reach[row + j] = row + j < a.N ? end[row + j] - row - j : 0, a.place[row + j] = row + j < a.N ? pos[row + j] : 0;
@@ -78,7 +78,7 @@ attention_backward_prepare_kernel(const gradient a, const bf16 *out, const float
 #pragma unroll
     for (int u = 0; u < U; u++) {
         sum[u] = 0;
-        if (row + u >= a.N) continue;
+        if (row + u >= a.N || j >= D / 8) continue;
         const int64_t at = ((int64_t)(row + u) * a.A + a.g0 * a.group + h) * D + j * 8;
         float x[8], y[8];
         load(x, a.dout + at);
@@ -101,12 +101,12 @@ attention_backward_prepare_kernel(const gradient a, const bf16 *out, const float
 
 // Shared memory of both passes, in bytes: the block's rows of two matrices, then two stages with tiles of two other
 // matrices, then what the rows of a stage have beside that, 12 bytes each, then what a block keeps for its end. Devices that
-// have no room for two stages (D = 128 on GeForce and its like) have one, and wait for each tile.
-template <int D> constexpr int threads = 2 * D;
+// have no room for two stages (D > 64 on GeForce and its like) have one, and wait for each tile.
+template <int D> constexpr int threads = 2 * room<D>;
 template <int D, int STAGES> struct layout {
-    static const int blocks = 128 / D;                   // that a multiprocessor has registers for
-    static const int M = QUERIES / D;                    // a warp has 16·M of the block's rows
-    static const int rows = QUERIES * 2 * D, tile = KEYS * 2 * D;
+    static const int blocks = 128 / room<D>;             // that a multiprocessor has registers for
+    static const int M = QUERIES / room<D>;              // a warp has 16·M of the block's rows
+    static const int rows = QUERIES * 2 * room<D>, tile = KEYS * 2 * room<D>;
     static const int stages = 2 * rows, beside = stages + STAGES * 2 * tile, kept = beside + STAGES * 12 * KEYS, size = kept + 16;
 };
 
@@ -116,7 +116,7 @@ template <int D, int M, int NT> static __device__ __forceinline__ void dots(floa
     for (int i = 0; i < D / 16; i++) {
         uint32_t x[M][4];
 #pragma unroll
-        for (int m = 0; m < M; m++) ptx::ldmatrix_x4(x[m], (a ^ i * 32) + a_offset + m * 32 * D);
+        for (int m = 0; m < M; m++) ptx::ldmatrix_x4(x[m], (a ^ i * 32) + a_offset + m * 32 * room<D>);
         add_dots<D>(c, x, (b ^ i * 32) + b_offset);
     }
 }
@@ -127,7 +127,7 @@ template <int D, int M, int NT> static __device__ __forceinline__ void gather(fl
     for (int n = 0; n < NT; n += 2) {
         uint32_t x[M][4];
         operand(x, p, n);
-        add_rows<D>(c, x, b, (row + n * 8) * 2 * D);
+        add_rows<D>(c, x, b, (row + n * 8) * 2 * room<D>);
     }
 }
 
@@ -141,8 +141,8 @@ template <int D, int M> static __device__ __forceinline__ void write_scaled(bf16
 
 // fetch, which works out the thread's word on the spot: the loops have no register to keep it.
 template <int D, int ROWS> static __device__ __forceinline__ void fetch_rows(uint32_t tile, const bf16 *x, int stride, int first, int N) {
-    const int row = threadIdx.x / (D / 8);
-    fetch<D, ROWS, threads<D>>(tile, x, threadIdx.x % (D / 8) * 16, stride, first + row, N + row);
+    const int words = room<D> / 8, row = threadIdx.x / words;
+    fetch<D, ROWS, threads<D>>(tile, x, threadIdx.x % words * 16, stride, first + row, N + row);
 }
 
 // ---- dk and dv
@@ -166,7 +166,7 @@ template <int D, int M> static __device__ __forceinline__ void store_sums(float 
 
 template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ void work_on_keys(const gradient &a) {
     using L = layout<D, STAGES>;
-    const int M = L::M, Q = D * STAGES / 4, NT = Q / 8;  // scores with Q queries exist at a time; with one stage more would not fit the registers
+    const int M = L::M, Q = room<D> * STAGES / 4, NT = Q / 8;  // scores with Q queries exist at a time; with one stage more would not fit the registers
     const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, (int)threadIdx.x / 32, 0), g = lane / 4, t = lane % 4;
     const int4 part = a.parts[blockIdx.y];
     if (part.x < 0) return;
@@ -178,7 +178,7 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
     const int stride = (a.A + 2 * a.G) * 2 * D, dout_stride = a.A * 2 * D;
 
     char *const shared = ptx::dynamic_shared();
-    const uint32_t keys = ptx::shared(shared), own = warp * 16 * M * 2 * D;
+    const uint32_t keys = ptx::shared(shared), own = warp * 16 * M * 2 * room<D>;
     int at = start % tiles, ahead_head = head * a.group + start / tiles, entry = 0, next = 0;  // of the next tiles
     auto fetch_next = [&](int stage) {
         const uint32_t to = keys + L::stages + stage * 2 * L::tile, beside = keys + L::beside + stage * 12 * KEYS;
@@ -222,7 +222,7 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
         for (int u = 0; u < KEYS; u += Q) {
             const int q = entry / 4 * HALF + u;
             if (q + Q <= k || q >= last) continue;
-            const uint32_t key = keys + own + lane_a<D>(lane), query = keys + L::stages + left % STAGES * 2 * L::tile + u * 2 * D;
+            const uint32_t key = keys + own + lane_a<D>(lane), query = keys + L::stages + left % STAGES * 2 * L::tile + u * 2 * room<D>;
             const float *lse = (const float *)(shared + L::beside) + left % STAGES * 3 * KEYS + u + 2 * t, *minus = lse + KEYS;
             float p[M][NT][4], ds[M][NT][4];  // of keys by queries
             fill(p, 0);
@@ -287,12 +287,13 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
 template <int D> __global__ void __launch_bounds__(256) attention_backward_sum_kernel(const gradient a) {
     const int4 part = a.parts[blockIdx.y];
     if (part.x < 0 || part.y > 0 || part.z == 1) return;
-    const int which = blockIdx.z, c = threadIdx.x * 8 % D;
+    const int which = blockIdx.z, c = threadIdx.x * 8 % D, rows = 256 * 8 / D;  // at a time
+    if ((int)threadIdx.x * 8 / D >= rows) return;
     const float *from = sums_of<D>(a, part.w, blockIdx.x, which) + c;
     const float scale = which ? 1 : a.scale;
     const int64_t next = (int64_t)a.key_heads * 2 * QUERIES * D;
     bf16 *out = a.dqkv + (int64_t)part.x * QUERIES * (a.A + 2 * a.G) * D + (a.A + which * a.G + a.g0 + blockIdx.x) * D + c;
-    for (int r = threadIdx.x * 8 / D; r < min(QUERIES, a.N - part.x * QUERIES); r += 256 * 8 / D) {
+    for (int r = threadIdx.x * 8 / D; r < min(QUERIES, a.N - part.x * QUERIES); r += rows) {
         float sum[8] = {};
         for (int j = 0; j < part.z; j++) {
             float x[8];
@@ -310,7 +311,7 @@ template <int D> __global__ void __launch_bounds__(256) attention_backward_sum_k
 
 template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ void work_on_queries(const gradient &a, int index, int member) {
     using L = layout<D, STAGES>;
-    const int M = L::M, K = D / 4, NT = K / 8;  // scores with K keys exist at a time
+    const int M = L::M, K = room<D> / 4, NT = K / 8;  // scores with K keys exist at a time
     const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, (int)threadIdx.x / 32, 0), g = lane / 4, t = lane % 4;
     const int head = a.g0 + blockIdx.x, h = head * a.group + member, stride = (a.A + 2 * a.G) * 2 * D;
     const int tile = a.tiles[index], q0 = tile * QUERIES, q = q0 + warp * 16 * M;
@@ -319,7 +320,7 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
     list = a.tiles + list[0];
 
     char *const shared = ptx::dynamic_shared();
-    const uint32_t queries = ptx::shared(shared), own = warp * 16 * M * 2 * D;
+    const uint32_t queries = ptx::shared(shared), own = warp * 16 * M * 2 * room<D>;
     auto fetch_tile = [&](int stage, int first) {
         const uint32_t to = queries + L::stages + stage * 2 * L::tile;
         fetch_rows<D, KEYS>(to, a.qkv + (a.A + head) * D, stride, first, a.N);
@@ -349,8 +350,8 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
     for (int c = 0; c < D / 16; c++) {
 #pragma unroll
         for (int m = 0; m < M; m++) {
-            ptx::ldmatrix_x4(query[c][m], ((queries + own + lane_a<D>(lane)) ^ c * 32) + m * 32 * D);
-            ptx::ldmatrix_x4(dout[c][m], ((queries + L::rows + own + lane_a<D>(lane)) ^ c * 32) + m * 32 * D);
+            ptx::ldmatrix_x4(query[c][m], ((queries + own + lane_a<D>(lane)) ^ c * 32) + m * 32 * room<D>);
+            ptx::ldmatrix_x4(dout[c][m], ((queries + L::rows + own + lane_a<D>(lane)) ^ c * 32) + m * 32 * room<D>);
         }
     }
     const float scale2 = a.scale * log2e;
@@ -371,7 +372,7 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
         for (int u = 0; u < KEYS; u += K) {
             const int k = first + u;
             if (k >= q + 16 * M) break;
-            const uint32_t key = queries + L::stages + i % STAGES * 2 * L::tile + u * 2 * D;
+            const uint32_t key = queries + L::stages + i % STAGES * 2 * L::tile + u * 2 * room<D>;
             float p[M][NT][4], ds[M][NT][4];
             fill(p, 0);
 #pragma unroll
@@ -446,10 +447,14 @@ template <int D, int STAGES> void backward(kstream *s, const attention_backward_
     for (; p.g0 < a->G; p.g0 += most) {
         p.key_heads = std::min(most, a->G - p.g0), p.extra = (int)cut / p.key_heads;
         const int parts = tiles + p.extra, heads = p.key_heads * p.group;
-        launch(s, attention_backward_prepare_kernel<D>, dim3(p.padded / (1024 / D) + 1, (heads + 7) / 8), 256, 0, p, (const bf16 *)a->out, a->lse, a->end, a->pos);
+        launch(s, attention_backward_prepare_kernel<D>, dim3(p.padded / (1024 / room<D>) + 1, (heads + 7) / 8), 256, 0, p, (const bf16 *)a->out, a->lse, a->end, a->pos);
         launch(s, p.limits.any() ? attention_backward_kernel<D, STAGES, LIMITED> : attention_backward_kernel<D, STAGES, UNLIMITED>, dim3(p.key_heads, parts + tiles * p.group), threads<D>, L::size, p);
         if (p.extra > 0) launch(s, attention_backward_sum_kernel<D>, dim3(p.key_heads, parts, 2), 256, 0, p);
     }
+}
+
+template <int D> void backward_in_stages(kstream *s, const attention_backward_args *a) {
+    most_shared(s) >= layout<D, 2>::size ? backward<D, 2>(s, a) : backward<D, 1>(s, a);
 }
 
 // ---- every other type and size: plain sums, one warp for a query or a key of a head
@@ -556,6 +561,8 @@ void cuda_attention_backward(kstream *s, const attention_backward_args *a) {
     if (a->N == 0) return;
     const bool fits = a->dtype == K_BF16 && wide<bf16>(a->D, a->dqkv, a->dout, a->out, a->qkv);
     if (fits && a->D == 64) return backward<64, 2>(s, a);
-    if (fits && a->D == 128) return most_shared(s) >= layout<128, 2>::size ? backward<128, 2>(s, a) : backward<128, 1>(s, a);
+    if (fits && a->D == 80) return backward_in_stages<80>(s, a);
+    if (fits && a->D == 96) return backward_in_stages<96>(s, a);
+    if (fits && a->D == 128) return backward_in_stages<128>(s, a);
     real(a->dtype, [&](auto zero) { backward_plain<decltype(zero)>(s, a); });
 }

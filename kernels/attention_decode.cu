@@ -1,7 +1,7 @@
 // attention_decode.cu: one query per sequence against the cache. Contexts are cut into parts, each with its own maximum m, sum l of
 // exp2(s - m) and o = Σ exp2(s - m)·v; merge_kernel joins them in order:  out = Σ_i 2^(m_i - M)·o_i / Σ_i 2^(m_i - M)·l_i
 // How many parts there are depends on shapes alone, so results do not depend on the device or on what ran first.
-// bf16 heads of 64 and 128 run on tensor cores. The rows of a product are then (sequence, query head of the key head): the shared
+// bf16 heads of the sizes below run on tensor cores. The rows of a product are then (sequence, query head of the key head): the shared
 // segments of a group are read once for all of its sequences, the own slots of a sequence once for its query heads.
 #include <algorithm>
 
@@ -100,8 +100,9 @@ static __device__ members tile_of(const int32_t *group, int B, int per, int z) {
 // value is `value` numbers on; slots are `row` numbers apart. The slots are read before the first copy, which might write to them as far
 // as the compiler knows.
 template <int D> static __device__ __forceinline__ void fetch_slots(uint32_t tile, const bf16 *x, int row, int value, const int *slot) {
-    const int words = D / 8, step = threads / words, c = threadIdx.x % words, r = threadIdx.x / words;
-    static_assert(step % 8 == 0, "a thread's rows are in one place of the swizzle");
+    const int words = room<D> / 8, step = threads / words, c = threadIdx.x % words, r = threadIdx.x / words;
+    static_assert(step % 4 == 0, "a thread's rows are in one or two places of the swizzle");
+    if (D < room<D> && c >= D / 8) return;
     int at[TILE / step];
 #pragma unroll
     for (int i = 0; i < TILE / step; i++) at[i] = slot[r + i * step];
@@ -109,8 +110,9 @@ template <int D> static __device__ __forceinline__ void fetch_slots(uint32_t til
 #pragma unroll
     for (int i = 0; i < TILE / step; i++) {
         const bf16 *from = x + (int64_t)at[i] * row;
-        ptx::cp_async(tile + i * step * 2 * D, from, at[i] >= 0);
-        ptx::cp_async(tile + (TILE + i * step) * 2 * D, from + value, at[i] >= 0);
+        const uint32_t to = tile ^ i * step % 8 * 16;
+        ptx::cp_async(to + i * step * 2 * room<D>, from, at[i] >= 0);
+        ptx::cp_async(to + (TILE + i * step) * 2 * room<D>, from + value, at[i] >= 0);
     }
 }
 
@@ -175,12 +177,28 @@ template <int D> static __device__ __forceinline__ void join_warps(float (&m)[2]
     }
 }
 
+// What follows from a head's size: two stages of tiles and the queries in registers, or one stage and the queries in shared memory.
+template <int D> constexpr int stages = D > 128 ? 1 : 2;
+template <int D, bool SHARED> constexpr int query_rows = D > 128 ? (SHARED ? 64 : 16) : 0;
+template <int D, bool SHARED> constexpr int bytes = (stages<D> * 2 * TILE + query_rows<D, SHARED>) * room<D> * 2;
+
+// Copies the queries of a block to shared memory; zeros for rows that there are not.
+template <int D, int ROWS> static __device__ __forceinline__ void put_queries(uint32_t tile, const attention_decode_args &a, const members &who) {
+    const int words = D / 8, rep = a.A / a.G;
+    for (int i = threadIdx.x; i < ROWS * words; i += threads) {
+        const int row = i / words, b = who.first + row / rep, head = blockIdx.y * rep + row % rep;
+        const bool there = row < who.n * rep;
+        ptx::cp_async(tile + word<D>(row, i % words), (const bf16 *)a.qkv + (there ? ((int64_t)b * (a.A + 2 * a.G) + head) * D + i % words * 8 : 0), there);
+    }
+}
+
 // Block (part, key head, tile). SHARED: the segments of up to `per` sequences of a group, 64 rows, 16 to a warp. Else: the own slots
 // of a sequence, 16 rows, of which every warp sees a quarter of the keys. Parts are first_part and on.
-template <int D, bool SHARED, limits L> __global__ void __launch_bounds__(threads, (D == 64 ? 4 : 3) - SHARED)
+template <int D, bool SHARED, limits L> __global__ void __launch_bounds__(threads, D > 128 ? 2 : (D == 64 ? 4 : 3) - SHARED)
     cascade_kernel(partials to, attention_decode_args a, score_limits limits, int first_part, int parts, int per) {
     const int NT = SHARED ? TILE / 8 : TILE / 8 / warps;  // columns of a warp's scores, in eights
-    const uint32_t tile_bytes = TILE * D * 2, stage_bytes = 2 * tile_bytes;
+    const int STAGES = stages<D>, ROWS = query_rows<D, SHARED>;
+    const uint32_t tile_bytes = TILE * room<D> * 2, stage_bytes = 2 * tile_bytes;
     __shared__ int slot[2][TILE];
     __shared__ context c;  // here for want of registers
     const int t = threadIdx.x, lane = t % 32, warp = t / 32, rep = a.A / a.G;
@@ -200,9 +218,12 @@ template <int D, bool SHARED, limits L> __global__ void __launch_bounds__(thread
     }
     const range keys(first, past, blockIdx.x, parts);
 
+    const uint32_t tiles = ptx::shared(ptx::dynamic_shared());  // keys, values; keys, values, or queries
+    const uint32_t queries = tiles + STAGES * stage_bytes + (SHARED ? warp * 32 * room<D> : 0) + lane_a<D>(lane);
+    if (ROWS) put_queries<D, ROWS>(tiles + STAGES * stage_bytes, a, who);
     uint32_t q[D / 16][1][4];  // the lane's queries as operand a
 #pragma unroll
-    for (int r = 0; r < 2; r++) {
+    for (int r = 0; r < 2 && !ROWS; r++) {
         const int i = first_row + 8 * r, b = who.first + i / rep, head = blockIdx.y * rep + i % rep;
         const bool there = i < who.n * rep;
         const uint32_t *x = (const uint32_t *)((const bf16 *)a.qkv + ((int64_t)b * (a.A + 2 * a.G) + head) * D) + lane % 4;
@@ -215,8 +236,7 @@ template <int D, bool SHARED, limits L> __global__ void __launch_bounds__(thread
 
     const bf16 *key = (const bf16 *)a.kv + blockIdx.y * D;
     const int value = a.G * D;
-    const uint32_t tiles = ptx::shared(ptx::dynamic_shared());  // keys, values; keys, values
-    const uint32_t key_lane = tiles + lane_b<D>(lane) + first_key * D * 2, value_lane = tiles + tile_bytes + lane_a<D>(lane) + first_key * D * 2;
+    const uint32_t key_lane = tiles + lane_b<D>(lane) + first_key * room<D> * 2, value_lane = tiles + tile_bytes + lane_a<D>(lane) + first_key * room<D> * 2;
     const float scale = log2e * a.scale;
     float o[1][D / 8][4], m[2] = {lowest, lowest}, l[2] = {0, 0};
     fill(o, 0);
@@ -225,18 +245,25 @@ template <int D, bool SHARED, limits L> __global__ void __launch_bounds__(thread
     __syncthreads();
     if (keys.lo < keys.hi) fetch_slots<D>(tiles, key, 2 * value, value, slot[0]);
     ptx::cp_async_commit();
-    uint32_t stage = 0;
+    int turn = 0;
     for (int lo = keys.lo; lo < keys.hi; lo += TILE) {
-        if (lo + TILE < keys.hi) fetch_slots<D>(tiles + (stage ^ stage_bytes), key, 2 * value, value, slot[!stage]);
-        ptx::cp_async_commit();
-        ptx::cp_async_wait<1>();
+        const uint32_t stage = STAGES == 2 ? turn * stage_bytes : 0;
+        if (STAGES == 2) {
+            if (lo + TILE < keys.hi) fetch_slots<D>(tiles + (stage ^ stage_bytes), key, 2 * value, value, slot[!turn]);
+            ptx::cp_async_commit();
+        }
+        ptx::cp_async_wait<STAGES - 1>();
         __syncthreads();
-        if (t < TILE) slot[stage > 0][t] = at.slot(c, lo + 2 * TILE + t);
+        if (t < TILE) slot[turn][t] = at.slot(c, lo + 2 * TILE + t);
 
         float s[1][NT][4];
         fill(s, 0);
 #pragma unroll
-        for (int k = 0; k < D / 16; k++) add_dots<D>(s, q[k], (key_lane + stage) ^ k * 32);
+        for (int k = 0; k < D / 16; k++) {
+            uint32_t x[1][4];
+            if (ROWS) ptx::ldmatrix_x4(x[0], queries ^ k * 32);
+            add_dots<D>(s, ROWS ? x : q[k], (key_lane + stage) ^ k * 32);
+        }
         if (L == LIMITED && limits.cap > 0) soften(s, limits);
         if (L == LIMITED && SHARED) {
 #pragma unroll
@@ -260,10 +287,14 @@ template <int D, bool SHARED, limits L> __global__ void __launch_bounds__(thread
         for (int n = 0; n < NT; n += 2) {
             uint32_t p[1][4];
             operand(p, s, n);
-            add_rows<D>(o, p, value_lane + stage, n * 16 * D);
+            add_rows<D>(o, p, value_lane + stage, n * 16 * room<D>);
         }
         __syncthreads();
-        stage ^= stage_bytes;
+        turn ^= 1;
+        if (STAGES == 1 && lo + TILE < keys.hi) {
+            fetch_slots<D>(tiles, key, 2 * value, value, slot[turn]);
+            ptx::cp_async_commit();
+        }
     }
 #pragma unroll
     for (int r = 0; r < 2; r++) {
@@ -400,12 +431,12 @@ int sequences_per_tile(const attention_decode_args &a) { return 64 / (a.A / a.G)
 int most_tiles(const attention_decode_args &a) { return std::min(a.B, a.groups + a.B / sequences_per_tile(a)); }
 
 template <int D> void cascade(kstream *s, const attention_decode_args &a, const partials &to, int shared_parts) {
-    const int bytes = 2 * 2 * TILE * D * 2, own_parts = to.parts - shared_parts, per = sequences_per_tile(a);
+    const int own_parts = to.parts - shared_parts, per = sequences_per_tile(a);
     const score_limits limits = limits_of(a);
     const auto shared = limits.any() ? cascade_kernel<D, true, LIMITED> : cascade_kernel<D, true, UNLIMITED>;
     const auto own = limits.any() ? cascade_kernel<D, false, LIMITED> : cascade_kernel<D, false, UNLIMITED>;
-    if (shared_parts) launch(s, shared, dim3(shared_parts, a.G, most_tiles(a)), threads, bytes, to, a, limits, 0, shared_parts, per);
-    launch(s, own, dim3(own_parts, a.G, a.B), threads, bytes, to, a, limits, shared_parts, own_parts, 1);
+    if (shared_parts) launch(s, shared, dim3(shared_parts, a.G, most_tiles(a)), threads, bytes<D, true>, to, a, limits, 0, shared_parts, per);
+    launch(s, own, dim3(own_parts, a.G, a.B), threads, bytes<D, false>, to, a, limits, shared_parts, own_parts, 1);
     merge<bf16>(s, a, to);
 }
 
@@ -423,7 +454,7 @@ attention_decode_args slice(const attention_decode_args *a, int lo, int hi) {
 
 void cuda_attention_decode(kstream *s, const attention_decode_args *a) {
     if (a->B == 0) return;
-    const bool tensor_cores = a->dtype == K_BF16 && (a->D == 64 || a->D == 128) && a->A / a->G <= 16 && wide<bf16>(a->D, (const char *)a->qkv, (const char *)a->kv);
+    const bool tensor_cores = a->dtype == K_BF16 && of_size(a->D, [](auto) {}) && a->A / a->G <= 16 && wide<bf16>(a->D, (const char *)a->qkv, (const char *)a->kv);
     const int shared_parts = tensor_cores && a->segments ? parts_for((int64_t)most_tiles(*a) * a->G) : 0;
     const int parts = shared_parts + parts_for((int64_t)a->B * a->G);
     const size_t row = (size_t)a->A * parts * (a->D + 2) * 4, left = workspace_left(s) - 1024;
@@ -433,7 +464,7 @@ void cuda_attention_decode(kstream *s, const attention_decode_args *a) {
         const size_t used = of(s).used;
         const attention_decode_args c = slice(a, lo, std::min(a->B, lo + most));
         const partials to = scratch_for(s, c, parts);
-        if (tensor_cores) a->D == 64 ? cascade<64>(s, c, to, shared_parts) : cascade<128>(s, c, to, shared_parts);
+        if (tensor_cores) of_size(a->D, [&](auto d) { cascade<d.value>(s, c, to, shared_parts); });
         else real(a->dtype, [&](auto zero) { decode<decltype(zero)>(s, c, to); });
         of(s).used = used;
     }

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 
 	"criticrm/kernels"
 )
@@ -20,8 +21,10 @@ func slow(c Config, t kernels.DType) (lines []string) {
 	switch {
 	case t != kernels.BF16:
 		lines = append(lines, "attention in float32 "+plain+": use --bf16 where its precision will do")
-	case c.HeadDim != 64 && c.HeadDim != 128:
-		lines = append(lines, fmt.Sprintf("attention with heads of %d numbers %s: it has kernels for 64 and 128", c.HeadDim, plain))
+	case c.HeadDim == 256:
+		lines = append(lines, "the gradient of attention with heads of 256 numbers "+plain)
+	case !slices.Contains([]int{64, 80, 96, 128}, c.HeadDim):
+		lines = append(lines, fmt.Sprintf("attention with heads of %d numbers %s: it has kernels for 64, 80, 96, 128 and 256", c.HeadDim, plain))
 	}
 	for _, s := range []struct {
 		name string

@@ -18,7 +18,9 @@ func TestSlow(t *testing.T) {
 	}{
 		{"as it should be", func(*Config) {}, kernels.BF16, ""},
 		{"float32", func(*Config) {}, kernels.F32, "attention in float32"},
-		{"heads of 96", func(c *Config) { c.HeadDim = 96 }, kernels.BF16, "heads of 96"},
+		{"heads of 72", func(c *Config) { c.HeadDim = 72 }, kernels.BF16, "heads of 72"},
+		{"heads of 96", func(c *Config) { c.HeadDim = 96 }, kernels.BF16, ""},
+		{"heads of 256", func(c *Config) { c.HeadDim = 256 }, kernels.BF16, "the gradient of attention"},
 		{"an odd vocabulary", func(c *Config) { c.VocabSize = 321 }, kernels.BF16, "vocab_size 321"},
 	} {
 		changed := c
@@ -33,7 +35,7 @@ func TestSlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dev.Close()
-	if lines := (&Model{Config: Config{HeadDim: 96}, Dev: dev}).Slow(); lines != nil {
+	if lines := (&Model{Config: Config{HeadDim: 72}, Dev: dev}).Slow(); lines != nil {
 		t.Errorf("on the CPU: %q", lines)
 	}
 }

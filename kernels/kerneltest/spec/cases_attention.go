@@ -293,7 +293,7 @@ func (l *list) decode() {
 		{"none", [][]int{}, [][]int{}},
 	}
 	for _, c := range contexts {
-		for _, s := range [][3]int{{1, 1, 2}, {4, 2, 32}, {3, 1, 6}, {4, 4, 64}, {8, 2, 128}} {
+		for _, s := range [][3]int{{1, 1, 2}, {4, 2, 32}, {3, 1, 6}, {4, 4, 64}, {3, 1, 80}, {8, 2, 96}, {8, 2, 128}, {4, 1, 256}} {
 			a, k, d := s[0], s[1], s[2]
 			l.add("attention_decode", fmt.Sprintf("%s_A%d_G%d_D%d", c.name, a, k, d), func(g *Gen) Op {
 				return Decode(g, c.shared, c.own, scoring{}, a, k, d)
@@ -306,7 +306,7 @@ func (l *list) decode() {
 		}
 	}
 	// long enough for several tiles of keys in each of the parts that a GPU may cut a context into
-	for _, s := range [][3]int{{2, 2, 64}, {2, 1, 128}} {
+	for _, s := range [][3]int{{2, 2, 64}, {2, 1, 96}, {2, 1, 128}, {2, 1, 256}} {
 		a, k, d := s[0], s[1], s[2]
 		l.add("attention_decode", fmt.Sprintf("many_tiles_A%d_G%d_D%d", a, k, d), func(g *Gen) Op {
 			return Decode(g, [][]int{{4000, 300}}, [][]int{{4100, 5}}, scoring{}, a, k, d)

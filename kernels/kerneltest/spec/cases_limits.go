@@ -64,7 +64,7 @@ func (l *list) decodeLimits() {
 		{"two_groups", [][]int{{70, 5}, {130}}, [][]int{{3, 66}, {1}}},
 	}
 	for _, c := range contexts {
-		for _, s := range [][3]int{{4, 2, 32}, {3, 1, 6}, {4, 4, 64}, {8, 2, 128}} {
+		for _, s := range [][3]int{{4, 2, 32}, {3, 1, 6}, {4, 4, 64}, {2, 1, 80}, {8, 2, 128}, {4, 1, 256}} {
 			a, k, d := s[0], s[1], s[2]
 			for _, by := range []scoring{{window: 1}, {window: 6}, {window: 64}, {window: 131}, {scale: 0.3, top: 1.5}, {window: 100, top: 50}} {
 				l.add("attention_decode", c.name+by.String()+dims(a, k, d), func(g *Gen) Op { return Decode(g, c.shared, c.own, by, a, k, d) })
