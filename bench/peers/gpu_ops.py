@@ -374,7 +374,7 @@ def reward_loss(c):
 
 def losses(model):
     for c in cases(model, "critique_loss"):
-        if not c.name.endswith("_no_gradient"):
+        if not c.name.endswith(("_no_gradient", "_capped")):
             critique_loss(c)
     for c in cases(model, "reward_loss"):
         reward_loss(c)
