@@ -52,6 +52,7 @@ func TestBadTokenizerFiles(t *testing.T) {
 		`merges[17]: "zqzq" is not in the vocabulary`:                                                func(f object) { model(f)["merges"].([]any)[17] = []any{"zqzq", "a"} },
 		`merges[3]: "qz" is not in the vocabulary`:                                                   func(f object) { model(f)["merges"].([]any)[3] = "q z" },
 		`merges[3]: "qz" is not two tokens`:                                                          func(f object) { model(f)["merges"].([]any)[3] = "qz" },
+		`merges[3]: "" is not in the vocabulary`:                                                     func(f object) { model(f)["merges"].([]any)[3] = []any{"", "a"} },
 		`merges[3]: 1 tokens, want two`:                                                              func(f object) { model(f)["merges"].([]any)[3] = []any{"q"} },
 		`merges[3]: more than two tokens`:                                                            func(f object) { model(f)["merges"].([]any)[3] = []any{"q", "r", "s"} },
 		`id 5 is used by "\"" and "new"`:                                                             func(f object) { vocab(f)["new"] = 5 },

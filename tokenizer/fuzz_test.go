@@ -1,6 +1,8 @@
 package tokenizer
 
 import (
+	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -49,6 +51,13 @@ func FuzzParse(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(whole)
+	for _, file := range kindFiles(f) {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
 	for _, s := range []string{"", "{}", "[]", `{"model":{"vocab":{"a":0},"merges":["a b",["a","b"]]}}`,
 		`{"added_tokens":[{"id":0,"content":"<s>"}],"normalizer":{"type":"NFC"},"pre_tokenizer":{"type":"ByteLevel"}}`,
 		`{"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}}]}}`} {
@@ -78,6 +87,32 @@ func FuzzParse(f *testing.F) {
 		}
 		if again, err := Parse(saved); err != nil || !slices.Equal(again.tokens, tok.tokens) {
 			t.Errorf("saved and read: %v", err)
+		}
+	})
+}
+
+// Every kind of tokenizer takes any text: ids are in the vocabulary, and text has no control token.
+func FuzzKinds(f *testing.F) {
+	var toks []*Tokenizer
+	files := kindFiles(f)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		toks = append(toks, mustLoad(f, files[name]))
+	}
+	for _, s := range []string{"", " a  b", "<s>▁</s>\n", "\xff日e\u0301", "<0x41>ﬁ", strings.Repeat(" ", 70), "1234½ it's\r\n"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, tok := range toks {
+			ids := tok.Encode(text)
+			if reachesSpecial(tok, ids) {
+				t.Errorf("%q: a control token in %v", text, ids)
+			}
+			for _, id := range append(ids, tok.EncodeSpecial(text)...) {
+				if tok.Token(id) == "" {
+					t.Errorf("%q: id %d has no token", text, id)
+				}
+			}
+			tok.Decode(ids)
 		}
 	})
 }
@@ -137,10 +172,10 @@ func FuzzSplit(f *testing.F) {
 		re      *regexp2.Regexp
 	}
 	var pairs []pair
-	for pattern, cut := range patterns() {
+	for pattern, cut := range oracleCutters() {
 		re := oracle(pattern)
 		re.MatchTimeout = time.Second // it backtracks
-		pairs = append(pairs, pair{pattern, cut(newClasses()), re})
+		pairs = append(pairs, pair{pattern, cut, re})
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if !utf8.ValidString(text) || len(text) > 200 || strings.ContainsRune(text, '\u017f') { // the oracle folds case by lower-casing

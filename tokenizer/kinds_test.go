@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"criticrm/internal/golden"
@@ -83,6 +84,20 @@ func checkStrings(t *testing.T, i int, tok *Tokenizer, l goldenString) {
 // is not marked as special. <unk> is what any text may become.
 func reachesSpecial(tok *Tokenizer, ids []int32) bool {
 	return slices.ContainsFunc(tok.added, func(a addedToken) bool { return a.control() && a.content != "<unk>" && slices.Contains(ids, a.id) })
+}
+
+// Every kind of tokenizer takes time in proportion to a text's length, on the worst of them.
+func TestKindsLinearTime(t *testing.T) {
+	for name, file := range kindFiles(t) {
+		tok := mustLoad(t, file)
+		for _, unit := range []string{"a", " ", "▁", "\u0301", " \n ", "A1", "<", "日"} {
+			start := time.Now()
+			tok.EncodeSpecial(strings.Repeat(unit, 128<<10/len(unit)) + "x")
+			if d := time.Since(start); d > 3*time.Minute { // some 20 ms; quadratic would be more
+				t.Errorf("%s: 128 KiB of %q take %v", name, unit, d)
+			}
+		}
+	}
 }
 
 func checkIDs(t *testing.T, i int, what, text string, got, want []int32) {

@@ -216,6 +216,9 @@ func readRanges(p string) (runeSet, string) {
 		}
 		add(lo, hi)
 	}
+	if len(table.R32) == 0 && len(sets) == 0 {
+		return nil, p
+	}
 	return func(r rune) bool {
 		for _, x := range table.R32 {
 			if rune(x.Lo) <= r && r <= rune(x.Hi) {
