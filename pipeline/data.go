@@ -106,7 +106,7 @@ func inspect(ctx context.Context, path string, r *render.Renderer, o critic.Gene
 	if err := stage.Unfinished(path); err != nil {
 		return nil, err
 	}
-	in, err := record.Open(path, record.ReadOptions{MaxBad: maxBad, Reads: reads})
+	in, err := record.Open(path, record.ReadOptions{MaxBad: maxBad, Reads: reads, Check: o.Prompts.Lacks})
 	if err != nil {
 		return nil, err
 	}

@@ -418,6 +418,13 @@ func TestCheck(t *testing.T) {
 		{"no file", func(c *Config) { c.TrainFile = filepath.Join(dir, "none") }, "none: no such file"},
 		{"a directory", func(c *Config) { c.TrainFile = dir }, "is a directory, want a file"},
 		{"of the hub", func(c *Config) { c.TrainFile = "Anthropic/hh-rlhf" }, "datasets are not downloaded here"},
+		{"no rubric", func(c *Config) {
+			c.Prompts = filepath.Join(dir, "rubric")
+			text := []byte("[user]\n{prompt} {response} {rubric}\n")
+			if err := errors.Join(os.Mkdir(c.Prompts, 0o755), os.WriteFile(filepath.Join(c.Prompts, "critique.txt"), text, 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}, "it has no \"rubric\", which the prompt"},
 	} {
 		now := c
 		now.OutputDir = filepath.Join(dir, x.name)
