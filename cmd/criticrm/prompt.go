@@ -62,6 +62,9 @@ written.`,
 	f.BoolVar(&table, "tokens", true, "also show the tokens, one a line")
 	f.IntVar(&s.files.maxBad, "max_bad", 0, "bad rows that are left out and listed before the file is refused")
 	bindTable(cmd, &g)
+	for name, group := range map[string]string{"prompts": "Model", "examples": "Model", "ask_score": "Critiques"} { // what is tried
+		inGroup(f, name, group, true)
+	}
 	return cmd
 }
 
