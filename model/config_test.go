@@ -325,6 +325,33 @@ func TestLoadErrors(t *testing.T) {
 	}
 }
 
+// A configuration that was read and checked is not read again, in which moment the file may be another one.
+func TestLoadWithConfig(t *testing.T) {
+	m := newModel(t, tinyConfig(), model.Options{Head: true}, 0)
+	dir := t.TempDir()
+	if err := m.SaveCausalLM(dir); err != nil {
+		t.Fatal(err)
+	}
+	c, err := model.LoadConfig(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, model.ConfigFile), []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	back, err := model.Load(m.Dev, dir, model.Options{Config: &c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer back.Close()
+	if back.Size() != m.Size() || back.HiddenSize != m.HiddenSize {
+		t.Errorf("%d parameters, want %d", back.Size(), m.Size())
+	}
+	if _, err := model.Load(m.Dev, dir, model.Options{}); err == nil {
+		t.Error("config.json was not read")
+	}
+}
+
 // Memory followed what config.json claims: 2 GB for a directory of 180 KB. Shapes are compared before any is asked for.
 func TestShapesBeforeMemory(t *testing.T) {
 	m := newModel(t, tinyConfig(), model.Options{Head: true}, 0)

@@ -32,6 +32,9 @@ type Options struct {
 	// GradientCheckpointing keeps of a layer's activations only its input for the backward pass, which computes the others again
 	// (Chen et al. 2016): the same bits with less memory and a third more work.
 	GradientCheckpointing bool
+
+	// Config is Load's, of whoever has read and checked the directory's already; nil: Load reads config.json.
+	Config *Config
 }
 
 // Model is a model on a device.
@@ -104,10 +107,14 @@ func build(dev *kernels.Device, c Config, o Options, reward bool) (m *Model, err
 // Load reads a model directory: config.json, model.safetensors or its shards, and reward_head.safetensors if it is there.
 // Causal models and sequence classifiers with one label are read. Values are converted to the type that is asked for.
 func Load(dev *kernels.Device, dir string, o Options) (*Model, error) {
-	c, err := LoadConfig(dir)
-	if err != nil {
-		return nil, err
+	if o.Config == nil {
+		c, err := LoadConfig(dir)
+		if err != nil {
+			return nil, err
+		}
+		o.Config = &c
 	}
+	c := *o.Config
 	files, err := checkpoint.OpenModelDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)

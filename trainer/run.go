@@ -44,7 +44,7 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 	if err != nil {
 		return Result{}, err
 	}
-	m, err := model.Load(dev, c.Model, c.options())
+	m, err := in.load(dev, c)
 	if err != nil {
 		return Result{}, err
 	}
@@ -122,7 +122,7 @@ func Try(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 	if err != nil {
 		return Result{}, err
 	}
-	m, err := model.Load(dev, c.Model, c.options())
+	m, err := in.load(dev, c)
 	if err != nil {
 		return Result{}, err
 	}
@@ -136,6 +136,13 @@ type input struct {
 	dir         *modeldir.Dir
 	render      *render.Renderer
 	train, eval *Records // eval may be nil
+}
+
+// load reads the weights, with the configuration that was read and checked with the rest of the directory.
+func (in input) load(dev *kernels.Device, c Config) (*model.Model, error) {
+	o := c.options()
+	o.Config = &in.dir.Config
+	return model.Load(dev, c.Model, o)
 }
 
 // setAside lists the bad rows in the run's directory.
