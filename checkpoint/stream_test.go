@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -141,5 +142,56 @@ func TestSaveReads(t *testing.T) {
 	}
 	if left, err := os.ReadDir(store.shown); err != nil || len(left) != 1 || left[0].Name() != lockName {
 		t.Errorf("a failed save left %v (%v)", left, err)
+	}
+}
+
+// A file that is written tensor by tensor, in any order, has the bytes of one that was in memory; without all of its tensors it is not made.
+func TestSafetensorsWriter(t *testing.T) {
+	dir := t.TempDir()
+	tensors := []TensorData{{TensorInfo{"b", "F32", []int64{2, 3}}, F32Bytes([]float32{1, 2, 3, 4, 5, 6})}, {TensorInfo{"c", "BF16", []int64{5}}, BF16Bytes([]float32{1, 2, 3, 4, 5})},
+		{TensorInfo{"a", "F32", []int64{1}}, F32Bytes([]float32{7})}, {TensorInfo{"none", "F32", []int64{0}}, nil}}
+	whole, streamed := filepath.Join(dir, "whole"), filepath.Join(dir, "streamed")
+	meta := map[string]string{"k": "v"}
+	if err := WriteSafetensors(whole, tensors, meta); err != nil {
+		t.Fatal(err)
+	}
+	var infos []TensorInfo
+	for _, x := range tensors {
+		infos = append(infos, x.TensorInfo)
+	}
+	w, err := CreateSafetensors(streamed, infos, meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range tensors[:3] {
+		if err := w.Commit(); err == nil || !strings.Contains(err.Error(), "was not written") {
+			t.Errorf("%v, want an error for %q", err, x.Name)
+		}
+		if err := w.Write(x.Name, x.Data[1:]); err == nil {
+			t.Error("too few bytes are taken")
+		}
+		if err := w.Write(x.Name, x.Data); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Write(x.Name, x.Data); err == nil {
+			t.Error("a tensor is taken twice")
+		}
+	}
+	if err := w.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	a, errA := os.ReadFile(whole)
+	b, errB := os.ReadFile(streamed)
+	if errA != nil || errB != nil || string(a) != string(b) {
+		t.Errorf("the files differ: %q, %q (%v, %v)", a, b, errA, errB)
+	}
+	given, err := CreateSafetensors(filepath.Join(dir, "given up"), infos, meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given.Close()
+	if left, _ := os.ReadDir(dir); len(left) != 2 {
+		t.Errorf("left: %v", left)
 	}
 }

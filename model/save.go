@@ -53,13 +53,14 @@ func (m *Model) writeDir(dir string, classifier bool) error {
 		return err
 	}
 	var tensors, head []checkpoint.TensorData
+	var host []float32 // used again
 	for _, p := range m.params {
 		switch {
 		case p.Kind == Head && !classifier:
-			head = append(head, m.tensorData(p))
+			head = append(head, m.tensorData(p, &host))
 		case p.Name == lmName && classifier:
 		default:
-			tensors = append(tensors, m.tensorData(p))
+			tensors = append(tensors, m.tensorData(p, &host))
 		}
 	}
 	if err := m.Dev.Sync(); err != nil {
@@ -85,16 +86,16 @@ func (m *Model) writeDir(dir string, classifier bool) error {
 	return checkpoint.WriteFileAtomic(configPath, config) // last
 }
 
-// tensorData downloads a parameter in its own type.
-func (m *Model) tensorData(p *Param) checkpoint.TensorData {
+// tensorData downloads a parameter in its own type, by way of host.
+func (m *Model) tensorData(p *Param, host *[]float32) checkpoint.TensorData {
 	t := checkpoint.TensorData{TensorInfo: checkpoint.TensorInfo{Name: p.Name, DType: "F32"}}
 	for _, n := range p.Shape {
 		t.Shape = append(t.Shape, int64(n))
 	}
 	if p.W.Type() == kernels.F32 {
-		x := make([]float32, p.W.Len())
-		m.Dev.Download(x, p.W)
-		t.Data = checkpoint.F32Bytes(x)
+		*host = slices.Grow((*host)[:0], p.W.Len())[:p.W.Len()]
+		m.Dev.Download(*host, p.W)
+		t.Data = checkpoint.F32Bytes(*host)
 		return t
 	}
 	bits := make([]uint16, p.W.Len())

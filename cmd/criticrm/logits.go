@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -31,8 +30,7 @@ head, reward.I (1) at the last token. All are float32. It is for comparison with
 				return err
 			}
 			defer closeModel()
-			var tensors []checkpoint.TensorData
-			line := 0
+			var lines [][]int32
 			err = readLines(cmd, in, func(text []byte) error {
 				ids, err := parseIDs(text, mod.VocabSize)
 				if err != nil {
@@ -41,18 +39,17 @@ head, reward.I (1) at the last token. All are float32. It is for comparison with
 				if n, limit := len(ids), mod.MaxPositionEmbeddings; n == 0 || n > limit {
 					return fmt.Errorf("%d ids, want 1 to %d", n, limit)
 				}
-				some, err := lineLogits(mod, ids, line)
-				tensors = append(tensors, some...)
-				line++
-				return err
+				lines = append(lines, ids)
+				return nil
 			})
 			if err != nil {
 				return err
 			}
-			if err := checkpoint.WriteSafetensors(out, tensors, nil); err != nil {
+			tensors, err := writeLogits(mod, lines, out)
+			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d sequences, %d tensors\n", out, line, len(tensors))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d sequences, %d tensors\n", out, len(lines), tensors)
 			return nil
 		},
 	}
@@ -63,34 +60,62 @@ head, reward.I (1) at the last token. All are float32. It is for comparison with
 	return cmd
 }
 
-// lineLogits runs one sequence.
-func lineLogits(m *model.Model, ids []int32, line int) ([]checkpoint.TensorData, error) {
+// writeLogits writes the file, sequence by sequence, and gives the number of its tensors.
+func writeLogits(m *model.Model, lines [][]int32, out string) (tensors int, err error) {
+	var infos []checkpoint.TensorInfo
+	add := func(name string, line int, shape ...int64) {
+		infos = append(infos, checkpoint.TensorInfo{Name: tensorName(name, line), DType: "F32", Shape: shape})
+	}
+	for i, ids := range lines {
+		n := int64(len(ids))
+		add("hidden", i, n, int64(m.HiddenSize))
+		if m.HasLM() {
+			add("logits", i, n, int64(m.VocabSize))
+		}
+		if m.HasHead() {
+			add("reward", i, 1)
+		}
+	}
+	w, err := checkpoint.CreateSafetensors(out, infos, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer w.Close()
+	for i, ids := range lines {
+		put := func(name string, x []float32) {
+			if err == nil {
+				err = w.Write(tensorName(name, i), checkpoint.F32Bytes(x))
+			}
+		}
+		hidden, logits, reward, e := oneLogits(m, ids)
+		if e != nil {
+			return 0, fmt.Errorf("line %d: %w", i+1, e)
+		}
+		put("hidden", hidden)
+		if m.HasLM() {
+			put("logits", logits)
+		}
+		if m.HasHead() {
+			put("reward", reward)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return len(infos), w.Commit()
+}
+
+func tensorName(name string, line int) string { return fmt.Sprintf("%s.%d", name, line) }
+
+// oneLogits runs one sequence.
+func oneLogits(m *model.Model, ids []int32) (hidden, logits, reward []float32, err error) {
 	var b model.Batch
 	b.Open(ids)
 	b.Close()
-	hidden, logits, err := m.Logits(&b.Forest)
-	if err != nil {
-		return nil, err
+	if hidden, logits, err = m.Logits(&b.Forest); err != nil || !m.HasHead() {
+		return hidden, logits, nil, err
 	}
-	n := int64(len(ids))
-	if int64(len(hidden)) != n*int64(m.HiddenSize) {
-		return nil, errors.New("the model gave hidden states of another size")
-	}
-	out := []checkpoint.TensorData{tensorF32("hidden", line, hidden, n, int64(m.HiddenSize))}
-	if logits != nil {
-		out = append(out, tensorF32("logits", line, logits, n, int64(m.VocabSize)))
-	}
-	if m.HasHead() {
-		b.Leaf = []int32{int32(n - 1)}
-		_, reward, err := m.Evaluate(&b)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, tensorF32("reward", line, reward, 1))
-	}
-	return out, nil
-}
-
-func tensorF32(name string, line int, x []float32, shape ...int64) checkpoint.TensorData {
-	return checkpoint.TensorData{TensorInfo: checkpoint.TensorInfo{Name: fmt.Sprintf("%s.%d", name, line), DType: "F32", Shape: shape}, Data: checkpoint.F32Bytes(x)}
+	b.Leaf = []int32{int32(len(ids) - 1)}
+	_, reward, err = m.Evaluate(&b)
+	return hidden, logits, reward, err
 }
