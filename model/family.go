@@ -99,6 +99,18 @@ func familyNames() string {
 	return strings.Join(names, ", ")
 }
 
+// Architectures are the classes of transformers that open.
+func Architectures() (names []string) {
+	for _, m := range families {
+		for _, classifier := range []bool{false, true} {
+			if name := m.architecture(classifier); name != "" {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
 // readArchitecture finds the family by the class that is named, with which model_type must agree.
 func (c *Config) readArchitecture(f *fields) (*family, error) {
 	for _, k := range []string{"auto_map", "trust_remote_code"} {
@@ -111,22 +123,16 @@ func (c *Config) readArchitecture(f *fields) (*family, error) {
 	for i, v := range list {
 		names[i], _ = v.(string)
 	}
-	var known []string
 	var found *family
 	for _, m := range families {
 		for _, classifier := range []bool{false, true} {
-			name := m.architecture(classifier)
-			if name == "" {
-				continue
-			}
-			known = append(known, name)
-			if len(names) == 1 && names[0] == name {
+			if name := m.architecture(classifier); name != "" && len(names) == 1 && names[0] == name {
 				found, c.classifier = m, classifier
 			}
 		}
 	}
 	if found == nil {
-		return nil, fmt.Errorf("architectures %q is not supported (supported: %s)", names, strings.Join(known, ", "))
+		return nil, fmt.Errorf("architectures %q is not supported (supported: %s)", names, strings.Join(Architectures(), ", "))
 	}
 	c.ModelType = f.text("model_type")
 	if c.ModelType == "" {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"criticrm/checkpoint"
+	"criticrm/model"
 )
 
 // badCase is a command line that has to fail with one line. In args and want, {dir} is the case's directory and {tiny} the model.
@@ -89,7 +90,7 @@ func TestBadModel(t *testing.T) {
 		{"no config", damaged("config.json", text("")), generateArgs, exitUsage, `model: stat {dir}/m/config.json: no such file or directory (want the directory of a Hugging Face model)`},
 		{"cut config", damaged("config.json", text(`{"vocab_size": 3`)), generateArgs, exitUsage, `model: {dir}/m/config.json: JSON is cut off`},
 		{"config is an array", damaged("config.json", text(`[]`)), generateArgs, exitUsage, `model: {dir}/m/config.json: got array, want object`},
-		{"unknown architecture", damaged("config.json", setKey("architectures", []string{"FooForCausalLM"})), generateArgs, exitUsage, `model: {dir}/m/config.json: architectures ["FooForCausalLM"] is not supported (supported: LlamaForCausalLM, LlamaForSequenceClassification, MistralForCausalLM, MistralForSequenceClassification)`},
+		{"unknown architecture", damaged("config.json", setKey("architectures", []string{"FooForCausalLM"})), generateArgs, exitUsage, `model: {dir}/m/config.json: architectures ["FooForCausalLM"] is not supported (supported: ` + strings.Join(model.Architectures(), ", ") + `)`},
 		{"unknown type", damaged("config.json", setKey("model_type", "foo")), generateArgs, exitUsage, `model: {dir}/m/config.json: model_type: got "foo", architectures ["LlamaForCausalLM"] needs "llama"`},
 		{"no heads", damaged("config.json", setKey("num_attention_heads", 0)), generateArgs, exitUsage, `model: {dir}/m/config.json: num_attention_heads: got 0, want 1..1024`},
 		{"another shape", damaged("config.json", setKey("intermediate_size", 96)), generateArgs, exitUsage, `model: {dir}/m/model.safetensors: tensor "model.layers.0.mlp.gate_proj.weight": shape [64,32], config.json implies [96,32]`},
@@ -101,7 +102,7 @@ func TestBadModel(t *testing.T) {
 		{"LFS pointer", damaged("model.safetensors", text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")), generateArgs, exitUsage, `model: {dir}/m/model.safetensors: this is a Git LFS pointer (63 bytes), not the weights; run 'git lfs pull'`},
 		{"NaN", damaged("model.safetensors", nan), generateArgs, exitUsage, `model: {dir}/m/model.safetensors: tensor "model.norm.weight" has 1 non-finite values, first at index 31 (repair or re-export the model)`},
 		{"NaN in training", damaged("model.safetensors", nan), "train --model {dir}/m --train_file {dir}/p.jsonl --method bt --output_dir {dir}/run", exitUsage, `model: {dir}/m/model.safetensors: tensor "model.norm.weight" has 1 non-finite values, first at index 31 (repair or re-export the model)`},
-		{"no tokenizer", damaged("tokenizer.json", text("")), generateArgs, exitUsage, `tokenizer: {dir}/m: tokenizer.json is missing`},
+		{"no tokenizer", damaged("tokenizer.json", text("")), generateArgs, exitUsage, `tokenizer: {dir}/m: tokenizer.json is missing, and so is tokenizer.model`},
 		{"cut tokenizer", damaged("tokenizer.json", func(_ *testing.T, s string) string { return s[:len(s)/2] }), generateArgs, exitUsage, `tokenizer: {dir}/m/tokenizer.json: token "Ą": got nothing, want number at byte 4680`},
 		{"no chat template", damaged("tokenizer_config.json", setKey("chat_template", nil)), generateArgs, exitUsage, `tokenizer: {dir}/m: no chat template (chat_template.jinja, or "chat_template" in tokenizer_config.json)`},
 		{"template that includes", damaged("tokenizer_config.json", setKey("chat_template", "{% include 'x' %}")), generateArgs, exitUsage, `tokenizer: {dir}/m/tokenizer_config.json:1: {% include %} is not allowed: a chat template cannot load files`},
