@@ -174,7 +174,7 @@ func (r *runner) coldStart(ctx context.Context) error {
 	c := trainer.Default()
 	c.Method, c.Model, c.TrainFile, c.OutputDir = trainer.SFT, r.Model, r.path(coldFile), r.path("cold")
 	c.BatchSize, c.Accumulation, c.Epochs = 8, 1, 2
-	c.LearningRate, c.Scheduler, c.WarmupRatio, c.Seed = 1e-4, "linear", .1, r.Seed
+	c.LearningRate, c.Scheduler, c.WarmupRatio, c.Seed = 5e-4, "linear", .1, r.Seed
 	c.SaveSteps, c.SaveTotalLimit, c.LoggingSteps, c.Resume = 0, 1, 5, "auto"
 	if _, err := os.Stat(r.coldModel()); err == nil {
 		r.say("cold start: %s is there", r.coldModel())
