@@ -12,7 +12,7 @@ func TestCritiqueFacts(t *testing.T) {
 	for want, c := range map[string]record.Critique{
 		"score 6.373, asked for · cut by the token limit": {Score: &score, Verdict: record.VerdictExpected, AskedTokens: 4, FinishReason: record.FinishLength},
 		"score 6.373": {Score: &score},
-		"no score":   {},
+		"no score":    {},
 	} {
 		if got := critiqueFacts(&c); got != want {
 			t.Errorf("got %q, want %q", got, want)
