@@ -54,6 +54,9 @@ func (m *Model) normalise(out, sum, rstd, x, res kernels.Tensor, w weight) kerne
 // linear is y = x·wᵀ + bias.
 func (m *Model) linear(y, x kernels.Tensor, w, bias weight) {
 	m.Dev.Matmul(y, x, w.W, none)
+	if !bias.W.IsNil() {
+		m.Dev.AddBias(y, bias.W)
+	}
 }
 
 // normaliseHeads normalises queries and keys, and keeps what they were.
@@ -74,15 +77,26 @@ func (m *Model) add(out, own, rstd, x kernels.Tensor, w, bias, after weight) {
 		m.linear(own, x, w, bias)
 		m.Dev.RMSNorm(out, none, rstd, own, none, after.W, m.eps, m.shift)
 	}
+	if m.addScale != 1 {
+		m.Dev.Scale(out, m.addScale)
+	}
 }
 
 // addBackward gives the gradient of x·wᵀ + bias, with dres that of what was added.
 func (m *Model) addBackward(z *scratch, own, rstd kernels.Tensor, bias, after weight) kernels.Tensor {
 	d, dy := m.Dev, z.dresr
+	if m.addScale != 1 {
+		d.Copy(z.dadd, dy)
+		d.Scale(z.dadd, m.addScale)
+		dy = z.dadd
+	}
 	if !after.W.IsNil() {
 		d.Zero(z.dpart)
 		d.RMSNormBackward(z.dpart, after.G, z.n2, dy, own, after.W, rstd, m.shift)
 		dy = z.dpart
+	}
+	if !bias.W.IsNil() {
+		d.AddBiasBackward(bias.G, dy)
 	}
 	return dy
 }
@@ -108,11 +122,19 @@ func (b *block) feedAgain(m *Model, a *acts, z *scratch) {
 }
 
 func (m *Model) activate(z *scratch, a *acts) {
-	m.Dev.SwiGLU(z.h, a.gu)
+	if m.gelu {
+		m.Dev.GeGLU(z.h, a.gu)
+	} else {
+		m.Dev.SwiGLU(z.h, a.gu)
+	}
 }
 
 func (m *Model) activateBackward(z *scratch, a *acts) {
-	m.Dev.SwiGLUBackward(z.dgu, z.h, z.dh, a.gu)
+	if m.gelu {
+		m.Dev.GeGLUBackward(z.dgu, z.h, z.dh, a.gu)
+	} else {
+		m.Dev.SwiGLUBackward(z.dgu, z.h, z.dh, a.gu)
+	}
 }
 
 // feedBackward turns z.dresr, the gradient of x1 + mlp, into that of xr, and leaves the gradient of attr in z.dattr.
@@ -131,6 +153,9 @@ func (b *block) feedBackward(m *Model, a *acts, z *scratch) {
 // linearBackward adds to dres, the gradient of x, what comes through x's norm and the projection, whose gradient is dy.
 func (m *Model) linearBackward(dres, dn, n, dy, x, rstd kernels.Tensor, norm, w, bias weight) {
 	d := m.Dev
+	if !bias.W.IsNil() {
+		d.AddBiasBackward(bias.G, dy)
+	}
 	if norm.W.IsNil() {
 		d.MatmulDX(dres, dy, w.W, true)
 		d.MatmulDW(w.G, dy, x)

@@ -77,8 +77,8 @@ func TestConfigErrors(t *testing.T) {
 		{change{"rope_parameters": map[string]any{"rope_type": "default", "rope_theta": 1e4}}, "rope_theta: got 500000, but rope_parameters.rope_theta is 10000"},
 		{change{"auto_map": map[string]any{"AutoConfig": "x.Y"}}, "auto_map asks for Python code; this program never runs model code"},
 		{change{"trust_remote_code": true}, "trust_remote_code asks for Python code"},
-		{change{"attention_bias": true}, "attention_bias, mlp_bias: biases are not supported yet"},
-		{change{"mlp_bias": true}, "attention_bias, mlp_bias: biases are not supported yet"},
+		{family("Phi3ForCausalLM", "phi3", change{"attention_bias": true}), "attention_bias: got true, but transformers has no such biases"},
+		{family("Qwen3ForCausalLM", "qwen3", change{"mlp_bias": true}), "mlp_bias: got true, but transformers has no such biases"},
 		{change{"hidden_act": "gelu"}, `hidden_act: got "gelu"`},
 		{change{"sliding_window": 256}, "sliding_window: got 256, want null or at least max_position_embeddings (512)"},
 		{change{"model_type": "mistral", "architectures": []string{"MistralForCausalLM"}, "num_key_value_heads": nil, "sliding_window": 512}, "num_key_value_heads: got 8, want a divisor"},
@@ -100,6 +100,11 @@ func TestConfigErrors(t *testing.T) {
 			"original_max_position_embeddings: got 4096, but rope_scaling.original_max_position_embeddings is 64"},
 		{family("Olmo3ForCausalLM", "olmo3", change{"rope_theta": 10000}), "rope_theta: got 10000, which transformers takes for some layers only"},
 		{family("Olmo3ForCausalLM", "olmo3", change{"rope_theta": nil, "rope_parameters": map[string]any{"rope_type": "default"}}), "rope_parameters: want full_attention and sliding_attention in it"},
+		{family("Gemma3ForCausalLM", "gemma3_text", change{"rope_theta": nil, "rope_parameters": map[string]any{"full_attention": map[string]any{"rope_type": "default"}}}), "rope_parameters: want full_attention and sliding_attention in it"},
+		{family("Gemma2ForCausalLM", "gemma2", change{"sliding_window": json.RawMessage("null")}), "sliding_window: got null, but layer 0 has a window"},
+		{family("GraniteForCausalLM", "granite", change{"logits_scaling": 0}), "logits_scaling: got 0"},
+		{family("GraniteForCausalLM", "granite", change{"residual_multiplier": 1e-60}), "residual_multiplier: got 1e-60, want a number above 0 that float32 can hold"},
+		{change{"architectures": []string{"Gemma3ForConditionalGeneration"}, "model_type": "gemma3"}, "Gemma3ForConditionalGeneration"},
 		{change{"rope_interleaved": true}, "rope_interleaved: got true"},
 		{change{"is_encoder_decoder": true}, "is_encoder_decoder: got true"},
 		{change{"compression_config": map[string]any{"bits": 4}}, "quantised weights are not supported"},
@@ -280,7 +285,7 @@ func TestLoadErrors(t *testing.T) {
 			}
 			return x
 		},
-		`"model.layers.0.self_attn.q_proj.bias": biases are not supported`: func(x []checkpoint.TensorData) []checkpoint.TensorData {
+		`"model.layers.0.self_attn.q_proj.bias": config.json says that there is no such bias`: func(x []checkpoint.TensorData) []checkpoint.TensorData {
 			info := checkpoint.TensorInfo{Name: "model.layers.0.self_attn.q_proj.bias", DType: "F32", Shape: []int64{1}}
 			return append(x, checkpoint.TensorData{TensorInfo: info, Data: make([]byte, 4)})
 		},

@@ -9,7 +9,7 @@ import (
 )
 
 // families are all that open.
-var families = []*family{&llama, &smolLM3, &mistral, &ministral, &qwen3, &phi3, &olmo2, &olmo3}
+var families = []*family{&llama, &smolLM3, &mistral, &ministral, &qwen2, &qwen3, &gemma2, &gemma3, &phi3, &olmo2, &olmo3, &granite}
 
 // family says how a config.json of one model_type is read, and what its layers are made of. Blocks ask their weights and the numbers
 // of a layer, never the family.
@@ -130,6 +130,9 @@ func (c *Config) readArchitecture(f *fields) (*family, error) {
 				found, c.classifier = m, classifier
 			}
 		}
+	}
+	if len(names) == 1 && strings.HasSuffix(names[0], "ForConditionalGeneration") {
+		return nil, fmt.Errorf("architectures %q is not supported: it sees more than text (supported: %s)", names, strings.Join(known, ", "))
 	}
 	if found == nil {
 		return nil, fmt.Errorf("architectures %q is not supported (supported: %s)", names, strings.Join(Architectures(), ", "))

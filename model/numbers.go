@@ -103,12 +103,6 @@ func (c *Config) neutral(key string) float64 {
 }
 
 func (c *Config) checkNumbers() error {
-	if c.AttentionBias || c.MLPBias {
-		return fmt.Errorf("attention_bias, mlp_bias: biases are not supported yet")
-	}
-	if c.HiddenAct != silu {
-		return fmt.Errorf("hidden_act: got %q, only %q is supported yet", c.HiddenAct, silu)
-	}
 	if c.HiddenAct != silu && c.HiddenAct != geluTanh {
 		return fmt.Errorf("hidden_act: got %q, supported: %q, %q", c.HiddenAct, silu, geluTanh)
 	}

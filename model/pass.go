@@ -177,6 +177,9 @@ func (m *Model) forward(s *deviceBatch, keep bool) {
 		}
 		if l == 0 {
 			d.Embed(a.x, m.embed.W, s.id)
+			if m.embedScale != 1 {
+				d.Scale(a.x, m.embedScale)
+			}
 		}
 		z.reserveNorms(m, s.n, r)
 		b.attend(m, l, a, s, z, in, mlp)
@@ -219,6 +222,9 @@ func (m *Model) backward(s *deviceBatch) {
 		if l == last && s.compact {
 			z.reserveBackward(m, s.n, s.n, false) // dres stays: its memory and size are the same
 		}
+	}
+	if m.embedScale != 1 {
+		d.Scale(z.dres, m.embedScale)
 	}
 	d.EmbedBackward(m.embed.G, z.dres, s.idRow, s.idPtr, s.idSrc)
 }
@@ -324,7 +330,7 @@ func (m *Model) critique(s *deviceBatch, loss kernels.Tensor, o LossOptions, dx,
 	t := &m.tail
 	m.fit(&t.logprob, kernels.F32, s.rows)
 	m.fit(&t.logits, kernels.F32, min(s.rows, m.chunkRows()), m.VocabSize)
-	m.Dev.CritiqueLoss(kernels.CritiqueLoss{LogitScale: 1, Loss: loss, LogProb: t.logprob, DX: dx, DW: dw, X: t.f.Rows(0, s.rows), W: m.head.W,
+	m.Dev.CritiqueLoss(kernels.CritiqueLoss{LogitScale: m.logitScale, LogitCap: m.logitCap, Loss: loss, LogProb: t.logprob, DX: dx, DW: dw, X: t.f.Rows(0, s.rows), W: m.head.W,
 		Target: s.target, Weight: s.weight, LossScale: o.TokenScale, GradScale: o.Lambda * o.TokenScale,
 		Scratch: t.logits})
 }
@@ -332,6 +338,9 @@ func (m *Model) critique(s *deviceBatch, loss kernels.Tensor, o LossOptions, dx,
 // logits gives the LM head's (n, V) for the rows of f (n, H).
 func (m *Model) logits(out, f kernels.Tensor) {
 	m.Dev.Matmul(out, f, m.head.W, none)
+	if m.logitScale != 1 || m.logitCap != 0 {
+		m.Dev.SoftCap(out, m.logitScale, m.logitCap)
+	}
 }
 
 // chunkRows is how many rows of logits exist at once: on a CPU a few megabytes of them, and enough rows for an efficient product;

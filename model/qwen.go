@@ -1,5 +1,13 @@
 package model
 
+// Qwen2 and Qwen2.5 (Yang et al. 2024): Llama with biases of queries, keys and values.
+var qwen2 = family{
+	name: "qwen2", class: "Qwen2", known: "Qwen2 and Qwen2.5, 0.5B to 72B; QwQ; DeepSeek-R1-Distill-Qwen",
+	like:  Config{NumKeyValueHeads: 32, MaxPositionEmbeddings: 32768},
+	norms: normsBefore, qkvBias: true,
+	slides: whereTurned, window: 4096, sliding: afterFirst,
+}
+
 // Qwen3 (Yang et al. 2025): Llama with heads of their own size, whose queries and keys are normalised.
 var qwen3 = family{
 	name: "qwen3", class: "Qwen3", known: "Qwen3 0.6B to 32B",

@@ -89,7 +89,7 @@ func (s source) check(c Config, dir string) error {
 	}
 	for _, name := range extra {
 		if strings.HasSuffix(name, ".bias") {
-			return fmt.Errorf("%s: tensor %q: biases are not supported", dir, name)
+			return fmt.Errorf("%s: tensor %q: %s says that there is no such bias", dir, name, ConfigFile)
 		}
 	}
 	if n := len(extra); n > 0 {

@@ -94,7 +94,7 @@ func knownKeys() map[string]map[string]neutral {
 			all(runtime, "torch_dtype", "dtype", "use_bfloat16", "torchscript", "gradient_checkpointing", "_attn_implementation", "_attn_implementation_autoset",
 				"attn_implementation", "pretraining_tp", "chunk_size_feed_forward", "tf_legacy_loss"),
 			all(oneLabel, "label2id", "problem_type"),
-			all(notUsed, "max_window_layers", "tokenizer_class", "prefix", "cross_attention_hidden_size", "tie_encoder_decoder", "decoder_start_token_id", "sep_token_id"),
+			all(notUsed, "max_window_layers", "_sliding_window_pattern", "attn_logit_softcapping", "tokenizer_class", "prefix", "cross_attention_hidden_size", "tie_encoder_decoder", "decoder_start_token_id", "sep_token_id"),
 			only(notUsed, off, "use_sliding_window"),
 			only("nothing is dropped at random here", zero, "attention_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop", "classifier_dropout", "hidden_dropout_prob"),
 			only("switched off", []string{"{}", "[]"}, "task_specific_params", "bad_words_ids", "suppress_tokens", "begin_suppress_tokens"),

@@ -87,3 +87,13 @@ both("olmo2", transformers.Olmo2ForCausalLM, transformers.Olmo2ForSequenceClassi
 both("olmo3", transformers.Olmo3ForCausalLM, transformers.Olmo3ForSequenceClassification, 139, dict(
     sliding_window=8, layer_types=["sliding_attention", "full_attention"],
     rope_parameters=dict(sliding_attention=plain_rope(1000.0), full_attention=YARN)))
+small("llama_bias", transformers.LlamaForCausalLM, 115, dict(attention_bias=True, mlp_bias=True))
+both("qwen2", transformers.Qwen2ForCausalLM, transformers.Qwen2ForSequenceClassification, 127, dict(
+    use_sliding_window=True, sliding_window=11, max_window_layers=1, tie_word_embeddings=True), old_rope=True)
+both("gemma2", transformers.Gemma2ForCausalLM, transformers.Gemma2ForSequenceClassification, 231, dict(
+    head_dim=16, query_pre_attn_scalar=6, sliding_window=8, attn_logit_softcapping=3.0, final_logit_softcapping=4.0), attention=("eager",))
+both("gemma3", transformers.Gemma3ForCausalLM, transformers.Gemma3TextForSequenceClassification, 133, dict(
+    num_hidden_layers=3, head_dim=16, query_pre_attn_scalar=20, sliding_window=9, layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+    rope_parameters=dict(sliding_attention=plain_rope(100.0), full_attention=dict(rope_type="linear", rope_theta=10000.0, factor=4.0))), old_rope=True)
+small("granite", transformers.GraniteForCausalLM, 241, dict(
+    embedding_multiplier=6.0, residual_multiplier=0.7, attention_multiplier=0.2, logits_scaling=3.0, tie_word_embeddings=True, attention_bias=True))
