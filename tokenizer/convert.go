@@ -108,7 +108,7 @@ func (c *conversion) class(modelType string) error {
 	case slices.Contains([]string{"", "LlamaTokenizer", "PreTrainedTokenizer", "TokenizersBackend"}, name):
 		return c.generic()
 	default:
-		return fmt.Errorf("tokenizer_class %q is not supported without %s", clip(name), File)
+		return fmt.Errorf("tokenizer_class %q is not supported without tokenizer.json", clip(name))
 	}
 	if c.modelType != spmBPE {
 		return fmt.Errorf("tokenizer_class %s wants a model of type BPE", name)
