@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,5 +97,25 @@ func BenchmarkLoad(b *testing.B) {
 	path := filepath.Join(golden.Shared(b, "golden/tokenizer_llama3"), "golden/tokenizer_llama3")
 	for b.Loop() {
 		mustLoad(b, path)
+	}
+}
+
+// BenchmarkSizes shows that time grows with a text's length and no faster, also where the pre-tokenizer cuts nothing.
+func BenchmarkSizes(b *testing.B) {
+	files := kindFiles(b)
+	for _, name := range []string{"qwen3", "deepseek3", "llama2", "gemma", "unigram_bytes"} {
+		tok := mustLoad(b, files[name])
+		for _, size := range []int{4 << 10, 64 << 10, 1 << 20} {
+			for unit, text := range map[string]string{"words": "the critic reads a careful answer, 12 of 30. ", "one": "a"} {
+				text = strings.Repeat(text, size/len(text))
+				b.Run(fmt.Sprintf("%s/%s/%d", name, unit, size), func(b *testing.B) {
+					b.SetBytes(int64(len(text)))
+					var ids []int32
+					for b.Loop() {
+						ids = tok.AppendEncode(ids[:0], text)
+					}
+				})
+			}
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -224,8 +225,34 @@ func nfcRuneText(r *rand.Rand) string {
 	return string(s)
 }
 
-// Against the library itself: 4000 generated strings of each kind, or as many as CRITICRM_WIDE says, and where there are data sets, all
-// of their text.
+// compareKind wants the library's ids of texts, and with decode their texts.
+func compareKind(t *testing.T, tok *Tokenizer, lib *library, texts []string, plain, decode bool) {
+	t.Helper()
+	want, decoded := lib.ask(t, texts, plain, decode)
+	encode := tok.EncodeSpecial
+	if plain {
+		encode = tok.Encode
+	}
+	bad := 0
+	for i, text := range texts {
+		ids := encode(text)
+		switch {
+		case plain && (reachesSpecial(tok, want[i]) || findsUnk(tok, text)):
+			continue
+		case !slices.Equal(ids, want[i]):
+			t.Errorf("%q, plain %v:\n got %v %s\nwant %v %s", text, plain, ids, spelled(tok, ids), want[i], spelled(tok, want[i]))
+		case decode && validText(tok.Decode(ids)) != decoded[i]:
+			t.Errorf("Decode(%v) gives %q, want %q", ids, validText(tok.Decode(ids)), decoded[i])
+		default:
+			continue
+		}
+		if bad++; bad > 5 {
+			t.FailNow()
+		}
+	}
+}
+
+// Against the library itself: 4000 generated strings of each kind, or as many as CRITICRM_WIDE says.
 func TestKindsWide(t *testing.T) {
 	count := 4000
 	if n := os.Getenv("CRITICRM_WIDE"); n != "" {
@@ -238,37 +265,44 @@ func TestKindsWide(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tok, lib := mustLoad(t, file), openLibrary(t, file)
 			r := rand.New(rand.NewPCG(uint64(count), 77))
-			bad := 0
-			compare := func(texts []string, plain, decode bool) {
-				want, decoded := lib.ask(t, texts, plain, decode)
-				for i, text := range texts {
-					got := tok.EncodeSpecial
-					if plain {
-						got = tok.Encode
-					}
-					if ids := got(text); plain && (reachesSpecial(tok, want[i]) || findsUnk(tok, text)) {
-						continue
-					} else if !slices.Equal(ids, want[i]) {
-						bad++
-						t.Errorf("%q, plain %v:\n got %v %s\nwant %v %s", text, plain, ids, spelled(tok, ids), want[i], spelled(tok, want[i]))
-					} else if decode && validText(tok.Decode(ids)) != decoded[i] {
-						bad++
-						t.Errorf("Decode(%v) gives %q, want %q", ids, validText(tok.Decode(ids)), decoded[i])
-					}
-				}
-				if bad > 5 {
-					t.FailNow()
-				}
-			}
 			for done := 0; done < count; {
 				texts := make([]string, min(2000, count-done))
 				for i := range texts {
 					texts[i] = wideText(r, tok)
 				}
-				compare(texts, done%8000 == 6000, done%6000 == 0)
+				compareKind(t, tok, lib, texts, done%8000 == 6000, done%6000 == 0)
 				done += len(texts)
 			}
 			t.Logf("%d strings, all equal", count)
+		})
+	}
+}
+
+// Against the library itself: all text of the data sets, each line by itself. It takes minutes, so only where CRITICRM_WIDE is set.
+func TestKindsData(t *testing.T) {
+	if os.Getenv("CRITICRM_WIDE") == "" {
+		t.Skip("only where CRITICRM_WIDE is set")
+	}
+	var texts []string
+	files, err := filepath.Glob(filepath.Join(golden.Shared(t, "data"), "data", "*.jsonl"))
+	for _, file := range files {
+		b, readErr := os.ReadFile(file)
+		err = errors.Join(err, readErr)
+		text := strings.NewReplacer(`\n`, "\n", `\"`, `"`).Replace(strings.ToValidUTF8(string(b), ""))
+		texts = append(texts, slices.DeleteFunc(strings.SplitAfter(text, "\"}\n"), func(s string) bool { return s == "" })...)
+	}
+	if err != nil || len(texts) == 0 {
+		t.Fatalf("%d texts, %v", len(texts), err)
+	}
+	for name, file := range kindFiles(t) {
+		t.Run(name, func(t *testing.T) {
+			tok, lib := mustLoad(t, file), openLibrary(t, file)
+			size := 0
+			for some := range slices.Chunk(texts, 200) {
+				compareKind(t, tok, lib, some, false, true)
+				size += len(strings.Join(some, ""))
+			}
+			t.Logf("%d texts of %d bytes, all equal", len(texts), size)
 		})
 	}
 }
