@@ -172,7 +172,7 @@ func (m *Model) checkGenerate(reqs []GenRequest, o *GenOptions) error {
 			}
 		}
 	}
-	// Slots of the cache are numbered by int32, and it grows by a sixteenth more than is asked for.
+	// Slots of the cache are numbered by int32, and it grows by a quarter more than is asked for.
 	if seats := min(o.MaxSequences, total); seats > maxSlots/max(longest, 1) {
 		return fmt.Errorf("%d sequences of up to %d tokens at once: want at most %d tokens in all: lower max sequences or max tokens", seats, longest, maxSlots)
 	}
@@ -183,7 +183,7 @@ func (m *Model) checkGenerate(reqs []GenRequest, o *GenOptions) error {
 func (o *GenOptions) room() int { return o.MaxTokens + o.Endings.longest() }
 
 // maxSlots is how many tokens the cache may hold.
-const maxSlots = math.MaxInt32 / 17 * 16
+const maxSlots = math.MaxInt32 / 5 * 4
 
 // job is a run of samples of one request that are admitted together.
 type job struct {
@@ -199,13 +199,14 @@ type sequence struct {
 	job     *job
 	out     *GenSample
 	key     uint64
-	own     int32 // first of its slots in the cache, room of them
+	own     int32 // first of its slots in the cache
+	room    int   // how many it has
 	closing bool  // complete; runs once more to read the reward at its last token
 	ending  *ending
 }
 
-// generator is the state of one call of Generate. The cache's first seats·room slots are the sequences' own, the rest
-// holds prefixes.
+// generator is the state of one call of Generate. The cache's slots hold prefixes and, in runs that grow with them, what sequences have
+// written themselves.
 type generator struct {
 	m    *Model
 	o    GenOptions
@@ -217,7 +218,7 @@ type generator struct {
 	left    []int // samples of a request that have not ended
 	wait    []*job
 	active  []*sequence // sequences of a job are neighbours
-	free    []int32     // own regions
+	free    int         // seats that are not taken
 	seats   int
 	slots   slots
 	drawn   int // tokens
@@ -256,22 +257,18 @@ func newGenerator(m *Model, reqs []GenRequest, o GenOptions, done func(int, []Ge
 		}
 	}
 	g.seats = min(o.MaxSequences, total)
-	for i := g.seats - 1; i >= 0; i-- {
-		g.free = append(g.free, int32(i*o.room()))
-	}
-	g.slots.first = g.seats * o.room()
+	g.free = g.seats
 	m.staging.host, m.staging.items = m.staging.host[:0], m.staging.items[:0] // of a batch that had no memory
-	m.reserveCache(g.slots.first)
 	return g
 }
 
 // admissible says whether waiting jobs should enter now. They enter in groups, when a quarter of the seats is free, so that
 // neighbours share what they have in common and a forward pass over prefixes is worth its start.
 func (g *generator) admissible() bool {
-	if len(g.wait) == 0 || g.wait[0].n > len(g.free) {
+	if len(g.wait) == 0 || g.wait[0].n > g.free {
 		return false
 	}
-	return len(g.active) == 0 || len(g.free) >= (g.seats+3)/4
+	return len(g.active) == 0 || g.free >= (g.seats+3)/4
 }
 
 // advance takes the drawn token of each sequence, in the order of seqs, and keeps those that go on in g.run.
@@ -281,7 +278,8 @@ func (g *generator) advance(seqs []*sequence) {
 			g.active = append(g.active, s)
 			continue
 		}
-		g.free, g.ended = append(g.free, s.own), g.ended+1
+		g.free, g.ended = g.free+1, g.ended+1
+		g.slots.give(int(s.own), s.room)
 		if s.job.live--; s.job.live == 0 {
 			g.slots.release(s.job.path)
 		}
@@ -332,6 +330,9 @@ func (g *generator) close(s *sequence, i int, stopped bool) bool {
 // next feeds the last token of every running sequence and draws the next.
 func (g *generator) next() {
 	m, n := g.m, len(g.active)
+	if g.grow(); g.err != nil {
+		return
+	}
 	st := &deviceBatch{n: n, decode: true}
 	g.context()
 	p := &m.staging

@@ -3,6 +3,7 @@ package model_test
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -173,6 +174,57 @@ func TestCacheGrows(t *testing.T) {
 				t.Errorf("request %d, sample %d: %v, want %v", i, k, got[i][k].IDs, want[k].IDs)
 			}
 		}
+	}
+}
+
+// Sequences move to longer runs of the cache while they grow, with what they wrote, and in company of others that end.
+func TestSequencesOutgrowTheirRoom(t *testing.T) {
+	c := tinyConfig()
+	c.MaxPositionEmbeddings = 512
+	m := newModel(t, c, model.Options{Head: true}, 0)
+	o := sampling
+	o.MaxTokens, o.Stop, o.MaxSequences = 300, []int32{2}, 6
+	reqs := genRequests(4)
+	got := generate(t, m, reqs, o)
+	logprob, reward, err := m.Evaluate(branches(reqs, got, o.Reward))
+	if err != nil {
+		t.Fatal(err)
+	}
+	long, k, n := 0, 0, 0
+	for i, samples := range got {
+		for j, s := range samples {
+			sum := 0.0
+			for range s.IDs {
+				sum += float64(logprob[k])
+				k++
+			}
+			if math.Abs(sum-s.LogProb) > 1e-5*math.Abs(sum) || math.Abs(float64(reward[n]-s.Reward)) > 1e-5 {
+				t.Errorf("request %d, sample %d of %d tokens: log-probability %v, reward %v; in one pass %v, %v", i, j, len(s.IDs), s.LogProb, s.Reward, sum, reward[n])
+			}
+			n++
+			if len(s.IDs) > 2*model.FirstRoom {
+				long++
+			}
+		}
+	}
+	if long < 3 {
+		t.Errorf("%d sequences moved twice: too few for this test", long)
+	}
+}
+
+// The cache has the size of what is written, not of what might be.
+func TestCacheIsAsLargeAsNeeded(t *testing.T) {
+	c := tinyConfig()
+	c.MaxPositionEmbeddings = 1 << 16
+	m := newModel(t, c, model.Options{}, 0)
+	o := sampling
+	o.MaxTokens, o.Reward, o.Stop = 1<<16-64, model.NoReward, nil
+	for id := int32(0); id < 61; id += 2 { // a sample has few tokens
+		o.Stop = append(o.Stop, id)
+	}
+	generate(t, m, genRequests(5), o)
+	if n, want := model.CacheSlots(m), 40*model.FirstRoom; n > want {
+		t.Errorf("%d slots for samples of few tokens, want at most %d", n, want)
 	}
 }
 

@@ -12,15 +12,16 @@ func (g *generator) prefill() {
 	jobs := g.admit()
 	f := planting{jobs: jobs, row: make([]int32, len(jobs))}
 	f.plant(&g.slots, 0, len(jobs), 0, nil, -1)
-	m.reserveCache(g.slots.first + g.slots.size)
-
+	if g.reserve(); g.err != nil {
+		return
+	}
 	var seqs []*sequence
 	var row []int32
 	g.keys, g.index = g.keys[:0], g.index[:0]
 	for i, j := range jobs {
 		for k := range j.n {
-			s := &sequence{job: j, out: &g.samples[j.req][j.first+k], key: SampleKey(j.key, j.first+k), own: g.free[len(g.free)-1]}
-			g.free = g.free[:len(g.free)-1]
+			s := &sequence{job: j, out: &g.samples[j.req][j.first+k], key: SampleKey(j.key, j.first+k)}
+			g.free--
 			seqs, row = append(seqs, s), append(row, f.row[i])
 			g.keys, g.index = append(g.keys, s.key), append(g.index, 0)
 		}
@@ -43,7 +44,7 @@ func (g *generator) prefill() {
 
 // admit takes the jobs from the front of the queue that find seats, as many as fit one forward pass.
 func (g *generator) admit() []*job {
-	seats, tokens, n := len(g.free), 0, 0
+	seats, tokens, n := g.free, 0, 0
 	for n < len(g.wait) {
 		j := g.wait[n]
 		fresh := len(j.prefix)
@@ -95,74 +96,5 @@ func (p *planting) plant(free *slots, lo, hi, depth int, above []*segment, at in
 		p.plant(free, lo, end, depthNext, append(slices.Clip(above), seg), int32(p.Len()-1))
 		p.Close()
 		lo = end
-	}
-}
-
-// slots hands out runs of the cache behind the sequences' own regions. It grows; freed runs are used again, first fit.
-type slots struct {
-	first, size int
-	holes       []hole // free runs in rising order, never adjacent
-}
-
-type hole struct{ at, n int }
-
-// take gives n slots in a row.
-func (s *slots) take(n int) int32 {
-	for i := range s.holes {
-		if h := &s.holes[i]; h.n >= n {
-			at := h.at
-			h.at, h.n = h.at+n, h.n-n
-			if h.n == 0 {
-				s.holes = slices.Delete(s.holes, i, i+1)
-			}
-			return int32(at)
-		}
-	}
-	at := s.first + s.size
-	if k := len(s.holes) - 1; k >= 0 && s.holes[k].at+s.holes[k].n == at { // the last hole reaches the end: extend it
-		at = s.holes[k].at
-		s.holes = s.holes[:k]
-	}
-	s.size = at + n - s.first
-	return int32(at)
-}
-
-// give takes n slots back.
-func (s *slots) give(at, n int) {
-	i, _ := slices.BinarySearchFunc(s.holes, at, func(h hole, at int) int { return h.at - at })
-	s.holes = slices.Insert(s.holes, i, hole{at, n})
-	if i+1 < len(s.holes) && at+n == s.holes[i+1].at {
-		s.holes[i].n += s.holes[i+1].n
-		s.holes = slices.Delete(s.holes, i+1, i+2)
-	}
-	if i > 0 && s.holes[i-1].at+s.holes[i-1].n == at {
-		s.holes[i-1].n += s.holes[i].n
-		s.holes = slices.Delete(s.holes, i, i+1)
-	}
-}
-
-// release ends one job's use of its path.
-func (s *slots) release(path []*segment) {
-	for _, seg := range path {
-		if seg.jobs--; seg.jobs == 0 {
-			s.give(int(seg.start), int(seg.n))
-		}
-	}
-}
-
-// reserveCache makes the cache of every layer hold n slots; what is in it stays.
-func (m *Model) reserveCache(n int) {
-	d := m.Dev
-	for l := range m.kv {
-		old := m.kv[l]
-		if !old.IsNil() && old.Dim(0) >= n {
-			continue
-		}
-		m.kv[l] = d.Alloc(m.opt.DType, n+n/16, 2*m.NumKeyValueHeads, m.HeadDim)
-		if old.IsNil() {
-			continue
-		}
-		d.Copy(m.kv[l].Rows(0, old.Dim(0)), old)
-		d.Free(old)
 	}
 }
