@@ -111,7 +111,6 @@ func (m *Model) reserveCache(n int) {
 		}
 		m.kv[l] = d.Alloc(m.opt.DType, n+n/4, 2*m.NumKeyValueHeads, m.HeadDim)
 		if old.IsNil() {
-			m.buffers = append(m.buffers, &m.kv[l])
 			continue
 		}
 		d.Copy(m.kv[l].Rows(0, old.Dim(0)), old)

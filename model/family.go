@@ -132,7 +132,7 @@ func (c *Config) readArchitecture(f *fields) (*family, error) {
 		}
 	}
 	if len(names) == 1 && strings.HasSuffix(names[0], "ForConditionalGeneration") {
-		return nil, fmt.Errorf("architectures %q is not supported: it sees more than text (supported: %s)", names, strings.Join(known, ", "))
+		return nil, fmt.Errorf("architectures %q is not supported: it sees more than text (supported: %s)", names, strings.Join(Architectures(), ", "))
 	}
 	if found == nil {
 		return nil, fmt.Errorf("architectures %q is not supported (supported: %s)", names, strings.Join(Architectures(), ", "))

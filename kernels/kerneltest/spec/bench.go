@@ -67,7 +67,10 @@ func Benchmarks() []Case {
 		}
 	}
 	for _, s := range []int{1024, 2048} {
-		for _, d := range []int{64, 128} {
+		for _, d := range []int{64, 80, 96, 128, 256} {
+			if s > 1024 && d != 64 && d != 128 {
+				continue // how a size compares with others, it shows at 1024
+			}
 			l.attend(forest{fmt.Sprintf("causal_S%d", s), func(*Gen) *Forest { return sequences(s) }, true}, 8, 2, d, 1)
 		}
 	}
