@@ -128,10 +128,10 @@ template <int D, int M, int NT> static __device__ __forceinline__ void add_dots(
     }
 }
 
-// o (16M, D) += p·b over 16 rows of b: p (16M, 16) in registers, b at the lane's address (lane_a) in a tile, plus an offset of whole rows.
-template <int D, int M> static __device__ __forceinline__ void add_rows(float (&o)[M][D / 8][4], const uint32_t (&p)[M][4], uint32_t b, uint32_t offset) {
+// o (16M, 8·NT) += p·b over 16 rows of b: p (16M, 16) in registers, b at the lane's address (lane_a) in a tile, plus an offset of whole rows.
+template <int D, int M, int NT> static __device__ __forceinline__ void add_rows(float (&o)[M][NT][4], const uint32_t (&p)[M][4], uint32_t b, uint32_t offset) {
 #pragma unroll
-    for (int n = 0; n < D / 8; n += 2) {
+    for (int n = 0; n < NT; n += 2) {
         uint32_t y[4];
         ptx::ldmatrix_x4_trans(y, (b ^ n * 16) + offset);
 #pragma unroll
@@ -159,27 +159,26 @@ template <int M, int NT> static __device__ __forceinline__ void fill(float (&c)[
     }
 }
 
-// Writes the warp's c (16M, D), row r·f[r], in whole words through 16M rows of a tile that no other warp uses, to rows
-// [first, N) of out, which are ld numbers apart.
-template <int D, int M> static __device__ __forceinline__ void write_rows(bf16 *out, int ld, int first, int N, const float (&c)[M][D / 8][4],
-                                                                          const float (&f)[M][2], char *tile) {
+// Writes the warp's c (16M, 8·words), row r·f[r], in whole words through those of 16M rows of a tile that no other warp uses, from word
+// `begin` on, to rows [first, N) of out, which are ld numbers apart.
+template <int D, int M, int words> static __device__ __forceinline__ void write_rows(bf16 *out, int ld, int first, int N, const float (&c)[M][words][4],
+                                                                                     const float (&f)[M][2], char *tile, int begin = 0) {
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    constexpr int words = D / 8;
     __syncwarp();
 #pragma unroll
     for (int m = 0; m < M; m++) {
 #pragma unroll
-        for (int n = 0; n < D / 8; n++) {
+        for (int n = 0; n < words; n++) {
 #pragma unroll
             for (int r = 0; r < 2; r++)
-                *(uint32_t *)(tile + word<D>(m * 16 + r * 8 + g, n) + 4 * t) = ptx::pack_bf16(c[m][n][2 * r] * f[m][r], c[m][n][2 * r + 1] * f[m][r]);
+                *(uint32_t *)(tile + word<D>(m * 16 + r * 8 + g, begin + n) + 4 * t) = ptx::pack_bf16(c[m][n][2 * r] * f[m][r], c[m][n][2 * r + 1] * f[m][r]);
         }
     }
     __syncwarp();
 #pragma unroll
     for (int i = 0; i < M * words / 2; i++) {
         const int r = 32 % words ? (i * 32 + lane) / words : i * (32 / words) + lane / words, w = 32 % words ? (i * 32 + lane) % words : lane % words;
-        if (first + r < N) ptx::store16(out + (int64_t)(first + r) * ld + w * 8, *(const uint4 *)(tile + word<D>(r, w)));
+        if (first + r < N) ptx::store16(out + (int64_t)(first + r) * ld + (begin + w) * 8, *(const uint4 *)(tile + word<D>(r, begin + w)));
     }
 }
 

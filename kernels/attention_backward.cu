@@ -102,11 +102,18 @@ attention_backward_prepare_kernel(const gradient a, const bf16 *out, const float
 // Shared memory of both passes, in bytes: the block's rows of two matrices, then two stages with tiles of two other
 // matrices, then what the rows of a stage have beside that, 12 bytes each, then what a block keeps for its end. Devices that
 // have no room for two stages (D > 64 on GeForce and its like) have one, and wait for each tile.
-template <int D> constexpr int threads = 2 * room<D>;
+template <int D> constexpr int threads = D > 128 ? 256 : 2 * room<D>;
 template <int D, int STAGES> struct layout {
-    static const int blocks = 128 / room<D>;             // that a multiprocessor has registers for
-    static const int M = QUERIES / room<D>;              // a warp has 16·M of the block's rows
-    static const int rows = QUERIES * 2 * room<D>, tile = KEYS * 2 * room<D>;
+    static const int parts = D > 128 ? 2 : 1;            // a block has QUERIES/parts rows, and a warp 1/parts of their columns: all would not fit the registers
+    static const int blocks = D == 64 ? 2 : 1;           // that a multiprocessor has registers for
+    static const int M = D > 128 ? 1 : QUERIES / room<D>;  // a warp has 16·M of the block's rows
+    static const int N8 = D / 8 / parts;                 // and so many columns, in eights
+    static const int scores = D > 128 ? 32 : room<D> * STAGES / 4;  // of so many queries that exist at a time in the first pass, with one stage more would not fit
+    static const int rows = QUERIES / parts * 2 * room<D>, tile = KEYS * 2 * room<D>;
+
+    // Of a warp: which 16·M rows it has, and its first column, in eights.
+    static __device__ __forceinline__ int row_of(int warp) { return parts == 1 ? warp * 16 * M : warp % 4 * 16; }
+    static __device__ __forceinline__ int column_of(int warp) { return parts == 1 ? 0 : warp / 4 * N8; }
     static const int stages = 2 * rows, beside = stages + STAGES * 2 * tile, kept = beside + STAGES * 12 * KEYS, size = kept + 16;
 };
 
@@ -121,8 +128,8 @@ template <int D, int M, int NT> static __device__ __forceinline__ void dots(floa
     }
 }
 
-// c (16·M, D) += p·b for p (16·M, 8·NT), which is rounded; the rows of b from `row` on, at the lane's address (lane_a).
-template <int D, int M, int NT> static __device__ __forceinline__ void gather(float (&c)[M][D / 8][4], const float (&p)[M][NT][4], uint32_t b, int row) {
+// c (16·M, 8·N8) += p·b for p (16·M, 8·NT), which is rounded; the rows of b from `row` on, at the lane's address (lane_a).
+template <int D, int M, int N8, int NT> static __device__ __forceinline__ void gather(float (&c)[M][N8][4], const float (&p)[M][NT][4], uint32_t b, int row) {
 #pragma unroll
     for (int n = 0; n < NT; n += 2) {
         uint32_t x[M][4];
@@ -131,12 +138,12 @@ template <int D, int M, int NT> static __device__ __forceinline__ void gather(fl
     }
 }
 
-template <int D, int M> static __device__ __forceinline__ void write_scaled(bf16 *out, int ld, int first, int N, const float (&c)[M][D / 8][4],
-                                                                            float scale, char *tile) {
+template <int D, int M, int N8> static __device__ __forceinline__ void write_scaled(bf16 *out, int ld, int first, int N, const float (&c)[M][N8][4],
+                                                                                    float scale, char *tile, int column) {
     float f[M][2];
 #pragma unroll
     for (int m = 0; m < M; m++) f[m][0] = f[m][1] = scale;
-    write_rows<D>(out, ld, first, N, c, f, tile);
+    write_rows<D>(out, ld, first, N, c, f, tile, column);
 }
 
 // fetch, which works out the thread's word on the spot: the loops have no register to keep it.
@@ -152,12 +159,12 @@ template <int D> static __device__ __forceinline__ float *sums_of(const gradient
     return a.sums + (((int64_t)slot * a.key_heads + key_head) * 2 + which) * QUERIES * D;
 }
 
-template <int D, int M> static __device__ __forceinline__ void store_sums(float *to, const float (&c)[M][D / 8][4]) {
-    to += threadIdx.x / 32 * 16 * M * D + threadIdx.x % 32 / 4 * D + threadIdx.x % 4 * 2;
+template <int D, int M, int N8> static __device__ __forceinline__ void store_sums(float *to, const float (&c)[M][N8][4]) {
+    to += threadIdx.x % 32 / 4 * D + threadIdx.x % 4 * 2;
 #pragma unroll
     for (int m = 0; m < M; m++) {
 #pragma unroll
-        for (int n = 0; n < D / 8; n++) {
+        for (int n = 0; n < N8; n++) {
             *(float2 *)(to + m * 16 * D + n * 8) = {c[m][n][0], c[m][n][1]};
             *(float2 *)(to + (m * 16 + 8) * D + n * 8) = {c[m][n][2], c[m][n][3]};
         }
@@ -166,19 +173,20 @@ template <int D, int M> static __device__ __forceinline__ void store_sums(float 
 
 template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ void work_on_keys(const gradient &a) {
     using L = layout<D, STAGES>;
-    const int M = L::M, Q = room<D> * STAGES / 4, NT = Q / 8;  // scores with Q queries exist at a time; with one stage more would not fit the registers
+    const int M = L::M, Q = L::scores, NT = Q / 8;
     const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, (int)threadIdx.x / 32, 0), g = lane / 4, t = lane % 4;
     const int4 part = a.parts[blockIdx.y];
     if (part.x < 0) return;
     const int32_t *list = key_blocks(a.tiles, a.N) + query_tiles(a.N) + part.x;
-    const int k0 = part.x * QUERIES, k = k0 + warp * 16 * M, tiles = list[1] - list[0];
-    const int head = a.g0 + blockIdx.x, total = a.group * tiles;
+    const int k0 = part.x * QUERIES + blockIdx.x % L::parts * HALF, k = k0 + L::row_of(warp), tiles = list[1] - list[0];
+    if (L::parts > 1 && k0 >= a.N) return;
+    const int head = a.g0 + blockIdx.x / L::parts, total = a.group * tiles;
     list = a.tiles + list[0];
     const int start = (int)((int64_t)total * part.y / part.z), steps = (int)((int64_t)total * (part.y + 1) / part.z) - start;
     const int stride = (a.A + 2 * a.G) * 2 * D, dout_stride = a.A * 2 * D;
 
     char *const shared = ptx::dynamic_shared();
-    const uint32_t keys = ptx::shared(shared), own = warp * 16 * M * 2 * room<D>;
+    const uint32_t keys = ptx::shared(shared), own = L::row_of(warp) * 2 * room<D>;
     int at = start % tiles, ahead_head = head * a.group + start / tiles, entry = 0, next = 0;  // of the next tiles
     auto fetch_next = [&](int stage) {
         const uint32_t to = keys + L::stages + stage * 2 * L::tile, beside = keys + L::beside + stage * 12 * KEYS;
@@ -193,8 +201,8 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
         ptx::cp_async_commit();
         if (++at == tiles) at = 0, ahead_head++;
     };
-    fetch_rows<D, QUERIES>(keys, a.qkv + (a.A + head) * D, stride, k0, a.N);
-    fetch_rows<D, QUERIES>(keys + L::rows, a.qkv + (a.A + a.G + head) * D, stride, k0, a.N);
+    fetch_rows<D, QUERIES / L::parts>(keys, a.qkv + (a.A + head) * D, stride, k0, a.N);
+    fetch_rows<D, QUERIES / L::parts>(keys + L::rows, a.qkv + (a.A + a.G + head) * D, stride, k0, a.N);
     if (steps > 0) fetch_next(steps % STAGES);
 
     // the end needs this again; the loop has no registers to keep it
@@ -211,7 +219,7 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
     least = __reduce_min_sync(whole_warp, least), last = __reduce_max_sync(whole_warp, last);
 
     const float scale2 = a.scale * log2e;
-    float dk[M][D / 8][4], dv[M][D / 8][4];
+    float dk[M][L::N8][4], dv[M][L::N8][4];
     fill(dk, 0), fill(dv, 0);
     for (int left = steps; left > 0; left--) {
         ptx::cp_async_wait<0>();
@@ -263,8 +271,8 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
                     }
                 }
             }
-            gather<D>(dv, p, query + lane_a<D>(lane), KEYS);
-            gather<D>(dk, ds, query + lane_a<D>(lane), 0);
+            gather<D>(dv, p, (query + lane_a<D>(lane)) ^ L::column_of(warp) * 16, KEYS);
+            gather<D>(dk, ds, (query + lane_a<D>(lane)) ^ L::column_of(warp) * 16, 0);
         }
         if (STAGES == 1 && left > 1) {
             __syncthreads();  // nobody reads the stage any more
@@ -273,14 +281,16 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
     }
     const int4 kept = *(const int4 *)(shared + L::kept);
     if (kept.z > 1) {
-        store_sums<D>(sums_of<D>(a, kept.w, kept.y - a.g0, 0), dk);
-        store_sums<D>(sums_of<D>(a, kept.w, kept.y - a.g0, 1), dv);
+        const int at = (blockIdx.x % L::parts * HALF + L::row_of(warp)) * D + L::column_of(warp) * 8;
+        store_sums<D>(sums_of<D>(a, kept.w, kept.y - a.g0, 0) + at, dk);
+        store_sums<D>(sums_of<D>(a, kept.w, kept.y - a.g0, 1) + at, dv);
         return;
     }
     bf16 *out = a.dqkv + (a.A + kept.y) * D;
-    const int first = kept.x + warp * 16 * M;
-    write_scaled<D>(out, (a.A + 2 * a.G) * D, first, a.N, dk, a.scale, shared + own);
-    write_scaled<D>(out + a.G * D, (a.A + 2 * a.G) * D, first, a.N, dv, 1, shared + L::rows + own);
+    const int first = kept.x + L::row_of(warp), column = L::column_of(warp);
+    if (L::parts > 1) __syncthreads();  // two warps have read these rows
+    write_scaled<D>(out, (a.A + 2 * a.G) * D, first, a.N, dk, a.scale, shared + own, column);
+    write_scaled<D>(out + a.G * D, (a.A + 2 * a.G) * D, first, a.N, dv, 1, shared + L::rows + own, column);
 }
 
 // dk and dv of keys of which the work was cut, part after part.
@@ -311,16 +321,17 @@ template <int D> __global__ void __launch_bounds__(256) attention_backward_sum_k
 
 template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ void work_on_queries(const gradient &a, int index, int member) {
     using L = layout<D, STAGES>;
-    const int M = L::M, K = room<D> / 4, NT = K / 8;  // scores with K keys exist at a time
+    const int M = L::M, K = D > 128 ? 32 : room<D> / 4, NT = K / 8;  // scores with K keys exist at a time
     const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, (int)threadIdx.x / 32, 0), g = lane / 4, t = lane % 4;
-    const int head = a.g0 + blockIdx.x, h = head * a.group + member, stride = (a.A + 2 * a.G) * 2 * D;
-    const int tile = a.tiles[index], q0 = tile * QUERIES, q = q0 + warp * 16 * M;
+    const int part = blockIdx.x % L::parts, head = a.g0 + blockIdx.x / L::parts, h = head * a.group + member, stride = (a.A + 2 * a.G) * 2 * D;
+    const int tile = a.tiles[index], q0 = tile * QUERIES + part * HALF, q = q0 + L::row_of(warp);
+    if (L::parts > 1 && q0 >= a.N) return;
     const int32_t *list = a.tiles + query_tiles(a.N) + tile;
     const int steps = list[1] - list[0];
     list = a.tiles + list[0];
 
     char *const shared = ptx::dynamic_shared();
-    const uint32_t queries = ptx::shared(shared), own = warp * 16 * M * 2 * room<D>;
+    const uint32_t queries = ptx::shared(shared), own = L::row_of(warp) * 2 * room<D>;
     auto fetch_tile = [&](int stage, int first) {
         const uint32_t to = queries + L::stages + stage * 2 * L::tile;
         fetch_rows<D, KEYS>(to, a.qkv + (a.A + head) * D, stride, first, a.N);
@@ -330,8 +341,8 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
         if (LIMITS == LIMITED && threadIdx.x < 16) ptx::cp_async(beside + 4 * KEYS, a.place + first + threadIdx.x * 4, true);
         ptx::cp_async_commit();
     };
-    fetch_rows<D, QUERIES>(queries, a.qkv + h * D, stride, q0, a.N);
-    fetch_rows<D, QUERIES>(queries + L::rows, a.dout + h * D, a.A * 2 * D, q0, a.N);
+    fetch_rows<D, QUERIES / L::parts>(queries, a.qkv + h * D, stride, q0, a.N);
+    fetch_rows<D, QUERIES / L::parts>(queries + L::rows, a.dout + h * D, a.A * 2 * D, q0, a.N);
     int entry = list[0], next = STAGES == 2 && steps > 1 ? list[1] : 0;
     fetch_tile(0, first_key(entry));
 
@@ -345,9 +356,10 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
     }
     ptx::cp_async_wait<0>();
     __syncthreads();
+    const int KEPT = L::parts == 1 ? D / 16 : 0;  // operands stay in registers, or are read for every tile
     uint32_t query[D / 16][M][4], dout[D / 16][M][4];
 #pragma unroll
-    for (int c = 0; c < D / 16; c++) {
+    for (int c = 0; c < KEPT; c++) {
 #pragma unroll
         for (int m = 0; m < M; m++) {
             ptx::ldmatrix_x4(query[c][m], ((queries + own + lane_a<D>(lane)) ^ c * 32) + m * 32 * room<D>);
@@ -355,7 +367,7 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
         }
     }
     const float scale2 = a.scale * log2e;
-    float dq[M][D / 8][4];
+    float dq[M][L::N8][4];
     fill(dq, 0);
     for (int i = 0; i < steps; i++) {
         if (STAGES == 1 && i > 0) {
@@ -365,7 +377,7 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
         ptx::cp_async_wait<0>();
         __syncthreads();  // the stage is there, and nobody reads the other one any more
         if (STAGES == 2 && i + 1 < steps) fetch_tile((i + 1) & 1, first_key(next));
-        const int first = first_key(entry), see = sight(entry, warp * 16 * M / HALF);
+        const int first = first_key(entry), see = sight(entry, (part * HALF + L::row_of(warp)) / HALF);
         if (STAGES == 2) entry = next, next = i + 2 < steps ? list[i + 2] : 0;
         if (see == NONE) continue;
 #pragma unroll 1
@@ -383,8 +395,12 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
                     for (int e = 0; e < 4; e++) ds[m][n][e] = minus[m][e / 2];
                 }
             }
+            if (KEPT == 0) {
+                dots<D>(p, queries + own + lane_a<D>(lane), key + lane_b<D>(lane), 0, 0);
+                dots<D>(ds, queries + own + lane_a<D>(lane), key + lane_b<D>(lane), L::rows, L::tile);
+            }
 #pragma unroll
-            for (int c = 0; c < D / 16; c++) {
+            for (int c = 0; c < KEPT; c++) {
                 add_dots<D>(p, query[c], (key + lane_b<D>(lane)) ^ c * 32);
                 add_dots<D>(ds, dout[c], ((key + lane_b<D>(lane)) ^ c * 32) + L::tile);
             }
@@ -417,10 +433,11 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
                     for (int e = 0; e < 4; e++) ds[m][n][e] *= ptx::exp2_approx(p[m][n][e] * scale2 - lse[m][e / 2]);
                 }
             }
-            gather<D>(dq, ds, key + lane_a<D>(lane), 0);
+            gather<D>(dq, ds, (key + lane_a<D>(lane)) ^ L::column_of(warp) * 16, 0);
         }
     }
-    write_scaled<D>(a.dqkv + h * D, stride / 2, q, a.N, dq, a.scale, shared + own);
+    if (L::parts > 1) __syncthreads();  // two warps have read these rows
+    write_scaled<D>(a.dqkv + h * D, stride / 2, q, a.N, dq, a.scale, shared + own, L::column_of(warp));
 }
 
 template <int D, int STAGES, limits LIMITS>
@@ -448,7 +465,7 @@ template <int D, int STAGES> void backward(kstream *s, const attention_backward_
         p.key_heads = std::min(most, a->G - p.g0), p.extra = (int)cut / p.key_heads;
         const int parts = tiles + p.extra, heads = p.key_heads * p.group;
         launch(s, attention_backward_prepare_kernel<D>, dim3(p.padded / (1024 / room<D>) + 1, (heads + 7) / 8), 256, 0, p, (const bf16 *)a->out, a->lse, a->end, a->pos);
-        launch(s, p.limits.any() ? attention_backward_kernel<D, STAGES, LIMITED> : attention_backward_kernel<D, STAGES, UNLIMITED>, dim3(p.key_heads, parts + tiles * p.group), threads<D>, L::size, p);
+        launch(s, p.limits.any() ? attention_backward_kernel<D, STAGES, LIMITED> : attention_backward_kernel<D, STAGES, UNLIMITED>, dim3(p.key_heads * L::parts, parts + tiles * p.group), threads<D>, L::size, p);
         if (p.extra > 0) launch(s, attention_backward_sum_kernel<D>, dim3(p.key_heads, parts, 2), 256, 0, p);
     }
 }
@@ -564,5 +581,6 @@ void cuda_attention_backward(kstream *s, const attention_backward_args *a) {
     if (fits && a->D == 80) return backward_in_stages<80>(s, a);
     if (fits && a->D == 96) return backward_in_stages<96>(s, a);
     if (fits && a->D == 128) return backward_in_stages<128>(s, a);
+    if (fits && a->D == 256 && most_shared(s) >= layout<256, 1>::size) return backward<256, 1>(s, a);
     real(a->dtype, [&](auto zero) { backward_plain<decltype(zero)>(s, a); });
 }

@@ -22,7 +22,7 @@ func slow(c Config, t kernels.DType) (lines []string) {
 	case t != kernels.BF16:
 		lines = append(lines, "attention in float32 "+plain+": use --bf16 where its precision will do")
 	case c.HeadDim == 256:
-		lines = append(lines, "the gradient of attention with heads of 256 numbers "+plain)
+		lines = append(lines, "the gradient of attention with heads of 256 numbers "+plain+" where blocks have less than 129 KiB of shared memory (GeForce and its like)")
 	case !slices.Contains([]int{64, 80, 96, 128}, c.HeadDim):
 		lines = append(lines, fmt.Sprintf("attention with heads of %d numbers %s: it has kernels for 64, 80, 96, 128 and 256", c.HeadDim, plain))
 	}

@@ -43,6 +43,7 @@ var expectations = []expectation{
 	{Name: `attention_backward\.attention_backward_kernel<64,2,0>`, Tensor: true, Issue: 3.1, Async: true, Shared: 65<<10 + 512 + 16, Blocks: 2},
 	{Name: `attention_backward\.attention_backward_kernel<(80|96|128),2,[01]>`, Tensor: true, Async: true, Shared: 129<<10 + 512 + 16, Blocks: 1, Large: true},
 	{Name: `attention_backward\.attention_backward_kernel<(80|96|128),1,[01]>`, Tensor: true, Async: true, Shared: 96<<10 + 768 + 16, Blocks: 1},
+	{Name: `attention_backward\.attention_backward_kernel<256,1,[01]>`, Tensor: true, Async: true, Shared: 128<<10 + 768 + 16, Blocks: 1, Large: true},
 	{Name: `attention_backward\.attention_backward_kernel<64,2,1>`, Tensor: true, Async: true, Shared: 65<<10 + 512 + 16, Blocks: 2},
 	{Name: `attention_backward\.attention_backward_prepare_kernel<\d+>`, Wide: true, Narrow: 29, Blocks: 6}, // also makes the lists of parts
 	{Name: `attention_backward\.attention_backward_sum_kernel<\d+>`, Wide: true, Blocks: 5},
