@@ -145,7 +145,7 @@ func writeGGUF(ctx context.Context, dir, path string, config *object, weights *c
 // chosen lists the tensors of the directory that the family has, and the names of those that have no place.
 func (f *family) chosen(s *shape, weights *checkpoint.ModelDir, config *object) (out []tensor, left []string, err error) {
 	known := map[string]bool{}
-	tied := config.flag("tie_word_embeddings")
+	tied := f.tied(config)
 	for _, t := range f.tensors(s) {
 		known[t.hf] = true
 		info, ok := weights.Info(t.hf)

@@ -41,14 +41,14 @@ var pres = func() map[string]pre {
 		pre
 		names []string
 	}{
-		{pre{own: true}, []string{"gpt-2", "gpt2", "phi-2", "olmo", "jina-es", "jina-de", "roberta-bpe", "mpt", "gigachat"}},
-		{pre{splits: []any{digits}, own: true}, []string{"smollm", "starcoder", "refact", "codeshell", "command-r", "granite-docling"}},
-		{pre{splits: []any{split(patternLlama3)}, ignoreMerges: true, bos: true}, []string{"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral-llama3"}},
+		{pre{own: true}, []string{"gpt-2", "phi-2", "olmo", "mpt"}},
+		{pre{splits: []any{digits}, own: true}, []string{"smollm", "starcoder", "refact", "codeshell"}},
+		{pre{splits: []any{split(patternLlama3)}, ignoreMerges: true, bos: true}, []string{"llama-bpe", "llama3", "llama-v3", "falcon3"}},
 		{pre{splits: []any{split(patternLlama3)}}, []string{"dbrx", "smaug-bpe"}},
-		{pre{splits: []any{split(patternQwen2)}, nfc: true}, []string{"qwen2", "deepseek-r1-qwen", "megrez"}},
+		{pre{splits: []any{split(patternQwen2)}, nfc: true}, []string{"qwen2", "deepseek-r1-qwen"}},
 		{pre{splits: []any{split(patternTekken)}, ignoreMerges: true, bos: true}, []string{"tekken", "pixtral"}},
-		{pre{splits: []any{split(patternO200k)}}, []string{"gpt-4o", "llama4", "kanana2"}},
-		{pre{splits: []any{split(`\p{N}{1,3}`), split(deepSeek3CJK), split(deepSeek3Rest)}}, []string{"deepseek-v3", "hunyuan-dense"}},
+		{pre{splits: []any{split(patternO200k)}}, []string{"gpt-4o", "llama4"}},
+		{pre{splits: []any{split(`\p{N}{1,3}`), split(deepSeek3CJK), split(deepSeek3Rest)}}, []string{"deepseek-v3"}},
 	} {
 		for _, name := range row.names {
 			table[name] = row.pre

@@ -92,6 +92,14 @@ func writeConfig(config *object, f *family, vocab int64) (*writing, error) {
 	return w, w.err
 }
 
+// tied says whether the LM head is the embedding, with transformers' default for the family.
+func (f *family) tied(config *object) bool {
+	if config.has("tie_word_embeddings") {
+		return config.flag("tie_word_embeddings")
+	}
+	return strings.HasPrefix(f.modelType, "gemma") || f.modelType == "smollm3"
+}
+
 func (w *writing) setting(s setting) {
 	switch {
 	case s.whole && s.required:
@@ -208,6 +216,9 @@ func (w *writing) gemma(layersOf27B int64) {
 
 func writeGemma2(w *writing) {
 	w.gemma(gemma2Layers27B)
+	if !w.family.tied(w.config) {
+		w.fail("tie_word_embeddings: false: GGUF has no LM head for gemma2, whose embedding is it")
+	}
 	w.windows(2)
 }
 
