@@ -378,6 +378,9 @@ func saveParts(manifestFirst bool) saver {
 		m := &Manifest{Format: formatVersion, Step: state.Step, Meta: meta}
 		var files []file
 		for i := range jobs {
+			if err := jobs[i].read(state); err != nil {
+				return err
+			}
 			files = append(files, jobs[i].encode())
 			m.Files = append(m.Files, files[i].info)
 		}

@@ -204,8 +204,9 @@ func ratio(t TensorData) float64 {
 }
 
 func oneJob(ts ...TensorData) *job {
-	jobs, _, err := plan(&State{Tensors: ts}, maxFileRaw)
-	if err != nil || len(jobs) != 1 {
+	s := &State{Tensors: ts}
+	jobs, _, err := plan(s, maxFileRaw)
+	if err != nil || len(jobs) != 1 || jobs[0].read(s) != nil {
 		panic("one job expected")
 	}
 	return &jobs[0]
@@ -256,11 +257,10 @@ func benchTensors(n int) map[string]TensorData {
 func BenchmarkEncode(b *testing.B) {
 	for name, t := range benchTensors(4 << 20) {
 		b.Run(name, func(b *testing.B) {
-			j := oneJob(t)
 			b.SetBytes(int64(len(t.Data)))
 			var f file
 			for b.Loop() {
-				f = j.encode()
+				f = oneJob(t).encode()
 			}
 			b.ReportMetric(float64(len(t.Data))/float64(len(f.stored)), "ratio")
 		})
