@@ -94,6 +94,7 @@ func TestConfigErrors(t *testing.T) {
 		{family("SmolLM3ForCausalLM", "smollm3", change{"no_rope_layers": []int{1}}), "no_rope_layers: want an array of 2 numbers"},
 		{family("SmolLM3ForCausalLM", "smollm3", change{"no_rope_layers": []int{1, 2}}), "no_rope_layers: got 2 for layer 1"},
 		{family("Phi3ForCausalLM", "phi3", change{"rope_scaling": map[string]any{"type": "llama3", "factor": 2}}), `rope_type: got "llama3", supported: ["default" "longrope" "su" "yarn"]`},
+		{family("Phi3ForCausalLM", "phi3", change{"auto_map": map[string]any{"AutoModelForCausalLM": "modeling_phi3.OtherForCausalLM"}}), "auto_map asks for Python code"},
 		{family("Phi3ForCausalLM", "phi3", change{"partial_rotary_factor": 1.5}), "partial_rotary_factor: got 1.5, want at most 1"},
 		{family("Phi3ForCausalLM", "phi3", change{"partial_rotary_factor": 0.2}), "partial_rotary_factor: got 0.2, want an even number"},
 		{family("Phi3ForCausalLM", "phi3", change{"rope_scaling": map[string]any{"type": "su", "short_factor": []int{1}, "long_factor": []int{1}, "original_max_position_embeddings": 64}}),
@@ -410,6 +411,16 @@ func TestAbsentKeys(t *testing.T) {
 	c, err = model.LoadConfig(writeConfig(t, string(text)))
 	if err != nil || c.NumKeyValueHeads != 16 {
 		t.Errorf("null: %+v, %v", c, err)
+	}
+}
+
+// Phi-3 and Phi-4 are published with code that transformers has had itself for long.
+func TestCodeThatIsNotRun(t *testing.T) {
+	m := baseConfig()
+	maps.Copy(m, family("Phi3ForCausalLM", "phi3", map[string]any{"auto_map": map[string]any{"AutoConfig": "configuration_phi3.Phi3Config", "AutoModelForCausalLM": "modeling_phi3.Phi3ForCausalLM"}}))
+	text, _ := json.Marshal(m)
+	if _, err := model.LoadConfig(writeConfig(t, string(text))); err != nil {
+		t.Error(err)
 	}
 }
 

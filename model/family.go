@@ -17,6 +17,7 @@ type family struct {
 	name         string   // model_type
 	class        string   // of transformers, before ForCausalLM
 	classifier   string   // before ForSequenceClassification, where it is another; noClass: transformers has none
+	ownsCode     bool     // auto_map may name code of these classes, which is not run
 	known        string   // models of it, for docs
 	act          string   // the key of the activation, where it is not hidden_act
 	like         Config   // what transformers' class takes for a key that is left out
@@ -111,13 +112,28 @@ func Architectures() (names []string) {
 	return names
 }
 
-// readArchitecture finds the family by the class that is named, with which model_type must agree.
-func (c *Config) readArchitecture(f *fields) (*family, error) {
+// refuseCode refuses models that bring code, except what transformers has classes of its own for and takes those, unless it is told to
+// trust the other: Phi's came with code before it had them.
+func (m *family) refuseCode(f *fields) error {
 	for _, k := range []string{"auto_map", "trust_remote_code"} {
-		if v := f.get(k); v != nil && v != false {
-			return nil, fmt.Errorf("%s asks for Python code; this program never runs model code", k)
+		v := f.get(k)
+		if v == nil || v == false {
+			continue
+		}
+		names, ok := v.(map[string]any)
+		for _, name := range names {
+			_, class, _ := strings.Cut(fmt.Sprint(name), ".")
+			ok = ok && m.ownsCode && strings.HasPrefix(class, m.class)
+		}
+		if !ok {
+			return fmt.Errorf("%s asks for Python code; this program never runs model code", k)
 		}
 	}
+	return nil
+}
+
+// readArchitecture finds the family by the class that is named, with which model_type must agree.
+func (c *Config) readArchitecture(f *fields) (*family, error) {
 	list, _ := f.get("architectures").([]any)
 	names := make([]string, len(list))
 	for i, v := range list {
@@ -131,11 +147,19 @@ func (c *Config) readArchitecture(f *fields) (*family, error) {
 			}
 		}
 	}
+	if found == nil {
+		if err := (&family{}).refuseCode(f); err != nil {
+			return nil, err
+		}
+	}
 	if len(names) == 1 && strings.HasSuffix(names[0], "ForConditionalGeneration") {
 		return nil, fmt.Errorf("architectures %q is not supported: it sees more than text (supported: %s)", names, strings.Join(Architectures(), ", "))
 	}
 	if found == nil {
 		return nil, fmt.Errorf("architectures %q is not supported (supported: %s)", names, strings.Join(Architectures(), ", "))
+	}
+	if err := found.refuseCode(f); err != nil {
+		return nil, err
 	}
 	c.ModelType = f.text("model_type")
 	if c.ModelType == "" {
