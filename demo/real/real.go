@@ -60,11 +60,11 @@ type runner struct {
 // Sizes: topics of the cold start, to train on and to measure on, wishes of each topic, and answers to each prompt.
 func (r *runner) splits() (cold, train, held split) {
 	all := topics()
-	cold = split{name: "cold", topics: all[:24], each: 8, answers: 1}
+	cold = split{name: "cold", topics: all[:24], each: 8, answers: 2}
 	train = split{name: "train", topics: all[24:48], each: 6, answers: 3}
 	held = split{name: "held", topics: all[66:], each: 6, answers: 3}
 	if r.Full {
-		cold.answers = 2
+		cold.answers = 6
 		train.topics, train.each, train.answers = all[24:66], 8, 4
 		held.each, held.answers = 8, 4
 	}
@@ -173,8 +173,8 @@ func (r *runner) coldRows(list []answered) ([]any, string, error) {
 func (r *runner) coldStart(ctx context.Context) error {
 	c := trainer.Default()
 	c.Method, c.Model, c.TrainFile, c.OutputDir = trainer.SFT, r.Model, r.path(coldFile), r.path("cold")
-	c.BatchSize, c.Accumulation, c.Epochs = 8, 1, 2
-	c.LearningRate, c.Scheduler, c.WarmupRatio, c.Seed = 5e-4, "linear", .1, r.Seed
+	c.BatchSize, c.Accumulation, c.Epochs = 8, 1, 1
+	c.LearningRate, c.Scheduler, c.WarmupRatio, c.Seed = 2e-4, "linear", .1, r.Seed
 	c.SaveSteps, c.SaveTotalLimit, c.LoggingSteps, c.Resume = 0, 1, 5, "auto"
 	if _, err := os.Stat(r.coldModel()); err == nil {
 		r.say("cold start: %s is there", r.coldModel())
