@@ -22,7 +22,7 @@ help:                  ## this list
 demo: build            ## the whole method on the embedded model, in about two minutes
 	$(BIN) demo $(ARGS)
 
-real: build            ## the whole method on a real instruct model (fetches SmolLM2-135M, 93 MB), in about a quarter of an hour: make real ARGS=--full
+real: build            ## the whole method on a real instruct model (fetches SmolLM2-135M, 93 MB), in about ten minutes: make real ARGS=--full
 	@sh scripts/smollm2.sh
 	$(BIN) demo real --model build/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf $(ARGS)
 

@@ -174,7 +174,7 @@ template <int D, int M, int N8> static __device__ __forceinline__ void store_sum
 
 template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ void work_on_keys(const gradient &a) {
     using L = layout<D, STAGES>;
-    const int M = L::M, Q = L::scores, NT = Q / 8;
+    const int M = L::M, Q = LIMITS == LIMITED || D > 128 ? L::scores / 2 : L::scores, NT = Q / 8;  // limits take registers, too
     const int lane = threadIdx.x % 32, warp = __shfl_sync(whole_warp, (int)threadIdx.x / 32, 0), g = lane / 4, t = lane % 4;
     const int4 part = a.parts[blockIdx.y];
     if (part.x < 0) return;
@@ -182,7 +182,8 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
     const int k0 = part.x * QUERIES + blockIdx.x % L::parts * HALF, k = k0 + L::row_of(warp), tiles = list[1] - list[0];
     if (L::parts > 1 && k0 >= a.N) return;
     const int head = a.g0 + blockIdx.x / L::parts, total = a.group * tiles;
-    list = a.tiles + list[0];
+    const int listed = list[0];
+    list = a.tiles + listed;  // heads of 128 have no registers for a pointer
     const int start = (int)((int64_t)total * part.y / part.z), steps = (int)((int64_t)total * (part.y + 1) / part.z) - start;
     const int stride = (a.A + 2 * a.G) * 2 * D, dout_stride = a.A * 2 * D;
 
@@ -191,7 +192,7 @@ template <int D, int STAGES, limits LIMITS> static __device__ __forceinline__ vo
     int at = start % tiles, ahead_head = head * a.group + start / tiles, entry = 0, next = 0;  // of the next tiles
     auto fetch_next = [&](int stage) {
         const uint32_t to = keys + L::stages + stage * 2 * L::tile, beside = keys + L::beside + stage * 12 * KEYS;
-        const int ahead = (next = list[at]) / 4 * HALF;
+        const int ahead = (next = D == 128 ? a.tiles[listed + at] : list[at]) / 4 * HALF;
         fetch_rows<D, KEYS>(to, a.qkv + ahead_head * D, stride, ahead, a.N);
         fetch_rows<D, KEYS>(to + L::tile, a.dout + ahead_head * D, dout_stride, ahead, a.N);
         if (threadIdx.x < 32) {  // 64 numbers of lse, then of -delta

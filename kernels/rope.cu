@@ -17,7 +17,7 @@ template <class T> static __device__ __forceinline__ void get(uint4 *x, const T 
 
 // half: R/2 in vectors.  block (channels, heads, rows)
 template <class T, int V>
-__global__ void __launch_bounds__(threads, 3) rope_kernel(T *qkv, const float *table, const int32_t *pos, float sign, int N, int heads, int row, int D, int half) {
+__global__ void __launch_bounds__(threads, 2) rope_kernel(T *qkv, const float *table, const int32_t *pos, float sign, int N, int heads, int row, int D, int half) {
     const int64_t n = (int64_t)blockIdx.x * blockDim.z + threadIdx.z;
     if (n >= N) return;
     const int step = blockDim.y;

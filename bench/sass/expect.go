@@ -80,8 +80,8 @@ var expectations = []expectation{
 	{Name: `rmsnorm\.rmsnorm_kernel<\w+,[14],(true|false)>`, Wide: true, Narrow: 1, Blocks: 1}, // the blocks of rows of 4096 numbers are a quarter of the largest
 	{Name: `rmsnorm\.rmsnorm_backward_kernel<\w+,[14],(true|false)>`, Wide: true, Narrow: 2, Async: true, Shared: 96 << 10, Blocks: 1},
 	{Name: `rmsnorm\.rmsnorm_(backward_)?long_(columns_)?kernel<\w+>`, Quiet: true, Blocks: 2},
-	{Name: `rope\.rope_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 3},
-	{Name: `rope\.rope_kernel<\w+,1>`, Quiet: true, Blocks: 3},
+	{Name: `rope\.rope_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 2},
+	{Name: `rope\.rope_kernel<\w+,1>`, Quiet: true, Blocks: 2},
 	{Name: `sample\.sample_kernel<4>`, Wide: true, Blocks: 1},
 	{Name: `sample\.sample_kernel<1>`, Quiet: true, Blocks: 1},
 	{Name: `scale\.scale_kernel<(float,4|bf16,8)>`, Wide: true, Narrow: 1, Blocks: 5}, // what is left of a word
