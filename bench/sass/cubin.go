@@ -371,7 +371,7 @@ func (c *counts) add(op string, hot bool) {
 
 var (
 	arguments = regexp.MustCompile(`\(.*$`)
-	cast      = regexp.MustCompile(`\((?:int|bool|unsigned int|long)\)`)
+	cast      = regexp.MustCompile(`\([a-z][\w ]*\)(-?\d|true|false)`) // of a template argument, to an enum too
 )
 
 // demangle gives readable names: without namespaces, return type and arguments.
@@ -385,7 +385,7 @@ func demangle(mangled []string) ([]string, error) {
 	names := strings.Split(strings.TrimSpace(string(out)), "\n")
 	for i, n := range names {
 		n = strings.NewReplacer("(anonymous namespace)::", "", "gpu::", "", "void ", "").Replace(n)
-		n = cast.ReplaceAllString(n, "")
+		n = cast.ReplaceAllString(n, "$1")
 		names[i] = strings.ReplaceAll(arguments.ReplaceAllString(n, ""), ", ", ",")
 	}
 	return names, nil

@@ -29,7 +29,7 @@ var expectations = []expectation{
 	{Name: `adamw\.grad_norm_kernel<4>`, Wide: true, Blocks: 8},
 	{Name: `adamw\.grad_norm_kernel<1>`, Quiet: true, Blocks: 8},
 	{Name: `(add_bias|rmsnorm)\.add_partials_kernel`, Blocks: 4},
-	{Name: `add_bias\.\w+<(float,4|bf16,8)>`, Wide: true, Blocks: 4},
+	{Name: `add_bias\.\w+<(float,4|bf16,8)>`, Wide: true, Blocks: 3},
 	{Name: `add_bias\.\w+<\w+,1>`, Quiet: true, Blocks: 4},
 	// the last argument is 1 where scores have windows or caps
 	{Name: `attention\.attention_kernel<128,1,0>`, Tensor: true, Issue: 3.2, Async: true, Shared: 80 << 10, Blocks: 2},
@@ -84,13 +84,13 @@ var expectations = []expectation{
 	{Name: `rope\.rope_kernel<\w+,1>`, Quiet: true, Blocks: 2},
 	{Name: `sample\.sample_kernel<4>`, Wide: true, Blocks: 1},
 	{Name: `sample\.sample_kernel<1>`, Quiet: true, Blocks: 1},
-	{Name: `scale\.scale_kernel<(float,4|bf16,8)>`, Wide: true, Narrow: 1, Blocks: 5}, // what is left of a word
+	{Name: `scale\.scale_kernel<(float,4|bf16,8)>`, Wide: true, Narrow: 1, Blocks: 4}, // what is left of a word
 	{Name: `scale\.scale_kernel<\w+,1>`, Quiet: true, Blocks: 5},
 	{Name: `scale\.soft_cap_kernel<4,(true|false)>`, Wide: true, Narrow: 1, Blocks: 4},
 	{Name: `scale\.soft_cap_kernel<1,(true|false)>`, Quiet: true, Blocks: 4},
 	{Name: `swiglu\.swiglu_kernel<(float,4|bf16,8),(true|false)>`, Wide: true, Blocks: 5},
 	{Name: `swiglu\.swiglu_backward_kernel<(float,4|bf16,8),(true|false)>`, Wide: true, Blocks: 4},
-	{Name: `swiglu\.\w+<\w+,1,(true|false)>`, Quiet: true, Blocks: 8},
+	{Name: `swiglu\.\w+<\w+,1,(true|false)>`, Quiet: true, Blocks: 6},
 }
 
 func find(list []expectation, name string) *expectation {
