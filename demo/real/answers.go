@@ -41,27 +41,32 @@ type answered struct {
 	answers []string
 }
 
-// answer samples answers to every wish of a split. They are plain samples, cut at the end of a sentence where the limit of tokens cut them.
-func answer(ctx context.Context, e *engine.Engine, s split, seed uint64) ([]answered, error) {
+// answerTokens is the longest answer, with its end token.
+const answerTokens = 48
+
+// answer samples answers to every wish of a split, and says how many were empty or did not come to an end: they are left out.
+func answer(ctx context.Context, e *engine.Engine, s split, seed uint64) (out []answered, unfinished int, err error) {
 	wishes := s.wishes()
 	reqs := make([]critic.Request, len(wishes))
 	for i, w := range wishes {
 		reqs[i] = critic.Request{Messages: []tokenizer.Message{{Role: "user", Content: w.Prompt()}}, N: s.answers, Key: splitmix.Mix(uint64(i))}
 	}
-	samples, err := e.Generate(ctx, reqs, record.Sampling{Temperature: 1, TopP: .9, MaxTokens: 48, Seed: splitmix.Mix(seed ^ uint64(len(s.name)))})
+	samples, err := e.Generate(ctx, reqs, record.Sampling{Temperature: 1, TopP: .9, MaxTokens: answerTokens, Seed: splitmix.Mix(seed ^ uint64(len(s.name)))})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	out := make([]answered, len(wishes))
+	out = make([]answered, len(wishes))
 	for i, w := range wishes {
 		out[i].Wish = w
 		for _, x := range samples[i] {
 			if text := strings.TrimSpace(x.Text); text != "" && x.FinishReason == record.FinishStop {
 				out[i].answers = append(out[i].answers, text)
+			} else {
+				unfinished++
 			}
 		}
 	}
-	return out, nil
+	return out, unfinished, nil
 }
 
 // pairs are the wishes to which one answer does what was asked and another does not.

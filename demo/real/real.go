@@ -9,6 +9,8 @@ package real
 import (
 	"context"
 	"embed"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -20,9 +22,11 @@ import (
 	"criticrm/critic"
 	"criticrm/engine"
 	"criticrm/kernels"
+	"criticrm/modeldir"
 	"criticrm/pipeline"
 	"criticrm/record"
 	"criticrm/report"
+	"criticrm/safefile"
 	"criticrm/tokenizer"
 	"criticrm/trainer"
 )
@@ -43,7 +47,7 @@ type Options struct {
 // Run makes what is not done yet of the second demo.
 func Run(ctx context.Context, dev *kernels.Device, o Options) (*pipeline.Results, error) {
 	r := &runner{Options: o, dev: dev}
-	for _, step := range []func(context.Context) error{r.layOut, r.answer, r.coldStart} {
+	for _, step := range []func(context.Context) error{r.layOut, r.same, r.answer, r.coldStart} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("demo: %w", err)
 		}
@@ -101,6 +105,46 @@ func (r *runner) layOut(context.Context) error {
 	return err
 }
 
+// settingsFile says what the rest of the directory was made with.
+const settingsFile = "settings.json"
+
+// settings are what the answers depend on.
+type settings struct {
+	Model string `json:"model"` // its label
+	Full  bool   `json:"full"`
+	Seed  uint64 `json:"seed"`
+}
+
+// same refuses a directory that was made with other settings: what is there would be taken for theirs.
+func (r *runner) same(context.Context) error {
+	d, err := modeldir.Open(r.Model, modeldir.Given{})
+	if err != nil {
+		return err
+	}
+	now := settings{Full: r.Full, Seed: r.Seed}
+	if now.Model, err = d.Label(); err != nil {
+		return err
+	}
+	text, err := safefile.Read(r.path(settingsFile), 1<<16)
+	if errors.Is(err, fs.ErrNotExist) {
+		if text, err = json.MarshalIndent(now, "", "  "); err != nil {
+			return err
+		}
+		return checkpoint.WriteFileAtomic(r.path(settingsFile), append(text, '\n'))
+	}
+	if err != nil {
+		return err
+	}
+	var was settings
+	if err := json.Unmarshal(text, &was); err != nil {
+		return fmt.Errorf("%s: %w", r.path(settingsFile), err)
+	}
+	if was != now {
+		return fmt.Errorf("%s was made with %+v, now it is %+v: give another --output_dir", r.Dir, was, now)
+	}
+	return nil
+}
+
 // Files of the data.
 const (
 	coldFile  = "cold.jsonl"
@@ -137,7 +181,7 @@ func (r *runner) answer(ctx context.Context) error {
 			}
 		}
 		began := time.Now()
-		list, err := answer(ctx, e, x.split, r.Seed)
+		list, unfinished, err := answer(ctx, e, x.split, r.Seed)
 		if err != nil {
 			return err
 		}
@@ -148,7 +192,7 @@ func (r *runner) answer(ctx context.Context) error {
 		if err := writeRows(r.Dir, x.file, rows); err != nil {
 			return err
 		}
-		r.say("answers: %s in %v: %s", x.file, time.Since(began).Round(time.Second), says)
+		r.say("answers: %s in %v: %s; %d more answers were longer than %d tokens, or empty, and are left out", x.file, time.Since(began).Round(time.Second), says, unfinished, answerTokens)
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package real
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -108,5 +110,25 @@ func TestColdStartIsBalanced(t *testing.T) {
 	slices.Sort(verdicts)
 	if !slices.Equal(verdicts, []string{"2", "9"}) {
 		t.Errorf("scores %v, want one of each", verdicts)
+	}
+}
+
+// A directory is gone on with by the same settings alone.
+func TestOtherSettings(t *testing.T) {
+	model := t.TempDir()
+	if err := os.CopyFS(model, os.DirFS(filepath.Join("..", "base"))); err != nil {
+		t.Fatal(err)
+	}
+	r := runner{Options: Options{Model: model, Dir: t.TempDir(), Seed: 1}}
+	for range 2 {
+		if err := r.same(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, change := range []func(){func() { r.Seed = 2 }, func() { r.Seed, r.Full = 1, true }} {
+		change()
+		if err := r.same(t.Context()); err == nil || !strings.Contains(err.Error(), "give another --output_dir") {
+			t.Errorf("seed %d, full %v: %v", r.Seed, r.Full, err)
+		}
 	}
 }
