@@ -4,8 +4,6 @@ package convert
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -54,7 +52,7 @@ func Dir(ctx context.Context, path string, say func(line string)) (string, error
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
 func cached(ctx context.Context, path, cache string, say func(string)) (string, error) {
-	sum, err := hashOf(path)
+	sum, err := safefile.SHA256(path)
 	if err != nil {
 		return "", fmt.Errorf("convert: %w", err)
 	}
@@ -121,7 +119,7 @@ func writeManifest(dir, from, sum, dtype string) error {
 		return err
 	}
 	for _, name := range names {
-		if m.Files[name], err = hashOf(filepath.Join(dir, name)); err != nil {
+		if m.Files[name], err = safefile.SHA256(filepath.Join(dir, name)); err != nil {
 			return err
 		}
 	}
@@ -159,7 +157,7 @@ func verify(dir, sum string) error {
 		return fmt.Errorf("there are %d files of the model, %d were made", len(names), len(m.Files))
 	}
 	for _, name := range names {
-		is, err := hashOf(filepath.Join(dir, name))
+		is, err := safefile.SHA256(filepath.Join(dir, name))
 		if err != nil {
 			return err
 		}
@@ -168,18 +166,4 @@ func verify(dir, sum string) error {
 		}
 	}
 	return nil
-}
-
-// hashOf is the sha256 of a file in hexadecimal.
-func hashOf(path string) (string, error) {
-	f, err := safefile.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"criticrm/checkpoint/vfs"
+	"criticrm/safefile"
 )
 
 // A GGUF file is converted once, by whoever comes first; what lies in the cache is verified, and made again if it was changed.
@@ -40,7 +41,7 @@ func TestCached(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	sum, err := hashOf(path)
+	sum, err := safefile.SHA256(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func TestCached(t *testing.T) {
 // Who waits for another process can be stopped, and a conversion that is stopped leaves nothing.
 func TestCachedStops(t *testing.T) {
 	path, cache := toGGUF(t, directory(t, "qwen3"), GGUFBF16), t.TempDir()
-	sum, err := hashOf(path)
+	sum, err := safefile.SHA256(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"criticrm/gguf"
 	"criticrm/model"
 	"criticrm/modeldir"
+	"criticrm/safefile"
 )
 
 // fromGGUF converts a file.
@@ -51,7 +52,7 @@ func importGGUF(ctx context.Context, file *gguf.File, to string, o Options) (*Re
 		dtype = storedAs(file)
 	}
 	r.config["torch_dtype"] = map[string]string{BF16: "bfloat16", F32: "float32"}[dtype]
-	sum, err := hashOf(file.Path)
+	sum, err := safefile.SHA256(file.Path)
 	if err != nil {
 		return nil, err
 	}

@@ -3,12 +3,9 @@ package pipeline
 // state.json: which stages of a run are done, with what settings, and what they left.
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -112,16 +109,7 @@ func hashFile(path string) (string, error) {
 	if info, err := os.Stat(path); err != nil || info.IsDir() {
 		return "", err
 	}
-	f, err := safefile.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return safefile.SHA256(path)
 }
 
 // verify compares the outputs of a finished stage with what it left.

@@ -3,6 +3,8 @@
 package safefile
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"os"
@@ -56,4 +58,18 @@ func Read(path string, limit int64) ([]byte, error) {
 		err = fmt.Errorf("%s: over %d bytes", path, limit)
 	}
 	return b, err
+}
+
+// SHA256 is the hash of a regular file in hexadecimal.
+func SHA256(path string) (string, error) {
+	f, err := Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -35,3 +35,18 @@ func TestRead(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestSHA256(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x")
+	if err := os.WriteFile(path, []byte("abc"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const want = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" // FIPS 180-2
+	if got, err := SHA256(path); err != nil || got != want {
+		t.Errorf("%s (%v), want %s", got, err, want)
+	}
+	if _, err := SHA256(dir); err == nil {
+		t.Error("a directory has a hash")
+	}
+}
