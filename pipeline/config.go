@@ -26,17 +26,18 @@ type Config struct {
 
 // Top is what holds for all stages.
 type Top struct {
-	TrainFile  string  `yaml:"train_file" group:"The run" common:"true" alias:"train" resume:"free" help:"pairs to train on, JSON Lines"`
-	EvalFile   string  `yaml:"eval_file" common:"true" alias:"eval" resume:"free" help:"held-out pairs to measure on, JSON Lines"`
-	OutputDir  string  `yaml:"output_dir" common:"true" alias:"output,out" resume:"free" help:"directory of the run; the same command goes on where it was"`
-	Baselines  string  `yaml:"baselines" common:"true" resume:"free" help:"models to train for comparison, by comma: bt (scalar Bradley-Terry), cloud (all critiques, no filter); the base model as judge and the length are always measured"`
-	Rounds     int     `yaml:"rounds" common:"true" resume:"free" help:"repeat at most this often, with the trained model as the critic, until the validation split gains nothing"`
-	ValidShare float64 `yaml:"valid_share" help:"share of the training prompts that is held out to choose the round by; -1: 0.1 with rounds over 1, else none"`
-	MaxBad     int     `yaml:"max_bad" help:"rows of each file that may be bad: they are left out and listed; one more ends the run"`
-	MaxLength  int     `yaml:"max_length" resume:"free" help:"tokens of a whole sequence, for every stage that does not set its own; 0: as the model was trained, else the model's context"`
-	Overlong   string  `yaml:"overlong" resume:"free" help:"records over max_length, for every stage that does not set its own: error, drop, truncate-left or truncate-right; empty: as the model was trained, else error"`
-	Seed       uint64  `yaml:"seed" resume:"free" help:"seed of every stage that does not set its own"`
-	Model      `yaml:",inline"`
+	TrainFile     string           `yaml:"train_file" group:"The run" common:"true" alias:"train" resume:"free" help:"pairs to train on, JSON Lines"`
+	EvalFile      string           `yaml:"eval_file" common:"true" alias:"eval" resume:"free" help:"held-out pairs to measure on, JSON Lines"`
+	OutputDir     string           `yaml:"output_dir" common:"true" alias:"output,out" resume:"free" help:"directory of the run; the same command goes on where it was"`
+	Baselines     string           `yaml:"baselines" common:"true" resume:"free" help:"models to train for comparison, by comma: bt (scalar Bradley-Terry), cloud (all critiques, no filter); the base model as judge and the length are always measured"`
+	Rounds        int              `yaml:"rounds" common:"true" resume:"free" help:"repeat at most this often, with the trained model as the critic, until the validation split gains nothing"`
+	ValidShare    float64          `yaml:"valid_share" help:"share of the training prompts that is held out to choose the round by; -1: 0.1 with rounds over 1, else none"`
+	record.Layout `yaml:",inline"` // of train_file and eval_file
+	MaxBad        int              `yaml:"max_bad" group:"The run" help:"rows of each file that may be bad: they are left out and listed; one more ends the run"`
+	MaxLength     int              `yaml:"max_length" resume:"free" help:"tokens of a whole sequence, for every stage that does not set its own; 0: as the model was trained, else the model's context"`
+	Overlong      string           `yaml:"overlong" resume:"free" help:"records over max_length, for every stage that does not set its own: error, drop, truncate-left or truncate-right; empty: as the model was trained, else error"`
+	Seed          uint64           `yaml:"seed" resume:"free" help:"seed of every stage that does not set its own"`
+	Model         `yaml:",inline"`
 }
 
 // Default are the defaults of the single commands, but that eight critiques of a held-out response are read.
@@ -60,7 +61,7 @@ const (
 func notTrain() map[string]string {
 	not := map[string]string{"train_file": "the stage before", "eval_file": "the run", "output_dir": "the run", "resume": "the run", "method": "the stage"}
 	for _, name := range []string{"model", "prompts", "examples", "chat_template", "template_date", "scale_min", "scale_max", "override", "head_position",
-		"bf16", "device", "threads", "max_bad"} {
+		"bf16", "device", "threads", "max_bad", "schema", "columns", "ranked"} {
 		not[name] = name + " at the top"
 	}
 	return not
@@ -174,7 +175,7 @@ func (c *Config) settle(t *trainer.Config, method string) {
 		t.PromptDir, t.Examples, t.ScoreMin, t.ScoreMax = c.Prompts, c.Examples, c.ScaleMin, c.ScaleMax
 	}
 	t.BF16, t.Device, t.Threads, t.MaxBad, t.Method = c.BF16, c.Device, c.Threads, c.MaxBad, method
-	t.TrainFile, t.EvalFile, t.OutputDir, t.Resume = "", "", "", ""
+	t.TrainFile, t.EvalFile, t.OutputDir, t.Resume, t.Layout = "", "", "", "", record.Layout{}
 }
 
 // validate checks all settings; its errors name the section.
@@ -195,6 +196,9 @@ func (c *Config) validate() error {
 		if b != BT && b != Cloud {
 			return fmt.Errorf("baselines: got %.40q, want bt, cloud or both by comma (judge and length are always measured)", b)
 		}
+	}
+	if err := c.Layout.Validate(); err != nil {
+		return err
 	}
 	if err := c.Model.Validate(); err != nil {
 		return err

@@ -101,12 +101,13 @@ func spread(x []int) (s Spread) {
 // maxListed bounds the issues and bad rows of a File.
 const maxListed = 20
 
-// inspect reads a file. reads are columns that are asked for beside those of the schemas; keep gets every good row.
-func inspect(ctx context.Context, path string, r *render.Renderer, o critic.GenerateOptions, reads []string, maxBad int, keep func(*record.Record) error) (*File, error) {
+// inspect reads a file as read says; keep gets every good row.
+func inspect(ctx context.Context, path string, r *render.Renderer, o critic.GenerateOptions, read record.ReadOptions, keep func(*record.Record) error) (*File, error) {
 	if err := stage.Unfinished(path); err != nil {
 		return nil, err
 	}
-	in, err := record.Open(path, record.ReadOptions{MaxBad: maxBad, Reads: reads, Check: o.Prompts.Lacks})
+	read.Check = o.Prompts.Lacks
+	in, err := record.Open(path, read)
 	if err != nil {
 		return nil, err
 	}

@@ -46,10 +46,18 @@ func within(o critic.Reading, maxLength int, overlong string) critic.Reading {
 func (r *run) rows(ctx context.Context, s *stage.Stage, samples int) error {
 	r.meter.Samples(samples)
 	s.Progress = func(p stage.Progress) { r.meter.Records(p.Stage, p.Done, p.Total, p.Resumed) }
-	s.Read.MaxBad = r.MaxBad
+	s.Read.MaxBad, s.Read.Layout = r.MaxBad, r.layout(s.In)
 	_, err := s.Run(ctx)
 	r.meter.Close()
 	return err
+}
+
+// layout is what is said of the rows of a file: nothing of those that the run has written.
+func (r *run) layout(file string) (l record.Layout) {
+	if file == r.TrainFile || file == r.EvalFile {
+		l = r.Layout
+	}
+	return l
 }
 
 // look reads both files, says what is in them, and gives the rows to train on to keep, if it is not nil.
@@ -75,7 +83,7 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 		x.o.Prompts, x.o.Scale, x.o.AskScore = r.base.Prompts, r.base.Scale, cmp.Or(x.o.AskScore, r.base.AskScore())
 		x.o.Sampling.MaxTokens = cmp.Or(x.o.Sampling.MaxTokens, r.base.MaxTokens)
 		x.o.Reading = within(critic.Reading{Limits: renderer, MaxLength: r.base.MaxLength, Overlong: r.base.Overlong}, x.o.MaxLength, x.o.Overlong)
-		f, err := inspect(ctx, x.path, renderer, x.o, reads, r.MaxBad, x.keep)
+		f, err := inspect(ctx, x.path, renderer, x.o, record.ReadOptions{MaxBad: r.MaxBad, Reads: reads, Layout: r.Layout}, x.keep)
 		if err == nil && f.SHA256 != r.sums[i] {
 			err = fmt.Errorf("%s changed while it was read", f.Name)
 		}
@@ -237,7 +245,7 @@ func (r *run) refine(ctx context.Context, k int) (string, error) {
 // learn trains a fresh copy of the base model.
 func (r *run) learn(ctx context.Context, c trainer.Config, file, dir string) (string, error) {
 	r.closeEngine()
-	c.TrainFile, c.OutputDir, c.Resume = file, dir, "auto"
+	c.TrainFile, c.OutputDir, c.Resume, c.Layout = file, dir, "auto", r.layout(file)
 	res, err := trainer.Run(ctx, r.dev, c, trainer.Report{Log: r.Log, Terminal: progress.IsTerminal(r.Log)})
 	if err != nil {
 		return "", err

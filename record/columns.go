@@ -167,7 +167,7 @@ func (r *row) refuse(s *Schema) error {
 		return nil
 	}
 	for _, m := range r.members {
-		if slices.Contains(refusedColumns(), m.Key) && !isEmpty(m.Raw) && string(m.Raw) != "false" {
+		if slices.Contains(refusedColumns(), m.Key) && !slices.Contains(s.Reads, m.Key) && !isEmpty(m.Raw) && string(m.Raw) != "false" {
 			return badField("%q is part of what the model is asked in other programs and is not read here: write it into prompt, or take it out of the row", m.Key)
 		}
 	}
@@ -189,6 +189,7 @@ type Found struct {
 	Bad    []error        `json:"-"`                        // rows left out under MaxBad
 	Notes  []string       `json:"notes,omitempty"`          // what was repaired, for example a byte order mark
 	Blank  int            `json:"blank_lines,omitempty"`    // between rows
+	Aside  map[string]int `json:"set_aside,omitempty"`      // rows that are no records, and are not bad: ties and the like, by reason
 	Unread map[string]int `json:"unread_columns,omitempty"` // keys that nothing reads, and the rows that have them
 }
 
@@ -211,9 +212,19 @@ func (f *Found) addUnread(keys []string) {
 	}
 }
 
+func (f *Found) setAside(why aside, n int) {
+	if f.Aside == nil {
+		f.Aside = map[string]int{}
+	}
+	f.Aside[string(why)] += n
+}
+
 // Lines says it for people, without the bad rows.
 func (f *Found) Lines() []string {
 	lines := slices.Clone(f.Notes)
+	for _, why := range slices.Sorted(maps.Keys(f.Aside)) {
+		lines = append(lines, fmt.Sprintf("set aside: %d %s", f.Aside[why], why))
+	}
 	if f.Blank > 0 {
 		lines = append(lines, fmt.Sprintf("%d blank lines between rows", f.Blank))
 	}

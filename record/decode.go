@@ -14,18 +14,29 @@ import (
 	"criticrm/tokenizer"
 )
 
-// decode makes a Record of a row of the given schema. line numbers the row for a missing id.
-func decode(r *row, s *Schema, line int) (*Record, error) {
-	rec := &Record{Line: line}
-	if err := first(func() error { return r.refuse(s) }, func() error { return s.decode(rec, r) }); err != nil {
+// decode makes the records of a row of the given schema. line numbers the row for a missing id.
+func decode(r *row, s *Schema, line int) ([]*Record, error) {
+	r.own = s.Reads
+	if err := r.refuse(s); err != nil {
 		return nil, err
 	}
-	for _, c := range r.columns {
-		if c.read == nil {
-			continue
+	list, err := s.decode(r)
+	if err != nil {
+		return nil, err
+	}
+	for i, rec := range list {
+		rec.Line = line
+		given := rec.ID != "" // by the schema
+		for _, c := range r.columns {
+			if c.read == nil || c.key == "id" && given {
+				continue
+			}
+			if err := c.read(rec, r); err != nil {
+				return nil, err
+			}
 		}
-		if err := c.read(rec, r); err != nil {
-			return nil, err
+		if len(list) > 1 && !given {
+			rec.ID, rec.numericID = fmt.Sprintf("%s/%d", rec.ID, i+1), false
 		}
 	}
 	for _, m := range r.members {
@@ -33,9 +44,11 @@ func decode(r *row, s *Schema, line int) (*Record, error) {
 		if !r.used[m.Key] {
 			kept.raw = slices.Clone(m.Raw)
 		}
-		rec.order = append(rec.order, kept)
+		for _, rec := range list {
+			rec.order = append(rec.order, kept)
+		}
 	}
-	return rec, nil
+	return list, nil
 }
 
 func (rec *Record) decodeID(r *row) error {

@@ -14,6 +14,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strings"
 
 	"criticrm/internal/spell"
 	"criticrm/safefile"
@@ -29,6 +30,8 @@ type ReadOptions struct {
 	MaxText  int   // bytes of one text field, default 8 MiB
 	MaxBytes int64 // bytes of the whole file after decompression, default 1 TiB
 	MaxBad   int   // rows that may be bad: skipped and listed in Found.Bad; default 0, the first one is fatal
+
+	Layout // what the user says of the rows
 
 	// Reads are columns that the caller reads itself, with Record.Extra: they do not count as unread.
 	Reads []string
@@ -111,7 +114,10 @@ type Reader struct {
 	blanks  int // blank lines since the last row; they count only if a row follows
 	total   int64
 	buf     []byte
-	rows    int
+	rows    int       // that gave records
+	waiting []*Record // of the row that was read last
+	given   *Schema   // that Layout names
+	rename  map[string]string
 	columns table
 	done    error // sticky end or error
 }
@@ -134,6 +140,10 @@ func Open(path string, o ReadOptions) (*Reader, error) {
 // NewReader reads records from any stream; name stands for the file in errors.
 func NewReader(in io.Reader, name string, o ReadOptions) (*Reader, error) {
 	r := &Reader{name: name, o: o.withDefaults(), hash: sha256.New(), columns: columns()}
+	var err error
+	if r.given, r.rename, err = r.o.parse(); err != nil {
+		return nil, err
+	}
 	r.raw = io.TeeReader(in, stored{r})
 	raw := bufio.NewReaderSize(r.raw, 1<<16)
 	head, err := raw.Peek(zstd.HeaderMaxSize)
@@ -225,6 +235,11 @@ func (r *Reader) Line() int { return r.line }
 // Next gives the next record, io.EOF after the last one. Errors name file, line and field; they are final except
 // for those that MaxBad lets pass.
 func (r *Reader) Next() (*Record, error) {
+	if len(r.waiting) > 0 {
+		rec := r.waiting[0]
+		r.waiting = r.waiting[1:]
+		return rec, nil
+	}
 	for r.done == nil {
 		line, err := r.readLine()
 		if err != nil {
@@ -240,10 +255,18 @@ func (r *Reader) Next() (*Record, error) {
 			continue
 		}
 		r.Blank, r.blanks = r.Blank+r.blanks, 0
-		rec, err := r.parse(line)
-		if err == nil {
+		list, err := r.parse(line)
+		var why aside
+		switch {
+		case errors.As(err, &why):
+			r.setAside(why, 1)
+			continue
+		case err == nil && len(list) == 0: // its parts are counted
+			continue
+		case err == nil:
 			r.rows++
-			return rec, nil
+			r.waiting = list[1:]
+			return list[0], nil
 		}
 		var row *RowError
 		if len(r.Bad) >= r.o.MaxBad || !errors.As(err, &row) {
@@ -254,6 +277,9 @@ func (r *Reader) Next() (*Record, error) {
 	}
 	if r.done == io.EOF && r.rows == 0 {
 		r.done = r.fault(0, -1, "no examples")
+		if len(r.Aside) > 0 {
+			r.done = r.fault(0, -1, "no examples (%s)", strings.Join(r.Lines(), "; "))
+		}
 		if len(r.Bad) > 0 {
 			r.done = fmt.Errorf("no examples: all %d rows are bad, the first: %w", len(r.Bad), r.Bad[0])
 		}
@@ -262,16 +288,22 @@ func (r *Reader) Next() (*Record, error) {
 }
 
 // parse decodes one line and holds the file to the schema of its first row.
-func (r *Reader) parse(line []byte) (*Record, error) {
+func (r *Reader) parse(line []byte) ([]*Record, error) {
 	var members []strictjson.Member
 	err := strictjson.Read(line, func(v *strictjson.Reader) (err error) { members, err = v.Members(); return err })
 	if err != nil {
 		return nil, r.rowError(err)
 	}
-	row := newRow(members, r.columns, r.o.MaxText)
-	s, err := detect(row)
-	if err != nil {
+	if members, err = renamed(members, r.rename); err != nil {
 		return nil, r.rowError(err)
+	}
+	row := newRow(members, r.columns, r.o.MaxText)
+	row.layout = &r.o.Layout
+	s := r.given
+	if s == nil {
+		if s, err = detect(row); err != nil {
+			return nil, r.rowError(err)
+		}
 	}
 	if r.Schema == nil {
 		r.Schema = s
@@ -279,17 +311,27 @@ func (r *Reader) parse(line []byte) (*Record, error) {
 	if !s.mixes(r.Schema) {
 		return nil, r.fault(r.line, -1, "row is %s, the file began with %s: one file holds one format", s, r.Schema)
 	}
-	rec, err := decode(row, s, r.line)
+	list, err := decode(row, s, r.line)
+	var why aside
+	if errors.As(err, &why) {
+		return nil, why
+	}
 	if err != nil {
 		return nil, r.rowError(err)
 	}
-	if r.o.Check != nil {
+	for _, rec := range list {
+		if r.o.Check == nil {
+			break
+		}
 		if err := r.o.Check(rec); err != nil {
 			return nil, InFile(err, r.name)
 		}
 	}
+	for why, n := range row.asides {
+		r.setAside(why, n)
+	}
 	r.addUnread(slices.DeleteFunc(row.unread(), func(key string) bool { return slices.Contains(r.o.Reads, key) }))
-	return rec, nil
+	return list, nil
 }
 
 func (r *Reader) rowError(err error) error {
@@ -384,7 +426,7 @@ func ParseRecord(line []byte) (*Record, error) {
 		return nil, err
 	}
 	if _, err := r.Next(); err != io.EOF {
-		return nil, &RowError{File: "record", Line: r.line, At: -1, Msg: "more than one line"}
+		return nil, &RowError{File: "record", Line: r.line, At: -1, Msg: "more than one record"}
 	}
 	return rec, nil
 }

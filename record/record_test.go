@@ -143,7 +143,7 @@ func TestBadRows(t *testing.T) {
 		{"over several lines", "{\n  \"prompt\": \"p\"\n}", "f:1: a row goes on over several lines, want one object a line"},
 		{"wrong case of a document", `{"Text":"words"}`, `key "text" is missing (found "Text": keys are case-sensitive)`},
 		{"null before a completion", `{"prompt":null,"completion":"c"}`, `"prompt": got null, want a value`},
-		{"62 equal", `{"prompt":"p","chosen":"c","rejected":"c"}`, `"chosen" and "rejected" are equal`},
+		{"62 equal", `{"prompt":"p","chosen":"c","rejected":"c"}`, `f: no examples (set aside: 1 with two equal responses)`},
 		{"62 label", `{"prompt":"p","completion":"c","label":"yes"}`, `"label": got string, want true or false`},
 		{"62 huge number", `{"prompt":"p","chosen":"c","rejected":"r","margin":1e999}`, "f:1@51: number 1e999 is out of range"},
 		{"62 NaN", `{"prompt":"p","margin":NaN}`, "f:1@23: invalid character 'N'"},
@@ -223,7 +223,7 @@ func TestLineEndsAndNotes(t *testing.T) {
 }
 
 func TestMaxBad(t *testing.T) {
-	file := good + "\n{]\n" + good + "\n" + `{"prompt":"p","chosen":"c","rejected":"c"}` + "\n" + good + "\n"
+	file := good + "\n{]\n" + good + "\n" + `{"prompt":"p","chosen":"c","rejected":" "}` + "\n" + good + "\n"
 	r, _ := record.NewReader(strings.NewReader(file), "f", record.ReadOptions{MaxBad: 2})
 	n := 0
 	for _, err := range r.Records() {
@@ -240,7 +240,7 @@ func TestMaxBad(t *testing.T) {
 	for err == nil {
 		_, err = r.Next()
 	}
-	recordtest.WantError(t, err, "f:4: \"chosen\" and")
+	recordtest.WantError(t, err, "f:4: \"rejected\" is empty")
 }
 
 func TestLimits(t *testing.T) {

@@ -20,10 +20,14 @@ func badField(format string, a ...any) error { return fmt.Errorf(format, a...) }
 // row gives access to the fields of one object by name, and knows which were read.
 type row struct {
 	members []strictjson.Member
-	columns table // that may be asked for; nil: all, the object stands inside of another
+	columns table    // that may be asked for; nil: all, the object stands inside of another
+	own     []string // likewise, of the row's schema
 	used    map[string]bool
-	inner   []string // keys of objects inside that nothing has read
-	max     int      // bytes of a text
+	inner   []string      // keys of objects inside that nothing has read
+	asides  map[aside]int // parts of the row that give no record
+	max     int           // bytes of a text
+	layout  *Layout       // what was said of the rows; nil: nothing
+	untyped bool          // the values are texts that may stand for numbers and lists, as in CSV
 }
 
 func newRow(members []strictjson.Member, columns table, max int) *row {
@@ -62,7 +66,7 @@ func (r *row) has(key string) bool {
 
 // get gives a key's value and takes note that it was read. null is an absent field; it stays in the record as an extra one.
 func (r *row) get(key string) ([]byte, bool) {
-	if _, ok := r.columns.of(key); r.columns != nil && !ok {
+	if _, ok := r.columns.of(key); r.columns != nil && !ok && !slices.Contains(r.own, key) {
 		panic("record: a key is read that is not in the table of columns")
 	}
 	for _, m := range r.members {

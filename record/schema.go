@@ -3,8 +3,11 @@ package record
 // What rows look like in files: the table of schemas. A new one is a file with a Schema and a line in the table.
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+
+	"criticrm/internal/spell"
 )
 
 // Schema is one layout of rows.
@@ -13,11 +16,37 @@ type Schema struct {
 	// Group is of layouts that one file may mix; "": it may not be mixed.
 	Group string
 
+	// Reads are the keys that this layout has of its own, beside those of every row (columns.go). No other one can be asked for.
+	Reads []string
+
 	// is says whether a row has this layout, by its keys and their types. Of several the first in the table is taken.
 	is func(*row) bool
-	// decode fills what the layout has: texts, labels and critiques. nil: the layout is known and not read.
-	decode func(*Record, *row) error
+	// decode makes records of a row, with what the layout has: texts, labels and critiques. It may make several, or none (an aside). nil: the
+	// layout is known and not read.
+	decode func(*row) ([]*Record, error)
 }
+
+// one is the decode of a layout whose rows are one record each.
+func one(decode func(*Record, *row) error) func(*row) ([]*Record, error) {
+	return func(r *row) ([]*Record, error) {
+		rec := &Record{}
+		if err := decode(rec, r); err != nil {
+			return nil, err
+		}
+		return []*Record{rec}, nil
+	}
+}
+
+// aside is the reason why a row, or a part of one, that is as it should be gives no record: it is counted in Found.Aside, and no error.
+type aside string
+
+func (a aside) Error() string { return string(a) }
+
+// Reasons of rows that are set aside.
+const (
+	AsideTie   aside = "without a preference (ties)"
+	AsideEqual aside = "with two equal responses"
+)
 
 // String is the name.
 func (s *Schema) String() string {
@@ -54,6 +83,22 @@ func schemas() []*Schema {
 // foreign is a layout that is known by a key and not read.
 func foreign(name, key string) *Schema {
 	return &Schema{Name: name, is: func(r *row) bool { return r.has(key) }}
+}
+
+// schemaOf is the schema of a name, in any case, of those that are read.
+func schemaOf(name string) (*Schema, error) {
+	var names []string
+	for _, s := range Schemas() {
+		if strings.EqualFold(s.Name, name) {
+			return s, nil
+		}
+		names = append(names, s.Name)
+	}
+	hint := ""
+	if near := spell.Nearest(name, names); near != "" {
+		hint = fmt.Sprintf(", did you mean %q?", near)
+	}
+	return nil, fmt.Errorf("schema: %.60q is not known%s: want one of %s", name, hint, strings.Join(names, "; "))
 }
 
 // detect finds the schema of a row, or says what is missing.
@@ -103,27 +148,27 @@ func (s *Schema) mixes(other *Schema) bool {
 var Pairs = Schema{
 	Name: "prompt/chosen/rejected",
 	is:   func(r *row) bool { return r.kind("chosen") != "" && r.kind("rejected") != "" && r.has("prompt") },
-	decode: func(rec *Record, r *row) error {
+	decode: one(func(rec *Record, r *row) error {
 		return first(func() error { return rec.decodePair(r) }, func() error { return rec.decodePairFields(r) })
-	},
+	}),
 }
 
 // CLoud: pairs with chosen_feedback and rejected_feedback, each a string or a list.
 var CLoud = Schema{
 	Name: "CLoud feedback",
 	is:   func(r *row) bool { return r.has("chosen_feedback") && r.has("rejected_feedback") },
-	decode: func(rec *Record, r *row) error {
+	decode: one(func(rec *Record, r *row) error {
 		return first(func() error { return rec.decodePair(r) }, func() error { return rec.decodePairFields(r) },
 			func() error { return r.optCritiques("chosen_feedback", &rec.ChosenCritiques) },
 			func() error { return r.optCritiques("rejected_feedback", &rec.RejectedCritiques) })
-	},
+	}),
 }
 
 // Responses: prompt with one response (or completion) and an optional label.
 var Responses = Schema{
 	Name: "prompt/response", Group: single,
 	is: func(r *row) bool { return r.has("prompt") && (r.has("response") || r.has("completion")) },
-	decode: func(rec *Record, r *row) (err error) {
+	decode: one(func(rec *Record, r *row) (err error) {
 		key := "response"
 		if !r.has(key) {
 			key = "completion"
@@ -135,7 +180,7 @@ var Responses = Schema{
 			return err
 		}
 		return rec.decodeResponseFields(r)
-	},
+	}),
 }
 
 // decodePair reads the texts of a pair.
@@ -152,10 +197,10 @@ func (rec *Record) decodePair(r *row) (err error) {
 	return rec.differs()
 }
 
-// differs refuses a pair of equal responses.
+// differs sets a pair of equal responses aside.
 func (rec *Record) differs() error {
 	if rec.Chosen == rec.Rejected {
-		return badField("%q and %q are equal: a pair needs two different responses", "chosen", "rejected")
+		return AsideEqual
 	}
 	return nil
 }

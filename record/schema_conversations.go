@@ -13,9 +13,9 @@ import (
 var Conversations = Schema{
 	Name: "chosen/rejected message lists",
 	is:   func(r *row) bool { return r.kind("chosen") == "array" && r.kind("rejected") == "array" },
-	decode: func(rec *Record, r *row) error {
+	decode: one(func(rec *Record, r *row) error {
 		return first(func() error { return rec.decodeSides(r, r.messages) }, func() error { return rec.decodePairFields(r) })
-	},
+	}),
 }
 
 // Dialogues: chosen and rejected are whole "Human: … Assistant: …" transcripts without prompt, as in HH-RLHF.
@@ -28,9 +28,9 @@ var Dialogues = Schema{
 		v, _ := r.get("chosen")
 		return isDialogue(str(v))
 	},
-	decode: func(rec *Record, r *row) error {
+	decode: one(func(rec *Record, r *row) error {
 		return first(func() error { return rec.decodeSides(r, r.dialogue) }, func() error { return rec.decodePairFields(r) })
-	},
+	}),
 }
 
 // decodeSides splits two conversations into the shared prompt and one answer each.

@@ -5,7 +5,7 @@ package record
 import "math"
 
 // Tokens: input_ids, with a loss weight for each or without.
-var Tokens = Schema{Name: "input_ids", Group: single, is: documentBy("input_ids"), decode: func(rec *Record, r *row) error {
+var Tokens = Schema{Name: "input_ids", Group: single, is: documentBy("input_ids"), decode: one(func(rec *Record, r *row) error {
 	d := rec.document()
 	if err := first(r.oneForm, func() error { return r.optTokens("input_ids", &d.IDs) }); err != nil {
 		return err
@@ -28,21 +28,21 @@ var Tokens = Schema{Name: "input_ids", Group: single, is: documentBy("input_ids"
 		d.Weights = append(d.Weights, v)
 	}
 	return nil
-}}
+})}
 
 // Messages: a conversation.
-var Messages = Schema{Name: "messages", Group: single, is: documentBy("messages"), decode: func(rec *Record, r *row) (err error) {
+var Messages = Schema{Name: "messages", Group: single, is: documentBy("messages"), decode: one(func(rec *Record, r *row) (err error) {
 	if err = r.oneForm(); err == nil {
 		rec.document().Messages, err = r.messages("messages")
 	}
 	return err
-}}
+})}
 
 // Text: plain text.
-var Text = Schema{Name: "text", Group: single, is: documentBy("text"), decode: func(rec *Record, r *row) (err error) {
+var Text = Schema{Name: "text", Group: single, is: documentBy("text"), decode: one(func(rec *Record, r *row) (err error) {
 	rec.document().Text, err = r.anyText("text")
 	return err
-}}
+})}
 
 // documentBy is for rows with a key of a document, and no preference.
 func documentBy(key string) func(*row) bool {

@@ -27,6 +27,7 @@ type sidecar struct {
 	Stage    string          `json:"stage"`
 	Settings json.RawMessage `json:"settings"`
 	MaxBad   int             `json:"max_bad"`
+	Layout   record.Layout   `json:"layout"` // that was said of the input's rows
 	Input    inputState      `json:"input"`
 	Done     int             `json:"done"`   // acknowledged rows
 	Bytes    int64           `json:"bytes"`  // their length
@@ -61,6 +62,9 @@ func (s *sidecar) differs(old *sidecar) string {
 		return fmt.Sprintf("the input changed (sha256 %.12s… → %.12s…)", old.Input.SHA256, s.Input.SHA256)
 	case old.Input.Records != s.Input.Records || old.MaxBad != s.MaxBad:
 		return fmt.Sprintf("the number of bad rows allowed changed (%d → %d)", old.MaxBad, s.MaxBad)
+	}
+	if old.Layout != s.Layout {
+		return fmt.Sprintf("schema, columns or ranked changed (%v → %v)", old.Layout, s.Layout)
 	}
 	return Differing(old.Settings, s.Settings)
 }

@@ -100,7 +100,7 @@ func (r *execution) prepare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: settings: %w", r.Name, err)
 	}
-	r.side = sidecar{Version: sidecarVersion, Stage: r.Name, Settings: settings, MaxBad: r.Read.MaxBad}
+	r.side = sidecar{Version: sidecarVersion, Stage: r.Name, Settings: settings, MaxBad: r.Read.MaxBad, Layout: r.Read.Layout}
 	if err := Unfinished(r.In); err != nil {
 		return fmt.Errorf("%s: input %w", r.Name, err)
 	}
@@ -290,7 +290,7 @@ func (r *execution) skip(in *record.Reader) error {
 	defer f.Close()
 	// A row grows from stage to stage, so the limit of a line holds for inputs only.
 	o := r.Read
-	o.MaxLine, o.MaxBad, o.Check = 1<<30, 0, nil
+	o.MaxLine, o.MaxBad, o.Check, o.Layout = 1<<30, 0, nil, record.Layout{}
 	done, err := record.NewReader(io.LimitReader(f, r.side.Bytes), r.Out, o)
 	if err != nil {
 		return err

@@ -49,6 +49,8 @@ type Config struct {
 	ScoreMax     int    `yaml:"scale_max" alias:"score_max" help:"highest score that the critique prompt names; -1: the one the model was trained with, else 10"`
 	Override     bool   `yaml:"override" resume:"free" help:"use prompts, scores, a chat template or a head position other than those that the model was trained with, and files that were changed since"`
 
+	record.Layout `yaml:",inline"` // of train_file and eval_file
+
 	// Batches. A unit is a pair of responses, or a document for sft and lm.
 	MaxBad       int     `yaml:"max_bad" group:"Batches" resume:"free" help:"rows of train_file, and of eval_file, that may be bad: they are set aside, counted, and listed in output_dir with file, line and reason; one more ends the run"`
 	BatchSize    int     `yaml:"per_device_train_batch_size" common:"true" alias:"batch_size" help:"pairs (or documents) per device and accumulation step"`
@@ -141,6 +143,9 @@ var nearest = map[string]string{
 
 // Validate says, for the first field that is wrong, its name, value and the allowed ones. Files are not looked at.
 func (c Config) Validate() error {
+	if err := c.Layout.Validate(); err != nil {
+		return err
+	}
 	for _, e := range []struct{ name, value, allowed string }{
 		{"method", c.Method, strings.Join(modeldir.Methods(), " ")},
 		{"overlong", c.Overlong, strings.Join(record.OverlongPolicies(), " ")},

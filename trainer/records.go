@@ -88,7 +88,7 @@ func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config,
 	if c.critiques() {
 		reads = r.Prompts.Columns()
 	}
-	in, err := record.Open(path, record.ReadOptions{MaxBad: c.MaxBad, Reads: reads, Check: func(rec *record.Record) error { return d.add(rec, r, c, o) }})
+	in, err := record.Open(path, record.ReadOptions{MaxBad: c.MaxBad, Reads: reads, Layout: c.Layout, Check: func(rec *record.Record) error { return d.add(rec, r, c, o) }})
 	if err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}

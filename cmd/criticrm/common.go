@@ -306,14 +306,27 @@ type fileFlags struct {
 	in, out string
 	restart bool
 	maxBad  int
+	layout  record.Layout
 	reads   []string // columns that the command itself reads
 }
 
-func (o *fileFlags) bind(f *pflag.FlagSet) {
+func (o *fileFlags) bind(cmd *cobra.Command) {
+	f := cmd.Flags()
 	f.StringVar(&o.in, "in", "", "input, JSON Lines (may be compressed with zstd or gzip)")
 	f.StringVar(&o.out, "out", "", "output, JSON Lines; an interrupted run goes on where it stopped")
 	f.BoolVar(&o.restart, "restart", false, "forget an earlier output and begin again")
-	f.IntVar(&o.maxBad, "max_bad", 0, "bad rows that are left out and listed before the file is refused")
+	o.bindRows(cmd)
+}
+
+// bindRows binds what says how the input's rows are read.
+func (o *fileFlags) bindRows(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&o.maxBad, "max_bad", 0, "bad rows that are left out and listed before the file is refused")
+	bindTable(cmd, &o.layout)
+}
+
+// read is how the input is read.
+func (o *fileFlags) read() record.ReadOptions {
+	return record.ReadOptions{MaxBad: o.maxBad, Reads: o.reads, Layout: o.layout}
 }
 
 // named gives an error of a row the name of the input file, where it has none.
@@ -322,7 +335,7 @@ func (o *fileFlags) named(err error) error { return record.InFile(err, o.in) }
 // runStage runs a stage with progress on stderr and tells what it found in the input.
 func (o *fileFlags) runStage(cmd *cobra.Command, s *stage.Stage, m *progress.Meter) error {
 	defer m.Close()
-	s.Restart, s.Read.MaxBad, s.Read.Reads = o.restart, o.maxBad, append(s.Read.Reads, o.reads...)
+	s.Restart, s.Read.MaxBad, s.Read.Layout, s.Read.Reads = o.restart, o.maxBad, o.layout, append(s.Read.Reads, o.reads...)
 	s.Progress = func(p stage.Progress) { m.Records(p.Stage, p.Done, p.Total, p.Resumed) }
 	res, err := s.Run(cmd.Context())
 	m.Close()

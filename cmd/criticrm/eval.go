@@ -120,11 +120,14 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record,
 			in = s.files.out
 		}
 	}
-	o := record.ReadOptions{MaxBad: s.files.maxBad, Reads: s.files.reads}
+	o := s.files.read()
 	if s.model.Dir != "" && in == s.files.in {
 		o = s.readOptions()
 	}
 	o.MaxLine = 1 << 30
+	if in != s.files.in { // scoring has written it
+		o.Layout = record.Layout{}
+	}
 	records, found, err := stage.ReadFile(in, o)
 	if err != nil {
 		return nil, begin(err)

@@ -43,7 +43,7 @@ Nothing is deleted: what is dropped is marked, with the reason. Fewer survivors 
 		},
 	}
 	f := cmd.Flags()
-	files.bind(f)
+	files.bind(cmd)
 	f.IntVar(&scaleMin, "scale_min", -1, "lowest score of critiques that come without one; -1: as the row says, else 1")
 	f.IntVar(&scaleMax, "scale_max", -1, "highest score of critiques that come without one; -1: as the row says, else 10")
 	bindTable(cmd, &settings)

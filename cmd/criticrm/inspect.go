@@ -28,6 +28,7 @@ import (
 func newInspect() *cobra.Command {
 	var text string
 	var generation, verify bool
+	var layout record.Layout
 	cmd := &cobra.Command{
 		Use:   "inspect PATH",
 		Short: "Show what a model, checkpoint, safetensors or records file holds",
@@ -71,7 +72,7 @@ func newInspect() *cobra.Command {
 			case convert.IsGGUF(path):
 				err = showGGUF(w, path)
 			case !info.IsDir():
-				err = showRecords(w, path)
+				err = showRecords(w, path, layout)
 			case has("manifest.json"):
 				err = showStep(w, path)
 			case has(model.ConfigFile):
@@ -87,6 +88,7 @@ func newInspect() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&text, "text", "", "model directory: print the ids of this user message, or of a JSON array of messages")
 	f.BoolVar(&generation, "generation", true, "with --text: up to where the model is to write")
+	bindTable(cmd, &layout)
 	f.BoolVar(&verify, "verify", false, "directory of steps: read every file and verify its hash")
 	return cmd
 }
@@ -281,8 +283,8 @@ func showSteps(w io.Writer, dir string, verify bool) error {
 // maxBad is how many bad rows inspect passes over.
 const maxBad = 1000
 
-func showRecords(w io.Writer, path string) error {
-	r, err := record.Open(path, record.ReadOptions{MaxLine: 1 << 30, MaxBad: maxBad})
+func showRecords(w io.Writer, path string, layout record.Layout) error {
+	r, err := record.Open(path, record.ReadOptions{MaxLine: 1 << 30, MaxBad: maxBad, Layout: layout})
 	if err != nil {
 		return err
 	}

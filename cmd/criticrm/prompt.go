@@ -60,7 +60,7 @@ written.`,
 	f.StringVar(&side, "side", "", "chosen, rejected or response (default: the row's first)")
 	f.IntVar(&try, "try", 0, "rows that the model writes critiques for; 0: none")
 	f.BoolVar(&table, "tokens", true, "also show the tokens, one a line")
-	f.IntVar(&s.files.maxBad, "max_bad", 0, "bad rows that are left out and listed before the file is refused")
+	s.files.bindRows(cmd)
 	bindTable(cmd, &g)
 	for name, group := range map[string]string{"prompts": "Model", "examples": "Model", "ask_score": "Critiques"} { // what is tried
 		inGroup(f, name, group, true)
@@ -81,7 +81,8 @@ func (s *sampler) prompt(cmd *cobra.Command, row int, side string, try int, tabl
 	if err != nil {
 		return begin(err)
 	}
-	records, found, err := stage.ReadFile(s.files.in, record.ReadOptions{MaxBad: s.files.maxBad, Reads: d.Prompts.Columns()})
+	s.files.reads = d.Prompts.Columns()
+	records, found, err := stage.ReadFile(s.files.in, s.files.read())
 	if err != nil {
 		return begin(err)
 	}

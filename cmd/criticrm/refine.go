@@ -70,7 +70,7 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 		},
 	}
 	m.bind(cmd)
-	files.bind(cmd.Flags())
+	files.bind(cmd)
 	bindTable(cmd, &settings)
 	return cmd
 }

@@ -29,7 +29,7 @@ type sampler struct {
 // bind binds the flags of the model, the files and the table that what is.
 func (s *sampler) bind(cmd *cobra.Command, what any) {
 	s.model.bind(cmd)
-	s.files.bind(cmd.Flags())
+	s.files.bind(cmd)
 	bindTable(cmd, what)
 }
 
@@ -55,7 +55,7 @@ func (s *sampler) open(cmd *cobra.Command, reward bool) (close func(), err error
 
 // readOptions are those of records that are scored in memory.
 func (s *sampler) readOptions() record.ReadOptions {
-	o := record.ReadOptions{MaxBad: s.files.maxBad, Reads: s.files.reads}
+	o := s.files.read()
 	if !s.plain {
 		o.Reads = slices.Concat(o.Reads, s.o.Prompts.Columns())
 	}
