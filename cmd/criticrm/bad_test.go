@@ -124,7 +124,7 @@ func TestBadRecords(t *testing.T) {
 		{"cut", rows(row + `{"prompt":"p","chos`), args, exitData, `{dir}/p.jsonl:2: line is cut off (unexpected end)`},
 		{"missing key", rows(row + `{"prompt":"p","chosen":"a","Rejected":"b"}`), args, exitData, `{dir}/p.jsonl:2: key "rejected" is missing (found "Rejected": keys are case-sensitive)`},
 		{"wrong type", rows(row + `{"prompt":"p","chosen":"a","rejected":7}`), args, exitData, `{dir}/p.jsonl:2: "rejected": got number, want string`},
-		{"equal responses", rows(row + `{"prompt":"p","chosen":"a","rejected":"a"}`), args, exitData, `{dir}/p.jsonl:2: "chosen" and "rejected" are equal: a pair needs two different responses`},
+		{"equal responses", rows(`{"prompt":"p","chosen":"a","rejected":"a"}`), args, exitData, `{dir}/p.jsonl: no examples (set aside: 1 with two equal responses)`},
 		{"empty response", rows(row + `{"prompt":"p","chosen":"a","rejected":"  "}`), args, exitData, `{dir}/p.jsonl:2: "rejected" is empty`},
 		{"empty prompt", rows(`{"prompt":"","chosen":"a","rejected":"b"}`), args, exitData, `{dir}/p.jsonl:1: "prompt" is empty`},
 		{"another format", rows(row + `{"prompt":"p","response":"a"}`), args, exitData, `{dir}/p.jsonl:2: row is prompt/response, the file began with prompt/chosen/rejected: one file holds one format`},
