@@ -140,7 +140,7 @@ func leaveOut(r *record.Record) {
 // finish reason unasked.
 func (o *Reading) answer(ctx context.Context, g Generator, reqs []Request, s record.Sampling) ([][]Sample, error) {
 	if o.Limits == nil || o.Overlong == record.OverlongError {
-		return callGenerator(ctx, g, reqs, s)
+		return Samples(ctx, g, reqs, s)
 	}
 	out := make([][]Sample, len(reqs))
 	var fit []Request
@@ -162,7 +162,7 @@ func (o *Reading) answer(ctx context.Context, g Generator, reqs []Request, s rec
 	if len(fit) == 0 {
 		return out, nil
 	}
-	answers, err := callGenerator(ctx, g, fit, s)
+	answers, err := Samples(ctx, g, fit, s)
 	if err != nil {
 		return nil, err
 	}

@@ -173,7 +173,7 @@ func (o *GenerateOptions) sample(ctx context.Context, g Generator, records []*re
 			})
 		}
 	}
-	out, err := callGenerator(ctx, g, reqs, o.Sampling)
+	out, err := Samples(ctx, g, reqs, o.Sampling)
 	if err != nil {
 		return fmt.Errorf("critic: generate for records %.40q to %.40q: %w", records[0].ID, records[len(records)-1].ID, err)
 	}
@@ -232,8 +232,8 @@ func (s *Sample) score(scale Scale, asked *Template) (*float64, string) {
 	return &v.Score, record.VerdictWritten
 }
 
-// callGenerator calls g and refuses answers that break its contract, before they reach a record.
-func callGenerator(ctx context.Context, g Generator, reqs []Request, s record.Sampling) ([][]Sample, error) {
+// Samples calls g and refuses answers that break its contract, before they reach a record.
+func Samples(ctx context.Context, g Generator, reqs []Request, s record.Sampling) ([][]Sample, error) {
 	if s.TopP == 0 {
 		s.TopP = 1
 	}

@@ -14,6 +14,7 @@ import (
 	"criticrm/measure"
 	"criticrm/modeldir"
 	"criticrm/record"
+	"criticrm/synth"
 )
 
 // Model says which model is opened and how. What it leaves open is as the model was trained.
@@ -260,4 +261,45 @@ func (e Eval) Measure() (measure.EvalOptions, error) {
 		o.Samples = append(o.Samples, m)
 	}
 	return o, nil
+}
+
+// Synth are the settings of synth.
+type Synth struct {
+	Kind        string `yaml:"kind" common:"true" group:"Pairs" help:"reasoning (problems with known results) or safety (prompts that rules speak of)"`
+	Answers     int    `yaml:"answers" common:"true" help:"answers that are sampled to each prompt"`
+	Rules       string `yaml:"rules" common:"true" help:"safety: YAML list of rules: name, applies, instruct, require, forbid"`
+	Instruction string `yaml:"instruction" help:"reasoning: what stands behind a problem while answers are sampled; the pairs do not have it"`
+	PerPrompt   int    `yaml:"per_prompt" common:"true" help:"pairs of a prompt, at most; no answer is in two of them"`
+	MatchLength bool   `yaml:"match_length" help:"pair answers that are nearly as long, so that length does not give the label away; false: in the order in which they were sampled"`
+	MaxLength   int    `yaml:"max_length" resume:"free" help:"tokens of prompt and answer; longer prompts are left out and counted; 0: the model's context"`
+	Chunk       int    `yaml:"chunk" resume:"free" help:"prompts between two saves, which a stop may lose; 0: as few as keep the device busy"`
+	Sampling    `yaml:",inline"`
+}
+
+// DefaultSynth is synth's.
+func DefaultSynth() Synth {
+	o := synth.DefaultOptions()
+	return Synth{Kind: o.Kind, Answers: o.Answers, Instruction: o.Instruction, PerPrompt: 1, MatchLength: true, Sampling: samplingOf(o.Sampling)}
+}
+
+// Options are those of synth, but for the model's. The file of rules is read.
+func (s Synth) Options() (o synth.Options, err error) {
+	o = synth.DefaultOptions()
+	o.Kind, o.Answers, o.Instruction, o.MaxLength = s.Kind, s.Answers, s.Instruction, s.MaxLength
+	o.Sampling = s.Sampling.options()
+	o.Sampling.MaxTokens = cmp.Or(o.Sampling.MaxTokens, record.DefaultSampling().MaxTokens)
+	if s.Chunk > 0 {
+		o.Chunk = s.Chunk
+	}
+	if s.Rules != "" {
+		if o.Rules, err = synth.LoadRules(s.Rules); err != nil {
+			return o, err
+		}
+	}
+	return o, o.Validate()
+}
+
+// Pairs are the settings of the second step.
+func (s Synth) Pairs() synth.PairOptions {
+	return synth.PairOptions{PerPrompt: s.PerPrompt, MatchLength: s.MatchLength}
 }

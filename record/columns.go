@@ -153,7 +153,7 @@ func harmlessColumns() []string {
 	return []string{"source", "dataset", "data_source", "origin", "url", "license", "split", "language", "lang", "hash", "comment", "notes", "metadata", "meta", "tags",
 		"prompt_id", "question_id", "conversation_id", "row_id", "uid", "uuid", "index", "idx", "_id", "__index_level_0__",
 		"timestamp", "tstamp", "created_at", "date", "annotator", "annotator_id", "annotators", "judge",
-		"model", "model_a", "model_b", "chosen_model", "rejected_model", "chosen-model", "rejected-model", "generator"}
+		"model", "model_a", "model_b", "chosen_model", "rejected_model", "chosen-model", "rejected-model", "generator", "answers", "synthetic"}
 }
 
 // isEmpty reports whether a value says nothing.

@@ -137,7 +137,7 @@ ends a command at once.`,
 		title    string
 		commands []*cobra.Command
 	}{
-		{"The method", []*cobra.Command{newRun(), newGenerate(), newFilter(), newRefine(), newTrain()}},
+		{"The method", []*cobra.Command{newRun(), newGenerate(), newFilter(), newRefine(), newTrain(), newSynth()}},
 		{"Using and measuring models", []*cobra.Command{newScore(), newEval(), newReport(), newExport(), newConvert()}},
 		{"Looking inside", []*cobra.Command{newInspect(), newPrompt(), newTokenize(), newLogits()}},
 		{"The demo", []*cobra.Command{newDemo(), newBase()}},

@@ -1,0 +1,95 @@
+package record
+
+// Problems with a known result: what answers are sampled for and checked against (package synth). As records they are a right response each,
+// so they may also be learnt with method sft.
+
+import (
+	"strings"
+
+	"criticrm/tokenizer"
+)
+
+// GSM8K: question and answer, a solution that ends in "#### result".
+var GSM8K = Schema{
+	Name: "GSM8K problems", Group: single, Reads: []string{"question", "answer"},
+	is: func(r *row) bool {
+		if r.kind("question") != "string" || r.kind("answer") != "string" {
+			return false
+		}
+		return strings.Contains(r.peek("answer"), "####")
+	},
+	decode: one(func(rec *Record, r *row) error { return rec.decodeProblem(r, "question", "answer", "") }),
+}
+
+// MATH: problem and solution, which has its result in \boxed{}; type or subject is the category.
+var MATH = Schema{
+	Name: "MATH problems", Group: single, Reads: []string{"problem", "solution", "type", "subject", "unique_id"},
+	is: func(r *row) bool { return r.kind("problem") == "string" && r.kind("solution") == "string" },
+	decode: one(func(rec *Record, r *row) error {
+		if err := r.optText("unique_id", &rec.ID); err != nil {
+			return err
+		}
+		category := "type"
+		if !r.has(category) {
+			category = "subject"
+		}
+		return rec.decodeProblem(r, "problem", "solution", category)
+	}),
+}
+
+// Results: prompt and result, a text or a number, without a solution.
+var Results = Schema{
+	Name: "prompt/result", Group: single, Reads: []string{"result"},
+	is: func(r *row) bool {
+		return r.has("prompt") && r.has("result") && r.kind("chosen") == "" && r.kind("response") == "" && r.kind("completion") == ""
+	},
+	decode: one(func(rec *Record, r *row) (err error) {
+		if rec.Prompt, err = r.prompt(); err != nil {
+			return err
+		}
+		raw, _ := r.get("result")
+		if rec.Response = string(raw); r.kind("result") == "string" {
+			rec.Response, err = r.text("result")
+		} else if r.kind("result") != "number" {
+			err = badField("%q: got %s, want a text or a number", "result", r.kind("result"))
+		}
+		rec.Correct = new(true)
+		return err
+	}),
+}
+
+// PromptOnly: a prompt without any response. Only for commands that ask for it: elsewhere it would be a row that lacks something.
+var PromptOnly = Schema{
+	Name: "prompts", Group: single,
+	is: func(*row) bool { return false },
+	decode: one(func(rec *Record, r *row) error {
+		p, err := r.prompt()
+		rec.Document = &Document{Messages: append([]tokenizer.Message{}, p.Conversation()...)}
+		return err
+	}),
+}
+
+// decodeProblem reads a problem with a solution, and its category, if it has one.
+func (rec *Record) decodeProblem(r *row, problem, solution, category string) (err error) {
+	if rec.Prompt.Text, err = r.text(problem); err != nil {
+		return err
+	}
+	if rec.Response, err = r.text(solution); err != nil {
+		return err
+	}
+	rec.Correct = new(true)
+	if category != "" {
+		return r.optText(category, &rec.Category)
+	}
+	return nil
+}
+
+// peek is the text of a key that is looked at to tell layouts apart; it does not count as read.
+func (r *row) peek(key string) string {
+	for _, m := range r.members {
+		if m.Key == key {
+			return str(m.Raw)
+		}
+	}
+	return ""
+}
