@@ -235,11 +235,37 @@ func (r *Reader) Line() int { return r.line }
 // Next gives the next record, io.EOF after the last one. Errors name file, line and field; they are final except
 // for those that MaxBad lets pass.
 func (r *Reader) Next() (*Record, error) {
-	if len(r.waiting) > 0 {
-		rec := r.waiting[0]
-		r.waiting = r.waiting[1:]
-		return rec, nil
+	for len(r.waiting) == 0 {
+		found, err := r.row()
+		if err == nil && found.err == nil && r.o.Check != nil {
+			for _, rec := range found.list {
+				if found.err = r.o.Check(rec); found.err != nil {
+					break
+				}
+			}
+		}
+		if err == nil {
+			r.waiting, err = r.take(found)
+		}
+		if err != nil {
+			return nil, r.end(err)
+		}
 	}
+	rec := r.waiting[0]
+	r.waiting = r.waiting[1:]
+	return rec, nil
+}
+
+// found is what a row has given.
+type found struct {
+	list   []*Record
+	asides map[aside]int
+	unread []string
+	err    error // why it is not used; an aside is one, too
+}
+
+// row reads up to the next row that is not blank. An error is final; what is wrong with the row alone is the row's.
+func (r *Reader) row() (*found, error) {
 	for r.done == nil {
 		line, err := r.readLine()
 		if err != nil {
@@ -255,83 +281,88 @@ func (r *Reader) Next() (*Record, error) {
 			continue
 		}
 		r.Blank, r.blanks = r.Blank+r.blanks, 0
-		list, err := r.parse(line)
-		var why aside
-		switch {
-		case errors.As(err, &why):
-			r.setAside(why, 1)
-			continue
-		case err == nil && len(list) == 0: // its parts are counted
-			continue
-		case err == nil:
-			r.rows++
-			r.waiting = list[1:]
-			return list[0], nil
-		}
-		var row *RowError
-		if len(r.Bad) >= r.o.MaxBad || !errors.As(err, &row) {
-			r.done = err
-			break
-		}
-		r.Bad = append(r.Bad, err)
-	}
-	if r.done == io.EOF && r.rows == 0 {
-		r.done = r.fault(0, -1, "no examples")
-		if len(r.Aside) > 0 {
-			r.done = r.fault(0, -1, "no examples (%s)", strings.Join(r.Lines(), "; "))
-		}
-		if len(r.Bad) > 0 {
-			r.done = fmt.Errorf("no examples: all %d rows are bad, the first: %w", len(r.Bad), r.Bad[0])
-		}
+		return r.parse(line), nil
 	}
 	return nil, r.done
 }
 
+// take counts a row and gives its records, none if it is set aside or bad. Rows come in the order of the file; an error is final.
+func (r *Reader) take(f *found) ([]*Record, error) {
+	var why aside
+	var row *RowError
+	switch {
+	case errors.As(f.err, &why):
+		r.setAside(why, 1)
+	case f.err == nil:
+		for why, n := range f.asides {
+			r.setAside(why, n)
+		}
+		r.addUnread(slices.DeleteFunc(f.unread, func(key string) bool { return slices.Contains(r.o.Reads, key) }))
+		if len(f.list) > 0 { // else its parts are counted
+			r.rows++
+		}
+		return f.list, nil
+	case len(r.Bad) >= r.o.MaxBad || !errors.As(f.err, &row):
+		return nil, InFile(f.err, r.name)
+	default:
+		r.Bad = append(r.Bad, InFile(f.err, r.name))
+	}
+	return nil, nil
+}
+
+// end makes an error the final one. A file without records is one.
+func (r *Reader) end(err error) error {
+	if err == io.EOF && r.rows == 0 {
+		err = r.fault(0, -1, "no examples")
+		if len(r.Aside) > 0 {
+			err = r.fault(0, -1, "no examples (%s)", strings.Join(r.Lines(), "; "))
+		}
+		if len(r.Bad) > 0 {
+			err = fmt.Errorf("no examples: all %d rows are bad, the first: %w", len(r.Bad), r.Bad[0])
+		}
+	}
+	r.done = err
+	return err
+}
+
 // parse decodes one line and holds the file to the schema of its first row.
-func (r *Reader) parse(line []byte) ([]*Record, error) {
+func (r *Reader) parse(line []byte) *found {
+	f := &found{}
 	var members []strictjson.Member
 	err := strictjson.Read(line, func(v *strictjson.Reader) (err error) { members, err = v.Members(); return err })
-	if err != nil {
-		return nil, r.rowError(err)
+	if err == nil {
+		members, err = renamed(members, r.rename)
 	}
-	if members, err = renamed(members, r.rename); err != nil {
-		return nil, r.rowError(err)
+	if err != nil {
+		f.err = r.rowError(err)
+		return f
 	}
 	row := newRow(members, r.columns, r.o.MaxText)
 	row.layout = &r.o.Layout
 	s := r.given
 	if s == nil {
 		if s, err = detect(row); err != nil {
-			return nil, r.rowError(err)
+			f.err = r.rowError(err)
+			return f
 		}
 	}
 	if r.Schema == nil {
 		r.Schema = s
 	}
 	if !s.mixes(r.Schema) {
-		return nil, r.fault(r.line, -1, "row is %s, the file began with %s: one file holds one format", s, r.Schema)
+		f.err = r.fault(r.line, -1, "row is %s, the file began with %s: one file holds one format", s, r.Schema)
+		return f
 	}
-	list, err := decode(row, s, r.line)
 	var why aside
-	if errors.As(err, &why) {
-		return nil, why
+	switch f.list, err = decode(row, s, r.line); {
+	case errors.As(err, &why):
+		f.err = why
+	case err != nil:
+		f.err = r.rowError(err)
+	default:
+		f.asides, f.unread = row.asides, row.unread()
 	}
-	if err != nil {
-		return nil, r.rowError(err)
-	}
-	for _, rec := range list {
-		if r.o.Check == nil {
-			break
-		}
-		if err := r.o.Check(rec); err != nil {
-			return nil, InFile(err, r.name)
-		}
-	}
-	for why, n := range row.asides {
-		r.setAside(why, n)
-	}
-	r.addUnread(slices.DeleteFunc(row.unread(), func(key string) bool { return slices.Contains(r.o.Reads, key) }))
-	return list, nil
+	return f
 }
 
 func (r *Reader) rowError(err error) error {
