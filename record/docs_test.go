@@ -1,12 +1,15 @@
 package record
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 )
+
+var update = flag.Bool("update", false, "write the tables into docs/data.md")
 
 // TestDataPage holds docs/data.md to the tables of this package.
 func TestDataPage(t *testing.T) {
@@ -32,38 +35,63 @@ func TestDataPage(t *testing.T) {
 		}
 		return append(list, line)
 	}
-	for name, want := range map[string][]string{"columns": rows, "refused": code(refusedColumns()), "harmless": code(harmlessColumns())} {
+	for name, want := range map[string][]string{"columns": rows, "refused": code(refusedColumns()), "harmless": code(harmlessColumns()), "layouts": layoutTables(t)} {
 		_, rest, _ := strings.Cut(page, "<!-- "+name+" -->\n")
 		got, _, found := strings.Cut(rest, "<!-- end -->\n")
-		if text := "\n" + strings.Join(want, "\n") + "\n\n"; !found || got != text {
+		text := "\n" + strings.Join(want, "\n") + "\n\n"
+		if found && got != text && *update {
+			page = strings.Replace(page, "<!-- "+name+" -->\n"+got, "<!-- "+name+" -->\n"+text, 1)
+			if err := os.WriteFile("../docs/data.md", []byte(page), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if !found || got != text {
 			t.Errorf("docs/data.md: behind <!-- %s --> must stand:\n%s<!-- end -->\nand there stands\n%s", name, text, got)
 		}
-	}
-	var layouts []string
-	_, rest, _ := strings.Cut(page, "| layout |")
-	for _, line := range strings.Split(rest, "\n")[2:] {
-		if !strings.HasPrefix(line, "| ") {
-			break
-		}
-		layouts = append(layouts, strings.Trim(strings.Split(line, "|")[1], " "))
-	}
-	var want, refused []string
-	for _, s := range schemas() {
-		if s.decode != nil {
-			want = append(want, s.Name)
-		} else {
-			refused = append(refused, s.Name)
-		}
-	}
-	if !slices.Equal(layouts, want) {
-		t.Errorf("docs/data.md lists the layouts\n%q, want\n%q", layouts, want)
-	}
-	if list := strings.Join(refused, ", "); !strings.Contains(strings.Join(strings.Fields(page), " "), list) {
-		t.Errorf("docs/data.md does not say that these are refused: %s", list)
 	}
 	for _, p := range OverlongPolicies() {
 		if !strings.Contains(page, "| `"+p+"` |") {
 			t.Errorf("docs/data.md does not explain %s", p)
 		}
 	}
+}
+
+// layoutTables are the tables of layouts, one for each use, by name.
+func layoutTables(t *testing.T) (lines []string) {
+	uses := []string{ForPairs, ForResponses, ForDocuments}
+	groups := map[string][]*Schema{}
+	for _, s := range schemas() {
+		use := s.For
+		if s.decode == nil {
+			use = "nothing"
+		}
+		if use == "" || s.decode != nil && (s.Has == "" || s.From == "") || s.decode == nil && s.instead == "" {
+			t.Errorf("%s: the table does not say what a row has, what for, or from where", s)
+		}
+		if !slices.Contains(uses, use) && s.decode != nil {
+			uses = append(uses, use)
+		}
+		groups[use] = append(groups[use], s)
+	}
+	for _, use := range append(uses, "nothing") {
+		list := groups[use]
+		slices.SortFunc(list, func(a, b *Schema) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
+		switch {
+		case len(list) == 0:
+			continue
+		case use == "nothing":
+			lines = append(lines, "", "Known, and refused:", "", "| layout | what to do |", "|---|---|")
+		default:
+			lines = append(lines, "", "For "+use+":", "", "| layout | a row has |", "|---|---|")
+		}
+		for _, s := range list {
+			text := s.Has + " (" + s.From + ")"
+			if s.decode == nil {
+				text = s.instead
+			}
+			lines = append(lines, fmt.Sprintf("| `%s` | %s |", s.Name, text))
+		}
+	}
+	return lines[1:]
 }

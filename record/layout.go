@@ -4,8 +4,11 @@ package record
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
+	"criticrm/internal/spell"
 	"criticrm/strictjson"
 )
 
@@ -55,6 +58,7 @@ func (l Layout) parse() (s *Schema, rename map[string]string, err error) {
 	default:
 		return nil, nil, fmt.Errorf("ranked: got %.40q, want %s, %s or %s", l.Ranked, RankedEnds, RankedBest, RankedAll)
 	}
+	taken := map[string]string{}
 	for _, item := range strings.Split(l.Columns, ",") {
 		if strings.TrimSpace(item) == "" {
 			continue
@@ -67,6 +71,13 @@ func (l Layout) parse() (s *Schema, rename map[string]string, err error) {
 		if was, twice := rename[from]; twice {
 			return nil, nil, fmt.Errorf("columns: %q is to be both %q and %q", from, was, to)
 		}
+		if known := nameable(); !slices.Contains(known, to) {
+			return nil, nil, fmt.Errorf("columns: %.40q is no column that is known%s (KNOWN=FILE'S, as chosen=good)", to, spell.Hint(to, known))
+		}
+		if was, twice := taken[to]; twice {
+			return nil, nil, fmt.Errorf("columns: %q and %q are both to be %q", was, from, to)
+		}
+		taken[to] = from
 		if rename == nil {
 			rename = map[string]string{}
 		}
@@ -75,29 +86,41 @@ func (l Layout) parse() (s *Schema, rename map[string]string, err error) {
 	return s, rename, nil
 }
 
-// renamed gives columns their new names. Every one of them must be there, and none may take the name of another.
+// renamed gives columns their new names. Every one of them must be there, and none may take the name of another that keeps it.
 func renamed(members []strictjson.Member, rename map[string]string) ([]strictjson.Member, error) {
 	if len(rename) == 0 {
 		return members, nil
 	}
-	found := 0
+	found := map[string]bool{}
 	seen := map[string]bool{}
+	var names []string
 	for i, m := range members {
+		names = append(names, m.Key)
 		if to, ok := rename[m.Key]; ok {
-			members[i].Key = to
-			found++
+			members[i].Key, found[m.Key] = to, true
 		}
 		if seen[members[i].Key] {
-			return nil, badField("%q: two columns have this name, one of them by --columns", members[i].Key)
+			return nil, badField("%q: two columns have this name, one of them by --columns", clip(members[i].Key))
 		}
 		seen[members[i].Key] = true
 	}
-	if found < len(rename) {
-		for from, to := range rename {
-			if !seen[to] {
-				return nil, badField("key %q is missing, which columns calls %q", from, to)
-			}
+	for _, from := range slices.Sorted(maps.Keys(rename)) {
+		if !found[from] {
+			return nil, badField("key %q is missing, which --columns calls %q%s", clip(from), clip(rename[from]), spell.Hint(from, names))
 		}
 	}
 	return members, nil
+}
+
+// nameable lists the columns that another one may stand for: those of every row, of the layouts and of prompts.
+func nameable() []string {
+	names := PromptColumns()
+	for _, c := range columns() {
+		names = append(names, c.key)
+	}
+	for _, s := range schemas() {
+		names = append(append(names, s.Keys...), s.Reads...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

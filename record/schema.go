@@ -12,18 +12,62 @@ import (
 
 // Schema is one layout of rows.
 type Schema struct {
-	Name string // for messages
+	Name string // for messages, and for Layout.Schema
 	// Group is of layouts that one file may mix; "": it may not be mixed.
 	Group string
 
+	// What docs/data.md says of it, in Markdown: what a row has, what it is good for (one of the For… constants, or another use), and whose
+	// layout it is.
+	Has, For, From string
+
+	// Keys are what a row must have. A row that is of no layout is told which of them it lacks of the nearest one.
+	Keys []string
 	// Reads are the keys that this layout has of its own, beside those of every row (columns.go). No other one can be asked for.
 	Reads []string
 
-	// is says whether a row has this layout, by its keys and their types. Of several the first in the table is taken.
+	// is says whether a row has this layout, by its keys and their types; nil: if it has Keys. Of several the first in the table is taken.
 	is func(*row) bool
 	// decode makes records of a row, with what the layout has: texts, labels and critiques. It may make several, or none (an aside). nil: the
 	// layout is known and not read.
 	decode func(*row) ([]*Record, error)
+	// instead is what to do with rows of a layout that is not read.
+	instead string
+}
+
+// What layouts are good for.
+const (
+	ForPairs     = "every command"
+	ForResponses = "`score`; `eval` with labels; `train` with method sft"
+	ForDocuments = "`train` with method lm or sft"
+	ForProblems  = "`synth`; `train` with method sft"
+)
+
+// schemas is the table. What must be told apart by more keys comes first; the layouts that are refused by name come last.
+func schemas() []*Schema {
+	return []*Schema{
+		&CLoud,
+		&Conversations,
+		&Pairs,
+		&Dialogues,
+		&Responses,
+		&Tokens,
+		&Messages,
+		&Text,
+		&GSM8K,
+		&MATH,
+		&Results,
+		&PromptOnly,
+		foreign("NeMo ranked completions", "completions"),
+		foreign("sharegpt", "conversations"),
+		foreign("alpaca", "instruction"),
+		foreign("PKU-SafeRLHF", "better_response_id"),
+		foreign("axolotl bradley_terry", "input"),
+	}
+}
+
+// foreign is a layout that is known by keys and not read.
+func foreign(name string, keys ...string) *Schema {
+	return &Schema{Name: name, Keys: keys, instead: "convert it to prompt, chosen, rejected"}
 }
 
 // one is the decode of a layout whose rows are one record each.
@@ -61,39 +105,12 @@ func Schemas() []*Schema {
 	return slices.DeleteFunc(schemas(), func(s *Schema) bool { return s.decode == nil })
 }
 
-// schemas is the table. What must be told apart by more keys comes first; the layouts that are refused by name come last.
-func schemas() []*Schema {
-	return []*Schema{
-		&CLoud,
-		&Conversations,
-		&Pairs,
-		&Dialogues,
-		&Responses,
-		&Tokens,
-		&Messages,
-		&Text,
-		&GSM8K,
-		&MATH,
-		&Results,
-		&PromptOnly,
-		foreign("NeMo ranked completions", "completions"),
-		foreign("sharegpt", "conversations"),
-		foreign("alpaca", "instruction"),
-		foreign("PKU-SafeRLHF", "better_response_id"),
-		foreign("axolotl bradley_terry", "input"),
-	}
-}
-
-// foreign is a layout that is known by a key and not read.
-func foreign(name, key string) *Schema {
-	return &Schema{Name: name, is: func(r *row) bool { return r.has(key) }}
-}
-
-// schemaOf is the schema of a name, in any case, of those that are read.
+// schemaOf is the schema of a name, of those that are read. Case does not count, nor whether words are parted by spaces or dashes.
 func schemaOf(name string) (*Schema, error) {
+	plain := func(s string) string { return strings.NewReplacer(" ", "-", "_", "-").Replace(strings.ToLower(s)) }
 	var names []string
 	for _, s := range Schemas() {
-		if strings.EqualFold(s.Name, name) {
+		if plain(s.Name) == plain(name) {
 			return s, nil
 		}
 		names = append(names, s.Name)
@@ -105,109 +122,111 @@ func schemaOf(name string) (*Schema, error) {
 	return nil, fmt.Errorf("schema: %.60q is not known%s: want one of %s", name, hint, strings.Join(names, "; "))
 }
 
-// detect finds the schema of a row, or says what is missing.
-func detect(r *row) (*Schema, error) {
-	for _, s := range schemas() {
-		if !s.is(r) {
-			continue
-		}
-		if s.decode == nil {
-			return nil, badField("this looks like the %s format, which is not read: convert it to prompt, chosen, rejected", s.Name)
-		}
-		return s, nil
-	}
-	if r.kind("chosen") == "string" && r.kind("rejected") == "string" {
-		return nil, r.missing("prompt")
-	}
-	if r.kind("prompt") == "null" {
-		return nil, r.missing("prompt")
-	}
-	for _, m := range r.members {
-		c, ok := r.columns.like(m.Key)
-		if ok && r.kind(c.key) == "" && slices.Contains([]string{"prompt", "chosen", "rejected", "response", "completion", "text", "input_ids", "messages"}, c.key) {
-			return nil, r.missing(c.key)
-		}
-	}
-	for _, key := range [...]string{"prompt", "chosen", "rejected"} {
-		if r.kind(key) == "" {
-			return nil, r.missing(key)
-		}
-	}
-	var names []string
-	for _, s := range Schemas() {
-		names = append(names, s.Name)
-	}
-	return nil, badField("no known format: want one of %s", strings.Join(names, ", "))
-}
-
-// single is the group of rows with one text to learn or to score.
-const single = "single"
-
 // mixes says whether a file may hold rows of both layouts.
 func (s *Schema) mixes(other *Schema) bool {
 	return s == other || s.Group != "" && s.Group == other.Group
 }
 
-// Pairs: prompt, chosen, rejected. TRL's standard form, RewardBench's, and this program's own.
-var Pairs = Schema{
-	Name: "prompt/chosen/rejected",
-	is:   func(r *row) bool { return r.kind("chosen") != "" && r.kind("rejected") != "" && r.has("prompt") },
-	decode: one(func(rec *Record, r *row) error {
-		return first(func() error { return rec.decodePair(r) }, func() error { return rec.decodePairFields(r) })
-	}),
+// fits says whether a row has the layout.
+func (s *Schema) fits(r *row) bool {
+	if s.is != nil {
+		return s.is(r)
+	}
+	return r.lacks(s.Keys) == nil
 }
 
-// CLoud: pairs with chosen_feedback and rejected_feedback, each a string or a list.
-var CLoud = Schema{
-	Name: "CLoud feedback",
-	is:   func(r *row) bool { return r.has("chosen_feedback") && r.has("rejected_feedback") },
-	decode: one(func(rec *Record, r *row) error {
-		return first(func() error { return rec.decodePair(r) }, func() error { return rec.decodePairFields(r) },
-			func() error { return r.optCritiques("chosen_feedback", &rec.ChosenCritiques) },
-			func() error { return r.optCritiques("rejected_feedback", &rec.RejectedCritiques) })
-	}),
-}
-
-// Responses: prompt with one response (or completion) and an optional label.
-var Responses = Schema{
-	Name: "prompt/response", Group: single,
-	is: func(r *row) bool { return r.has("prompt") && (r.has("response") || r.has("completion")) },
-	decode: one(func(rec *Record, r *row) (err error) {
-		key := "response"
+// lacks lists those of the keys that have no value.
+func (r *row) lacks(keys []string) (missing []string) {
+	for _, key := range keys {
 		if !r.has(key) {
-			key = "completion"
+			missing = append(missing, key)
 		}
-		if rec.Prompt, err = r.prompt(); err != nil {
-			return err
-		}
-		if rec.Response, err = r.text(key); err != nil {
-			return err
-		}
-		return rec.decodeResponseFields(r)
-	}),
+	}
+	return missing
 }
 
-// decodePair reads the texts of a pair.
-func (rec *Record) decodePair(r *row) (err error) {
-	if rec.Prompt, err = r.prompt(); err != nil {
-		return err
+// detect finds the schema of a row, or says what is missing.
+func detect(r *row) (*Schema, error) {
+	for _, s := range schemas() {
+		if !s.fits(r) {
+			continue
+		}
+		if s.decode == nil {
+			return nil, badField("this looks like the %s format, which is not read: %s", s.Name, s.instead)
+		}
+		return s, nil
 	}
-	if rec.Chosen, err = r.text("chosen"); err != nil {
-		return err
-	}
-	if rec.Rejected, err = r.text("rejected"); err != nil {
-		return err
-	}
-	return rec.differs()
+	return nil, r.nearest()
 }
 
-// differs sets a pair of equal responses aside.
-func (rec *Record) differs() error {
-	if rec.Chosen == rec.Rejected {
-		return AsideEqual
+// nearest is the error of a row that has no layout: what it lacks of the nearest one, which has at least half of its keys here.
+func (r *row) nearest() error {
+	if r.kind("prompt") == "null" {
+		return r.missing("prompt")
 	}
-	return nil
+	for _, m := range r.members { // a layout of one key is near only where its name is
+		if c, ok := r.columns.like(m.Key); ok && r.kind(c.key) == "" && slices.Contains([]string{"text", "input_ids", "messages"}, c.key) {
+			return r.missing(c.key)
+		}
+	}
+	var near *Schema
+	var least []string
+	for _, s := range Schemas() {
+		missing := r.lacks(s.Keys)
+		if len(missing) == 0 || 2*len(missing) > len(s.Keys) {
+			continue
+		}
+		if near == nil || len(missing) < len(least) || len(missing) == len(least) && len(s.Keys) > len(near.Keys) {
+			near, least = s, missing
+		}
+	}
+	free := r.free()
+	switch {
+	case near == nil:
+		return badField("no known layout: the row has %s; say what is what with --columns, as prompt=…,chosen=…,rejected=…", names(r.keys()))
+	case len(free) == 1 && len(least) == 1 && r.kind(least[0]) == "":
+		return badField("%w, the nearest layout is %s; if %s holds it: --columns %s=%s", r.missing(least[0]), near, names(free), least[0], clip(free[0]))
+	}
+	return badField("%w, the nearest layout is %s", r.missing(least[0]), near)
 }
 
-// isDialogue reports whether a text is a transcript with turns of a person and an assistant.
-func isDialogue(text string) bool { return strings.Contains(text, "Assistant:") }
+// keys lists the row's keys.
+func (r *row) keys() (keys []string) {
+	for _, m := range r.members {
+		keys = append(keys, m.Key)
+	}
+	return keys
+}
+
+// free lists the keys of texts, lists and objects that no column is called: one of them may hold what a layout lacks.
+func (r *row) free() (keys []string) {
+	for _, m := range r.members {
+		_, known := r.columns.of(m.Key)
+		if kind := r.kind(m.Key); !known && !isEmpty(m.Raw) && (kind == "string" || kind == "array" || kind == "object") &&
+			!slices.Contains(harmlessColumns(), m.Key) && !slices.Contains(PromptColumns(), m.Key) {
+			keys = append(keys, m.Key)
+		}
+	}
+	return keys
+}
+
+// names are some keys for a message, in quotes.
+func names(keys []string) string {
+	const most = 120
+	var b strings.Builder
+	for i, key := range keys {
+		word := fmt.Sprintf("%.30q", key)
+		if b.Len()+len(word) > most {
+			fmt.Fprintf(&b, " and %d more", len(keys)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(word)
+	}
+	if b.Len() == 0 {
+		return "no columns"
+	}
+	return b.String()
+}

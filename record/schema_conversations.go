@@ -9,18 +9,24 @@ import (
 	"criticrm/tokenizer"
 )
 
-// Conversations: chosen and rejected are message lists, with or without prompt. TRL's conversational form.
+// Conversations is chosen and rejected as message lists, with or without prompt: TRL's conversational form.
 var Conversations = Schema{
-	Name: "chosen/rejected message lists",
+	Name: "chosen/rejected message lists", For: ForPairs,
+	Has:  "`chosen` and `rejected` as lists of messages that share all but the last, the assistant's; `prompt` may be left out, or hold what they share",
+	From: "TRL (conversational), OpenRLHF, UltraFeedback binarized (H4, Argilla), Skywork, Tulu 3, OLMo 3",
+	Keys: []string{"chosen", "rejected"},
 	is:   func(r *row) bool { return r.kind("chosen") == "array" && r.kind("rejected") == "array" },
 	decode: one(func(rec *Record, r *row) error {
 		return first(func() error { return rec.decodeSides(r, r.messages) }, func() error { return rec.decodePairFields(r) })
 	}),
 }
 
-// Dialogues: chosen and rejected are whole "Human: … Assistant: …" transcripts without prompt, as in HH-RLHF.
+// Dialogues is chosen and rejected as whole "Human: … Assistant: …" transcripts without prompt, as in HH-RLHF.
 var Dialogues = Schema{
-	Name: "chosen/rejected dialogues",
+	Name: "chosen/rejected dialogues", For: ForPairs,
+	Has:  "both as whole transcripts with `Human:` and `Assistant:` turns",
+	From: "Anthropic HH-RLHF",
+	Keys: []string{"chosen", "rejected"},
 	is: func(r *row) bool {
 		if r.kind("chosen") != "string" || r.kind("rejected") != "string" || r.has("instruction") || r.has("input") || r.has("conversations") {
 			return false
@@ -32,6 +38,9 @@ var Dialogues = Schema{
 		return first(func() error { return rec.decodeSides(r, r.dialogue) }, func() error { return rec.decodePairFields(r) })
 	}),
 }
+
+// isDialogue reports whether a text is a transcript with turns of a person and an assistant.
+func isDialogue(text string) bool { return strings.Contains(text, "Assistant:") }
 
 // decodeSides splits two conversations into the shared prompt and one answer each.
 func (rec *Record) decodeSides(r *row, side func(key string) ([]tokenizer.Message, error)) error {

@@ -4,8 +4,11 @@ package record
 
 import "math"
 
-// Tokens: input_ids, with a loss weight for each or without.
-var Tokens = Schema{Name: "input_ids", Group: single, is: documentBy("input_ids"), decode: one(func(rec *Record, r *row) error {
+// Tokens is input_ids, with a loss weight for each or without.
+var Tokens = Schema{Name: "input_ids", Group: single, For: ForDocuments, Has: "token ids, with a loss weight for each (`weights`) or without", From: "this program",
+	Keys: []string{"input_ids"}, is: documentBy("input_ids"), decode: one(decodeTokens)}
+
+func decodeTokens(rec *Record, r *row) error {
 	d := rec.document()
 	if err := first(r.oneForm, func() error { return r.optTokens("input_ids", &d.IDs) }); err != nil {
 		return err
@@ -28,21 +31,23 @@ var Tokens = Schema{Name: "input_ids", Group: single, is: documentBy("input_ids"
 		d.Weights = append(d.Weights, v)
 	}
 	return nil
-})}
+}
 
-// Messages: a conversation.
-var Messages = Schema{Name: "messages", Group: single, is: documentBy("messages"), decode: one(func(rec *Record, r *row) (err error) {
-	if err = r.oneForm(); err == nil {
-		rec.document().Messages, err = r.messages("messages")
-	}
-	return err
-})}
+// Messages is a conversation.
+var Messages = Schema{Name: "messages", Group: single, For: ForDocuments, Has: "`messages`, a conversation", From: "OpenAI, TRL (language modelling)",
+	Keys: []string{"messages"}, is: documentBy("messages"), decode: one(func(rec *Record, r *row) (err error) {
+		if err = r.oneForm(); err == nil {
+			rec.document().Messages, err = r.messages("messages")
+		}
+		return err
+	})}
 
-// Text: plain text.
-var Text = Schema{Name: "text", Group: single, is: documentBy("text"), decode: one(func(rec *Record, r *row) (err error) {
-	rec.document().Text, err = r.anyText("text")
-	return err
-})}
+// Text is plain text.
+var Text = Schema{Name: "text", Group: single, For: ForDocuments, Has: "`text`, plain", From: "language modelling",
+	Keys: []string{"text"}, is: documentBy("text"), decode: one(func(rec *Record, r *row) (err error) {
+		rec.document().Text, err = r.anyText("text")
+		return err
+	})}
 
 // documentBy is for rows with a key of a document, and no preference.
 func documentBy(key string) func(*row) bool {

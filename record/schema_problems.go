@@ -11,7 +11,9 @@ import (
 
 // GSM8K: question and answer, a solution that ends in "#### result".
 var GSM8K = Schema{
-	Name: "GSM8K problems", Group: single, Reads: []string{"question", "answer"},
+	Name: "GSM8K problems", Group: single,
+	Has: "`question`, and `answer`, a solution with its result behind `####`", For: ForProblems, From: "GSM8K",
+	Reads: []string{"question", "answer"},
 	is: func(r *row) bool {
 		if r.kind("question") != "string" || r.kind("answer") != "string" {
 			return false
@@ -23,7 +25,9 @@ var GSM8K = Schema{
 
 // MATH: problem and solution, which has its result in \boxed{}; type or subject is the category.
 var MATH = Schema{
-	Name: "MATH problems", Group: single, Reads: []string{"problem", "solution", "type", "subject", "unique_id"},
+	Name: "MATH problems", Group: single,
+	Has: "`problem` and `solution`, with its result in `\\boxed{}`; `type` or `subject` is the category", For: ForProblems, From: "MATH",
+	Keys: []string{"problem", "solution"}, Reads: []string{"problem", "solution", "type", "subject", "unique_id"},
 	is: func(r *row) bool { return r.kind("problem") == "string" && r.kind("solution") == "string" },
 	decode: one(func(rec *Record, r *row) error {
 		if err := r.optText("unique_id", &rec.ID); err != nil {
@@ -39,7 +43,9 @@ var MATH = Schema{
 
 // Results: prompt and result, a text or a number, without a solution.
 var Results = Schema{
-	Name: "prompt/result", Group: single, Reads: []string{"result"},
+	Name: "prompt/result", Group: single,
+	Has: "`prompt` and `result`, a text or a number", For: ForProblems, From: "this program",
+	Keys: []string{"prompt", "result"}, Reads: []string{"result"},
 	is: func(r *row) bool {
 		return r.has("prompt") && r.has("result") && r.kind("chosen") == "" && r.kind("response") == "" && r.kind("completion") == ""
 	},
@@ -61,7 +67,9 @@ var Results = Schema{
 // PromptOnly: a prompt without any response. Only for commands that ask for it: elsewhere it would be a row that lacks something.
 var PromptOnly = Schema{
 	Name: "prompts", Group: single,
-	is: func(*row) bool { return false },
+	Has: "`prompt` alone, where `--schema prompts` says so", For: ForProblems, From: "TRL (prompt-only)",
+	Keys: []string{"prompt"},
+	is:   func(*row) bool { return false },
 	decode: one(func(rec *Record, r *row) error {
 		p, err := r.prompt()
 		rec.Document = &Document{Messages: append([]tokenizer.Message{}, p.Conversation()...)}
