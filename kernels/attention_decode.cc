@@ -1,4 +1,4 @@
-// attention_decode.cc: attention of one token per sequence against the cache, and storing keys and values in it.
+// attention_decode.cc: attention of one token per sequence against the cache, storing keys and values in it, and reading them back.
 //
 // An item is one key head and as many sequences of a group as fill a panel of NR query rows. The shared segments are read once for
 // all of them, as matrix products: scoresᵀ = K·Qᵀ and outᵀ += Vᵀ·P, so that keys and values are used where they lie and the softmax
@@ -25,6 +25,21 @@ void cpu_kv_store(kstream *s, const kv_store_args *a) {
     for (int64_t n = 0; n < a->N; n++) check_index("kv_store", "slot", n, slot[n], a->S);
     parallel_blocks(s, a->N, 256, [=](int64_t lo, int64_t hi, arena &) {
         for (int64_t n = lo; n < hi; n++) memcpy(kv + slot[n] * row, qkv + n * (skip + row) + skip, row);
+    });
+}
+
+void cpu_kv_load(kstream *s, const kv_load_args *a) {
+    const size_t size = a->dtype == K_BF16 ? 2 : 4;
+    const size_t words = (size_t)2 * a->G * a->D * size, skip = (size_t)a->A * a->D * size;
+    char *qkv = (char *)a->qkv;
+    const char *kv = (const char *)a->kv;
+    const int32_t *slot = a->slot, *row = a->row;
+    for (int64_t m = 0; m < a->M; m++) {
+        check_index("kv_load", "slot", m, slot[m], a->S);
+        check_index("kv_load", "row", m, row[m], a->N);
+    }
+    parallel_blocks(s, a->M, 256, [=](int64_t lo, int64_t hi, arena &) {
+        for (int64_t m = lo; m < hi; m++) memcpy(qkv + row[m] * (skip + words) + skip, kv + slot[m] * words, words);
     });
 }
 

@@ -1,4 +1,4 @@
-// embed.cu: rows copied by index (embed, gather, kv_store), and rows added back by index (the backwards of embed and gather).
+// embed.cu: rows copied by index (embed, gather, kv_store, kv_load), and rows added back by index (the backwards of embed and gather).
 //   out[n] = table[id[n]]        d[row] (+)= Σ_j dout[src[j]] over a range of j, in a fixed order
 // All are bound by memory: 16-byte words, each read once and written once, several of them in flight in every thread.
 #include "cuda.cuh"
@@ -185,12 +185,13 @@ template <class W> void copy_words(kstream *s, void *out, const void *x, copy a,
     launch(s, copy_rows_kernel<W>, rows_grid(a.n, block), block, 0, (W *)out, (const W *)x + skip, a);
 }
 
-// a and skip, where the first row of x begins, count numbers.
-static void copy_rows(kstream *s, kdtype dtype, void *out, const void *x, copy a, int64_t skip = 0) {
+// a and skip, where the first row of x begins, and out_skip, where that of out does, count numbers.
+static void copy_rows(kstream *s, kdtype dtype, void *out, const void *x, copy a, int64_t skip = 0, int64_t out_skip = 0) {
     real(dtype, [&](auto zero) {
         using T = decltype(zero);
         const int V = 16 / sizeof(T);
-        if (!wide<T>(a.width, out, x) || a.x_stride % V || skip % V) {
+        out = (T *)out + out_skip;
+        if (!wide<T>(a.width, out, x) || a.x_stride % V || skip % V || a.out_stride % V) {
             if (sizeof(T) == 2) copy_words<uint16_t>(s, out, x, a, skip);
             else copy_words<uint32_t>(s, out, x, a, skip);
             return;
@@ -227,6 +228,11 @@ void cuda_gather(kstream *s, const gather_args *a) {
 void cuda_kv_store(kstream *s, const kv_store_args *a) {  // keys and values lie behind the queries of a row
     const int64_t row = (int64_t)2 * a->G * a->D, skip = (int64_t)a->A * a->D;
     copy_rows(s, a->dtype, a->kv, a->qkv, {row, skip + row, a->slot, nullptr, a->N, (int)row}, skip);
+}
+
+void cuda_kv_load(kstream *s, const kv_load_args *a) {
+    const int64_t row = (int64_t)2 * a->G * a->D, skip = (int64_t)a->A * a->D;
+    copy_rows(s, a->dtype, a->qkv, a->kv, {skip + row, row, a->row, a->slot, a->M, (int)row}, 0, skip);
 }
 
 void cuda_embed_backward(kstream *s, const embed_backward_args *a) {

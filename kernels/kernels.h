@@ -258,6 +258,17 @@ typedef struct {
     kdtype         dtype;
 } kv_store_args;
 
+// The way back: keys and values of M tokens out of their cache slots into rows of qkv (rows are distinct), so that attention over a packed
+// forest sees tokens that were computed before. Queries, and other rows, stay as they are.
+typedef struct {
+    void          *qkv;      // in/out (N, A + 2G, D)  real
+    const void    *kv;       // in  (S, 2G, D)         real
+    const int32_t *slot;     // in  (M)
+    const int32_t *row;      // in  (M)
+    int32_t        M, N, A, G, D, S;
+    kdtype         dtype;
+} kv_load_args;
+
 // One query token for each of B sequences against the cache. The context of sequence b is the shared segments of its
 // group g = group[b] (slots seg_start[i] … + seg_len[i], i in [seg_ptr[g], seg_ptr[g+1])) and then its own slots
 // own_start[b] … + own_len[b]. Sequences of a group are consecutive. The query is the last token of its context, and sees all of it, or
@@ -426,8 +437,8 @@ typedef struct {
     X(slice_norm) X(slice_norm_backward) X(add_bias) X(add_bias_backward)                      \
     X(rope) X(rope_backward) X(matmul) X(matmul_dx) X(matmul_dw) X(swiglu) X(swiglu_backward)  \
     X(geglu) X(geglu_backward) X(scale)                                                        \
-    X(attention) X(attention_backward) X(kv_store) X(attention_decode) X(critique_loss)        \
-    X(soft_cap)                                                                                \
+    X(attention) X(attention_backward) X(kv_store) X(kv_load) X(attention_decode)              \
+    X(critique_loss) X(soft_cap)                                                               \
     X(reward_head) X(reward_loss) X(grad_norm) X(adamw) X(adamw_8bit) X(sample) X(logprobs)
 
 // One implementation. Memory is the business of whoever opens the stream: of the CPU's functions below, or of the driver.

@@ -53,6 +53,8 @@ KERNEL_OPS(X)
 #cgo nocallback call_attention_backward
 #cgo noescape call_kv_store
 #cgo nocallback call_kv_store
+#cgo noescape call_kv_load
+#cgo nocallback call_kv_load
 #cgo noescape call_attention_decode
 #cgo nocallback call_attention_decode
 #cgo noescape call_critique_loss
@@ -377,6 +379,19 @@ func (d *Device) KVStore(kv, qkv, slot Tensor) {
 	must(slot.is(I32, qkv.dim[0]), "kernels: kv_store: slot is not (N) int32")
 	args := C.kv_store_args{kv: kv.ptr, qkv: qkv.ptr, slot: slot.i32(), N: qkv.n(0), A: C.int32_t(a), G: kv.n(1) / 2, D: kv.n(2), S: kv.n(0), dtype: kv.dt()}
 	C.call_kv_store(d.table, d.stream, &args)
+}
+
+// KVLoad writes the keys and values of the slots slot (M) of the cache kv (S, 2G, D) into the rows row (M), which are distinct, of qkv
+// (N, A+2G, D).
+func (d *Device) KVLoad(qkv, kv, slot, row Tensor) {
+	must(kv.real(3) && kv.dim[1]%2 == 0, "kernels: kv_load: kv is not (S, 2G, D) real")
+	a := heads(qkv, kv.dim[1]/2)
+	must(qkv.typ == kv.typ && qkv.dim[2] == kv.dim[2], "kernels: kv_load: qkv is not (N, A+2G, D) of kv's type")
+	must(slot.rank == 1 && slot.is(I32, slot.dim[0]), "kernels: kv_load: slot is not (M) int32")
+	must(row.is(I32, slot.dim[0]), "kernels: kv_load: row is not (M) int32")
+	args := C.kv_load_args{qkv: qkv.ptr, kv: kv.ptr, slot: slot.i32(), row: row.i32(), M: slot.n(0), N: qkv.n(0), A: C.int32_t(a), G: kv.n(1) / 2, D: kv.n(2),
+		S: kv.n(0), dtype: kv.dt()}
+	C.call_kv_load(d.table, d.stream, &args)
 }
 
 // DecodeContext says what each of B sequences sees: the shared segments of its group, then its own slots.

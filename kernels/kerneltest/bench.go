@@ -47,12 +47,21 @@ func Bytes(op spec.Op, bf16 bool) (sum float64) {
 			continue
 		}
 		n := float64(used(op, a) * TypeOf(a, bf16).Size())
-		if _, store := op.(*spec.KVStore[float64]); a.Dir == spec.InOut && !store {
+		if a.Dir == spec.InOut && !copies(op) {
 			n *= 2
 		}
 		sum += n
 	}
 	return sum
+}
+
+// copies says whether an op writes its in/out argument without reading it.
+func copies(op spec.Op) bool {
+	switch op.(type) {
+	case *spec.KVStore[float64], *spec.KVLoad[float64]:
+		return true
+	}
+	return false
 }
 
 // used is how many elements of an argument an op touches.
@@ -97,6 +106,10 @@ func used(op spec.Op, a spec.Arg) int {
 	case *spec.KVStore[float64]:
 		if a.Name == "KV" || a.Name == "QKV" {
 			return o.N * 2 * o.G * o.D
+		}
+	case *spec.KVLoad[float64]:
+		if a.Name == "KV" || a.Name == "QKV" {
+			return o.M * 2 * o.G * o.D
 		}
 	}
 	return a.Len()

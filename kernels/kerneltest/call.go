@@ -62,6 +62,8 @@ func Call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 		d.AttentionBackward(t("DQKV"), t("Delta"), t("DOut"), t("Out"), t("LSE"), t("QKV"), sight(t), scores(o.Window, o.Scale, o.Cap))
 	case *spec.KVStore[float64]:
 		d.KVStore(t("KV"), t("QKV"), t("Slot"))
+	case *spec.KVLoad[float64]:
+		d.KVLoad(t("QKV"), t("KV"), t("Slot"), t("Row"))
 	case *spec.AttentionDecode[float64]:
 		d.AttentionDecode(t("Out"), t("QKV"), t("KV"), kernels.DecodeContext{Group: t("Group"), SegPtr: t("SegPtr"),
 			SegStart: t("SegStart"), SegLen: t("SegLen"), OwnStart: t("OwnStart"), OwnLen: t("OwnLen")}, scores(o.Window, o.Scale, o.Cap))

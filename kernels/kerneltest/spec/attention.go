@@ -168,6 +168,24 @@ func (o *KVStore[T]) Run() {
 	}
 }
 
+// KVLoad writes keys and values out of their cache slots into rows of a batch.
+type KVLoad[T Real] struct {
+	QKV              []T     `arg:"in/out real N,A+2G,D"`
+	KV               []T     `arg:"in real S,2G,D"`
+	Slot             []int32 `arg:"in i32 M"`
+	Row              []int32 `arg:"in i32 M"`
+	M, N, A, G, D, S int
+}
+
+func (*KVLoad[T]) twin() Op { return new(KVLoad[float32]) }
+
+// Run copies.
+func (o *KVLoad[T]) Run() {
+	for m, slot := range o.Slot {
+		copy(o.QKV[(int(o.Row[m])*(o.A+2*o.G)+o.A)*o.D:][:2*o.G*o.D], o.KV[int(slot)*2*o.G*o.D:])
+	}
+}
+
 // AttentionDecode attends with one query for each of B sequences. The context of sequence b is the segments of its group
 // (slots SegStart[i] … + SegLen[i], i in [SegPtr[g], SegPtr[g+1])) and then OwnStart[b] … + OwnLen[b]; with a window, the last Window
 // slots of these. Scores as in Attention.

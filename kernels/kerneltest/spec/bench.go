@@ -161,6 +161,9 @@ func (s Size) Work() (list []Case) {
 	row("geglu_backward", func(g *Gen) Op { return &GeGLUBackward[float64]{N: n, F: s.F} })
 	row("scale", func(g *Gen) Op { return &Scale[float64]{S: 1, N: n * h} })
 	row("kv_store", func(g *Gen) Op { return &KVStore[float64]{Slot: g.Distinct(n, n), N: n, A: s.A, G: s.G, D: s.D, S: n} })
+	row("kv_load", func(g *Gen) Op {
+		return &KVLoad[float64]{Slot: g.Distinct(n, n), Row: g.Distinct(n, n), M: n, N: n, A: s.A, G: s.G, D: s.D, S: n}
+	})
 	for _, m := range []struct {
 		name string
 		o, i int

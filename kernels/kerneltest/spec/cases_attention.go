@@ -271,8 +271,15 @@ func (l *list) decode() {
 			return &KVStore[float64]{Slot: g.Distinct(n, slots), N: n, A: a, G: k, D: d, S: slots}
 		}
 		l.add("kv_store", name, store)
+		load := func(g *Gen) Op { // of slots that several tokens may share, into some of the rows
+			m := n - n/3
+			return &KVLoad[float64]{Slot: g.Ints(m, slots), Row: g.Distinct(m, n), M: m, N: n, A: a, G: k, D: d, S: slots}
+		}
+		l.add("kv_load", name, load)
 		if d == 32 {
 			l.addSkewed("kv_store", name, store)
+			l.race(4)
+			l.addSkewed("kv_load", name, load)
 			l.race(4)
 		}
 	}

@@ -36,6 +36,9 @@ func (l *list) longStreams() {
 	l.add32("kv_store", "N100003_D2", func(g *Gen) Op {
 		return &KVStore[float64]{Slot: g.Distinct(n, n), N: n, A: 1, G: 1, D: 2, S: n}
 	})
+	l.add32("kv_load", "N100003_D2", func(g *Gen) Op {
+		return &KVLoad[float64]{Slot: g.Distinct(n, n), Row: g.Distinct(n, n), M: n, N: n, A: 1, G: 1, D: 2, S: n}
+	})
 	l.add32("matmul", "N100003_O2_I3", func(g *Gen) Op { return &Matmul[float64]{N: n, O: 2, I: 3} })
 	l.add32("matmul_dx", "N100003_O2_I3", func(g *Gen) Op { return &MatmulDX[float64]{N: n, O: 2, I: 3} })
 	l.add32("matmul_dw", "N100003_O2_I3", func(g *Gen) Op { return &MatmulDW[float64]{N: n, O: 2, I: 3} })
