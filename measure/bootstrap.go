@@ -30,6 +30,15 @@ type Bootstrap struct {
 
 // NewBootstrap groups the pairs by prompt and category. draws ≥ 1; level is for example 0.95.
 func NewBootstrap(records []*record.Record, draws int, level float64, seed uint64) *Bootstrap {
+	prompts, categories := make([]string, len(records)), make([]string, len(records))
+	for i, r := range records {
+		prompts[i], categories[i] = r.Prompt.Key(), r.Group()
+	}
+	return NewBootstrapBy(prompts, categories, draws, level, seed)
+}
+
+// NewBootstrapBy is NewBootstrap for pairs of which only this is known: what identifies each one's prompt, and its category.
+func NewBootstrapBy[K comparable](prompts []K, categories []string, draws int, level float64, seed uint64) *Bootstrap {
 	if draws < 1 {
 		panic("measure: NewBootstrap: draws must be positive")
 	}
@@ -37,17 +46,11 @@ func NewBootstrap(records []*record.Record, draws int, level float64, seed uint6
 		panic("measure: NewBootstrap: level must lie between 0 and 1")
 	}
 	b := &Bootstrap{draws: draws, level: level, seed: seed}
-	for _, r := range records {
-		if !slices.Contains(b.names, r.Group()) {
-			b.names = append(b.names, r.Group())
-		}
-	}
-	slices.Sort(b.names)
-	cluster := map[string]int{}
-	for i, r := range records {
-		c, _ := slices.BinarySearch(b.names, r.Group())
+	b.names = slices.Compact(slices.Sorted(slices.Values(categories)))
+	cluster := map[K]int{}
+	for i, key := range prompts {
+		c, _ := slices.BinarySearch(b.names, categories[i])
 		b.category = append(b.category, c)
-		key := r.Prompt.Key()
 		g, ok := cluster[key]
 		if !ok {
 			g = len(b.clusters)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 
+	"criticrm/corpus"
 	"criticrm/critic"
 	"criticrm/engine"
 	"criticrm/internal/progress"
@@ -93,7 +94,7 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 		for _, line := range f.lines(listed) {
 			r.say("%s", line)
 		}
-		bad = append(bad, f.found.Bad...)
+		bad = append(bad, f.Found.Bad...)
 		trained, held = held, f
 	}
 	if listed != "" {
@@ -101,14 +102,14 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 			return nil, nil, err
 		}
 	}
-	both := overlap(trained, held)
+	both := corpus.Overlaps(trained.File, held.File)
 	if both.Rows > 0 {
 		r.say("warning: %d of %d held-out pairs have a prompt that is also trained on: what is measured on them says little", both.Rows, held.Rows)
 	}
 	if both.Swapped > 0 {
 		r.say("warning: %d held-out pairs are trained on the other way round, chosen and rejected swapped: the labels of one of the files are wrong there", both.Swapped)
 	}
-	if o := r.Refine.Options(); o.Chooses() && o.TopK > r.Generate.Critiques && trained.HasCritique == 0 {
+	if o := r.Refine.Options(); o.Chooses() && o.TopK > r.Generate.Critiques && trained.Critiques == 0 {
 		r.say("refine keeps %d critiques of a response, and generate writes %d: whatever the filter leaves is kept", o.TopK, r.Generate.Critiques)
 	}
 	return trained, held, nil
@@ -143,7 +144,7 @@ func (r *run) check(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d := Data{Train: *trained, Eval: *held, Overlap: overlap(trained, held)}
+	d := Data{Train: *trained, Eval: *held, Overlap: corpus.Overlaps(trained.File, held.File)}
 	if r.ValidShare > 0 {
 		if d.Valid, err = trained.split(rows, r.ValidShare, r.Seed, r.dir); err != nil {
 			return "", err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 // BadPath is where the bad rows of an input lie that was read for an output.
@@ -34,6 +35,33 @@ func (f *Found) BadLines(file, listed string) (lines []string) {
 // field finds the name at the start of a fault.
 var field = regexp.MustCompile(`^(?:key )?"([^"]*)"`)
 
+var (
+	ofRecord = regexp.MustCompile(`^record "(?:[^"\\\\]|\\\\.)*": `)
+	figures  = regexp.MustCompile(`[0-9]+`)
+)
+
+// maxReason bounds a reason, in bytes.
+const maxReason = 160
+
+// Reason is why a row is bad, without its id and its figures, so that rows with the same fault have the same reason, and the field that it names;
+// "": none.
+func Reason(err error) (reason, name string) {
+	reason = err.Error()
+	var row *RowError
+	if errors.As(err, &row) {
+		reason = row.Msg
+	}
+	reason = ofRecord.ReplaceAllString(reason, "")
+	if m := field.FindStringSubmatch(reason); m != nil {
+		name = m[1]
+	}
+	reason = figures.ReplaceAllString(reason, "N")
+	if len(reason) > maxReason {
+		reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
+	}
+	return reason, name
+}
+
 // Bad writes rows that MaxBad let pass, a line of JSON each: file, line, byte, field, reason.
 func Bad(rows []error) ([]byte, error) {
 	var out []byte
@@ -52,9 +80,7 @@ func Bad(rows []error) ([]byte, error) {
 		if row.At >= 0 {
 			line.Byte = &row.At
 		}
-		if m := field.FindStringSubmatch(row.Msg); m != nil {
-			line.Field = m[1]
-		}
+		_, line.Field = Reason(row)
 		b, err := json.Marshal(line)
 		if err != nil {
 			return nil, err

@@ -4,7 +4,9 @@ package record
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 )
@@ -24,13 +26,13 @@ func (i Issue) String() string {
 	return fmt.Sprintf("line %d (id %.40q): %s, see line %d", i.Line, i.ID, what, i.Earlier)
 }
 
-// Checker collects issues record by record; its memory is some 100 bytes a record.
+// Checker collects issues record by record; its memory is some 100 bytes a record, whatever its texts.
 type Checker struct {
 	Issues []Issue // the first maxIssues
 	Counts map[string]int
 
-	ids  map[string]int
-	rows map[[16]byte]int
+	ids  map[[16]byte]int32 // lines
+	rows map[[16]byte]int32
 	n    int
 
 	swapped [][16]byte // what the distinct pairs would be the other way round
@@ -41,7 +43,7 @@ const maxIssues = 100
 
 // NewChecker starts an empty check.
 func NewChecker() *Checker {
-	return &Checker{Counts: map[string]int{}, ids: map[string]int{}, rows: map[[16]byte]int{}}
+	return &Checker{Counts: map[string]int{}, ids: map[[16]byte]int32{}, rows: map[[16]byte]int32{}}
 }
 
 // Add looks at one record.
@@ -51,16 +53,17 @@ func (c *Checker) Add(r *Record) {
 	if line == 0 {
 		line = c.n
 	}
-	note := func(kind string, earlier int) {
+	note := func(kind string, earlier int32) {
 		c.Counts[kind]++
 		if len(c.Issues) < maxIssues {
-			c.Issues = append(c.Issues, Issue{Kind: kind, ID: r.ID, Line: line, Earlier: earlier})
+			c.Issues = append(c.Issues, Issue{Kind: kind, ID: r.ID, Line: line, Earlier: int(earlier)})
 		}
 	}
-	if earlier, ok := c.ids[r.ID]; ok {
+	id := rowKey(r.ID)
+	if earlier, ok := c.ids[id]; ok {
 		note("duplicate id", earlier)
 	} else {
-		c.ids[r.ID] = line
+		c.ids[id] = int32(line)
 	}
 	first, second := r.Chosen, r.Rejected
 	switch {
@@ -74,7 +77,7 @@ func (c *Checker) Add(r *Record) {
 		note("duplicate row", earlier)
 		return
 	}
-	c.rows[key] = line
+	c.rows[key] = int32(line)
 	if r.Paired() {
 		swapped := rowKey(r.Prompt.Key(), second, first)
 		c.swapped = append(c.swapped, swapped)
@@ -96,9 +99,11 @@ func (c *Checker) Contradictions(with *Checker) (n int) {
 
 func rowKey(parts ...string) (key [16]byte) {
 	h := sha256.New()
+	var length [8]byte
 	for _, p := range parts {
-		fmt.Fprintf(h, "%d:", len(p))
-		h.Write([]byte(p))
+		binary.LittleEndian.PutUint64(length[:], uint64(len(p)))
+		h.Write(length[:])
+		io.WriteString(h, p)
 	}
 	copy(key[:], h.Sum(nil))
 	return key

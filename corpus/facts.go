@@ -1,0 +1,372 @@
+package corpus
+
+// The facts of one file.
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"criticrm/measure"
+	"criticrm/record"
+)
+
+// File are the facts of a file of rows.
+type File struct {
+	Name       string            `json:"name"`
+	SHA256     string            `json:"sha256"`
+	Bytes      int64             `json:"bytes"`
+	Schema     string            `json:"schema"`
+	Rows       int               `json:"rows"` // records, of good rows
+	Kinds      map[string]int    `json:"kinds"`
+	BadRows    int               `json:"bad_rows,omitempty"`
+	Bad        []string          `json:"bad,omitempty"` // the first of them
+	Reasons    map[string]int    `json:"bad_reasons,omitempty"`
+	Aside      map[string]int    `json:"set_aside,omitempty"`
+	Prompts    int               `json:"prompts"` // distinct ones
+	Categories map[string]int    `json:"categories"`
+	Characters map[string]Spread `json:"characters"` // by the names of Texts
+	TextBytes  map[string]Spread `json:"text_bytes"` // likewise
+	Tokens     map[string]Spread `json:"tokens,omitempty"`
+	Longer     float64           `json:"chosen_longer"` // share of the pairs, one half for equal lengths in characters
+	Bias       *measure.Estimate `json:"length_bias,omitempty"`
+	Over       int               `json:"over_max_length,omitempty"`
+	Unrendered int               `json:"unrendered,omitempty"` // records that the chat template refuses
+	Duplicates map[string]int    `json:"duplicates"`
+	Repeated   int               `json:"near_duplicates,omitempty"` // distinct prompts that nearly repeat an earlier one of the file
+	Issues     []string          `json:"issues,omitempty"`          // the first duplicates and contradictions
+	Labels     map[string]int    `json:"labels,omitempty"`          // of single responses
+	First      map[string]int    `json:"first,omitempty"`           // of pairs that say which response was shown first: chosen, rejected
+	Notes      []string          `json:"notes,omitempty"`
+	Critiques  int               `json:"with_critiques,omitempty"` // records that bring critiques
+
+	Found   record.Found `json:"-"`
+	Unsound []error      `json:"-"` // the file is not what its stage has left, or not finished
+
+	o       Options
+	check   *record.Checker
+	prompts map[[16]byte]int32 // places in rows, by the hash of the key
+	rows    []int32            // of each distinct prompt
+	lengths [3]map[string]*Lengths
+	pairs   []int32 // of each pair its prompt
+	longer  []int8  // 2: chosen, 1: equal, 0: rejected
+	groups  []string
+	names   map[string]string // categories, so that each is one string
+}
+
+// Texts name the texts of a record in File's maps: what is asked, and what is answered; a document has its text only.
+func Texts() []string { return []string{"prompt", "chosen", "rejected", "response", "document"} }
+
+// whole names the tokens of a record's longest conversation, as the model reads it.
+const whole = "whole"
+
+// Units of lengths.
+const (
+	inCharacters = iota
+	inBytes
+	inTokens
+)
+
+const (
+	maxListed     = 20   // issues and bad rows of a File
+	maxCategories = 1000 // that are told apart, and reasons
+	otherwise     = "…"  // the rest
+)
+
+func newFile(name string, o Options) *File {
+	f := &File{Name: name, Kinds: map[string]int{}, Categories: map[string]int{}, Characters: map[string]Spread{}, TextBytes: map[string]Spread{},
+		Tokens: map[string]Spread{}, o: o, check: record.NewChecker(), prompts: map[[16]byte]int32{}, names: map[string]string{}}
+	for i := range f.lengths {
+		f.lengths[i] = map[string]*Lengths{}
+	}
+	return f
+}
+
+// text is one text of a record with its lengths.
+type text struct {
+	name    string
+	lengths [3]int
+}
+
+// measured is what of a record needs no other record: several are measured at a time.
+type measured struct {
+	rec    *record.Record
+	texts  []text
+	whole  int
+	fault  error // of the chat template
+	sketch sketch
+	last   uint64 // fingerprint of the last turn; 0: there is none
+	known  bool   // sketch and last are made
+	key    [16]byte
+}
+
+// measure is the slow part of adding a record.
+func (o *Options) measure(rec *record.Record) (m measured) {
+	m.rec = rec
+	add := func(name, s string) {
+		t := text{name: name, lengths: [3]int{inCharacters: utf8.RuneCountInString(s), inBytes: len(s)}}
+		if o.Tokens.Text != nil {
+			t.lengths[inTokens] = o.Tokens.Text(s)
+		}
+		m.texts = append(m.texts, t)
+	}
+	if d := rec.Document; d != nil {
+		switch {
+		case d.IDs != nil:
+			m.texts = append(m.texts, text{name: "document", lengths: [3]int{inTokens: len(d.IDs)}})
+		case d.Messages != nil:
+			add("document", record.Prompt{Messages: d.Messages}.String())
+		default:
+			add("document", d.Text)
+		}
+	} else {
+		add("prompt", rec.Prompt.String())
+		for _, side := range rec.Sides() {
+			add(side.String(), rec.Text(side))
+		}
+		sum := sha256.Sum256([]byte(rec.Prompt.Key()))
+		copy(m.key[:], sum[:])
+	}
+	if o.Tokens.Whole != nil && (rec.Document == nil || rec.Document.Messages != nil) {
+		m.whole, m.fault = o.Tokens.Whole(rec)
+	}
+	if o.Index != nil && rec.Document == nil {
+		m.sketch, m.known = o.Index.sketcher.sketch(PromptText(rec.Prompt)), true
+		if last := lastTurn(rec.Prompt); last != "" {
+			m.last = Fingerprint(last)
+		}
+	}
+	return m
+}
+
+// add takes a measured record.
+func (f *File) add(m *measured) error {
+	rec := m.rec
+	f.check.Add(rec)
+	f.Rows++
+	category := rec.Group()
+	if _, ok := f.Categories[category]; !ok && len(f.Categories) >= maxCategories {
+		category = otherwise
+	}
+	if f.names[category] == "" {
+		f.names[category] = strings.Clone(category)
+	}
+	category = f.names[category]
+	f.Categories[category]++
+	for _, t := range m.texts {
+		for unit, n := range t.lengths {
+			if unit == inTokens && f.o.Tokens.Text == nil && t.lengths[inCharacters] > 0 {
+				continue
+			}
+			f.length(unit, t.name, n)
+		}
+	}
+	switch {
+	case m.fault != nil:
+		if f.Unrendered++; f.Unrendered <= maxListed {
+			f.Issues = append(f.Issues, record.InFile(m.fault, f.Name).Error())
+		}
+	case m.whole > 0:
+		f.length(inTokens, whole, m.whole)
+		if f.o.MaxLength > 0 && m.whole > f.o.MaxLength {
+			f.Over++
+		}
+	}
+	if rec.Document != nil {
+		f.Kinds["documents"]++
+		return nil
+	}
+	prompt, ok := f.prompts[m.key]
+	if !ok {
+		prompt = int32(len(f.rows))
+		f.prompts[m.key], f.rows = prompt, append(f.rows, 0)
+	}
+	f.rows[prompt]++
+	if len(rec.ChosenCritiques)+len(rec.RejectedCritiques)+len(rec.Critiques) > 0 {
+		f.Critiques++
+	}
+	if rec.Paired() {
+		f.Kinds["pairs"]++
+		f.pair(m, prompt, category)
+	} else {
+		f.Kinds["responses"]++
+		f.label(rec)
+	}
+	if m.known {
+		if err := f.o.Index.add(&m.sketch, rec.Line); err != nil {
+			return err
+		}
+		f.o.Index.match(m, f.Name)
+	}
+	return nil
+}
+
+func (f *File) length(unit int, name string, n int) {
+	l := f.lengths[unit][name]
+	if l == nil {
+		l = &Lengths{}
+		f.lengths[unit][name] = l
+	}
+	l.Add(n)
+}
+
+// pair takes note of which response is longer, and which was shown first.
+func (f *File) pair(m *measured, prompt int32, category string) {
+	a, b := m.texts[1].lengths[inCharacters], m.texts[2].lengths[inCharacters]
+	wins := int8(1)
+	if a > b {
+		wins = 2
+	} else if a < b {
+		wins = 0
+	}
+	f.Longer += float64(wins) / 2
+	f.pairs, f.longer, f.groups = append(f.pairs, prompt), append(f.longer, wins), append(f.groups, category)
+	if side := firstShown(m.rec); side != "" {
+		if f.First == nil {
+			f.First = map[string]int{}
+		}
+		f.First[side]++
+	}
+}
+
+// firstShown is "chosen" or "rejected", as the columns model_a, model_b, chosen_model and rejected_model say; "": they do not say it.
+func firstShown(r *record.Record) string {
+	raw := func(keys ...string) string {
+		for _, key := range keys {
+			if v, ok := r.Extra(key); ok {
+				return string(v)
+			}
+		}
+		return ""
+	}
+	a, b := raw("model_a"), raw("model_b")
+	if a == "" || b == "" || a == b {
+		return ""
+	}
+	switch chosen, rejected := raw("chosen_model", "chosen-model"), raw("rejected_model", "rejected-model"); {
+	case chosen == a || rejected == b:
+		return "chosen"
+	case chosen == b || rejected == a:
+		return "rejected"
+	}
+	return ""
+}
+
+func (f *File) label(rec *record.Record) {
+	if f.Labels == nil {
+		f.Labels = map[string]int{}
+	}
+	switch {
+	case rec.Correct == nil:
+		f.Labels["none"]++
+	case *rec.Correct:
+		f.Labels["correct"]++
+	default:
+		f.Labels["incorrect"]++
+	}
+}
+
+// bad takes note of bad rows.
+func (f *File) bad(rows []error) {
+	for _, err := range rows {
+		f.BadRows++
+		if len(f.Bad) < maxListed {
+			f.Bad = append(f.Bad, err.Error())
+		}
+		reason, _ := record.Reason(err)
+		if f.Reasons == nil {
+			f.Reasons = map[string]int{}
+		}
+		if _, ok := f.Reasons[reason]; !ok && len(f.Reasons) >= maxCategories {
+			reason = otherwise
+		}
+		f.Reasons[reason]++
+	}
+}
+
+// finish makes the facts that need all records.
+func (f *File) finish(in *record.Reader) (err error) {
+	f.bad(in.Bad)
+	f.Found, f.Schema, f.Notes, f.Aside = in.Found, in.Schema.String(), in.Lines(), in.Aside
+	f.Prompts, f.Duplicates = len(f.rows), f.check.Counts
+	for unit, to := range []map[string]Spread{f.Characters, f.TextBytes, f.Tokens} {
+		for name, l := range f.lengths[unit] {
+			to[name] = l.Spread()
+		}
+	}
+	if n := len(f.pairs); n > 0 {
+		f.Longer = math.Round(1e4*f.Longer/float64(n)) / 1e4
+		if f.o.Draws > 0 {
+			f.bias()
+		}
+	}
+	for _, issue := range f.check.Issues[:min(len(f.check.Issues), maxListed)] {
+		f.Issues = append(f.Issues, issue.String())
+	}
+	f.SHA256, f.Bytes, err = in.Sum()
+	return err
+}
+
+// bias measures how often the longer response is the chosen one, with an interval by prompt.
+func (f *File) bias() {
+	wins := make([]float64, len(f.longer))
+	for i, w := range f.longer {
+		wins[i] = float64(w) / 2
+	}
+	e := measure.NewBootstrapBy(f.pairs, f.groups, f.o.Draws, f.o.Level, f.o.Seed).Mean(wins)
+	f.Bias = &e
+}
+
+// Histogram are the lengths of a text: of what (Texts, or "whole" in tokens), in "characters", "bytes" or "tokens".
+func (f *File) Histogram(name, unit string) []Bin {
+	i := slices.Index([]string{"characters", "bytes", "tokens"}, unit)
+	if i < 0 {
+		panic("corpus: Histogram: want characters, bytes or tokens")
+	}
+	if l := f.lengths[i][name]; l != nil {
+		return l.Bins()
+	}
+	return nil
+}
+
+// Overlap are the prompts that two files have, by their whole conversations.
+type Overlap struct {
+	Prompts int `json:"prompts"`
+	Rows    int `json:"rows"`              // of the second file with one of them
+	Swapped int `json:"swapped,omitempty"` // pairs of the second file that the first has the other way round
+}
+
+// Overlaps compares two files.
+func Overlaps(first, second *File) (o Overlap) {
+	o.Swapped = first.check.Contradictions(second.check)
+	for key, at := range second.prompts {
+		if _, ok := first.prompts[key]; ok {
+			o.Prompts++
+			o.Rows += int(second.rows[at])
+		}
+	}
+	return o
+}
+
+// Head says in a line what a file holds.
+func (f *File) Head() string {
+	head := fmt.Sprintf("%s: %s of %d prompts", f.Name, Kinds(f.Kinds), f.Prompts)
+	if len(f.Categories) > 6 {
+		return fmt.Sprintf("%s, %d categories", head, len(f.Categories))
+	}
+	return head + ", " + record.Counts(f.Categories)
+}
+
+// Kinds lists the records of a file by kind: "3 pairs".
+func Kinds(kinds map[string]int) string {
+	var parts []string
+	for _, kind := range []string{"pairs", "responses", "documents"} {
+		if n := kinds[kind]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, kind))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
