@@ -189,9 +189,11 @@ func (r *Report) Lines() (lines []string) {
 		lines = append(lines, f.Lines()...)
 	}
 	add("benchmarks looked up: %d, of which %d have prompts in these files", len(r.Known), len(r.Benchmarks))
+	var unknown []string
 	for _, u := range r.Unknown {
-		add("  not looked up: %s (%s; --against FILE does it)", u.Name, u.Why)
+		unknown = append(unknown, u.Name)
 	}
+	add("  not looked up, since their prompts are not known here: %s (--against FILE looks for those of a file)", strings.Join(unknown, "; "))
 	for _, p := range r.Near.Pairs[:min(3, len(r.Near.Pairs))] {
 		add("near duplicates: %s:%d and %s:%d (%.2f)", r.Files[p.First.File].Name, p.First.Line, r.Files[p.Second.File].Name, p.Second.Line, p.Jaccard)
 	}
@@ -231,8 +233,8 @@ func (f *File) Lines() (lines []string) {
 		name string
 		of   map[string]Spread
 	}{{"characters", f.Characters}, {"bytes", f.TextBytes}, {"tokens", f.Tokens}} {
-		for _, name := range append(Texts(), whole) {
-			if s, ok := unit.of[name]; ok {
+		for _, name := range append(Texts(), Whole) {
+			if s, ok := unit.of[name]; ok && (unit.name != "bytes" || s != f.Characters[name]) {
 				add("  %s of %s: median %d, mean %.0f, 95 %% within %d, most %d", unit.name, name, s.Median, s.Mean, s.P95, s.Max)
 			}
 		}

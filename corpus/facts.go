@@ -60,8 +60,8 @@ type File struct {
 // Texts name the texts of a record in File's maps: what is asked, and what is answered; a document has its text only.
 func Texts() []string { return []string{"prompt", "chosen", "rejected", "response", "document"} }
 
-// whole names the tokens of a record's longest conversation, as the model reads it.
-const whole = "whole"
+// Whole names the tokens of a record's longest conversation, as the model reads it.
+const Whole = "whole"
 
 // Units of lengths.
 const (
@@ -133,8 +133,8 @@ func (o *Options) measure(rec *record.Record) (m measured) {
 	if o.Tokens.Whole != nil && (rec.Document == nil || rec.Document.Messages != nil) {
 		m.whole, m.fault = o.Tokens.Whole(rec)
 	}
-	if o.Index != nil && rec.Document == nil {
-		m.sketch, m.known = o.Index.sketcher.sketch(PromptText(rec.Prompt)), true
+	if o.Index != nil {
+		m.sketch, m.known = o.Index.sketcher.sketch(asked(rec)), true
 		if last := lastTurn(rec.Prompt); last != "" {
 			m.last = Fingerprint(last)
 		}
@@ -170,10 +170,16 @@ func (f *File) add(m *measured) error {
 			f.Issues = append(f.Issues, record.InFile(m.fault, f.Name).Error())
 		}
 	case m.whole > 0:
-		f.length(inTokens, whole, m.whole)
+		f.length(inTokens, Whole, m.whole)
 		if f.o.MaxLength > 0 && m.whole > f.o.MaxLength {
 			f.Over++
 		}
+	}
+	if m.known {
+		if err := f.o.Index.add(&m.sketch, rec.Line); err != nil {
+			return err
+		}
+		f.o.Index.match(m, f.Name)
 	}
 	if rec.Document != nil {
 		f.Kinds["documents"]++
@@ -194,12 +200,6 @@ func (f *File) add(m *measured) error {
 	} else {
 		f.Kinds["responses"]++
 		f.label(rec)
-	}
-	if m.known {
-		if err := f.o.Index.add(&m.sketch, rec.Line); err != nil {
-			return err
-		}
-		f.o.Index.match(m, f.Name)
 	}
 	return nil
 }

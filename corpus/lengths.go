@@ -58,7 +58,7 @@ type Bin struct {
 	N    int `json:"n"`
 }
 
-// Bins is a histogram with bins of equal ratio, eight to a doubling from 16 on, and single lengths before; empty ends are left out.
+// Bins is a histogram with bins of equal ratio, four to a doubling from 8 on, and single lengths before; empty ends are left out.
 func (l *Lengths) Bins() (bins []Bin) {
 	if l.n == 0 {
 		return nil
@@ -66,8 +66,8 @@ func (l *Lengths) Bins() (bins []Bin) {
 	sorted := slices.Sorted(maps.Keys(l.counts))
 	for from := 0; from <= sorted[len(sorted)-1]; {
 		to := from + 1
-		if from >= 16 {
-			to = max(to, int(math.Round(float64(from)*math.Exp2(1./8))))
+		if from >= 8 {
+			to = max(to, int(math.Round(float64(from)*math.Exp2(1./4))))
 		}
 		bins = append(bins, Bin{From: from, To: to})
 		from = to

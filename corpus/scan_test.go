@@ -269,7 +269,7 @@ func TestCheck(t *testing.T) {
 		"wrong: " + held + ": 1 pairs are in " + train + " the other way round",
 		"wrong: " + held + ": 1 prompts (2 rows) are also in " + train + ", and 1 more nearly are",
 		"note: " + train + ": 1 of 4 prompts nearly repeat an earlier one",
-		"not looked up: RewardBench 2 (its rows are on the Hugging Face hub only; --against FILE does it)",
+		"not looked up, since their prompts are not known here: RewardBench 2; ",
 		"held against " + held + ": 4 pairs of 4 prompts",
 		"near duplicates: " + train + ":1 and " + train + ":2 (0.9",
 	} {

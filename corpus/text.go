@@ -5,6 +5,7 @@ package corpus
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -92,4 +93,18 @@ func lastTurn(p record.Prompt) string {
 		return ""
 	}
 	return p.Messages[len(p.Messages)-1].Content
+}
+
+// asked is the text that a record is compared with others by: its prompt, or all of a document.
+func asked(r *record.Record) string {
+	switch d := r.Document; {
+	case d == nil:
+		return PromptText(r.Prompt)
+	case d.IDs != nil:
+		return fmt.Sprint(d.IDs)
+	case d.Messages != nil:
+		return PromptText(record.Prompt{Messages: d.Messages})
+	default:
+		return d.Text
+	}
 }

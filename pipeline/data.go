@@ -122,13 +122,13 @@ func (f *File) lines(listed string) (out []string) {
 
 // split chooses the prompts that are held out of a file, by the seed, and writes the two parts.
 func (f *File) split(rows []*record.Record, share float64, seed uint64, dir string) (*Split, error) {
-	keys := map[string]bool{}
+	prompts := map[string]int{} // of one size each
 	for _, r := range rows {
-		keys[r.Prompt.Key()] = true
+		prompts[r.Prompt.Key()] = 1
 	}
-	held, err := corpus.Hold(slices.Collect(maps.Keys(keys)), share, seed)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w (valid_share %v)", f.Name, err, share)
+	held := corpus.Hold(prompts, share, seed)
+	if len(held) == len(prompts) {
+		return nil, fmt.Errorf("%s has %d prompts: %d of them cannot be held out (valid_share %v)", f.Name, len(prompts), len(held), share)
 	}
 	s := &Split{Share: share, Prompts: len(held)}
 	var parts [2][]*record.Record

@@ -270,6 +270,16 @@ func (r *Record) Extra(key string) (json.RawMessage, bool) {
 	return nil, false
 }
 
+// ExtraKeys lists the fields that are not ours, in the order of the row.
+func (r *Record) ExtraKeys() (keys []string) {
+	for _, m := range r.order {
+		if m.raw != nil && !isEmpty(m.raw) {
+			keys = append(keys, m.key)
+		}
+	}
+	return keys
+}
+
 // SetCategory takes the category from a field of the row: category itself, subset, or one that is not ours, as it is written if it is
 // no string.
 func (r *Record) SetCategory(field string) error {

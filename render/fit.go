@@ -160,3 +160,19 @@ func (d *Renderer) without(text string, kept []int32) int {
 	}
 	return min(n, max(1, n-utf8.RuneCountInString(strings.ToValidUTF8(d.Decode(kept), ""))))
 }
+
+// Longest is how many tokens the longest of a record's conversations has, each up to the end of one response; of a document, how many it has.
+func (d *Renderer) Longest(r *record.Record) (n int, err error) {
+	if r.Document != nil {
+		ids, err := d.Encode(r.Document.Messages, false)
+		return len(ids), err
+	}
+	for _, side := range r.Sides() {
+		ids, err := d.Encode(r.Messages(side), false)
+		if err != nil {
+			return 0, r.Fault("%q: %v", side, err)
+		}
+		n = max(n, len(ids))
+	}
+	return n, nil
+}

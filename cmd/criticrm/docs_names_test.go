@@ -24,8 +24,8 @@ func TestDocsNames(t *testing.T) {
 		named += p.text
 	}
 	for _, cmd := range newRoot().Commands() {
-		if !cmd.Hidden && !regexp.MustCompile(`criticrm `+cmd.Name()+`\b`).MatchString(named) {
-			t.Errorf("no page names criticrm %s", cmd.Name())
+		if !cmd.Hidden && !regexp.MustCompile(cmd.CommandPath()+`\b`).MatchString(named) {
+			t.Errorf("no page names %s", cmd.CommandPath())
 		}
 	}
 }
@@ -40,7 +40,7 @@ var (
 func unknownNames(text string) (list []string) {
 	root := newRoot()
 	all := map[string]bool{"help": true}
-	for _, cmd := range root.Commands() {
+	for _, cmd := range allCommands(root) {
 		maps.Copy(all, flagNames(cmd))
 	}
 	for _, m := range span.FindAllStringSubmatch(text, -1) {
@@ -50,6 +50,10 @@ func unknownNames(text string) (list []string) {
 		}
 		name, _, _ := strings.Cut(rest, " ")
 		cmd, _, err := root.Find([]string{name})
+		if rest, ok := strings.CutPrefix(rest, name+" "); ok && err == nil && cmd.HasSubCommands() { // of several words
+			second, _, _ := strings.Cut(rest, " ")
+			cmd, _, err = root.Find([]string{name, second})
+		}
 		found := err == nil && cmd != root
 		if ours && !found && regexp.MustCompile(`^[a-z]+$`).MatchString(name) {
 			list = append(list, "criticrm "+name)

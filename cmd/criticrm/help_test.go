@@ -11,10 +11,13 @@ import (
 // Help has at most 100 columns where words allow, shows common flags first and all of them with --help-all, and every flag is in a group
 // once.
 func TestHelpFitsAndIsComplete(t *testing.T) {
-	for _, cmd := range newRoot().Commands() {
-		short, _ := must(t, cmd.Name(), "--help")
-		long, _ := must(t, cmd.Name(), "--help-all")
-		if under, _ := must(t, cmd.Name(), "--help_all"); under != long {
+	for _, cmd := range allCommands(newRoot()) {
+		help := func(flag string) string {
+			out, _ := must(t, append(strings.Fields(cmd.CommandPath())[1:], flag)...)
+			return out
+		}
+		short, long := help("--help"), help("--help-all")
+		if under := help("--help_all"); under != long {
 			t.Errorf("%s: --help_all is not --help-all", cmd.Name())
 		}
 		for line := range strings.Lines(long) {
@@ -32,7 +35,7 @@ func TestHelpFitsAndIsComplete(t *testing.T) {
 				t.Errorf("%s --help-all: --%s stands %d times", cmd.Name(), f.Name, n)
 			}
 		})
-		if shorter := len(short) < len(long); shorter != strings.Contains(short, "more flags: 'criticrm "+cmd.Name()+" --help-all'") {
+		if shorter := len(short) < len(long); shorter != strings.Contains(short, "more flags: '"+cmd.CommandPath()+" --help-all'") {
 			t.Errorf("%s --help: %d flags, %q", cmd.Name(), flags, short)
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,11 +18,11 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/convert"
+	"criticrm/corpus"
 	"criticrm/critic"
 	"criticrm/model"
 	"criticrm/modeldir"
 	"criticrm/record"
-	"criticrm/stage"
 	"criticrm/tokenizer"
 )
 
@@ -72,7 +73,7 @@ func newInspect() *cobra.Command {
 			case convert.IsGGUF(path):
 				err = showGGUF(w, path)
 			case !info.IsDir():
-				err = showRecords(w, path, layout)
+				err = showRecords(cmd.Context(), w, path, layout)
 			case has("manifest.json"):
 				err = showStep(w, path)
 			case has(model.ConfigFile):
@@ -283,23 +284,13 @@ func showSteps(w io.Writer, dir string, verify bool) error {
 // maxBad is how many bad rows inspect passes over.
 const maxBad = 1000
 
-func showRecords(w io.Writer, path string, layout record.Layout) error {
-	r, err := record.Open(path, record.ReadOptions{MaxLine: 1 << 30, MaxBad: maxBad, Layout: layout})
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	check, drops, stats := record.NewChecker(), critic.NewDropStats(), critic.NewCritiqueStats(critic.DefaultScale())
-	groups := map[string]int{}
+func showRecords(ctx context.Context, w io.Writer, path string, layout record.Layout) error {
+	drops, stats := critic.NewDropStats(), critic.NewCritiqueStats(critic.DefaultScale())
 	given, rewards := 0, 0
-	for rec, err := range r.Records() {
-		if err != nil {
-			return err
-		}
-		check.Add(rec)
+	read := record.ReadOptions{MaxLine: 1 << 30, MaxBad: maxBad, Layout: layout}
+	f, err := corpus.Scan(ctx, path, corpus.Options{Read: read}, func(rec *record.Record) error {
 		drops.Observe(rec)
 		stats.Observe(rec)
-		groups[rec.Group()]++
 		for _, side := range rec.Sides() {
 			if *rec.SideReward(side) != nil {
 				rewards++
@@ -310,14 +301,16 @@ func showRecords(w io.Writer, path string, layout record.Layout) error {
 				}
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(w, "%s: %v\n", path, r.Schema)
-	for _, err := range []error{stage.Unfinished(path), stage.Altered(r)} {
-		if err != nil {
-			fmt.Fprintf(w, "warning: %v\n", err)
-		}
+	fmt.Fprintf(w, "%s: %v\n", path, f.Schema)
+	for _, err := range f.Unsound {
+		fmt.Fprintf(w, "warning: %v\n", err)
 	}
-	if n := len(r.Bad); n > 0 {
+	if n := f.BadRows; n > 0 {
 		fmt.Fprintf(w, "rows: %d, of which %d are bad and counted nowhere below\n", drops.Records+n, n)
 	}
 	fmt.Fprintf(w, "records: %v\n", drops)
@@ -327,23 +320,23 @@ func showRecords(w io.Writer, path string, layout record.Layout) error {
 	if rewards > 0 {
 		fmt.Fprintf(w, "rewards: %d of %d responses\n", rewards, stats.Responses)
 	}
-	for _, g := range slices.Sorted(maps.Keys(groups)) {
-		fmt.Fprintf(w, "category %q: %d\n", g, groups[g])
+	for _, g := range slices.Sorted(maps.Keys(f.Categories)) {
+		fmt.Fprintf(w, "category %q: %d\n", g, f.Categories[g])
 	}
-	for _, kind := range slices.Sorted(maps.Keys(check.Counts)) {
-		fmt.Fprintf(w, "%s: %d\n", kind, check.Counts[kind])
+	for _, kind := range slices.Sorted(maps.Keys(f.Duplicates)) {
+		fmt.Fprintf(w, "%s: %d\n", kind, f.Duplicates[kind])
 	}
-	for i, issue := range check.Issues {
+	for i, issue := range f.Issues {
 		if i == 10 {
 			fmt.Fprintln(w, "  …")
 			break
 		}
 		fmt.Fprintf(w, "  %v\n", issue)
 	}
-	for _, n := range r.Lines() {
+	for _, n := range f.Notes {
 		fmt.Fprintf(w, "note: %s\n", n)
 	}
-	for _, n := range r.BadLines(path, "") {
+	for _, n := range f.Found.BadLines(path, "") {
 		fmt.Fprintln(w, n)
 	}
 	return nil

@@ -139,7 +139,7 @@ ends a command at once.`,
 	}{
 		{"The method", []*cobra.Command{newRun(), newGenerate(), newFilter(), newRefine(), newTrain(), newSynth()}},
 		{"Using and measuring models", []*cobra.Command{newScore(), newEval(), newReport(), newExport(), newConvert()}},
-		{"Looking inside", []*cobra.Command{newInspect(), newPrompt(), newTokenize(), newLogits()}},
+		{"Looking inside", []*cobra.Command{newData(), newInspect(), newPrompt(), newTokenize(), newLogits()}},
 		{"The demo", []*cobra.Command{newDemo(), newBase()}},
 		{"This program", []*cobra.Command{newDevices(), newEnv(), newVersion(), newMan()}},
 	} {
@@ -152,11 +152,19 @@ ends a command at once.`,
 	}
 	root.SetCompletionCommandGroupID("This program")
 	root.SetHelpCommandGroupID("This program")
-	for _, cmd := range root.Commands() {
+	for _, cmd := range allCommands(root) {
 		acceptAliases(cmd)
 		if cmd.Flags().Lookup("device") != nil {
 			_ = cmd.RegisterFlagCompletionFunc("device", completeDevice) // it fails for flags that are not there
 		}
 	}
 	return root
+}
+
+// allCommands are a command's own, and theirs.
+func allCommands(cmd *cobra.Command) (list []*cobra.Command) {
+	for _, c := range cmd.Commands() {
+		list = append(append(list, c), allCommands(c)...)
+	}
+	return list
 }

@@ -9,14 +9,14 @@ import (
 
 // TestHelp: every command explains itself with an example, and -h is help.
 func TestHelp(t *testing.T) {
-	for _, cmd := range newRoot().Commands() {
+	for _, cmd := range allCommands(newRoot()) {
 		if cmd.Name() == "version" {
 			continue
 		}
-		if cmd.Short == "" || cmd.Long == "" || !strings.Contains(cmd.Example, "criticrm "+cmd.Name()) {
-			t.Errorf("%s lacks a description or an example", cmd.Name())
+		if cmd.Short == "" || cmd.Long == "" || !strings.Contains(cmd.Example, cmd.CommandPath()) {
+			t.Errorf("%s lacks a description or an example", cmd.CommandPath())
 		}
-		out, _ := must(t, cmd.Name(), "-h")
+		out, _ := must(t, append(strings.Fields(cmd.CommandPath())[1:], "-h")...)
 		if !strings.Contains(out, "Examples:") {
 			t.Errorf("%s -h: %q", cmd.Name(), out)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -42,14 +43,15 @@ type Meter struct {
 // New is a meter that writes to w.
 func New(w io.Writer) *Meter { return &Meter{w: w, now: time.Now} }
 
-// Records tells that done of total records are finished, resumed of them by an earlier run. The first call of a stage begins it.
+// Records tells that done of total records are finished, resumed of them by an earlier run; a total of 0 is not known. The first call of a stage
+// begins it.
 func (m *Meter) Records(stage string, done, total, resumed int) {
 	if stage != m.stage {
 		m.begin(stage, done, total, resumed)
 		return
 	}
 	m.done = done
-	m.show(done == total)
+	m.show(done == total && total > 0)
 }
 
 // Samples says how many samples a record of the next stages has, from which the time is told that is left before its first record is
@@ -64,7 +66,11 @@ func (m *Meter) begin(stage string, done, total, resumed int) {
 		fmt.Fprintf(m.w, "%s: going on after %d of %d records\n", stage, resumed, total)
 	}
 	if IsTerminal(m.w) {
-		m.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(m.w), progressbar.OptionShowCount(),
+		most := total
+		if total == 0 {
+			most = -1 // it turns
+		}
+		m.bar = progressbar.NewOptions(most, progressbar.OptionSetWriter(m.w), progressbar.OptionShowCount(),
 			progressbar.OptionSetPredictTime(false), progressbar.OptionFullWidth(), progressbar.OptionSetDescription(stage))
 		_ = m.bar.Set(done) // a bar that cannot be drawn must not stop a run
 	}
@@ -91,11 +97,18 @@ func (m *Meter) show(end bool) {
 	}
 	first := m.last.Equal(m.start)
 	tenth := 10 * m.done / max(m.total, 1)
+	if m.total == 0 {
+		tenth = m.tenth
+	}
 	if m.done == m.from && end || !end && tenth == m.tenth && since < interval && !(first && since >= firstLine) {
 		return
 	}
 	m.tenth, m.last = tenth, m.now()
-	fmt.Fprintf(m.w, "%s: %d/%d records, %s\n", m.stage, m.done, m.total, m.speed())
+	count := fmt.Sprintf("%d/%d", m.done, m.total)
+	if m.total == 0 {
+		count = fmt.Sprint(m.done)
+	}
+	fmt.Fprintf(m.w, "%s: %s records, %s\n", m.stage, count, m.speed())
 }
 
 // speed is what stands behind the count: tokens a second, and the time that is left.
@@ -110,6 +123,9 @@ func (m *Meter) speed() string {
 		text = fmt.Sprintf("%.0f tokens/s, ", float64(m.tokens)/seconds)
 	} else {
 		text = fmt.Sprintf("%.3g a second, ", made/seconds)
+	}
+	if m.total == 0 {
+		return strings.TrimSuffix(text, ", ")
 	}
 	if made == 0 {
 		return text + "no record finished yet"

@@ -38,6 +38,15 @@ generate: 100/100 records, 50 tokens/s, 0s left
 		t.Error(got)
 	}
 	b.Reset()
+	m.Records("check", 0, 0, 0)
+	for i := range 30 { // no tenths of what is not known
+		now = now.Add(time.Second)
+		m.Records("check", 200*(i+1), 0, 0)
+	}
+	if want := "check: 400 records, 200 a second\ncheck: 2400 records, 200 a second\ncheck: 4400 records, 200 a second\n"; b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+	b.Reset()
 	m.Records("done", 5, 5, 5)
 	m.Records("done", 5, 5, 5)
 	if got := b.String(); got != "done: going on after 5 of 5 records\n" {
