@@ -1,17 +1,22 @@
 package record
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
 )
 
 // rowsOf is a file of n pairs, with the given lines in place of theirs.
@@ -171,5 +176,35 @@ func TestEachEnds(t *testing.T) {
 	}
 	if n := runtime.NumGoroutine(); n > goroutines {
 		t.Errorf("%d goroutines left behind", n-goroutines)
+	}
+}
+
+// Progress ends with all stored bytes, which are fewer than those of the text in a compressed file.
+func TestProgress(t *testing.T) {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	io.WriteString(w, rowsOf(3000, nil))
+	w.Close()
+	for _, b := range [][]byte{[]byte(rowsOf(3000, nil)), packed.Bytes()} {
+		path := filepath.Join(t.TempDir(), "f")
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Open(path, ReadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if read, of := r.Progress(); read > of || of != int64(len(b)) {
+			t.Errorf("at the beginning %d of %d", read, of)
+		}
+		for _, err := range r.Records() {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if read, of := r.Progress(); read != of {
+			t.Errorf("at the end %d of %d", read, of)
+		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"criticrm/internal/spell"
 	"criticrm/safefile"
@@ -106,7 +107,8 @@ type Reader struct {
 	o       ReadOptions
 	raw     io.Reader // the stored bytes, which hash and size take note of
 	hash    hash.Hash
-	size    int64
+	size    atomic.Int64
+	of      int64 // stored bytes in all; 0: not known
 	in      *bufio.Reader
 	frames  *frames // of a zstd file
 	closers []func() error
@@ -134,6 +136,9 @@ func Open(path string, o ReadOptions) (*Reader, error) {
 		return nil, err
 	}
 	r.closers = append(r.closers, f.Close)
+	if info, err := f.Stat(); err == nil {
+		r.of = info.Size()
+	}
 	return r, nil
 }
 
@@ -176,7 +181,7 @@ func NewReader(in io.Reader, name string, o ReadOptions) (*Reader, error) {
 type stored struct{ r *Reader }
 
 func (s stored) Write(p []byte) (int, error) {
-	s.r.size += int64(len(p))
+	s.r.size.Add(int64(len(p)))
 	return s.r.hash.Write(p)
 }
 
@@ -186,8 +191,12 @@ func (r *Reader) Sum() (sha string, bytes int64, err error) {
 	if _, err := io.Copy(io.Discard, r.raw); err != nil {
 		return "", 0, fmt.Errorf("record: read %s: %w", r.name, err)
 	}
-	return hex.EncodeToString(r.hash.Sum(nil)), r.size, nil
+	return hex.EncodeToString(r.hash.Sum(nil)), r.size.Load(), nil
 }
+
+// Progress is how many of the file's stored bytes have been read, and how many there are: 0 if nobody knows. It may be called while Each
+// reads.
+func (r *Reader) Progress() (read, of int64) { return r.size.Load(), r.of }
 
 // sniff looks at the first bytes: a byte order mark is removed, other kinds of file are refused by name.
 func (r *Reader) sniff() error {
