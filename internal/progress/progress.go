@@ -86,21 +86,19 @@ func (m *Meter) show(end bool) {
 	if m.stage == "" {
 		return
 	}
-	since := m.now().Sub(m.last)
 	if m.bar != nil {
-		if since >= redraw || end {
+		if m.now().Sub(m.last) >= redraw || end {
 			m.last = m.now()
 			m.bar.Describe(m.stage + " " + m.speed())
 			_ = m.bar.Set(m.done)
 		}
 		return
 	}
-	first := m.last.Equal(m.start)
 	tenth := 10 * m.done / max(m.total, 1)
 	if m.total == 0 {
 		tenth = m.tenth
 	}
-	if m.done == m.from && end || !end && tenth == m.tenth && since < interval && !(first && since >= firstLine) {
+	if m.done == m.from && end || !end && tenth == m.tenth && !m.late() {
 		return
 	}
 	m.tenth, m.last = tenth, m.now()
@@ -109,6 +107,12 @@ func (m *Meter) show(end bool) {
 		count = fmt.Sprint(m.done)
 	}
 	fmt.Fprintf(m.w, "%s: %s records, %s\n", m.stage, count, m.speed())
+}
+
+// late says whether a stage has been silent for as long as it may be.
+func (m *Meter) late() bool {
+	since := m.now().Sub(m.last)
+	return since >= interval || since >= firstLine && m.last.Equal(m.start)
 }
 
 // speed is what stands behind the count: tokens a second, and the time that is left.

@@ -61,3 +61,29 @@ func TestRound(t *testing.T) {
 		}
 	}
 }
+
+// A file that takes long is spoken of within its first seconds, and then every ten; one that does not is not.
+func TestRead(t *testing.T) {
+	var b strings.Builder
+	m := New(&b)
+	now := time.Unix(0, 0)
+	m.now = func() time.Time { return now }
+	for i := range 15 {
+		m.Read("reading a", 1000*i, int64(i)<<20, 20<<20)
+		now = now.Add(time.Second)
+	}
+	m.Close()
+	m.Read("reading b", 1, 2<<20, 0)
+	now = now.Add(3 * time.Second)
+	m.Read("reading b", 300, 3<<20, 0)
+	m.Close()
+	m.Read("reading c", 1, 1, 1)
+	m.Close()
+	want := `reading a: 2000 rows, 1000 a second, 2.0 MiB of 20.0, 18s left
+reading a: 12000 rows, 1000 a second, 12.0 MiB of 20.0, 8s left
+reading b: 300 rows, 100 a second, 3.0 MiB
+`
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+}
