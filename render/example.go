@@ -50,6 +50,20 @@ func (e *Example) IsDocument() bool { return len(e.Document.IDs) > 0 }
 
 func (e *Example) replies() [2]*Reply { return [2]*Reply{&e.Chosen, &e.Rejected} }
 
+// branches are all of them: the document, the prompt, and of each side the response and its critiques.
+func (e *Example) branches() []Branch {
+	list := []Branch{e.Document, {IDs: e.Prompt}}
+	for _, s := range e.replies() {
+		list = append(append(list, s.Response), s.Critiques...)
+	}
+	return list
+}
+
+// weights is the error of a branch that has not one for each token.
+func (e *Example) weights(b Branch) error {
+	return fmt.Errorf("example %.40q: %d weights for %d tokens", e.ID, len(b.Weight), len(b.IDs))
+}
+
 // Parts says what of an example a method trains on.
 type Parts struct {
 	Critiques    bool // their tokens
@@ -74,7 +88,6 @@ func firstOf[T any](p Parts, list []T) []T {
 
 // Check says what is wrong with an example that somebody else has made; vocab is the number of token ids.
 func (e *Example) Check(p Parts, vocab int) error {
-	branches := []Branch{e.Document, {IDs: e.Prompt}}
 	if !p.Critiques && !p.Rewards && !e.IsDocument() {
 		return fmt.Errorf("example %.40q: language modelling wants a document", e.ID)
 	}
@@ -93,11 +106,10 @@ func (e *Example) Check(p Parts, vocab int) error {
 				return fmt.Errorf("example %.40q: the reward of a critique is read at token %d of %d", e.ID, z.Read, len(z.IDs))
 			}
 		}
-		branches = append(append(branches, s.Critiques...), Branch{IDs: s.Response.IDs})
 	}
-	for _, b := range branches {
+	for _, b := range e.branches() {
 		if b.Weight != nil && len(b.Weight) != len(b.IDs) {
-			return fmt.Errorf("example %.40q: %d weights for %d tokens", e.ID, len(b.Weight), len(b.IDs))
+			return e.weights(b)
 		}
 		for _, id := range b.IDs {
 			if id < 0 || int(id) >= vocab {
