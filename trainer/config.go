@@ -53,6 +53,7 @@ type Config struct {
 
 	// Batches. A unit is a pair of responses, or a document for sft and lm.
 	MaxBad       int     `yaml:"max_bad" group:"Batches" resume:"free" help:"rows of train_file, and of eval_file, that may be bad: they are set aside, counted, and listed in output_dir with file, line and reason; one more ends the run"`
+	DataMemory   int     `yaml:"data_memory" resume:"free" help:"MiB of memory for the tokens of train_file, and of eval_file; what is beyond lies on the disk of output_dir while the run lasts; changes no result"`
 	BatchSize    int     `yaml:"per_device_train_batch_size" common:"true" alias:"batch_size" help:"pairs (or documents) per device and accumulation step"`
 	Accumulation int     `yaml:"gradient_accumulation_steps" common:"true" alias:"accumulation" help:"the batch of an update is this times per_device_train_batch_size; 0: 12, or fewer, so that an epoch of few pairs has 16 updates"`
 	BatchTokens  int     `yaml:"max_tokens_per_batch" alias:"batch_tokens" resume:"free" help:"tokens of a micro-batch: the examples of an update are packed into micro-batches of at most this many (a longer example goes alone); 0: all at once"`
@@ -110,8 +111,8 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Method: Critic, BatchSize: 8, BatchTokens: 8192, Overlong: "error", DataOrder: "shuffled", ScoreMin: -1, ScoreMax: -1,
-		PromptWeight: 1,
-		Epochs:       3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01,
+		PromptWeight: 1, DataMemory: 1024,
+		Epochs: 3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01,
 		Optim: AdamW, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
 		LambdaSchedule: "last-epoch", LambdaBeta: 1, LMWeight: 1, Pairing: "cross",
 		Seed: 42, Device: kernels.AutoDevice, LoggingSteps: 10, SaveSteps: 500,
@@ -177,6 +178,7 @@ func (c Config) Validate() error {
 		{"scale_min", float64(c.ScoreMin), -1, 1000, false},
 		{"scale_max", float64(c.ScoreMax), -1, 1000, false},
 		{"max_bad", float64(c.MaxBad), 0, 1 << 40, false},
+		{"data_memory", float64(c.DataMemory), 0, 1 << 30, false},
 		{"max_critiques", float64(c.MaxCritiques), 0, 1 << 20, false},
 		{"prompt_weight", c.PromptWeight, 0, 1e6, false},
 		{"num_train_epochs", c.Epochs, 0, 1e6, c.MaxSteps <= 0},

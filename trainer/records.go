@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,15 +10,18 @@ import (
 	"io"
 	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
 
+	"criticrm/checkpoint"
+	"criticrm/internal/progress"
 	"criticrm/modeldir"
 	"criticrm/record"
 	"criticrm/render"
 	"criticrm/stage"
 )
 
-// Records is the Dataset of a file, as tokens in memory. As JSON it says what the file gave, as metrics.jsonl has it.
+// Records is the Dataset of a file, as tokens in memory and, beyond data_memory, on the disk. As JSON it says what the file gave, as metrics.jsonl has it.
 type Records struct {
 	Path      string         `json:"file"`
 	Rows      int            `json:"rows"`                       // good ones
@@ -30,7 +34,7 @@ type Records struct {
 	render.Counts
 	record.Found
 
-	examples  []render.Example
+	examples  *shelf
 	maxTokens int    // that its critiques could have, if it says so
 	critiques bool   // there are critiques to learn among them
 	ask       string // what was done with those of them that ended without a score
@@ -38,17 +42,25 @@ type Records struct {
 }
 
 // Len is the number of examples.
-func (d *Records) Len() int { return len(d.examples) }
+func (d *Records) Len() int { return d.examples.len() }
 
-// Example is example i.
-func (d *Records) Example(i int) (render.Example, error) { return d.examples[i], nil }
+// Example is example i. It may come from the disk, whose errors it gives.
+func (d *Records) Example(i int) (render.Example, error) { return d.examples.example(i) }
 
 // Hash is the sha256 of the file's bytes and of the tokens they became.
 func (d *Records) Hash() (string, error) { return d.hash, nil }
 
+// Close gives back what the examples take of the disk.
+func (d *Records) Close() error {
+	if d == nil {
+		return nil
+	}
+	return d.examples.close()
+}
+
 // String says what the file gave.
 func (d *Records) String() string {
-	s := fmt.Sprintf("%s: %d rows, %d examples", d.Path, d.Rows, len(d.examples))
+	s := fmt.Sprintf("%s: %d rows, %d examples", d.Path, d.Rows, d.Len())
 	for _, reason := range slices.Sorted(maps.Keys(d.Dropped)) {
 		s += fmt.Sprintf(", %d dropped (%s)", d.Dropped[reason], reason)
 	}
@@ -70,62 +82,104 @@ func (d *Records) String() string {
 	for _, n := range d.Found.Lines() {
 		s += "; " + n
 	}
+	if n := d.examples.onDisk(); n > 0 {
+		s += fmt.Sprintf("; %s of tokens lie on the disk of %s", checkpoint.MiB(uint64(n)), d.examples.dir)
+	}
 	return s
 }
 
-// LoadRecords reads and renders a file of preference records, or of documents for language modelling. Every row is looked at
-// before training begins; an error names file, line and field. limit is the longest sequence.
-func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config, limit int) (*Records, error) {
+// LoadRecords reads and renders a file of preference records, or of documents for language modelling, on as many goroutines as the recipe
+// has threads. Every row is looked at before training begins; an error names file, line and field, and is the first of the file. limit is
+// the longest sequence. Of the examples data_memory stay in memory; the others lie in a file without a name, on the disk of output_dir, which
+// is gone with Close or with the process. report's log hears how far the reading is.
+func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config, limit int, report Report) (*Records, error) {
 	if path == "" {
 		return nil, errors.New("trainer: no file of training records")
 	}
 	if err := stage.Unfinished(path); err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
-	d := &Records{Path: path, Dropped: map[string]int{}}
-	o := c.Render(limit)
 	var reads []string
 	if c.critiques() {
 		reads = r.Prompts.Columns()
 	}
-	in, err := record.Open(path, record.ReadOptions{MaxBad: c.MaxBad, Reads: reads, Layout: c.Layout, Check: func(rec *record.Record) error { return d.add(rec, r, c, o) }})
+	in, err := record.Open(path, record.ReadOptions{MaxBad: c.MaxBad, Reads: reads, Layout: c.Layout})
 	if err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
 	defer in.Close()
-	for _, err := range in.Records() {
-		if err == nil {
-			err = ctx.Err()
+	d := &Records{Path: path, Dropped: map[string]int{}, examples: newShelf(int64(c.DataMemory)<<20, nearestDir(c.OutputDir))}
+	whole := false
+	defer func() {
+		if !whole {
+			d.Close()
 		}
-		if err != nil {
-			return nil, fmt.Errorf("trainer: %w", err)
-		}
+	}()
+	d.examples.left = func() int64 {
+		read, of := in.Progress()
+		return int64(float64(d.examples.at[d.Len()]) / float64(max(read, 1)) * float64(max(of-read, 0)))
+	}
+	meter := progress.New(cmp.Or(report.Log, io.Discard))
+	defer meter.Close()
+	o := c.Render(limit)
+	err = record.Each(ctx, in, cmp.Or(c.Threads, runtime.GOMAXPROCS(0)), func(rec *record.Record) (rendered, error) {
+		return renderRecord(rec, r, c, o)
+	}, func(rec *record.Record, x rendered) error {
+		read, of := in.Progress()
+		meter.Read("reading "+filepath.Base(path), d.Rows, read, of)
 		d.Rows++
+		return d.add(rec, x, c)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("trainer: %w", err)
 	}
 	if err := stage.Altered(in); err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
-	d.Used, d.Found, d.BadRows = len(d.examples), in.Found, len(in.Bad)
-	if len(d.examples) == 0 {
+	d.Used, d.Found, d.BadRows = d.Len(), in.Found, len(in.Bad)
+	if d.Len() == 0 {
 		return nil, fmt.Errorf("trainer: nothing to train on: %v", d)
 	}
-	sum, _, err := in.Sum()
-	if err != nil {
-		return nil, fmt.Errorf("trainer: %w", err)
+	if err := d.examples.seal(); err != nil {
+		return nil, err
 	}
-	h := sha256.New()
-	io.WriteString(h, sum)
-	for i := range d.examples {
-		d.examples[i].Digest(h)
+	if d.hash, err = d.sum(ctx, in); err != nil {
+		return nil, err
 	}
-	d.hash = hex.EncodeToString(h.Sum(nil))
+	whole = true
 	return d, nil
 }
 
-// add renders a record, or counts why it is not used.
-func (d *Records) add(rec *record.Record, r *render.Renderer, c Config, o render.Options) error {
+// sum is what Hash gives.
+func (d *Records) sum(ctx context.Context, in *record.Reader) (string, error) {
+	file, _, err := in.Sum()
+	if err != nil {
+		return "", fmt.Errorf("trainer: %w", err)
+	}
+	h := sha256.New()
+	io.WriteString(h, file)
+	for i := range d.Len() {
+		if err := ctx.Err(); err != nil {
+			return "", fmt.Errorf("trainer: %w", err)
+		}
+		e, err := d.Example(i)
+		if err != nil {
+			return "", err
+		}
+		e.Digest(h)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// rendered is what became of a record: an example as bytes, or why there is none.
+type rendered struct {
+	example []byte
+	out     render.Outcome
+}
+
+// renderRecord renders a record. It only reads what it is given, and so may be called by several goroutines at once.
+func renderRecord(rec *record.Record, r *render.Renderer, c Config, o render.Options) (x rendered, err error) {
 	document := !rec.Paired() // or one response with its prompt
-	var err error
 	switch {
 	case c.Method == LM && !document:
 		err = rec.Fault("method lm wants documents: text, input_ids, messages, or prompt with completion; this row is a pair")
@@ -134,37 +188,51 @@ func (d *Records) add(rec *record.Record, r *render.Renderer, c Config, o render
 	case c.Method != LM && c.Method != SFT && document:
 		err = rec.Fault("method %s wants pairs (chosen and rejected), this row has one response", c.Method)
 	case rec.Dropped != "" && c.Method != BT && c.Method != Cloud:
-		d.Dropped["by the filter: "+rec.Dropped]++
-		return nil
+		x.out.Dropped = "by the filter: " + rec.Dropped
+		return x, nil
 	}
 	var e render.Example
-	var out render.Outcome
 	switch {
 	case err != nil:
 	case document:
-		e, out, err = r.Document(rec, o)
+		e, x.out, err = r.Document(rec, o)
 	default:
-		e, out, err = r.Pair(rec, o)
+		e, x.out, err = r.Pair(rec, o)
 	}
-	if err != nil {
-		return err
-	}
-	d.Counts.Add(out.Counts)
-	if out.Dropped != "" {
-		d.Dropped[out.Dropped]++
-		return nil
+	if err != nil || x.out.Dropped != "" {
+		return x, err
 	}
 	if r.Vocab > 0 { // ids that a row brings may be another model's: say so now, not in the step that meets them
 		if err := e.Check(c.Parts(), r.Vocab); err != nil {
-			return rec.Fault("%v", err)
+			return x, rec.Fault("%v", err)
 		}
 	}
-	if out.Shortened {
+	if x.example, err = e.AppendBinary(nil); err != nil {
+		return x, rec.Fault("%v", err)
+	}
+	return x, nil
+}
+
+// maxReasons bounds how many reasons of dropped rows are counted apart: a row may bring one of its own.
+const maxReasons = 100
+
+// add keeps a record's example, or counts why there is none.
+func (d *Records) add(rec *record.Record, x rendered, c Config) error {
+	d.Counts.Add(x.out.Counts)
+	if why := x.out.Dropped; why != "" {
+		if _, ok := d.Dropped[why]; !ok && len(d.Dropped) >= maxReasons {
+			why = "for other reasons"
+		}
+		d.Dropped[why]++
+		return nil
+	}
+	if x.out.Shortened {
 		d.Shortened++
 	}
 	if rec.Margin != nil && c.rewards() && !c.UseMargin {
 		d.Margins++
 	}
+	document := !rec.Paired()
 	if len(rec.ChosenCritiques)+len(rec.RejectedCritiques)+len(rec.Critiques) > 0 && (document || !c.critiques()) {
 		d.Idle++
 	}
@@ -177,35 +245,52 @@ func (d *Records) add(rec *record.Record, r *render.Renderer, c Config, o render
 			}
 		}
 	}
-	d.examples = append(d.examples, e)
-	return nil
+	return d.examples.add(x.example)
 }
 
 // facts say which file this is, for the model that is trained on it.
 func (d *Records) facts(use string) modeldir.Data {
-	return modeldir.Data{Use: use, Name: filepath.Base(d.Path), SHA256: d.hash, Rows: d.Rows, Used: len(d.examples)}
+	return modeldir.Data{Use: use, Name: filepath.Base(d.Path), SHA256: d.hash, Rows: d.Rows, Used: d.Len()}
+}
+
+// pairKey identifies what two responses answer, and which of them is the better one.
+type pairKey [16]byte
+
+func keyOf(e *render.Example, chosen, rejected render.Branch) (k pairKey) {
+	h := sha256.New()
+	(&render.Example{Prompt: e.Prompt, Chosen: render.Reply{Response: chosen}, Rejected: render.Reply{Response: rejected}, Document: e.Document}).Digest(h)
+	copy(k[:], h.Sum(nil))
+	return k
 }
 
 // overlap counts the evaluation examples that are trained on, as they are or with chosen and rejected swapped: an evaluation on rows that
-// were trained on says little.
-func overlap(train, eval *Records) (same, swapped int) {
-	key := func(e *render.Example, chosen, rejected render.Branch) string {
-		h := sha256.New()
-		(&render.Example{Prompt: e.Prompt, Chosen: render.Reply{Response: chosen}, Rejected: render.Reply{Response: rejected}, Document: e.Document}).Digest(h)
-		return string(h.Sum(nil))
-	}
-	seen := map[string]bool{}
-	for i := range train.examples {
-		e := &train.examples[i]
-		seen[key(e, e.Chosen.Response, e.Rejected.Response)] = true
-	}
-	for i := range eval.examples {
-		switch e := &eval.examples[i]; {
-		case seen[key(e, e.Chosen.Response, e.Rejected.Response)]:
-			same++
-		case seen[key(e, e.Rejected.Response, e.Chosen.Response)]:
-			swapped++
+// were trained on says little. Keys of the smaller of both are in memory.
+func overlap(train, eval *Records) (same, swapped int, err error) {
+	each := func(d *Records, visit func(key, swapped pairKey)) {
+		for i := 0; i < d.Len() && err == nil; i++ {
+			var e render.Example
+			if e, err = d.Example(i); err == nil {
+				visit(keyOf(&e, e.Chosen.Response, e.Rejected.Response), keyOf(&e, e.Rejected.Response, e.Chosen.Response))
+			}
 		}
 	}
-	return same, swapped
+	trained := map[pairKey]bool{}
+	few := eval.Len() < train.Len()
+	if few {
+		each(eval, func(key, swapped pairKey) { trained[key], trained[swapped] = false, false })
+	}
+	each(train, func(key, _ pairKey) {
+		if _, asked := trained[key]; asked || !few {
+			trained[key] = true
+		}
+	})
+	each(eval, func(key, other pairKey) {
+		switch {
+		case trained[key]:
+			same++
+		case trained[other]:
+			swapped++
+		}
+	})
+	return same, swapped, err
 }

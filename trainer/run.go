@@ -44,6 +44,7 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 	if err != nil {
 		return Result{}, err
 	}
+	defer in.close()
 	m, err := in.load(dev, c)
 	if err != nil {
 		return Result{}, err
@@ -98,6 +99,7 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, r Report, ready 
 	if err != nil {
 		return Result{}, err
 	}
+	defer in.close()
 	m, err := model.Blank(dev, in.dir.Config, c.options())
 	if err != nil {
 		return Result{}, err
@@ -122,6 +124,7 @@ func Try(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 	if err != nil {
 		return Result{}, err
 	}
+	defer in.close()
 	m, err := in.load(dev, c)
 	if err != nil {
 		return Result{}, err
@@ -143,6 +146,12 @@ func (in input) load(dev *kernels.Device, c Config) (*model.Model, error) {
 	o := c.options()
 	o.Config = &in.dir.Config
 	return model.Load(dev, c.Model, o)
+}
+
+// close gives back what the records take of the disk.
+func (in input) close() {
+	in.train.Close() // files without a name: nothing is lost with an error
+	in.eval.Close()
 }
 
 // setAside lists the bad rows in the run's directory.
@@ -175,6 +184,11 @@ func (in input) options(c Config) (o []Option) {
 
 // openInput reads and checks what a run reads. What the recipe leaves to the model's directory is filled in.
 func openInput(ctx context.Context, c *Config, r Report) (in input, err error) {
+	defer func() {
+		if err != nil {
+			in.close()
+		}
+	}()
 	if in.dir, err = modeldir.Open(c.Model, c.given()); err != nil {
 		return in, err
 	}
@@ -190,18 +204,21 @@ func openInput(ctx context.Context, c *Config, r Report) (in input, err error) {
 		return in, err
 	}
 	longest := limitOf(in.dir.Config.MaxPositionEmbeddings, *c)
-	if in.train, err = LoadRecords(ctx, c.TrainFile, in.render, *c, longest); err != nil {
+	if in.train, err = LoadRecords(ctx, c.TrainFile, in.render, *c, longest, r); err != nil {
 		return in, err
 	}
 	r.say("train: %v", in.train)
 	if c.EvalFile == "" || c.EvalStrategy == EvalNever {
 		return in, nil
 	}
-	if in.eval, err = LoadRecords(ctx, c.EvalFile, in.render, *c, longest); err != nil {
+	if in.eval, err = LoadRecords(ctx, c.EvalFile, in.render, *c, longest, r); err != nil {
 		return in, err
 	}
 	r.say("eval: %v", in.eval)
-	same, swapped := overlap(in.train, in.eval)
+	same, swapped, err := overlap(in.train, in.eval)
+	if err != nil {
+		return in, err
+	}
 	if same > 0 {
 		r.say("warning: %d of %d evaluation examples are also trained on", same, in.eval.Len())
 	}
