@@ -36,6 +36,13 @@ func DefaultEvalOptions() EvalOptions {
 	return EvalOptions{Draws: 2000, Level: 0.95, Seed: 1}
 }
 
+func (o *EvalOptions) check() error {
+	if o.Draws < 1 || o.Draws > maxDraws || !(o.Level > 0 && o.Level < 1) {
+		return fmt.Errorf("evaluate: got %d draws and level %v, want 1 to %d draws and a level between 0 and 1", o.Draws, o.Level, maxDraws)
+	}
+	return nil
+}
+
 // Method is one way to prefer a response, measured.
 type Method struct {
 	Name        string `json:"name"`
@@ -86,9 +93,10 @@ type Labels struct {
 
 // Report is the result of Evaluate.
 type Report struct {
-	Records     int            `json:"records"`   // that were measured
-	LeftOut     map[string]int `json:"left_out"`  // records without a measurement, by reason
-	Shortened   int            `json:"shortened"` // records that were not read whole
+	Records     int            `json:"records"`             // that were measured
+	LeftOut     map[string]int `json:"left_out"`            // records without a measurement, by reason
+	Shortened   int            `json:"shortened"`           // records that were not read whole
+	Benchmark   string         `json:"benchmark,omitempty"` // the records are rows of it, and this is not its rule: EvaluateBenchmark is
 	Pairs       int            `json:"pairs"`
 	Prompts     int            `json:"prompts"`
 	Level       float64        `json:"level"`
@@ -119,8 +127,8 @@ func (r *Report) LengthOnly() bool {
 // is an error, not a loss. Records that a filter has dropped are measured like all others; those that were over the model's context are
 // left out and counted.
 func Evaluate(records []*record.Record, o EvalOptions) (*Report, error) {
-	if o.Draws < 1 || o.Draws > maxDraws || !(o.Level > 0 && o.Level < 1) {
-		return nil, fmt.Errorf("evaluate: got %d draws and level %v, want 1 to %d draws and a level between 0 and 1", o.Draws, o.Level, maxDraws)
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	if len(records) == 0 {
 		return nil, fmt.Errorf("evaluate: no records")
@@ -128,6 +136,9 @@ func Evaluate(records []*record.Record, o EvalOptions) (*Report, error) {
 	report := &Report{LeftOut: map[string]int{}, Level: o.Level}
 	var kept []*record.Record
 	for _, r := range records {
+		if r.Benchmark != nil {
+			report.Benchmark = r.Benchmark.Name
+		}
 		if r.Dropped == critic.DropOverlong {
 			report.LeftOut[r.Dropped]++
 			continue
@@ -412,18 +423,7 @@ func labels(records []*record.Record) *Labels {
 		return nil
 	}
 	l.Accuracy /= float64(l.N)
-	slices.Sort(wrong)
-	for _, x := range right { // Mann and Whitney's U
-		below, _ := slices.BinarySearch(wrong, x)
-		upTo, _ := slices.BinarySearchFunc(wrong, x, func(w, x float64) int {
-			if w <= x {
-				return -1
-			}
-			return 1
-		})
-		l.AUC += float64(below) + float64(upTo-below)/2
-	}
-	l.AUC /= float64(len(right)) * float64(len(wrong))
+	l.AUC = auc(right, wrong)
 	return l
 }
 

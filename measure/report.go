@@ -13,6 +13,9 @@ import (
 // String is a table for people: per cent, intervals in brackets, then differences and the critiques' quality.
 func (r *Report) String() string {
 	var b strings.Builder
+	if r.Benchmark != "" {
+		fmt.Fprintf(&b, "these are rows of the benchmark %s, and the figures are not its score, for which there is a rule: criticrm eval --in of the scored rows gives it\n", r.Benchmark)
+	}
 	fmt.Fprintf(&b, "%d records, %d pairs of %d prompts; %.3g %% intervals by bootstrap over prompts\n\n", r.Records, r.Pairs, r.Prompts, 100*r.Level)
 	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
 	if len(r.Methods) > 0 {
@@ -40,16 +43,7 @@ func (r *Report) String() string {
 	if l := r.Length; l != nil && l.Rewards != nil {
 		fmt.Fprintf(&b, "correlation of reward and length of the response: %.2f\n", *l.Rewards)
 	}
-	if q := &r.Quality; q.Critiques > 0 {
-		fmt.Fprintf(&b, "\ncritiques: %d, %.1f %% parsed, %.1f %% cut by the token limit", q.Critiques, 100*q.ParsedShare, 100*q.TruncatedShare)
-		if len(q.Unparsed) > 0 {
-			fmt.Fprintf(&b, "; not parsed: %s", record.Counts(q.Unparsed))
-		}
-		if q.AgreementPairs > 0 {
-			fmt.Fprintf(&b, "\nagreement of one critique pair with the label: %.1f %% (%d pairs)", 100*q.Agreement, q.AgreementPairs)
-		}
-		b.WriteByte('\n')
-	}
+	r.Quality.write(&b)
 	if l := r.Labels; l != nil {
 		fmt.Fprintf(&b, "rewards of labelled responses: AUC %.3f, %.1f %% on the right side of 0 (%d responses, %d of them right)\n", l.AUC, 100*l.Accuracy, l.N, l.Right)
 	}
@@ -66,4 +60,19 @@ func (r *Report) String() string {
 
 func percent(mean float64, i Interval) string {
 	return fmt.Sprintf("%.1f [%.1f, %.1f]", 100*mean, 100*i.Low, 100*i.High)
+}
+
+// write says how many critiques there are, and how well they can be read.
+func (q *Quality) write(b *strings.Builder) {
+	if q.Critiques == 0 {
+		return
+	}
+	fmt.Fprintf(b, "\ncritiques: %d, %.1f %% parsed, %.1f %% cut by the token limit", q.Critiques, 100*q.ParsedShare, 100*q.TruncatedShare)
+	if len(q.Unparsed) > 0 {
+		fmt.Fprintf(b, "; not parsed: %s", record.Counts(q.Unparsed))
+	}
+	if q.AgreementPairs > 0 {
+		fmt.Fprintf(b, "\nagreement of one critique pair with the label: %.1f %% (%d pairs)", 100*q.Agreement, q.AgreementPairs)
+	}
+	b.WriteByte('\n')
 }

@@ -102,6 +102,9 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 			return nil, nil, err
 		}
 	}
+	for _, line := range trained.Found.Warnings() {
+		r.say("%s: %s", trained.Name, line)
+	}
 	both := corpus.Overlaps(trained.File, held.File)
 	if both.Rows > 0 {
 		r.say("warning: %d of %d held-out pairs have a prompt that is also trained on: what is measured on them says little", both.Rows, held.Rows)

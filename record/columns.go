@@ -86,6 +86,8 @@ func columns() table {
 			has: func(r *Record) bool { return r.Category != "" }, write: func(e *encoder, r *Record) { e.text(r.Category) }},
 		{key: "subset", use: "eval, where there is no category", read: func(rec *Record, r *row) error { return r.optText("subset", &rec.Subset) },
 			has: func(r *Record) bool { return r.Subset != "" }, write: func(e *encoder, r *Record) { e.text(r.Subset) }},
+		{key: "benchmark", use: "eval, by the benchmark's own rule", read: (*Record).decodeBenchmark,
+			has: func(r *Record) bool { return r.Benchmark != nil }, write: func(e *encoder, r *Record) { e.marshal(r.Benchmark) }},
 		{key: "margin", use: "train with use_margin; it counts the others",
 			has: pair(func(r *Record) bool { return r.Margin != nil }), write: func(e *encoder, r *Record) { e.number(*r.Margin) }},
 		{key: "chosen_critiques", use: method,
@@ -177,7 +179,7 @@ func (r *row) refuse(s *Schema) error {
 // unread lists the row's keys that nothing has read and that may have been meant to count.
 func (r *row) unread() (keys []string) {
 	for _, m := range r.members {
-		if !r.used[m.Key] && !isEmpty(m.Raw) && !slices.Contains(harmlessColumns(), m.Key) {
+		if !r.used[m.Key] && !isEmpty(m.Raw) && !slices.Contains(harmlessColumns(), m.Key) && !slices.Contains(r.keeps, m.Key) {
 			keys = append(keys, m.Key)
 		}
 	}
@@ -191,6 +193,8 @@ type Found struct {
 	Blank  int            `json:"blank_lines,omitempty"`    // between rows
 	Aside  map[string]int `json:"set_aside,omitempty"`      // rows that are no records, and are not bad: ties and the like, by reason
 	Unread map[string]int `json:"unread_columns,omitempty"` // keys that nothing reads, and the rows that have them
+
+	Benchmarks map[string]int `json:"benchmarks,omitempty"` // rows of public benchmarks, by Benchmark.Name
 }
 
 // maxUnread bounds how many keys are counted: a hostile file has a new one in every row.

@@ -70,6 +70,7 @@ func TestColumns(t *testing.T) {
 		`{"prompt":"p","chosen":"c","rejected":"r","chosen_feedback":"a","rejected_feedback":"b"}`,
 		`{"prompt":"p","response":"c","correct":true,"critiques":["a"],"critique":"b","critique_correct":true,"reward":1}`,
 		`{"prompt":"p","completion":"c","label":true}`,
+		`{"prompt":"p","chosen":"c","rejected":"r","benchmark":{"name":"shp"}}`,
 		`{"text":"t"}`, `{"input_ids":[1],"weights":[1]}`, `{"messages":[{"role":"user","content":"p"}]}`,
 	} {
 		rec, err := ParseRecord([]byte(line))

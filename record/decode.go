@@ -16,7 +16,12 @@ import (
 
 // decode makes the records of a row of the given schema. line numbers the row for a missing id.
 func decode(r *row, s *Schema, line int) ([]*Record, error) {
-	r.own = s.Reads
+	r.own, r.keeps = s.Reads, s.Keeps
+	if s == &ofBenchmark { // it was a row of one of these
+		for _, other := range schemas() {
+			r.keeps = append(r.keeps, other.Keeps...)
+		}
+	}
 	if err := r.refuse(s); err != nil {
 		return nil, err
 	}

@@ -23,6 +23,8 @@ func FuzzJSONLLine(f *testing.F) {
 		`{"prompt":"p","response":"x","correct":false,"critique":"c","critique_correct":true}`,
 		`{"prompt":"p","chosen":"c","rejected":"r","chosen_critiques":[{"text":"t","score":7,"kept":true,"rank":1,"meta":[8],"reward":-0.1,"logprob":-3,"tokens":[5]}],"margin":1e-300}`,
 		`{"id":"d","text":"","x":1}`, `{"input_ids":[1,2],"weights":[0,1.5]}`, `{"messages":[{"role":"user","content":"p"}],"meta":null}`,
+		`{"prompt":"p","response":"x","correct":true,"benchmark":{"name":"rmbench","part":"chat","row":"1","answer":1,"answers":6,"rating":2.5}}`,
+		`{"prompt":"p","chosen":"c","rejected":"c","benchmark":{"name":"shp","second":true}}`,
 		`{"prompt":"\ud800"}`, `{"a":1,"a":2}`, `[]`, "{\"prompt\":\r}",
 	} {
 		f.Add([]byte(s))

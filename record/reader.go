@@ -307,6 +307,7 @@ func (r *Reader) take(f *found) ([]*Record, error) {
 			r.setAside(why, n)
 		}
 		r.addUnread(slices.DeleteFunc(f.unread, func(key string) bool { return slices.Contains(r.o.Reads, key) }))
+		r.addBenchmark(f.list)
 		if len(f.list) > 0 { // else its parts are counted
 			r.rows++
 		}

@@ -160,6 +160,8 @@ type Record struct {
 	Subset   string
 	Margin   *float64 // by how much chosen should be ahead; nil: not given
 
+	Benchmark *Benchmark // the row of a public benchmark that this is, or is a part of
+
 	ChosenCritiques   []Critique
 	RejectedCritiques []Critique
 	Critiques         []Critique // of Response

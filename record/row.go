@@ -22,6 +22,7 @@ type row struct {
 	members []strictjson.Member
 	columns table    // that may be asked for; nil: all, the object stands inside of another
 	own     []string // likewise, of the row's schema
+	keeps   []string // the schema's, that nobody need be told of
 	used    map[string]bool
 	inner   []string      // keys of objects inside that nothing has read
 	asides  map[aside]int // parts of the row that give no record

@@ -24,6 +24,8 @@ type Schema struct {
 	Keys []string
 	// Reads are the keys that this layout has of its own, beside those of every row (columns.go). No other one can be asked for.
 	Reads []string
+	// Keeps are keys of this layout that nobody reads and that nobody need be told of: they stay in the row.
+	Keeps []string
 
 	// is says whether a row has this layout, by its keys and their types; nil: if it has Keys. Of several the first in the table is taken.
 	is func(*row) bool
@@ -40,11 +42,25 @@ const (
 	ForResponses = "`score`; `eval` with labels; `train` with method sft"
 	ForDocuments = "`train` with method lm or sft"
 	ForProblems  = "`synth`; `train` with method sft"
+	ForBenchmark = "`eval`, by the rule of a public benchmark"
 )
 
 // schemas is the table. What must be told apart by more keys comes first; the layouts that are refused by name come last.
 func schemas() []*Schema {
 	return []*Schema{
+		&ofBenchmark,
+		&rewardBench,
+		&rewardBench2,
+		&rmBench,
+		&judgeBench,
+		&rmbPairs,
+		&rmbBestOfN,
+		&ppePreference,
+		&ppeCorrectness,
+		&llmBar,
+		&crossEval,
+		&criticBench,
+		&qaFeedback,
 		&CLoud,
 		&Conversations,
 		&Pairs,

@@ -79,7 +79,7 @@ func (d *Records) String() string {
 	if d.Margins > 0 {
 		s += fmt.Sprintf(", %d rows have a margin, which is not used (set use_margin)", d.Margins)
 	}
-	for _, n := range d.Found.Lines() {
+	for _, n := range append(d.Found.Lines(), d.Found.Warnings()...) {
 		s += "; " + n
 	}
 	if n := d.examples.onDisk(); n > 0 {

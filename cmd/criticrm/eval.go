@@ -26,6 +26,7 @@ func newEval() *cobra.Command {
 		s        sampler
 		jsonFile string
 		judge    bool
+		bench    benchmarkFlags
 	)
 	e := pipeline.DefaultEval()
 	cmd := &cobra.Command{
@@ -34,7 +35,9 @@ func newEval() *cobra.Command {
 		Long: `eval counts how often the response that people preferred has the higher reward, overall and per category, with bootstrap
 intervals over prompts. Beside the reward stand the judge (the mean of the scores that the critiques themselves give) and the length of
 the response, and, with several critiques per response, the accuracy against their number. Ties count one half and are shown.
-Without --model the file must hold rewards (of 'criticrm score') or critiques; with it the records are scored first.`,
+Without --model the file must hold rewards (of 'criticrm score') or critiques; with it the records are scored first.
+Rows of a public benchmark are known by their columns and scored by its official rule instead; --benchmark names it, and is an error where
+the rows are others: ` + benchmarkNames() + `.`,
 		Example: `  criticrm eval --model run/model --in held-out.jsonl --samples 8
   criticrm eval --in scored.jsonl --category subset --json eval.json
   criticrm eval --model base --judge --in held-out.jsonl --samples 4`,
@@ -54,12 +57,25 @@ Without --model the file must hold rewards (of 'criticrm score') or critiques; w
 			if e.Category != "" {
 				s.files.reads = []string{e.Category}
 			}
+			if err := bench.look(&s.files); err != nil {
+				return err
+			}
 			records, err := s.evalRecords(cmd, judge)
 			if err != nil {
 				return err
 			}
 			if o.Scale = pipeline.GivenScale(s.model.ScaleMin, s.model.ScaleMax); s.engine != nil {
 				o.Scale = s.engine.Scale
+			}
+			b, err := bench.of(records)
+			if err != nil {
+				return begin(s.files.named(err))
+			}
+			if b != nil {
+				if e.Category != "" {
+					fmt.Fprintf(cmd.ErrOrStderr(), "--category is not used: %s is split by its own parts\n", b.Title)
+				}
+				return bench.run(cmd, &s, b, records, o, jsonFile)
 			}
 			if e.Category != "" {
 				for _, r := range records {
@@ -85,11 +101,7 @@ Without --model the file must hold rewards (of 'criticrm score') or critiques; w
 			if jsonFile == "" {
 				return nil
 			}
-			b, err := json.MarshalIndent(result, "", "  ")
-			if err != nil {
-				return err
-			}
-			return checkpoint.WriteFileAtomic(jsonFile, append(b, '\n'))
+			return writeFigures(jsonFile, result)
 		},
 	}
 	f := cmd.Flags()
@@ -97,7 +109,17 @@ Without --model the file must hold rewards (of 'criticrm score') or critiques; w
 	f.BoolVar(&s.plain, "plain", false, "with --model: no critiques, a scalar reward at the end of the response")
 	f.BoolVar(&judge, "judge", false, "with --model: a model without a reward head, measured by its critiques' scores alone")
 	f.StringVar(&jsonFile, "json", "", "also write the report to this file")
+	bench.bind(f)
 	return cmd
+}
+
+// writeFigures writes a report for programs to read.
+func writeFigures(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return checkpoint.WriteFileAtomic(path, append(b, '\n'))
 }
 
 // evalRecords reads the records, and with a model scores them first: through --out, or in memory.
