@@ -234,7 +234,7 @@ func TestCheck(t *testing.T) {
 	for what, got := range map[string][2]any{
 		"rows":       {f.Rows, 6},
 		"bad":        {f.BadRows, 3},
-		"reasons":    {f.Reasons, map[string]int{`"chosen" is empty`: 2, `key "chosen" is missing`: 1}},
+		"reasons":    {f.Reasons, map[string]int{`"chosen" is empty`: 2, `key "chosen" is missing, the nearest layout is prompt/chosen/rejected`: 1}},
 		"aside":      {f.Aside, map[string]int{"with two equal responses": 1}},
 		"prompts":    {f.Prompts, 4},
 		"duplicates": {f.Duplicates, map[string]int{"duplicate id": 1, "duplicate row": 1, "contradiction": 1}},
