@@ -39,7 +39,7 @@ func TestDryRun(t *testing.T) {
 	t.Setenv("TMPDIR", dir) // others have dry runs, too
 	c := small(t, dir, "run")
 	c.Baselines = "bt"
-	e, log, err := dryRun(t, context.Background(), c, time.Second)
+	e, log, err := dryRun(t, context.Background(), c, 20*time.Second)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log)
 	}
