@@ -31,9 +31,15 @@ func (b *block) attend(m *Model, l int, a *acts, s *deviceBatch, z *scratch, in,
 	if !s.slot.IsNil() {
 		d.KVStore(m.kv[l], a.qkv, s.slot)
 	}
-	if s.decode {
+	switch w := s.around; {
+	case s.decode:
 		d.AttentionDecode(a.att, a.qkv, m.kv[l], s.context, own.scores)
-	} else {
+	case w != nil: // queries of tokens that are not computed are 0, and what they see is not read
+		d.GatherBackward(z.allQKV2, a.qkv2, w.ptr, w.src)
+		d.KVLoad(z.allQKV, m.kv[l], w.cached, w.cachedAt)
+		d.Attention(z.allAtt, z.allLSE, z.allQKV, s.sight(own), own.scores)
+		d.Gather(a.att2, z.allAtt2, w.row)
+	default:
 		d.Attention(a.att, a.lse, a.qkv, s.sight(own), own.scores)
 	}
 }

@@ -9,7 +9,7 @@ import (
 const firstRoom = 64
 
 // grow gives running sequences room for one more token. Those that have none move to a longer run.
-func (g *generator) grow() {
+func (g *Decoder) grow() {
 	type move struct{ from, to, n int }
 	var moves []move
 	for _, s := range g.active {
@@ -17,7 +17,7 @@ func (g *generator) grow() {
 		if int(last) < s.room {
 			continue
 		}
-		room := min(max(2*s.room, firstRoom, int(last)+1), g.o.room())
+		room := min(max(2*s.room, firstRoom, int(last)+1), s.job.of.room)
 		at := g.slots.take(room)
 		if s.room > 0 {
 			moves = append(moves, move{int(s.own), int(at), s.room})
@@ -38,7 +38,7 @@ func (g *generator) grow() {
 }
 
 // reserve makes the cache hold the slots that were handed out.
-func (g *generator) reserve() {
+func (g *Decoder) reserve() {
 	if n := g.slots.size; n > maxSlots {
 		g.err = fmt.Errorf("the cache of keys and values needs %d slots, want at most %d: lower max sequences or max tokens", n, maxSlots)
 		return
@@ -89,15 +89,6 @@ func (s *slots) give(at, n int) {
 	if i > 0 && s.holes[i-1].at+s.holes[i-1].n == at {
 		s.holes[i-1].n += s.holes[i].n
 		s.holes = slices.Delete(s.holes, i, i+1)
-	}
-}
-
-// release ends one job's use of its path.
-func (s *slots) release(path []*segment) {
-	for _, seg := range path {
-		if seg.jobs--; seg.jobs == 0 {
-			s.give(int(seg.start), int(seg.n))
-		}
 	}
 }
 

@@ -184,9 +184,9 @@ type ending struct {
 }
 
 // asks are the tokens whose log-probabilities a sequence needs of its next row.
-func (g *generator) asks(s *sequence) []int32 {
+func (g *Decoder) asks(s *sequence) []int32 {
 	switch {
-	case g.ways == nil || s.closing || s.ending == nil && len(s.out.IDs) > 0:
+	case s.job.of.lacks == nil || s.closing || s.ending == nil && len(s.out.IDs) > 0:
 		return nil
 	case s.ending == nil: // the prompt's end, which is not fed again
 		return g.ways.root.ids
@@ -197,7 +197,7 @@ func (g *generator) asks(s *sequence) []int32 {
 }
 
 // putAsks sends what the rows of sequences are asked for.
-func (g *generator) putAsks(seqs []*sequence) {
+func (g *Decoder) putAsks(seqs []*sequence) {
 	if g.ways == nil {
 		return
 	}
@@ -211,14 +211,14 @@ func (g *generator) putAsks(seqs []*sequence) {
 }
 
 // readAsks has the device read them off the logits.
-func (g *generator) readAsks(to, logits kernels.Tensor) {
+func (g *Decoder) readAsks(to, logits kernels.Tensor) {
 	if len(g.askIDs) > 0 {
 		g.m.Dev.LogProbs(to, logits, g.ask[0], g.ask[1])
 	}
 }
 
 // last is the token that a sequence feeds next and its place among its own.
-func (g *generator) last(s *sequence) (id, at int32) {
+func (g *Decoder) last(s *sequence) (id, at int32) {
 	n := int32(len(s.out.IDs))
 	if e := s.ending; e != nil && e.tour >= 0 {
 		f := g.ways.tour[e.tour]
@@ -228,15 +228,15 @@ func (g *generator) last(s *sequence) (id, at int32) {
 }
 
 // begin has a sample that has ended, with row i, go on along a path; it says false if it lacks nothing.
-func (g *generator) begin(s *sequence, i int, stopped bool) bool {
-	if g.ways == nil {
+func (g *Decoder) begin(s *sequence, i int, stopped bool) bool {
+	if s.job.of.lacks == nil {
 		return false
 	}
 	ids := s.out.IDs
 	if !stopped {
 		ids = append(ids, g.ids[i])
 	}
-	if !g.o.Endings.Lacks(s.job.req, ids, stopped) {
+	if !s.job.of.lacks(ids, stopped) {
 		return false
 	}
 	s.out.Stopped, s.out.Chance, s.ending = stopped, 1, &ending{at: g.ways.root, tour: -1}
@@ -244,7 +244,7 @@ func (g *generator) begin(s *sequence, i int, stopped bool) bool {
 }
 
 // follow takes row i of a sample on its way along a path and says whether it goes on.
-func (g *generator) follow(s *sequence, i int) bool {
+func (g *Decoder) follow(s *sequence, i int) bool {
 	e, logprob := s.ending, g.asked[g.askPtr[i]:g.askPtr[i+1]]
 	switch {
 	case e.tour >= 0:
@@ -265,11 +265,10 @@ func (g *generator) follow(s *sequence, i int) bool {
 	k := 0
 	if len(e.at.children) > 1 {
 		p := e.at.chances(logprob)
-		k = among(p, chance(g.o.Seed, s.key, len(s.out.IDs)), &g.o)
+		k = among(p, chance(g.o.Seed, s.key, len(s.out.IDs)), &s.job.of.o)
 		s.out.Chance *= p[k]
 	}
-	s.out.IDs, g.drawn = append(s.out.IDs, e.at.ids[k]), g.drawn+1
-	s.out.LogProb += float64(logprob[k])
+	g.append(s, e.at.ids[k], logprob[k])
 	s.out.Added++
 	if e.at = e.at.children[k]; e.at.path < 0 {
 		return true
@@ -284,7 +283,7 @@ func chance(seed, key uint64, step int) float64 {
 }
 
 // allChances are those of the paths, once all partings are seen.
-func (g *generator) allChances(e *ending) []float64 {
+func (g *Decoder) allChances(e *ending) []float64 {
 	all := make([]float64, len(g.o.Endings.Paths))
 	var spread func(f *fork, p float64)
 	spread = func(f *fork, p float64) {

@@ -24,6 +24,7 @@ type deviceBatch struct {
 	idPtr, idSrc    kernels.Tensor
 
 	slot    kernels.Tensor // (n) cache slots to fill, or nothing
+	around  *around        // the forest of which the n tokens are a part, where the others are in the cache; nil: they are all of it
 	decode  bool           // attention against the cache, as context says
 	context kernels.DecodeContext
 }
@@ -45,8 +46,21 @@ type tail struct {
 	logits          kernels.Tensor // (rows of a chunk, V) f32
 }
 
+// around is a forest of N tokens of which n are computed and M were before: those are in the cache.
+type around struct {
+	n                int              // N
+	pos, end         kernels.Tensor   // (N)
+	tiles            []kernels.Tensor // for each window of the model
+	row              kernels.Tensor   // (n) place of a computed token in the forest
+	ptr, src         kernels.Tensor   // (N+1), (n) which computed token is at a place
+	cached, cachedAt kernels.Tensor   // (M) slot and place of the others
+}
+
 // sight is what attention is told of the batch.
 func (s *deviceBatch) sight(l *layer) kernels.Sight {
+	if w := s.around; w != nil {
+		return kernels.Sight{End: w.end, Pos: w.pos, Tiles: w.tiles[l.tiles]}
+	}
 	return kernels.Sight{End: s.end, Pos: s.pos, Tiles: s.tiles[l.tiles]}
 }
 
@@ -76,11 +90,17 @@ func (g *staging) put(dst *kernels.Tensor, x []int32) {
 func (g *staging) putSight(s *deviceBatch, f *Forest, windows []int) {
 	g.put(&s.pos, f.Pos)
 	g.put(&s.end, f.End)
-	s.tiles, g.tiles = make([]kernels.Tensor, len(windows)), resizeLists(g.tiles, len(windows))
+	s.tiles = g.putTiles(f, windows)
+}
+
+func (g *staging) putTiles(f *Forest, windows []int) []kernels.Tensor {
+	tiles := make([]kernels.Tensor, len(windows))
+	g.tiles = resizeLists(g.tiles, len(windows))
 	for i, w := range windows {
 		g.tiles[i] = tile.Lists(g.tiles[i], f.End, f.Pos, w)
-		g.put(&s.tiles[i], g.tiles[i])
+		g.put(&tiles[i], g.tiles[i])
 	}
+	return tiles
 }
 
 func (g *staging) flush(m *Model) {
@@ -163,6 +183,9 @@ func (m *Model) forward(s *deviceBatch, keep bool) {
 	d, z, last := m.Dev, &m.scratch, len(m.blocks)-1
 	if m.shared(keep) { // no memory may move between two layers
 		m.acts[0].reserve(m, s.n, max(s.n, s.read()), false)
+	}
+	if s.around != nil {
+		z.reserveAround(m, s.around.n)
 	}
 	var in, mlp kernels.Tensor
 	for l := range m.blocks {

@@ -2,99 +2,93 @@ package model
 
 import "slices"
 
-// segment is a run of prefix tokens in the cache, which all jobs whose prefix runs through it share.
-type segment struct{ start, n, jobs int32 }
-
-// prefill admits waiting jobs: it computes their prefixes as one forest, stores the keys and values, and draws the first
-// token of every sample.
-func (g *generator) prefill() {
+// prefill admits waiting jobs: it computes what the cache does not know of their prefixes as one forest, stores the keys and values, and
+// draws the first token of every sample.
+func (g *Decoder) prefill() {
 	m := g.m
 	jobs := g.admit()
-	f := planting{jobs: jobs, row: make([]int32, len(jobs))}
-	f.plant(&g.slots, 0, len(jobs), 0, nil, -1)
+	leaves := make([]*segment, len(jobs))
+	for i, j := range jobs {
+		leaves[i] = j.leaf
+	}
+	f := plant(leaves, &g.tree.root)
+	g.stats.Read += len(f.row)
 	if g.reserve(); g.err != nil {
 		return
 	}
 	var seqs []*sequence
 	var row []int32
 	g.keys, g.index = g.keys[:0], g.index[:0]
-	for i, j := range jobs {
+	for _, j := range jobs {
 		for k := range j.n {
-			s := &sequence{job: j, out: &g.samples[j.req][j.first+k], key: SampleKey(j.key, j.first+k)}
+			s := &sequence{job: j, place: j.first + k, out: &j.of.samples[j.first+k], key: SampleKey(j.key, j.first+k)}
 			g.free--
-			seqs, row = append(seqs, s), append(row, f.row[i])
+			seqs, row = append(seqs, s), append(row, f.last[j.leaf])
 			g.keys, g.index = append(g.keys, s.key), append(g.index, 0)
 		}
 	}
-	st := &deviceBatch{n: f.Len(), rows: len(row), compact: true}
+	st := &deviceBatch{n: len(f.row), rows: len(row), compact: true}
 	p := &m.staging
-	p.put(&st.id, f.IDs)
-	p.putSight(st, &f.Forest, m.windows)
+	if len(f.cached) == 0 {
+		p.put(&st.id, f.IDs)
+		p.putSight(st, &f.Forest, m.windows)
+	} else {
+		g.putAround(st, f)
+	}
 	p.put(&st.slot, f.slot)
 	p.put(&st.row, row)
-	p.put(&g.step, g.index)
+	p.put(&g.steps, g.index)
 	g.putAsks(seqs)
 	p.flush(m)
-	m.reserveRope(slices.Max(f.Pos) + int32(g.o.room()))
+	room := 0
+	for _, j := range jobs {
+		room = max(room, j.of.room)
+	}
+	m.reserveRope(slices.Max(f.Pos) + int32(room))
 	m.forward(st, false)
-	if g.draw(len(seqs)); g.err == nil {
+	if g.draw(seqs); g.err == nil {
 		g.advance(seqs)
 	}
 }
 
-// admit takes the jobs from the front of the queue that find seats, as many as fit one forward pass.
-func (g *generator) admit() []*job {
-	seats, tokens, n := g.free, 0, 0
+// putAround puts the tokens that are computed, and the forest around them.
+func (g *Decoder) putAround(st *deviceBatch, f *planting) {
+	p, w, n := &g.m.staging, &around{n: f.Len()}, len(f.row)
+	id, pos := make([]int32, n), make([]int32, n)
+	for i, at := range f.row {
+		id[i], pos[i] = f.IDs[at], f.Pos[at]
+	}
+	p.put(&st.id, id)
+	p.put(&st.pos, pos)
+	p.put(&w.pos, f.Pos)
+	p.put(&w.end, f.End)
+	w.tiles = p.putTiles(&f.Forest, g.m.windows)
+	g.placePtr, g.placeSrc = lists(g.placePtr, g.placeSrc, f.row, f.Len())
+	p.put(&w.row, f.row)
+	p.put(&w.ptr, g.placePtr)
+	p.put(&w.src, g.placeSrc)
+	p.put(&w.cached, f.cached)
+	p.put(&w.cachedAt, f.cachedAt)
+	st.around = w
+}
+
+// aroundTokens is how many tokens that are there already may be around the new ones of a forward pass.
+const aroundTokens = 4 * prefillTokens
+
+// admit takes the jobs from the front of the queue that find seats, as many as fit one forward pass, into the tree of prefixes.
+func (g *Decoder) admit() []*job {
+	seats, fresh, there, n := g.free, 0, 0, 0
 	for n < len(g.wait) {
 		j := g.wait[n]
-		fresh := len(j.prefix)
-		if n > 0 {
-			fresh -= CommonPrefix(g.wait[n-1].prefix, j.prefix)
-		}
-		if j.n > seats || n > 0 && tokens+fresh > prefillTokens {
+		known := min(g.tree.known(j.prefix), len(j.prefix)-1)
+		if j.n > seats || n > 0 && (fresh+len(j.prefix)-known > prefillTokens || there+known > aroundTokens) {
 			break
 		}
-		j.live = j.n
-		seats, tokens, n = seats-j.n, tokens+fresh, n+1
+		j.live, j.leaf = j.n, g.tree.enter(j.prefix)
+		g.stats.Reused += known
+		seats, fresh, there, n = seats-j.n, fresh+len(j.prefix)-known, there+known, n+1
 	}
-	jobs := g.wait[:n]
+	jobs := g.wait[:n:n]
 	g.wait = g.wait[n:]
 	return jobs
-}
-
-// planting builds the forest of new prefixes and notes where the cache will hold each token.
-type planting struct {
-	Forest
-	slot []int32 // cache slot of each token
-	row  []int32 // last token of each job's prefix
-	jobs []*job
-}
-
-// plant appends the tokens from depth on of jobs [lo, hi), whose prefixes agree before it. Neighbours that agree further
-// become one node, with the rest below it. above are the segments that lead here; at is the token before depth.
-func (p *planting) plant(free *slots, lo, hi, depth int, above []*segment, at int32) {
-	for lo < hi {
-		j := p.jobs[lo]
-		if len(j.prefix) == depth {
-			p.row[lo], j.path = at, above
-			lo++
-			continue
-		}
-		end, depthNext := lo+1, len(j.prefix)
-		for end < hi { // the run of neighbours that go on with the same token, and how far all of them agree
-			c := CommonPrefix(j.prefix[depth:], p.jobs[end].prefix[depth:])
-			if c == 0 {
-				break
-			}
-			depthNext, end = min(depthNext, depth+c), end+1
-		}
-		seg := &segment{start: free.take(depthNext - depth), n: int32(depthNext - depth), jobs: int32(end - lo)}
-		p.Open(j.prefix[depth:depthNext])
-		for i := range seg.n {
-			p.slot = append(p.slot, seg.start+i)
-		}
-		p.plant(free, lo, end, depthNext, append(slices.Clip(above), seg), int32(p.Len()-1))
-		p.Close()
-		lo = end
-	}
 }

@@ -27,16 +27,17 @@ type acts struct {
 
 // scratch is shared by all blocks.
 type scratch struct {
-	n1, n2      kernels.Tensor // (n, H) (r, H) norms, the same memory
-	o, mlp      kernels.Tensor // (r, H)        outputs of attention and feed-forward, before the sum
-	dres, dresr kernels.Tensor // (n, H) (r, H) gradient of the residual stream; one tensor where r = n
-	dn, dnr     kernels.Tensor // (n, H) (r, H) gradient of a norm's output
-	h, dh, dgu  kernels.Tensor // (r, F) (r, F) (r, 2F)
-	datt, datt2 kernels.Tensor // (n, A, D)     the same as (n, A·D)
-	dattr       kernels.Tensor // (r, A·D)
-	dqkv, dqkv2 kernels.Tensor // (n, A+2G, D)  the same as (n, (A+2G)·D)
-	delta       kernels.Tensor // (n, A) f32
-	dadd, dpart kernels.Tensor // (r, H)        gradient of what a layer adds, where it is scaled; before its norm, where it has one
+	n1, n2                                   kernels.Tensor // (n, H) (r, H) norms, the same memory
+	o, mlp                                   kernels.Tensor // (r, H)        outputs of attention and feed-forward, before the sum
+	dres, dresr                              kernels.Tensor // (n, H) (r, H) gradient of the residual stream; one tensor where r = n
+	dn, dnr                                  kernels.Tensor // (n, H) (r, H) gradient of a norm's output
+	h, dh, dgu                               kernels.Tensor // (r, F) (r, F) (r, 2F)
+	datt, datt2                              kernels.Tensor // (n, A, D)     the same as (n, A·D)
+	dattr                                    kernels.Tensor // (r, A·D)
+	dqkv, dqkv2                              kernels.Tensor // (n, A+2G, D)  the same as (n, (A+2G)·D)
+	delta                                    kernels.Tensor // (n, A) f32
+	allQKV, allQKV2, allAtt, allAtt2, allLSE kernels.Tensor // as acts' qkv, att and lse, of a forest around the tokens
+	dadd, dpart                              kernels.Tensor // (r, H)        gradient of what a layer adds, where it is scaled; before its norm, where it has one
 
 	norms, gathered kernels.Tensor // n1 and n2; dresr and dattr where they are not dres and datt2
 }
@@ -129,6 +130,17 @@ func (z *scratch) reserveForward(m *Model, r int) {
 	m.fit(&z.o, m.opt.DType, r, m.HiddenSize)
 	m.fit(&z.mlp, m.opt.DType, r, m.HiddenSize)
 	m.fit(&z.h, m.opt.DType, r, m.IntermediateSize)
+}
+
+// reserveAround sizes what attention works on where a forest of n tokens is around those that are computed.
+func (z *scratch) reserveAround(m *Model, n int) {
+	c, t := &m.Config, m.opt.DType
+	heads := c.NumAttentionHeads + 2*c.NumKeyValueHeads
+	m.fit(&z.allQKV, t, n, heads, c.HeadDim)
+	z.allQKV2 = z.allQKV.View(n, heads*c.HeadDim)
+	m.fit(&z.allAtt, t, n, c.NumAttentionHeads, c.HeadDim)
+	z.allAtt2 = z.allAtt.View(n, c.NumAttentionHeads*c.HeadDim)
+	m.fit(&z.allLSE, kernels.F32, n, c.NumAttentionHeads)
 }
 
 // reserveBackward sizes the gradients; compact says that the r rows are gathered from n tokens.
