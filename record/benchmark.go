@@ -97,6 +97,7 @@ var ofBenchmark = Schema{
 		return r.ofBenchmark() && (r.has("response") || r.has("chosen") && r.has("rejected"))
 	},
 	decode: one(func(rec *Record, r *row) (err error) {
+		r.blank = true
 		if rec.Prompt, err = r.prompt(); err != nil {
 			return err
 		}

@@ -28,7 +28,7 @@ var benchmarkRows = []struct {
 		[]string{`p {"name":"judgebench","part":"mmlu-pro-law","second":true} Red.|Seven.`}, ""},
 	{&rmbPairs, `{"pair_uid":"u","conversation_input":[{"role":"user","content":"Name a colour.","language":"en"}],"chosen":{"llm_name":"m","answer":"Red."},"reject":{"llm_name":"n","answer":"Seven."},"category_path":"Pairwise_set/Harmlessness/S1"}`,
 		[]string{`u {"name":"rmb","part":"pairwise Harmlessness"} Red.|Seven.`}, ""},
-	{&rmbBestOfN, `{"bon_uid":"u","conversation_input":[{"role":"user","content":"Name a colour."}],"bon_best":{"llm_name":"m","answer":"Red."},"loser_list":[{"answer":"Seven."},{"answer":" "}],"category_path":"BoN_set/Helpfulness/Chat"}`,
+	{&rmbBestOfN, `{"bon_uid":"u","conversation_input":[{"role":"user","content":"Name a colour."},{"role":"assistant","content":""},{"role":"user","content":"Well?"}],"bon_best":{"llm_name":"m","answer":"Red."},"loser_list":[{"answer":"Seven."},{"answer":" "}],"category_path":"BoN_set/Helpfulness/Chat"}`,
 		[]string{`u/1 {"name":"rmb","part":"best-of-n Helpfulness","row":"u","answers":3} Red. true`, `u/2 {"name":"rmb","part":"best-of-n Helpfulness","row":"u","answer":1,"answers":3} Seven. false`,
 			`u/3 {"name":"rmb","part":"best-of-n Helpfulness","row":"u","answer":2,"answers":3}   false`}, ""},
 	{&ppePreference, `{"question_id":"q","model_a":"a","model_b":"b","winner":"model_b","prompt":"Name a colour.","response_1":"Seven.","response_2":"Red.","language":"English"}`,

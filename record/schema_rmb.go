@@ -101,7 +101,7 @@ func (r *row) rmb(set string) (b Benchmark, p Prompt, err error) {
 		if role != "system" && role != "user" && role != "assistant" {
 			return b, p, badField("conversation_input[%d]: role %.40q: want system, user or assistant", i, role)
 		}
-		content, err := m.text("content")
+		content, err := m.anyText("content") // a turn of an assistant is empty in one of them
 		if err != nil {
 			return b, p, badField("conversation_input[%d]: %v", i, err)
 		}
