@@ -16,7 +16,7 @@ var ppePreference = Benchmark{
 }
 
 var shp = Benchmark{
-	Name: record.SHP, Title: "SHP", Data: "stanfordnlp/SHP",
+	Name: record.StanfordSHP, Title: "SHP", Data: "stanfordnlp/SHP",
 	Rule:     "the preferred response strictly ahead",
 	AnyPairs: true,
 	hits:     strictPair, score: shareOfPairs, more: meanOfParts("mean of the domains"),

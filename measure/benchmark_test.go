@@ -311,7 +311,7 @@ func TestPairs(t *testing.T) {
 	if _, err := EvaluateBenchmark(&judgeBench, []*record.Record{plain}, DefaultEvalOptions()); err == nil || !strings.Contains(err.Error(), "no row of JudgeBench") {
 		t.Errorf("%v", err)
 	}
-	want(t, evaluated(t, []*record.Record{pairOf(record.SHP, "a", "1", 1, 0), pairOf(record.SHP, "a", "2", 1, 1), pairOf(record.SHP, "b", "3", 1, 0)}), "reward",
+	want(t, evaluated(t, []*record.Record{pairOf(record.StanfordSHP, "a", "1", 1, 0), pairOf(record.StanfordSHP, "a", "2", 1, 1), pairOf(record.StanfordSHP, "b", "3", 1, 0)}), "reward",
 		map[string]float64{"score": 2.0 / 3, "mean of the domains": .75})
 }
 
@@ -327,7 +327,7 @@ func TestBenchmarkRefuses(t *testing.T) {
 		{"another", row()[1:], `number 1 is missing`},
 		{"a reward", func() []*record.Record { r := row(); r[4].Reward = nil; return r }(), `record "7/4": the reward of response is missing (row "7" of RM-Bench)`},
 		{"not finite", func() []*record.Record { r := row(); r[2].Reward = new(math.NaN()); return r }(), `record "7/2": the reward of response is NaN`},
-		{"two benchmarks", append(row(), pairOf(record.SHP, "", "1", 1, 0)), "a row of shp, and others are of rmbench"},
+		{"two benchmarks", append(row(), pairOf(record.StanfordSHP, "", "1", 1, 0)), "a row of shp, and others are of rmbench"},
 		{"other rows", append(row(), &record.Record{ID: "x", Chosen: "a", Rejected: "b"}), "1 of 7 records are no rows of rmbench"},
 	} {
 		b, err := BenchmarkOf(c.records)

@@ -24,17 +24,17 @@ const (
 	LLMBar         = "llmbar"
 	CrossEval      = "crosseval"
 	CriticBench    = "criticbench"
-	SHP            = "shp"
+	StanfordSHP    = "shp"
 	QAFeedback     = "qa-feedback"
 )
 
 // Benchmarks lists the names.
 func Benchmarks() []string {
-	return []string{RewardBench, RewardBench2, RMBench, JudgeBench, RMB, PPEPreference, PPECorrectness, LLMBar, CrossEval, CriticBench, SHP, QAFeedback}
+	return []string{RewardBench, RewardBench2, RMBench, JudgeBench, RMB, PPEPreference, PPECorrectness, LLMBar, CrossEval, CriticBench, StanfordSHP, QAFeedback}
 }
 
 // HeldOut reports whether a benchmark is there to compare models only: SHP and QA Feedback are made for training as well.
-func HeldOut(benchmark string) bool { return benchmark != SHP && benchmark != QAFeedback }
+func HeldOut(benchmark string) bool { return benchmark != StanfordSHP && benchmark != QAFeedback }
 
 // Benchmark says which row of a public benchmark a record is, or is a part of, and what the official rule asks of it beside the texts.
 // A row with two answers is a pair; one with more is as many records of one response, whose Correct says whether it is right.

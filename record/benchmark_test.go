@@ -213,3 +213,18 @@ func TestHeldOut(t *testing.T) {
 		}
 	}
 }
+
+// TestBenchmarkCheck: equal answers of one row are no rows that stand there twice; the row itself may be.
+func TestBenchmarkCheck(t *testing.T) {
+	const row = `{"id":8,"prompt":"p","chosen":["Red.","It is red.","It is red."],"rejected":["7","It is 7.","It is 7."],"domain":"chat"}` + "\n"
+	for n, want := range []int{0, 0, 6} {
+		list, _ := allOf(t, strings.Repeat(row, max(n, 1)))
+		c := NewChecker()
+		for _, r := range list {
+			c.Add(r)
+		}
+		if c.Counts["duplicate row"] != want {
+			t.Errorf("%d rows: %v", n, c.Counts)
+		}
+	}
+}
