@@ -69,7 +69,8 @@ func (r *BenchmarkReport) Method(name string) (*BenchmarkMethod, bool) {
 }
 
 // EvaluateBenchmark scores rows by a benchmark's official rule: the rewards, the critiques' own scores and the lengths of the responses. A
-// missing reward or answer is an error, not a loss. o.Samples is not used: the rewards are means over all critiques.
+// missing reward or answer is an error, not a loss. The rewards are means over all critiques; o.Samples asks for smaller m beside them, which
+// are the mean of the scores of disjoint groups of so many critiques.
 func EvaluateBenchmark(b *Benchmark, records []*record.Record, o EvalOptions) (*BenchmarkReport, error) {
 	if err := o.check(); err != nil {
 		return nil, err
@@ -95,18 +96,18 @@ func EvaluateBenchmark(b *Benchmark, records []*record.Record, o EvalOptions) (*
 	if q := quality(records, scale); q.Critiques > 0 {
 		r.Quality = &q
 	}
-	methods, err := b.methods(rs, scale)
+	methods, err := b.methods(rs, scale, o.Samples)
 	if err != nil {
 		return nil, err
 	}
 	draws := make([][][]float64, len(methods))
 	for i, m := range methods {
-		s := m.sample(b, rs)
-		result := BenchmarkMethod{Name: m.name, Samples: m.samples, Scores: b.score(s), Parts: partScores(s)}
+		groups := m.groups(b, rs)
+		result := BenchmarkMethod{Name: m.name, Samples: m.samples, Scores: meanScores(groups, b.score), Parts: partScores(groups)}
 		if b.more != nil {
-			result.More = values(b.more(s))
+			result.More = values(meanScores(groups, b.more))
 		}
-		draws[i] = b.draw(s, clusters, len(result.Scores), o)
+		draws[i] = b.draw(groups, clusters, len(result.Scores), o)
 		for k := range result.Scores {
 			result.Scores[k].Interval = percentiles(column(draws[i], k), o.Level)
 		}
@@ -134,14 +135,14 @@ type method struct {
 	name      string
 	samples   int
 	threshold float64
-	values    [][]float64 // by row
+	values    [][][]float64 // by group of critiques, and by row
 }
 
 // methods are those that the rows have numbers for: the length always.
-func (b *Benchmark) methods(rs *rows, scale critic.Scale) (out []method, err error) {
-	reward := method{name: "reward", threshold: math.SmallestNonzeroFloat64}
-	judge := method{name: "judge", threshold: scale.Middle() + 0.5}
-	length := method{name: "length", threshold: math.NaN()}
+func (b *Benchmark) methods(rs *rows, scale critic.Scale, asked []int) (out []method, err error) {
+	reward := method{name: "reward", threshold: math.SmallestNonzeroFloat64, values: make([][][]float64, 1)}
+	judge := method{name: "judge", threshold: scale.Middle() + 0.5, values: make([][][]float64, 1)}
+	length := method{name: "length", threshold: math.NaN(), values: make([][][]float64, 1)}
 	anyReward := false
 	critiques, rewarded := math.MaxInt, math.MaxInt
 	for _, it := range rs.items {
@@ -158,19 +159,24 @@ func (b *Benchmark) methods(rs *rows, scale critic.Scale) (out []method, err err
 		}
 	}
 	for _, it := range rs.items {
-		length.values = append(length.values, characters(it))
-		judge.values = append(judge.values, scores(it, b))
+		length.values[0] = append(length.values[0], characters(it))
+		judge.values[0] = append(judge.values[0], scores(it, b))
 		if anyReward {
 			v, err := rewards(it, b)
 			if err != nil {
 				return nil, err
 			}
-			reward.values = append(reward.values, v)
+			reward.values[0] = append(reward.values[0], v)
 		}
 	}
 	if anyReward {
 		reward.samples = rewarded
 		out = append(out, reward)
+		for _, m := range asked {
+			if m >= 1 && m < rewarded {
+				out = append(out, reward.of(rs, m))
+			}
+		}
 	}
 	if critiques > 0 {
 		judge.samples = critiques
@@ -179,36 +185,79 @@ func (b *Benchmark) methods(rs *rows, scale critic.Scale) (out []method, err err
 	return append(out, length), nil
 }
 
-// sample gives the rows their numbers.
-func (m *method) sample(b *Benchmark, rs *rows) *sample {
-	s := &sample{parts: rs.parts, groups: rs.groups, threshold: m.threshold}
-	for i, it := range rs.items {
-		own := *it
-		own.values = m.values[i]
-		own.outcome = b.hits(&own, s)
-		s.items = append(s.items, &own)
+// of is the rewards as means of m critiques, in as many groups as there are.
+func (m method) of(rs *rows, n int) method {
+	groups := m.samples / n
+	m.samples, m.values = n, make([][][]float64, groups)
+	for g := range groups {
+		for _, it := range rs.items {
+			var v []float64
+			for r, side := range it.answers {
+				v = append(v, critic.MeanReward(sampled(*r.SideCritiques(side))[g*n:(g+1)*n]))
+			}
+			m.values[g] = append(m.values[g], v)
+		}
 	}
-	return s
+	return m
+}
+
+// groups gives the rows their numbers, once for each group of critiques.
+func (m *method) groups(b *Benchmark, rs *rows) (out []*sample) {
+	for g := range m.values {
+		s := &sample{parts: rs.parts, groups: rs.groups, threshold: m.threshold}
+		for i, it := range rs.items {
+			own := *it
+			own.values = m.values[g][i]
+			own.outcome = b.hits(&own, s)
+			s.items = append(s.items, &own)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// meanScores are the means of the groups' scores.
+func meanScores(groups []*sample, score func(*sample) []Score) (out []Score) {
+	for g, s := range groups {
+		for k, x := range score(s) {
+			if g == 0 {
+				out = append(out, x)
+				continue
+			}
+			out[k].value += x.value
+		}
+	}
+	for k := range out {
+		out[k].value /= float64(len(groups))
+	}
+	return out
 }
 
 // draw scores draws of the rows, by prompt; draw d is the same for every method. It gives each draw's scores.
-func (b *Benchmark) draw(s *sample, clusters [][]int, scores int, o EvalOptions) [][]float64 {
+func (b *Benchmark) draw(groups []*sample, clusters [][]int, scores int, o EvalOptions) [][]float64 {
 	out := make([][]float64, o.Draws)
 	var wait sync.WaitGroup
 	workers := runtime.GOMAXPROCS(0)
 	for w := range workers {
 		wait.Go(func() {
-			drawn := sample{parts: s.parts, groups: s.groups, threshold: s.threshold}
+			drawn := make([]*sample, len(groups))
+			for g, s := range groups {
+				drawn[g] = &sample{parts: s.parts, groups: s.groups, threshold: s.threshold}
+			}
 			for d := w; d < o.Draws; d += workers {
-				drawn.items = drawn.items[:0]
 				key := splitmix.Mix(o.Seed ^ splitmix.Mix(uint64(d)+1))
+				for g := range drawn {
+					drawn[g].items = drawn[g].items[:0]
+				}
 				for i := range clusters {
 					for _, k := range clusters[splitmix.Below(splitmix.Draw(key, uint64(i)), len(clusters))] {
-						drawn.items = append(drawn.items, s.items[k])
+						for g := range drawn {
+							drawn[g].items = append(drawn[g].items, groups[g].items[k])
+						}
 					}
 				}
 				out[d] = make([]float64, scores)
-				for k, x := range b.score(&drawn) {
+				for k, x := range meanScores(drawn, b.score) {
 					out[d][k] = x.value
 				}
 			}
@@ -247,12 +296,20 @@ func values(list []Score) []Score {
 	return list
 }
 
-func partScores(s *sample) (out []PartScore) {
+// partScores sums the parts up, over all groups of critiques.
+func partScores(groups []*sample) (out []PartScore) {
+	s := groups[0]
 	n := make([]int, len(s.parts))
 	for _, it := range s.items {
 		n[it.part]++
 	}
-	for i, t := range s.tallies() {
+	sums := make([]outcome, len(s.parts))
+	for _, g := range groups {
+		for i, t := range g.tallies() {
+			sums[i].add(t)
+		}
+	}
+	for i, t := range sums {
 		p := PartScore{Part: s.parts[i], Rows: n[i], Comparisons: t.n, Ties: t.ties, NoScore: t.none}
 		if v := t.share(); !math.IsNaN(v) {
 			p.Accuracy = &v

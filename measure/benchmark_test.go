@@ -434,3 +434,29 @@ func TestKendall(t *testing.T) {
 		}
 	}
 }
+
+// TestBenchmarkCurve: smaller m are the means of the scores of disjoint groups.
+func TestBenchmarkCurve(t *testing.T) {
+	pair := func(id string, right, wrong []float64) *record.Record {
+		r := evalPair(id, id, "", right, wrong, recordtest.Scores(5, 5), recordtest.Scores(5, 5))
+		r.Benchmark = &record.Benchmark{Name: record.PPEPreference}
+		return r
+	}
+	// m = 2: 1 > .5 and 1 = 1. m = 1: first 2 > 0 and 2 > 1, then 0 < 1 and 0 < 1: 1 and 0.
+	records := []*record.Record{pair("a", []float64{2, 0}, []float64{0, 1}), pair("b", []float64{2, 0}, []float64{1, 1})}
+	o := DefaultEvalOptions()
+	o.Samples = []int{1, 2, 4}
+	r, err := EvaluateBenchmark(&ppePreference, records, o)
+	if err != nil || len(r.Methods) != 4 {
+		t.Fatalf("%v, %v", err, r)
+	}
+	for i, c := range []struct {
+		samples, comparisons int
+		score                float64
+	}{{2, 2, .5}, {1, 4, .5}} {
+		m := r.Methods[i]
+		if m.Name != "reward" || m.Samples != c.samples || *m.Scores[0].Value != c.score || m.Parts[0].Comparisons != c.comparisons || *m.Parts[0].Accuracy != c.score {
+			t.Errorf("%+v", m)
+		}
+	}
+}

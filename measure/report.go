@@ -10,11 +10,19 @@ import (
 	"criticrm/record"
 )
 
+// NotOfficial is what must stand beside the figures of a benchmark's rows; "" beside those of others.
+func (r *Report) NotOfficial() string {
+	if r.Benchmark == "" {
+		return ""
+	}
+	return fmt.Sprintf("These are rows of the benchmark %s, and the figures are not its score, for which it has a rule: 'criticrm eval' of the scored rows gives it.", r.Benchmark)
+}
+
 // String is a table for people: per cent, intervals in brackets, then differences and the critiques' quality.
 func (r *Report) String() string {
 	var b strings.Builder
-	if r.Benchmark != "" {
-		fmt.Fprintf(&b, "these are rows of the benchmark %s, and the figures are not its score, for which there is a rule: criticrm eval --in of the scored rows gives it\n", r.Benchmark)
+	if line := r.NotOfficial(); line != "" {
+		fmt.Fprintln(&b, line)
 	}
 	fmt.Fprintf(&b, "%d records, %d pairs of %d prompts; %.3g %% intervals by bootstrap over prompts\n\n", r.Records, r.Pairs, r.Prompts, 100*r.Level)
 	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)

@@ -116,13 +116,16 @@ func (r *run) accuracyTable() *Table {
 	if len(methods) == 0 {
 		return t
 	}
+	if line := main.eval.report.NotOfficial(); line != "" {
+		t.Note = line + " "
+	}
 	categories := methods[0].Categories
 	if len(categories) == 1 {
 		categories = nil
 	}
 	if n := len(categories); n > maxCategories {
 		categories = categories[:maxCategories]
-		t.Note = fmt.Sprintf("The first %d of %d categories. ", maxCategories, n)
+		t.Note += fmt.Sprintf("The first %d of %d categories. ", maxCategories, n)
 	}
 	for _, c := range categories {
 		t.Head = append(t.Head, fmt.Sprintf("%s (%d)", shorten(c.Name, maxName), c.N))
