@@ -77,7 +77,7 @@ func Convert(ctx context.Context, in, out string, stdout io.Writer, form *Form, 
 		if _, err := to.Write(append(line, '\n')); err != nil {
 			return c, err
 		}
-		if c.Rows++; o.Progress != nil && c.Rows%batchSize == 0 {
+		if c.Rows++; o.Progress != nil && c.Rows%often == 0 {
 			o.Progress(c.Rows)
 		}
 	}

@@ -1,6 +1,6 @@
 package corpus
 
-// A file is read by one goroutine, measured by several, and added up in the order of its rows.
+// A file is measured by several goroutines and added up in the order of its rows.
 
 import (
 	"context"
@@ -8,7 +8,6 @@ import (
 	"math"
 	"path/filepath"
 	"runtime"
-	"sync"
 
 	"criticrm/record"
 	"criticrm/stage"
@@ -38,15 +37,8 @@ type Counter struct {
 // AnyBad is ReadOptions.MaxBad for a file whose bad rows are counted by reason, however many there are.
 const AnyBad = math.MaxInt
 
-// batch is consecutive records.
-type batch struct {
-	records []*record.Record
-	bad     []error
-	err     error // behind them; io.EOF at the end
-	done    chan []measured
-}
-
-const batchSize = 64
+// often is how many records lie between two calls of Progress.
+const often = 64
 
 // open opens a file of rows, "-" for standard input.
 func (o *Options) open(path string) (*record.Reader, error) {
@@ -59,6 +51,8 @@ func (o *Options) open(path string) (*record.Reader, error) {
 // Scan reads a file and finds its facts. keep, which may be nil, gets every record before it is counted, and may change it; an error of it ends the
 // reading.
 func Scan(ctx context.Context, path string, o Options, keep func(*record.Record) error) (*File, error) {
+	check := o.Read.Check
+	o.Read.Check = nil // Each asks it, on several goroutines
 	in, err := o.open(path)
 	if err != nil {
 		return nil, err
@@ -71,47 +65,31 @@ func Scan(ctx context.Context, path string, o Options, keep func(*record.Record)
 	if o.Index != nil {
 		o.Index.file()
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	var group sync.WaitGroup
-	defer group.Wait()
-	defer cancel()
-	workers := runtime.GOMAXPROCS(0)
-	ordered, work := make(chan *batch, 2*workers), make(chan *batch, 2*workers)
-	group.Go(func() { read(ctx, in, o.Read.MaxBad == AnyBad, ordered, work) })
-	for range workers {
-		group.Go(func() {
-			for b := range work {
-				list := make([]measured, len(b.records))
-				for i, rec := range b.records {
-					list[i] = o.measure(rec)
-				}
-				b.done <- list
-			}
-		})
+	measure := func(rec *record.Record) (m measured, err error) {
+		if check != nil {
+			err = check(rec)
+		}
+		if err == nil {
+			m = o.measure(rec)
+		}
+		return m, err
 	}
-	for b := range ordered {
-		for _, m := range <-b.done {
-			if err = ctx.Err(); err != nil {
-				return nil, err
-			}
-			if keep != nil {
-				if err = keep(m.rec); err != nil {
-					return nil, record.InFile(err, in.Name())
-				}
-			}
-			if err = f.add(&m); err != nil {
-				return nil, err
+	err = record.Each(ctx, in, runtime.GOMAXPROCS(0), measure, func(rec *record.Record, m measured) error {
+		if keep != nil {
+			if err := keep(rec); err != nil {
+				return record.InFile(err, in.Name())
 			}
 		}
-		f.bad(b.bad)
-		if o.Progress != nil {
+		if o.Read.MaxBad == AnyBad { // their number has no bound
+			f.bad(in.Bad)
+			in.Bad = nil
+		}
+		if o.Progress != nil && f.Rows%often == 0 {
 			o.Progress(f.Rows)
 		}
-		if b.err != nil && b.err != io.EOF {
-			return nil, b.err
-		}
-	}
-	if err := ctx.Err(); err != nil {
+		return f.add(&m)
+	})
+	if err != nil {
 		return nil, err
 	}
 	if path != "-" {
@@ -122,34 +100,4 @@ func Scan(ctx context.Context, path string, o Options, keep func(*record.Record)
 		}
 	}
 	return f, f.finish(in)
-}
-
-// read cuts a file into batches; drain takes the bad rows out of the reader, so that their number has no bound.
-func read(ctx context.Context, in *record.Reader, drain bool, ordered, work chan<- *batch) {
-	defer close(work)
-	defer close(ordered)
-	for {
-		b := &batch{done: make(chan []measured, 1)}
-		for len(b.records) < batchSize && b.err == nil {
-			rec, err := in.Next()
-			if err != nil {
-				b.err = err
-				break
-			}
-			b.records = append(b.records, rec)
-			if drain {
-				b.bad, in.Bad = append(b.bad, in.Bad...), nil
-			}
-		}
-		for _, to := range []chan<- *batch{work, ordered} {
-			select {
-			case to <- b:
-			case <-ctx.Done():
-				return
-			}
-		}
-		if b.err != nil {
-			return
-		}
-	}
 }

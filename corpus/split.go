@@ -202,7 +202,7 @@ func (out *Splits) write(ctx context.Context, in, train, eval string, f *File, o
 		if _, err := sides[side].Write(append(line, '\n')); err != nil {
 			return err
 		}
-		if o.Progress != nil && row%batchSize == 0 {
+		if o.Progress != nil && row%often == 0 {
 			o.Progress(f.Rows + row)
 		}
 	}

@@ -33,9 +33,9 @@ func TestDataCheck(t *testing.T) {
 	if code != exitData || errs != "criticrm: "+in+": 1 findings are wrong, the first: 4 of 4 records are longer than 1 tokens: --overlong decides on them\n" {
 		t.Errorf("%d %q", code, errs)
 	}
-	bad := writeFile(t, filepath.Join(dir, "bad.jsonl"), dataRows+`{"prompt":"p"}`+"\n")
+	bad := writeFile(t, filepath.Join(dir, "bad.jsonl"), dataRows+`{"prompt":"p","chosen":"a"}`+"\n")
 	out, _ = must(t, "data", "check", bad, "--against", in)
-	for _, want := range []string{"bad: 1 × key \"chosen\" is missing", bad + ":5: ", "wrong: " + in + ": 4 prompts (4 rows) are also in " + bad, "held against " + in} {
+	for _, want := range []string{"bad: 1 × key \"rejected\" is missing", bad + ":5: ", "wrong: " + in + ": 4 prompts (4 rows) are also in " + bad, "held against " + in} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
@@ -61,7 +61,7 @@ func TestDataCheck(t *testing.T) {
 
 func TestDataConvertSplitStats(t *testing.T) {
 	dir := t.TempDir()
-	in := writeFile(t, filepath.Join(dir, "p.jsonl"), dataRows+`{"prompt":"p"}`+"\n")
+	in := writeFile(t, filepath.Join(dir, "p.jsonl"), dataRows+`{"prompt":"p","chosen":"a"}`+"\n")
 	at := func(name string) string { return filepath.Join(dir, name) }
 	if code, _, errs := command(t, "data", "convert", "--in", in, "--out", at("o.jsonl")); code != exitData || !strings.Contains(errs, "p.jsonl:5: ") {
 		t.Errorf("%d %q", code, errs)
