@@ -34,9 +34,16 @@ func newSketcher(seed uint64) *sketcher {
 	return s
 }
 
-// shingles is the set of hashes of a normal text's shingles, in order; a text that is shorter than one is its own.
-func (s *sketcher) shingles(dst []uint64, normal string) []uint64 {
-	dst = dst[:0]
+// shingles is the set of hashes of a normal text's shingles, in order.
+func (s *sketcher) shingles(normal string) []uint64 {
+	set := s.hashes(nil, normal)
+	slices.Sort(set)
+	return slices.Compact(set)
+}
+
+// hashes are those of a normal text's shingles, with repetitions; a text that is shorter than one is its own.
+func (s *sketcher) hashes(dst []uint64, normal string) []uint64 {
+	dst = slices.Grow(dst[:0], max(1, len(normal)-shingle+1))
 	var window [shingle]uint64
 	n := 0
 	for i := 0; i < len(normal); {
@@ -53,8 +60,7 @@ func (s *sketcher) shingles(dst []uint64, normal string) []uint64 {
 	if n < shingle {
 		return append(dst, s.hash(&window, n))
 	}
-	slices.Sort(dst)
-	return slices.Compact(dst)
+	return dst
 }
 
 // hash mixes the last characters; characters have 21 bits, so three of them are one word and no two runs are the same two words.
@@ -63,13 +69,13 @@ func (s *sketcher) hash(window *[shingle]uint64, n int) uint64 {
 	return splitmix.Mix(splitmix.Mix(s.key^(at(0)<<42|at(1)<<21|at(2))) ^ (at(3)<<21 | at(4)))
 }
 
-// signature hashes each band of the minima over a set of shingles to 32 bits.
-func (s *sketcher) signature(set []uint64) (sig [bands]uint32) {
+// signature hashes each band of the minima over shingles to 32 bits; repetitions do not matter.
+func (s *sketcher) signature(hashes []uint64) (sig [bands]uint32) {
 	var low [minima]uint64
 	for i := range low {
 		low[i] = ^uint64(0)
 	}
-	for _, x := range set {
+	for _, x := range hashes {
 		for i := range low {
 			if v := s.a[i]*x + s.b[i]; v < low[i] {
 				low[i] = v

@@ -87,7 +87,7 @@ func TestNearDuplicatesAreFound(t *testing.T) {
 			list[rng.IntN(len(list))] = word(rng)
 		}
 		second := strings.Join(list, " ")
-		j := jaccard(x.sketcher.shingles(nil, Normal(first)), x.sketcher.shingles(nil, Normal(second)))
+		j := jaccard(x.sketcher.shingles(Normal(first)), x.sketcher.shingles(Normal(second)))
 		pairs = append(pairs, pair{add(first), add(second), j})
 		if j >= Near {
 			p := 1 - share(j)
@@ -205,11 +205,11 @@ func index(t testing.TB, seed uint64) *Index {
 func TestShingles(t *testing.T) {
 	s := newSketcher(1)
 	for text, want := range map[string]int{"": 1, "abcd": 1, "abcde": 1, "abcdef": 2, "aaaaaaaaa": 1, "日本語の文章です": 4} {
-		if got := len(s.shingles(nil, text)); got != want {
+		if got := len(s.shingles(text)); got != want {
 			t.Errorf("%q has %d shingles, want %d", text, got, want)
 		}
 	}
-	one := func(text string) uint64 { return s.shingles(nil, text)[0] }
+	one := func(text string) uint64 { return s.shingles(text)[0] }
 	seen := map[uint64]string{}
 	for _, text := range []string{"", "a", "b", "ab", "ba", "abcde", "edcba", "abcd\x00"} {
 		if other, twice := seen[one(text)]; twice {

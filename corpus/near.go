@@ -20,7 +20,7 @@ type sketch struct {
 
 func (s *sketcher) sketch(text string) sketch {
 	normal := Normal(text)
-	return sketch{normal: normal, fingerprint: fingerprint(normal), signature: s.signature(s.shingles(nil, normal))}
+	return sketch{normal: normal, fingerprint: fingerprint(normal), signature: s.signature(s.hashes(nil, normal))}
 }
 
 // prompt is a distinct one of an Index.
@@ -173,7 +173,7 @@ func (x *Index) bucket(ids []int32) error {
 			return nil
 		}
 		text, err := x.text(m.id)
-		m.set = x.sketcher.shingles(nil, text)
+		m.set = x.sketcher.shingles(text)
 		return err
 	}
 	var first []member // of each group in the bucket

@@ -125,8 +125,10 @@ func (m *Meter) speed() string {
 	text := ""
 	if m.tokens > 0 {
 		text = fmt.Sprintf("%.0f tokens/s, ", float64(m.tokens)/seconds)
+	} else if rate := made / seconds; rate >= 100 {
+		text = fmt.Sprintf("%.0f a second, ", rate)
 	} else {
-		text = fmt.Sprintf("%.3g a second, ", made/seconds)
+		text = fmt.Sprintf("%.3g a second, ", rate)
 	}
 	if m.total == 0 {
 		return strings.TrimSuffix(text, ", ")
