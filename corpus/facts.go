@@ -224,35 +224,12 @@ func (f *File) pair(m *measured, prompt int32, category string) {
 	}
 	f.Longer += float64(wins) / 2
 	f.pairs, f.longer, f.groups = append(f.pairs, prompt), append(f.longer, wins), append(f.groups, category)
-	if side := firstShown(m.rec); side != "" {
+	if side := m.rec.ShownFirst; side != nil {
 		if f.First == nil {
 			f.First = map[string]int{}
 		}
-		f.First[side]++
+		f.First[side.String()]++
 	}
-}
-
-// firstShown is "chosen" or "rejected", as the columns model_a, model_b, chosen_model and rejected_model say; "": they do not say it.
-func firstShown(r *record.Record) string {
-	raw := func(keys ...string) string {
-		for _, key := range keys {
-			if v, ok := r.Extra(key); ok {
-				return string(v)
-			}
-		}
-		return ""
-	}
-	a, b := raw("model_a"), raw("model_b")
-	if a == "" || b == "" || a == b {
-		return ""
-	}
-	switch chosen, rejected := raw("chosen_model", "chosen-model"), raw("rejected_model", "rejected-model"); {
-	case chosen == a || rejected == b:
-		return "chosen"
-	case chosen == b || rejected == a:
-		return "rejected"
-	}
-	return ""
 }
 
 func (f *File) label(rec *record.Record) {
@@ -353,7 +330,10 @@ func Overlaps(first, second *File) (o Overlap) {
 
 // Head says in a line what a file holds.
 func (f *File) Head() string {
-	head := fmt.Sprintf("%s: %s of %d prompts", f.Name, Kinds(f.Kinds), f.Prompts)
+	head := fmt.Sprintf("%s: %s", f.Name, Kinds(f.Kinds))
+	if f.Prompts > 0 {
+		head += fmt.Sprintf(" of %d prompts", f.Prompts)
+	}
 	if len(f.Categories) > 6 {
 		return fmt.Sprintf("%s, %d categories", head, len(f.Categories))
 	}

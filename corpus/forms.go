@@ -69,6 +69,7 @@ func parts() []part {
 		{"what the method's steps decided", func(r *record.Record) bool {
 			return r.Dropped != "" || r.Critic != nil || r.Cut != nil || r.PlainCut != nil
 		}},
+		{"what its benchmark's rule asks for", func(r *record.Record) bool { return r.Benchmark != nil }},
 		{"other columns", func(r *record.Record) bool { return len(r.ExtraKeys()) > 0 }},
 	}
 }

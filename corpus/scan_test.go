@@ -213,7 +213,7 @@ func TestCheck(t *testing.T) {
 		`{"prompt":"y","chosen":"","rejected":"b"}`,
 		`{"prompt":"z","chosen":"","rejected":"b"}`,
 		`{"prompt":"q","rejected":"b"}`,
-		`{"prompt":"who","chosen":"m","rejected":"n","model_a":"A","model_b":"B","chosen_model":"B","rejected_model":"A"}`,
+		`{"prompt":"who","chosen":"m","rejected":"n"}`,
 	)
 	held := file(t, "held.jsonl",
 		`{"prompt":"what is the CAPITAL of Peru?","chosen":"Lima","rejected":"Quito"}`,
@@ -243,7 +243,6 @@ func TestCheck(t *testing.T) {
 		"over":       {f.Over, 2},
 		"unrendered": {f.Unrendered, 1},
 		"near":       {f.Repeated, 1},
-		"first":      {f.First, map[string]int{"rejected": 1}},
 		"tokens":     {f.Tokens["prompt"].Max, 12},
 		"whole":      {f.Tokens["whole"].Max, 14},
 		"pairs":      {len(r.Pairs), 1},
@@ -262,7 +261,6 @@ func TestCheck(t *testing.T) {
 		"train.jsonl:7: \"chosen\" is empty",
 		"bad: 2 × \"chosen\" is empty",
 		"the longer response is the chosen one in 58.3 % (95 % interval by prompt: ",
-		"shown first: 1 × rejected",
 		"wrong: " + train + ": 3 rows are bad",
 		"wrong: " + train + ": 1 × contradiction",
 		"wrong: " + train + ": 2 of 6 records are longer than 10 tokens",
@@ -284,6 +282,24 @@ func TestCheck(t *testing.T) {
 	good, err := Check(t.Context(), []string{held}, nil, Options{})
 	if err != nil || good.Wrong() != 0 {
 		t.Errorf("%v, %+v", err, good.Findings)
+	}
+}
+
+// Rows that say which of two responses is preferred tell where it stood.
+func TestShownFirst(t *testing.T) {
+	var lines []string
+	for i := range 120 {
+		lines = append(lines, fmt.Sprintf(`{"input":"question %d","output_1":"a","output_2":"b","label":%d}`, i, 1+i%40/39))
+	}
+	r, err := Check(t.Context(), []string{file(t, "llmbar.jsonl", lines...)}, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Files[0].First; !reflect.DeepEqual(got, map[string]int{"chosen": 117, "rejected": 3}) {
+		t.Errorf("%v", got)
+	}
+	if text := strings.Join(r.Lines(), "\n"); !strings.Contains(text, "shown first: 117 × chosen, 3 × rejected") || !strings.Contains(text, "the response that was shown first is the chosen one in 98 % of the pairs that say it") {
+		t.Error(text)
 	}
 }
 

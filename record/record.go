@@ -162,6 +162,10 @@ type Record struct {
 
 	Benchmark *Benchmark // the row of a public benchmark that this is, or is a part of
 
+	// ShownFirst is the response of a pair that stood first in a row of which a column says which one is preferred; nil: the row does not tell.
+	// It is not written.
+	ShownFirst *Side
+
 	ChosenCritiques   []Critique
 	RejectedCritiques []Critique
 	Critiques         []Critique // of Response
@@ -180,6 +184,18 @@ type Record struct {
 
 	order     []member // fields of the input in order; those that are ours are rewritten from the struct
 	numericID bool     // the id was a JSON integer and is written as one
+}
+
+// shown says of pairs that the chosen response stood second in the row, or first.
+func shown(pairs []*Record, second bool) []*Record {
+	side := Chosen
+	if second {
+		side = Rejected
+	}
+	for _, r := range pairs {
+		r.ShownFirst = &side
+	}
+	return pairs
 }
 
 // Document is a row for language modelling, in one of three forms.

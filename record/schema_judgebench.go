@@ -25,6 +25,6 @@ var judgeBench = Schema{
 			return nil, err
 		}
 		b.Second = label == "B>A"
-		return b.pair(id, prompt, one, two), nil
+		return shown(b.pair(id, prompt, one, two), b.Second), nil
 	},
 }

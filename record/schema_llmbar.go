@@ -25,6 +25,6 @@ var llmBar = Schema{
 			return nil, badField("%q: got %.40q, want 1 or 2", "label", label)
 		}
 		b.Second = label == "2"
-		return b.pair("", prompt, one, two), nil
+		return shown(b.pair("", prompt, one, two), b.Second), nil
 	},
 }

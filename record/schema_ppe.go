@@ -37,7 +37,7 @@ var ppePreference = Schema{
 		default:
 			return nil, badField("%q: got %.40q, want model_a, model_b or tie", "winner", winner)
 		}
-		return b.pair(id, prompt, one, two), nil
+		return shown(b.pair(id, prompt, one, two), b.Second), nil
 	},
 }
 

@@ -37,7 +37,7 @@ func corpusPage(t *testing.T) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Benchmarks = append(r.Benchmarks, corpus.Match{Name: "rm-bench", Of: 796, Prompts: 3, Rows: 4, First: []string{"pairs.jsonl:1"}})
+	r.Benchmarks = append(r.Benchmarks, corpus.Match{Name: "rmbench", Of: 796, Prompts: 3, Rows: 4, First: []string{"pairs.jsonl:1"}})
 	made, err := Corpus(r)
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func TestCorpusPage(t *testing.T) {
 	page := string(corpusPage(t))
 	for _, want := range []string{
 		"<h2>What is wrong</h2>", "1 rows are bad", "Lengths in characters", "Lengths in tokens", "tokens of whole", "<td>category 3 with a name &lt;script&gt;</td>",
-		"the longer one is chosen, %", "key &#34;rejected&#34; is missing", "with two equal responses", "<td>duplicate id</td><td>1</td>", "<td>rm-bench</td><td>4</td><td>3</td><td>796</td>",
+		"the longer one is chosen, %", "key &#34;rejected&#34; is missing", "with two equal responses", "<td>duplicate id</td><td>1</td>", "<td>rmbench</td><td>4</td><td>3</td><td>796</td>",
 		"RewardBench 2", "prompts in both",
 	} {
 		if !strings.Contains(page, want) {
