@@ -10,8 +10,11 @@
 package strictjson
 
 import (
+	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -100,14 +103,38 @@ func kindOf(c byte) string {
 
 // Object calls member behind each key; a key that appears twice is an error.
 func (r *Reader) Object(member func(key string) error) error {
-	seen := map[string]struct{}{}
+	var seen keys
 	return r.entries(func(at int, key string) error {
-		if _, twice := seen[key]; twice {
+		if !seen.add(key) {
 			return &Error{Code: Duplicate, At: at, Msg: "key " + strconv.Quote(clip(key)) + " appears twice", Key: key}
 		}
-		seen[key] = struct{}{}
 		return member(key)
 	})
+}
+
+// keys is a set of keys. Most objects have few, and no map is made for those.
+type keys struct {
+	few  [8]string
+	n    int // of few
+	many map[string]struct{}
+}
+
+// add says false of a key that is there already.
+func (k *keys) add(key string) bool {
+	if slices.Contains(k.few[:k.n], key) {
+		return false
+	}
+	if k.n < len(k.few) {
+		k.few[k.n] = key
+		k.n++
+		return true
+	}
+	if k.many == nil {
+		k.many = map[string]struct{}{}
+	}
+	_, twice := k.many[key]
+	k.many[key] = struct{}{}
+	return !twice
 }
 
 // Entries is Object for a caller that keeps the keys, and so looks for repeated ones itself.
@@ -159,51 +186,85 @@ func (r *Reader) items(kind string, end byte, each func(i int) error) error {
 
 // String reads a string and resolves its escapes.
 func (r *Reader) String() (string, error) {
-	if err := r.want("string"); err != nil {
+	r.peek()
+	start := r.i + 1
+	plain, err := r.skipString()
+	if err != nil {
 		return "", err
 	}
-	r.i++
+	text := r.b[start : r.i-1]
+	if plain {
+		return string(text), nil
+	}
 	var b strings.Builder
-	for start := r.i; r.i < len(r.b); {
-		switch c := r.b[r.i]; {
-		case c == '"':
-			s := string(r.b[start:r.i])
-			r.i++
-			if b.Len() > 0 {
-				s = b.String() + s
-			}
-			return s, nil
-		case c < ' ':
-			return "", r.fail(Invalid, r.i, "control character in a string: %q", c)
-		case c == '\\':
-			b.Write(r.b[start:r.i])
-			if err := r.escape(&b); err != nil {
-				return "", err
-			}
-			start = r.i
-		default:
-			r.i++
+	b.Grow(len(text)) // no escape is shorter than what it stands for
+	for len(text) > 0 {
+		n := bytes.IndexByte(text, '\\')
+		if n < 0 {
+			n = len(text)
+		}
+		b.Write(text[:n])
+		if text = text[n:]; len(text) > 0 {
+			c, n := escape(text)
+			b.WriteRune(c)
+			text = text[n:]
 		}
 	}
-	return "", r.truncated()
+	return b.String(), nil
 }
 
-func (r *Reader) escape(b *strings.Builder) error {
+// skipString checks a string; plain says that it has no escapes.
+func (r *Reader) skipString() (plain bool, err error) {
+	if err := r.want("string"); err != nil {
+		return false, err
+	}
+	plain = true
+	for r.i++; r.i < len(r.b); {
+		r.i += ordinary(r.b[r.i:])
+		if r.i == len(r.b) {
+			break
+		}
+		switch c := r.b[r.i]; {
+		case c == '"':
+			r.i++
+			return plain, nil
+		case c < ' ':
+			return false, r.fail(Invalid, r.i, "control character in a string: %q", c)
+		case c == '\\':
+			if err := r.checkEscape(); err != nil {
+				return false, err
+			}
+			plain = false
+		}
+	}
+	return false, r.truncated()
+}
+
+// ordinary is how many bytes at the start stand for themselves in a string: up to a quote, a backslash or a control character.
+func ordinary(b []byte) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:])
+		quote, slash := x^ones*'"', x^ones*'\\'
+		if ((x-ones*' ')&^x|(quote-ones)&^quote|(slash-ones)&^slash)&tops != 0 { // a byte below ' ', or 0 after the xor
+			break
+		}
+	}
+	for ; i < len(b); i++ {
+		if c := b[i]; c < ' ' || c == '"' || c == '\\' {
+			break
+		}
+	}
+	return i
+}
+
+// checkEscape goes over an escape.
+func (r *Reader) checkEscape() error {
 	if r.i+1 >= len(r.b) {
 		return r.truncated()
 	}
-	if k := strings.IndexByte(`"\/bfnrt`, r.b[r.i+1]); k >= 0 {
-		b.WriteByte("\"\\/\b\f\n\r\t"[k])
-		r.i += 2
-		return nil
-	}
-	u, n := r.hex(r.i), 6
-	if utf16.IsSurrogate(u) { // a pair or nothing: half of one has no UTF-8 form
-		u, n = utf16.DecodeRune(u, r.hex(r.i+6)), 12
-		if u == utf8.RuneError {
-			u = -1
-		}
-	}
+	u, n := escape(r.b[r.i:])
 	if u < 0 {
 		what := "escape"
 		if r.b[r.i+1] == 'u' {
@@ -211,17 +272,31 @@ func (r *Reader) escape(b *strings.Builder) error {
 		}
 		return r.fail(Invalid, r.i, "invalid %s", what)
 	}
-	b.WriteRune(u)
 	r.i += n
 	return nil
 }
 
-// hex gives the value of a \uXXXX at byte i, -1 if there is none.
-func (r *Reader) hex(i int) rune {
-	if i+6 > len(r.b) || r.b[i] != '\\' || r.b[i+1] != 'u' {
+// escape is the character that the escape at the start of b stands for, -1 for none, and its length.
+func escape(b []byte) (rune, int) {
+	if k := strings.IndexByte(`"\/bfnrt`, b[1]); k >= 0 {
+		return rune("\"\\/\b\f\n\r\t"[k]), 2
+	}
+	u := hex(b)
+	if utf16.IsSurrogate(u) { // a pair or nothing: half of one has no UTF-8 form
+		if u = utf16.DecodeRune(u, hex(b[6:])); u == utf8.RuneError {
+			u = -1
+		}
+		return u, 12
+	}
+	return u, 6
+}
+
+// hex gives the value of the \uXXXX at the start of b, -1 if there is none.
+func hex(b []byte) rune {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return -1
 	}
-	u, err := strconv.ParseUint(string(r.b[i+2:i+6]), 16, 16)
+	u, err := strconv.ParseUint(string(b[2:6]), 16, 16)
 	if err != nil {
 		return -1
 	}
@@ -305,6 +380,9 @@ func (r *Reader) Skip() (err error) {
 		return r.Object(func(string) error { return r.Skip() })
 	case "array":
 		return r.Array(func(int) error { return r.Skip() })
+	case "string":
+		_, err = r.skipString()
+		return err
 	}
 	_, err = r.Value()
 	return err

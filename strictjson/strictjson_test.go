@@ -192,3 +192,48 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// Strings of all lengths with each kind of byte that ends a run of ordinary ones, at every place, are read as encoding/json reads them.
+func TestStrings(t *testing.T) {
+	for n := range 40 {
+		for at := range n + 1 {
+			for _, odd := range []string{"", `\n`, `\u0041`, `\ud83d\ude00`, `\"`, `\\`, "ü", "\x7f", "!", "\x1f", "\x00", `\x`, `\ud83d`, `\u00`, "\""} {
+				text := `"` + strings.Repeat("a", at) + odd + strings.Repeat("b", n-at) + `"`
+				var want string
+				wrong := json.Unmarshal([]byte(text), &want)
+				if strings.Contains(odd, `\ud83d`) && !strings.Contains(odd, `\ude00`) {
+					wrong = errors.New("half a surrogate")
+				}
+				var got string
+				err := strictjson.Read([]byte(text), func(r *strictjson.Reader) (err error) { got, err = r.String(); return err })
+				if (err != nil) != (wrong != nil) || err == nil && got != want {
+					t.Errorf("%s: %q, %v; want %q, %v", text, got, err, want, wrong)
+				}
+				skip := strictjson.Read([]byte(text), (*strictjson.Reader).Skip)
+				if fmt.Sprint(skip) != fmt.Sprint(err) {
+					t.Errorf("%s: Skip says %v, String %v", text, skip, err)
+				}
+			}
+		}
+	}
+}
+
+// A key that appears twice is found among few and among many.
+func TestKeysTwice(t *testing.T) {
+	for n := range 60 {
+		for _, again := range []int{0, n / 2, n - 1} {
+			var b strings.Builder
+			for i := range n {
+				fmt.Fprintf(&b, `"k%d": 1, `, i)
+			}
+			if err := strictjson.Read([]byte("{"+b.String()+`"last": 1}`), (*strictjson.Reader).Skip); err != nil {
+				t.Fatalf("%d keys: %v", n, err)
+			}
+			var e *strictjson.Error
+			err := strictjson.Read(fmt.Appendf(nil, `{%s"k%d": 1}`, b.String(), again), (*strictjson.Reader).Skip)
+			if n > 0 && (!errors.As(err, &e) || e.Code != strictjson.Duplicate || e.Key != fmt.Sprint("k", again)) {
+				t.Errorf("%d keys, k%d twice: %v", n, again, err)
+			}
+		}
+	}
+}
