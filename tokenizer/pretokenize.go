@@ -141,11 +141,22 @@ func readWhitespaceSplit(map[string]any, *classes) (step, error) {
 
 // cutRunes cuts out the characters that are in a set, each by itself or as runs of them.
 func cutRunes(in func(r rune) bool, runs bool) cutter {
-	return func(s string, i int) int {
+	var ascii [utf8.RuneSelf]bool // most of most texts
+	for r := range ascii {
+		ascii[r] = in(rune(r))
+	}
+	is := func(s string, i int) (inside bool, n int) {
+		if c := s[i]; c < utf8.RuneSelf {
+			return ascii[c], 1
+		}
 		r, n := utf8.DecodeRuneInString(s[i:])
-		inside := in(r)
+		return in(r), n
+	}
+	return func(s string, i int) int {
+		inside, n := is(s, i)
 		for i += n; i < len(s) && !(inside && !runs); i += n {
-			if r, n = utf8.DecodeRuneInString(s[i:]); in(r) != inside {
+			var now bool
+			if now, n = is(s, i); now != inside {
 				break
 			}
 		}
