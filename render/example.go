@@ -243,14 +243,17 @@ func addRow(b *model.Batch, row, target int32, weight float32) {
 
 // Digest writes all that training reads of an example, each list after its length.
 func (e *Example) Digest(w io.Writer) {
-	var b []byte
+	n := 12
+	for _, x := range e.branches() {
+		n += 8 + 8*len(x.IDs)
+	}
+	b := make([]byte, 0, n)
 	u := func(x uint32) { b = binary.LittleEndian.AppendUint32(b, x) }
 	branch := func(x Branch) {
 		u(uint32(len(x.IDs)))
 		u(uint32(x.Read))
 		for i, id := range x.IDs {
-			u(uint32(id))
-			u(math.Float32bits(x.weight(i)))
+			b = binary.LittleEndian.AppendUint64(b, uint64(uint32(id))|uint64(math.Float32bits(x.weight(i)))<<32)
 		}
 	}
 	branch(e.Document)
