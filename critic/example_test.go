@@ -63,7 +63,7 @@ func Example() {
 	m, _ := report.Method("reward")
 	fmt.Println("accuracy", m.Mean, err)
 	// Output:
-	// 1 records, 4 critiques: 4 parsed (mean score 5.50), 0 not parsed, 0 cut by the token limit, 0 tokens <nil>
+	// 1 records, 4 critiques: 4 parsed (mean score 5.50), 0 not parsed, 0 cut by the token limit <nil>
 	// 1 of 1 records kept, 4 of 4 critiques kept <nil>
 	// 1 of 1 records kept, 2 of 4 critiques kept; critiques dropped: 2 × not among the best <nil>
 	// train on "I checked the sum.\nScore: 9"

@@ -4,8 +4,11 @@ package critic
 // is the Limits' to say.
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -136,41 +139,79 @@ func leaveOut(r *record.Record) {
 	r.Critic, r.Cut, r.PlainCut, r.Dropped = nil, nil, nil, DropOverlong
 }
 
-// answer asks g what fits. With the policy drop a question that does not fit is answered by samples that say so: they have the
-// finish reason unasked.
-func (o *Reading) answer(ctx context.Context, g Generator, reqs []Request, s record.Sampling) ([][]Sample, error) {
-	if o.Limits == nil || o.Overlong == record.OverlongError {
-		return Samples(ctx, g, reqs, s)
+// OverContext is the error of a Generator that alone knows its context, and finds some requests over it.
+type OverContext struct {
+	Why map[int]string // what is over what, in one line, by the index of the request
+}
+
+// Error names the first of them.
+func (e *OverContext) Error() string {
+	first := slices.Min(slices.Collect(maps.Keys(e.Why)))
+	return fmt.Sprintf("request %d of %d that are over the context: %s", first, len(e.Why), e.Why[first])
+}
+
+// of is why one of n requests is over the context; "": none is.
+func (e *OverContext) of(first, n int) string {
+	if e == nil {
+		return ""
 	}
+	for i := range n {
+		if why, ok := e.Why[first+i]; ok {
+			return cmp.Or(why, DropOverlong)
+		}
+	}
+	return ""
+}
+
+// overContext tells a Generator's error about some requests from one about all of them.
+func overContext(err error) (*OverContext, error) {
+	var over *OverContext
+	if errors.As(err, &over) && len(over.Why) > 0 {
+		return over, nil
+	}
+	return nil, err
+}
+
+// answer asks g what fits; of are the records that the requests are about. With the policy drop a question that does not fit is answered by
+// samples that say so: they have the finish reason unasked.
+func (o *Reading) answer(ctx context.Context, g Generator, reqs []Request, of []*record.Record, s record.Sampling) ([][]Sample, error) {
 	out := make([][]Sample, len(reqs))
 	var fit []Request
 	var place []int
 	for i, r := range reqs {
-		over, err := o.Limits.Over(r, s.MaxTokens, o.MaxLength)
-		if err != nil {
-			return nil, err
+		over := 0
+		if o.Limits != nil && o.Overlong == record.OverlongDrop {
+			var err error
+			if over, err = o.Limits.Over(r, s.MaxTokens, o.MaxLength); err != nil {
+				return nil, err
+			}
 		}
 		if over <= 0 {
 			fit, place = append(fit, r), append(place, i)
 			continue
 		}
-		out[i] = make([]Sample, r.N)
-		for j := range out[i] {
-			out[i][j].FinishReason = unasked
-		}
+		out[i] = unaskedSamples(r.N)
 	}
 	if len(fit) == 0 {
 		return out, nil
 	}
 	answers, err := Samples(ctx, g, fit, s)
+	over, err := overContext(err)
 	if err != nil {
 		return nil, err
 	}
 	for k, i := range place {
 		out[i] = answers[k]
+		if why := over.of(k, 1); why != "" && o.Overlong != record.OverlongDrop {
+			return nil, of[i].Fault("%s (use overlong drop, or a smaller max_tokens)", why)
+		} else if why != "" {
+			out[i] = unaskedSamples(reqs[i].N)
+		}
 	}
 	return out, nil
 }
+
+func unaskedSamples(n int) []Sample { return slices.Repeat([]Sample{{FinishReason: unasked}}, n) }
 
 // unasked is the finish reason of the answer to a question that was over the limit; no record has it.
 const unasked = "unasked"

@@ -25,15 +25,16 @@ type Request struct {
 // Sample is one text that a Generator wrote.
 type Sample struct {
 	Text         string  // without control tokens
-	Tokens       []int32 // as sampled, with the stop token if one came
-	LogProb      float64 // natural log, summed over Tokens, at temperature 1 and among all tokens, of an asked-for score too
+	Tokens       []int32 // as sampled, with the stop token if one came; nil where the engine does not say them
+	LogProb      float64 // natural log, summed over Tokens, at temperature 1 and among all tokens, of an asked-for score too; 0 without them
 	FinishReason string  // FinishStop or FinishLength: how it ended by itself
 	Reward       *float32
 	Asked        *Asked // what came of Request.Ask; nil: nothing was put behind it
 }
 
 // Generator writes text. Generate gives len(reqs) lists, list i with reqs[i].N samples; sample j of a request must
-// depend on the messages, s, the request's Key and j only.
+// depend on the messages, s, the request's Key and j only. With an *OverContext the lists of the requests that it names are empty,
+// and the others as without; with any other error they are nothing.
 type Generator interface {
 	Generate(ctx context.Context, reqs []Request, s record.Sampling) ([][]Sample, error)
 }
@@ -174,12 +175,22 @@ func (o *GenerateOptions) sample(ctx context.Context, g Generator, records []*re
 		}
 	}
 	out, err := Samples(ctx, g, reqs, o.Sampling)
+	over, err := overContext(err)
 	if err != nil {
 		return fmt.Errorf("critic: generate for records %.40q to %.40q: %w", records[0].ID, records[len(records)-1].ID, err)
 	}
 	i := 0
 	scale := record.Range(o.Scale)
 	for _, r := range records {
+		first, n := i, len(r.Sides())
+		if why := over.of(first, n); why != "" {
+			if o.Overlong != record.OverlongDrop {
+				return r.Fault("%s (use overlong drop, a smaller max_tokens, or a smaller max_length with a policy that truncates)", why)
+			}
+			leaveOut(r)
+			i += n
+			continue
+		}
 		r.Dropped = ""
 		r.Critic = &record.CriticInfo{Model: o.Model, Prompts: o.Prompts.Hash(), Scale: &scale, AskScore: o.AskScore, Sampling: o.Sampling}
 		for _, side := range r.Sides() {
@@ -232,12 +243,13 @@ func (s *Sample) score(scale Scale, asked *Template) (*float64, string) {
 	return &v.Score, record.VerdictWritten
 }
 
-// Samples calls g and refuses answers that break its contract, before they reach a record.
+// Samples calls g and refuses answers that break its contract, before they reach a record. An *OverContext passes through, beside the answers.
 func Samples(ctx context.Context, g Generator, reqs []Request, s record.Sampling) ([][]Sample, error) {
 	if s.TopP == 0 {
 		s.TopP = 1
 	}
-	out, err := g.Generate(ctx, reqs, s)
+	out, failed := g.Generate(ctx, reqs, s)
+	over, err := overContext(failed)
 	if err != nil {
 		return nil, err
 	}
@@ -245,8 +257,12 @@ func Samples(ctx context.Context, g Generator, reqs []Request, s record.Sampling
 		return nil, fmt.Errorf("generator gave %d answers for %d requests", len(out), len(reqs))
 	}
 	for i, list := range out {
-		if len(list) != reqs[i].N {
-			return nil, fmt.Errorf("generator gave %d samples, want %d", len(list), reqs[i].N)
+		want := reqs[i].N
+		if over.of(i, 1) != "" {
+			want = 0
+		}
+		if len(list) != want {
+			return nil, fmt.Errorf("generator gave %d samples, want %d", len(list), want)
 		}
 		for _, x := range list {
 			switch {
@@ -262,7 +278,7 @@ func Samples(ctx context.Context, g Generator, reqs []Request, s record.Sampling
 			}
 		}
 	}
-	return out, nil
+	return out, failed
 }
 
 // CritiqueStats counts what a generating stage has done. It is a function of the finished records only.
@@ -328,6 +344,10 @@ func (s *CritiqueStats) String() string {
 	if len(s.Unparsed) > 0 {
 		why = " (" + record.Counts(s.Unparsed) + ")"
 	}
-	return fmt.Sprintf("%d records, %d critiques: %d parsed%s, %d not parsed%s, %d cut by the token limit, %d tokens",
-		s.Records, s.Critiques, s.Parsed, mean, s.Critiques-s.Parsed, why, s.Truncated, s.Tokens)
+	tokens := fmt.Sprintf(", %d tokens", s.Tokens)
+	if s.Tokens == 0 && s.Critiques > 0 { // texts of another engine, which does not say them
+		tokens = ""
+	}
+	return fmt.Sprintf("%d records, %d critiques: %d parsed%s, %d not parsed%s, %d cut by the token limit%s",
+		s.Records, s.Critiques, s.Parsed, mean, s.Critiques-s.Parsed, why, s.Truncated, tokens)
 }

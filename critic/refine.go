@@ -278,6 +278,7 @@ func choosePairs(r *record.Record, o *RefineOptions) {
 func rankChunk(ctx context.Context, g Generator, records []*record.Record, o *RefineOptions) error {
 	var reqs []Request
 	var places []*record.Critique
+	var of []*record.Record
 	ask := o.Prompts.Meta.ask(o.AskScore, o.Scale)
 	for _, r := range records {
 		short := r.AsRead() // a critique is judged by what its critic has read
@@ -290,14 +291,14 @@ func rankChunk(ctx context.Context, g Generator, records []*record.Record, o *Re
 					Key:      KeyOf("meta", r.ID, side, i),
 					Ask:      ask,
 				})
-				places = append(places, &list[i])
+				places, of = append(places, &list[i]), append(of, r)
 			}
 		}
 	}
 	if len(reqs) == 0 {
 		return nil
 	}
-	out, err := o.answer(ctx, g, reqs, o.Sampling)
+	out, err := o.answer(ctx, g, reqs, of, o.Sampling)
 	if err != nil {
 		return fmt.Errorf("critic: refine from record %.40q: %w", records[0].ID, err)
 	}
@@ -343,6 +344,7 @@ func bestByMeta(list []record.Critique, k int) []int {
 // to merge keeps it as it is. The two summaries must agree with the label by the filter's own rule, s⁺ > s⁻, or the pair is dropped.
 func summarizeChunk(ctx context.Context, g Generator, records []*record.Record, o *RefineOptions) error {
 	var reqs []Request
+	var of []*record.Record
 	ask := o.Prompts.Summarize.ask(o.AskScore, o.Scale)
 	for _, r := range records {
 		short := r.AsRead()
@@ -355,13 +357,14 @@ func summarizeChunk(ctx context.Context, g Generator, records []*record.Record, 
 					Key:      KeyOf("summary", r.ID, side, 0),
 					Ask:      ask,
 				})
+				of = append(of, r)
 			}
 		}
 	}
 	var out [][]Sample
 	if len(reqs) > 0 {
 		var err error
-		if out, err = o.answer(ctx, g, reqs, o.Sampling); err != nil {
+		if out, err = o.answer(ctx, g, reqs, of, o.Sampling); err != nil {
 			return fmt.Errorf("critic: refine from record %.40q: %w", records[0].ID, err)
 		}
 	}

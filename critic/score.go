@@ -64,6 +64,9 @@ func scoreChunk(ctx context.Context, g Generator, records []*record.Record, o *S
 			return err
 		}
 		for _, r := range records {
+			if r.Dropped == DropOverlong { // the generator says so
+				continue
+			}
 			for _, side := range r.Sides() {
 				mean := MeanReward(*r.SideCritiques(side))
 				*r.SideReward(side) = &mean

@@ -89,8 +89,8 @@ type Answer struct {
 	How          string  `json:"how,omitempty"`        // where the result was found
 	Instructed   bool    `json:"instructed,omitempty"` // it was written behind the rules' instructions
 	FinishReason string  `json:"finish_reason"`
-	Tokens       int     `json:"tokens"`
-	LogProb      float64 `json:"logprob"` // natural log, summed over the tokens, at temperature 1
+	Tokens       int     `json:"tokens,omitempty"`  // absent where another engine wrote it and does not say
+	LogProb      float64 `json:"logprob,omitempty"` // natural log, summed over the tokens, at temperature 1; absent likewise
 }
 
 // AnswersColumn is where a record keeps its answers.
@@ -231,6 +231,12 @@ func (o *Options) work(ctx context.Context, g critic.Generator, records []*recor
 	answers := make([][]Answer, len(records))
 	if keep > 0 {
 		out, err := critic.Samples(ctx, g, reqs, o.Sampling)
+		if over := (*critic.OverContext)(nil); errors.As(err, &over) {
+			for k := range over.Why {
+				records[of[k]].Dropped = critic.DropOverlong
+			}
+			err = nil
+		}
 		if err != nil {
 			return fmt.Errorf("synth: answers to records %.40q to %.40q: %w", records[0].ID, records[len(records)-1].ID, err)
 		}
