@@ -6,7 +6,6 @@ import (
 
 	"criticrm/critic"
 	"criticrm/record"
-	"criticrm/tokenizer"
 )
 
 // Backend is the model as the server sees it: work that comes and goes, joined into one running batch. All of it may be called by many
@@ -26,9 +25,10 @@ type Work struct {
 	N        int
 	Key      uint64          // random stream: sample i depends on the prompt, Sampling, Key and i only
 	Sampling record.Sampling // Seed is part of the stream; Reward: a reward is read behind each sample
-	Ask      bool            // samples that end without a score go on with one, as the server's model was trained or told to
+	Ask      *critic.Ask     // how samples that end without a score go on; nil: they do not
 
-	// Token is called with the tokens of sample i as they are drawn, from one goroutine, which it must not hold up; nil: not.
+	// Token is called with the tokens of sample i as they are drawn, in order, the end token too, from one goroutine at a time, which it must
+	// not hold up; nil: not.
 	Token func(i int, ids []int32)
 }
 
@@ -43,6 +43,3 @@ type Load struct {
 
 // ErrBusy is what Generate and Rewards give where the queue is full.
 var ErrBusy = errors.New("serve: the queue is full")
-
-// Conversation renders messages; see [render.Renderer].
-type Conversation func(messages []tokenizer.Message, generation bool) ([]int32, error)
