@@ -150,13 +150,23 @@ func refusedColumns() []string {
 	return []string{"tools", "functions", "documents", "chat_template_kwargs", "history", "input", "instruction", "images", "image", "videos", "video", "audios", "audio"}
 }
 
-// harmlessColumns may stay unread: they say where a row is from, and go with it from file to file.
-func harmlessColumns() []string {
-	return []string{"source", "dataset", "data_source", "origin", "url", "license", "split", "language", "lang", "hash", "comment", "notes", "metadata", "meta", "tags",
-		"prompt_id", "question_id", "conversation_id", "row_id", "uid", "uuid", "index", "idx", "_id", "__index_level_0__",
-		"timestamp", "tstamp", "created_at", "date", "annotator", "annotator_id", "annotators", "judge",
-		"model", "model_a", "model_b", "chosen_model", "rejected_model", "chosen-model", "rejected-model", "generator", "answers", "synthetic"}
-}
+// harmlessColumns may stay unread: they say where a row is from, or how its responses were liked, and go with it from file to file. Layouts
+// keep some of them that they have found the better response by.
+func harmlessColumns() []string { return harmless }
+
+var harmless = slices.Concat(
+	[]string{"source", "dataset", "data_source", "origin", "url", "license", "split", "datasplit", "language", "lang", "hash", "comment", "notes", "metadata", "meta", "tags",
+		"prompt_id", "question_id", "conversation_id", "row_id", "uid", "uuid", "index", "idx", "_id", "__index_level_0__", "post_id", "domain", "task_name",
+		"timestamp", "tstamp", "created_at", "date", "annotator", "annotator_id", "annotator_index", "annotators", "judge", "judge_hash",
+		"model", "models", "model_a", "model_b", "chosen_model", "rejected_model", "chosen-model", "rejected-model", "generator", "generator_1", "generator_2", "synthetic",
+		"num_tokens", "turn", "turns", "num_responses", "prompt_source", "answers"},
+	[]string{"score_chosen", "score_rejected", "chosen_score", "rejected_score", "chosen_rating", "rejected_rating", "chosen-rating", "rejected-rating",
+		"chosen_avg_rating", "rejected_avg_rating", "chosen_ratings", "rejected_ratings", "rank_chosen", "rank_rejected", "preference_strength", "overall_preference",
+		"better_response_id", "safer_response_id", "score_0", "score_1", "score_A", "score_B", "score_ratio", "upvote_ratio", "seconds_difference"},
+	[]string{"anony", "openai_moderation", "toxic_chat_tag", "conv_metadata", "category_tag", "is_code", "is_refusal", "dedup_tag", "evaluation_session_id",
+		"evaluation_order", "full_conversation", "good_natured", "c_root_id_A", "c_root_id_B", "created_at_utc_A", "created_at_utc_B", "tokens_0", "tokens_1",
+		"is_response_0_safe", "is_response_1_safe", "response_0_source", "response_1_source", "response_0_sha256", "response_1_sha256",
+		"response_0_harm_category", "response_1_harm_category", "response_0_severity_level", "response_1_severity_level"})
 
 // isEmpty reports whether a value says nothing.
 func isEmpty(raw []byte) bool {
@@ -188,11 +198,13 @@ func (r *row) unread() (keys []string) {
 
 // Found is what a file holds beside its records.
 type Found struct {
-	Bad    []error        `json:"-"`                        // rows left out under MaxBad
-	Notes  []string       `json:"notes,omitempty"`          // what was repaired, for example a byte order mark
-	Blank  int            `json:"blank_lines,omitempty"`    // between rows
-	Aside  map[string]int `json:"set_aside,omitempty"`      // rows that are no records, and are not bad: ties and the like, by reason
-	Unread map[string]int `json:"unread_columns,omitempty"` // keys that nothing reads, and the rows that have them
+	Bad    []error        `json:"-"`                           // rows left out under MaxBad
+	Notes  []string       `json:"notes,omitempty"`             // what was repaired, for example a byte order mark
+	Blank  int            `json:"blank_lines,omitempty"`       // between rows
+	Turns  int            `json:"transcripts,omitempty"`       // rows whose prompt was a transcript in one text, of which turns were made
+	Began  int            `json:"shared_beginnings,omitempty"` // rows without a prompt, which is what their two texts begin with
+	Aside  map[string]int `json:"set_aside,omitempty"`         // rows that are no records, and are not bad: ties and the like, by reason
+	Unread map[string]int `json:"unread_columns,omitempty"`    // keys that nothing reads, and the rows that have them
 
 	Benchmarks map[string]int `json:"benchmarks,omitempty"` // rows of public benchmarks, by Benchmark.Name
 }
@@ -228,6 +240,12 @@ func (f *Found) Lines() []string {
 	lines := slices.Clone(f.Notes)
 	for _, why := range slices.Sorted(maps.Keys(f.Aside)) {
 		lines = append(lines, fmt.Sprintf("set aside: %d %s", f.Aside[why], why))
+	}
+	if f.Turns > 0 {
+		lines = append(lines, fmt.Sprintf("prompt of %d rows is a transcript: its turns are read as messages", f.Turns))
+	}
+	if f.Began > 0 {
+		lines = append(lines, fmt.Sprintf("%d rows have no prompt: it is what chosen and rejected begin with", f.Began))
 	}
 	if f.Blank > 0 {
 		lines = append(lines, fmt.Sprintf("%d blank lines between rows", f.Blank))

@@ -46,11 +46,13 @@ func decode(r *row, s *Schema, line int) ([]*Record, error) {
 	}
 	for _, m := range r.members {
 		kept := member{key: m.Key}
-		if !r.used[m.Key] {
+		if !r.used[m.Key] || r.kept[m.Key] {
 			kept.raw = slices.Clone(m.Raw)
 		}
 		for _, rec := range list {
-			rec.order = append(rec.order, kept)
+			if _, made := rec.Extra(m.Key); !made { // by the schema
+				rec.order = append(rec.order, kept)
+			}
 		}
 	}
 	return list, nil

@@ -35,7 +35,7 @@ func TestDataPage(t *testing.T) {
 		}
 		return append(list, line)
 	}
-	for name, want := range map[string][]string{"columns": rows, "refused": code(refusedColumns()), "harmless": code(harmlessColumns()), "layouts": layoutTables(t)} {
+	for name, want := range map[string][]string{"columns": rows, "refused": code(refusedColumns()), "harmless": code(harmlessColumns()), "layouts": layoutLists(t)} {
 		_, rest, _ := strings.Cut(page, "<!-- "+name+" -->\n")
 		got, _, found := strings.Cut(rest, "<!-- end -->\n")
 		text := "\n" + strings.Join(want, "\n") + "\n\n"
@@ -57,16 +57,17 @@ func TestDataPage(t *testing.T) {
 	}
 }
 
-// layoutTables are the tables of layouts, one for each use, by name.
-func layoutTables(t *testing.T) (lines []string) {
+// layoutLists are the layouts by use and name, as lists, because cells of this length cannot be read on a phone.
+func layoutLists(t *testing.T) (lines []string) {
 	uses := []string{ForPairs, ForResponses, ForDocuments}
 	groups := map[string][]*Schema{}
+	const refused = "nothing: they are known, and refused"
 	for _, s := range schemas() {
 		use := s.For
 		if s.decode == nil {
-			use = "nothing"
+			use = refused
 		}
-		if use == "" || s.decode != nil && (s.Has == "" || s.From == "") || s.decode == nil && s.instead == "" {
+		if use == "" || s.From == "" || s.decode != nil && s.Has == "" || s.decode == nil && s.instead == "" {
 			t.Errorf("%s: the table does not say what a row has, what for, or from where", s)
 		}
 		if !slices.Contains(uses, use) && s.decode != nil {
@@ -74,23 +75,26 @@ func layoutTables(t *testing.T) (lines []string) {
 		}
 		groups[use] = append(groups[use], s)
 	}
-	for _, use := range append(uses, "nothing") {
+	for _, use := range append(uses, refused) {
 		list := groups[use]
 		slices.SortFunc(list, func(a, b *Schema) int { return strings.Compare(strings.ToLower(a.Name), strings.ToLower(b.Name)) })
-		switch {
-		case len(list) == 0:
+		if len(list) == 0 {
 			continue
-		case use == "nothing":
-			lines = append(lines, "", "Known, and refused:", "", "| layout | what to do |", "|---|---|")
-		default:
-			lines = append(lines, "", "For "+use+":", "", "| layout | a row has |", "|---|---|")
 		}
+		lines = append(lines, "", "For "+use+":", "")
 		for _, s := range list {
-			text := s.Has + " (" + s.From + ")"
+			text := s.Has
 			if s.decode == nil {
 				text = s.instead
 			}
-			lines = append(lines, fmt.Sprintf("| `%s` | %s |", s.Name, text))
+			line := "-"
+			for _, word := range strings.Fields("**" + s.Name + "** (" + s.From + "): " + text + ".") {
+				if len([]rune(line))+1+len([]rune(word)) > 120 {
+					lines, line = append(lines, line), " "
+				}
+				line += " " + word
+			}
+			lines = append(lines, line)
 		}
 	}
 	return lines[1:]

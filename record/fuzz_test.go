@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -28,6 +29,11 @@ func FuzzJSONLLine(f *testing.F) {
 		`{"prompt":"\ud800"}`, `{"a":1,"a":2}`, `[]`, "{\"prompt\":\r}",
 	} {
 		f.Add([]byte(s))
+	}
+	for _, rows := range record.LayoutFiles() {
+		for _, row := range rows {
+			f.Add([]byte(row))
+		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := record.ParseRecord(b)
@@ -55,6 +61,46 @@ func FuzzJSONLLine(f *testing.F) {
 	})
 }
 
+// FuzzLayouts: rows that are said to be of any layout end in records that can be written and read again as themselves, or in an error.
+func FuzzLayouts(f *testing.F) {
+	var names []string
+	for _, s := range record.Schemas() {
+		names = append(names, s.Name)
+	}
+	choices := []string{record.RankedEnds, record.RankedBest, record.RankedAll}
+	for i, rows := range record.LayoutFiles() {
+		for which := range names {
+			f.Add([]byte(strings.Join(rows, "\n")), which, i)
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte, which, choice int) {
+		o := record.ReadOptions{MaxBytes: 1 << 16, MaxBad: 9, Layout: record.Layout{Schema: names[uint(which)%uint(len(names))], Ranked: choices[uint(choice)%3]}}
+		r, err := record.NewReader(bytes.NewReader(b), "f", o)
+		if err != nil {
+			return
+		}
+		for rec, err := range r.Records() {
+			if err != nil {
+				if len(err.Error()) > 2000 {
+					t.Fatalf("error of %d bytes: %v", len(err.Error()), err)
+				}
+				return
+			}
+			line, err := rec.AppendJSON(nil)
+			if err != nil {
+				t.Fatalf("read but not written: %v", err)
+			}
+			again, err := record.ParseRecord(line)
+			if err != nil {
+				t.Fatalf("%v in what was written: %s", err, line)
+			}
+			if second, err := again.AppendJSON(nil); err != nil || string(second) != string(line) {
+				t.Fatalf("round trip\n%s\n%s", line, second)
+			}
+		}
+	})
+}
+
 // FuzzStream: a file of any bytes, compressed or not, ends in records or in an error that somebody can read.
 func FuzzStream(f *testing.F) {
 	var z, g bytes.Buffer
@@ -66,6 +112,9 @@ func FuzzStream(f *testing.F) {
 	gw.Close()
 	for _, b := range [][]byte{[]byte(good + "\r\n\n" + good), []byte("\ufeff" + good), z.Bytes(), append(z.Bytes(), z.Bytes()...), g.Bytes(), []byte("PAR1"), []byte("[" + good + "]"), {0xff, 0xfe, '{', 0}} {
 		f.Add(b)
+	}
+	for _, rows := range record.LayoutFiles() {
+		f.Add([]byte(strings.Join(rows, "\n")))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := record.NewReader(bytes.NewReader(b), "f", record.ReadOptions{MaxBytes: 1 << 20, MaxBad: 3})

@@ -112,9 +112,9 @@ func renamed(members []strictjson.Member, rename map[string]string) ([]strictjso
 	return members, nil
 }
 
-// nameable lists the columns that another one may stand for: those of every row, of the layouts and of prompts.
+// nameable lists the columns that another one may stand for: those of every row, of the layouts, of prompts, and the harmless ones.
 func nameable() []string {
-	names := PromptColumns()
+	names := append(PromptColumns(), harmlessColumns()...)
 	for _, c := range columns() {
 		names = append(names, c.key)
 	}

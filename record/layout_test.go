@@ -75,7 +75,7 @@ func TestNearestLayout(t *testing.T) {
 		`{"prompt":"p","chosen":"c"}`:                       `key "rejected" is missing, the nearest layout is prompt/chosen/rejected`,
 		`{"question":"p","chosen":"c","rejected":"r"}`:      `key "prompt" is missing, the nearest layout is prompt/chosen/rejected; if "question" holds it: --columns prompt=question`,
 		`{"question":"q","good":"a","bad":"b"}`:             `no known layout: the row has "question", "good", "bad"; say what is what with --columns`,
-		`{"Prompt":"p","chosen":"c","rejected":"r"}`:        `key "prompt" is missing (found "Prompt": keys are case-sensitive), the nearest layout is prompt/chosen/rejected`,
+		`{"Prompt":"p","chosen":"c","rejected":"r"}`:        `key "prompt" is missing (found "Prompt": keys are case-sensitive)`,
 		`{"prompt":"p","chosen":"c","reward":1,"source":2}`: `key "rejected" is missing, the nearest layout is prompt/chosen/rejected`,
 		`{}`: `no known layout: the row has no columns`,
 		`{"` + strings.Repeat("k", 999) + `":1,"` + strings.Repeat("\u00e9", 300) + `":1,"a":1,"` + strings.Repeat("b", 80) + `":1}`: ` and 1 more; say`,

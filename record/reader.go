@@ -117,6 +117,8 @@ type Reader struct {
 	total   int64
 	buf     []byte
 	rows    int       // that gave records
+	ordinal int       // of the last row among those that are not blank, 1-based
+	half    *Record   // of the row before, which may belong to the next one
 	waiting []*Record // of the row that was read last
 	given   *Schema   // that Layout names
 	rename  map[string]string
@@ -270,6 +272,8 @@ type found struct {
 	list   []*Record
 	asides map[aside]int
 	unread []string
+	turns  bool  // the prompt was a transcript
+	began  bool  // the prompt is what both responses begin with
 	err    error // why it is not used; an aside is one, too
 }
 
@@ -280,6 +284,10 @@ func (r *Reader) row() (*found, error) {
 		if err != nil {
 			if r.done = err; err == io.EOF {
 				r.noteFrames()
+				if r.half != nil { // nothing can belong to it any more
+					r.half = nil
+					return &found{err: AsideAlone}, nil
+				}
 			}
 			break
 		}
@@ -290,7 +298,12 @@ func (r *Reader) row() (*found, error) {
 			continue
 		}
 		r.Blank, r.blanks = r.Blank+r.blanks, 0
-		return r.parse(line), nil
+		r.ordinal++
+		f := r.parse(line)
+		if f.err == nil && r.Schema.join != nil {
+			r.join(f)
+		}
+		return f, nil
 	}
 	return nil, r.done
 }
@@ -305,6 +318,12 @@ func (r *Reader) take(f *found) ([]*Record, error) {
 	case f.err == nil:
 		for why, n := range f.asides {
 			r.setAside(why, n)
+		}
+		if f.turns {
+			r.Turns++
+		}
+		if f.began {
+			r.Began++
 		}
 		r.addUnread(slices.DeleteFunc(f.unread, func(key string) bool { return slices.Contains(r.o.Reads, key) }))
 		r.addBenchmark(f.list)
@@ -370,7 +389,14 @@ func (r *Reader) parse(line []byte) *found {
 	case err != nil:
 		f.err = r.rowError(err)
 	default:
-		f.asides, f.unread = row.asides, row.unread()
+		f.asides, f.unread, f.turns, f.began = row.asides, row.unread(), row.turns, row.began
+	}
+	for _, rec := range f.list {
+		if rec.ordinal = r.ordinal; f.err == nil && s.join == nil && (s != rec.home() || r.given != nil) {
+			if err := rec.readsBack(r.columns); err != nil {
+				f.err = r.rowError(err)
+			}
+		}
 	}
 	return f
 }

@@ -182,6 +182,7 @@ type Record struct {
 
 	Line int // line in the file it was read from, 1-based; 0 if made by program
 
+	ordinal   int      // of its row among those of the file that are not blank, 1-based
 	order     []member // fields of the input in order; those that are ours are rewritten from the struct
 	numericID bool     // the id was a JSON integer and is written as one
 }

@@ -3,7 +3,6 @@ package record
 // The fields of a row by name, checked.
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -12,7 +11,6 @@ import (
 	"strings"
 
 	"criticrm/strictjson"
-	"criticrm/tokenizer"
 )
 
 func badField(format string, a ...any) error { return fmt.Errorf(format, a...) }
@@ -24,16 +22,19 @@ type row struct {
 	own     []string // likewise, of the row's schema
 	keeps   []string // the schema's, that nobody need be told of
 	used    map[string]bool
-	inner   []string      // keys of objects inside that nothing has read
-	asides  map[aside]int // parts of the row that give no record
-	max     int           // bytes of a text
-	blank   bool          // messages may be empty, as benchmarks have them
-	layout  *Layout       // what was said of the rows; nil: nothing
-	untyped bool          // the values are texts that may stand for numbers and lists, as in CSV
+	kept    map[string]bool // that were read, and stay in the row all the same
+	turns   bool            // the prompt was a transcript, of which turns were made
+	began   bool            // the prompt is what both responses began with
+	inner   []string        // keys of objects inside that nothing has read
+	asides  map[aside]int   // parts of the row that give no record
+	max     int             // bytes of a text
+	blank   bool            // messages may be empty, as benchmarks have them
+	layout  *Layout         // what was said of the rows; nil: nothing
+	untyped bool            // the values are texts that may stand for numbers and lists, as in CSV
 }
 
 func newRow(members []strictjson.Member, columns table, max int) *row {
-	return &row{members: members, columns: columns, used: map[string]bool{}, max: max}
+	return &row{members: members, columns: columns, used: map[string]bool{}, kept: map[string]bool{}, max: max}
 }
 
 // nested is the row of an object inside of another, which is checked already.
@@ -60,6 +61,16 @@ func (r *row) kind(key string) string {
 	return ""
 }
 
+// raw is a key's value, without a note that it was read; nil: there is none.
+func (r *row) raw(key string) []byte {
+	for _, m := range r.members {
+		if m.Key == key {
+			return m.Raw
+		}
+	}
+	return nil
+}
+
 // has reports whether a key has a value; null is none.
 func (r *row) has(key string) bool {
 	kind := r.kind(key)
@@ -78,6 +89,14 @@ func (r *row) get(key string) ([]byte, bool) {
 		}
 	}
 	return nil, false
+}
+
+// aside counts parts of the row that give no record.
+func (r *row) aside(why aside, n int) {
+	if r.asides == nil {
+		r.asides = map[aside]int{}
+	}
+	r.asides[why] += n
 }
 
 // missing is the error for a key that is not there, with the near miss if only the case differs.
@@ -228,73 +247,6 @@ func (r *row) optTokens(key string, dst *[]int32) error {
 	}
 	*dst = out
 	return nil
-}
-
-// messages decodes a message list; only role and content are understood, because dropping the rest would change
-// what the model is asked.
-func (r *row) messages(key string) ([]tokenizer.Message, error) {
-	list, err := r.list(key, "messages")
-	if err != nil {
-		return nil, err
-	}
-	if len(list) == 0 {
-		return nil, badField("%q is empty", key)
-	}
-	out := make([]tokenizer.Message, 0, len(list))
-	for i, item := range list {
-		at := fmt.Sprintf("%s[%d]", key, i)
-		if kind := strictjson.KindOf(item); kind != "object" {
-			return nil, badField("%q: got %s, want an object with role and content", at, kind)
-		}
-		m := r.nested(item)
-		for _, f := range m.members {
-			if f.Key != "role" && f.Key != "content" && strictjson.KindOf(f.Raw) != "null" {
-				return nil, badField("%q: key %.40q is not supported: want role and content only", at, f.Key)
-			}
-		}
-		role, err := m.text("role")
-		if err != nil {
-			return nil, badField("%s: %v", at, err)
-		}
-		if !slices.Contains([]string{"system", "user", "assistant"}, role) {
-			return nil, badField("%q: role %.40q: want system, user or assistant", at, role)
-		}
-		read := m.text
-		if r.blank {
-			read = m.anyText
-		}
-		content, err := read("content")
-		if err != nil {
-			return nil, badField("%s: %v", at, err)
-		}
-		out = append(out, tokenizer.Message{Role: role, Content: content})
-	}
-	return out, nil
-}
-
-// ParseMessages reads a JSON array of messages with role and content.
-func ParseMessages(text []byte) (messages []tokenizer.Message, err error) {
-	err = strictjson.Read(text, func(v *strictjson.Reader) error { return v.Skip() })
-	if err != nil {
-		return nil, err
-	}
-	r := newRow([]strictjson.Member{{Key: "messages", Raw: bytes.TrimSpace(text)}}, nil, DefaultReadOptions().MaxText)
-	return r.messages("messages")
-}
-
-// prompt decodes the field "prompt": a string or a message list.
-func (r *row) prompt() (p Prompt, err error) {
-	switch kind := r.kind("prompt"); kind {
-	case "", "null":
-		err = r.missing("prompt")
-	case "string":
-		p.Text, err = r.text("prompt")
-	case "array":
-		p.Messages, err = r.messages("prompt")
-	default:
-		err = badField("%q: got %s, want string or message list", "prompt", kind)
-	}
-	return p, err
 }
 
 // first runs steps up to the first error: the others are rarely independent of it.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"criticrm/internal/spell"
+	"criticrm/strictjson"
 )
 
 // Schema is one layout of rows.
@@ -32,6 +33,9 @@ type Schema struct {
 	// decode makes records of a row, with what the layout has: texts, labels and critiques. It may make several, or none (an aside). nil: the
 	// layout is known and not read.
 	decode func(*row) ([]*Record, error)
+	// join makes one record of two rows that stand one behind the other, of which decode has made a record each; nil: a row stands for itself.
+	// AsideAlone says that the two do not belong together: the second may belong to the one behind it.
+	join func(first, second *Record) (*Record, error)
 	// instead is what to do with rows of a layout that is not read.
 	instead string
 }
@@ -62,10 +66,28 @@ func schemas() []*Schema {
 		&criticBench,
 		&qaFeedback,
 		&CLoud,
+		&ShareGPTRanking,
+		&AlpacaRanking,
+		&Axolotl,
 		&Conversations,
-		&Pairs,
 		&Dialogues,
+		&Pairs,
+		&HelpSteerPreference,
+		&HelpSteer3,
+		&HelpSteer,
+		&UltraFeedback,
+		&ArgillaBinarized,
+		&NeMoRanked,
+		&Nectar,
+		&Arena,
+		&Arena55k,
+		&AlpacaFarm,
+		&PKUSafeRLHF,
+		&SHP,
+		&WebGPT,
 		&Responses,
+		&ShareGPT,
+		&Alpaca,
 		&Tokens,
 		&Messages,
 		&Text,
@@ -73,17 +95,11 @@ func schemas() []*Schema {
 		&MATH,
 		&Results,
 		&PromptOnly,
-		foreign("NeMo ranked completions", "completions"),
-		foreign("sharegpt", "conversations"),
-		foreign("alpaca", "instruction"),
-		foreign("PKU-SafeRLHF", "better_response_id"),
-		foreign("axolotl bradley_terry", "input"),
+		&NeMoAligner,
+		&Texts,
+		&tokenPairs,
+		&stepwise,
 	}
-}
-
-// foreign is a layout that is known by keys and not read.
-func foreign(name string, keys ...string) *Schema {
-	return &Schema{Name: name, Keys: keys, instead: "convert it to prompt, chosen, rejected"}
 }
 
 // one is the decode of a layout whose rows are one record each.
@@ -101,12 +117,6 @@ func one(decode func(*Record, *row) error) func(*row) ([]*Record, error) {
 type aside string
 
 func (a aside) Error() string { return string(a) }
-
-// Reasons of rows that are set aside.
-const (
-	AsideTie   aside = "without a preference (ties)"
-	AsideEqual aside = "with two equal responses"
-)
 
 // String is the name.
 func (s *Schema) String() string {
@@ -175,7 +185,7 @@ func detect(r *row) (*Schema, error) {
 	return nil, r.nearest()
 }
 
-// nearest is the error of a row that has no layout: what it lacks of the nearest one, which has at least half of its keys here.
+// nearest is the error of a row that has no layout: what it lacks of the nearest one, which has more than half of its keys here.
 func (r *row) nearest() error {
 	if r.kind("prompt") == "null" {
 		return r.missing("prompt")
@@ -187,9 +197,9 @@ func (r *row) nearest() error {
 	}
 	var near *Schema
 	var least []string
-	for _, s := range Schemas() {
+	for _, s := range append([]*Schema{&Pairs}, Schemas()...) { // the first of those that are equally near
 		missing := r.lacks(s.Keys)
-		if len(missing) == 0 || 2*len(missing) > len(s.Keys) {
+		if len(missing) == 0 || 2*len(missing) >= len(s.Keys) {
 			continue
 		}
 		if near == nil || len(missing) < len(least) || len(missing) == len(least) && len(s.Keys) > len(near.Keys) {
@@ -197,10 +207,13 @@ func (r *row) nearest() error {
 		}
 	}
 	free := r.free()
+	misspelt := func(m strictjson.Member) bool { return near != nil && strings.EqualFold(m.Key, least[0]) }
 	switch {
 	case near == nil:
 		return badField("no known layout: the row has %s; say what is what with --columns, as prompt=…,chosen=…,rejected=…", names(r.keys()))
-	case len(free) == 1 && len(least) == 1 && r.kind(least[0]) == "":
+	case slices.ContainsFunc(r.members, misspelt): // in case, or it is null
+		return r.missing(least[0])
+	case len(free) == 1 && len(least) == 1:
 		return badField("%w, the nearest layout is %s; if %s holds it: --columns %s=%s", r.missing(least[0]), near, names(free), least[0], clip(free[0]))
 	}
 	return badField("%w, the nearest layout is %s", r.missing(least[0]), near)

@@ -13,7 +13,7 @@ import (
 var Conversations = Schema{
 	Name: "chosen/rejected message lists", For: ForPairs,
 	Has:  "`chosen` and `rejected` as lists of messages that share all but the last, the assistant's; `prompt` may be left out, or hold what they share",
-	From: "TRL (conversational), OpenRLHF, UltraFeedback binarized (H4, Argilla), Skywork, Tulu 3, OLMo 3",
+	From: "TRL's conversational form, OpenRLHF, UltraFeedback binarized by H4 and Argilla, Skywork, Tulu 3, OLMo 3",
 	Keys: []string{"chosen", "rejected"},
 	is:   func(r *row) bool { return r.kind("chosen") == "array" && r.kind("rejected") == "array" },
 	decode: one(func(rec *Record, r *row) error {
@@ -28,19 +28,17 @@ var Dialogues = Schema{
 	From: "Anthropic HH-RLHF",
 	Keys: []string{"chosen", "rejected"},
 	is: func(r *row) bool {
-		if r.kind("chosen") != "string" || r.kind("rejected") != "string" || r.has("instruction") || r.has("input") || r.has("conversations") {
-			return false
+		for _, key := range [...]string{"chosen", "rejected"} {
+			if !isDialogue(r.peek(key)) {
+				return false
+			}
 		}
-		v, _ := r.get("chosen")
-		return isDialogue(str(v))
+		return true
 	},
 	decode: one(func(rec *Record, r *row) error {
 		return first(func() error { return rec.decodeSides(r, r.dialogue) }, func() error { return rec.decodePairFields(r) })
 	}),
 }
-
-// isDialogue reports whether a text is a transcript with turns of a person and an assistant.
-func isDialogue(text string) bool { return strings.Contains(text, "Assistant:") }
 
 // decodeSides splits two conversations into the shared prompt and one answer each.
 func (rec *Record) decodeSides(r *row, side func(key string) ([]tokenizer.Message, error)) error {
@@ -52,6 +50,37 @@ func (rec *Record) decodeSides(r *row, side func(key string) ([]tokenizer.Messag
 	if err != nil {
 		return err
 	}
+	if err := rec.sides(c, j); err != nil {
+		return err
+	}
+	c = rec.Prompt.Messages
+	n := len(c)
+	if string(r.raw("messages")) == string(r.raw("chosen")) && r.has("messages") { // UltraFeedback binarized says it twice
+		r.get("messages")
+	}
+	if !r.has("prompt") {
+		if n == 0 {
+			return r.missing("prompt")
+		}
+		return nil
+	}
+	p, err := r.prompt()
+	if err != nil {
+		return err
+	}
+	// Some sets repeat the prompt inside both lists, as messages or as the text of the first or the last of its turns.
+	same := func(m tokenizer.Message) bool { return strings.TrimSpace(m.Content) == strings.TrimSpace(p.Text) }
+	head := slices.IndexFunc(c, func(m tokenizer.Message) bool { return m.Role == "user" })
+	if n == 0 {
+		rec.Prompt = p
+	} else if !slices.Equal(p.Conversation(), c) && (len(p.Messages) > 0 || !same(c[n-1]) && (head < 0 || !same(c[head]))) {
+		return badField("%q differs from the turns that chosen and rejected share", "prompt")
+	}
+	return nil
+}
+
+// sides takes two conversations apart into the turns that they share and one answer each.
+func (rec *Record) sides(c, j []tokenizer.Message) error {
 	n := 0
 	for n < len(c)-1 && n < len(j)-1 && c[n] == j[n] {
 		n++
@@ -63,27 +92,8 @@ func (rec *Record) decodeSides(r *row, side func(key string) ([]tokenizer.Messag
 		}
 	}
 	rec.Chosen, rec.Rejected = c[n].Content, j[n].Content
-	if err := rec.differs(); err != nil {
-		return err
-	}
 	rec.Prompt = Prompt{Messages: c[:n:n]}
-	if !r.has("prompt") {
-		if n == 0 {
-			return r.missing("prompt")
-		}
-		return nil
-	}
-	p, err := r.prompt()
-	if err != nil {
-		return err
-	}
-	// Some sets repeat the prompt inside both lists, as text (the last user turn) or as messages.
-	if n == 0 {
-		rec.Prompt = p
-	} else if !slices.Equal(p.Conversation(), c[:n]) && (len(p.Messages) > 0 || p.Text != c[n-1].Content) {
-		return badField("%q differs from the turns that chosen and rejected share", "prompt")
-	}
-	return nil
+	return rec.differs()
 }
 
 // dialogue splits "\n\nHuman: …\n\nAssistant: …" into messages.
@@ -92,29 +102,5 @@ func (r *row) dialogue(key string) ([]tokenizer.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	text = "\n\n" + strings.TrimLeft(text, "\n")
-	var out []tokenizer.Message
-	for text != "" {
-		role, mark := "user", "\n\nHuman:"
-		if !strings.HasPrefix(text, mark) {
-			role, mark = "assistant", "\n\nAssistant:"
-		}
-		if !strings.HasPrefix(text, mark) {
-			return nil, badField("%q: want a dialogue that starts with \"Human:\"", key)
-		}
-		text = text[len(mark):]
-		end := len(text)
-		for _, next := range [...]string{"\n\nHuman:", "\n\nAssistant:"} {
-			if i := strings.Index(text, next); i >= 0 && i < end {
-				end = i
-			}
-		}
-		content := strings.TrimSpace(text[:end])
-		if content == "" {
-			return nil, badField("%q: turn %d is empty", key, len(out))
-		}
-		out = append(out, tokenizer.Message{Role: role, Content: content})
-		text = text[end:]
-	}
-	return out, nil
+	return humanMarks.turns(key, text, false)
 }

@@ -34,7 +34,7 @@ func decodeTokens(rec *Record, r *row) error {
 }
 
 // Messages is a conversation.
-var Messages = Schema{Name: "messages", Group: single, For: ForDocuments, Has: "`messages`, a conversation", From: "OpenAI, TRL (language modelling)",
+var Messages = Schema{Name: "messages", Group: single, For: ForDocuments, Has: "`messages`, a conversation", From: "OpenAI, TRL",
 	Keys: []string{"messages"}, is: documentBy("messages"), decode: one(func(rec *Record, r *row) (err error) {
 		if err = r.oneForm(); err == nil {
 			rec.document().Messages, err = r.messages("messages")

@@ -13,7 +13,7 @@ import (
 var GSM8K = Schema{
 	Name: "GSM8K problems", Group: single,
 	Has: "`question`, and `answer`, a solution with its result behind `####`", For: ForProblems, From: "GSM8K",
-	Reads: []string{"question", "answer"},
+	Keys: []string{"question", "answer"}, Reads: []string{"question", "answer"},
 	is: func(r *row) bool {
 		if r.kind("question") != "string" || r.kind("answer") != "string" {
 			return false

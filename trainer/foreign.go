@@ -12,7 +12,7 @@ type foreign struct {
 	name    string
 	aliases []string
 	fine    []string // values that change nothing; booleans make the flag a switch
-	instead string
+	instead string   // VALUE stands for what was given
 }
 
 const (
@@ -54,6 +54,9 @@ var foreigns = []foreign{
 	{"lora_r", []string{"lora_rank", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_target", "finetuning_type", "lora_task_type"}, []string{"full", "0"}, noAdapters},
 	{"load_in_4bit", []string{"load_in_8bit", "quantization_bit"}, []string{"false"}, noAdapters},
 	{"deepspeed", []string{"fsdp", "fsdp_config", "ddp_timeout", "zero_stage", "ddp_find_unused_parameters", "local_rank"}, nil, oneDevice},
+	{"prompt_key", []string{"data.prompt_key"}, []string{"prompt", "none"}, "use columns prompt=VALUE"},
+	{"chosen_key", []string{"data.chosen_key"}, []string{"chosen"}, "use columns chosen=VALUE"},
+	{"rejected_key", []string{"data.rejected_key"}, []string{"rejected"}, "use columns rejected=VALUE"},
 	{"dataset_config", []string{"dataset_train_split", "dataset_test_split", "dataset_dir"}, nil, "train_file is a JSON Lines file: export the split first"},
 	{"trust_remote_code", nil, off, "no code of a model directory is ever run"},
 	{"model_revision", nil, []string{"main"}, "model is a directory"},
@@ -68,7 +71,7 @@ func (*Config) Foreign(name, value string) (known bool, err error) {
 		if slices.Contains([]string{"", "null", "~"}, strings.ToLower(value)) || slices.Contains(f.fine, "*") || slices.Contains(f.fine, strings.ToLower(value)) {
 			return true, nil
 		}
-		return true, fmt.Errorf("%s: got %q, which is not done here: %s", name, value, f.instead)
+		return true, fmt.Errorf("%s: got %q, which is not done here: %s", name, value, strings.ReplaceAll(f.instead, "VALUE", value))
 	}
 	return false, nil
 }

@@ -8,7 +8,7 @@ import (
 // What other trainers' recipes say is understood where it means what is done here, and else refused with what to do.
 func TestForeign(t *testing.T) {
 	c := Default()
-	if err := ParseRecipe([]byte("report_to: none\nfp16: false\nattn_implementation: flash_attention_2\nuse_peft: False\noptim: adamw_torch_fused\n"+
+	if err := ParseRecipe([]byte("report_to: none\nfp16: false\nprompt_key: None\nchosen_key: chosen\nattn_implementation: flash_attention_2\nuse_peft: False\noptim: adamw_torch_fused\n"+
 		"lr_scheduler_type: cosine_with_min_lr\nmodel_name_or_path: m\nprompt_dir: p\nscore_max: 5\n"), &c); err != nil {
 		t.Fatal(err)
 	}
@@ -18,6 +18,7 @@ func TestForeign(t *testing.T) {
 	for recipe, want := range map[string]string{
 		"seed: 1\nreport_to: wandb\n": `:2: report_to: got "wandb", which is not done here: the figures of every update are lines of output_dir/metrics.jsonl`,
 		"lora_rank: 8\n":              "LoRA and quantised weights are not built",
+		"chosen_key: good\n":          "use columns chosen=good",
 		"deepspeed: ds.json\n":        "distributed training is not built",
 		"save_strategy: epoch\n":      "use save_steps N",
 		"quux_corge: 1\n":             `:1: unknown key "quux_corge"`,

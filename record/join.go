@@ -1,0 +1,35 @@
+package record
+
+// Records of two rows that stand one behind the other.
+
+import "errors"
+
+// join makes a record of the one that waits and that of a row, if they belong together; else the row's waits for the next one.
+func (r *Reader) join(f *found) {
+	if len(f.list) == 0 {
+		return
+	}
+	before, next := r.half, f.list[0]
+	f.list, r.half = nil, next
+	if before == nil {
+		return
+	}
+	rec, err := r.Schema.join(before, next)
+	if err == AsideAlone {
+		f.err = err
+		return
+	}
+	r.half = nil
+	if err == nil {
+		err = rec.readsBack(r.columns)
+	}
+	var why aside
+	switch {
+	case err == nil:
+		f.list = []*Record{rec}
+	case errors.As(err, &why):
+		f.err = why
+	default:
+		f.err = r.fault(before.Line, -1, "%v", err)
+	}
+}
