@@ -263,13 +263,15 @@ func rankOrder(rank int) int {
 	return rank
 }
 
-// Group is the category that results are split by: Category, else Subset, else "all".
+// Group is the category that results are split by: Category, else Subset, else the part of a benchmark, else "all".
 func (r *Record) Group() string {
 	switch {
 	case r.Category != "":
 		return r.Category
 	case r.Subset != "":
 		return r.Subset
+	case r.Benchmark != nil && r.Benchmark.Part != "":
+		return r.Benchmark.Part
 	}
 	return "all"
 }

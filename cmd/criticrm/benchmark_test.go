@@ -114,3 +114,17 @@ func TestRewardBenchOut(t *testing.T) {
 		}
 	}
 }
+
+// TestBenchmarkTraining: whoever trains on a benchmark's rows is told so, also when they went through a file.
+func TestBenchmarkTraining(t *testing.T) {
+	dir := t.TempDir()
+	raw := writeFile(t, filepath.Join(dir, "raw.jsonl"), `{"input":"Say a.","output_1":"a","output_2":"b","label":1}`+"\n"+`{"input":"Say b.","output_1":"a","output_2":"b","label":2}`+"\n")
+	scored := filepath.Join(dir, "scored.jsonl")
+	must(t, "score", "--model", rewardModel(t, "bt"), "--in", raw, "--out", scored)
+	for _, in := range []string{raw, scored} {
+		out, errs := must(t, "train", "--method", "bt", "--model", tinyModel(t), "--train_file", in, "--output_dir", filepath.Join(dir, "run"), "--dry_run")
+		if want := "WARNING: 2 rows are of the public benchmark llmbar: a model that was trained on them cannot be measured by it"; !strings.Contains(out+errs, want) {
+			t.Errorf("no %q in\n%s%s", want, out, errs)
+		}
+	}
+}
