@@ -27,7 +27,8 @@ func asideRanked(choice string) aside {
 	return aside(fmt.Sprintf("pairs of responses in order, which --ranked %s does not take", choice))
 }
 
-// preferred is the record of two responses: the second is the better one if second is above 0, the first if it is below; 0 is a tie.
+// preferred is the record of two responses in the order in which the row has them: the second is the better one if better is above 0, the first if it
+// is below; 0 is a tie.
 func preferred(p Prompt, first, second string, better float64) ([]*Record, error) {
 	rec := &Record{Prompt: p, Chosen: first, Rejected: second}
 	switch {
@@ -39,7 +40,7 @@ func preferred(p Prompt, first, second string, better float64) ([]*Record, error
 	if err := rec.differs(); err != nil {
 		return nil, err
 	}
-	return []*Record{rec}, nil
+	return shown([]*Record{rec}, better > 0), nil
 }
 
 // twoTexts is preferred for a row with the keys of a prompt and of two texts.

@@ -89,7 +89,11 @@ var ArgillaBinarized = Schema{
 		if err != nil {
 			return nil, err
 		}
-		return r.twoOf(p, "chosen_response", "rejected_response", -1)
+		list, err := r.twoOf(p, "chosen_response", "rejected_response", -1)
+		for _, rec := range list {
+			rec.ShownFirst = nil // the columns are sorted
+		}
+		return list, err
 	},
 }
 
