@@ -122,7 +122,7 @@ func TestBadRecords(t *testing.T) {
 		{"empty", rows(""), args, exitData, `{dir}/p.jsonl: no examples`},
 		{"not JSON", rows(row + row + "{x}\n"), args, exitData, `{dir}/p.jsonl:3@1: invalid character 'x'`},
 		{"cut", rows(row + `{"prompt":"p","chos`), args, exitData, `{dir}/p.jsonl:2: line is cut off (unexpected end)`},
-		{"missing key", rows(row + `{"prompt":"p","chosen":"a","Rejected":"b"}`), args, exitData, `{dir}/p.jsonl:2: key "rejected" is missing (found "Rejected": keys are case-sensitive), the nearest layout is prompt/chosen/rejected; if "Rejected" holds it: --columns rejected=Rejected`},
+		{"missing key", rows(row + `{"prompt":"p","chosen":"a","Rejected":"b"}`), args, exitData, `{dir}/p.jsonl:2: key "rejected" is missing (found "Rejected": keys are case-sensitive)`},
 		{"wrong type", rows(row + `{"prompt":"p","chosen":"a","rejected":7}`), args, exitData, `{dir}/p.jsonl:2: "rejected": got number, want string`},
 		{"equal responses", rows(`{"prompt":"p","chosen":"a","rejected":"a"}`), args, exitData, `{dir}/p.jsonl: no examples (set aside: 1 with two equal responses)`},
 		{"empty response", rows(row + `{"prompt":"p","chosen":"a","rejected":"  "}`), args, exitData, `{dir}/p.jsonl:2: "rejected" is empty`},
