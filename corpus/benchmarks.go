@@ -144,7 +144,7 @@ func (x *Index) match(m *measured, file string) {
 			hit[i] = true
 			x.matches[i].Rows++
 			if len(x.matches[i].First) < maxFirst {
-				x.matches[i].First = append(x.matches[i].First, fmt.Sprintf("%s:%d", file, m.rec.Line))
+				x.matches[i].First = append(x.matches[i].First, m.rec.Where(file))
 			}
 		}
 	}

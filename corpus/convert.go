@@ -66,7 +66,7 @@ func Convert(ctx context.Context, in, out string, stdout io.Writer, form *Form, 
 			if c.Left[err.Error()]++; len(c.Left) > maxCategories {
 				return c, fmt.Errorf("%s: more than %d reasons why rows cannot be held", in, maxCategories)
 			}
-			if err := left.add(&record.RowError{File: r.Name(), Line: rec.Line, At: -1, Msg: fmt.Sprintf("record %.40q: %v", rec.ID, err)}); err != nil {
+			if err := left.add(rec.Fault("%v", err)); err != nil {
 				return c, err
 			}
 			continue

@@ -176,7 +176,7 @@ func (f *File) add(m *measured) error {
 		}
 	}
 	if m.known {
-		if err := f.o.Index.add(&m.sketch, rec.Line); err != nil {
+		if err := f.o.Index.add(&m.sketch, rec.Number()); err != nil {
 			return err
 		}
 		f.o.Index.match(m, f.Name)
@@ -267,7 +267,7 @@ func (f *File) bad(rows []error) {
 // finish makes the facts that need all records.
 func (f *File) finish(in *record.Reader) (err error) {
 	f.bad(in.Bad)
-	f.Found, f.Schema, f.Notes, f.Aside = in.Found, in.Schema.String(), in.Lines(), in.Aside
+	f.Found, f.Schema, f.Notes, f.Aside = in.Found, in.Layouts(), in.Lines(), in.Aside
 	f.Prompts, f.Duplicates = len(f.rows), f.check.Counts
 	for unit, to := range []map[string]Spread{f.Characters, f.TextBytes, f.Tokens} {
 		for name, l := range f.lengths[unit] {

@@ -56,7 +56,7 @@ type part struct {
 
 func parts() []part {
 	return []part{
-		{"id", func(r *record.Record) bool { return r.ID != "" && r.ID != fmt.Sprintf("row-%d", r.Line) }},
+		{"id", func(r *record.Record) bool { return r.ID != "" && r.ID != r.PlaceID() }},
 		{"category", func(r *record.Record) bool { return r.Category != "" || r.Subset != "" }},
 		{"margin", func(r *record.Record) bool { return r.Margin != nil }},
 		{"label", func(r *record.Record) bool { return r.Correct != nil }},

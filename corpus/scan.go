@@ -6,7 +6,6 @@ import (
 	"context"
 	"io"
 	"math"
-	"path/filepath"
 	"runtime"
 
 	"criticrm/record"
@@ -60,7 +59,7 @@ func Scan(ctx context.Context, path string, o Options, keep func(*record.Record)
 	defer in.Close()
 	f := newFile(in.Name(), o)
 	if !o.paths {
-		f.Name = filepath.Base(f.Name)
+		f.Name = record.Title(path)
 	}
 	if o.Index != nil {
 		o.Index.file()

@@ -26,8 +26,8 @@ type Config struct {
 
 // Top is what holds for all stages.
 type Top struct {
-	TrainFile     string           `yaml:"train_file" group:"The run" common:"true" alias:"train" resume:"free" help:"pairs to train on, JSON Lines"`
-	EvalFile      string           `yaml:"eval_file" common:"true" alias:"eval" resume:"free" help:"held-out pairs to measure on, JSON Lines"`
+	TrainFile     string           `yaml:"train_file" group:"The run" common:"true" alias:"train" resume:"free" help:"pairs to train on: JSON Lines, JSON, CSV, TSV or Parquet; a file, a folder, a pattern, a list or a mixture"`
+	EvalFile      string           `yaml:"eval_file" common:"true" alias:"eval" resume:"free" help:"held-out pairs to measure on, likewise"`
 	OutputDir     string           `yaml:"output_dir" common:"true" alias:"output,out" resume:"free" help:"directory of the run; the same command goes on where it was"`
 	Baselines     string           `yaml:"baselines" common:"true" resume:"free" help:"models to train for comparison, by comma: bt (scalar Bradley-Terry), cloud (all critiques, no filter); the base model as judge and the length are always measured"`
 	Rounds        int              `yaml:"rounds" common:"true" resume:"free" help:"repeat at most this often, with the trained model as the critic, until the validation split gains nothing"`

@@ -26,9 +26,9 @@ import (
 	"criticrm/critic"
 	"criticrm/engine"
 	"criticrm/internal/progress"
-	"criticrm/internal/spell"
 	"criticrm/kernels"
 	"criticrm/modeldir"
+	"criticrm/record"
 	"criticrm/stage"
 	"criticrm/trainer"
 )
@@ -170,11 +170,8 @@ func (r *run) openInputs() (err error) {
 		return err
 	}
 	for i, path := range []string{r.TrainFile, r.EvalFile} {
-		if r.sums[i], err = hashFile(path); err != nil {
-			return spell.Hub(err, path, spell.Dataset)
-		}
-		if r.sums[i] == "" {
-			return fmt.Errorf("%s: is a directory, want a file", path)
+		if r.sums[i], _, err = record.Sum(path); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -62,7 +62,7 @@ func Reason(err error) (reason, name string) {
 	return reason, name
 }
 
-// Bad writes rows that MaxBad let pass, a line of JSON each: file, line, byte, field, reason.
+// Bad writes rows that MaxBad let pass, a line of JSON each: file, line or row, byte, field, reason.
 func Bad(rows []error) ([]byte, error) {
 	var out []byte
 	for _, err := range rows {
@@ -72,11 +72,12 @@ func Bad(rows []error) ([]byte, error) {
 		}
 		line := struct {
 			File   string `json:"file"`
-			Line   int    `json:"line"`
+			Line   int    `json:"line,omitempty"`
+			Row    int    `json:"row,omitempty"`
 			Byte   *int   `json:"byte,omitempty"` // of the line, from 0
 			Field  string `json:"field,omitempty"`
 			Reason string `json:"reason"`
-		}{File: row.File, Line: row.Line, Reason: row.Msg}
+		}{File: row.File, Line: row.Line, Row: row.Row, Reason: row.Msg}
 		if row.At >= 0 {
 			line.Byte = &row.At
 		}

@@ -11,11 +11,32 @@ import (
 	"strings"
 )
 
+// Place is where a record stands.
+type Place struct {
+	File      string // of several; "": there is one
+	Line, Row int    // from 1; the line, or in a file without lines the row (the position, if the record was made by program)
+}
+
+func (p Place) String() string {
+	switch {
+	case p.Line == 0 && p.File == "":
+		return fmt.Sprintf("row %d", p.Row)
+	case p.Line == 0:
+		return fmt.Sprintf("%s: row %d", p.File, p.Row)
+	case p.File == "":
+		return fmt.Sprintf("line %d", p.Line)
+	}
+	return fmt.Sprintf("%s:%d", p.File, p.Line)
+}
+
+// mark is a Place in less memory: the file by its number.
+type mark struct{ file, line, row int32 }
+
 // Issue is one finding about two records.
 type Issue struct {
-	Kind          string // "duplicate id", "duplicate row", "contradiction"
-	ID            string // of the later record
-	Line, Earlier int    // lines of the later and the earlier record (positions from 1 if made by program)
+	Kind        string // "duplicate id", "duplicate row", "contradiction"
+	ID          string // of the later record
+	At, Earlier Place  // of the later and the earlier record
 }
 
 func (i Issue) String() string {
@@ -23,7 +44,7 @@ func (i Issue) String() string {
 	if i.Kind == "contradiction" {
 		what = "contradictory labels: same prompt, sides swapped"
 	}
-	return fmt.Sprintf("line %d (id %.40q): %s, see line %d", i.Line, i.ID, what, i.Earlier)
+	return fmt.Sprintf("%v (id %.40q): %s, see %v", i.At, i.ID, what, i.Earlier)
 }
 
 // Checker collects issues record by record; its memory is some 100 bytes a record, whatever its texts.
@@ -31,9 +52,10 @@ type Checker struct {
 	Issues []Issue // the first maxIssues
 	Counts map[string]int
 
-	ids  map[[16]byte]int32 // lines
-	rows map[[16]byte]int32
-	n    int
+	ids   map[[16]byte]mark
+	rows  map[[16]byte]mark
+	files []string // by their numbers, from 1
+	n     int
 
 	swapped [][16]byte // what the distinct pairs would be the other way round
 }
@@ -43,27 +65,34 @@ const maxIssues = 100
 
 // NewChecker starts an empty check.
 func NewChecker() *Checker {
-	return &Checker{Counts: map[string]int{}, ids: map[[16]byte]int32{}, rows: map[[16]byte]int32{}}
+	return &Checker{Counts: map[string]int{}, ids: map[[16]byte]mark{}, rows: map[[16]byte]mark{}}
 }
 
 // Add looks at one record.
 func (c *Checker) Add(r *Record) {
 	c.n++
-	line := r.Line
-	if line == 0 {
-		line = c.n
+	here := mark{line: int32(r.Line), row: int32(r.Row)}
+	if r.Line == 0 && r.Row == 0 {
+		here.line = int32(c.n)
 	}
-	note := func(kind string, earlier int32) {
+	if r.part > 0 {
+		here.file = int32(r.part)
+		for len(c.files) < r.part {
+			c.files = append(c.files, "")
+		}
+		c.files[r.part-1] = r.File
+	}
+	note := func(kind string, earlier mark) {
 		c.Counts[kind]++
 		if len(c.Issues) < maxIssues {
-			c.Issues = append(c.Issues, Issue{Kind: kind, ID: r.ID, Line: line, Earlier: int(earlier)})
+			c.Issues = append(c.Issues, Issue{Kind: kind, ID: r.ID, At: c.place(here), Earlier: c.place(earlier)})
 		}
 	}
 	id := rowKey(r.ID)
 	if earlier, ok := c.ids[id]; ok {
 		note("duplicate id", earlier)
 	} else {
-		c.ids[id] = int32(line)
+		c.ids[id] = here
 	}
 	first, second := r.Chosen, r.Rejected
 	switch {
@@ -80,7 +109,7 @@ func (c *Checker) Add(r *Record) {
 		note("duplicate row", earlier)
 		return
 	}
-	c.rows[key] = int32(line)
+	c.rows[key] = here
 	if r.Paired() {
 		swapped := rowKey(r.Prompt.Key(), second, first)
 		c.swapped = append(c.swapped, swapped)
@@ -88,6 +117,14 @@ func (c *Checker) Add(r *Record) {
 			note("contradiction", earlier)
 		}
 	}
+}
+
+func (c *Checker) place(s mark) Place {
+	p := Place{Line: int(s.line), Row: int(s.row)}
+	if s.file > 0 {
+		p.File = c.files[s.file-1]
+	}
+	return p
 }
 
 // Contradictions counts the pairs that another set has the other way round.

@@ -14,8 +14,15 @@ import (
 	"criticrm/tokenizer"
 )
 
-// decode makes the records of a row of the given schema. line numbers the row for a missing id.
-func decode(r *row, s *Schema, line int) ([]*Record, error) {
+// origin is where a row is from.
+type origin struct {
+	file   string
+	number int // of the file, of several, from 1; 0: the only one
+	place
+}
+
+// decode makes the records of a row of the given schema.
+func decode(r *row, s *Schema, from origin) ([]*Record, error) {
 	r.own, r.keeps = s.Reads, s.Keeps
 	if s == &ofBenchmark { // it was a row of one of these
 		for _, other := range schemas() {
@@ -30,7 +37,7 @@ func decode(r *row, s *Schema, line int) ([]*Record, error) {
 		return nil, err
 	}
 	for i, rec := range list {
-		rec.Line = line
+		rec.File, rec.Line, rec.Row, rec.part = from.file, from.line, from.row, from.number
 		given := rec.ID != "" // by the schema
 		for _, c := range r.columns {
 			if c.read == nil || c.key == "id" && given {
@@ -61,7 +68,7 @@ func decode(r *row, s *Schema, line int) ([]*Record, error) {
 func (rec *Record) decodeID(r *row) error {
 	raw, ok := r.get("id")
 	if !ok {
-		rec.ID = fmt.Sprintf("row-%d", rec.Line)
+		rec.ID = rec.PlaceID()
 		return nil
 	}
 	switch kind := strictjson.KindOf(raw); {
@@ -159,6 +166,7 @@ func (r *row) optObject(key string, dst any, fault string) (bool, error) {
 	if !ok {
 		return false, nil
 	}
+	raw = r.typed(raw, "object")
 	if kind := strictjson.KindOf(raw); kind != "object" {
 		return false, badField("%q: got %s, want object", key, kind)
 	}

@@ -9,8 +9,8 @@ import (
 	"io"
 	"math"
 	"strconv"
-	"unicode/utf8"
 
+	"criticrm/strictjson"
 	"criticrm/tokenizer"
 )
 
@@ -189,38 +189,13 @@ func (e *encoder) float(v float64, bits int) {
 	e.b = strconv.AppendFloat(e.b, v, 'g', -1, bits)
 }
 
-// text appends a JSON string; only what JSON demands is escaped, so that texts stay readable.
+// text appends a JSON string.
 func (e *encoder) text(s string) {
-	const hex = "0123456789abcdef"
-	if !utf8.ValidString(s) {
-		if e.err == nil {
-			e.err = fmt.Errorf("text %.40q is not valid UTF-8", s)
-		}
-		return
+	b, ok := strictjson.AppendString(e.b, s)
+	if !ok && e.err == nil {
+		e.err = fmt.Errorf("text %.40q is not valid UTF-8", s)
 	}
-	e.b = append(e.b, '"')
-	start := 0
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' {
-			continue
-		}
-		e.b = append(e.b, s[start:i]...)
-		start = i + 1
-		switch c {
-		case '"', '\\':
-			e.b = append(e.b, '\\', c)
-		case '\n':
-			e.b = append(e.b, '\\', 'n')
-		case '\r':
-			e.b = append(e.b, '\\', 'r')
-		case '\t':
-			e.b = append(e.b, '\\', 't')
-		default:
-			e.b = append(e.b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-	}
-	e.b = append(append(e.b, s[start:]...), '"')
+	e.b = b
 }
 
 // WriteRecords writes one line per record.

@@ -5,23 +5,23 @@ package record
 import "errors"
 
 // join makes a record of the one that waits and that of a row, if they belong together; else the row's waits for the next one.
-func (r *Reader) join(f *found) {
+func (p *part) join(f *found) {
 	if len(f.list) == 0 {
 		return
 	}
-	before, next := r.half, f.list[0]
-	f.list, r.half = nil, next
+	before, next := p.half, f.list[0]
+	f.list, p.half = nil, next
 	if before == nil {
 		return
 	}
-	rec, err := r.Schema.join(before, next)
+	rec, err := p.schema.join(before, next)
 	if err == AsideAlone {
 		f.err = err
 		return
 	}
-	r.half = nil
+	p.half = nil
 	if err == nil {
-		err = rec.readsBack(r.columns)
+		err = rec.readsBack(p.r.columns)
 	}
 	var why aside
 	switch {
@@ -30,6 +30,6 @@ func (r *Reader) join(f *found) {
 	case errors.As(err, &why):
 		f.err = why
 	default:
-		f.err = r.fault(before.Line, -1, "%v", err)
+		f.err = p.fault(place{before.Line, before.Row}, -1, "%v", err)
 	}
 }

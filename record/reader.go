@@ -1,35 +1,25 @@
 package record
 
-// JSONL in, strictly: limits, line ends, compression and the position of every error.
+// Records one by one, from one file or several, whatever kinds of file they are.
 
 import (
-	"bufio"
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"iter"
 	"slices"
 	"strings"
-	"sync/atomic"
 
-	"criticrm/internal/spell"
-	"criticrm/safefile"
 	"criticrm/strictjson"
-
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 )
 
 // ReadOptions bounds what a file may hold. The zero value stands for DefaultReadOptions.
 type ReadOptions struct {
-	MaxLine  int   // bytes of one line, default 16 MiB
+	MaxLine  int   // bytes of one row, default 16 MiB
 	MaxText  int   // bytes of one text field, default 8 MiB
-	MaxBytes int64 // bytes of the whole file after decompression, default 1 TiB
+	MaxBytes int64 // bytes of a whole file after decompression, default 1 TiB
 	MaxBad   int   // rows that may be bad: skipped and listed in Found.Bad; default 0, the first one is fatal
 
 	Layout // what the user says of the rows
@@ -38,6 +28,8 @@ type ReadOptions struct {
 	Reads []string
 	// Check says what else is wrong with a row, as a RowError: such a row is bad, too. Any other error ends the reading. nil: nothing.
 	Check func(*Record) error
+	// Stdin is what the input "-" stands for; nil: the process's standard input.
+	Stdin io.Reader
 }
 
 // DefaultReadOptions gives the limits for untrusted files.
@@ -59,45 +51,6 @@ func (o ReadOptions) withDefaults() ReadOptions {
 	return o
 }
 
-// maxBlank is how many blank lines may follow each other: a small compressed file may hold gigabytes of them.
-const maxBlank = 1 << 16
-
-// RowError is a fault of one place in a file.
-type RowError struct {
-	File string // empty: of a record that was not read from one, or by somebody who knows the line only
-	Line int    // 1-based; 0: the file as a whole
-	At   int    // byte in the line from 0; -1: the line as a whole
-	Msg  string
-}
-
-func (e *RowError) Error() string {
-	switch {
-	case e.File == "" && e.Line == 0:
-		return e.Msg
-	case e.File == "":
-		return fmt.Sprintf("line %d: %s", e.Line, e.Msg)
-	case e.Line == 0:
-		return fmt.Sprintf("%s: %s", e.File, e.Msg)
-	case e.At < 0:
-		return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Msg)
-	}
-	return fmt.Sprintf("%s:%d@%d: %s", e.File, e.Line, e.At, e.Msg)
-}
-
-// Fault is an error of the record: its line, if it was read from a file, and its id.
-func (r *Record) Fault(format string, a ...any) error {
-	return &RowError{Line: r.Line, At: -1, Msg: fmt.Sprintf("record %.40q: ", r.ID) + fmt.Sprintf(format, a...)}
-}
-
-// InFile names the file for an error of one of its rows, which does not know it.
-func InFile(err error, path string) error {
-	var row *RowError
-	if errors.As(err, &row) && row.File == "" {
-		row.File = path
-	}
-	return err
-}
-
 // Reader reads records one by one. Schema and Found tell what was found so far.
 type Reader struct {
 	Schema *Schema // of the first row; nil before it
@@ -105,20 +58,8 @@ type Reader struct {
 
 	name    string
 	o       ReadOptions
-	raw     io.Reader // the stored bytes, which hash and size take note of
-	hash    hash.Hash
-	size    atomic.Int64
-	of      int64 // stored bytes in all; 0: not known
-	in      *bufio.Reader
-	frames  *frames // of a zstd file
-	closers []func() error
-	line    int
-	blanks  int // blank lines since the last row; they count only if a row follows
-	total   int64
-	buf     []byte
+	mix     mix       // the files and whose turn it is
 	rows    int       // that gave records
-	ordinal int       // of the last row among those that are not blank, 1-based
-	half    *Record   // of the row before, which may belong to the next one
 	waiting []*Record // of the row that was read last
 	given   *Schema   // that Layout names
 	rename  map[string]string
@@ -126,122 +67,90 @@ type Reader struct {
 	done    error // sticky end or error
 }
 
-// Open opens a .jsonl file, also compressed with zstd or gzip (by content, not by name).
-func Open(path string, o ReadOptions) (*Reader, error) {
-	f, err := safefile.Open(path)
+// Open opens an input: a file of any kind that Kinds lists, also compressed, or several, as Files takes them.
+func Open(input string, o ReadOptions) (*Reader, error) {
+	files, err := Files(input)
 	if err != nil {
-		return nil, fmt.Errorf("record: %w", spell.Hub(err, path, spell.Dataset))
+		return nil, fmt.Errorf("record: %w", err)
 	}
-	r, err := NewReader(f, path, o)
+	r, err := newReader(input, o)
 	if err != nil {
-		f.Close()
 		return nil, err
 	}
-	r.closers = append(r.closers, f.Close)
-	if info, err := f.Stat(); err == nil {
-		r.of = info.Size()
+	if len(files) == 1 {
+		r.name = files[0].Name()
+	}
+	r.mix = newMix(r, files)
+	if err := r.mix.parts[0].open(); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
 
-// NewReader reads records from any stream; name stands for the file in errors.
+// NewReader reads records from any stream; name stands for the file in errors. A Parquet file is read if in is an io.ReaderAt that knows its
+// Size, or an *os.File.
 func NewReader(in io.Reader, name string, o ReadOptions) (*Reader, error) {
-	r := &Reader{name: name, o: o.withDefaults(), hash: sha256.New(), columns: columns()}
+	r, err := newReader(name, o)
+	if err != nil {
+		return nil, err
+	}
+	r.mix = newMix(r, []File{{Path: name}})
+	return r, r.mix.parts[0].begin(in)
+}
+
+func newReader(name string, o ReadOptions) (*Reader, error) {
+	r := &Reader{name: name, o: o.withDefaults(), columns: columns()}
 	var err error
-	if r.given, r.rename, err = r.o.parse(); err != nil {
-		return nil, err
-	}
-	r.raw = io.TeeReader(in, stored{r})
-	raw := bufio.NewReaderSize(r.raw, 1<<16)
-	head, err := raw.Peek(zstd.HeaderMaxSize)
-	if err != nil && err != io.EOF {
-		return nil, fmt.Errorf("record: read %s: %w", name, err)
-	}
-	switch {
-	case bytes.HasPrefix(head, []byte{0x28, 0xB5, 0x2F, 0xFD}):
-		if err := r.zstd(raw, head); err != nil {
-			return nil, err
-		}
-	case bytes.HasPrefix(head, []byte{0x1F, 0x8B}):
-		z, err := gzip.NewReader(raw)
-		if err != nil {
-			return nil, r.fault(0, -1, "damaged gzip: %v", err)
-		}
-		r.closers = append(r.closers, z.Close)
-		r.in = bufio.NewReaderSize(z, 1<<16)
-	default:
-		r.in = raw
-	}
-	if err := r.sniff(); err != nil {
-		r.Close()
-		return nil, err
-	}
-	return r, nil
+	r.given, r.rename, err = r.o.parse()
+	return r, err
 }
 
-// stored takes note of the bytes of the file as they are read.
-type stored struct{ r *Reader }
-
-func (s stored) Write(p []byte) (int, error) {
-	s.r.size.Add(int64(len(p)))
-	return s.r.hash.Write(p)
-}
-
-// Sum reads what is left of the file and gives the sha256, in hexadecimal, and the number of its stored bytes: before decompression. It
-// is the hash of what Next has read, also if the file was replaced meanwhile.
-func (r *Reader) Sum() (sha string, bytes int64, err error) {
-	if _, err := io.Copy(io.Discard, r.raw); err != nil {
-		return "", 0, fmt.Errorf("record: read %s: %w", r.name, err)
+// note adds a remark about a file, which is named if there are several.
+func (r *Reader) note(p *part, format string, a ...any) {
+	text := fmt.Sprintf(format, a...)
+	if p.number > 0 {
+		text = p.name + ": " + text
 	}
-	return hex.EncodeToString(r.hash.Sum(nil)), r.size.Load(), nil
-}
-
-// Progress is how many of the file's stored bytes have been read, and how many there are: 0 if nobody knows. It may be called while Each
-// reads.
-func (r *Reader) Progress() (read, of int64) { return r.size.Load(), r.of }
-
-// sniff looks at the first bytes: a byte order mark is removed, other kinds of file are refused by name.
-func (r *Reader) sniff() error {
-	head, err := r.in.Peek(4)
-	if err != nil && err != io.EOF {
-		return r.fault(0, -1, "cannot be read: %v", err)
-	}
-	switch {
-	case bytes.HasPrefix(head, []byte{0xEF, 0xBB, 0xBF}):
-		r.in.Discard(3)
-		r.Notes = append(r.Notes, "byte order mark at the start removed")
-	case bytes.HasPrefix(head, []byte{0xFF, 0xFE}), bytes.HasPrefix(head, []byte{0xFE, 0xFF}),
-		len(head) >= 2 && (head[0] == 0) != (head[1] == 0):
-		return r.fault(0, -1, "looks like UTF-16; convert to UTF-8")
-	case bytes.HasPrefix(head, []byte("PAR1")):
-		return r.fault(0, -1, "is a parquet file; convert it to .jsonl")
-	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
-		return r.fault(0, -1, "is a zip file, want .jsonl")
-	case len(head) > 0 && head[0] == '[':
-		return r.fault(0, -1, "is a JSON array, want one object a line (jq -c '.[]' converts it)")
-	}
-	return nil
-}
-
-func (r *Reader) fault(line, at int, format string, a ...any) error {
-	return &RowError{File: r.name, Line: line, At: at, Msg: fmt.Sprintf(format, a...)}
+	r.Notes = append(r.Notes, text)
 }
 
 // Close ends the reading; it is needed after Open.
 func (r *Reader) Close() error {
 	var errs []error
-	for _, c := range r.closers {
-		errs = append(errs, c())
+	for _, p := range r.mix.parts {
+		errs = append(errs, p.close())
 	}
-	r.closers = nil
 	return errors.Join(errs...)
 }
 
-// Name is the file's, as errors give it.
+// Name is the input's, as errors give it.
 func (r *Reader) Name() string { return r.name }
 
-// Line is the number of the last line read, 1-based.
-func (r *Reader) Line() int { return r.line }
+// Progress is how many stored bytes are read, and how many there are; 0: nobody knows, as of a pipe. It may be called while Each runs.
+func (r *Reader) Progress() (read, total int64) {
+	for _, p := range r.mix.parts {
+		read += p.read.Load()
+		if p.total == 0 {
+			total = -1 << 62
+		}
+		total += p.total
+	}
+	return read, max(total, 0)
+}
+
+// Layouts names the schemas of the files read so far, in order.
+func (r *Reader) Layouts() string {
+	var names []string
+	for _, p := range r.mix.parts {
+		if p.schema != nil && !slices.Contains(names, p.schema.Name) {
+			names = append(names, p.schema.Name)
+		}
+	}
+	if names == nil {
+		return r.Schema.String()
+	}
+	return strings.Join(names, ", ")
+}
 
 // Next gives the next record, io.EOF after the last one. Errors name file, line and field; they are final except
 // for those that MaxBad lets pass.
@@ -269,6 +178,7 @@ func (r *Reader) Next() (*Record, error) {
 
 // found is what a row has given.
 type found struct {
+	file   string
 	list   []*Record
 	asides map[aside]int
 	unread []string
@@ -277,31 +187,39 @@ type found struct {
 	err    error // why it is not used; an aside is one, too
 }
 
-// row reads up to the next row that is not blank. An error is final; what is wrong with the row alone is the row's.
+// row reads up to the next row. An error is final; what is wrong with the row alone is the row's.
 func (r *Reader) row() (*found, error) {
 	for r.done == nil {
-		line, err := r.readLine()
+		p, err := r.mix.turn()
 		if err != nil {
-			if r.done = err; err == io.EOF {
-				r.noteFrames()
-				if r.half != nil { // nothing can belong to it any more
-					r.half = nil
-					return &found{err: AsideAlone}, nil
-				}
-			}
+			r.done = err
 			break
 		}
-		if len(bytes.TrimSpace(line)) == 0 {
-			if r.blanks++; r.blanks > maxBlank {
-				r.done = r.fault(r.line, -1, "more than %d blank lines in a row", maxBlank)
+		text, err := p.next()
+		var bad badRow
+		switch {
+		case err == io.EOF:
+			if err := p.finish(); err != nil {
+				r.done = err
+			} else if p.half != nil { // nothing can belong to it any more
+				p.half = nil
+				return &found{file: p.name, err: AsideAlone}, nil
 			}
 			continue
+		case errors.As(err, &bad):
+			p.ordinal++
+			return &found{file: p.name, err: p.fault(p.src.place(), -1, "%s", string(bad))}, nil
+		case err != nil:
+			r.done = err
+			continue
 		}
-		r.Blank, r.blanks = r.Blank+r.blanks, 0
-		r.ordinal++
-		f := r.parse(line)
-		if f.err == nil && r.Schema.join != nil {
-			r.join(f)
+		p.ordinal++
+		f := r.parse(p, text)
+		if f.err == nil && p.schema.join != nil {
+			p.join(f)
+		}
+		if f.err == nil && len(f.list) > 0 {
+			r.mix.gave(p, len(f.list))
 		}
 		return f, nil
 	}
@@ -326,25 +244,25 @@ func (r *Reader) take(f *found) ([]*Record, error) {
 			r.Began++
 		}
 		r.addUnread(slices.DeleteFunc(f.unread, func(key string) bool { return slices.Contains(r.o.Reads, key) }))
-		r.addBenchmark(f.list)
 		if len(f.list) > 0 { // else its parts are counted
 			r.rows++
 		}
+		r.addBenchmark(f.list)
 		return f.list, nil
 	case len(r.Bad) >= r.o.MaxBad || !errors.As(f.err, &row):
-		return nil, InFile(f.err, r.name)
+		return nil, InFile(f.err, f.file)
 	default:
-		r.Bad = append(r.Bad, InFile(f.err, r.name))
+		r.Bad = append(r.Bad, InFile(f.err, f.file))
 	}
 	return nil, nil
 }
 
-// end makes an error the final one. A file without records is one.
+// end makes an error the final one. An input without records is one.
 func (r *Reader) end(err error) error {
 	if err == io.EOF && r.rows == 0 {
-		err = r.fault(0, -1, "no examples")
+		err = &RowError{File: r.name, At: -1, Msg: "no examples"}
 		if len(r.Aside) > 0 {
-			err = r.fault(0, -1, "no examples (%s)", strings.Join(r.Lines(), "; "))
+			err = &RowError{File: r.name, At: -1, Msg: fmt.Sprintf("no examples (%s)", strings.Join(r.Lines(), "; "))}
 		}
 		if len(r.Bad) > 0 {
 			err = fmt.Errorf("no examples: all %d rows are bad, the first: %w", len(r.Bad), r.Bad[0])
@@ -354,102 +272,61 @@ func (r *Reader) end(err error) error {
 	return err
 }
 
-// parse decodes one line and holds the file to the schema of its first row.
-func (r *Reader) parse(line []byte) *found {
-	f := &found{}
+// parse decodes one row and holds its file to the schema of its first row.
+func (r *Reader) parse(p *part, text []byte) *found {
+	f := &found{file: p.name}
+	at := p.src.place()
 	var members []strictjson.Member
-	err := strictjson.Read(line, func(v *strictjson.Reader) (err error) { members, err = v.Members(); return err })
+	err := strictjson.Read(text, func(v *strictjson.Reader) (err error) { members, err = v.Members(); return err })
 	if err == nil {
 		members, err = renamed(members, r.rename)
 	}
+	fault := func(err error) error {
+		if s, ok := syntax(err); ok {
+			return p.src.syntax(s)
+		}
+		return p.fault(at, -1, "%v", err)
+	}
 	if err != nil {
-		f.err = r.rowError(err)
+		f.err = fault(err)
 		return f
 	}
 	row := newRow(members, r.columns, r.o.MaxText)
-	row.layout = &r.o.Layout
+	row.layout, row.untyped = &r.o.Layout, p.kind.untyped
 	s := r.given
 	if s == nil {
 		if s, err = detect(row); err != nil {
-			f.err = r.rowError(err)
+			f.err = fault(err)
 			return f
 		}
+	}
+	if p.schema == nil {
+		p.schema = s
 	}
 	if r.Schema == nil {
 		r.Schema = s
 	}
-	if !s.mixes(r.Schema) {
-		f.err = r.fault(r.line, -1, "row is %s, the file began with %s: one file holds one format", s, r.Schema)
+	if !s.mixes(p.schema) {
+		f.err = p.fault(at, -1, "row is %s, the file began with %s: one file holds one format", s, p.schema)
 		return f
 	}
 	var why aside
-	switch f.list, err = decode(row, s, r.line); {
+	switch f.list, err = decode(row, s, origin{file: p.name, number: p.number, place: at}); {
 	case errors.As(err, &why):
 		f.err = why
 	case err != nil:
-		f.err = r.rowError(err)
+		f.err = fault(err)
 	default:
 		f.asides, f.unread, f.turns, f.began = row.asides, row.unread(), row.turns, row.began
 	}
 	for _, rec := range f.list {
-		if rec.ordinal = r.ordinal; f.err == nil && s.join == nil && (s != rec.home() || r.given != nil) {
+		if rec.ordinal = p.ordinal; f.err == nil && s.join == nil && (s != rec.home() || r.given != nil) {
 			if err := rec.readsBack(r.columns); err != nil {
-				f.err = r.rowError(err)
+				f.err = fault(err)
 			}
 		}
 	}
 	return f
-}
-
-func (r *Reader) rowError(err error) error {
-	s, ok := syntax(err)
-	if !ok {
-		return r.fault(r.line, -1, "%v", err)
-	}
-	if r.line == 1 && string(bytes.TrimSpace(r.buf)) == "{" {
-		return r.fault(r.line, -1, "a row goes on over several lines, want one object a line (jq -c . converts it)")
-	}
-	if s.Code == strictjson.Truncated {
-		if _, more := r.in.Peek(1); more != nil {
-			return r.fault(r.line, -1, "line is cut off (unexpected end)")
-		}
-	}
-	return r.fault(r.line, s.At, "%s", s.Msg)
-}
-
-// readLine gives the next line without its end, valid until the next call.
-func (r *Reader) readLine() ([]byte, error) {
-	r.buf = r.buf[:0]
-	for {
-		part, err := r.in.ReadSlice('\n')
-		r.buf = append(r.buf, part...)
-		r.total += int64(len(part))
-		if r.total > r.o.MaxBytes {
-			return nil, r.fault(0, -1, "decompresses to more than %d bytes", r.o.MaxBytes)
-		}
-		if len(r.buf) > r.o.MaxLine+2 || len(r.buf) > r.o.MaxLine && err != nil && err != bufio.ErrBufferFull {
-			return nil, r.fault(r.line+1, -1, "line is longer than %d bytes", r.o.MaxLine)
-		}
-		if err == bufio.ErrBufferFull {
-			continue
-		}
-		if err == io.EOF && len(r.buf) == 0 {
-			return nil, io.EOF
-		}
-		if err != nil && err != io.EOF {
-			return nil, r.fault(r.line+1, -1, "cannot be read: %v", err)
-		}
-		break
-	}
-	r.line++
-	line := bytes.TrimSuffix(bytes.TrimSuffix(r.buf, []byte("\n")), []byte("\r"))
-	if len(line) > r.o.MaxLine {
-		return nil, r.fault(r.line, -1, "line is longer than %d bytes", r.o.MaxLine)
-	}
-	if i := bytes.IndexByte(line, '\r'); i >= 0 {
-		return nil, r.fault(r.line, i, "lone carriage return: want LF or CRLF line ends")
-	}
-	return line, nil
 }
 
 // Records iterates over the rest; the last item may carry an error.
@@ -464,9 +341,9 @@ func (r *Reader) Records() iter.Seq2[*Record, error] {
 	}
 }
 
-// ReadFile reads all records of a file.
-func ReadFile(path string, o ReadOptions) ([]*Record, error) {
-	r, err := Open(path, o)
+// ReadFile reads all records of an input.
+func ReadFile(input string, o ReadOptions) ([]*Record, error) {
+	r, err := Open(input, o)
 	if err != nil {
 		return nil, err
 	}
@@ -483,18 +360,23 @@ func ReadFile(path string, o ReadOptions) ([]*Record, error) {
 
 // ParseRecord reads one record from one line of JSON under the default limits.
 func ParseRecord(line []byte) (*Record, error) {
-	r, err := NewReader(bytes.NewReader(line), "record", ReadOptions{})
+	r, err := newReader("record", ReadOptions{})
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
+	r.mix = newMix(r, []File{{Path: "record"}})
+	p := r.mix.parts[0]
+	if err := p.beginAs(bytes.NewReader(line), &jsonLines); err != nil {
+		return nil, err
+	}
 	rec, err := r.Next()
 	if err != nil {
 		return nil, err
 	}
 	if _, err := r.Next(); err != io.EOF {
-		return nil, &RowError{File: "record", Line: r.line, At: -1, Msg: "more than one record"}
+		return nil, p.fault(place{line: 2}, -1, "more than one record")
 	}
+	rec.File = "" // it is from none
 	return rec, nil
 }
 

@@ -149,7 +149,7 @@ type CriticInfo struct {
 
 // Record is one row: a preference pair (Chosen, Rejected), one Response with an optional label, or a Document.
 type Record struct {
-	ID       string // from the row, else "row-<line>"
+	ID       string // from the row, else "row-<line>"; of several files "row-<file>-<line>"; where lines are no rows, the row's number
 	Prompt   Prompt
 	Chosen   string // empty for a record of one response
 	Rejected string
@@ -180,11 +180,14 @@ type Record struct {
 	Cut      *Cut // what the critic has not read of the texts; nil: it has read all. Written as "shortened"
 	PlainCut *Cut // likewise for rewards without critiques. Written as "plain_shortened"
 
-	Line int // line in the file it was read from, 1-based; 0 if made by program
+	File string // that it was read from; empty if made by program
+	Line int    // where it begins there, 1-based; 0 if made by program, or in a file without lines
+	Row  int    // which row it is there, 1-based; 0 where rows are lines
 
 	ordinal   int      // of its row among those of the file that are not blank, 1-based
 	order     []member // fields of the input in order; those that are ours are rewritten from the struct
 	numericID bool     // the id was a JSON integer and is written as one
+	part      int      // number of its file among several, from 1; 0: there is one alone
 }
 
 // shown says of pairs that the chosen response stood second in the row, or first.

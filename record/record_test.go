@@ -90,7 +90,7 @@ func TestFormats(t *testing.T) {
 				t.Errorf("format %v, want %v", r.Schema, c.format)
 			}
 			want := c.want
-			want.Line = 1
+			want.File, want.Line = "f", 1
 			if d := cmp.Diff(want, *got, cmpopts.IgnoreUnexported(record.Record{}, record.Critique{})); d != "" {
 				t.Errorf("record (-want +got):\n%s", d)
 			}
@@ -126,7 +126,8 @@ func TestBadRows(t *testing.T) {
 		{"56 only blank lines", "\n\n", "f: no examples"},
 		{"57 not JSON", good + "\n" + good + "\n{\"id\": x}", "f:3@7: invalid character 'x'"},
 		{"57 not an object", "7", "f:1@0: got number, want object"},
-		{"array file", "[{}]", "JSON array"},
+		{"array file", "[{}]", "f:1: row 1: no known layout"},
+		{"array of others", "[\n 7]", "f:2@1: row 1: got number, want object"},
 		{"59 UTF-16 with mark", "\xff\xfe{\x00", "looks like UTF-16"},
 		{"59 UTF-16 bare", "{\x00\"\x00", "looks like UTF-16"},
 		{"59 mark inside", good + "\n\ufeff" + good, "f:2@0: invalid character '\\ufeff'"},
@@ -140,7 +141,7 @@ func TestBadRows(t *testing.T) {
 		{"62 key missing", `{"prompt":"p","chosen":"c"}`, `f:1: key "rejected" is missing`},
 		{"62 wrong case", `{"prompt":"p","chosen":"c","Rejected":"r"}`, `key "rejected" is missing (found "Rejected": keys are case-sensitive)`},
 		{"a critic's unknown setting", `{"prompt":"p","chosen":"c","rejected":"r","critic":{"prompts":"h","sampling":{},"mode":1}}`, `"critic": not the settings of a critic (unknown field "mode")`},
-		{"over several lines", "{\n  \"prompt\": \"p\"\n}", "f:1: a row goes on over several lines, want one object a line"},
+		{"over several lines", "{\n  \"prompt\": \"p\"\n}", `f:1: row 1: no known layout: the row has "prompt"`},
 		{"wrong case of a document", `{"Text":"words"}`, `key "text" is missing (found "Text": keys are case-sensitive)`},
 		{"null before a completion", `{"prompt":null,"completion":"c"}`, `"prompt": got null, want a value`},
 		{"62 equal", `{"prompt":"p","chosen":"c","rejected":"c"}`, `f: no examples (set aside: 1 with two equal responses)`},
@@ -357,7 +358,7 @@ func TestCompressed(t *testing.T) {
 func TestNotAFile(t *testing.T) {
 	dir := t.TempDir()
 	_, err := record.Open(dir, record.ReadOptions{})
-	recordtest.WantError(t, err, "is a directory")
+	recordtest.WantError(t, err, "is a folder without data files")
 	fifo := filepath.Join(dir, "fifo")
 	if err := syscall.Mkfifo(fifo, 0o644); err != nil {
 		t.Skip("no FIFO here: ", err)

@@ -132,6 +132,31 @@ func items(raw []byte) (out [][]byte) {
 	return out
 }
 
+// typed is a value as the kind that is wanted: of rows whose values are all texts, one that spells such a value stands for it.
+func (r *row) typed(raw []byte, want string) []byte {
+	if !r.untyped || strictjson.KindOf(raw) != "string" {
+		return raw
+	}
+	text := strings.TrimSpace(str(raw))
+	switch want {
+	case "boolean":
+		if lower := strings.ToLower(text); lower == "true" || lower == "false" {
+			return []byte(lower)
+		}
+	case "number":
+		if v, err := strconv.ParseFloat(text, 64); err == nil && strings.Trim(text, "+-.0123456789eE") == "" {
+			return strconv.AppendFloat(nil, v, 'g', -1, 64)
+		}
+	default:
+		ok := false
+		err := strictjson.Read([]byte(text), func(v *strictjson.Reader) error { ok = v.Kind() == want; return v.Skip() })
+		if ok && err == nil {
+			return []byte(text)
+		}
+	}
+	return raw
+}
+
 // anyText is the text of a key, which may be empty.
 func (r *row) anyText(key string) (string, error) {
 	raw, ok := r.get(key)
@@ -185,7 +210,7 @@ func (r *row) optNumber(key string, dst **float64) error {
 	if !ok {
 		return nil
 	}
-	v, err := number(key, raw)
+	v, err := number(key, r.typed(raw, "number"))
 	if err == nil {
 		*dst = &v
 	}
@@ -197,6 +222,7 @@ func (r *row) optBool(key string, dst **bool) error {
 	if !ok {
 		return nil
 	}
+	raw = r.typed(raw, "boolean")
 	if kind := strictjson.KindOf(raw); kind != "boolean" {
 		return badField("%q: got %s, want true or false", key, kind)
 	}
@@ -211,6 +237,7 @@ func (r *row) list(key, of string) ([][]byte, error) {
 	if !ok {
 		return nil, nil
 	}
+	raw = r.typed(raw, "array")
 	if kind := strictjson.KindOf(raw); kind != "array" {
 		return nil, badField("%q: got %s, want a list of %s", key, kind, of)
 	}

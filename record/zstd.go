@@ -3,7 +3,6 @@ package record
 // Files compressed with zstd. The decoder reads any number of frames behind each other and does not say what they lack.
 
 import (
-	"bufio"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -15,10 +14,10 @@ import (
 const maxWindow = 8 << 20
 
 // zstd reads a file that begins with head through the decoder.
-func (r *Reader) zstd(raw io.Reader, head []byte) error {
+func (p *part) zstd(raw io.Reader, head []byte) error {
 	var h zstd.Header
 	if err := h.Decode(head); err != nil {
-		return r.fault(0, -1, "damaged zstd header: %v", err)
+		return p.fault(place{}, -1, "damaged zstd header: %v", err)
 	}
 	window := h.WindowSize
 	if h.SingleSegment {
@@ -26,30 +25,27 @@ func (r *Reader) zstd(raw io.Reader, head []byte) error {
 	}
 	switch {
 	case window > maxWindow:
-		return r.fault(0, -1, "needs a %d MiB window, limit %d MiB (compress without --long)", window>>20, maxWindow>>20)
+		return p.fault(place{}, -1, "needs a %d MiB window, limit %d MiB (compress without --long)", window>>20, maxWindow>>20)
 	case h.DictionaryID != 0:
-		return r.fault(0, -1, "needs zstd dictionary %d, which is not supported", h.DictionaryID)
+		return p.fault(place{}, -1, "needs zstd dictionary %d, which is not supported", h.DictionaryID)
 	}
-	r.frames = &frames{in: raw}
-	z, err := zstd.NewReader(r.frames, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
+	p.frames = &frames{in: raw}
+	z, err := zstd.NewReader(p.frames, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 	if err != nil {
-		return fmt.Errorf("record: read %s: %w", r.name, err)
+		return fmt.Errorf("record: read %s: %w", p.name, err)
 	}
-	r.closers = append(r.closers, func() error { z.Close(); return nil })
-	r.in = bufio.NewReaderSize(z, 1<<16)
+	p.closers = append(p.closers, func() error { z.Close(); return nil })
+	p.limit(z)
 	return nil
 }
 
-// noteFrames says what a zstd file lacks.
-func (r *Reader) noteFrames() {
-	if r.frames == nil {
-		return
+// note says what a zstd file lacks.
+func (f *frames) note(p *part) {
+	if f.unchecked > 0 {
+		p.r.note(p, "zstd without a checksum: damage inside would not be seen (zstd --check writes one)")
 	}
-	if r.frames.unchecked > 0 {
-		r.Notes = append(r.Notes, "zstd without a checksum: damage inside would not be seen (zstd --check writes one)")
-	}
-	if n := r.frames.skippable; n > 0 {
-		r.Notes = append(r.Notes, fmt.Sprintf("zstd: %d skippable frames are not read", n))
+	if f.skippable > 0 {
+		p.r.note(p, "zstd: %d skippable frames are not read", f.skippable)
 	}
 }
 

@@ -73,7 +73,7 @@ func (d *Renderer) cutTokens(b Branch, o Options) (Branch, Outcome, error) {
 
 // asConversation takes a conversation as a prompt and the answer that ends it, if one does.
 func asConversation(rec *record.Record) *record.Record {
-	r := &record.Record{ID: rec.ID, Line: rec.Line, Prompt: record.Prompt{Messages: rec.Document.Messages}}
+	r := &record.Record{ID: rec.ID, File: rec.File, Line: rec.Line, Row: rec.Row, Prompt: record.Prompt{Messages: rec.Document.Messages}}
 	n := len(r.Prompt.Messages) - 1
 	if last := r.Prompt.Messages[n]; last.Role == "assistant" && n > 0 {
 		r.Prompt.Messages, r.Response = r.Prompt.Messages[:n:n], last.Content

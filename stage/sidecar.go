@@ -107,38 +107,53 @@ func IsComplete(path string) (bool, error) {
 	return s.Complete, nil
 }
 
-// Unfinished is an error if a stage writes the file still, or was interrupted. Whoever reads a file asks before, and Altered behind the
-// last row.
-func Unfinished(path string) error {
-	complete, err := IsComplete(path)
-	if err == nil && !complete {
-		err = fmt.Errorf("%s is not complete: finish the stage that writes it first", path)
+// Unfinished is an error if a stage writes a file of the input still, or was interrupted. Whoever reads an input asks before, and Altered
+// behind the last row.
+func Unfinished(input string) error {
+	files, err := record.Files(input)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // who opens it says so
+	}
+	for _, f := range files {
+		if f.Stream {
+			continue
+		}
+		complete, err := IsComplete(f.Path)
+		if err == nil && !complete {
+			err = fmt.Errorf("%s is not complete: finish the stage that writes it first", f.Path)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return err
 }
 
-// Altered is an error if the file that in has read is not as the stage that wrote it has left it. A file without a sidecar is nobody's
+// Altered is an error if a file that in has read is not as the stage that wrote it has left it. A file without a sidecar is nobody's
 // to compare.
 func Altered(in *record.Reader) error {
-	s, err := readSidecar(in.Name())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("stage: %w", err)
-	}
-	sha, n, err := in.Sum()
+	sums, err := in.Sums()
 	if err != nil {
 		return err
 	}
-	if sha != s.SHA256 || n != s.Bytes {
-		return fmt.Errorf("%s is not as stage %s has left it (sha256 %.12s…, %d bytes; %s says %.12s…, %d bytes): make it again, or remove %s if the change is meant",
-			in.Name(), s.Stage, sha, n, filepath.Base(SidecarPath(in.Name())), s.SHA256, s.Bytes, filepath.Base(SidecarPath(in.Name())))
+	for _, f := range sums {
+		s, err := readSidecar(f.Name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("stage: %w", err)
+		}
+		if beside := filepath.Base(SidecarPath(f.Name)); f.SHA256 != s.SHA256 || f.Bytes != s.Bytes {
+			return fmt.Errorf("%s is not as stage %s has left it (sha256 %.12s…, %d bytes; %s says %.12s…, %d bytes): make it again, or remove %s if the change is meant",
+				f.Name, s.Stage, f.SHA256, f.Bytes, beside, s.SHA256, s.Bytes, beside)
+		}
 	}
 	return nil
 }
 
-// ReadFile reads all records of a file that a stage may have written: it must be finished and unaltered. found is what else it holds.
+// ReadFile reads all records of an input whose files stages may have written: they must be finished and unaltered. found is what else it
+// holds.
 func ReadFile(path string, o record.ReadOptions) (records []*record.Record, found record.Found, err error) {
 	if err := Unfinished(path); err != nil {
 		return nil, found, err

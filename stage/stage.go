@@ -1,5 +1,5 @@
-// Package stage runs one step of a pipeline from a JSON Lines file to another that can be interrupted at any moment and goes on where
-// it was.
+// Package stage runs one step of a pipeline from an input, a file or several, to a JSON Lines file. It can be interrupted at any moment and
+// goes on where it was.
 //
 // Rows are appended chunk by chunk; after each chunk the file is synced and then the sidecar OUT.stage.json is
 // replaced with the number of rows, bytes and their hash. What the file holds beyond the sidecar's count (a torn
@@ -88,9 +88,17 @@ func (r *execution) prepare(ctx context.Context) error {
 	if ext := filepath.Ext(r.Out); ext == ".zst" || ext == ".gz" {
 		return fmt.Errorf("%s: output %s: rows are appended, which a compressed file does not allow: write .jsonl and compress it later", r.Name, r.Out)
 	}
-	if a, err := os.Stat(r.In); err == nil {
+	if err := record.Rereadable(r.In); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: input %w", r.Name, err)
+	}
+	files, _ := record.Files(r.In) // what is wrong with them is said where they are opened
+	for _, f := range files {
+		a, err := os.Stat(f.Path)
+		if err != nil {
+			continue
+		}
 		if b, err := os.Stat(r.Out); err == nil && os.SameFile(a, b) {
-			return fmt.Errorf("%s: input and output are the same file %s", r.Name, r.In)
+			return fmt.Errorf("%s: input and output are the same file %s", r.Name, f.Path)
 		}
 	}
 	if r.Read.MaxBad == 0 { // Work finds the first one, too
@@ -126,7 +134,7 @@ func (r *execution) prepare(ctx context.Context) error {
 	if err := SetAside(record.BadPath(r.Out), in.Bad); err != nil {
 		return fmt.Errorf("%s: bad rows: %w", r.Name, err)
 	}
-	r.side.Input.Name = filepath.Base(r.In)
+	r.side.Input.Name = record.Title(r.In)
 	r.side.Input.SHA256, r.side.Input.Bytes, err = in.Sum()
 	return err
 }

@@ -37,8 +37,8 @@ const (
 type Config struct {
 	// What goes in and comes out.
 	Model        string `yaml:"model" common:"true" group:"Input and output" alias:"model_name_or_path" resume:"free" help:"directory of the model to start from (Hugging Face layout)"`
-	TrainFile    string `yaml:"train_file" common:"true" alias:"train,data,dataset_name" resume:"free" help:"JSON Lines file of training records"`
-	EvalFile     string `yaml:"eval_file" common:"true" alias:"eval" resume:"free" help:"JSON Lines file of held-out records; none: no evaluation while training"`
+	TrainFile    string `yaml:"train_file" common:"true" alias:"train,data,dataset_name" resume:"free" help:"training records: JSON Lines, JSON, CSV, TSV or Parquet; a file, a folder, a pattern, a list or a mixture"`
+	EvalFile     string `yaml:"eval_file" common:"true" alias:"eval" resume:"free" help:"held-out records, likewise; none: no evaluation while training"`
 	OutputDir    string `yaml:"output_dir" common:"true" alias:"output,out" resume:"free" help:"directory of the run: recipe.yaml, metrics.jsonl, checkpoints/, model/"`
 	Method       string `yaml:"method" common:"true" help:"critic (joint loss), bt (scalar Bradley-Terry), cloud (all critiques, constant weight), sft or lm (language modelling)"`
 	PromptDir    string `yaml:"prompts" alias:"prompt_dir" resume:"free" help:"directory with a critique.txt or examples.jsonl, or small, a built-in set; empty: the prompts that the model was trained with, else the built-in ones"`

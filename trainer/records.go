@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path/filepath"
 	"runtime"
 	"slices"
 
@@ -126,7 +125,7 @@ func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config,
 		return renderRecord(rec, r, c, o)
 	}, func(rec *record.Record, x rendered) error {
 		read, of := in.Progress()
-		meter.Read("reading "+filepath.Base(path), d.Rows, read, of)
+		meter.Read("reading "+record.Title(path), d.Rows, read, of)
 		d.Rows++
 		return d.add(rec, x, c)
 	})
@@ -250,7 +249,7 @@ func (d *Records) add(rec *record.Record, x rendered, c Config) error {
 
 // facts say which file this is, for the model that is trained on it.
 func (d *Records) facts(use string) modeldir.Data {
-	return modeldir.Data{Use: use, Name: filepath.Base(d.Path), SHA256: d.hash, Rows: d.Rows, Used: d.Len()}
+	return modeldir.Data{Use: use, Name: record.Title(d.Path), SHA256: d.hash, Rows: d.Rows, Used: d.Len()}
 }
 
 // pairKey identifies what two responses answer, and which of them is the better one.

@@ -132,7 +132,7 @@ func TestRunErrors(t *testing.T) {
 		want   string
 	}{
 		{func(t *testing.T, c *Config) { c.TrainFile = "" }, "train_file is missing"},
-		{func(t *testing.T, c *Config) { c.TrainFile = t.TempDir() }, "is a directory, want a file"},
+		{func(t *testing.T, c *Config) { c.TrainFile = t.TempDir() }, "is a folder without data files"},
 		{func(t *testing.T, c *Config) { c.Model = t.TempDir() }, "config.json"},
 		{func(t *testing.T, c *Config) { write(t, c.TrainFile, "{\"chosen\": \"a\"}\n") }, "train.jsonl:1"},
 		{func(t *testing.T, c *Config) {

@@ -118,7 +118,7 @@ func TestBadRecords(t *testing.T) {
 	const row = `{"prompt":"p","chosen":"a","rejected":"b"}` + "\n"
 	cases := []badCase{
 		{"no file", func(*testing.T, string) {}, args, exitUsage, `record: stat {dir}/p.jsonl: no such file or directory`},
-		{"directory", func(t *testing.T, dir string) { os.Mkdir(filepath.Join(dir, "p.jsonl"), 0o755) }, args, exitUsage, `record: {dir}/p.jsonl: is a directory, want a file`},
+		{"directory", func(t *testing.T, dir string) { os.Mkdir(filepath.Join(dir, "p.jsonl"), 0o755) }, args, exitUsage, `generate: input {dir}/p.jsonl: is a folder without data files (want .jsonl, .ndjson, .json, .csv, .tsv, .parquet)`},
 		{"empty", rows(""), args, exitData, `{dir}/p.jsonl: no examples`},
 		{"not JSON", rows(row + row + "{x}\n"), args, exitData, `{dir}/p.jsonl:3@1: invalid character 'x'`},
 		{"cut", rows(row + `{"prompt":"p","chos`), args, exitData, `{dir}/p.jsonl:2: line is cut off (unexpected end)`},
@@ -128,7 +128,7 @@ func TestBadRecords(t *testing.T) {
 		{"empty response", rows(row + `{"prompt":"p","chosen":"a","rejected":"  "}`), args, exitData, `{dir}/p.jsonl:2: "rejected" is empty`},
 		{"empty prompt", rows(`{"prompt":"","chosen":"a","rejected":"b"}`), args, exitData, `{dir}/p.jsonl:1: "prompt" is empty`},
 		{"another format", rows(row + `{"prompt":"p","response":"a"}`), args, exitData, `{dir}/p.jsonl:2: row is prompt/response, the file began with prompt/chosen/rejected: one file holds one format`},
-		{"array", rows("[" + row + "]"), args, exitData, `{dir}/p.jsonl: is a JSON array, want one object a line (jq -c '.[]' converts it)`},
+		{"array", rows("[" + row + `,{"prompt":"p","chosen":"a"}]`), args, exitData, `{dir}/p.jsonl:2: row 2: key "rejected" is missing, the nearest layout is prompt/chosen/rejected`},
 		{"UTF-16", rows("\xff\xfe{\x00"), args, exitData, `{dir}/p.jsonl: looks like UTF-16; convert to UTF-8`},
 		{"bad UTF-8", rows("{\"prompt\":\"\xff\",\"chosen\":\"a\",\"rejected\":\"b\"}"), args, exitData, `{dir}/p.jsonl:1@11: not valid UTF-8`},
 		{"in training", rows(row + "{x}\n"), "train --model {tiny} --train_file {dir}/p.jsonl --method bt --output_dir {dir}/run", exitData, `trainer: {dir}/p.jsonl:2@1: invalid character 'x'`},

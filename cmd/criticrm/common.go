@@ -44,35 +44,36 @@ func acceptAliases(cmd *cobra.Command) {
 		}
 		return pflag.NormalizedName(name)
 	})
-	inputsOnce(cmd)
+	joinInputs(cmd)
 }
 
-// once is a flag of an input file. Of two the first would be dropped without a word: it is an error where people mean both, and a line
-// elsewhere.
-type once struct {
+// inputs is a flag of input files: given again, it names another one, and both are read. Where one file alone can be read, it says so.
+type inputs struct {
 	pflag.Value
-	name   string
-	refuse bool
-	given  bool
-	stderr func() io.Writer
+	name  string
+	one   bool
+	given []string
 }
 
-func (o *once) Set(text string) error {
-	if was := o.String(); o.given && text != was {
-		if o.refuse {
-			return fmt.Errorf("--%s is given twice, as %q and %q: it takes one file", o.name, was, text)
-		}
-		fmt.Fprintf(o.stderr(), "--%s is given twice: %s is read, %s is not\n", o.name, text, was)
+func (o *inputs) Set(text string) error {
+	if slices.Contains(o.given, text) {
+		return nil
 	}
-	o.given = true
-	return o.Value.Set(text)
+	if o.given = append(o.given, text); o.one && len(o.given) > 1 {
+		return fmt.Errorf("--%s is given twice, as %q and %q: it takes one file", o.name, o.given[0], text)
+	}
+	return o.Value.Set(strings.Join(o.given, ","))
 }
 
-// inputsOnce makes the flags that name input files say that they are given twice.
-func inputsOnce(cmd *cobra.Command) {
-	for name, refuse := range map[string]bool{"in": false, "ids": false, "train_file": true, "eval_file": true} {
-		if f := cmd.Flags().Lookup(name); f != nil {
-			f.Value = &once{Value: f.Value, name: name, refuse: refuse, stderr: cmd.ErrOrStderr}
+// joinInputs makes the flags that name input files take several.
+func joinInputs(cmd *cobra.Command) {
+	for name, one := range map[string]bool{"in": false, "train_file": false, "eval_file": false, "ids": true} {
+		f := cmd.Flags().Lookup(name)
+		if f == nil {
+			continue
+		}
+		if _, done := f.Value.(*inputs); !done {
+			f.Value = &inputs{Value: f.Value, name: name, one: one}
 		}
 	}
 }
@@ -301,6 +302,9 @@ func (m *modelFlags) openModel(cmd *cobra.Command, o model.Options) (*model.Mode
 	return mod, closeBoth, nil
 }
 
+// inputHelp is said of flags of input files.
+const inputHelp = "rows: JSON Lines, JSON, CSV, TSV or Parquet, also compressed; a file, a folder, a pattern, a list (a.jsonl,b.csv) or a mixture (a.jsonl:0.7,b.csv:0.3); - is standard input, where it is read once"
+
 // fileFlags are the input and output of a stage.
 type fileFlags struct {
 	in, out string
@@ -308,11 +312,12 @@ type fileFlags struct {
 	maxBad  int
 	layout  record.Layout
 	reads   []string // columns that the command itself reads
+	stdin   func() io.Reader
 }
 
 func (o *fileFlags) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&o.in, "in", "", "input, JSON Lines (may be compressed with zstd or gzip)")
+	f.StringVar(&o.in, "in", "", inputHelp)
 	f.StringVar(&o.out, "out", "", "output, JSON Lines; an interrupted run goes on where it stopped")
 	f.BoolVar(&o.restart, "restart", false, "forget an earlier output and begin again")
 	o.bindRows(cmd)
@@ -322,11 +327,12 @@ func (o *fileFlags) bind(cmd *cobra.Command) {
 func (o *fileFlags) bindRows(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&o.maxBad, "max_bad", 0, "bad rows that are left out and listed before the file is refused")
 	bindTable(cmd, &o.layout)
+	o.stdin = cmd.InOrStdin
 }
 
 // read is how the input is read.
 func (o *fileFlags) read() record.ReadOptions {
-	return record.ReadOptions{MaxBad: o.maxBad, Reads: o.reads, Layout: o.layout}
+	return record.ReadOptions{MaxBad: o.maxBad, Reads: o.reads, Layout: o.layout, Stdin: o.stdin()}
 }
 
 // named gives an error of a row the name of the input file, where it has none.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -38,7 +39,8 @@ func newInspect() *cobra.Command {
   checkpoint           a step directory (every hash is verified), or a directory of steps or a run: the list of them
   .safetensors         tensors and metadata
   GGUF file            metadata and tensors
-  JSON Lines           records per category, critiques, what is kept, duplicates and contradictory labels`,
+  file of rows         records per category, critiques, what is kept, duplicates and contradictory labels; JSON Lines, JSON, CSV, TSV or
+                       Parquet, a folder of them, a pattern, a list, or - for standard input`,
 		Example: `  criticrm inspect run/model
   criticrm inspect run/model --text 'What is 12 + 30?'
   criticrm inspect run/model --text '[{"role":"user","content":"hi"},{"role":"assistant","content":"hello"}]' --generation=false
@@ -56,6 +58,9 @@ func newInspect() *cobra.Command {
 				return err
 			}
 			info, err := os.Stat(path)
+			if path == "-" || err == nil && !info.Mode().IsRegular() && !info.IsDir() || errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(path, ",:*?[") {
+				return begin(showRecords(cmd.Context(), w, path, layout, cmd.InOrStdin()))
+			}
 			if err != nil {
 				return inputError{err}
 			}
@@ -73,7 +78,7 @@ func newInspect() *cobra.Command {
 			case convert.IsGGUF(path):
 				err = showGGUF(w, path)
 			case !info.IsDir():
-				err = showRecords(cmd.Context(), w, path, layout)
+				err = showRecords(cmd.Context(), w, path, layout, cmd.InOrStdin())
 			case has("manifest.json"):
 				err = showStep(w, path)
 			case has(model.ConfigFile):
@@ -81,7 +86,11 @@ func newInspect() *cobra.Command {
 			case has("checkpoints"):
 				err = showSteps(w, filepath.Join(path, "checkpoints"), verify)
 			default:
-				err = showSteps(w, path, verify)
+				if steps, listed := checkpoint.List(path); listed == nil && len(steps) == 0 && record.HasData(path) {
+					err = showRecords(cmd.Context(), w, path, layout, cmd.InOrStdin())
+				} else {
+					err = showSteps(w, path, verify)
+				}
 			}
 			return begin(err)
 		},
@@ -284,11 +293,11 @@ func showSteps(w io.Writer, dir string, verify bool) error {
 // maxBad is how many bad rows inspect passes over.
 const maxBad = 1000
 
-func showRecords(ctx context.Context, w io.Writer, path string, layout record.Layout) error {
+func showRecords(ctx context.Context, w io.Writer, path string, layout record.Layout, stdin io.Reader) error {
 	drops, stats := critic.NewDropStats(), critic.NewCritiqueStats(critic.DefaultScale())
 	given, rewards := 0, 0
 	read := record.ReadOptions{MaxLine: 1 << 30, MaxBad: maxBad, Layout: layout}
-	f, err := corpus.Scan(ctx, path, corpus.Options{Read: read}, func(rec *record.Record) error {
+	f, err := corpus.Scan(ctx, path, corpus.Options{Read: read, Stdin: stdin}, func(rec *record.Record) error {
 		drops.Observe(rec)
 		stats.Observe(rec)
 		for _, side := range rec.Sides() {

@@ -32,7 +32,7 @@ func TestInspect(t *testing.T) {
 			}
 		}
 	}
-	if code, _, errs := command(t, "inspect", dir); code != exitUsage || errs != "criticrm: "+dir+": neither a model directory nor checkpoints: no config.json, no step-…\n" {
+	if code, _, errs := command(t, "inspect", t.TempDir()); code != exitUsage || !strings.HasSuffix(errs, ": neither a model directory nor checkpoints: no config.json, no step-…\n") {
 		t.Errorf("%d %q", code, errs)
 	}
 }

@@ -55,7 +55,7 @@ written.`,
 	}
 	s.model.bind(cmd)
 	f := cmd.Flags()
-	f.StringVar(&s.files.in, "in", "", "rows, JSON Lines (may be compressed with zstd or gzip)")
+	f.StringVar(&s.files.in, "in", "", inputHelp)
 	f.IntVar(&row, "row", 1, "row that is shown, counted from 1")
 	f.StringVar(&side, "side", "", "chosen, rejected or response (default: the row's first)")
 	f.IntVar(&try, "try", 0, "rows that the model writes critiques for; 0: none")

@@ -50,7 +50,7 @@ func TestUsageErrors(t *testing.T) {
 		{"train --lr x", `invalid argument "x" for "--learning_rate" flag: must be a number (see 'criticrm train --help')`},
 		{"train --bf16 maybe", `unexpected argument "maybe": flags are written --name value, switches --name or --name=false (see 'criticrm train --help')`},
 		{"train --bf16 True", `--model is missing (see 'criticrm train --help')`},
-		{"train --train a --train_file b", `invalid argument "b" for "--train_file" flag: --train_file is given twice, as "a" and "b": it takes one file (see 'criticrm train --help')`},
+		{"logits --ids a --ids b", `invalid argument "b" for "--ids" flag: --ids is given twice, as "a" and "b": it takes one file (see 'criticrm logits --help')`},
 		{"train --method dpo", `trainer: config: method: got "dpo", want one of critic bt cloud sft lm`},
 		{"train", `--model is missing (see 'criticrm train --help')`},
 		{"generate --model m", `--in is missing (see 'criticrm generate --help')`},

@@ -116,7 +116,7 @@ func TestRunUsage(t *testing.T) {
 		{"run --model m --train a --eval b --output_dir " + dir + "/x --stage training", `stage: got "training", want one of check,`, exitUsage},
 		{"run --model ../../demo/base --train a --eval b --output_dir " + dir + "/x", "stat a: no such file", exitUsage},
 		{"run --recipe ../../examples/bt.yaml", `"method" is a setting of train`, exitUsage},
-		{"run --train a --train_file b", `--train_file is given twice, as "a" and "b"`, exitUsage},
+		{"run --model ../../demo/base --train a --train_file b --eval c --output_dir " + dir + "/x", "stat a: no such file", exitUsage},
 	} {
 		code, out, errs := command(t, strings.Fields(c.args)...)
 		if code != c.code || !strings.Contains(errs, c.want) || out != "" {

@@ -1,0 +1,308 @@
+package record
+
+// Which files an input names: one, a list, a pattern, a folder, standard input.
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"criticrm/internal/spell"
+)
+
+// File is one file of an input.
+type File struct {
+	Path   string  // "-": standard input
+	Weight float64 // of it, or of the folder or pattern that it is from; 0: none is given
+	Stream bool    // a pipe: it can be read once only
+
+	item  string // what was given, without a weight
+	group int    // number of that item
+}
+
+// Name is the file's, as errors give it.
+func (f File) Name() string {
+	if f.Path == "-" {
+		return "standard input"
+	}
+	return f.Path
+}
+
+// Files lists the files of an input, in the order in which they are read:
+//
+//	pairs.jsonl              a file
+//	data                     a folder: all data files in it and below, sorted
+//	data/train-*.parquet     a pattern (* ? [), sorted
+//	a.jsonl,b.csv            a list of these
+//	a.jsonl:0.7,b.csv:0.3    mixed in this ratio, until one of them has no more rows
+//	-                        standard input, and /dev/fd/N for another pipe
+//
+// What exists under a name with such characters is that file. All files are there, and none is named twice.
+func Files(input string) ([]File, error) {
+	items, err := split(input)
+	if err != nil {
+		return nil, err
+	}
+	var files []File
+	seen := map[string]bool{}
+	weights := 0
+	for i, item := range items {
+		paths, err := item.paths()
+		if err != nil {
+			return nil, err
+		}
+		if item.weight > 0 {
+			weights++
+		}
+		for _, path := range paths {
+			if seen[filepath.Clean(path)] {
+				return nil, fmt.Errorf("%s: is named twice in %s", path, clipLong(input))
+			}
+			seen[filepath.Clean(path)] = true
+			files = append(files, File{Path: path, Weight: item.weight, Stream: isStream(path), item: item.text, group: i})
+		}
+	}
+	if weights > 0 && weights < len(items) {
+		return nil, fmt.Errorf("%s: %d of %d have a weight: give all of them one, or none", clipLong(input), weights, len(items))
+	}
+	return files, nil
+}
+
+// Title names an input in one word or line, without folders.
+func Title(input string) string {
+	files, err := Files(input)
+	if err != nil || len(files) == 0 {
+		return filepath.Base(input)
+	}
+	const most = 5
+	var names []string
+	for _, f := range files[:min(len(files), most)] {
+		name := filepath.Base(f.Name())
+		if f.Weight > 0 {
+			name += ":" + strconv.FormatFloat(f.Weight, 'g', -1, 64)
+		}
+		names = append(names, name)
+	}
+	title := strings.Join(names, ",")
+	if n := len(files) - most; n > 0 {
+		title += fmt.Sprintf(" and %d more", n)
+	}
+	return title
+}
+
+// Rereadable is an error if the input can be read once only, for whoever reads it twice.
+func Rereadable(input string) error {
+	files, err := Files(input)
+	for _, f := range files {
+		if f.Stream {
+			return once(f)
+		}
+	}
+	return err
+}
+
+func once(f File) error {
+	return fmt.Errorf("%s can be read once only, and here an input is read twice: write it to a file first (cat > pairs.jsonl)", f.Name())
+}
+
+// item is one of a list.
+type item struct {
+	text   string // without its weight
+	weight float64
+}
+
+// split parts an input at the commas that part names.
+func split(input string) (items []item, err error) {
+	if exists(input) || input == "-" {
+		return []item{{text: input}}, nil
+	}
+	words := strings.Split(input, ",")
+	for i := 0; i < len(words); {
+		n := 1
+		it, found := weighted(words[i])
+		for k := len(words) - i; !found && k > 1; k-- { // a name with commas
+			if longer, ok := weighted(strings.Join(words[i:i+k], ",")); ok {
+				it, found, n = longer, ok, k
+			}
+		}
+		switch {
+		case it.text == "":
+			return nil, fmt.Errorf("%q: a name in the list is empty", clipLong(input))
+		case it.weight < 0 || math.IsNaN(it.weight) || math.IsInf(it.weight, 0):
+			return nil, fmt.Errorf("%s: want a weight above 0, as in a.jsonl:0.7,b.jsonl:0.3", words[i])
+		}
+		items, i = append(items, it), i+n
+	}
+	return items, nil
+}
+
+// weighted takes the weight off a name, and says whether there is such a file or pattern. A weight that is none of the kind wanted is -1.
+func weighted(text string) (it item, found bool) {
+	if text == "-" || exists(text) {
+		return item{text: text}, true
+	}
+	if name, number, ok := cutLast(text, ":"); ok {
+		if w, err := strconv.ParseFloat(number, 64); err == nil {
+			if w <= 0 {
+				w = -1
+			}
+			return item{text: name, weight: w}, name == "-" || exists(name) || isPattern(name)
+		}
+	}
+	return item{text: text}, isPattern(text)
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+func exists(path string) bool { _, err := os.Stat(path); return err == nil }
+
+func isPattern(text string) bool { return strings.ContainsAny(text, "*?[") }
+
+// paths are the files of an item.
+func (it item) paths() ([]string, error) {
+	if it.text == "-" {
+		return []string{"-"}, nil
+	}
+	info, err := os.Stat(it.text)
+	switch {
+	case err == nil && info.IsDir():
+		return folder(it.text)
+	case err == nil:
+		return []string{it.text}, nil
+	case !isPattern(it.text) || !errors.Is(err, fs.ErrNotExist):
+		return nil, spell.Hub(err, it.text, spell.Dataset)
+	case strings.Contains(it.text, "**"):
+		return nil, fmt.Errorf("%s: ** is not known in patterns: name the folder, and all data files below it are read", it.text)
+	}
+	found, err := filepath.Glob(it.text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", it.text, err)
+	}
+	var paths []string
+	for _, path := range found {
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			below, err := folder(path)
+			if err != nil {
+				return nil, err
+			}
+			paths = append(paths, below...)
+			continue
+		}
+		if ours(path) == "" {
+			paths = append(paths, path)
+		}
+	}
+	if paths == nil {
+		return nil, fmt.Errorf("%s: no file has such a name", it.text)
+	}
+	return paths, nil
+}
+
+// ours says of a file that this program writes beside rows what it is; "": it is another one.
+func ours(path string) string {
+	for _, end := range [...]string{".stage.json", ".bad.jsonl"} {
+		if strings.HasSuffix(path, end) {
+			return end
+		}
+	}
+	return ""
+}
+
+// folder lists the data files in a folder and below, by their names. Files of several splits are an error: to train on a test split is what
+// nobody means.
+func folder(dir string) (paths []string, err error) {
+	splits := map[string]string{}            // and a file of each
+	root := dir + string(filepath.Separator) // what a link leads to
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch name := d.Name(); {
+		case err != nil:
+			return err
+		case path != root && strings.HasPrefix(name, "."):
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case d.IsDir() || !dataName(name) || ours(name) != "":
+			return nil
+		}
+		paths = append(paths, path)
+		rel, _ := filepath.Rel(dir, path)
+		if s := splitOf(rel); s != "" {
+			splits[s] = rel
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case len(paths) == 0:
+		return nil, fmt.Errorf("%s: is a folder without data files (want %s)", dir, strings.Join(endings(), ", "))
+	case len(splits) > 1:
+		var list []string
+		for s, path := range splits {
+			list = append(list, fmt.Sprintf("%s (%s)", s, path))
+		}
+		slices.Sort(list)
+		return paths, fmt.Errorf("%s: is a folder with files of several splits, %s: name the files of one, as '%s'", dir, strings.Join(list, ", "), filepath.Join(dir, "train*"))
+	}
+	slices.Sort(paths)
+	return paths, nil
+}
+
+// HasData says whether a folder has data files, by their names.
+func HasData(dir string) bool {
+	paths, err := folder(dir)
+	return len(paths) > 0 || err == nil
+}
+
+// splitWords are what people call the splits of data, and which one it is.
+var splitWords = map[string]string{"train": "train", "training": "train", "test": "test", "testing": "test",
+	"valid": "validation", "validation": "validation", "val": "validation", "dev": "validation", "eval": "validation", "evaluation": "validation"}
+
+var notWord = regexp.MustCompile(`[^a-z0-9]+`)
+
+// splitOf is the split that a path names; "": none.
+func splitOf(path string) string {
+	for _, word := range notWord.Split(strings.ToLower(path), -1) {
+		if s, ok := splitWords[word]; ok {
+			return s
+		}
+	}
+	return ""
+}
+
+// isStream says whether a path is a pipe that was opened already: standard input, or one that the shell gives as /dev/fd/N. A pipe with a name
+// of its own is none: to open it may take for ever.
+func isStream(path string) bool {
+	if path == "-" {
+		return true
+	}
+	if !strings.HasPrefix(path, "/dev/") && !strings.HasPrefix(path, "/proc/") {
+		return false
+	}
+	info, err := os.Stat(path)
+	return err == nil && !info.Mode().IsRegular() && !info.IsDir() && openPipe.MatchString(path)
+}
+
+var openPipe = regexp.MustCompile(`^/dev/(stdin|fd/\d+)$|^/proc/(self|\d+)/fd/\d+$`)
+
+// clipLong keeps a list of files readable in an error.
+func clipLong(s string) string {
+	if len(s) > 200 {
+		return s[:200] + "…"
+	}
+	return s
+}
