@@ -416,7 +416,7 @@ func TestCheck(t *testing.T) {
 		{"no baseline", func(c *Config) {}, "stage bt: it is not among the baselines"},
 		{"no round", func(c *Config) {}, "stage round-2/train: there are 1 rounds"},
 		{"no file", func(c *Config) { c.TrainFile = filepath.Join(dir, "none") }, "none: no such file"},
-		{"a directory", func(c *Config) { c.TrainFile = dir }, "is a directory, want a file"},
+		{"an empty folder", func(c *Config) { c.TrainFile = t.TempDir() }, "is a folder without data files"},
 		{"of the hub", func(c *Config) { c.TrainFile = "Anthropic/hh-rlhf" }, "datasets are not downloaded here"},
 		{"no rubric", func(c *Config) {
 			c.Prompts = filepath.Join(dir, "rubric")

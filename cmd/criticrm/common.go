@@ -67,13 +67,13 @@ func (o *inputs) Set(text string) error {
 
 // joinInputs makes the flags that name input files take several.
 func joinInputs(cmd *cobra.Command) {
-	for name, one := range map[string]bool{"in": false, "train_file": false, "eval_file": false, "ids": true} {
+	for _, name := range [...]string{"in", "train_file", "eval_file", "ids"} { // or a flag of which it is another name
 		f := cmd.Flags().Lookup(name)
 		if f == nil {
 			continue
 		}
 		if _, done := f.Value.(*inputs); !done {
-			f.Value = &inputs{Value: f.Value, name: name, one: one}
+			f.Value = &inputs{Value: f.Value, name: f.Name, one: f.Name == "ids"}
 		}
 	}
 }
