@@ -8,6 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"math/big"
+	"math/bits"
 	"strconv"
 	"strings"
 
@@ -24,6 +27,7 @@ type mix struct {
 type group struct {
 	name   string
 	weight float64
+	share  uint64 // the weight as a whole number, in the ratio of the others
 	parts  []*part
 	at     int // of parts
 	given  int // records
@@ -36,12 +40,51 @@ func newMix(r *Reader, files []File) (m mix) {
 			p.number = i + 1
 		}
 		if len(m.groups) == 0 || f.Weight > 0 && f.group != files[i-1].group {
-			m.groups = append(m.groups, &group{name: f.item, weight: max(f.Weight, 1e-300)})
+			m.groups = append(m.groups, &group{name: f.item, weight: f.Weight})
 		}
 		g := m.groups[len(m.groups)-1]
 		g.parts, m.parts = append(g.parts, p), append(m.parts, p)
 	}
+	if len(m.groups) > 1 {
+		m.shares()
+	}
 	return m
+}
+
+// shares are the weights as whole numbers, so that 0.7 and 0.3 mix as 7 and 3 do: to the record.
+func (m *mix) shares() {
+	exact, all := make([]*big.Rat, len(m.groups)), big.NewInt(1)
+	most := 0.0
+	for i, g := range m.groups {
+		exact[i], _ = new(big.Rat).SetString(strconv.FormatFloat(g.weight, 'g', -1, 64)) // its decimals
+		d := exact[i].Denom()
+		all.Mul(all, new(big.Int).Div(d, new(big.Int).GCD(nil, nil, all, d)))
+		most = max(most, g.weight)
+	}
+	whole := make([]*big.Int, len(m.groups))
+	common := new(big.Int)
+	for i, x := range exact {
+		x.Mul(x, new(big.Rat).SetInt(all))
+		whole[i] = x.Num()
+		common.GCD(nil, nil, common, whole[i])
+	}
+	const digits = 40
+	large := false
+	for _, w := range whole {
+		large = large || w.Div(w, common).BitLen() > digits
+	}
+	for i, g := range m.groups {
+		if g.share = whole[i].Uint64(); large {
+			g.share = uint64(max(1, math.Round(g.weight/most*(1<<digits))))
+		}
+	}
+}
+
+// behind says whether a is further behind its share than b.
+func behind(a, b *group) bool {
+	x1, x0 := bits.Mul64(uint64(a.given+1), b.share)
+	y1, y0 := bits.Mul64(uint64(b.given+1), a.share)
+	return x1 < y1 || x1 == y1 && x0 < y0
 }
 
 // turn is the file whose row is next: of the group that is the furthest behind its weight, the first of equals. Where that has no more rows,
@@ -49,7 +92,7 @@ func newMix(r *Reader, files []File) (m mix) {
 func (m *mix) turn() (*part, error) {
 	next := m.groups[0]
 	for _, g := range m.groups[1:] {
-		if float64(g.given+1)/g.weight < float64(next.given+1)/next.weight {
+		if behind(g, next) {
 			next = g
 		}
 	}
