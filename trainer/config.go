@@ -53,7 +53,7 @@ type Config struct {
 
 	// Batches. A unit is a pair of responses, or a document for sft and lm.
 	MaxBad       int     `yaml:"max_bad" group:"Batches" resume:"free" help:"rows of train_file, and of eval_file, that may be bad: they are set aside, counted, and listed in output_dir with file, line and reason; one more ends the run"`
-	DataMemory   int     `yaml:"data_memory" resume:"free" help:"MiB of memory for the tokens of train_file, and of eval_file; what is beyond lies on the disk of output_dir while the run lasts; changes no result"`
+	DataMemory   int     `yaml:"data_memory" resume:"free" help:"MiB of tokens of train_file, and of eval_file, that stay in memory; the others lie on the disk of output_dir while the run lasts; changes no result"`
 	BatchSize    int     `yaml:"per_device_train_batch_size" common:"true" alias:"batch_size" help:"pairs (or documents) per device and accumulation step"`
 	Accumulation int     `yaml:"gradient_accumulation_steps" common:"true" alias:"accumulation" help:"the batch of an update is this times per_device_train_batch_size; 0: 12, or fewer, so that an epoch of few pairs has 16 updates"`
 	BatchTokens  int     `yaml:"max_tokens_per_batch" alias:"batch_tokens" resume:"free" help:"tokens of a micro-batch: the examples of an update are packed into micro-batches of at most this many (a longer example goes alone); 0: all at once"`
@@ -111,7 +111,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Method: Critic, BatchSize: 8, BatchTokens: 8192, Overlong: "error", DataOrder: "shuffled", ScoreMin: -1, ScoreMax: -1,
-		PromptWeight: 1, DataMemory: 1024,
+		PromptWeight: 1, DataMemory: 256,
 		Epochs: 3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01,
 		Optim: AdamW, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
 		LambdaSchedule: "last-epoch", LambdaBeta: 1, LMWeight: 1, Pairing: "cross",
