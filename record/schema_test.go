@@ -357,3 +357,20 @@ func TestLongTexts(t *testing.T) {
 		}
 	}
 }
+
+// TestEachLayout: several goroutines make the same of rows as one, of those that are joined, too.
+func TestEachLayout(t *testing.T) {
+	for _, c := range layoutCases() {
+		want, r := readAll(t, ReadOptions{Layout: c.said}, c.rows)
+		in, err := NewReader(strings.NewReader(strings.Join(c.rows, "\n")), "f", ReadOptions{Layout: c.said})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		err = Each(t.Context(), in, 3, func(rec *Record) (string, error) { line, err := rec.AppendJSON(nil); return string(line), err },
+			func(_ *Record, line string) error { got = append(got, line); return nil })
+		if err != nil || !slices.Equal(got, want) || !slices.Equal(in.Lines(), r.Lines()) {
+			t.Errorf("%s: %v, got\n%s\nwith %q, want\n%s\nwith %q", c.name, err, strings.Join(got, "\n"), in.Lines(), strings.Join(want, "\n"), r.Lines())
+		}
+	}
+}
