@@ -77,7 +77,8 @@ func TestNearestLayout(t *testing.T) {
 		`{"question":"q","good":"a","bad":"b"}`:             `no known layout: the row has "question", "good", "bad"; say what is what with --columns`,
 		`{"Prompt":"p","chosen":"c","rejected":"r"}`:        `key "prompt" is missing (found "Prompt": keys are case-sensitive)`,
 		`{"prompt":"p","chosen":"c","reward":1,"source":2}`: `key "rejected" is missing, the nearest layout is prompt/chosen/rejected`,
-		`{}`: `no known layout: the row has no columns`,
+		`{"prompt":"p"}`: `key "chosen" is missing, the nearest layout is prompt/chosen/rejected`,
+		`{}`:             `no known layout: the row has no columns`,
 		`{"` + strings.Repeat("k", 999) + `":1,"` + strings.Repeat("\u00e9", 300) + `":1,"a":1,"` + strings.Repeat("b", 80) + `":1}`: ` and 1 more; say`,
 	} {
 		_, _, err := readOne(row, Layout{})

@@ -206,6 +206,9 @@ func (r *row) nearest() error {
 			near, least = s, missing
 		}
 	}
+	if missing := r.lacks(Pairs.Keys); near == nil && len(missing) < len(Pairs.Keys) {
+		near, least = &Pairs, missing
+	}
 	free := r.free()
 	misspelt := func(m strictjson.Member) bool { return near != nil && strings.EqualFold(m.Key, least[0]) }
 	switch {
