@@ -144,6 +144,12 @@ func (c *Config) Resolve(set Set) error {
 	fill("refine.top_p", func() { c.Refine.TopP = g.TopP })
 	fill("refine.sampling_top_k", func() { c.Refine.SamplingTopK = g.TopK })
 	fill("refine.max_tokens", func() { c.Refine.MaxTokens = g.MaxTokens })
+	fill("refine.engine", func() { c.Refine.Engine = g.Engine })
+	if c.Refine.Engine == g.Engine { // who writes the critiques judges them, too
+		for _, f := range settings.Fields(Remote{}) {
+			fill("refine."+f.Name, func() { f.Assign(&c.Refine.Remote, &g.Remote) })
+		}
+	}
 	fill("eval.temperature", func() { c.Eval.Temperature = g.Temperature })
 	fill("eval.top_p", func() { c.Eval.TopP = g.TopP })
 	fill("eval.top_k", func() { c.Eval.TopK = g.TopK })
@@ -189,6 +195,9 @@ func (c *Config) validate() error {
 	if c.Rounds > 1 && c.ValidShare == 0 {
 		return fmt.Errorf("rounds: %d rounds need a validation split to choose by: give valid_share", c.Rounds)
 	}
+	if c.Rounds > 1 && (c.Generate.Elsewhere() || c.Refine.Elsewhere()) {
+		return fmt.Errorf("rounds: from the second on the trained model writes, which engine %s cannot: give 1", OpenAIEngine)
+	}
 	if c.MaxBad < 0 {
 		return fmt.Errorf("max_bad: got %d, want 0 or more", c.MaxBad)
 	}
@@ -208,7 +217,7 @@ func (c *Config) validate() error {
 	for _, x := range []struct {
 		section string
 		err     error
-	}{{"generate", generate.Validate()}, {"filter", c.Filter.Options().Validate()}, {"refine", refine.Validate()}, {"train", c.Train.Validate()},
+	}{{"generate", c.Generate.Remote.Validate()}, {"generate", generate.Validate()}, {"refine", c.Refine.Remote.Validate()}, {"filter", c.Filter.Options().Validate()}, {"refine", refine.Validate()}, {"train", c.Train.Validate()},
 		{"eval", score.Validate()}, {"eval", measure}, {BT, c.BT.Validate()}, {Cloud, c.Cloud.Validate()}} {
 		if x.err != nil {
 			return fmt.Errorf("%s: %w", x.section, x.err)

@@ -39,6 +39,9 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, o Options) (*Est
 	if o.Budget == 0 {
 		o.Budget = budget
 	}
+	if c.Generate.Elsewhere() || c.Refine.Elsewhere() {
+		return nil, InputError{fmt.Errorf("a dry run measures the model on this device, and engine %s writes elsewhere: leave it out for an estimate of the rest", OpenAIEngine)}
+	}
 	r := &run{Config: c, Options: o, dev: dev, meter: progress.New(o.Log)}
 	if err := r.stageNames(); err != nil {
 		return nil, InputError{err}
@@ -127,7 +130,7 @@ func (d *dry) write(ctx context.Context, rows []*record.Record) error {
 		return err
 	}
 	o := d.Generate.Options()
-	if err := Ask(e, &o); err != nil {
+	if err := Local(e).Ask(&o); err != nil {
 		return err
 	}
 	o.Warn, o.MinParsed = func(line string) { d.say("%s", line) }, 0
@@ -226,7 +229,7 @@ func (d *dry) filterAndRefine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.Refine.Ask(e, &ro); err != nil {
+	if err := d.Refine.Ask(Local(e), &ro); err != nil {
 		return err
 	}
 	questions := 0

@@ -127,12 +127,13 @@ type Generate struct {
 	AskScore  string `yaml:"ask_score" help:"critiques that end without a score: off (they have none), sample (they go on with \"Score:\" and a number that is drawn among those of the scale) or expect (likewise, and the score is the mean of the numbers by their chances); default: as the model was trained, else off"`
 	Reading   `yaml:",inline"`
 	Sampling  `yaml:",inline"`
+	Remote    `yaml:",inline"`
 }
 
 // DefaultGenerate is critic's.
 func DefaultGenerate() Generate {
 	o := critic.DefaultGenerateOptions()
-	return Generate{Critiques: o.Critiques, Reading: Reading{MinParsed: o.MinParsed}, Sampling: samplingOf(o.Sampling)}
+	return Generate{Critiques: o.Critiques, Reading: Reading{MinParsed: o.MinParsed}, Sampling: samplingOf(o.Sampling), Remote: DefaultRemote()}
 }
 
 // Options are those of critic; model, prompts and scale are for whoever opens the model, who also sets the default of Chunk.
@@ -176,6 +177,7 @@ type Refine struct {
 	SamplingTopK int     `yaml:"sampling_top_k" help:"sample from this many most likely tokens; 0: no limit"`
 	MaxTokens    int     `yaml:"max_tokens" common:"true" alias:"max_new_tokens" help:"tokens of one sample; 0: as many as the critiques that the model was trained on could have, else 512"`
 	Seed         uint64  `yaml:"seed" common:"true" help:"seed of the samples, and of random"`
+	Remote       `yaml:",inline"`
 }
 
 // DefaultRefine is critic's.
@@ -183,7 +185,7 @@ func DefaultRefine() Refine {
 	o := critic.DefaultRefineOptions()
 	s := samplingOf(o.Sampling)
 	return Refine{Mode: o.Mode, TopK: o.TopK, MetaSamples: o.MetaSamples, SummaryOf: o.SummaryOf, Overlong: record.OverlongError, MinSurvivors: o.MinSurvivors,
-		Temperature: s.Temperature, TopP: s.TopP, SamplingTopK: s.TopK, MaxTokens: s.MaxTokens, Seed: s.Seed}
+		Temperature: s.Temperature, TopP: s.TopP, SamplingTopK: s.TopK, MaxTokens: s.MaxTokens, Seed: s.Seed, Remote: DefaultRemote()}
 }
 
 // Options are those of critic, but for the model's.
@@ -195,20 +197,22 @@ func (r Refine) Options() critic.RefineOptions {
 	return o
 }
 
-// Ask completes options of refine with what an open model's directory says, and with the chunk that suits its device. How many critiques
+// Ask completes options of refine with what is known of who writes, and with the chunk that keeps it busy. How many critiques
 // the filter has left of a response is not known before: eight are assumed.
-func (r Refine) Ask(e *engine.Engine, o *critic.RefineOptions) (err error) {
-	o.Prompts, o.Scale, o.Limits = e.Prompts, e.Scale, e.Renderer
-	o.Sampling.MaxTokens = cmp.Or(o.Sampling.MaxTokens, e.Dir.MaxTokens)
-	o.AskScore = cmp.Or(o.AskScore, e.Dir.AskScore())
+func (r Refine) Ask(w *Writer, o *critic.RefineOptions) (err error) {
+	o.Prompts, o.Scale, o.Limits = w.Prompts, w.Scale, w.Reading.Limits
+	o.Sampling.MaxTokens = cmp.Or(o.Sampling.MaxTokens, w.maxToken)
+	if o.AskScore, err = w.ask(o.AskScore); err != nil {
+		return err
+	}
 	switch {
 	case r.Chunk > 0:
 	case r.Mode == critic.RefineSummarize:
-		o.Chunk = e.Chunk(1)
+		o.Chunk = w.Chunk(1)
 	default:
-		o.Chunk = e.Chunk(8 * r.MetaSamples)
+		o.Chunk = w.Chunk(8 * r.MetaSamples)
 	}
-	o.Model, err = e.Label()
+	o.Model, err = w.Label()
 	return err
 }
 
@@ -274,12 +278,13 @@ type Synth struct {
 	MaxLength   int    `yaml:"max_length" resume:"free" help:"tokens of prompt and answer; longer prompts are left out and counted; 0: the model's context"`
 	Chunk       int    `yaml:"chunk" resume:"free" help:"prompts between two saves, which a stop may lose; 0: as few as keep the device busy"`
 	Sampling    `yaml:",inline"`
+	Remote      `yaml:",inline"`
 }
 
 // DefaultSynth is synth's.
 func DefaultSynth() Synth {
 	o := synth.DefaultOptions()
-	return Synth{Kind: o.Kind, Answers: o.Answers, Instruction: o.Instruction, PerPrompt: 1, MatchLength: true, Sampling: samplingOf(o.Sampling)}
+	return Synth{Kind: o.Kind, Answers: o.Answers, Instruction: o.Instruction, PerPrompt: 1, MatchLength: true, Sampling: samplingOf(o.Sampling), Remote: DefaultRemote()}
 }
 
 // Options are those of synth, but for the model's. The file of rules is read.

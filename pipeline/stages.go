@@ -9,7 +9,6 @@ import (
 
 	"criticrm/corpus"
 	"criticrm/critic"
-	"criticrm/engine"
 	"criticrm/internal/progress"
 	"criticrm/measure"
 	"criticrm/record"
@@ -18,22 +17,24 @@ import (
 	"criticrm/trainer"
 )
 
-// Ask completes options of generate or score with what an open model's directory says: prompts, scale, name, and limits, of a critique's
-// tokens too, where the options have none; and with the chunk that suits its device.
-func Ask(e *engine.Engine, o *critic.GenerateOptions) (err error) {
-	o.Prompts, o.Scale, o.Reading = e.Prompts, e.Scale, within(e.Reading(), o.MaxLength, o.Overlong)
-	o.Sampling.MaxTokens = cmp.Or(o.Sampling.MaxTokens, e.Dir.MaxTokens)
-	if was := e.Dir.Facts.AskScore; o.AskScore == critic.AskOff && was != "" && was != o.AskScore && o.Warn != nil {
-		o.Warn(fmt.Sprintf("%s: ask_score: off in place of %s, which it was trained with: critiques may end without a score, and rewards are read behind them", e.Dir.Path, was))
+// Ask completes options of generate or score with what is known of who writes: prompts, scale, name, and limits, of a critique's
+// tokens too, where the options have none; and with the chunk that keeps it busy.
+func (w *Writer) Ask(o *critic.GenerateOptions) (err error) {
+	o.Prompts, o.Scale, o.Reading = w.Prompts, w.Scale, within(w.Reading, o.MaxLength, o.Overlong)
+	o.Sampling.MaxTokens = cmp.Or(o.Sampling.MaxTokens, w.maxToken)
+	if d := w.Dir; d != nil && o.AskScore == critic.AskOff && d.Facts.AskScore != "" && d.Facts.AskScore != o.AskScore && o.Warn != nil {
+		o.Warn(fmt.Sprintf("%s: ask_score: off in place of %s, which it was trained with: critiques may end without a score, and rewards are read behind them", d.Path, d.Facts.AskScore))
 	}
-	o.AskScore = cmp.Or(o.AskScore, e.Dir.AskScore())
+	if o.AskScore, err = w.ask(o.AskScore); err != nil {
+		return err
+	}
 	if o.Chunk == 0 {
-		o.Chunk = e.Chunk(o.Critiques)
+		o.Chunk = w.Chunk(o.Critiques)
 	}
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	o.Model, err = e.Label()
+	o.Model, err = w.Label()
 	return err
 }
 
@@ -180,21 +181,43 @@ func (r *run) critic(k int) string {
 	return r.in(k-1, "train/model")
 }
 
+// writerOf is who writes critiques and judgements: servers, if the stage's settings name them, else a model. done is to be called behind it.
+func (r *run) writerOf(ctx context.Context, elsewhere Remote, model string, score bool) (w *Writer, done func(), err error) {
+	if !elsewhere.Elsewhere() {
+		e, err := r.engineOf(model, score)
+		if err != nil {
+			return nil, nil, err
+		}
+		return Local(e), func() {}, nil
+	}
+	w, end, err := elsewhere.Open(ctx, &r.Model, r.base, r.given(), func(line string) { r.say("%s", line) })
+	if err != nil {
+		return nil, nil, err
+	}
+	w.Progress(r.meter.Wrote)
+	return w, func() {
+		if line := end(); line != "" {
+			r.say("%s", line)
+		}
+	}, nil
+}
+
 // write lets a model write critiques for a file's rows, and score them if it is asked to.
-func (r *run) write(ctx context.Context, model, in, out string, o critic.GenerateOptions, score bool) (*critic.CritiqueStats, error) {
-	e, err := r.engineOf(model, score)
+func (r *run) write(ctx context.Context, elsewhere Remote, model, in, out string, o critic.GenerateOptions, score bool) (*critic.CritiqueStats, error) {
+	w, done, err := r.writerOf(ctx, elsewhere, model, score)
 	if err != nil {
 		return nil, err
 	}
+	defer done()
 	o.Warn = func(line string) { r.say("%s", line) }
-	if err := Ask(e, &o); err != nil {
+	if err := w.Ask(&o); err != nil {
 		return nil, err
 	}
 	make := critic.GenerateStage
 	if score {
 		make = critic.ScoreStage
 	}
-	s, stats, err := make(in, out, e, o)
+	s, stats, err := make(in, out, w, o)
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +231,7 @@ func (r *run) write(ctx context.Context, model, in, out string, o critic.Generat
 }
 
 func (r *run) generate(ctx context.Context, k int) (string, error) {
-	stats, err := r.write(ctx, r.critic(k), r.trainFile(), r.in(k, "1-critiques.jsonl"), r.Generate.Options(), false)
+	stats, err := r.write(ctx, r.Generate.Remote, r.critic(k), r.trainFile(), r.in(k, "1-critiques.jsonl"), r.Generate.Options(), false)
 	return fmt.Sprint(stats), err
 }
 
@@ -225,12 +248,13 @@ func (r *run) refine(ctx context.Context, k int) (string, error) {
 	o := r.Refine.Options()
 	var g critic.Generator
 	if o.NeedsGenerator() {
-		e, err := r.engineOf(r.critic(k), false)
+		w, done, err := r.writerOf(ctx, r.Refine.Remote, r.critic(k), false)
 		if err != nil {
 			return "", err
 		}
-		g = e
-		if err := r.Refine.Ask(e, &o); err != nil {
+		defer done()
+		g = w
+		if err := r.Refine.Ask(w, &o); err != nil {
 			return "", err
 		}
 	}
@@ -275,7 +299,7 @@ func (r *run) validate(ctx context.Context, k int) (string, error) {
 
 // score measures a model that reads rewards behind critiques: to becomes to.jsonl and to.json.
 func (r *run) score(ctx context.Context, model, in, to string) (string, error) {
-	if _, err := r.write(ctx, model, in, to+".jsonl", r.Eval.Options(), true); err != nil {
+	if _, err := r.write(ctx, Remote{}, model, in, to+".jsonl", r.Eval.Options(), true); err != nil {
 		return "", err
 	}
 	return r.measure(to)
@@ -285,7 +309,7 @@ func (r *run) score(ctx context.Context, model, in, to string) (string, error) {
 func (r *run) judge(ctx context.Context) (string, error) {
 	o := r.Eval.Options()
 	o.MinParsed = r.Generate.MinParsed
-	if _, err := r.write(ctx, r.Dir, r.EvalFile, r.path("base/eval.jsonl"), o, false); err != nil {
+	if _, err := r.write(ctx, Remote{}, r.Dir, r.EvalFile, r.path("base/eval.jsonl"), o, false); err != nil {
 		return "", err
 	}
 	return r.measure(r.path("base/eval"))

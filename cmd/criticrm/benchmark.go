@@ -138,6 +138,9 @@ func howRead(s *sampler, r *measure.BenchmarkReport) string {
 // modelName is the model's name in other programs' files: its directory's.
 func modelName(s *sampler, records []*record.Record) string {
 	name := s.model.Dir
+	if s.writer != nil && s.engine == nil {
+		name = s.o.Model
+	}
 	for _, r := range records {
 		if name == "" && r.Critic != nil {
 			name = r.Critic.Model

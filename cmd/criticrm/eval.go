@@ -28,7 +28,7 @@ func newEval() *cobra.Command {
 		judge    bool
 		bench    benchmarkFlags
 	)
-	e := pipeline.DefaultEval()
+	e, remote := pipeline.DefaultEval(), pipeline.DefaultRemote()
 	cmd := &cobra.Command{
 		Use:   "eval",
 		Short: "Measure preference accuracy on held-out pairs",
@@ -40,7 +40,8 @@ Rows of a public benchmark are known by their columns and scored by its official
 the rows are others: ` + benchmarkNames() + `.`,
 		Example: `  criticrm eval --model run/model --in held-out.jsonl --samples 8
   criticrm eval --in scored.jsonl --category subset --json eval.json
-  criticrm eval --model base --judge --in held-out.jsonl --samples 4`,
+  criticrm eval --model base --judge --in held-out.jsonl --samples 4
+  criticrm eval --engine openai --base_url http://gpu1:8000/v1 --judge --in held-out.jsonl --samples 4`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required(cmd, "in", s.files.in); err != nil {
@@ -60,12 +61,12 @@ the rows are others: ` + benchmarkNames() + `.`,
 			if err := bench.look(&s.files); err != nil {
 				return err
 			}
-			records, err := s.evalRecords(cmd, judge)
+			records, err := s.evalRecords(cmd, remote, judge)
 			if err != nil {
 				return err
 			}
-			if o.Scale = pipeline.GivenScale(s.model.ScaleMin, s.model.ScaleMax); s.engine != nil {
-				o.Scale = s.engine.Scale
+			if o.Scale = pipeline.GivenScale(s.model.ScaleMin, s.model.ScaleMax); s.writer != nil {
+				o.Scale = s.writer.Scale
 			}
 			b, err := bench.of(records)
 			if err != nil {
@@ -106,8 +107,9 @@ the rows are others: ` + benchmarkNames() + `.`,
 	}
 	f := cmd.Flags()
 	s.bind(cmd, &e)
+	bindTable(cmd, &remote)
 	f.BoolVar(&s.plain, "plain", false, "with --model: no critiques, a scalar reward at the end of the response")
-	f.BoolVar(&judge, "judge", false, "with --model: a model without a reward head, measured by its critiques' scores alone")
+	f.BoolVar(&judge, "judge", false, "with --model or --engine: a model without a reward head, measured by its critiques' scores alone")
 	f.StringVar(&jsonFile, "json", "", "also write the report to this file")
 	bench.bind(f)
 	return cmd
@@ -123,19 +125,22 @@ func writeFigures(path string, v any) error {
 }
 
 // evalRecords reads the records, and with a model scores them first: through --out, or in memory.
-func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record, error) {
-	in := s.files.in
-	if s.model.Dir == "" {
+func (s *sampler) evalRecords(cmd *cobra.Command, elsewhere pipeline.Remote, judge bool) ([]*record.Record, error) {
+	in, asked := s.files.in, s.model.Dir != "" || elsewhere.Elsewhere()
+	if err := elsewhere.Validate(); err != nil {
+		return nil, inputError{err}
+	}
+	if !asked {
 		if s.files.out != "" || judge || s.plain {
-			return nil, inputError{fmt.Errorf("--out, --judge and --plain need --model (see '%s --help')", cmd.CommandPath())}
+			return nil, inputError{fmt.Errorf("--out, --judge and --plain need --model, or --engine openai for --judge (see '%s --help')", cmd.CommandPath())}
 		}
 	} else {
-		closeModel, err := s.openScorer(cmd, !judge)
+		closeModel, err := s.openScorer(cmd, elsewhere, !judge)
 		if err != nil {
 			return nil, err
 		}
 		defer closeModel()
-		if s.files.out != "" && !judge {
+		if s.files.out != "" {
 			if err := s.scoreFile(cmd); err != nil {
 				return nil, err
 			}
@@ -143,7 +148,7 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record,
 		}
 	}
 	o := s.files.read()
-	if s.model.Dir != "" && in == s.files.in {
+	if asked && in == s.files.in {
 		o = s.readOptions()
 	}
 	o.MaxLine = 1 << 30
@@ -154,7 +159,7 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record,
 	if err != nil {
 		return nil, begin(err)
 	}
-	if s.model.Dir == "" {
+	if !asked {
 		good, bad := measure.SetAside(records)
 		if len(found.Bad)+len(bad) <= s.files.maxBad { // else measuring names the first
 			records = good
@@ -166,7 +171,7 @@ func (s *sampler) evalRecords(cmd *cobra.Command, judge bool) ([]*record.Record,
 	if in == s.files.in { // else scoring has told it
 		sayFound(cmd.ErrOrStderr(), in, "", found)
 	}
-	if s.model.Dir != "" && in == s.files.in {
+	if asked && in == s.files.in {
 		err = s.scoreRecords(cmd, records, nil)
 	}
 	return records, err

@@ -50,7 +50,7 @@ written.`,
 			}
 			s.o = g.Options()
 			s.o.MinParsed = 0 // the statistics tell
-			return s.prompt(cmd, row, side, try, table)
+			return s.prompt(cmd, g.Remote, row, side, try, table)
 		},
 	}
 	s.model.bind(cmd)
@@ -69,7 +69,7 @@ written.`,
 }
 
 // prompt shows a row and tries some.
-func (s *sampler) prompt(cmd *cobra.Command, row int, side string, try int, table bool) error {
+func (s *sampler) prompt(cmd *cobra.Command, elsewhere pipeline.Remote, row int, side string, try int, table bool) error {
 	d, err := modeldir.Open(s.model.Dir, s.model.Given(s.o.MaxLength, s.o.Overlong))
 	if err != nil {
 		return begin(err)
@@ -97,7 +97,7 @@ func (s *sampler) prompt(cmd *cobra.Command, row int, side string, try int, tabl
 	if try == 0 {
 		return nil
 	}
-	closeModel, err := s.open(cmd, false)
+	closeModel, err := s.open(cmd, elsewhere, false)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (s *sampler) prompt(cmd *cobra.Command, row int, side string, try int, tabl
 	defer s.meter.Close()
 	some := spread(records, try)
 	start := time.Now()
-	stats, err := critic.Generate(cmd.Context(), s.engine, some, s.o)
+	stats, err := critic.Generate(cmd.Context(), s.writer, some, s.o)
 	if err != nil {
 		return s.files.named(err)
 	}
@@ -197,7 +197,9 @@ func sayTried(w io.Writer, records []*record.Record, stats *critic.CritiqueStats
 	n := float64(stats.Critiques)
 	fmt.Fprintf(w, "scores: %.1f %% written, %.1f %% asked for, %.1f %% missing\n", 100*float64(stats.Parsed-stats.Asked)/n, 100*float64(stats.Asked)/n, 100*float64(stats.Critiques-stats.Parsed)/n)
 	fmt.Fprint(w, agrees)
-	fmt.Fprintf(w, "length: %d tokens in the middle, %d to %d; %.1f tokens/s\n", lengths[len(lengths)/2], lengths[0], lengths[len(lengths)-1], float64(stats.Tokens)/took.Seconds())
+	if stats.Tokens > 0 { // servers may not say
+		fmt.Fprintf(w, "length: %d tokens in the middle, %d to %d; %.1f tokens/s\n", lengths[len(lengths)/2], lengths[0], lengths[len(lengths)-1], float64(stats.Tokens)/took.Seconds())
+	}
 	_, err = fmt.Fprintf(w, "the first: %q\n", first.Text)
 	return err
 }

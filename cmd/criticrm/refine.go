@@ -20,8 +20,8 @@ func newRefine() *cobra.Command {
 		Use:   "refine",
 		Short: "Select or merge the critiques that the filter kept",
 		Long: `refine reduces the kept critiques of each response to the few that are trained on. Modes:
-  rank        the model judges each critique --meta_samples times; the --keep with the best means stay (needs --model)
-  summarize   one critique per response, merged from the kept ones by the model (needs --model)
+  rank        the model judges each critique --meta_samples times; the --keep with the best means stay (needs --model or --engine)
+  summarize   one critique per response, merged from the kept ones by the model (needs --model or --engine)
   margin      pairs of critiques with the largest difference of scores; rank k of both sides belongs together
   random      --keep pairs of critiques that agree with the label, at random
   random-all  --keep critiques of each side at random, whatever their scores
@@ -41,19 +41,15 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 			}
 			var g critic.Generator
 			if o.NeedsGenerator() {
-				if err := required(cmd, "model", m.Dir); err != nil {
-					return err
-				}
-				e, closeModel, err := m.open(cmd, 0, settings.Overlong, false)
+				w, _, closeModel, err := m.writer(cmd, settings.Remote, critic.Reading{Overlong: settings.Overlong}, settings.AskScore, false, meter)
 				if err != nil {
 					return err
 				}
 				defer closeModel()
-				g = e
-				if err := settings.Ask(e, &o); err != nil {
+				g = w
+				if err := settings.Ask(w, &o); err != nil {
 					return begin(err)
 				}
-				e.Progress = meter.Wrote
 			}
 			stage, stats, err := critic.RefineStage(files.in, files.out, g, o)
 			if err != nil {

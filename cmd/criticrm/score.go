@@ -29,7 +29,7 @@ Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response)
 				return err
 			}
 			s.o = o.Options()
-			closeModel, err := s.openScorer(cmd, true)
+			closeModel, err := s.openScorer(cmd, pipeline.DefaultRemote(), true)
 			if err != nil {
 				return err
 			}
@@ -51,9 +51,12 @@ Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response)
 }
 
 // openScorer opens the model, and says if it is one that reads rewards without critiques, unless the user has spoken.
-func (s *sampler) openScorer(cmd *cobra.Command, reward bool) (close func(), err error) {
-	if close, err = s.open(cmd, reward); err != nil {
-		return nil, err
+func (s *sampler) openScorer(cmd *cobra.Command, r pipeline.Remote, reward bool) (close func(), err error) {
+	if r.Elsewhere() && reward {
+		return nil, inputError{fmt.Errorf("engine %s reads no rewards: take --judge, which measures by the critiques' scores, or --model", r.Engine)}
+	}
+	if close, err = s.open(cmd, r, reward); err != nil || s.engine == nil {
+		return close, err
 	}
 	if s.engine.Plain() && !cmd.Flags().Changed("plain") {
 		fmt.Fprintln(cmd.ErrOrStderr(), "the model is a scalar one (method bt): rewards are read at the end of the responses, as with --plain")
@@ -78,7 +81,11 @@ func (s *sampler) scoreFile(cmd *cobra.Command) error {
 		step, stats, err := critic.ScorePlainStage(s.files.in, s.files.out, s.engine, s.plainOptions())
 		return s.runScore(cmd, step, stats, "scored", err)
 	}
-	step, stats, err := critic.ScoreStage(s.files.in, s.files.out, s.engine, s.o)
+	make := critic.ScoreStage
+	if s.engine == nil || !s.engine.Model.HasHead() { // a judge
+		make = critic.GenerateStage
+	}
+	step, stats, err := make(s.files.in, s.files.out, s.writer, s.o)
 	if err != nil {
 		return inputError{err}
 	}
@@ -102,11 +109,11 @@ func (s *sampler) runScore(cmd *cobra.Command, step *stage.Stage, read *critic.R
 func (s *sampler) scoreRecords(cmd *cobra.Command, records []*record.Record, w io.Writer) error {
 	defer s.meter.Close()
 	var read critic.ReadStats
-	stats := critic.NewCritiqueStats(s.engine.Scale)
+	stats := critic.NewCritiqueStats(s.writer.Scale)
 	for done := 0; done < len(records); {
 		s.meter.Records("score", done, len(records), 0)
 		part := records[done:min(done+s.o.Chunk, len(records))]
-		got, err := s.engine.Score(cmd.Context(), part, s.o, s.plain)
+		got, err := s.scorePart(cmd, part)
 		if err != nil {
 			return s.files.named(err)
 		}
@@ -127,4 +134,16 @@ func (s *sampler) scoreRecords(cmd *cobra.Command, records []*record.Record, w i
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", s.files.in, stats)
 	}
 	return nil
+}
+
+// scorePart scores some records: with rewards, or, where servers write, by the critiques' own scores.
+func (s *sampler) scorePart(cmd *cobra.Command, part []*record.Record) (read critic.ReadStats, err error) {
+	if s.engine != nil {
+		return s.engine.Score(cmd.Context(), part, s.o, s.plain)
+	}
+	stats, err := critic.Generate(cmd.Context(), s.writer, part, s.o)
+	if err == nil {
+		read = stats.ReadStats
+	}
+	return read, err
 }

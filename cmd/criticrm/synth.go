@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"criticrm/checkpoint"
+	"criticrm/critic"
 	"criticrm/internal/progress"
 	"criticrm/pipeline"
 	"criticrm/record"
@@ -42,7 +43,7 @@ All answers stay in OUT.answers.jsonl, which goes on where it was when the comma
   criticrm synth --model llama --kind safety --rules rules.yaml --in prompts.jsonl --out safety.jsonl --per_prompt 2`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required(cmd, "model", m.Dir, "in", files.in, "out", files.out); err != nil {
+			if err := required(cmd, "in", files.in, "out", files.out); err != nil {
 				return err
 			}
 			o, err := s.Options()
@@ -58,27 +59,26 @@ All answers stay in OUT.answers.jsonl, which goes on where it was when the comma
 			if o.Kind == synth.Safety && files.layout.Schema == "" {
 				files.layout.Schema = record.PromptOnly.Name
 			}
-			e, closeModel, err := m.open(cmd, s.MaxLength, "", false)
+			meter := progress.New(cmd.ErrOrStderr())
+			w, _, closeModel, err := m.writer(cmd, s.Remote, critic.Reading{MaxLength: s.MaxLength}, "", false, meter)
 			if err != nil {
 				return err
 			}
 			defer closeModel()
-			meter := progress.New(cmd.ErrOrStderr())
 			meter.Samples(o.Answers)
-			e.Progress = meter.Wrote
-			o.Limits = e.Renderer
-			if o.Model, err = e.Label(); err != nil {
+			o.Limits = w.Reading.Limits
+			if o.Model, err = w.Label(); err != nil {
 				return begin(err)
 			}
 			if s.Chunk == 0 {
-				o.Chunk = e.Chunk(o.Answers)
+				o.Chunk = w.Chunk(o.Answers)
 			}
 			pairer, err := synth.NewPairer(s.Pairs(), o)
 			if err != nil {
 				return inputError{err}
 			}
 			answers := answersPath(files.out)
-			step, stats, err := synth.Stage(files.in, answers, e, o)
+			step, stats, err := synth.Stage(files.in, answers, w, o)
 			if err != nil {
 				return inputError{err}
 			}
