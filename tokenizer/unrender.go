@@ -11,7 +11,7 @@ import (
 
 // Conversation gives the messages that a rendered text is of: those that the template makes this text of, byte for byte. Rendered texts come from other
 // programs, which may have taken away the begin-of-text token, or what the template writes behind the last message, in part or all of it; nothing
-// else may differ, and no message may have a control token in it: as a message's text it would be no control token. Conversations are of users and
+// else may differ; what the template writes otherwise than that token must be there, or any words would be a user's message; and no message may have a control token in it: as a message's text it would be no control token. Conversations are of users and
 // assistants in turn, with or without a system message. ok is false for every other text: there is no guess in it. A system message that the
 // template writes by itself is not given.
 func (c *Chat) Conversation(text string) (messages []Message, ok bool) {
@@ -95,7 +95,9 @@ func (c *Chat) parse(text, first string) (messages []Message, ok bool) {
 	}
 	head := before[0]
 	if bos := c.bosText(); !strings.HasPrefix(text, head) {
-		head = strings.TrimPrefix(head, bos)
+		if head = strings.TrimPrefix(head, bos); head == "" && !strings.Contains(text, before[1]) {
+			return nil, false
+		}
 	}
 	if text, ok = strings.CutPrefix(text, head); !ok {
 		return nil, false

@@ -54,6 +54,17 @@ func TestConversationGolden(t *testing.T) {
 	})
 }
 
+// Where nothing but the begin-of-text token stands before a user's words, any words are not a rendered conversation for that.
+func TestConversationWords(t *testing.T) {
+	chat := mustChat(t, "{{ bos_token }}{% for m in messages %}{% if not loop.first %}<|{{ m.role }}|>{% endif %}{{ m.content }}{% endfor %}<|end|>", map[string]any{"bos_token": "<|pad|>"})
+	if got, ok := chat.Conversation("words"); ok {
+		t.Errorf("words are taken for %q", got)
+	}
+	if got, ok := chat.Conversation("words<|assistant|>more"); !ok || len(got) != 2 || got[1].Content != "more" {
+		t.Errorf("%q, %v", got, ok)
+	}
+}
+
 // A response that was cut has no end token, and one that ends in the beginning of a control token keeps it.
 func TestConversationCut(t *testing.T) {
 	chat := mustChat(t, "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>\n{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}", nil)
