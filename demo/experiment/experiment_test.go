@@ -89,7 +89,7 @@ func knowsItself(t *testing.T, dir string, want float64) {
 		rs := demo.Records(demo.Pairs(evalSeed, 80, demo.Evaluation))
 		o := critic.DefaultScoreOptions()
 		o.Critiques, o.Sampling.Temperature, o.Sampling.TopP, o.Sampling.MaxTokens, o.Sampling.Seed, o.Chunk = 8, 1, 1, 0, 3900, 512
-		if err := pipeline.Ask(e, &o); err != nil {
+		if err := pipeline.Local(e).Ask(&o); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := critic.Score(t.Context(), e, rs, o); err != nil {
