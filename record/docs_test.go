@@ -35,7 +35,7 @@ func TestDataPage(t *testing.T) {
 		}
 		return append(list, line)
 	}
-	for name, want := range map[string][]string{"columns": rows, "refused": code(refusedColumns()), "harmless": code(harmlessColumns()), "layouts": layoutLists(t)} {
+	for name, want := range map[string][]string{"columns": rows, "refused": code(refusedColumns()), "harmless": code(harmlessColumns()), "layouts": layoutLists(t), "kinds": kindRows()} {
 		_, rest, _ := strings.Cut(page, "<!-- "+name+" -->\n")
 		got, _, found := strings.Cut(rest, "<!-- end -->\n")
 		text := "\n" + strings.Join(want, "\n") + "\n\n"
@@ -55,6 +55,15 @@ func TestDataPage(t *testing.T) {
 			t.Errorf("docs/data.md does not explain %s", p)
 		}
 	}
+}
+
+// kindRows is the table of kinds of files.
+func kindRows() []string {
+	rows := []string{"| kind | names end in | its rows |", "|---|---|---|"}
+	for _, k := range kinds() {
+		rows = append(rows, fmt.Sprintf("| %s | `%s` | %s |", k.name, strings.Join(k.endings, "`, `"), k.rows))
+	}
+	return rows
 }
 
 // layoutLists are the layouts by use and name, as lists, because cells of this length cannot be read on a phone.

@@ -53,7 +53,7 @@ func Hub(err error, name, kind string) error {
 	if kind == Model {
 		return fmt.Errorf("%w: models are not downloaded here: run 'hf download %s --local-dir %s' first, and give %s", err, name, last, last)
 	}
-	return fmt.Errorf(`%w: datasets are not downloaded here: write its rows as JSON Lines first, for example with python3 -c "from datasets import load_dataset; load_dataset('%s', split='train').to_json('%s.jsonl')", and give %s.jsonl`,
+	return fmt.Errorf("%w: datasets are not downloaded here: run 'hf download --repo-type dataset %s --local-dir %s' first, and give the files of the split, as '%s/data/train*.parquet'",
 		err, name, last, last)
 }
 

@@ -17,7 +17,7 @@ func TestHub(t *testing.T) {
 	missing := fmt.Errorf("stat: %w", fs.ErrNotExist)
 	for _, x := range []struct{ name, kind, want string }{
 		{"meta-llama/Llama-3.2-1B", Model, "'hf download meta-llama/Llama-3.2-1B --local-dir Llama-3.2-1B'"},
-		{"Anthropic/hh-rlhf", Dataset, "load_dataset('Anthropic/hh-rlhf', split='train').to_json('hh-rlhf.jsonl')"},
+		{"Anthropic/hh-rlhf", Dataset, "'hf download --repo-type dataset Anthropic/hh-rlhf --local-dir hh-rlhf' first, and give the files of the split"},
 		{"here/model", Model, ""}, {"./a/b", Model, ""}, {"/a/b", Model, ""}, {"../b", Model, ""}, {"a/b/c", Model, ""}, {"model", Model, ""}, {"~/model", Model, ""},
 		{"data/pairs.jsonl", Dataset, ""}, {"data/pairs.jsonl.zst", Dataset, ""}, {"a/b/", Model, ""}, {"models/a.gguf", Model, ""},
 	} {
