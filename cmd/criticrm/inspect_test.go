@@ -36,3 +36,21 @@ func TestInspect(t *testing.T) {
 		t.Errorf("%d %q", code, errs)
 	}
 }
+
+// A flag of input files that is given twice names two files, and both are read; standard input is read by who reads it once.
+func TestInputs(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a.jsonl"), filepath.Join(dir, "b.csv")
+	writeFile(t, a, `{"prompt":"p","chosen":"x","rejected":"y","chosen_reward":1,"rejected_reward":0}`+"\n")
+	writeFile(t, b, "prompt,chosen,rejected,chosen_reward,rejected_reward\nq,x,y,0.5,1\n")
+	out, errs := must(t, "eval", "--in", a, "--in", b)
+	if !strings.Contains(errs, "2 files: "+a+" (1 records), "+b+" (1 records)") || !strings.Contains(out, "50.0") {
+		t.Errorf("%s\n%s", errs, out)
+	}
+	if code, _, errs := command(t, "filter", "--in", "-", "--out", filepath.Join(dir, "o.jsonl")); code != exitUsage || !strings.Contains(errs, "standard input can be read once only, and here an input is read twice") {
+		t.Errorf("%d %s", code, errs)
+	}
+	if out, _ := must(t, "inspect", dir); !strings.Contains(out, "2 of 2 records kept") {
+		t.Error(out)
+	}
+}
