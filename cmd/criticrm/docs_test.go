@@ -31,6 +31,7 @@ var unrun = map[string]string{
 	"demo":  "two minutes",
 	"base":  "a quarter of an hour",
 	"synth": "the demo's model answers nothing",
+	"serve": "it goes on until it is stopped; TestServe asks it what the page asks",
 }
 
 const repository = "../.."

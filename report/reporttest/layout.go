@@ -71,15 +71,22 @@ func frame(page []byte, width int) string {
 // browser opens a document and gives what the browser prints.
 func browser(t *testing.T, document string, flags ...string) []byte {
 	t.Helper()
-	name := find()
-	if name == "" {
-		t.Skip("no Chromium: scripts/chromium.sh installs one, or CHROME names it; the layout of the page is not looked at")
-	}
-	dir := t.TempDir()
-	path := filepath.Join(dir, "page.html")
+	path := filepath.Join(t.TempDir(), "page.html")
 	if err := os.WriteFile(path, []byte(`<!doctype html><meta charset="utf-8"><body style="margin:0">`+document), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	return Visit(t, "file://"+path, flags...)
+}
+
+// Visit opens an address in a headless Chromium with more flags, and gives what it prints when the page has loaded. It skips the test where there is
+// no Chromium.
+func Visit(t *testing.T, url string, flags ...string) []byte {
+	t.Helper()
+	name := find()
+	if name == "" {
+		t.Skip("no Chromium: scripts/chromium.sh installs one, or CHROME names it; the page is not looked at")
+	}
+	dir := t.TempDir()
 	args := []string{"--headless", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1", "--user-data-dir=" + filepath.Join(dir, "profile")}
 	if os.Geteuid() == 0 {
 		args = append(args, "--no-sandbox") // Chromium refuses to run as root otherwise
@@ -87,7 +94,7 @@ func browser(t *testing.T, document string, flags ...string) []byte {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, name, append(append(args, flags...), "file://"+path)...)
+	cmd := exec.CommandContext(ctx, name, append(append(args, flags...), url)...)
 	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &stdout, &stderr, 5*time.Second
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s: %v: %.500s", name, err, stderr.String())

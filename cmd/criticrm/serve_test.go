@@ -1,0 +1,217 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// serving runs criticrm serve until the test ends, and gives its address.
+func serving(t *testing.T, args ...string) (url string, stop func() (code int, stderr string)) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	found, code := make(chan string, 1), make(chan int, 1)
+	var mu sync.Mutex
+	var all bytes.Buffer
+	stderr := writerFunc(func(p []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		all.Write(p)
+		if _, rest, ok := strings.Cut(string(p), " at http"); ok && strings.HasPrefix(string(p), "serving ") {
+			found <- "http" + strings.TrimSpace(rest)
+		}
+		return len(p), nil
+	})
+	go func() { code <- run(ctx, append([]string{"serve", "--port", "0"}, args...), io.Discard, stderr) }()
+	stop = sync.OnceValues(func() (int, string) {
+		cancel()
+		c := <-code
+		mu.Lock()
+		defer mu.Unlock()
+		return c, all.String()
+	})
+	t.Cleanup(func() { stop() })
+	select {
+	case url = <-found:
+	case c := <-code:
+		code <- c
+		_, text := stop()
+		t.Fatalf("serve ended with %d: %s", c, text)
+	case <-time.After(time.Minute):
+		t.Fatal("serve says no address")
+	}
+	return strings.TrimSuffix(url, "/"), stop
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// ask asks a server and gives its answer.
+func askServer(t *testing.T, url, body string) (int, []byte) {
+	t.Helper()
+	res, err := http.Post(url, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, b
+}
+
+// served is an answer of /v1/reward as far as it is compared with rows of score.
+type served struct {
+	Data []struct {
+		Reward    *float32
+		Critiques []struct {
+			Text   string
+			Reward *float32
+			Score  float32
+		}
+	}
+}
+
+// The server gives the rewards and critiques that score gives for rows of the same id, to the bit, in requests of one or of many; a scalar model's
+// too, and those of whole texts. All curl lines of serving.md are answered.
+func TestServe(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it trains models")
+	}
+	page := readFile(t, filepath.Join(repository, "docs", "serving.md"))
+	docsFolder(t)
+	must(t, "run", "--model", "my-model", "--train", "pairs.jsonl", "--eval", "held-out.jsonl", "--output_dir", "run", "--train.learning_rate", "3e-4", "--train.per_device_train_batch_size", "4")
+	must(t, "train", "--method", "bt", "--model", "my-model", "--train_file", "pairs.jsonl", "--output_dir", "run-bt", "--learning_rate", "3e-4", "--per_device_train_batch_size", "4")
+	for _, model := range []string{"run/model", "run-bt/model"} {
+		must(t, "score", "--model", model, "--in", "answers.jsonl", "--out", model+".jsonl", "--samples", "3", "--max_tokens", "60", "--seed", "7")
+		url, stop := serving(t, "--model", model, "--samples", "3", "--max_tokens", "60")
+		rows := 0
+		for _, line := range strings.Split(strings.TrimSpace(readFile(t, model+".jsonl")), "\n") {
+			var row struct {
+				ID               any
+				Prompt, Response string
+				Reward           float64
+				Critiques        []struct {
+					Text   string
+					Reward float32
+				}
+			}
+			if err := json.Unmarshal([]byte(line), &row); err != nil {
+				t.Fatal(err)
+			}
+			rows++
+			prompt, _ := json.Marshal(row.Prompt)
+			response, _ := json.Marshal(row.Response)
+			for _, responses := range []string{string(response), `"another", ` + string(response)} {
+				code, b := askServer(t, url+"/v1/reward", fmt.Sprintf(`{"id": "%v", "prompt": %s, "responses": [%s], "seed": 7}`, row.ID, prompt, responses))
+				var got served
+				if err := json.Unmarshal(b, &got); code != 200 || err != nil {
+					t.Fatalf("%d %s (%v)", code, b, err)
+				}
+				last := got.Data[len(got.Data)-1]
+				if *last.Reward != float32(row.Reward) || len(last.Critiques) != len(row.Critiques) {
+					t.Errorf("%s: row %v: the server gives %v with %d critiques, score %v with %d", model, row.ID, *last.Reward, len(last.Critiques), float32(row.Reward), len(row.Critiques))
+					continue
+				}
+				for i, z := range last.Critiques {
+					if z.Text != row.Critiques[i].Text || *z.Reward != row.Critiques[i].Reward {
+						t.Errorf("%s: row %v: critique %q with %v, score gives %q with %v", model, row.ID, z.Text, *z.Reward, row.Critiques[i].Text, row.Critiques[i].Reward)
+					}
+				}
+			}
+			if model == "run-bt/model" {
+				text, _ := json.Marshal("<|user|>" + row.Prompt + "<|assistant|>" + row.Response + "<|end|>")
+				if code, b := askServer(t, url+"/slime", fmt.Sprintf(`{"prompt": %s, "response": %s}`, prompt, response)); code != 200 || strings.TrimSpace(string(b)) != fmt.Sprint(float32(row.Reward)) {
+					t.Errorf("row %v: slime gets %d %s, score gives %v", row.ID, code, b, row.Reward)
+				}
+				code, b := askServer(t, url+"/get_reward", fmt.Sprintf(`{"query": [%s]}`, text))
+				var got struct{ Rewards []float32 }
+				if err := json.Unmarshal(b, &got); code != 200 || err != nil || got.Rewards[0] != float32(row.Reward) {
+					t.Errorf("row %v: OpenRLHF gets %d %s, score gives %v", row.ID, code, b, row.Reward)
+				}
+			}
+		}
+		if rows < 2 {
+			t.Errorf("%d rows", rows)
+		}
+		curls := curlLines(t, page)
+		if len(curls) < 6 {
+			t.Errorf("serving.md has %d curl lines", len(curls))
+		}
+		for _, c := range curls {
+			if code, b := askServer(t, url+c.path, c.body); code != 200 || !json.Valid(b) {
+				t.Errorf("serving.md: curl %s: %d %s", c.path, code, b)
+			}
+		}
+		if code, text := stop(); code != exitOK || !strings.Contains(text, "route=/v1/reward status=200") {
+			t.Errorf("serve ended with %d: %s", code, text)
+		}
+	}
+}
+
+// curl is what a line of a page asks.
+type curl struct{ path, body string }
+
+// curlLines are those of the ```bash fences.
+func curlLines(t *testing.T, page string) (list []curl) {
+	t.Helper()
+	lines, err := shellLines(strings.ReplaceAll(strings.ReplaceAll(page, "```sh\n", "```text\n"), "```bash\n", "```sh\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range lines {
+		w, err := words(line.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, ours := strings.CutPrefix(w[1], "http://127.0.0.1:5000")
+		if len(w) != 6 || w[0] != "curl" || !ours || w[2] != "-H" || w[3] != "Content-Type: application/json" || w[4] != "-d" {
+			t.Fatalf("line %d: %q", line.at, w)
+		}
+		list = append(list, curl{path, w[5]})
+	}
+	return list
+}
+
+// What is wrong with the flags, or with the model, is told before anything is served; a model without a reward head is served for its critiques.
+func TestServeBad(t *testing.T) {
+	docsFolder(t)
+	keys := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(keys, []byte("short\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[string][]string{
+		"--model is missing":             {},
+		"there is no key":                {"--model", "my-model", "--host", "0.0.0.0"},
+		"max_queue: got 0":               {"--model", "my-model", "--max_queue", "0"},
+		"a key of 5 characters":          {"--model", "my-model", "--api_key_file", keys},
+		"no such file":                   {"--model", "my-model", "--api_key_file", keys + "x"},
+		"belong together":                {"--model", "my-model", "--tls_cert", keys},
+		"temperature 0 makes all 2":      {"--model", "my-model", "--samples", "2", "--temperature", "0"},
+		"samples: 100, and max_samples ": {"--model", "my-model", "--samples", "100"},
+	} {
+		code, _, errs := command(t, append([]string{"serve"}, args...)...)
+		if code != exitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%q: exit code %d: %s, want %q", args, code, errs, want)
+		}
+	}
+	url, stop := serving(t, "--model", "my-model", "--max_tokens", "40")
+	code, b := askServer(t, url+"/v1/reward", `{"prompt": "What is 12 + 30?", "response": "It is 42."}`)
+	if code != 200 || !strings.Contains(string(b), `"reward":null`) || !strings.Contains(string(b), "no reward head") {
+		t.Errorf("%d %s", code, b)
+	}
+	if code, text := stop(); code != exitOK || !strings.Contains(text, "the model has no reward head") {
+		t.Errorf("serve ended with %d: %s", code, text)
+	}
+}
