@@ -104,9 +104,12 @@ func validChunk(chunk *int) error {
 	return nil
 }
 
+// Asks is how critiques that end without a score go on; nil: they do not. The options are valid.
+func (o *GenerateOptions) Asks() *Ask { return o.Prompts.Critique.ask(o.AskScore, o.Scale) }
+
 // question is what the critic is asked about each side.
 func (o *GenerateOptions) question() Question {
-	return Question{Write: o.Sampling.MaxTokens, lacks: o.Prompts.Lacks, Ask: o.Prompts.Critique.ask(o.AskScore, o.Scale), Messages: func(r *record.Record, s record.Side) []tokenizer.Message {
+	return Question{Write: o.Sampling.MaxTokens, lacks: o.Prompts.Lacks, Ask: o.Asks(), Messages: func(r *record.Record, s record.Side) []tokenizer.Message {
 		return o.Prompts.Ask(r, s, o.Scale)
 	}}
 }
@@ -162,7 +165,7 @@ func generateChunk(ctx context.Context, g Generator, records []*record.Record, o
 // sample writes critiques for records that fit.
 func (o *GenerateOptions) sample(ctx context.Context, g Generator, records []*record.Record, purpose string) error {
 	var reqs []Request
-	ask := o.Prompts.Critique.ask(o.AskScore, o.Scale)
+	ask := o.Asks()
 	for _, r := range records {
 		short := r.AsRead()
 		for _, side := range r.Sides() {

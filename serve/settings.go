@@ -21,6 +21,7 @@ type Settings struct {
 	Deadline   int    `yaml:"deadline" common:"true" group:"Limits" help:"seconds that a request may take from its last byte on; over it the answer is 504, and its work is dropped"`
 	Drain      int    `yaml:"drain" common:"true" help:"seconds that running requests have after SIGTERM, while new ones get 503"`
 	MaxQueue   int    `yaml:"max_queue" common:"true" help:"requests at work or waiting; the next one gets 503 with Retry-After"`
+	KeepTokens int    `yaml:"keep_tokens" help:"tokens of prompts that stay in the cache for requests that begin alike; what is used longest ago goes first"`
 	MaxConns   int    `yaml:"max_connections" help:"open connections; others wait to be accepted"`
 	MaxBody    int    `yaml:"max_body" help:"bytes of a request's body"`
 	MaxItems   int    `yaml:"max_items" help:"texts or responses in one request"`
@@ -30,7 +31,7 @@ type Settings struct {
 
 // DefaultSettings answer on this machine alone. A request is answered before trainers that ask for it give up, which is after 120 s.
 func DefaultSettings() Settings {
-	return Settings{Host: "127.0.0.1", Port: 5000, Deadline: 110, Drain: 30, MaxQueue: 512, MaxConns: 2048, MaxBody: 2 << 20, MaxItems: 64, MaxSamples: 64}
+	return Settings{Host: "127.0.0.1", Port: 5000, Deadline: 110, Drain: 30, MaxQueue: 512, KeepTokens: 4096, MaxConns: 2048, MaxBody: 2 << 20, MaxItems: 64, MaxSamples: 64}
 }
 
 // Limits that are not worth a setting.
@@ -53,7 +54,7 @@ func (o *Settings) Validate() error {
 		got, least, most int
 	}{
 		{"port", o.Port, 0, 65535}, {"deadline", o.Deadline, 1, 86400}, {"drain", o.Drain, 0, 86400}, {"max_queue", o.MaxQueue, 1, 1 << 20},
-		{"max_connections", o.MaxConns, 1, 1 << 20}, {"max_body", o.MaxBody, 1 << 10, 1 << 30}, {"max_items", o.MaxItems, 1, 1 << 16}, {"max_samples", o.MaxSamples, 1, 10000},
+		{"keep_tokens", o.KeepTokens, 0, 1 << 30}, {"max_connections", o.MaxConns, 1, 1 << 20}, {"max_body", o.MaxBody, 1 << 10, 1 << 30}, {"max_items", o.MaxItems, 1, 1 << 16}, {"max_samples", o.MaxSamples, 1, 10000},
 	} {
 		if x.got < x.least || x.got > x.most {
 			return fmt.Errorf("serve: %s: got %d, want %d to %d", x.name, x.got, x.least, x.most)

@@ -71,7 +71,12 @@ func (s *sampler) serve(cmd *cobra.Command, set serve.Settings) error {
 		var lost kernels.Lost
 		return errors.As(err, &lost)
 	}
-	srv, err := serve.New(e.Dir, e.Renderer, engine.NewQueue(e), serve.Options{Set: set, Score: s.o, Plain: s.plain, Head: e.Model.HasHead(),
+	live, err := engine.NewLive(e, engine.LiveOptions{Ask: s.o.Asks(), KeepTokens: set.KeepTokens})
+	if err != nil {
+		return inputError{err}
+	}
+	defer live.Close()
+	srv, err := serve.New(e.Dir, e.Renderer, live, serve.Options{Set: set, Score: s.o, Plain: s.plain, Head: e.Model.HasHead(),
 		Log: slog.New(slog.NewTextHandler(stderr, nil)), IsLost: lost})
 	if err != nil {
 		return inputError{err}
