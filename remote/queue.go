@@ -104,42 +104,75 @@ func wait(ctx context.Context, d time.Duration, changed <-chan struct{}) {
 type server struct {
 	url string
 
-	mu    sync.Mutex
-	fails int       // rests in a row
-	until time.Time // not to be asked earlier
+	mu      sync.Mutex
+	fails   int       // rests in a row
+	until   time.Time // not to be asked earlier
+	most    float64   // requests that may be under way: what was found to be too many is not asked for again at once
+	under   int       // requests under way
+	changed chan struct{}
 }
 
-// awake waits until the server may be asked.
-func (s *server) awake(ctx context.Context) {
+func newServer(url string, most int) *server {
+	return &server{url: url, most: float64(most), changed: make(chan struct{})}
+}
+
+// enter waits until the server may be asked; leave is to be called behind it. false: the context has ended.
+func (s *server) enter(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		s.mu.Lock()
 		d := time.Until(s.until)
-		s.mu.Unlock()
-		if d <= 0 {
-			return
+		if d <= 0 && s.under < int(s.most) {
+			s.under++
+			s.mu.Unlock()
+			return true
 		}
-		wait(ctx, d, nil)
+		if d <= 0 {
+			d = time.Hour
+		}
+		changed := s.changed
+		s.mu.Unlock()
+		wait(ctx, d, changed)
 	}
+	return false
 }
 
-// rest leaves the server alone for as long as it asks for, else for longer the more often it was busy. Those that failed together count once.
+func (s *server) leave() {
+	s.mu.Lock()
+	s.under--
+	s.tell()
+	s.mu.Unlock()
+}
+
+// tell wakes those that wait; the server is locked.
+func (s *server) tell() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// rest leaves the server alone for as long as it asks for, else for longer the more often it was busy, and asks half as much of it from then
+// on. Those that failed together count once.
 func (s *server) rest(asked time.Duration, pause func(tries int) time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	if asked == 0 && now.Before(s.until) {
+	if now.Before(s.until) {
+		if until := now.Add(asked); until.After(s.until) {
+			s.until = until
+		}
 		return
 	}
-	d := max(asked, pause(s.fails))
+	s.until = now.Add(max(asked, pause(s.fails)))
 	s.fails++
-	if until := now.Add(d); until.After(s.until) {
-		s.until = until
-	}
+	s.most = max(1, float64(s.under/2))
 }
 
-// well tells that the server has answered.
-func (s *server) well() {
+// well tells that the server has answered: little by little it is asked for more again, up to what was wanted.
+func (s *server) well(wanted int) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.fails = 0
-	s.mu.Unlock()
+	was := int(s.most)
+	if s.most = min(float64(wanted), s.most+1/(8*s.most)); int(s.most) > was {
+		s.tell()
+	}
 }

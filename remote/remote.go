@@ -85,7 +85,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 		if err != nil {
 			return nil, fmt.Errorf("remote: base URL: %w", err)
 		}
-		e.servers = append(e.servers, &server{url: u})
+		e.servers = append(e.servers, newServer(u, e.o.Concurrent))
 		if e.key != "" && o.Warn != nil && strings.HasPrefix(u, "http://") && !local(u) {
 			o.Warn("warning: the key goes unencrypted to " + u)
 		}
@@ -240,15 +240,17 @@ func (w *work) run(ctx context.Context, jobs []*job) error {
 	for k, s := range w.servers {
 		for range min(w.o.Concurrent, len(jobs)) {
 			all.Go(func() {
-				for s.awake(own); own.Err() == nil; s.awake(own) {
+				for s.enter(own) {
 					j := q.take(own, k, len(w.servers))
 					if j == nil {
+						s.leave()
 						return
 					}
 					if err := w.try(own, q, j, k); err != nil {
 						w.fail(j, err)
 						cancel()
 					}
+					s.leave()
 				}
 			})
 		}
@@ -298,7 +300,7 @@ func (w *work) try(ctx context.Context, q *queue, j *job, k int) error {
 	var f *failure
 	switch {
 	case err == nil:
-		s.well()
+		s.well(w.o.Concurrent)
 		return w.take(q, j, list)
 	case !errors.As(err, &f): // the context's
 		return err

@@ -205,13 +205,40 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// A server that takes less than it is asked for is asked for less: few requests are refused once that is known.
+func TestTooMuch(t *testing.T) {
+	const room = 8
+	var under, refused atomic.Int32
+	f := &fake{slow: 2 * time.Millisecond}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer under.Add(-1)
+		if under.Add(1) > room {
+			refused.Add(1)
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		f.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	o := quick(s.URL)
+	o.Concurrent = 64
+	reqs := requests(1000, 1)
+	got, err := generate(t.Context(), open(t, o), reqs)
+	if err != nil || got != want(reqs) {
+		t.Fatal(err)
+	}
+	if n := refused.Load(); n < 1 || n > 64+1000/10 { // the first burst, then the one that is too many now and then
+		t.Errorf("%d of %d requests were refused", n, f.calls+int(n))
+	}
+}
+
 // Failures that stay are told at once, with what the server says and never with the key; the tries of others have an end.
 func TestFailures(t *testing.T) {
 	const key = "sk-very-secret-key"
 	for name, c := range map[string]struct {
 		spoil func(w http.ResponseWriter)
 		want  string
-		calls int // at most
+		calls int // at most: 4 under way, or 80 requests tried 3 times
 	}{
 		"401": {func(w http.ResponseWriter) {
 			w.WriteHeader(401)
@@ -235,9 +262,9 @@ func TestFailures(t *testing.T) {
 		"filter": {func(w http.ResponseWriter) {
 			fmt.Fprint(w, `{"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"content_filter"}]}`)
 		}, `finish_reason "content_filter", want stop or length`, 4},
-		"always 500": {func(w http.ResponseWriter) { w.WriteHeader(500); fmt.Fprint(w, "boom") }, "3 tries failed, the last: ", 80},
-		"always 503": {func(w http.ResponseWriter) { w.WriteHeader(503); fmt.Fprint(w, `{"error":"loading model"}`) }, "503 Service Unavailable: loading model", 80},
-		"never JSON": {func(w http.ResponseWriter) { fmt.Fprint(w, `{"choices": [1`) }, "its answer is not JSON: unexpected end at byte 14", 80},
+		"always 500": {func(w http.ResponseWriter) { w.WriteHeader(500); fmt.Fprint(w, "boom") }, "3 tries failed, the last: ", 240},
+		"always 503": {func(w http.ResponseWriter) { w.WriteHeader(503); fmt.Fprint(w, `{"error":"loading model"}`) }, "503 Service Unavailable: loading model", 240},
+		"never JSON": {func(w http.ResponseWriter) { fmt.Fprint(w, `{"choices": [1`) }, "its answer is not JSON: unexpected end at byte 14", 240},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := runtime.NumGoroutine()
