@@ -17,6 +17,7 @@ type chatChoice struct {
 	Delta   *chatMessage `json:"delta,omitempty"`
 	Logs    *struct{}    `json:"logprobs"`
 	Finish  *string      `json:"finish_reason"`
+	IDs     []int32      `json:"token_ids,omitempty"`
 }
 
 type chatAnswer struct {
@@ -78,7 +79,7 @@ func (s *Server) chat(c *call) error {
 	}
 	out := chatAnswer{head: s.head(c, "chatcmpl-", "chat.completion")}
 	for i, x := range all {
-		out.Choices = append(out.Choices, chatChoice{Index: i, Message: &chatMessage{Role: "assistant", Content: &x.text}, Finish: &x.finish})
+		out.Choices = append(out.Choices, chatChoice{Index: i, Message: &chatMessage{Role: "assistant", Content: &x.text}, Finish: &x.finish, IDs: x.tokens(&q)})
 	}
 	u := c.used.json()
 	out.Usage = &u
@@ -114,7 +115,7 @@ func (s *Server) streamChat(c *call, q *writeRequest, w Work) error {
 			}
 		}
 		if last {
-			return chunk(chatChoice{Index: i, Delta: &chatMessage{}, Finish: &x.finish})
+			return chunk(chatChoice{Index: i, Delta: &chatMessage{}, Finish: &x.finish, IDs: x.tokens(q)})
 		}
 		return nil
 	})

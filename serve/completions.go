@@ -7,6 +7,7 @@ type textChoice struct {
 	Text   string    `json:"text"`
 	Logs   *struct{} `json:"logprobs"`
 	Finish *string   `json:"finish_reason"`
+	IDs    []int32   `json:"token_ids,omitempty"`
 }
 
 type textAnswer struct {
@@ -62,7 +63,7 @@ func (s *Server) completions(c *call) error {
 		u := c.used.json()
 		out := textAnswer{head: h, Usage: &u}
 		for i, x := range all {
-			out.Choices = append(out.Choices, textChoice{Index: i, Text: x.text, Finish: &x.finish})
+			out.Choices = append(out.Choices, textChoice{Index: i, Text: x.text, Finish: &x.finish, IDs: x.tokens(&q)})
 		}
 		return c.json(out)
 	}
@@ -70,7 +71,7 @@ func (s *Server) completions(c *call) error {
 	_, err = s.write(c, works, q.stops(), func(i int, x *choice, last bool) error {
 		one := textChoice{Index: i, Text: x.next(last)}
 		if last {
-			one.Finish = &x.finish
+			one.Finish, one.IDs = &x.finish, x.tokens(&q)
 		} else if one.Text == "" {
 			return nil
 		}

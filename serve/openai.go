@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +31,8 @@ type writeRequest struct {
 	stop                        *[]string
 	stream, usage               *bool
 	generate, goOn, special     *bool
+	ends                        *[]int32
+	ids                         *bool
 }
 
 func (q *writeRequest) body() body {
@@ -48,12 +51,15 @@ func (q *writeRequest) body() body {
 			return body{"include_usage": into(&q.usage, (*strictjson.Reader).Bool)}.object(r, false)
 		},
 	}
+	b["stop_token_ids"] = into(&q.ends, int32s)                     // vLLM's
+	b["return_token_ids"] = into(&q.ids, (*strictjson.Reader).Bool) // vLLM's
 	refuse(b, "logprobs", "log-probabilities are not given", false)
 	refuse(b, "prompt_logprobs", "log-probabilities are not given", false)
 	refuse(b, "logit_bias", "logits are not changed", map[string]any{})
 	refuse(b, "frequency_penalty", "there are no penalties", 0)
 	refuse(b, "presence_penalty", "there are no penalties", 0)
 	refuse(b, "repetition_penalty", "there are no penalties", 1)
+	refuse(b, "repeat_penalty", "there are no penalties", 1)
 	refuse(b, "min_p", "min_p is not known", 0)
 	refuse(b, "min_tokens", "min_tokens is not known", 0)
 	refuse(b, "ignore_eos", "texts end where the model ends them", false)
@@ -131,6 +137,13 @@ func (q *writeRequest) reading(s *Server) (w Work, o record.Sampling, err error)
 			}
 		}
 	}
+	if q.ends != nil {
+		for i, id := range *q.ends {
+			if !slices.Contains(s.ends(), id) {
+				return w, o, unserved(element("stop_token_ids", i, true), "token %d is none of the model's end tokens, at which texts end", id)
+			}
+		}
+	}
 	w.Sampling = o
 	return w, o, nil
 }
@@ -163,7 +176,16 @@ func idsHash(ids []int32) string {
 type choice struct {
 	growing
 	finish string
-	drawn  int // tokens
+	drawn  int     // tokens
+	all    []int32 // at least those
+}
+
+// tokens are its token ids, if they are asked for; else nothing.
+func (c *choice) tokens(q *writeRequest) []int32 {
+	if q.ids == nil || !*q.ids {
+		return nil
+	}
+	return c.all[:min(c.drawn, len(c.all))]
 }
 
 // settle takes what the model gave for the whole sample.
@@ -172,7 +194,7 @@ func (c *choice) settle(sample *critic.Sample) {
 		c.add(sample.Tokens[min(len(c.ids), len(sample.Tokens)):])
 	}
 	c.close(strings.ToValidUTF8(sample.Text, "\uFFFD"))
-	c.finish, c.drawn = sample.FinishReason, len(sample.Tokens)
+	c.finish, c.drawn, c.all = sample.FinishReason, len(sample.Tokens), sample.Tokens
 	if c.ended {
 		c.finish = record.FinishStop
 		if n := len(c.ids); n > 0 {
@@ -225,7 +247,7 @@ func (s *Server) write(c *call, works []Work, stops []string, tell func(i int, x
 	})
 	if err != nil && context.Cause(ctx) == errStopped && c.ctx.Err() == nil {
 		for _, x := range all {
-			x.finish, x.drawn = record.FinishStop, len(x.ids)
+			x.finish, x.drawn, x.all = record.FinishStop, len(x.ids), x.ids
 		}
 		err = nil
 	} else if err == nil {
