@@ -76,9 +76,9 @@ readme: setup          ## put the tables of `criticrm demo --full` into README.m
 	@sed 's#</head>#<style>h1,h1+p,h1+p+h2,h1+p+h2+div,h1+p+h2+div+p{display:none}</style></head>#' build/report.html >build/plots.html
 	sh scripts/chromium.sh build/plots.html docs/report.png 1200 880
 
-report-check: setup    ## reports in a headless Chromium at 1200 and 400 pixels (installed if there is none); pictures in build/report
+report-check: setup    ## reports and the server's page in a headless Chromium at 1200 and 400 pixels (installed if there is none); pictures in build/report
 	@sh scripts/chromium.sh
-	CRITICRM_SCREENSHOTS="$(CURDIR)/build/report" $(GO) test -count=1 -v -run 'Layout|TestRun$$' ./report ./demo
+	CRITICRM_SCREENSHOTS="$(CURDIR)/build/report" $(GO) test -count=1 -v -run 'Layout|TestRun$$|TestPage$$' ./report ./demo ./serve
 
 bench: setup           ## all benchmarks, in Go's benchmark format
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./bench

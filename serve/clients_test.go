@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -47,10 +48,10 @@ func python(t *testing.T, v *live, client, needs string) map[string]any {
 
 // Trainers find the reward where they look for it, also when the server is busy at first.
 func TestTrainers(t *testing.T) {
-	busy := 0
+	var busy atomic.Bool
 	v := start(t, func(o *Options, f *fake) {
 		f.before = func(context.Context) error {
-			if n := f.calls.Load(); busy > 0 && n%4 == 1 {
+			if n := f.calls.Load(); busy.Load() && n%4 == 1 {
 				return ErrBusy
 			}
 			return nil
@@ -60,11 +61,12 @@ func TestTrainers(t *testing.T) {
 	if err := json.Unmarshal([]byte(fmt.Sprint(dig(ask(t, v.Server, "/v1/reward", good), "data", 0, "reward"))), &want); err != nil {
 		t.Fatal(err)
 	}
-	for _, busy = range []int{0, 1} {
+	for _, on := range []bool{false, true} {
+		busy.Store(on)
 		for client, places := range map[string][]string{
 			"openrlhf": {"reward", "score"}, "verl": {"/classify", "/v1/embeddings"}, "slime": {"reward"}, "trl": {"texts", "talks", "openrlhf"},
 		} {
-			if client == "slime" && busy > 0 {
+			if client == "slime" && on {
 				continue // the driver has no second try
 			}
 			got := python(t, v, client, "json")

@@ -315,6 +315,50 @@ func TestRaw(t *testing.T) {
 	waitFor(t, "all requests out", func() bool { return v.gate.inside() == 0 })
 }
 
+// Clients that send a header byte by byte, or nothing, are cut off; others are served meanwhile.
+func TestSlow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for a time-out")
+	}
+	v := start(t, nil)
+	began := time.Now()
+	const slow = 100
+	ends := make(chan time.Duration, slow)
+	for i := range slow {
+		c, err := net.Dial("tcp", v.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			defer c.Close()
+			_, _ = io.WriteString(c, "POST /v1/reward HTTP/1.1\r\nHost: localhost\r\n"[:i%40])
+			go func() {
+				for range 200 {
+					if _, err := io.WriteString(c, "X"); err != nil {
+						return
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+			}()
+			_, _ = io.Copy(io.Discard, c)
+			ends <- time.Since(began)
+		}()
+	}
+	if code, _, body, err := v.post("/v1/reward", good); err != nil || code != 200 {
+		t.Errorf("meanwhile: %d %s %v", code, body, err)
+	}
+	for range slow {
+		select {
+		case d := <-ends:
+			if d > 3*headerTime {
+				t.Errorf("cut off after %v", d)
+			}
+		case <-time.After(4 * headerTime):
+			t.Fatal("a slow client is not cut off")
+		}
+	}
+}
+
 // 4,000 requests of many clients, of which 1 in 20 is cut off and 1 in 20 malformed: each is answered once, with what it is answered alone, the counts
 // of both sides agree, and no goroutine is left.
 func TestStorm(t *testing.T) {

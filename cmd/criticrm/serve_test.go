@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -8,9 +9,11 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -213,5 +216,132 @@ func TestServeBad(t *testing.T) {
 	}
 	if code, text := stop(); code != exitOK || !strings.Contains(text, "the model has no reward head") {
 		t.Errorf("serve ended with %d: %s", code, text)
+	}
+}
+
+// Stages take critiques from the server as from any engine: on the completions route they come with their tokens, each row and sample is there once, and
+// asking again gives the same file. What is over the server's context is the row's fault.
+func TestServeAsEngine(t *testing.T) {
+	docsFolder(t)
+	url, stop := serving(t, "--model", "my-model", "--max_tokens", "40")
+	for _, route := range []string{"chat", "completions"} {
+		args := func(out string) []string {
+			return []string{"generate", "--engine", "openai", "--base_url", url + "/v1", "--engine_route", route, "--model", "my-model", "--in", "pairs.jsonl", "--out", out,
+				"--critiques", "2", "--max_tokens", "40", "--concurrency", "8"}
+		}
+		_, errs := must(t, args(route+".jsonl")...)
+		must(t, args(route+"-again.jsonl")...)
+		text := readFile(t, route+".jsonl")
+		if text != readFile(t, route+"-again.jsonl") {
+			t.Errorf("%s: another file the second time", route)
+		}
+		critiques := 0
+		for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
+			var row struct {
+				C []struct {
+					Text   string
+					Tokens []int32
+				} `json:"chosen_critiques"`
+				R []struct {
+					Text   string
+					Tokens []int32
+				} `json:"rejected_critiques"`
+			}
+			if err := json.Unmarshal([]byte(line), &row); err != nil {
+				t.Fatal(err)
+			}
+			for _, z := range append(row.C, row.R...) {
+				critiques++
+				if len(z.Tokens) == 0 {
+					t.Errorf("%s: %q has no tokens: %s", route, z.Text, errs)
+				}
+			}
+		}
+		if rows := countLines("pairs.jsonl"); critiques != 4*rows || rows == 0 {
+			t.Errorf("%s: %d critiques of %d rows", route, critiques, rows)
+		}
+	}
+	long := strings.Repeat("more and ", 1500)
+	writeFile(t, "long.jsonl", `{"prompt": "a", "chosen": "`+long+`", "rejected": "b"}`+"\n")
+	code, _, errs := command(t, "generate", "--engine", "openai", "--base_url", url+"/v1", "--in", "long.jsonl", "--out", "long-out.jsonl", "--critiques", "1", "--max_tokens", "40")
+	if code != exitData || !strings.Contains(errs, "context is 2048") {
+		t.Errorf("a long row: exit code %d: %s", code, errs)
+	}
+	if code, text := stop(); code != exitOK || !strings.Contains(text, "status=200") {
+		t.Errorf("serve ended with %d: %.1000s", code, text)
+	}
+}
+
+// As a process: SIGHUP has new keys read, SIGTERM ends it with exit code 0 behind the request that runs.
+func TestServeSignals(t *testing.T) {
+	docsFolder(t)
+	const first, second = "0123456789abcdef", "fedcba9876543210"
+	writeFile(t, "keys", first+"\n")
+	cmd := exec.Command(os.Args[0], "serve", "--model", "my-model", "--port", "0", "--api_key_file", "keys")
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	stderr, err := cmd.StderrPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	lines := make(chan string, 100)
+	go func() {
+		for s := bufio.NewScanner(stderr); s.Scan(); {
+			lines <- s.Text()
+		}
+		close(lines)
+	}()
+	next := func(what string) string {
+		for {
+			select {
+			case line, ok := <-lines:
+				if !ok || strings.Contains(line, what) {
+					return line
+				}
+			case <-time.After(time.Minute):
+				t.Fatalf("nothing says %q", what)
+			}
+		}
+	}
+	_, url, _ := strings.Cut(next(" at http"), " at ")
+	try := func(key string) int {
+		r, err := http.NewRequest(http.MethodGet, url+"v1/models", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+key)
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		return res.StatusCode
+	}
+	if a, b := try(first), try(second); a != 200 || b != 401 {
+		t.Errorf("%d and %d", a, b)
+	}
+	for text, want := range map[string]string{second: "are read again", "bad": "what was read before holds"} {
+		writeFile(t, "keys", text+"\n")
+		if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		next(want)
+		if text == second {
+			if a, b := try(first), try(second); a != 401 || b != 200 {
+				t.Errorf("behind SIGHUP: %d and %d", a, b)
+			}
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	next("stopping")
+	for range lines { // to its end
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("SIGTERM: %v", err)
 	}
 }
