@@ -13,13 +13,12 @@ import (
 	"criticrm/model"
 	"criticrm/record"
 	"criticrm/serve"
-	"criticrm/splitmix"
 )
 
 // Live lets requests join the running batch of an engine, and leave it, at any token. It implements [serve.Backend].
 //
-// Samples depend on what is asked, on the seed and on the key; on the CPU neither their bits nor those of rewards depend on what else runs. They
-// are drawn from other streams than those of [Engine.Generate], for all requests share one seed of the device's, and their own is in the key.
+// Samples depend on what is asked, on the seed and on the key, and are those of [Engine.Generate]; on the CPU neither their bits nor those of rewards
+// depend on what else runs.
 type Live struct {
 	e       *Engine
 	ask     *critic.Ask
@@ -299,7 +298,7 @@ func (l *Live) add(d *model.Decoder, w *writing) (err error) {
 		return errors.New("engine: a sequence classifier writes no text")
 	}
 	s := w.Sampling
-	r := model.GenRequest{Prefix: w.Prompt, N: w.N, Key: splitmix.Mix(w.Key ^ splitmix.Mix(s.Seed))}
+	r := model.GenRequest{Prefix: w.Prompt, N: w.N, Key: w.Key}
 	var lacks func([]int32, bool) bool
 	if w.Ask != nil {
 		lacks = func(ids []int32, stopped bool) bool { return w.Ask.Lacks(l.e.Decode(ids), finish(stopped)) }
@@ -312,7 +311,7 @@ func (l *Live) add(d *model.Decoder, w *writing) (err error) {
 			w.Token(i, one)
 		}
 	}
-	w.d, err = d.Add(r, model.GenOptions{Temperature: s.Temperature, TopP: s.TopP, TopK: s.TopK, MaxTokens: cmp.Or(s.MaxTokens, record.DefaultSampling().MaxTokens)}, lacks, token,
+	w.d, err = d.Add(r, model.GenOptions{Temperature: s.Temperature, TopP: s.TopP, TopK: s.TopK, MaxTokens: cmp.Or(s.MaxTokens, record.DefaultSampling().MaxTokens), Seed: s.Seed}, lacks, token,
 		func(samples []model.GenSample) {
 			w.out = make([]critic.Sample, len(samples))
 			for i, g := range samples {

@@ -169,6 +169,49 @@ func TestLiveAnswersDoNotDependOnCompany(t *testing.T) {
 	}
 }
 
+// A request has the samples that the same row has in a file, whatever its seed.
+func TestLiveDrawsWhatGenerateDraws(t *testing.T) {
+	e := open(t, tinyDir(t, true), Options{MaxSequences: 12})
+	var want [][]critic.Sample
+	var reqs []critic.Request
+	for i, m := range conversations(4) {
+		reqs = append(reqs, critic.Request{Messages: m, N: 3, Key: uint64(100 + i)})
+	}
+	s := record.Sampling{Temperature: 1, TopP: 0.9, MaxTokens: 12, Reward: true}
+	for i := range reqs {
+		s.Seed = uint64(i % 2)
+		got, err := e.Generate(t.Context(), reqs[i:i+1], s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, got[0])
+	}
+	l := live(t, e, LiveOptions{})
+	var group sync.WaitGroup
+	for i, r := range reqs {
+		group.Go(func() {
+			s := s
+			s.Seed = uint64(i % 2)
+			ids, err := e.Encode(r.Messages, true)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			got, err := l.Generate(t.Context(), serve.Work{Prompt: ids, N: r.N, Key: r.Key, Sampling: s})
+			for k := range got {
+				onCPU := e.Model.Dev.Name() == "cpu" // elsewhere the last bits may differ
+				if !slices.Equal(got[k].Tokens, want[i][k].Tokens) || onCPU && *got[k].Reward != *want[i][k].Reward {
+					t.Errorf("request %d, sample %d: %+v, from Generate %+v", i, k, got[k], want[i][k])
+				}
+			}
+			if err != nil || len(got) != r.N {
+				t.Errorf("request %d: %d samples, error %v", i, len(got), err)
+			}
+		})
+	}
+	group.Wait()
+}
+
 // What cannot be done is said to its caller, and to nobody else.
 func TestLiveRefuses(t *testing.T) {
 	e := open(t, tinyDir(t, false), Options{})

@@ -87,8 +87,8 @@ type sequence struct {
 	ending  *ending
 }
 
-// NewDecoder begins without requests. Of the options Stop, Reward, Endings, Seed, MaxSequences and KeepTokens hold for all requests; how tokens are
-// drawn is each request's. Endings.Lacks is not asked: a request brings its own.
+// NewDecoder begins without requests. Of the options Stop, Reward, Endings, MaxSequences and KeepTokens hold for all requests; how tokens are
+// drawn, Seed too, is each request's. Endings.Lacks is not asked: a request brings its own.
 func (m *Model) NewDecoder(o GenOptions) (*Decoder, error) {
 	o.MaxTokens = max(o.MaxTokens, 1)
 	if o.Endings != nil && o.Endings.Lacks == nil {
@@ -118,12 +118,12 @@ func newDecoder(m *Model, o GenOptions) *Decoder {
 	return d
 }
 
-// Add takes a request, which joins the batch when there is room. o says how its tokens are drawn: Temperature, TopP, TopK, MaxTokens. done is
+// Add takes a request, which joins the batch when there is room. o says how its tokens are drawn: Temperature, TopP, TopK, MaxTokens, Seed. done is
 // called by Step with all samples; token, if it is not nil, with every token of sample i; lacks says which samples get one of the
 // Decoder's endings, nil: none.
 func (d *Decoder) Add(r GenRequest, o GenOptions, lacks func(ids []int32, stopped bool) bool, token func(i int, id int32), done func([]GenSample)) (*Decoding, error) {
 	own := d.o
-	own.Temperature, own.TopP, own.TopK, own.MaxTokens = o.Temperature, o.TopP, o.TopK, o.MaxTokens
+	own.Temperature, own.TopP, own.TopK, own.MaxTokens, own.Seed = o.Temperature, o.TopP, o.TopK, o.MaxTokens, o.Seed
 	if own.TopP == 0 {
 		own.TopP = 1
 	}
@@ -377,7 +377,7 @@ func (g *Decoder) draw(seqs []*sequence) {
 			hi++
 		}
 		d.Sample(kernels.Sample{ID: figures.Rows(lo, hi).As(kernels.I32), LogProb: figures.Rows(n+lo, n+hi), Logits: t.logits.Rows(lo, hi), Key: z.keys.Rows(lo, hi),
-			Step: g.steps.Rows(lo, hi), Seed: g.o.Seed, Temperature: o.Temperature, TopP: o.TopP, TopK: o.TopK})
+			Step: g.steps.Rows(lo, hi), Seed: o.Seed, Temperature: o.Temperature, TopP: o.TopP, TopK: o.TopK})
 	}
 	g.readAsks(figures.Rows(2*n, 2*n+asked), t.logits)
 	if rewards {
@@ -398,7 +398,7 @@ func (g *Decoder) draw(seqs []*sequence) {
 
 // alike says whether two requests' tokens are drawn in the same way.
 func alike(a, b *GenOptions) bool {
-	return a == b || a.Temperature == b.Temperature && a.TopP == b.TopP && a.TopK == b.TopK
+	return a == b || a.Temperature == b.Temperature && a.TopP == b.TopP && a.TopK == b.TopK && a.Seed == b.Seed
 }
 
 // rows are the numbers 0 to n-1 on the device.

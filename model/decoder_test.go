@@ -31,6 +31,7 @@ func TestDecoderResultsDoNotDependOnCompany(t *testing.T) {
 			for i := range reqs {
 				own[i] = o
 				own[i].MaxTokens = 1 + r.IntN(30)
+				own[i].Seed += uint64(i % 3)
 				if r.IntN(2) == 0 {
 					own[i].Temperature, own[i].TopK = []float32{0, 0.5, 2}[r.IntN(3)], r.IntN(2)*5
 				}

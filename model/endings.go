@@ -265,7 +265,7 @@ func (g *Decoder) follow(s *sequence, i int) bool {
 	k := 0
 	if len(e.at.children) > 1 {
 		p := e.at.chances(logprob)
-		k = among(p, chance(g.o.Seed, s.key, len(s.out.IDs)), &s.job.of.o)
+		k = among(p, chance(s.job.of.o.Seed, s.key, len(s.out.IDs)), &s.job.of.o)
 		s.out.Chance *= p[k]
 	}
 	g.append(s, e.at.ids[k], logprob[k])
