@@ -73,12 +73,18 @@ func (r *row) twoOf(p Prompt, first, second string, better float64) ([]*Record, 
 	return preferred(p, a, b, better)
 }
 
-// needNumber is a number that must be there. It stays in the row where such a column is harmless.
+// needNumber is a number that must be there. It stays in the row where such a column is harmless, as a number also where the row had a text for it.
 func (r *row) needNumber(key string) (float64, error) {
 	raw, ok := r.get(key)
 	r.kept[key] = slices.Contains(harmlessColumns(), key)
 	if !ok {
 		return 0, r.missing(key)
+	}
+	raw = r.typed(raw, "number")
+	for i := range r.members {
+		if r.members[i].Key == key {
+			r.members[i].Raw = raw
+		}
 	}
 	return number(key, raw)
 }

@@ -36,6 +36,10 @@ func (c *column) start(chunk *format.ColumnChunk) error {
 	case chunk.CryptoMetadata.Value != nil || len(chunk.EncryptedColumnMetadata) > 0:
 		return c.fault(errors.New("it is encrypted"))
 	}
+	c.pages, c.reader, c.values = nil, nil, nil
+	if m.NumValues == 0 {
+		return nil // Arrow writes a group without rows, and no place of its pages
+	}
 	begin := m.DataPageOffset
 	if m.DictionaryPageOffset > 0 && m.DictionaryPageOffset < begin {
 		begin = m.DictionaryPageOffset
@@ -44,7 +48,7 @@ func (c *column) start(chunk *format.ColumnChunk) error {
 		return c.fault(errors.New("its place in the file cannot be right"))
 	}
 	c.stream = stream{c: c, at: begin, end: begin + m.TotalCompressedSize, left: m.NumValues, codec: m.Codec}
-	c.pages, c.reader, c.values = c.leaf.PagesFrom(&c.stream), nil, nil
+	c.pages = c.leaf.PagesFrom(&c.stream)
 	return nil
 }
 

@@ -118,7 +118,7 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 			continue
 		}
-		want := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+		want := strings.FieldsFunc(string(text), func(r rune) bool { return r == '\n' })
 		if len(rows) != len(want) {
 			t.Errorf("%s: %d rows, want %d", path, len(rows), len(want))
 			continue

@@ -101,3 +101,7 @@ with open(os.path.join(here, "int96.jsonl"), "w") as f:
 
 # Rows that no JSON can have, among others that can.
 pq.write_table(pa.table({"prompt": pa.array([b"fine", b"\xff\xfe", b"fine too"], pa.binary()), "x": [1.5, 2.5, math.nan]}), os.path.join(here, "binary.parquet"), store_schema=False)
+
+# Arrow writes a table without rows as a row group without rows, whose columns have no pages.
+pq.write_table(pa.table({"prompt": pa.array([], pa.string()), "x": pa.array([], pa.list_(pa.int64()))}), os.path.join(here, "empty.parquet"), store_schema=False)
+open(os.path.join(here, "empty.jsonl"), "w").close()
