@@ -193,6 +193,13 @@ func (r *row) unread() (keys []string) {
 			keys = append(keys, m.Key)
 		}
 	}
+	for _, p := range r.parts {
+		for _, o := range p.objects {
+			for _, key := range o.unread() {
+				keys = append(keys, p.key+"[]."+key)
+			}
+		}
+	}
 	return append(keys, r.inner...)
 }
 

@@ -173,6 +173,7 @@ func (r *row) objects(key, of string) (out []*row, err error) {
 		}
 		out = append(out, r.nested(item))
 	}
+	r.parts = append(r.parts, parts{key, out})
 	return out, nil
 }
 

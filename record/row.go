@@ -26,11 +26,18 @@ type row struct {
 	turns   bool            // the prompt was a transcript, of which turns were made
 	began   bool            // the prompt is what both responses began with
 	inner   []string        // keys of objects inside that nothing has read
+	parts   []parts         // objects inside that were read
 	asides  map[aside]int   // parts of the row that give no record
 	max     int             // bytes of a text
 	blank   bool            // messages may be empty, as benchmarks have them
 	layout  *Layout         // what was said of the rows; nil: nothing
 	untyped bool            // the values are texts that may stand for numbers and lists, as in CSV
+}
+
+// parts are the objects in a list of a row.
+type parts struct {
+	key     string
+	objects []*row
 }
 
 func newRow(members []strictjson.Member, columns table, max int) *row {

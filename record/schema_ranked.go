@@ -88,7 +88,8 @@ func (r *row) ultraScore() (score float64, rated bool, err error) {
 	if r.kind("annotations") != "object" {
 		return 0, false, nil
 	}
-	annotations := r.nested(r.raw("annotations"))
+	raw, _ := r.get("annotations")
+	annotations := r.nested(raw)
 	n := 0
 	for _, m := range annotations.members {
 		if strictjson.KindOf(m.Raw) != "object" {

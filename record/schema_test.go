@@ -109,7 +109,7 @@ func layoutCases() []layoutCase {
 				`{"instruction":"p","completions":[{"response":"r","annotations":{"honesty":{"Rating":"2"},"helpfulness":{"Rating":"3"}}},{"response":"c","annotations":{"honesty":{"Rating":"N/A"},"helpfulness":{"Rating":"5"}}},{"response":"x","annotations":{}}]}`,
 				`{"instruction":"p","completions":[{"response":"c","fine-grained_score":4}]}`),
 			want:  row(`{"score_chosen":4.5,"score_rejected":1.25,"source":"x","id":"row-1","prompt":"p","chosen":"c","rejected":"r"}`, `{"score_chosen":5,"score_rejected":2.5,"id":"row-2","prompt":"p","chosen":"c","rejected":"r"}`),
-			found: "set aside: 2 responses that are empty or have no rating|set aside: 1 with fewer than two responses that are rated"},
+			found: "set aside: 2 responses that are empty or have no rating|set aside: 1 with fewer than two responses that are rated|column \"completions[].overall_score\" of 1 rows is not read"},
 		{name: "Nectar", schema: &Nectar,
 			rows:  row(`{"prompt":"\n\nHuman: p\n\nAssistant: ","answers":[{"answer":"m","rank":2,"model":"x"},{"answer":"c","rank":1},{"answer":"r","rank":3}],"turns":1,"num_responses":3,"good_natured":true}`),
 			want:  row(`{"rank_chosen":1,"rank_rejected":3,"prompt":[{"role":"user","content":"p"}],"turns":1,"num_responses":3,"good_natured":true,"id":"row-1","chosen":"c","rejected":"r"}`),
