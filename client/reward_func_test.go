@@ -33,11 +33,11 @@ chatml = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n2+2?<|im_en
 llama = "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n2+2?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
 gemma = "<bos><start_of_turn>user\n2+2?<end_of_turn>\n<start_of_turn>model\n"
 for name, prompt, query in [("chatml", chatml, chatml + "4<|im_end|>\n"), ("llama", llama, llama + "4<|eot_id|>"), ("gemma", gemma, gemma + "4<end_of_turn>\n<eos>"),
-        ("plain", "2+2? ", "2+2? 4\n"), ("cut", "x" * 40 + chatml, chatml + "4<|im_end|>")]:
+        ("plain", "2+2? ", "2+2? 4\n"), ("cut", "x" * 40 + chatml, chatml + "4<|im_end|>"), ("other template", "<|user|>2+2?<|end|><|assistant|>", "<|user|>2+2?<|end|><|assistant|>4<|end|>")]:
     async def call():
         return await asyncio.to_thread(f, [query], [prompt], ["label"])
     out[name] = asyncio.run(call())
-for name, call in [("null", lambda: f(["2+2?null"], ["2+2?"], [""])), ("refused", lambda: f(prompts=["refuse"], completions=["x"])), ("forged", lambda: f(prompts=["forge"], completions=["x"]))]:
+for name, call in [("null", lambda: f(["2+2?null"], ["2+2?"], [""])), ("refused", lambda: f(prompts=["refuse"], completions=["x"])), ("forged", lambda: f(prompts=["forge"], completions=["x"])), ("unknown", lambda: f(["[INST] 2+2? [/INST]4"], ["[INST] 2+2? [/INST]"], [""]))]:
     try:
         out[name] = call()
     except module.RewardError as e:
@@ -59,6 +59,7 @@ func TestRewardFunc(t *testing.T) {
 			Prompt    string
 			Messages  []Message
 			Responses []string
+			Input     []string
 		}
 		var b strings.Builder
 		if err := json.NewDecoder(r.Body).Decode(&q); err != nil || r.URL.Path != "/v1/reward" || r.Header.Get("Authorization") != "Bearer k-secret" {
@@ -87,16 +88,25 @@ func TestRewardFunc(t *testing.T) {
 			return
 		}
 		mu.Lock()
-		bodies = append(bodies, fmt.Sprint(q.Prompt, q.Messages, q.Responses))
+		notes := ""
+		if q.Input != nil {
+			bodies = append(bodies, fmt.Sprint("input ", q.Input))
+			q.Responses = []string{"4"}
+			if strings.Contains(q.Input[0], "INST") {
+				notes = `"notes":["read plain"],`
+			}
+		} else {
+			bodies = append(bodies, fmt.Sprint(q.Prompt, q.Messages, q.Responses))
+		}
 		mu.Unlock()
 		for i, text := range q.Responses {
 			score := fmt.Sprint(float32(len(text)) + 0.5)
 			if text == "null" {
 				score = "null"
 			}
-			fmt.Fprintf(&b, `,{"index":%d,"score":%s,"critiques":[{"text":"c","tokens":10},{"text":"d","tokens":5}]}`, i, score)
+			fmt.Fprintf(&b, `,{"index":%d,"score":%s,"plain":%v,"critiques":[{"text":"c","tokens":10},{"text":"d","tokens":5}]}`, i, score, notes != "")
 		}
-		fmt.Fprintf(w, `{"data":[%s]}`, b.String()[1:])
+		fmt.Fprintf(w, `{%s"data":[%s]}`, notes, b.String()[1:])
 	}))
 	t.Cleanup(s.Close)
 	file, err := filepath.Abs("../examples/reward_func.py")
@@ -117,7 +127,7 @@ func TestRewardFunc(t *testing.T) {
 	}
 	const one = `{"rewards": [1.5], "scores": [1.5], "extra_logs": {"critique_len": [15]}}`
 	for name, want := range map[string]string{
-		"trl": "[1.5, 4.5, null, 1.5]", "metrics": `{"critique_tokens": 15.0}`, "trl text": "[2.5]", "chatml": one, "llama": one, "gemma": one, "cut": one,
+		"trl": "[1.5, 4.5, null, 1.5]", "metrics": `{"critique_tokens": 15.0}`, "trl text": "[2.5]", "chatml": one, "llama": one, "gemma": one, "cut": one, "other template": one,
 		"plain": strings.ReplaceAll(one, "1.5]", "2.5]"), "null": `"the server gives no reward for a response"`, "forged": `"the answer has 1 rewards, want 1"`,
 	} {
 		if string(got[name]) != want {
@@ -127,8 +137,12 @@ func TestRewardFunc(t *testing.T) {
 	if text := string(got["refused"]); !strings.Contains(text, "422 Unprocessable Entity") || strings.Contains(text, "k-secret") {
 		t.Errorf("refused: %s", text)
 	}
+	if text := string(got["unknown"]); !strings.Contains(text, "neither this file nor the model knows: read plain") {
+		t.Errorf("an unknown template: %s", text)
+	}
 	want := []string{"[{user 2+2?}] [4 five null]", "[{user 3+3?}] [6]", "2+2?[] [ 4]", "[{system Be brief.} {user 2+2?}] [4]", "[{user 2+2?}] [4]", "[{user 2+2?}] [4]", "2+2? [] [4\n]",
-		"[{system Be brief.} {user 2+2?}] [4]", "2+2?[] [null]"}
+		"[{system Be brief.} {user 2+2?}] [4]", "input [<|user|>2+2?<|end|><|assistant|>4<|end|>]",
+		"2+2?[] [null]", "input [[INST] 2+2? [/INST]4]"}
 	if strings.Join(bodies, "|") != strings.Join(want, "|") {
 		t.Errorf("%q\nwant %q", bodies, want)
 	}

@@ -13,7 +13,8 @@ Start the server with `criticrm serve --model run/model`, and name it where it i
     CRITICRM_RETRIES      further tries of a request that fails for a reason that may pass (8)
     CRITICRM_CONCURRENCY  requests under way at once (16)
 
-All responses to one prompt travel in one request, so that the server reads the prompt once. A response without a reward is None for TRL, which
+OpenRLHF's prompts are rendered by the policy's template: those of ChatML, Llama 3 and Gemma are taken apart here, those of the reward model's own
+template by the server, and of any other the call fails. All responses to one prompt travel in one request, so that the server reads the prompt once. A response without a reward is None for TRL, which
 leaves it out; OpenRLHF gets an error, which it logs.
 """
 
@@ -91,10 +92,16 @@ def post(body, key=b""):
     raise RewardError(f"{tries} tries failed, the last: {failure}")
 
 
+class Whole(str):
+    """A prompt as a template of the policy has rendered it that is not known here: the server takes the texts apart, if it is its model's."""
+
+
 def rewards(prompt, responses):
-    """(rewards, lengths of critiques in tokens) of responses to a prompt: a text, or a list of messages."""
+    """(rewards, lengths of critiques in tokens) of responses to a prompt: a text, a list of messages, or a Whole."""
     body = {"responses": responses}
-    if isinstance(prompt, str):
+    if isinstance(prompt, Whole):
+        body = {"input": [prompt + r for r in responses]}
+    elif isinstance(prompt, str):
         body["prompt"] = prompt
     else:
         body["messages"] = [{"role": m["role"], "content": m["content"]} for m in prompt]
@@ -103,6 +110,8 @@ def rewards(prompt, responses):
         if value is not None:
             body[field] = value
     answer = post(body, json.dumps(prompt).encode())
+    if isinstance(prompt, Whole) and answer.get("notes") and any(d.get("plain") for d in answer["data"]):
+        raise RewardError(f"the prompt {prompt[:60]!r} is written in a chat template that neither this file nor the model knows: {answer['notes'][0]}; add its turns to _TURNS")
     try:
         data = answer["data"]
         if [d["index"] for d in data] != list(range(len(responses))):
@@ -145,6 +154,8 @@ _TURNS = (
     re.compile(r"<\|start_header_id\|>(?P<role>\w+)<\|end_header_id\|>\n\n(?P<content>.*?)<\|eot_id\|>", re.S),  # Llama 3
     re.compile(r"<start_of_turn>(?P<role>\w+)\n(?P<content>.*?)<end_of_turn>", re.S),  # Gemma
 )
+# What stands in a rendered prompt and in no plain one, whatever the template.
+_MARK = re.compile(r"<\|[^|<>\n]{1,40}\|>|\[/?INST\]|</?s>|<bos>|<start_of_turn>")
 _ENDS = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
 
 
@@ -154,7 +165,7 @@ def unrendered(prompt):
         messages = [{"role": m["role"].replace("model", "assistant"), "content": m["content"]} for m in turn.finditer(prompt)]
         if messages:
             return messages
-    return prompt
+    return Whole(prompt) if _MARK.search(prompt) else prompt
 
 
 def answer_in(query, prompt):
@@ -186,8 +197,10 @@ def reward_func(queries=None, prompts=None, labels=None, completions=None, log_m
         if log_metric is not None and lengths:
             log_metric("critique_tokens", sum(lengths) / len(lengths))
         return scores
-    responses = [answer_in(q, p) for q, p in zip(queries, prompts)]
-    scores, lengths = grouped([unrendered(p) for p in prompts], responses)
+    talks = [unrendered(p) for p in prompts]
+    # Of a Whole the end of the turn stays, for the server looks for it.
+    responses = [q[len(p) :] if isinstance(t, Whole) and q.startswith(p) else answer_in(q, p) for q, p, t in zip(queries, prompts, talks)]
+    scores, lengths = grouped(talks, responses)
     if None in scores:
         raise RewardError("the server gives no reward for a response")
     return {"rewards": scores, "scores": scores, "extra_logs": {"critique_len": lengths}}
