@@ -14,8 +14,8 @@ Start the server with `criticrm serve --model run/model`, and name it where it i
     CRITICRM_CONCURRENCY  requests under way at once (16)
 
 OpenRLHF's prompts are rendered by the policy's template: those of ChatML, Llama 3 and Gemma are taken apart here, those of the reward model's own
-template by the server, and of any other the call fails. All responses to one prompt travel in one request, so that the server reads the prompt once. A response without a reward is None for TRL, which
-leaves it out; OpenRLHF gets an error, which it logs.
+template by the server, and of any other the call fails. All responses to one prompt travel in one request, so that the server reads the prompt
+once. A response without a reward is None for TRL, which leaves it out; OpenRLHF gets an error, which it logs.
 """
 
 import http.client
