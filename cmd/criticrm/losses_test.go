@@ -32,7 +32,7 @@ func TestLossesAreTold(t *testing.T) {
 	system := strings.Replace(sumPairs(1), `"id":"p0"`, `"id":"s","stars":1,"system":"Be brief."`, 1) // bad, so that its stars do not count
 	pairs := file("pairs.jsonl", "\ufeff"+strings.Replace(sumPairs(2), `"id"`, `"stars":4,"source":"web","id"`, 1)+"\n\n{\"prompt\":\"p\"}\n"+system+long)
 	template := file("t.jinja", refusing)
-	read := []string{"left out: {in}:5: no known layout: the row has \"prompt\"", "left out: {in}:6: record \"s\": ", "no system messages", "{in}: 2 bad rows left out{listed}",
+	read := []string{"left out: {in}:5: key \"chosen\" is missing", "left out: {in}:6: record \"s\": ", "no system messages", "{in}: 2 bad rows left out{listed}",
 		"{in}: byte order mark at the start removed", "{in}: 2 blank lines between rows", "{in}: column \"stars\" of 1 rows is not read"}
 	overlong := "1 records dropped: over the model's context"
 	asked := []string{"--in", pairs, "--max_bad", "2", "--overlong", "drop", "--max_tokens", "4", "--prompts", shortPrompts(t), "--chat_template", template, "--override"}
@@ -55,7 +55,7 @@ func TestLossesAreTold(t *testing.T) {
 		{"refine", []string{"refine", "--mode", "random", "--top_k", "1", "--in", filepath.Join(dir, "2.jsonl"), "--out", filepath.Join(dir, "3.jsonl")}, filepath.Join(dir, "2.jsonl"),
 			[]string{"{in}: column \"note\" of 1 rows is not read", "2 of 3 records kept, 4 of 8 critiques kept; records dropped: "}},
 		{"inspect of bad rows", []string{"inspect", file("bad.jsonl", sumPairs(2)+strings.Repeat("{\"prompt\":\"p\"}\n", 30))}, filepath.Join(dir, "bad.jsonl"),
-			[]string{"rows: 32, of which 30 are bad", "records: 2 of 2 records kept", "{in}:3: no known layout", "{in}:7: no known layout", "{in}: 30 bad rows left out, of which the first 5 stand above"}},
+			[]string{"rows: 32, of which 30 are bad", "records: 2 of 2 records kept", "{in}:3: key", "{in}:7: key", "{in}: 30 bad rows left out, of which the first 5 stand above"}},
 		{"inspect", []string{"inspect", judgedRows}, judgedRows, []string{"note: 1 blank lines between rows", "note: column \"note\" of 1 rows is not read"}},
 		{"eval of a file", []string{"eval", "--in", filepath.Join(dir, "3.jsonl"), "--draws", "10"}, filepath.Join(dir, "3.jsonl"), []string{"{in}: column \"note\" of 1 rows is not read"}},
 	}...)
