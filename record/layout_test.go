@@ -27,7 +27,7 @@ func TestColumnNames(t *testing.T) {
 		{"missing", `{"prompt":"p","good":"c","bad":"r"}`, "prompt=question,chosen=good,rejected=bad", `key "question" is missing, which --columns calls "prompt"`},
 		{"near miss", `{"qestion":"p","good":"c","bad":"r"}`, "prompt=question,chosen=good,rejected=bad", `key "question" is missing, which --columns calls "prompt", did you mean "qestion"?`},
 		{"first of several by name", `{"x":"p"}`, "prompt=question,chosen=good,rejected=bad", `key "bad" is missing, which --columns calls "rejected"`},
-		{"unknown", row, "choosen=good", `columns: "choosen" is no column that is known, did you mean "chosen"?`},
+		{"unknown", row, "chosenn=good", `columns: "chosenn" is no column that is known, did you mean "chosen"?`},
 		{"for two", row, "chosen=good,rejected=good", `columns: "good" is to be both "chosen" and "rejected"`},
 		{"twice", row, "chosen=good,chosen=bad", `columns: "good" and "bad" are both to be "chosen"`},
 		{"no pair", row, "chosen", `columns: got "chosen", want KNOWN=FILE'S`},

@@ -48,7 +48,7 @@ func TestDataCheck(t *testing.T) {
 		"data check a.jsonl --max_length 9":  "--max_length is in tokens of a whole conversation, which only a model directory with a chat template counts",
 		"data check a.jsonl --draws -1":      "--draws, --level",
 		"data check a.jsonl --model nothing": "no such file",
-		"data check a.jsonl --agianst x":     "did you mean --against?",
+		"data check a.jsonl --againsst x":    "did you mean --against?",
 		"data split --in x":                  "--train_out is missing",
 		"data stats --in x":                  "--html is missing",
 		"data convert --in x --out y --to z": `--to: form "z" is not known`,
