@@ -27,6 +27,7 @@ metrics = {}
 out["trl"] = f(prompts=[talk] * 3 + [[{"role": "user", "content": "3+3?"}]], completions=[[{"role": "assistant", "content": c}] for c in ["4", "five", "null", "6"]],
     completion_ids=[[1], [2], [3], [4]], trainer_state=None, log_extra=None, log_metric=metrics.__setitem__, answer=["4"] * 4)
 out["metrics"] = metrics
+out["empty"] = f(prompts=["2+2?", "2+2?", "2+2?"], completions=[" ", "44", ""], completion_ids=[[1]] * 3)
 out["trl text"] = f(prompts=["2+2?"], completions=[" 4"], completion_ids=[[1]])
 
 chatml = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n"
@@ -127,7 +128,7 @@ func TestRewardFunc(t *testing.T) {
 	}
 	const one = `{"rewards": [1.5], "scores": [1.5], "extra_logs": {"critique_len": [15]}}`
 	for name, want := range map[string]string{
-		"trl": "[1.5, 4.5, null, 1.5]", "metrics": `{"critique_tokens": 15.0}`, "trl text": "[2.5]", "chatml": one, "llama": one, "gemma": one, "cut": one, "other template": one,
+		"trl": "[1.5, 4.5, null, 1.5]", "metrics": `{"critique_tokens": 15.0}`, "trl text": "[2.5]", "empty": "[null, 2.5, null]", "chatml": one, "llama": one, "gemma": one, "cut": one, "other template": one,
 		"plain": strings.ReplaceAll(one, "1.5]", "2.5]"), "null": `"the server gives no reward for a response"`, "forged": `"the answer has 1 rewards, want 1"`,
 	} {
 		if string(got[name]) != want {
@@ -140,7 +141,7 @@ func TestRewardFunc(t *testing.T) {
 	if text := string(got["unknown"]); !strings.Contains(text, "neither this file nor the model knows: read plain") {
 		t.Errorf("an unknown template: %s", text)
 	}
-	want := []string{"[{user 2+2?}] [4 five null]", "[{user 3+3?}] [6]", "2+2?[] [ 4]", "[{system Be brief.} {user 2+2?}] [4]", "[{user 2+2?}] [4]", "[{user 2+2?}] [4]", "2+2? [] [4\n]",
+	want := []string{"[{user 2+2?}] [4 five null]", "[{user 3+3?}] [6]", "2+2?[] [44]", "2+2?[] [ 4]", "[{system Be brief.} {user 2+2?}] [4]", "[{user 2+2?}] [4]", "[{user 2+2?}] [4]", "2+2? [] [4\n]",
 		"[{system Be brief.} {user 2+2?}] [4]", "input [<|user|>2+2?<|end|><|assistant|>4<|end|>]",
 		"2+2?[] [null]", "input [[INST] 2+2? [/INST]4]"}
 	if strings.Join(bodies, "|") != strings.Join(want, "|") {
