@@ -59,6 +59,10 @@ func (t Tensor) Bytes() int { return t.Len() * t.typ.Size() }
 // IsNil says whether the tensor is the zero Tensor, which stands for an argument that is left out.
 func (t Tensor) IsNil() bool { return t.ptr == nil }
 
+// Pointer is where the tensor lies, for a library that works on the device's memory. It knows nothing of ops that are queued: [Device.Sync]
+// comes first.
+func (t Tensor) Pointer() unsafe.Pointer { return t.ptr }
+
 // Rows is the view of rows [lo, hi) of the first dimension.
 func (t Tensor) Rows(lo, hi int) Tensor {
 	if t.rank == 0 || lo < 0 || hi < lo || hi > t.dim[0] {

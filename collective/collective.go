@@ -1,0 +1,220 @@
+// Package collective is what the processes ("ranks") of one training say to each other: sums of gradients, values that all have to agree on,
+// and which of them is gone. The bytes are moved by a library that was made for it, which is opened when it is asked for: Open MPI between
+// CPUs. Between GPUs it would be NCCL, which is not built in yet.
+//
+// A sum does not depend on the library's taste. Contributions are exchanged whole, and each rank adds those of its part in the order of the ranks
+// in float32 ([Group.Sum]), which moves the bytes of a reduce-scatter and an all-gather: so a run is equal to itself, and to its continuation,
+// at the same number of ranks, on any network.
+//
+// All calls are collective: every rank makes the same ones in the same order, from one goroutine. A rank that is lost, hangs or disagrees makes
+// the calls of all others fail within [Limits], with an [Error] that names it.
+package collective
+
+import (
+	"fmt"
+	"time"
+	"unsafe"
+
+	"criticrm/kernels"
+)
+
+// Group is the ranks of a run as one of them sees it.
+type Group struct {
+	rank, size int
+	dev        *kernels.Device
+	move       transport
+	control    *control
+	scratch    kernels.Tensor // (size, part) float32
+	sent       int64          // bytes, to other ranks
+}
+
+// transport moves bytes between ranks. Each method begins one transfer of memory of the device and gives the function that says whether it
+// has ended; counts and offsets are bytes, by rank.
+type transport interface {
+	exchange(dst unsafe.Pointer, from span, src unsafe.Pointer, to span) (done, error)
+	gather(p unsafe.Pointer, parts span) (done, error)
+	broadcast(p unsafe.Pointer, bytes, root int) (done, error)
+	barrier() (done, error)
+	end(failed bool)
+}
+
+type done func() (bool, error)
+
+// span is the parts of a buffer by rank.
+type span struct{ at, n []int }
+
+// Limits say when a rank is given up.
+type Limits struct {
+	Silence time.Duration // nothing was heard of a process: it is stopped, or its machine is gone
+	Call    time.Duration // it is alive, and does not come to a call in which others wait
+}
+
+// DefaultLimits leave time for an evaluation or a slow disk between two calls.
+func DefaultLimits() Limits { return Limits{Silence: 30 * time.Second, Call: 10 * time.Minute} }
+
+// bucket is how many elements are summed at once: the memory that sums take beside the gradients is that of a bucket.
+const bucket = 1 << 22
+
+// aligned is what parts begin at multiples of, in elements: a cache line.
+const aligned = 64
+
+// Rank is this process's number, from 0.
+func (g *Group) Rank() int { return g.rank }
+
+// Size is the number of ranks.
+func (g *Group) Size() int { return g.size }
+
+// Sent is how many bytes of tensors this rank has given to others.
+func (g *Group) Sent() int64 { return g.sent }
+
+// Part is the part [lo, hi) of n elements that a rank of size owns, the same for every caller: neighbours are whole cache lines, the last
+// ranks may have less or nothing.
+func Part(n, rank, size int) (lo, hi int) {
+	each := ((n+size-1)/size + aligned - 1) / aligned * aligned
+	return min(n, rank*each), min(n, (rank+1)*each)
+}
+
+// parts are those of n elements of a number of bytes.
+func parts(n, size, bytes int) (s span) {
+	for r := range size {
+		lo, hi := Part(n, r, size)
+		s.at, s.n = append(s.at, lo*bytes), append(s.n, (hi-lo)*bytes)
+	}
+	return s
+}
+
+// Sum makes x, a flat float32 tensor, the sum of all ranks' x, added in the order of the ranks. what names it in errors.
+func (g *Group) Sum(what string, x kernels.Tensor) error {
+	if x.Type() != kernels.F32 {
+		panic("collective: a sum is of float32")
+	}
+	if g.size == 1 {
+		return nil
+	}
+	x = x.View(x.Len())
+	for lo := 0; lo < x.Len(); lo += bucket {
+		if err := g.sum(what, x.Rows(lo, min(lo+bucket, x.Len()))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Group) sum(what string, x kernels.Tensor) error {
+	lo, hi := Part(x.Len(), g.rank, g.size)
+	own := x.Rows(lo, hi)
+	if _, n := Part(bucket, 0, g.size); g.scratch.IsNil() {
+		g.scratch = g.dev.Alloc(kernels.F32, g.size*n)
+	}
+	from := span{}
+	for r := range g.size {
+		from.at, from.n = append(from.at, 4*r*own.Len()), append(from.n, own.Bytes())
+	}
+	to := parts(x.Len(), g.size, 4)
+	contributions := g.scratch.View(g.size, own.Len())
+	if err := g.call(what, func() (done, error) { return g.move.exchange(contributions.Pointer(), from, x.Pointer(), to) }); err != nil {
+		return err
+	}
+	g.sent += int64(x.Bytes() - own.Bytes())
+	if own.Len() > 0 {
+		g.dev.Zero(own)
+		g.dev.AddBiasBackward(own, contributions) // own[i] += Σ_r contributions[r, i]
+	}
+	return g.Gather(what, x)
+}
+
+// Gather completes x, a flat tensor of which each rank holds its [Part].
+func (g *Group) Gather(what string, x kernels.Tensor) error {
+	if g.size == 1 {
+		return nil
+	}
+	p := parts(x.Len(), g.size, x.Type().Size())
+	g.sent += int64(p.n[g.rank]) * int64(g.size-1)
+	return g.call(what, func() (done, error) { return g.move.gather(x.Pointer(), p) })
+}
+
+// Broadcast gives x of a rank to all.
+func (g *Group) Broadcast(what string, x kernels.Tensor, root int) error {
+	if g.size == 1 {
+		return nil
+	}
+	if g.rank == root {
+		g.sent += int64(x.Bytes()) * int64(g.size-1)
+	}
+	const piece = 1 << 28 // bytes; counts of MPI are 31 bits
+	for at := 0; at < x.Bytes(); at += piece {
+		p, n := unsafe.Add(x.Pointer(), at), min(piece, x.Bytes()-at)
+		if err := g.call(what, func() (done, error) { return g.move.broadcast(p, n, root) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Barrier waits until all ranks are here.
+func (g *Group) Barrier(what string) error {
+	if g.size == 1 {
+		return nil
+	}
+	return g.call(what, g.move.barrier)
+}
+
+// call makes one collective call: it waits for the device's own work and then for the others, as long as they are there.
+func (g *Group) call(what string, begin func() (done, error)) error {
+	if err := g.dev.Sync(); err != nil {
+		return err
+	}
+	if err := g.control.enter(what); err != nil {
+		return err
+	}
+	finished, err := begin()
+	if err != nil {
+		return g.control.fail(fmt.Errorf("%s: %w", what, err))
+	}
+	for wait := newPatience(); ; wait.turn() {
+		switch ok, err := finished(); {
+		case err != nil:
+			return g.control.fail(fmt.Errorf("%s: %w", what, err))
+		case ok:
+			g.control.leave()
+			return nil
+		}
+		if err := g.control.failed(); err != nil {
+			return err
+		}
+	}
+}
+
+// Close ends the group when all ranks are here, or, after an error, at once.
+func (g *Group) Close() error {
+	if g.size == 1 {
+		return nil
+	}
+	if !g.scratch.IsNil() {
+		g.dev.Free(g.scratch)
+		g.scratch = kernels.Tensor{}
+	}
+	err := g.control.failed()
+	if err == nil {
+		err = g.Barrier("the end")
+	}
+	g.control.close()
+	g.move.end(err != nil)
+	return err
+}
+
+// patience waits for others without taking the core that they may run on: at first a turn at a time, then ever longer up to a fifth of a
+// millisecond.
+type patience struct{ turns int }
+
+func newPatience() *patience { return &patience{} }
+
+func (p *patience) turn() {
+	p.turns++
+	switch {
+	case p.turns < 100:
+		yield()
+	default:
+		time.Sleep(min(time.Duration(p.turns-99)*2*time.Microsecond, 200*time.Microsecond))
+	}
+}

@@ -1,0 +1,253 @@
+package collective
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"criticrm/kernels"
+)
+
+// A test with several ranks starts this very program again under mpirun, as the role that this variable names.
+const role = "COLLECTIVE_TEST_ROLE"
+
+// roles are what a rank does; an error ends it with the code 3 and its text.
+var roles = map[string]func(g *Group, dev *kernels.Device) error{
+	"sums": sums, "die": die, "stop": stop, "late": late, "fail": fail,
+}
+
+func TestMain(m *testing.M) {
+	name := os.Getenv(role)
+	if name == "" {
+		os.Exit(m.Run())
+	}
+	if err := play(name); err != nil {
+		fmt.Println(err)
+		os.Exit(3)
+	}
+}
+
+func play(name string) error {
+	dev, err := kernels.OpenCPU(1)
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	w, err := Surroundings(os.Getenv)
+	if err != nil {
+		return err
+	}
+	facts := map[string]string{"seed": "1"}
+	if name == "differ" && w.Rank == 2 {
+		facts["seed"] = "2"
+	}
+	limits := Limits{Silence: 3 * time.Second, Call: time.Second}
+	if name == "stop" {
+		limits.Call = time.Minute
+	}
+	g, err := Open(dev, w, facts, limits)
+	if err != nil {
+		return err
+	}
+	if err := roles[name](g, dev); err != nil {
+		return errors.Join(err, ignore(g.Close()))
+	}
+	return g.Close()
+}
+
+func ignore(error) error { return nil }
+
+// ranks runs a role in n processes.
+func ranks(t *testing.T, n int, name string) (string, error) {
+	t.Helper()
+	mpirun, err := exec.LookPath("mpirun")
+	if err != nil {
+		t.Skip("there is no mpirun: apt-get install openmpi-bin")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, mpirun, "-n", strconv.Itoa(n), "--oversubscribe", "--bind-to", "none", os.Args[0])
+	cmd.Env = append(os.Environ(), role+"="+name, "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// sums compares the group's sums, gathers and broadcasts with what they must be, to the bit.
+func sums(g *Group, dev *kernels.Device) error {
+	for _, n := range []int{1, 63, 64, 65, 1000, bucket + 77} {
+		values := func(rank int) []float32 {
+			x := make([]float32, n)
+			for i := range x {
+				x[i] = float32(math.Sin(float64(i*7+rank*13+1))) * float32(math.Pow(10, float64((i+rank)%9-4)))
+			}
+			return x
+		}
+		x := dev.Alloc(kernels.F32, n)
+		dev.Upload(x, values(g.Rank()))
+		if err := g.Sum("a sum", x); err != nil {
+			return err
+		}
+		want := make([]float32, n)
+		for r := range g.Size() {
+			for i, v := range values(r) {
+				want[i] += v
+			}
+		}
+		got := make([]float32, n)
+		dev.Download(got, x)
+		for i := range got {
+			if got[i] != want[i] {
+				return fmt.Errorf("n %d: sum %d is %v, want %v", n, i, got[i], want[i])
+			}
+		}
+		dev.Upload(x, values(g.Rank()))
+		if err := g.Broadcast("a broadcast", x, g.Size()-1); err != nil {
+			return err
+		}
+		dev.Download(got, x)
+		for i, v := range values(g.Size() - 1) {
+			if got[i] != v {
+				return fmt.Errorf("n %d: broadcast %d is %v, want %v", n, i, got[i], v)
+			}
+		}
+		dev.Free(x)
+	}
+	all, err := g.Share("numbers", []float64{float64(g.Rank()), math.Pi})
+	if err != nil {
+		return err
+	}
+	for r, x := range all {
+		if len(x) != 2 || x[0] != float64(r) || x[1] != math.Pi {
+			return fmt.Errorf("numbers of rank %d are %v", r, x)
+		}
+	}
+	if g.Sent() == 0 {
+		return errors.New("nothing was sent")
+	}
+	fmt.Printf("rank %d of %d is content\n", g.Rank(), g.Size())
+	return nil
+}
+
+// step is a call that all ranks make for ever.
+func step(g *Group, dev *kernels.Device, at func(i int)) error {
+	x := dev.AllocZero(kernels.F32, 1000)
+	defer dev.Free(x)
+	for i := range 1 << 20 {
+		at(i)
+		if err := g.Sum(fmt.Sprintf("the gradients of step %d", i), x); err != nil {
+			return err
+		}
+	}
+	return errors.New("nothing has failed")
+}
+
+func die(g *Group, dev *kernels.Device) error {
+	return step(g, dev, func(i int) {
+		if i == 20 && g.Rank() == 1 {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		}
+	})
+}
+
+func stop(g *Group, dev *kernels.Device) error {
+	return step(g, dev, func(i int) {
+		if i == 20 && g.Rank() == 1 {
+			_ = exec.Command("sh", "-c", fmt.Sprintf("sleep 8; kill -CONT %d", os.Getpid())).Start() // or mpirun waits for it
+			_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		}
+	})
+}
+
+func late(g *Group, dev *kernels.Device) error {
+	return step(g, dev, func(i int) {
+		if i == 20 && g.Rank() == 2 {
+			time.Sleep(5 * time.Second)
+		}
+	})
+}
+
+func fail(g *Group, dev *kernels.Device) error {
+	return step(g, dev, func(i int) {
+		if i == 20 && g.Rank() == 2 {
+			g.Fail(errors.New("the disk is full"))
+		}
+	})
+}
+
+func TestSums(t *testing.T) {
+	for _, n := range []int{2, 3, 4} {
+		out, err := ranks(t, n, "sums")
+		if err != nil || strings.Count(out, "is content") != n {
+			t.Errorf("%d ranks: %v\n%s", n, err, out)
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	for name, want := range map[string]string{
+		"die":    "collective: rank 1 (HOST, process ",
+		"stop":   "was not heard of for 3s: it is stopped, or its machine is gone; when last heard of, it had made",
+		"late":   "does not come to call 4",
+		"fail":   "has failed: the disk is full",
+		"differ": `rank 2 (HOST, process `,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, err := ranks(t, 3, name)
+			host, _ := os.Hostname()
+			if want = strings.ReplaceAll(want, "HOST", host); err == nil || !strings.Contains(out, want) {
+				t.Errorf("%v\n%s\nlacks %q", err, out, want)
+			}
+			if name == "differ" && !strings.Contains(out, `seed is "2" there and "1" here`) {
+				t.Errorf("%s", out)
+			}
+		})
+	}
+}
+
+func TestSurroundings(t *testing.T) {
+	for _, x := range []struct {
+		env  map[string]string
+		want World
+		err  string
+	}{
+		{nil, World{Size: 1}, ""},
+		{map[string]string{"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}, World{3, 8, 1, "torchrun"}, ""},
+		{map[string]string{"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1"}, World{3, 8, 1, "srun"}, ""},
+		{map[string]string{"SLURM_PROCID": "0", "SLURM_NTASKS": "1", "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}, World{1, 2, -1, "mpirun"}, ""},
+		{map[string]string{"RANK": "3"}, World{Size: 1}, ""}, // one of them alone says nothing
+		{map[string]string{"RANK": "8", "WORLD_SIZE": "8"}, World{}, "rank 8 of 8"},
+		{map[string]string{"RANK": "x", "WORLD_SIZE": "8"}, World{}, `RANK is "x": want a number`},
+	} {
+		got, err := Surroundings(func(k string) string { return x.env[k] })
+		if got != x.want || (err == nil) != (x.err == "") || err != nil && !strings.Contains(err.Error(), x.err) {
+			t.Errorf("%v: %+v, %v, want %+v, %q", x.env, got, err, x.want, x.err)
+		}
+	}
+}
+
+func TestPartsAreWhole(t *testing.T) {
+	for _, n := range []int{0, 1, 64, 65, 1000, 1 << 20} {
+		for size := 1; size < 10; size++ {
+			at := 0
+			for r := range size {
+				lo, hi := Part(n, r, size)
+				if lo != at || hi < lo || lo%aligned != 0 && lo != n {
+					t.Errorf("%d of %d elements: rank %d has [%d, %d), the one before ended at %d", size, n, r, lo, hi, at)
+				}
+				at = hi
+			}
+			if at != n {
+				t.Errorf("%d parts of %d end at %d", size, n, at)
+			}
+		}
+	}
+}
