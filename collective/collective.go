@@ -169,12 +169,12 @@ func (g *Group) call(what string, begin func() (done, error)) error {
 	}
 	finished, err := begin()
 	if err != nil {
-		return g.control.fail(fmt.Errorf("%s: %w", what, err))
+		return g.Fail(fmt.Errorf("collective: %s: %w", what, err))
 	}
 	for wait := newPatience(); ; wait.turn() {
 		switch ok, err := finished(); {
 		case err != nil:
-			return g.control.fail(fmt.Errorf("%s: %w", what, err))
+			return g.Fail(fmt.Errorf("collective: %s: %w", what, err))
 		case ok:
 			g.control.leave()
 			return nil

@@ -177,7 +177,7 @@ func late(g *Group, dev *kernels.Device) error {
 func fail(g *Group, dev *kernels.Device) error {
 	return step(g, dev, func(i int) {
 		if i == 20 && g.Rank() == 2 {
-			g.Fail(errors.New("the disk is full"))
+			_ = g.Fail(errors.New("the disk is full"))
 		}
 	})
 }
@@ -220,9 +220,9 @@ func TestSurroundings(t *testing.T) {
 		err  string
 	}{
 		{nil, World{Size: 1}, ""},
-		{map[string]string{"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}, World{3, 8, 1, "torchrun"}, ""},
-		{map[string]string{"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1"}, World{3, 8, 1, "srun"}, ""},
-		{map[string]string{"SLURM_PROCID": "0", "SLURM_NTASKS": "1", "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}, World{1, 2, -1, "mpirun"}, ""},
+		{map[string]string{"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1"}, World{3, 8, 1, 0, "torchrun"}, ""},
+		{map[string]string{"SLURM_PROCID": "3", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1"}, World{3, 8, 1, 0, "srun"}, ""},
+		{map[string]string{"SLURM_PROCID": "0", "SLURM_NTASKS": "1", "OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}, World{1, 2, -1, 0, "mpirun"}, ""},
 		{map[string]string{"RANK": "3"}, World{Size: 1}, ""}, // one of them alone says nothing
 		{map[string]string{"RANK": "8", "WORLD_SIZE": "8"}, World{}, "rank 8 of 8"},
 		{map[string]string{"RANK": "x", "WORLD_SIZE": "8"}, World{}, `RANK is "x": want a number`},

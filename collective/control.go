@@ -317,12 +317,6 @@ func (c *control) lose(e *Error) {
 	}
 }
 
-// fail is lose for a fault of this rank itself; it gives what the group has failed with.
-func (c *control) fail(err error) error {
-	c.lose(&Error{c.rank, fmt.Sprintf("%s has failed: %v", c.self.name(), err)})
-	return errors.Join(err, c.failed())
-}
-
 func (c *control) failed() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

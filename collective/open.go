@@ -19,16 +19,17 @@ import (
 // World is where a process stands among those that were started with it, as its launcher says.
 type World struct {
 	Rank, Size int
-	Local      int    // number of the rank on its machine: which GPU is its
+	Local      int    // number of the rank on its machine: which GPU is its; -1: the launcher does not say
+	Beside     int    // ranks on this machine; 0: the launcher does not say
 	Launcher   string // mpirun, srun or torchrun; "" for a process alone
 }
 
 // launchers are the variables in which they say it. Later ones are set by several launchers.
-var launchers = []struct{ name, rank, size, local string }{
-	{"mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},
-	{"torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK"},
-	{"srun", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"},
-	{"Hydra", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"},
+var launchers = []struct{ name, rank, size, local, beside string }{
+	{"mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"},
+	{"torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"},
+	{"srun", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE"},
+	{"Hydra", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"},
 }
 
 // Surroundings reads the variables of the environment in which a launcher says how many ranks there are. One that is no number is an error.
@@ -41,10 +42,10 @@ func Surroundings(get func(string) string) (World, error) {
 		for _, v := range []struct {
 			name string
 			to   *int
-			or   int
-		}{{l.rank, &w.Rank, 0}, {l.size, &w.Size, 0}, {l.local, &w.Local, -1}} {
+			or   int // where the launcher does not say it
+		}{{l.rank, &w.Rank, 0}, {l.size, &w.Size, 0}, {l.local, &w.Local, -1}, {l.beside, &w.Beside, 0}} {
 			text := get(v.name)
-			if text == "" && v.or < 0 {
+			if text == "" {
 				*v.to = v.or
 				continue
 			}
@@ -198,11 +199,43 @@ func (g *Group) early(begin func() (done, error)) error {
 	}
 }
 
-// Fail ends the group because of an error of this rank: the others hear of it.
-func (g *Group) Fail(err error) {
-	if g.size > 1 {
-		_ = g.control.fail(err)
+// Fail ends the group because of an error of this rank, of which the others hear, and gives it. An error that came from the group is no news.
+func (g *Group) Fail(err error) error {
+	var known *Error
+	if g.size > 1 && !errors.As(err, &known) {
+		g.control.lose(&Error{g.rank, fmt.Sprintf("%s has failed: %v", g.control.self.name(), err)})
 	}
+	return err
+}
+
+// Tell gives the bytes of rank 0 to all.
+func (g *Group) Tell(what string, b []byte) ([]byte, error) {
+	if g.size == 1 {
+		return b, nil
+	}
+	n, err := g.Share(what, []float64{float64(len(b))})
+	if err != nil {
+		return nil, err
+	}
+	if g.rank > 0 {
+		b = make([]byte, int(n[0][0]))
+	}
+	if len(b) == 0 {
+		return b, nil
+	}
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	pin.Pin(unsafe.SliceData(b))
+	return b, g.call(what, func() (done, error) { return g.move.broadcast(unsafe.Pointer(unsafe.SliceData(b)), len(b), 0) })
+}
+
+// Agree is an error at the ranks where the text is not that of rank 0, and then at all.
+func (g *Group) Agree(what, text string) error {
+	first, err := g.Tell(what, []byte(text))
+	if err == nil && string(first) != text {
+		err = g.Fail(fmt.Errorf("collective: rank %d: %s is %.200q here and %.200q at rank 0", g.rank, what, text, first))
+	}
+	return err
 }
 
 // Share gives each rank's numbers to all, in the order of the ranks. All give as many.

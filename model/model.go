@@ -170,6 +170,12 @@ func (m *Model) ZeroGrad() {
 	m.Dev.Zero(m.flatG)
 }
 
+// Gradients are the gradients of all parameters as one flat tensor, in the order of Params, with zeros in between.
+func (m *Model) Gradients() kernels.Tensor {
+	m.mustTrain()
+	return m.flatG
+}
+
 // GradNorm gives (2) f32 on the device: the norm of all gradients together, and how many elements are not finite.
 // It panics without Options.Train.
 func (m *Model) GradNorm() kernels.Tensor {

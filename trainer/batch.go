@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"criticrm/collective"
 	"criticrm/model"
 	"criticrm/record"
 	"criticrm/render"
@@ -74,11 +75,38 @@ func Pack(sizes []int, capacity int) [][]int {
 	return bins
 }
 
+// Deal packs items for several ranks: as many micro-batches for each, of at most capacity (0: no bound), and no larger than they must be, so
+// that all ranks have about the same to do. Bin i is rank i mod ranks's; it may be empty where there are fewer items than bins. Largest first, each to
+// the bin with the least so far: the result is a function of the arguments.
+func Deal(sizes []int, capacity, ranks int) [][]int {
+	order := make([]int, len(sizes))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return sizes[b] - sizes[a] })
+	for n := ranks; ; n += ranks {
+		bins, load := make([][]int, n), make([]int, n)
+		fits := true
+		for _, i := range order {
+			at := slices.Index(load, slices.Min(load))
+			fits = fits && (capacity <= 0 || len(bins[at]) == 0 || load[at]+sizes[i] <= capacity)
+			bins[at] = append(bins[at], i)
+			load[at] += sizes[i]
+		}
+		if fits {
+			for _, b := range bins {
+				slices.Sort(b)
+			}
+			return bins
+		}
+	}
+}
+
 // Packed is the work of one update: its micro-batches, and the sums over all of them that the losses are divided by.
 type Packed struct {
-	Batches  []*model.Batch
-	Weight   float64 // sum of the loss weights of all rows
-	Pairs    int     // pairs whose sides both have a reward
+	Batches  []*model.Batch // this rank's
+	Weight   float64        // sum of the loss weights of all rows
+	Pairs    int            // pairs whose sides both have a reward
 	Examples int
 	Tokens   int // of all micro-batches
 	Flat     int // tokens if no branch shared its prefix
@@ -88,6 +116,11 @@ type Packed struct {
 // packExamples fetches the examples of the indices, checks and packs them. limit is the longest sequence, 0 for none. What is
 // longer was not made for it, by package render or by hand: it is an error, or with overlong: drop left out.
 func packExamples(data Dataset, indices []int, c *Config, limit, vocab int) (*Packed, error) {
+	return packShare(data, indices, c, limit, vocab, collective.Alone())
+}
+
+// packShare is packExamples of a group, which packs for all and keeps the micro-batches of its rank. The sums are those of all.
+func packShare(data Dataset, indices []int, c *Config, limit, vocab int, g *collective.Group) (*Packed, error) {
 	p := &Packed{}
 	parts := c.Parts()
 	examples, tokens := make([]render.Example, 0, len(indices)), make([]int, 0, len(indices))
@@ -115,7 +148,14 @@ func packExamples(data Dataset, indices []int, c *Config, limit, vocab int) (*Pa
 		p.Tokens += s.Tokens
 		p.Flat += s.Flat
 	}
-	for _, bin := range Pack(tokens, c.BatchTokens) {
+	bins := Pack(tokens, c.BatchTokens)
+	if g.Size() > 1 {
+		bins = Deal(tokens, c.BatchTokens, g.Size())
+	}
+	for i, bin := range bins {
+		if i%g.Size() != g.Rank() || len(bin) == 0 {
+			continue
+		}
 		b := &model.Batch{}
 		for _, i := range bin {
 			examples[i].AppendTo(b, parts)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"criticrm/checkpoint"
+	"criticrm/collective"
 	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/modeldir"
@@ -53,6 +54,7 @@ type Result struct {
 }
 
 type options struct {
+	group  *collective.Group
 	eval   Dataset
 	report Report
 	last   func(dir string) error
@@ -64,6 +66,10 @@ type Option func(*options)
 
 // WithEval gives held-out examples, which are evaluated as eval_strategy and eval_steps say.
 func WithEval(d Dataset) Option { return func(o *options) { o.eval = d } }
+
+// WithGroup trains with other processes, each of which calls Train with the same arguments but for its device: they share the work of every update,
+// and all hold the same weights behind it. Rank 0 alone writes, and reports. A batch is what it is without them.
+func WithGroup(g *collective.Group) Option { return func(o *options) { o.group = g } }
 
 // WithReport says where progress goes.
 func WithReport(r Report) Option { return func(o *options) { o.report = r } }
@@ -94,6 +100,7 @@ type run struct {
 	saved    int               // step of the last checkpoint, -1 for none
 	saveErrs int
 	changes  []string // since the checkpoint, that change rounding
+	agreed   bool     // some rank was asked to stop, and all know it
 	pending  *pending // the last step, until its figures are read
 }
 
@@ -106,6 +113,7 @@ type pending struct {
 	start  time.Time
 	losses []func() model.Losses // of the micro-batches
 	norm   func() (float64, int) // nil: there was nothing to learn from
+	stop   bool                  // this rank was asked to stop
 }
 
 // Train trains the model in place on a data set. The model needs gradients (model.Options.Train), the type that the recipe
@@ -115,16 +123,19 @@ type pending struct {
 //
 // When ctx ends, the run stops after its last whole step, a checkpoint is written, and the error is ErrInterrupted.
 func Train(ctx context.Context, m *model.Model, data Dataset, c Config, opts ...Option) (Result, error) {
-	r := &run{m: m, data: data, c: c, orderOf: -1, saved: -1}
+	r := &run{m: m, data: data, c: c, orderOf: -1, saved: -1, options: options{group: collective.Alone()}}
 	for _, o := range opts {
 		o(&r.options)
+	}
+	if !r.first() {
+		r.report = Report{OnStep: r.report.OnStep}
 	}
 	if m.Dev.Name() == "cuda" { // the driver keeps its context by thread
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 	}
 	start := time.Now()
-	err := r.train(ctx)
+	err := r.tellOthers(r.train(ctx))
 	r.result.Seconds = time.Since(start).Seconds()
 	r.finishResult()
 	return r.result, err
@@ -135,13 +146,16 @@ func (r *run) train(ctx context.Context) (err error) {
 	if err := r.setUp(); err != nil {
 		return err
 	}
+	if err := r.meet(); err != nil {
+		return err
+	}
 	for {
-		if r.st.EvalDue || r.saveDue() || r.st.Step == r.plan.Total || ctx.Err() != nil {
+		if r.st.EvalDue || r.saveDue() || r.st.Step == r.plan.Total || r.stopping(ctx) {
 			if err := r.settle(time.Time{}); err != nil {
 				return err
 			}
 		}
-		if err := r.evaluate(ctx); err != nil && ctx.Err() == nil {
+		if err := r.evaluate(r.work(ctx)); err != nil && r.work(ctx).Err() == nil {
 			return err
 		}
 		if err := r.saveMaybe(); err != nil {
@@ -150,7 +164,7 @@ func (r *run) train(ctx context.Context) (err error) {
 		if r.st.Step == r.plan.Total && !r.st.EvalDue {
 			return r.finish()
 		}
-		if ctx.Err() != nil {
+		if r.stopping(ctx) {
 			return r.interrupt(ctx)
 		}
 		if err := r.step(ctx); err != nil {
@@ -162,7 +176,7 @@ func (r *run) train(ctx context.Context) (err error) {
 // rescue saves a run whose next step had no memory, where it stands: gradients alone change nothing.
 func (r *run) rescue(err error) error {
 	var full kernels.OutOfMemory
-	if r.store == nil || !errors.As(err, &full) {
+	if r.store == nil || r.group.Size() > 1 || !errors.As(err, &full) { // the others wait for this rank's part of the step
 		return err
 	}
 	if e := errors.Join(r.settle(time.Time{}), r.save()); e != nil {
@@ -216,7 +230,7 @@ func (r *run) setUp() error {
 	}
 	r.plan = NewPlan(c, r.data.Len())
 	r.st = state{Version: stateVersion, Examples: r.data.Len(), DataHash: r.hash, Recipe: recipeText(c), Device: r.m.Dev.String()}
-	if c.OutputDir != "" {
+	if c.OutputDir != "" && r.first() {
 		if err := r.openOutput(); err != nil {
 			return err
 		}
@@ -372,7 +386,7 @@ func limitOf(context int, c Config) int {
 func (r *run) step(ctx context.Context) error {
 	now := &pending{start: time.Now()}
 	index := r.indices()
-	p, err := packExamples(r.data, index, &r.c, limit(r.m, r.c), r.m.VocabSize)
+	p, err := packShare(r.data, index, &r.c, limit(r.m, r.c), r.m.VocabSize, r.group)
 	if err != nil {
 		return err
 	}
@@ -381,7 +395,7 @@ func (r *run) step(ctx context.Context) error {
 	o := p.lossOptions(&r.c, lambda)
 	tokens := 0
 	for i, b := range p.Batches {
-		if ctx.Err() != nil {
+		if r.work(ctx).Err() != nil {
 			break
 		}
 		losses, err := r.m.TrainStepLater(b, o)
@@ -392,10 +406,14 @@ func (r *run) step(ctx context.Context) error {
 		tokens += b.Len()
 		r.console.within(r.st.Step+1, i+1, len(p.Batches), tokens, now.start)
 	}
-	if err := r.settle(now.start); err != nil || ctx.Err() != nil {
+	now.stop = ctx.Err() != nil
+	if err := r.settle(now.start); err != nil || r.stopping(ctx) {
 		return err // gradients alone, or a part of them, change nothing: the run stands after the step before
 	}
-	if len(p.Batches) > 0 {
+	if p.Examples > 0 {
+		if err := r.group.Sum(fmt.Sprintf("the gradients of step %d", r.st.Step+1), r.m.Gradients()); err != nil {
+			return err
+		}
 		now.norm = r.opt.step(factor, r.st.Updates+1)
 	}
 	r.count(p, len(index))
@@ -415,9 +433,14 @@ func (r *run) settle(end time.Time) error {
 	m := was.m
 	was.sumLosses(&m)
 	finiteStep := true
+	var bad int
 	if was.norm != nil {
-		var bad int
 		m.GradNorm, bad = was.norm()
+	}
+	if err := r.share(&m, bad, was); err != nil {
+		return err
+	}
+	if was.norm != nil {
 		if m.Skipped = !finite(m.GradNorm, bad); m.Skipped {
 			r.st.Skipped++
 			r.st.SkipRow++
@@ -456,12 +479,6 @@ func (w *pending) sumLosses(m *Metrics) {
 		m.Accuracy += float64(l.Accuracy)
 		m.Margin += float64(l.Margin)
 		m.Ties += int(l.Ties)
-	}
-	if w.weight == 0 {
-		m.CritiqueLoss = nan()
-	}
-	if w.pairs == 0 {
-		m.RewardLoss, m.Accuracy, m.Margin = nan(), nan(), nan()
 	}
 }
 
@@ -510,7 +527,7 @@ func (r *run) evaluate(ctx context.Context) error {
 
 // finish writes the last checkpoint and the final model, and proves that the model can be read back.
 func (r *run) finish() error {
-	if r.c.OutputDir == "" {
+	if r.c.OutputDir == "" || !r.first() {
 		return nil
 	}
 	if err := r.save(); err != nil {

@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"criticrm/collective"
 	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/modeldir"
@@ -36,22 +37,32 @@ import (
 // Run trains from files on a device: it loads the model, its tokenizer and chat template, renders the records of train_file and
 // eval_file, trains, and writes output_dir. All input is read and checked before the first step. The recipe's device and threads are
 // for whoever opens the device.
-func Run(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, error) {
+// With WithGroup several processes train together; other options are Run's own.
+func Run(ctx context.Context, dev *kernels.Device, c Config, r Report, more ...Option) (Result, error) {
 	if err := errors.Join(c.Validate(), c.validateFiles()); err != nil {
 		return Result{}, err
 	}
+	o := options{group: collective.Alone()}
+	for _, add := range more {
+		add(&o)
+	}
+	if o.group.Rank() > 0 {
+		r = Report{} // rank 0 speaks for all
+	}
 	in, err := openInput(ctx, &c, r)
 	if err != nil {
-		return Result{}, err
+		return Result{}, o.group.Fail(err)
 	}
 	defer in.close()
 	m, err := in.load(dev, c)
 	if err != nil {
-		return Result{}, err
+		return Result{}, o.group.Fail(err)
 	}
 	defer m.Close()
-	if err := in.setAside(c.OutputDir); err != nil {
-		return Result{}, err
+	if o.group.Rank() == 0 {
+		if err := in.setAside(c.OutputDir); err != nil {
+			return Result{}, o.group.Fail(err)
+		}
 	}
 	for _, note := range m.Slow() {
 		r.say("%s", note)
@@ -59,7 +70,7 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 	plan := NewPlan(c, in.train.Len())
 	r.say("%s: %d parameters, %s on %v, %d examples, %d updates of %d, %d an epoch", c.Method, m.Size(), m.DType(), dev, plan.Examples, plan.Total, plan.Batch, plan.PerEpoch)
 	r.say("%s", settingsLine(c, plan))
-	opts := append(in.options(c), WithReport(r), WithFiles(func(dir string) error { return modeldir.Copy(c.Model, dir, c.ChatTemplate) }))
+	opts := append(in.options(c), WithGroup(o.group), WithReport(r), WithFiles(func(dir string) error { return modeldir.Copy(c.Model, dir, c.ChatTemplate) }))
 	result, err := Train(ctx, m, in.train, c, opts...)
 	if err == nil && result.MicroBatches > 0 { // else the run was finished before
 		r.say("%d updates, %d tokens in %.1f s; micro-batches %.0f %% full; without shared prefixes it would be %.2f times the tokens; model in %s",

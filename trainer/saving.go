@@ -38,7 +38,7 @@ func (e notStored) Unwrap() error { return e.error }
 
 // save writes a checkpoint of the present step, unless there is one.
 func (r *run) save() error {
-	if r.saved == r.st.Step {
+	if r.saved == r.st.Step || !r.first() {
 		return nil
 	}
 	r.st.Products = r.m.Dev.Algorithms()
@@ -64,7 +64,7 @@ func (r *run) save() error {
 // interrupt writes a checkpoint and gives ErrInterrupted.
 func (r *run) interrupt(ctx context.Context) error {
 	stop := fmt.Errorf("%w at step %d of %d: %w", ErrInterrupted, r.st.Step, r.plan.Total, context.Cause(ctx))
-	if r.c.OutputDir == "" {
+	if r.c.OutputDir == "" || !r.first() {
 		return stop
 	}
 	if err := r.save(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"criticrm/collective"
 	"criticrm/internal/spell"
 	"criticrm/kernels"
 	"criticrm/record"
@@ -21,7 +22,7 @@ const (
 	exitFailed = 1  // the run failed
 	exitUsage  = 2  // wrong flags, recipe, model or file: nothing was begun
 	exitData   = 3  // a row of a data file is wrong
-	exitLost   = 75 // the device is lost to this process: a new one may go on (EX_TEMPFAIL of sysexits.h)
+	exitLost   = 75 // the device, or another process of a training, is lost to this one: a new one may go on (EX_TEMPFAIL of sysexits.h)
 )
 
 // inputError is a fault of what the user gave, as opposed to one of the run.
@@ -79,6 +80,14 @@ func exitCode(ctx context.Context, err error) int {
 	var lost kernels.Lost
 	if errors.As(err, &lost) {
 		return exitLost
+	}
+	var group *collective.Error
+	if errors.As(err, &group) {
+		return exitLost
+	}
+	var ended endedError
+	if errors.As(err, &ended) && (ended.code == exitUsage || ended.code == exitData) {
+		return ended.code
 	}
 	var row *record.RowError
 	if errors.As(err, &row) {

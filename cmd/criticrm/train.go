@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"criticrm/checkpoint"
+	"criticrm/collective"
 	"criticrm/cuda"
 	"criticrm/internal/progress"
 	"criticrm/trainer"
@@ -21,6 +23,7 @@ func newTrain() *cobra.Command {
 	var recipe string
 	var printConfig, dryRun bool
 	var dev deviceFlags
+	var ranks rankFlags
 	cmd := &cobra.Command{
 		Use:   "train",
 		Short: "Train critique and reward together (or a scalar reward model, or the critic alone)",
@@ -42,6 +45,7 @@ A second signal ends it at once. The final model is output_dir/model.`,
 	f.StringVar(&recipe, "recipe", "", "YAML file with the names below; flags override it")
 	f.BoolVar(&printConfig, "print_config", false, "print the resolved recipe and stop")
 	f.BoolVar(&dryRun, "dry_run", false, "read and check all input, say how much memory of a GPU the run takes, and stop; no GPU is needed")
+	ranks.bind(f)
 	bindReport(f, &dev.report)
 	bindTable(cmd, &given)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -55,29 +59,45 @@ A second signal ends it at once. The final model is output_dir/model.`,
 		if dryRun {
 			return dryTrain(cmd, c)
 		}
+		if err := required(cmd, "model", c.Model, "train_file", c.TrainFile, "output_dir", c.OutputDir); err != nil {
+			return err
+		}
+		if err := asModelDir(cmd, &c.Model); err != nil {
+			return err
+		}
+		if ranks != (rankFlags{processes: 1}) {
+			return ranks.launch(cmd, c)
+		}
 		return train(cmd, c, dev)
 	}
 	return cmd
 }
 
 func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
-	if err := required(cmd, "model", c.Model, "train_file", c.TrainFile, "output_dir", c.OutputDir); err != nil {
-		return err
-	}
-	if err := asModelDir(cmd, &c.Model); err != nil {
-		return err
-	}
 	stderr := cmd.ErrOrStderr()
-	if c.EvalFile == "" && c.EvalStrategy != trainer.EvalNever {
+	world, err := collective.Surroundings(os.Getenv)
+	if err != nil {
+		return inputError{err}
+	}
+	if world.Rank == 0 && c.EvalFile == "" && c.EvalStrategy != trainer.EvalNever {
 		fmt.Fprintln(stderr, "no eval_file: nothing is measured on held-out records while training")
 	}
 	flags.name, flags.threads = c.Device, c.Threads
+	flags.share(world)
 	dev, closeDevice, err := flags.open(stderr)
 	if err != nil {
 		return err
 	}
 	defer closeDevice()
-	res, err := trainer.Run(cmd.Context(), dev, c, trainer.Report{Log: stderr, Terminal: progress.IsTerminal(stderr)})
+	group, err := openGroup(dev, world, c)
+	if err != nil {
+		return inputError{err}
+	}
+	res, err := trainer.Run(cmd.Context(), dev, c, trainer.Report{Log: stderr, Terminal: progress.IsTerminal(stderr)}, trainer.WithGroup(group))
+	err = errors.Join(err, group.Close())
+	if world.Rank > 0 && err == nil {
+		return nil // rank 0 tells
+	}
 	switch {
 	case err != nil && res.Steps == 0 && !errors.Is(err, trainer.ErrInterrupted) && !errors.Is(err, syscall.ENOSPC):
 		return inputError{err} // nothing was begun

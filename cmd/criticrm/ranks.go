@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"criticrm/collective"
+	"criticrm/kernels"
+	"criticrm/trainer"
+	"criticrm/version"
+)
+
+// rankFlags say how many processes train.
+type rankFlags struct {
+	processes, restarts int
+}
+
+func (r *rankFlags) bind(f *pflag.FlagSet) {
+	f.IntVar(&r.processes, "nproc", 1, "train with so many processes on this machine, started by Open MPI's mpirun, which share the work of each update and the cores; they may also be started by hand (docs/training.md)")
+	f.IntVar(&r.restarts, "max_restarts", 0, "with nproc: start again from the newest checkpoint, so many times, when a process is lost")
+}
+
+// launched are flags of this process alone.
+var launched = map[string]bool{"nproc": true, "max_restarts": true}
+
+// launch starts this command again in several processes, and again if one of them is lost.
+func (r *rankFlags) launch(cmd *cobra.Command, c trainer.Config) error {
+	if r.processes < 1 || r.restarts < 0 {
+		return inputError{fmt.Errorf("--nproc is %d and --max_restarts %d: want at least 1 and 0", r.processes, r.restarts)}
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	var args []string
+	for at := cmd; at.HasParent(); at = at.Parent() {
+		args = append([]string{at.Name()}, args...)
+	}
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if !launched[f.Name] {
+			args = append(args, "--"+f.Name+"="+f.Value.String())
+		}
+	})
+	if c.Threads == 0 {
+		args = append(args, fmt.Sprintf("--threads=%d", max(1, runtime.NumCPU()/r.processes)))
+	}
+	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
+	for left := r.restarts; ; left-- {
+		err := collective.Launch(ctx, r.processes, program, args, cmd.OutOrStdout(), stderr)
+		var exit *exec.ExitError
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return errors.Join(context.Cause(ctx), errEnded)
+		case !errors.As(err, &exit):
+			return inputError{err}
+		case exit.ExitCode() == exitUsage || exit.ExitCode() == exitData || left == 0:
+			return endedError{exit.ExitCode()}
+		}
+		fmt.Fprintf(stderr, "criticrm: a process was lost; starting again from the newest checkpoint, %d more times at most\n", left-1)
+		args = append(args, "--resume=auto")
+	}
+}
+
+var errEnded = errors.New("all processes have stopped")
+
+// endedError is the end of processes that have said why.
+type endedError struct{ code int }
+
+func (e endedError) Error() string { return "training has failed" }
+
+// join makes the group of processes that this one was started in, with the device that is its own. threads are shared with those beside it.
+func (d *deviceFlags) share(w collective.World) {
+	if w.Size > 1 && d.threads == 0 && w.Beside > 1 {
+		d.threads = max(1, runtime.NumCPU()/w.Beside)
+	}
+}
+
+// openGroup opens the group of a training.
+func openGroup(dev *kernels.Device, w collective.World, c trainer.Config) (*collective.Group, error) {
+	facts := map[string]string{"program": version.String()}
+	for _, f := range trainer.Fields() {
+		if !f.Free {
+			facts[f.Name] = f.Text(c)
+		}
+	}
+	return collective.Open(dev, w, facts, collective.DefaultLimits())
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Ranks are this program as processes; without mpirun there are none.
+func needsRanks(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("mpirun"); err != nil {
+		t.Skip("there is no mpirun: apt-get install openmpi-bin")
+	}
+	t.Setenv(asProgram, "1")
+}
+
+// ranked is a training by several processes.
+func ranked(t *testing.T) (dir string, args func(out string, n int, more ...string) []string) {
+	dir = t.TempDir()
+	var rows strings.Builder
+	for i := range 12 {
+		rows.WriteString(judged(fmt.Sprint("row ", i), []int{9 - i%3, 8}[:1+i%2], []int{1 + i%4, 2}[:1+i%2]))
+	}
+	file := writeFile(t, filepath.Join(dir, "3.jsonl"), rows.String())
+	writeFile(t, filepath.Join(dir, "critique.txt"), "[user]\n{prompt}\n[assistant]\n{response}\n[user]\nReview.\n")
+	return dir, func(out string, n int, more ...string) []string {
+		return append([]string{"train", "--model", tinyModel(t), "--train_file", file, "--eval_file", file, "--output_dir", filepath.Join(dir, out), "--prompts", dir,
+			"--max_steps", "60", "--batch_size", "4", "--accumulation", "1", "--lr", "0.005", "--save_steps", "8", "--eval_steps", "30", "--logging_steps", "5",
+			"--lambda_schedule", "constant", "--threads", "1", "--nproc", fmt.Sprint(n)}, more...)
+	}
+}
+
+func near(t *testing.T, what string, got, want []float64, within float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d steps, want %d", what, len(got), len(want))
+	}
+	for i := range got {
+		if math.Abs(got[i]-want[i]) > within*(1+math.Abs(want[i])) {
+			t.Fatalf("%s: step %d: loss %v, want %v", what, i+1, got[i], want[i])
+		}
+	}
+}
+
+// TestRanks: processes that train together have the losses of one alone, up to rounding, and at the same number the same bytes; stopped, they go
+// on as another number of processes from the same place in the data.
+func TestRanks(t *testing.T) {
+	needsRanks(t)
+	dir, args := ranked(t)
+	out, _ := must(t, args("alone", 1)...)
+	alone := steps(t, filepath.Join(dir, "alone"))
+	weights := func(run string) string { return readFile(t, filepath.Join(dir, run, "model", "model.safetensors")) }
+	for _, n := range []int{2, 3} {
+		name, again := fmt.Sprint("ranks", n), fmt.Sprint("again", n)
+		both, errs := must(t, args(name, n)...)
+		if strings.Count(both, "\n") != strings.Count(out, "\n") || !strings.Contains(both, "step 60: loss ") || strings.Count(errs, "train: ") != 1 {
+			t.Errorf("%d processes say %q, %q", n, both, errs)
+		}
+		near(t, name, steps(t, filepath.Join(dir, name)), alone, 1e-4)
+		must(t, args(again, n)...)
+		if weights(name) != weights(again) {
+			t.Errorf("%d processes: two runs differ", n)
+		}
+	}
+	metrics := filepath.Join(dir, "moved", "metrics.jsonl")
+	for _, n := range []int{3, 2, 1} {
+		before := countLines(metrics)
+		code := signalled(t, syscall.SIGTERM, func() bool { return countLines(metrics) >= before+6 }, nil, args("moved", n, "--resume", "auto")...)
+		if code != 143 {
+			t.Fatalf("exit code %d of %d processes after SIGTERM", code, n)
+		}
+	}
+	must(t, args("moved", 3, "--resume", "latest")...)
+	near(t, "moved", steps(t, filepath.Join(dir, "moved")), alone, 1e-4)
+	must(t, args("stopped", 2, "--max_steps", "60")...)
+	if weights("stopped") != weights("ranks2") {
+		t.Error("2 processes: two runs differ")
+	}
+}
+
+// children are the processes that a process has started, and theirs.
+func children(pid int) (list []int) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	parents := map[int][]int{}
+	for _, s := range stats {
+		b, err := os.ReadFile(s)
+		if err != nil {
+			continue
+		}
+		var id, parent int
+		var state string
+		if _, err := fmt.Sscan(filepath.Base(filepath.Dir(s)), &id); err != nil {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(b), ") ")
+		if _, err := fmt.Sscan(rest, &state, &parent); err == nil {
+			parents[parent] = append(parents[parent], id)
+		}
+	}
+	for at := []int{pid}; len(at) > 0; at = at[1:] {
+		list = append(list, parents[at[0]]...)
+		at = append(at, parents[at[0]]...)
+	}
+	return list
+}
+
+// TestLostRank: a process that is killed ends the training with its name, nothing half-written is taken for good, and with max_restarts the
+// others go on by themselves.
+func TestLostRank(t *testing.T) {
+	needsRanks(t)
+	dir, args := ranked(t)
+	must(t, args("whole", 2)...)
+	for _, restarts := range []string{"0", "1"} {
+		run := "lost" + restarts
+		metrics := filepath.Join(dir, run, "metrics.jsonl")
+		cmd := exec.Command(os.Args[0], args(run, 2, "--max_restarts", restarts)...)
+		var errs bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &errs, &errs
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(time.Minute); countLines(metrics) < 12 && time.Now().Before(deadline); {
+			time.Sleep(2 * time.Millisecond)
+		}
+		all := children(cmd.Process.Pid)
+		last := 0
+		for _, pid := range all {
+			if exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); filepath.Base(exe) == filepath.Base(os.Args[0]) {
+				last = max(last, pid)
+			}
+		}
+		if last == 0 || syscall.Kill(last, syscall.SIGKILL) != nil {
+			t.Fatalf("no rank to kill among %v", all)
+		}
+		err := cmd.Wait()
+		if restarts == "0" {
+			if err == nil || !strings.Contains(errs.String(), fmt.Sprintf("process %d) is gone", last)) && !strings.Contains(errs.String(), "training has failed") {
+				t.Errorf("%v: %s", err, errs.String())
+			}
+			must(t, args(run, 2, "--resume", "latest")...)
+		} else if err != nil || !strings.Contains(errs.String(), "a process was lost; starting again") {
+			t.Errorf("%v: %s", err, errs.String())
+		}
+		near(t, run, steps(t, filepath.Join(dir, run)), steps(t, filepath.Join(dir, "whole")), 0)
+		if readFile(t, filepath.Join(dir, run, "model", "model.safetensors")) != readFile(t, filepath.Join(dir, "whole", "model", "model.safetensors")) {
+			t.Errorf("%s: the model differs from the uninterrupted run's", run)
+		}
+	}
+}

@@ -1,0 +1,44 @@
+package collective
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"syscall"
+)
+
+// Launch runs a program in n processes on this machine, with Open MPI's mpirun, until all have ended: if one fails the others are ended, and its code
+// is in the error, an *exec.ExitError. When ctx ends they are asked to stop by SIGUSR1, which mpirun passes on, and waited for. They end
+// with the process that launched them.
+func Launch(ctx context.Context, n int, program string, args []string, stdout, stderr io.Writer) error {
+	mpirun, err := exec.LookPath("mpirun")
+	if err != nil {
+		return errors.New("collective: there is no mpirun, which starts several processes: apt-get install openmpi-bin")
+	}
+	list := []string{"-q", "-n", strconv.Itoa(n), "--oversubscribe", "--bind-to", "none", program}
+	cmd := exec.Command(mpirun, append(list, args...)...)
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.Env = append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
+	cmd.SysProcAttr = endsWithUs(&syscall.SysProcAttr{Setpgid: true}) // a terminal's Ctrl-C is for this process, which passes it on
+	runtime.LockOSThread()                                            // whose end would be taken for the process's
+	defer runtime.UnlockOSThread()
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("collective: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for stop := ctx.Done(); ; {
+		select {
+		case err := <-ended:
+			return err
+		case <-stop:
+			stop = nil
+			_ = cmd.Process.Signal(syscall.SIGUSR1)
+		}
+	}
+}

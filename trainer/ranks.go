@@ -1,0 +1,112 @@
+package trainer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Several processes train together ("data parallel"): every rank has the whole model, packs the whole batch of an update, computes the
+// gradients of its own micro-batches, and adds up those of all. The update itself, from equal gradients, is each rank's own. So every decision of
+// a run (a step without an update, the end, an evaluation) is made from figures that are equal at all ranks, or are made so in settle.
+
+// first says whether this process writes and reports: it is alone, or rank 0.
+func (r *run) first() bool { return r.group.Rank() == 0 }
+
+// work is the context of what a rank may leave unfinished when it is asked to stop: nothing, where others would wait for it.
+func (r *run) work(ctx context.Context) context.Context {
+	if r.group.Size() > 1 {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
+}
+
+// stopping says whether the run ends behind its last step.
+func (r *run) stopping(ctx context.Context) bool {
+	if r.group.Size() > 1 {
+		return r.agreed
+	}
+	return ctx.Err() != nil
+}
+
+// meet makes sure that all ranks have the same data, and gives them the state of rank 0: where the run stands, weights, masters and moments, whether
+// they are fresh or of a checkpoint.
+func (r *run) meet() error {
+	g := r.group
+	if g.Size() == 1 {
+		return nil
+	}
+	if err := g.Agree("the training data's sha256", fmt.Sprintf("%s, %d examples", r.hash, r.data.Len())); err != nil {
+		return err
+	}
+	var all struct {
+		State state
+		Saved int
+	}
+	all.State, all.Saved = r.st, r.saved
+	b, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	if b, err = g.Tell("the run's state", b); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, &all); err != nil {
+		return err
+	}
+	r.st, r.saved = all.State, all.Saved
+	for _, p := range r.m.Spans() {
+		for _, b := range buffers(p) {
+			if b.t.IsNil() || r.saved < 0 && (b.t == p.M || b.t == p.V || b.t == p.Scale) {
+				continue // fresh moments are zeros everywhere
+			}
+			if err := g.Broadcast(b.role+" of "+p.Name, b.t.View(b.t.Len()), 0); err != nil {
+				return err
+			}
+		}
+	}
+	return r.m.Dev.Sync()
+}
+
+// share makes a step's figures those of all ranks, added in their order, and hears whether one of them was asked to stop. What is computed
+// from equal numbers must be equal: ranks that have come apart are an error.
+func (r *run) share(m *Metrics, bad int, was *pending) error {
+	if g := r.group; g.Size() > 1 {
+		stop := 0.0
+		if was.stop {
+			stop = 1
+		}
+		all, err := g.Share(fmt.Sprintf("the figures of step %d", m.Step), []float64{stop, m.GradNorm, float64(bad), m.Loss, m.CritiqueLoss, m.RewardLoss, m.Accuracy, m.Margin, float64(m.Ties)})
+		if err != nil {
+			return err
+		}
+		for rank, x := range all {
+			if math.Float64bits(x[1]) != math.Float64bits(all[0][1]) || x[2] != all[0][2] {
+				return g.Fail(fmt.Errorf("trainer: step %d: the ranks have come apart: the norm of the summed gradients is %v at rank 0 and %v at rank %d", m.Step, all[0][1], x[1], rank))
+			}
+		}
+		m.Loss, m.CritiqueLoss, m.RewardLoss, m.Accuracy, m.Margin, m.Ties = 0, 0, 0, 0, 0, 0
+		for _, x := range all {
+			r.agreed = r.agreed || x[0] == 1
+			m.Loss, m.CritiqueLoss, m.RewardLoss = m.Loss+x[3], m.CritiqueLoss+x[4], m.RewardLoss+x[5]
+			m.Accuracy, m.Margin, m.Ties = m.Accuracy+x[6], m.Margin+x[7], m.Ties+int(x[8])
+		}
+	}
+	if was.weight == 0 {
+		m.CritiqueLoss = nan()
+	}
+	if was.pairs == 0 {
+		m.RewardLoss, m.Accuracy, m.Margin = nan(), nan(), nan()
+	}
+	return nil
+}
+
+// tellOthers ends the group with an error of this rank, unless they stop together.
+func (r *run) tellOthers(err error) error {
+	if err == nil || r.group.Size() == 1 || errors.Is(err, ErrInterrupted) {
+		return err
+	}
+	return r.group.Fail(err)
+}
