@@ -28,6 +28,7 @@ real: build            ## the whole method on a real instruct model (fetches Smo
 
 test: setup lint       ## everything that is tested, without a GPU: the CUDA kernels run on a GPU in software
 	@sh scripts/chromium.sh --try
+	@sh scripts/openmpi.sh
 	$(GO) test -timeout 60m ./...
 	@GO="$(GO)" sh scripts/test-cuda.sh
 

@@ -190,6 +190,7 @@ func TestDocsRun(t *testing.T) {
 		t.Skip("the pages train models")
 	}
 	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // where GGUF files are converted
+	t.Setenv(asProgram, "1")                // what starts itself again is the program
 	targets := makeTargets(t)
 	for _, p := range pages(t) {
 		t.Run(p.name, func(t *testing.T) {
@@ -229,7 +230,8 @@ func try(t *testing.T, line string, targets []string) error {
 			}
 		}
 		return nil
-	case name == "bin/criticrm" || name == "bin/criticrm-cuda" || name == "criticrm" && len(list) > 1 && unrun[list[1]] != "":
+	case name == "bin/criticrm" || name == "bin/criticrm-cuda" || name == "criticrm" && len(list) > 1 && unrun[list[1]] != "",
+		slices.Contains(list, "--nproc") && !hasRanks():
 		return parses(list[1:])
 	case name == "criticrm":
 		code, out, errs := command(t, list[1:]...)

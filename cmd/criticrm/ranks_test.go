@@ -16,10 +16,15 @@ import (
 // Ranks are this program as processes; without mpirun there are none.
 func needsRanks(t *testing.T) {
 	t.Helper()
-	if _, err := exec.LookPath("mpirun"); err != nil {
+	if !hasRanks() {
 		t.Skip("there is no mpirun: apt-get install openmpi-bin")
 	}
 	t.Setenv(asProgram, "1")
+}
+
+func hasRanks() bool {
+	_, err := exec.LookPath("mpirun")
+	return err == nil
 }
 
 // ranked is a training by several processes.
