@@ -18,7 +18,7 @@ import (
 	"criticrm/kernels"
 )
 
-// Group is the ranks of a run as one of them sees it.
+// Group is the ranks of a run as one of them sees it; nil is a process alone.
 type Group struct {
 	rank, size int
 	dev        *kernels.Device
@@ -59,13 +59,28 @@ const bucket = 1 << 22
 const aligned = 64
 
 // Rank is this process's number, from 0.
-func (g *Group) Rank() int { return g.rank }
+func (g *Group) Rank() int {
+	if g == nil {
+		return 0
+	}
+	return g.rank
+}
 
 // Size is the number of ranks.
-func (g *Group) Size() int { return g.size }
+func (g *Group) Size() int {
+	if g == nil {
+		return 1
+	}
+	return g.size
+}
 
 // Sent is how many bytes of tensors this rank has given to others.
-func (g *Group) Sent() int64 { return g.sent }
+func (g *Group) Sent() int64 {
+	if g == nil {
+		return 0
+	}
+	return g.sent
+}
 
 // Part is the part [lo, hi) of n elements that a rank of size owns, the same for every caller: neighbours are whole cache lines, the last
 // ranks may have less or nothing.
@@ -88,7 +103,7 @@ func (g *Group) Sum(what string, x kernels.Tensor) error {
 	if x.Type() != kernels.F32 {
 		panic("collective: a sum is of float32")
 	}
-	if g.size == 1 {
+	if g.Size() == 1 {
 		return nil
 	}
 	x = x.View(x.Len())
@@ -125,7 +140,7 @@ func (g *Group) sum(what string, x kernels.Tensor) error {
 
 // Gather completes x, a flat tensor of which each rank holds its [Part].
 func (g *Group) Gather(what string, x kernels.Tensor) error {
-	if g.size == 1 {
+	if g.Size() == 1 {
 		return nil
 	}
 	p := parts(x.Len(), g.size, x.Type().Size())
@@ -135,7 +150,7 @@ func (g *Group) Gather(what string, x kernels.Tensor) error {
 
 // Broadcast gives x of a rank to all.
 func (g *Group) Broadcast(what string, x kernels.Tensor, root int) error {
-	if g.size == 1 {
+	if g.Size() == 1 {
 		return nil
 	}
 	if g.rank == root {
@@ -153,7 +168,7 @@ func (g *Group) Broadcast(what string, x kernels.Tensor, root int) error {
 
 // Barrier waits until all ranks are here.
 func (g *Group) Barrier(what string) error {
-	if g.size == 1 {
+	if g.Size() == 1 {
 		return nil
 	}
 	return g.call(what, g.move.barrier)
@@ -187,7 +202,7 @@ func (g *Group) call(what string, begin func() (done, error)) error {
 
 // Close ends the group when all ranks are here, or, after an error, at once.
 func (g *Group) Close() error {
-	if g.size == 1 {
+	if g.Size() == 1 {
 		return nil
 	}
 	if !g.scratch.IsNil() {

@@ -63,14 +63,11 @@ func Surroundings(get func(string) string) (World, error) {
 	return World{Size: 1}, nil
 }
 
-// Alone is a group of one.
-func Alone() *Group { return &Group{size: 1} }
-
-// Open makes the group that the process was started in; a process that was started alone is one of its own. facts are what all ranks must share:
+// Open makes the group that the process was started in; a process that was started alone has none, and nil is one. facts are what all ranks must share:
 // the program, what it was asked to do. Ranks on CPUs need Open MPI, and to be started by its mpirun or by a Slurm that starts it.
 func Open(dev *kernels.Device, w World, facts map[string]string, limits Limits) (*Group, error) {
 	if w.Size == 1 {
-		return Alone(), nil
+		return nil, nil
 	}
 	if dev.Name() != "cpu" {
 		return nil, errors.New("collective: several GPUs cannot train together yet: start one process (no launcher, or WORLD_SIZE=1)")
@@ -202,7 +199,7 @@ func (g *Group) early(begin func() (done, error)) error {
 // Fail ends the group because of an error of this rank, of which the others hear, and gives it. An error that came from the group is no news.
 func (g *Group) Fail(err error) error {
 	var known *Error
-	if g.size > 1 && !errors.As(err, &known) {
+	if g.Size() > 1 && !errors.As(err, &known) {
 		g.control.lose(&Error{g.rank, fmt.Sprintf("%s has failed: %v", g.control.self.name(), err)})
 	}
 	return err
@@ -210,7 +207,7 @@ func (g *Group) Fail(err error) error {
 
 // Tell gives the bytes of rank 0 to all.
 func (g *Group) Tell(what string, b []byte) ([]byte, error) {
-	if g.size == 1 {
+	if g.Size() == 1 {
 		return b, nil
 	}
 	n, err := g.Share(what, []float64{float64(len(b))})
@@ -240,7 +237,7 @@ func (g *Group) Agree(what, text string) error {
 
 // Share gives each rank's numbers to all, in the order of the ranks. All give as many.
 func (g *Group) Share(what string, own []float64) ([][]float64, error) {
-	if g.size == 1 {
+	if g.Size() == 1 {
 		return [][]float64{own}, nil
 	}
 	n := len(own)

@@ -116,7 +116,7 @@ type Packed struct {
 // packExamples fetches the examples of the indices, checks and packs them. limit is the longest sequence, 0 for none. What is
 // longer was not made for it, by package render or by hand: it is an error, or with overlong: drop left out.
 func packExamples(data Dataset, indices []int, c *Config, limit, vocab int) (*Packed, error) {
-	return packShare(data, indices, c, limit, vocab, collective.Alone())
+	return packShare(data, indices, c, limit, vocab, nil)
 }
 
 // packShare is packExamples of a group, which packs for all and keeps the micro-batches of its rank. The sums are those of all.

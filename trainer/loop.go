@@ -123,7 +123,7 @@ type pending struct {
 //
 // When ctx ends, the run stops after its last whole step, a checkpoint is written, and the error is ErrInterrupted.
 func Train(ctx context.Context, m *model.Model, data Dataset, c Config, opts ...Option) (Result, error) {
-	r := &run{m: m, data: data, c: c, orderOf: -1, saved: -1, options: options{group: collective.Alone()}}
+	r := &run{m: m, data: data, c: c, orderOf: -1, saved: -1}
 	for _, o := range opts {
 		o(&r.options)
 	}
@@ -165,6 +165,9 @@ func (r *run) train(ctx context.Context) (err error) {
 			return r.finish()
 		}
 		if r.stopping(ctx) {
+			if err := r.settle(time.Time{}); err != nil { // it may have been asked since
+				return err
+			}
 			return r.interrupt(ctx)
 		}
 		if err := r.step(ctx); err != nil {

@@ -25,7 +25,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"criticrm/collective"
 	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/modeldir"
@@ -42,7 +41,7 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report, more ...O
 	if err := errors.Join(c.Validate(), c.validateFiles()); err != nil {
 		return Result{}, err
 	}
-	o := options{group: collective.Alone()}
+	var o options
 	for _, add := range more {
 		add(&o)
 	}
