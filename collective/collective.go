@@ -98,8 +98,9 @@ func parts(n, size, bytes int) (s span) {
 	return s
 }
 
-// Sum makes x, a flat float32 tensor, the sum of all ranks' x, added in the order of the ranks. what names it in errors.
-func (g *Group) Sum(what string, x kernels.Tensor) error {
+// Sum makes x, a flat float32 tensor, the sum of all ranks' x: added in the order of the ranks, or with tree, whose size is a power of two, neighbours
+// first, ((0+1)+(2+3))+…. what names it in errors.
+func (g *Group) Sum(what string, x kernels.Tensor, tree bool) error {
 	if x.Type() != kernels.F32 {
 		panic("collective: a sum is of float32")
 	}
@@ -108,14 +109,14 @@ func (g *Group) Sum(what string, x kernels.Tensor) error {
 	}
 	x = x.View(x.Len())
 	for lo := 0; lo < x.Len(); lo += bucket {
-		if err := g.sum(what, x.Rows(lo, min(lo+bucket, x.Len()))); err != nil {
+		if err := g.sum(what, x.Rows(lo, min(lo+bucket, x.Len())), tree); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (g *Group) sum(what string, x kernels.Tensor) error {
+func (g *Group) sum(what string, x kernels.Tensor, tree bool) error {
 	lo, hi := Part(x.Len(), g.rank, g.size)
 	own := x.Rows(lo, hi)
 	if _, n := Part(bucket, 0, g.size); g.scratch.IsNil() {
@@ -131,7 +132,16 @@ func (g *Group) sum(what string, x kernels.Tensor) error {
 		return err
 	}
 	g.sent += int64(x.Bytes() - own.Bytes())
-	if own.Len() > 0 {
+	switch {
+	case own.Len() == 0:
+	case tree:
+		for step := 1; step < g.size; step *= 2 {
+			for r := 0; r < g.size; r += 2 * step {
+				g.dev.AddBiasBackward(contributions.Rows(r, r+1).View(own.Len()), contributions.Rows(r+step, r+step+1))
+			}
+		}
+		g.dev.Copy(own, contributions.Rows(0, 1).View(own.Len()))
+	default:
 		g.dev.Zero(own)
 		g.dev.AddBiasBackward(own, contributions) // own[i] += Σ_r contributions[r, i]
 	}

@@ -80,6 +80,25 @@ func ranks(t *testing.T, n int, name string) (string, error) {
 	return string(out), err
 }
 
+// added is the sum of vectors in float32, in order or by halves.
+func added(terms [][]float32, tree bool) []float32 {
+	out := make([]float32, len(terms[0]))
+	if tree && len(terms) > 1 {
+		half := len(terms) / 2
+		a, b := added(terms[:half], true), added(terms[half:], true)
+		for i := range out {
+			out[i] = a[i] + b[i]
+		}
+		return out
+	}
+	for _, t := range terms {
+		for i, v := range t {
+			out[i] += v
+		}
+	}
+	return out
+}
+
 // sums compares the group's sums, gathers and broadcasts with what they must be, to the bit.
 func sums(g *Group, dev *kernels.Device) error {
 	for _, n := range []int{1, 63, 64, 65, 1000, bucket + 77} {
@@ -92,15 +111,15 @@ func sums(g *Group, dev *kernels.Device) error {
 		}
 		x := dev.Alloc(kernels.F32, n)
 		dev.Upload(x, values(g.Rank()))
-		if err := g.Sum("a sum", x); err != nil {
+		tree := n%2 == 0 && g.Size()&(g.Size()-1) == 0
+		if err := g.Sum("a sum", x, tree); err != nil {
 			return err
 		}
-		want := make([]float32, n)
-		for r := range g.Size() {
-			for i, v := range values(r) {
-				want[i] += v
-			}
+		terms := make([][]float32, g.Size())
+		for r := range terms {
+			terms[r] = values(r)
 		}
+		want := added(terms, tree)
 		got := make([]float32, n)
 		dev.Download(got, x)
 		for i := range got {
@@ -142,7 +161,7 @@ func step(g *Group, dev *kernels.Device, at func(i int)) error {
 	defer dev.Free(x)
 	for i := range 1 << 20 {
 		at(i)
-		if err := g.Sum(fmt.Sprintf("the gradients of step %d", i), x); err != nil {
+		if err := g.Sum(fmt.Sprintf("the gradients of step %d", i), x, false); err != nil {
 			return err
 		}
 	}

@@ -105,6 +105,8 @@ func Deal(sizes []int, capacity, ranks int) [][]int {
 // Packed is the work of one update: its micro-batches, and the sums over all of them that the losses are divided by.
 type Packed struct {
 	Batches  []*model.Batch // this rank's
+	Leaf     []int          // of each of them, with gradient_sum: tree
+	All      int            // micro-batches of all ranks
 	Weight   float64        // sum of the loss weights of all rows
 	Pairs    int            // pairs whose sides both have a reward
 	Examples int
@@ -148,19 +150,26 @@ func packShare(data Dataset, indices []int, c *Config, limit, vocab int, g *coll
 		p.Tokens += s.Tokens
 		p.Flat += s.Flat
 	}
-	bins := Pack(tokens, c.BatchTokens)
-	if g.Size() > 1 {
-		bins = Deal(tokens, c.BatchTokens, g.Size())
+	bins, own := Pack(tokens, c.BatchTokens), func(int) bool { return true }
+	switch {
+	case c.GradientSum == SumTree:
+		bins, own = Deal(tokens, c.BatchTokens, leaves), func(i int) bool { lo, hi := ownLeaves(g); return i%leaves >= lo && i%leaves < hi }
+	case g.Size() > 1:
+		bins, own = Deal(tokens, c.BatchTokens, g.Size()), func(i int) bool { return i%g.Size() == g.Rank() }
 	}
 	for i, bin := range bins {
-		if i%g.Size() != g.Rank() || len(bin) == 0 {
+		if len(bin) == 0 {
+			continue
+		}
+		p.All++
+		if !own(i) {
 			continue
 		}
 		b := &model.Batch{}
 		for _, i := range bin {
 			examples[i].AppendTo(b, parts)
 		}
-		p.Batches = append(p.Batches, b)
+		p.Batches, p.Leaf = append(p.Batches, b), append(p.Leaf, i%leaves)
 	}
 	return p, nil
 }

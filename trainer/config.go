@@ -31,6 +31,12 @@ const (
 	AdamW8bit = "adamw_8bit"
 )
 
+// How gradients of micro-batches are added, as gradient_sum names it.
+const (
+	SumOrder = "order"
+	SumTree  = "tree"
+)
+
 // Config is a training recipe. The yaml names are the names in recipes and of the command's flags; the alias tag lists
 // other names that are understood; the help tag is the field's comment, from which the command's help is made; a field
 // with the tag resume:"free" may change between a run and its continuation, every other one may not.
@@ -83,6 +89,7 @@ type Config struct {
 	MaxGradNorm   float64 `yaml:"max_grad_norm" alias:"clip" help:"clip the global gradient norm; 0: no clipping"`
 	BF16          bool    `yaml:"bf16" common:"true" help:"bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32"`
 	Stochastic    bool    `yaml:"stochastic_rounding" help:"with bf16: no float32 masters; an update rounds each weight up or down by chance, right on average: 14 bytes a parameter in place of 18"`
+	GradientSum   string  `yaml:"gradient_sum" help:"order: gradients of micro-batches are added in their order, and those of several processes in the order of the ranks; tree: along a tree of 8 leaves, so that 1, 2, 4 and 8 processes have the same bits, for at least 8 micro-batches an update and the memory of up to 3 more gradients"`
 	Checkpointing bool    `yaml:"gradient_checkpointing" resume:"free" help:"keep only the input of each layer for the backward pass and compute the rest again: less memory, about a third more work, the same bits"`
 
 	// Loss: λ·critique + (1-λ)·reward.
@@ -113,7 +120,7 @@ func Default() Config {
 		Method: Critic, BatchSize: 8, BatchTokens: 8192, Overlong: "error", DataOrder: "shuffled", ScoreMin: -1, ScoreMax: -1,
 		PromptWeight: 1, DataMemory: 256,
 		Epochs: 3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01,
-		Optim: AdamW, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
+		Optim: AdamW, GradientSum: SumOrder, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
 		LambdaSchedule: "last-epoch", LambdaBeta: 1, LMWeight: 1, Pairing: "cross",
 		Seed: 42, Device: kernels.AutoDevice, LoggingSteps: 10, SaveSteps: 500,
 	}
@@ -152,6 +159,7 @@ func (c Config) Validate() error {
 		{"overlong", c.Overlong, strings.Join(record.OverlongPolicies(), " ")},
 		{"data_order", c.DataOrder, "shuffled sequential"},
 		{"lr_scheduler_type", c.Scheduler, "linear cosine constant constant_with_warmup"},
+		{"gradient_sum", c.GradientSum, SumOrder + " " + SumTree},
 		{"optim", c.Optim, AdamW + " " + AdamW8bit},
 		{"lambda_schedule", c.LambdaSchedule, "last-epoch constant linear"},
 		{"pairing", c.Pairing, "cross mean zip"},

@@ -100,6 +100,7 @@ type run struct {
 	saved    int               // step of the last checkpoint, -1 for none
 	saveErrs int
 	changes  []string // since the checkpoint, that change rounding
+	sums     treeSums
 	agreed   bool     // some rank was asked to stop, and all know it
 	pending  *pending // the last step, until its figures are read
 }
@@ -197,6 +198,7 @@ func (r *run) close() error {
 	if r.log != nil {
 		errs = append(errs, r.log.close())
 	}
+	r.sums.close(r.m.Dev)
 	if r.store != nil {
 		errs = append(errs, r.store.Close())
 	}
@@ -394,27 +396,15 @@ func (r *run) step(ctx context.Context) error {
 		return err
 	}
 	lambda, factor := Lambda(r.c, r.plan, r.st.Step), LRFactor(r.c, r.plan, r.st.Step)
-	r.m.ZeroGrad()
-	o := p.lossOptions(&r.c, lambda)
-	tokens := 0
-	for i, b := range p.Batches {
-		if r.work(ctx).Err() != nil {
-			break
-		}
-		losses, err := r.m.TrainStepLater(b, o)
-		if err != nil {
-			return fmt.Errorf("trainer: step %d: %w", r.st.Step+1, err)
-		}
-		now.losses = append(now.losses, losses)
-		tokens += b.Len()
-		r.console.within(r.st.Step+1, i+1, len(p.Batches), tokens, now.start)
+	if err := r.gradients(ctx, p, p.lossOptions(&r.c, lambda), now); err != nil {
+		return err
 	}
 	now.stop = ctx.Err() != nil
 	if err := r.settle(now.start); err != nil || r.stopping(ctx) {
 		return err // gradients alone, or a part of them, change nothing: the run stands after the step before
 	}
 	if p.Examples > 0 {
-		if err := r.group.Sum(fmt.Sprintf("the gradients of step %d", r.st.Step+1), r.m.Gradients()); err != nil {
+		if err := r.group.Sum(fmt.Sprintf("the gradients of step %d", r.st.Step+1), r.m.Gradients(), r.c.GradientSum == SumTree); err != nil {
 			return err
 		}
 		now.norm = r.opt.step(factor, r.st.Updates+1)
@@ -485,13 +475,6 @@ func (w *pending) sumLosses(m *Metrics) {
 	}
 }
 
-func named(checkpoint string) string {
-	if checkpoint == "" {
-		return "none"
-	}
-	return checkpoint
-}
-
 // count moves the run's position past an update.
 func (r *run) count(p *Packed, examples int) {
 	r.st.Step++
@@ -499,7 +482,7 @@ func (r *run) count(p *Packed, examples int) {
 	r.st.Consumed += int64(examples)
 	r.st.Tokens += int64(p.Tokens)
 	r.st.Dropped += p.Dropped
-	r.result.MicroBatches += len(p.Batches)
+	r.result.MicroBatches += p.All
 	r.result.PackedTokens += int64(p.Tokens)
 	r.result.Sharing += float64(p.Flat) // divided at the end
 }

@@ -35,8 +35,8 @@ func (r *run) stopping(ctx context.Context) bool {
 // they are fresh or of a checkpoint.
 func (r *run) meet() error {
 	g := r.group
-	if g.Size() == 1 {
-		return nil
+	if err := r.c.checkRanks(g.Size()); err != nil || g.Size() == 1 {
+		return err
 	}
 	if err := g.Agree("the training data's sha256", fmt.Sprintf("%s, %d examples", r.hash, r.data.Len())); err != nil {
 		return err

@@ -72,3 +72,10 @@ func (r *run) interrupt(ctx context.Context) error {
 	}
 	return fmt.Errorf("%w; saved as %s, go on with resume: latest", stop, r.result.Checkpoint)
 }
+
+func named(checkpoint string) string {
+	if checkpoint == "" {
+		return "none"
+	}
+	return checkpoint
+}

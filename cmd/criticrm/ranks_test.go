@@ -75,6 +75,16 @@ func TestRanks(t *testing.T) {
 			t.Errorf("%d processes: two runs differ", n)
 		}
 	}
+	for _, n := range []int{1, 2, 4} {
+		must(t, args(fmt.Sprint("tree", n), n, "--gradient_sum", "tree")...)
+		near(t, "tree", steps(t, filepath.Join(dir, fmt.Sprint("tree", n))), alone, 1e-4)
+	}
+	if weights("tree1") != weights("tree2") || weights("tree1") != weights("tree4") {
+		t.Error("gradient_sum tree: 1, 2 and 4 processes differ")
+	}
+	if code, _, errs := command(t, args("tree3", 3, "--gradient_sum", "tree")...); code == 0 || !strings.Contains(errs, "training has failed") {
+		t.Errorf("%d: %s", code, errs)
+	}
 	metrics := filepath.Join(dir, "moved", "metrics.jsonl")
 	for _, n := range []int{3, 2, 1} {
 		before := countLines(metrics)
