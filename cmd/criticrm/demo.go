@@ -45,7 +45,6 @@ table, results.json and report.html. The same command goes on with a demo that w
 			}
 			w := cmd.OutOrStdout()
 			r.WriteExamples(w)
-			fmt.Fprintln(w)
 			r.WriteTable(w)
 			fmt.Fprintf(w, "\nresults: %s   report: %s\n", filepath.Join(o.Dir, "results.json"), filepath.Join(o.Dir, "report.html"))
 			return nil

@@ -5,14 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-
-	"gonum.org/v1/gonum/stat"
 
 	"criticrm/critic"
 	"criticrm/demo"
@@ -34,29 +34,22 @@ func openCPU(t *testing.T, threads int) *kernels.Device {
 	return d
 }
 
-// small runs the experiment on few pairs.
-func small(t *testing.T, threads int) (*Results, string) {
-	t.Helper()
-	o := Options{Dir: t.TempDir(), Seeds: []uint64{3}, Pairs: 60, Held: 80, Threads: threads, Version: "test"}
-	r, err := Run(t.Context(), openCPU(t, threads), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r, o.Dir
+// fewPairs is an experiment on few pairs.
+func fewPairs(dir string, threads int, log io.Writer) Options {
+	return Options{Dir: dir, Seeds: []uint64{3}, Pairs: 60, Held: 80, Valid: 40, Threads: threads, Version: "test", Log: log}
 }
 
-// stopped does the same, but is ended in the middle and begun again: what was done then is not done twice.
+// stopped is ended in the middle and begun again: what was done then is not done twice.
 func stopped(t *testing.T, threads int) *Results {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	log := &watched{at: "== bt", seen: stop}
-	o := Options{Dir: t.TempDir(), Seeds: []uint64{3}, Pairs: 60, Held: 80, Threads: threads, Version: "test", Log: log}
-	if _, err := Run(ctx, openCPU(t, threads), o); !errors.Is(err, trainer.ErrInterrupted) && !errors.Is(err, context.Canceled) {
+	log, dir := &watched{at: published, seen: stop}, t.TempDir()
+	if _, err := Run(ctx, openCPU(t, threads), fewPairs(dir, threads, log)); !errors.Is(err, trainer.ErrInterrupted) && !errors.Is(err, context.Canceled) {
 		t.Fatalf("%v\n%s", err, &log.Buffer)
 	}
 	log.Reset()
-	r, err := Run(t.Context(), openCPU(t, threads), o)
-	if err != nil || strings.Contains(log.String(), "== round-1/train") || !strings.Contains(log.String(), "== cloud") {
+	r, err := Run(t.Context(), openCPU(t, threads), fewPairs(dir, threads, log))
+	if err != nil || strings.Contains(log.String(), cloud+" …") || !strings.Contains(log.String(), published+" …") {
 		t.Fatalf("%v\n%s", err, &log.Buffer)
 	}
 	return r
@@ -86,7 +79,7 @@ func knowsItself(t *testing.T, dir string, want float64) {
 			t.Fatal(err)
 		}
 		defer e.Close()
-		rs := demo.Records(demo.Pairs(evalSeed, 80, demo.Evaluation))
+		rs := tasks(false)[0].split(demo.Evaluation, 80)
 		o := critic.DefaultScoreOptions()
 		o.Critiques, o.Sampling.Temperature, o.Sampling.TopP, o.Sampling.MaxTokens, o.Sampling.Seed, o.Chunk = 8, 1, 1, 0, 3900, 512
 		if err := pipeline.Local(e).Ask(&o); err != nil {
@@ -99,7 +92,7 @@ func knowsItself(t *testing.T, dir string, want float64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return 100 * stat.Mean(d.reward(8), nil)
+		return percent(d.correct(readReward, 8))
 	}
 	if got := accuracy(modeldir.Given{}); math.Abs(got-want) > 1e-9 {
 		t.Errorf("the trained model's own directory gives %.1f, the demo %.1f", got, want)
@@ -115,27 +108,64 @@ func knowsItself(t *testing.T, dir string, want float64) {
 	}
 }
 
+// recounts wants that the Python script makes the tables again, and that it sees a figure that is wrong.
+func recounts(t *testing.T, dir string) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("there is no python3")
+	}
+	count := func() (string, error) {
+		b, err := exec.CommandContext(t.Context(), python, filepath.Join(dir, recountFile)).CombinedOutput()
+		return string(b), err
+	}
+	if out, err := count(); err != nil || !strings.Contains(out, ours) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	path := filepath.Join(dir, resultsFile)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range []string{"accuracy", "value", "temperature", "low"} {
+		other := regexp.MustCompile(`"`+field+`": [0-9.]+`).ReplaceAll(b, []byte(`"`+field+`": 33`))
+		if err := os.WriteFile(path, other, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := count(); err == nil || !strings.Contains(out, "33 in results.json") {
+			t.Errorf("another %s is not seen: %v\n%s", field, err, out)
+		}
+	}
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestRun(t *testing.T) {
-	r, dir := small(t, 2)
-	value := func(method string, m, pairs int) float64 {
-		for _, row := range r.Rows {
-			if row.Method == method && row.M == m && row.Pairs == pairs {
+	dir := t.TempDir()
+	r, err := Run(t.Context(), openCPU(t, 2), fewPairs(dir, 2, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := func(method string, want func(*Row) bool) float64 {
+		for _, row := range r.Tasks[0].Rows {
+			if row.Method == method && want(row) {
 				return row.Overall.Value
 			}
 		}
-		t.Fatalf("the table has no row %q m=%d", method, m)
+		t.Fatalf("the table lacks a row of %q", method)
 		return 0
 	}
-	ours, scalar, judge := value("Critic-RM", 8, 60), value("scalar RM", 0, 60), value("LLM judge (base)", judged, 0)
-	if ours < scalar+10 || ours < judge+5 {
-		t.Errorf("Critic-RM %.1f, scalar RM %.1f, judge %.1f: the method does not win", ours, scalar, judge)
+	chosen := func(row *Row) bool { return row.At == atChosen }
+	mine, scalar, judge := value(ours, (*Row).Headline), value(scalarRM, chosen), value(llmJudge, chosen)
+	if mine < scalar+10 || mine < judge+5 {
+		t.Errorf("Critic-RM %.1f, scalar RM %.1f, judge %.1f: the method does not win", mine, scalar, judge)
 	}
 	html, err := os.ReadFile(filepath.Join(dir, "report.html"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := bytes.Count(html, []byte(`<figure class="plot">`)); n != 4 {
-		t.Errorf("the report has %d plots, want 4", n)
+	if n := bytes.Count(html, []byte(`<figure class="plot">`)); n != 4*len(r.Tasks) {
+		t.Errorf("the report has %d plots, want 4 a task", n)
 	}
 	t.Run("layout", func(t *testing.T) { reporttest.Layout(t, html) })
 	if m := regexp.MustCompile(`(?:src|href)="[^"]*"`).Find(html); m != nil {
@@ -146,15 +176,18 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	var back Results
-	if err := json.Unmarshal(b, &back); err != nil || len(back.Rows) != len(r.Rows) || back.Seconds["generate"] <= 0 {
-		t.Errorf("results.json: %v, %d rows, want %d; seconds %v", err, len(back.Rows), len(r.Rows), back.Seconds)
+	if err := json.Unmarshal(b, &back); err != nil || !back.Complete || len(back.Tasks[0].Rows) != len(r.Tasks[0].Rows) || back.Seconds[ours] <= 0 {
+		t.Errorf("results.json: %v, complete %v, %d rows, want %d; seconds %v", err, back.Complete, len(back.Tasks[0].Rows), len(r.Tasks[0].Rows), back.Seconds)
 	}
+	t.Run("recount", func(t *testing.T) { recounts(t, dir) })
 
-	knowsItself(t, filepath.Join(dir, runDir, "model"), ours)
+	knowsItself(t, filepath.Join(dir, runDir, "round-1", "train", "model"), value(ours, func(row *Row) bool {
+		return row.Reading == readReward && row.Temperature() == "1" && row.M() == "8"
+	}))
 
-	for i, row := range stopped(t, 1).Rows {
-		if row.Overall != r.Rows[i].Overall {
-			t.Errorf("%s: %v with two threads, %v with one and an interruption", row.Name(), r.Rows[i].Overall, row.Overall)
+	for i, row := range stopped(t, 1).Tasks[0].Rows {
+		if want := r.Tasks[0].Rows[i]; row.Overall != want.Overall {
+			t.Errorf("%s: %v with two threads, %v with one and an interruption", row.Name(), want.Overall, row.Overall)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 //go:embed report.html
 var reportHTML string
 
-// HTML is the report: one page with the table, the plots as inline SVG and critiques to read. It needs no network.
+// HTML is the report: one page with the tables, the plots as inline SVG and critiques to read. It needs no network.
 func (r *Results) HTML() ([]byte, error) {
 	t, err := template.New("report").Parse(reportHTML)
 	if err != nil {
@@ -20,25 +20,18 @@ func (r *Results) HTML() ([]byte, error) {
 	}
 	page := struct {
 		*Results
-		Accuracy, Critiques, Times template.HTML
-		Plots                      []template.HTML
+		Times template.HTML
+		Tasks []*taskPage
 	}{Results: r}
-	for _, part := range []struct {
-		to    *template.HTML
-		table *report.Table
-	}{{&page.Accuracy, r.accuracyTable()}, {&page.Critiques, r.qualityTable()}, {&page.Times, r.timesTable()}} {
-		if *part.to, err = part.table.HTML(); err != nil {
-			return nil, fmt.Errorf("demo: %w", err)
-		}
+	if page.Times, err = r.timesTable().HTML(); err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
 	}
-	losses, shares := r.lossPlots()
-	for _, p := range []*report.Plot{curvePlot("Accuracy against critiques averaged", "critiques m", r.ByM), losses, shares,
-		curvePlot("Accuracy against training pairs", "preference pairs", r.ByData)} {
-		h, err := p.HTML()
+	for _, t := range r.Tasks {
+		p, err := t.page(r.Full)
 		if err != nil {
 			return nil, fmt.Errorf("demo: %w", err)
 		}
-		page.Plots = append(page.Plots, h)
+		page.Tasks = append(page.Tasks, p)
 	}
 	var body bytes.Buffer
 	if err := t.Execute(&body, page); err != nil {
@@ -47,60 +40,94 @@ func (r *Results) HTML() ([]byte, error) {
 	return report.Page("criticrm demo", template.HTML(body.String()))
 }
 
+// taskPage is what the page shows of a task.
+type taskPage struct {
+	*Task
+	Accuracy, Ablations, Critiques template.HTML
+	Plots                          []template.HTML
+}
+
+func (t *Task) page(full bool) (*taskPage, error) {
+	p := &taskPage{Task: t}
+	tables := []struct {
+		to    *template.HTML
+		table *report.Table
+	}{{&p.Accuracy, t.accuracyTable(t.rows(func(r *Row) bool { return r.Ablation == "" }), full)}, {&p.Critiques, t.qualityTable()}}
+	if list := t.rows(func(r *Row) bool { return r.Ablation != "" }); len(list) > 0 {
+		tables = append(tables, struct {
+			to    *template.HTML
+			table *report.Table
+		}{&p.Ablations, t.accuracyTable(list, full)})
+	}
+	var err error
+	for _, part := range tables {
+		if *part.to, err = part.table.HTML(); err != nil {
+			return nil, err
+		}
+	}
+	losses, shares := t.lossPlots()
+	for _, plot := range []*report.Plot{curvePlot("Accuracy against critiques averaged", "critiques m", t.ByM), losses, shares,
+		curvePlot("Accuracy against training pairs", "preference pairs", t.ByData)} {
+		h, err := plot.HTML()
+		if err != nil {
+			return nil, err
+		}
+		p.Plots = append(p.Plots, h)
+	}
+	return p, nil
+}
+
 func (i Interval) cell() report.Cell {
 	return report.Cell{Text: fmt.Sprintf("%.1f", i.Value), Small: fmt.Sprintf("[%.1f, %.1f]", i.Low, i.High)}
 }
 
 func figure(x float64) report.Cell { return report.Cell{Text: fmt.Sprintf("%.1f", x)} }
 
-func (r *Results) accuracyTable() *report.Table {
-	t := &report.Table{Head: []string{"method", "pairs", "overall [95 %]"}}
-	if len(r.Seeds) > 1 {
-		t.Head = append(t.Head, "sd")
+func (t *Task) accuracyTable(rows []*Row, full bool) *report.Table {
+	table := &report.Table{Head: []string{"method", "pairs", "T", "m", "overall [95 %]"}}
+	if full {
+		table.Head = append(table.Head, "seeds")
 	}
-	t.Head = append(append(t.Head, categories...), "macro")
-	for _, row := range r.Rows {
-		pairs := "–"
-		if row.Pairs > 0 {
-			pairs = fmt.Sprint(row.Pairs)
+	table.Head = append(append(table.Head, t.Categories...), "validation")
+	for _, row := range rows {
+		line := report.Row{Strong: row.Headline(), Cells: []report.Cell{{Text: row.Name()}, {Text: row.PairsText()}, {Text: row.Temperature()},
+			{Text: row.M()}, row.Overall.cell()}}
+		if full {
+			line.Cells = append(line.Cells, report.Cell{Text: row.SeedsText()})
 		}
-		line := report.Row{Strong: row.Method == "Critic-RM", Cells: []report.Cell{{Text: row.Name()}, {Text: pairs}, row.Overall.cell()}}
-		if len(r.Seeds) > 1 {
-			line.Cells = append(line.Cells, figure(row.SD))
-		}
-		for _, c := range categories {
+		for _, c := range t.Categories {
 			line.Cells = append(line.Cells, row.Categories[c].cell())
 		}
-		line.Cells = append(line.Cells, figure(row.Macro))
-		t.Rows = append(t.Rows, line)
+		table.Rows = append(table.Rows, report.Row{Strong: line.Strong, Cells: append(line.Cells, figure(row.Valid))})
 	}
-	return t
+	return table
 }
 
-func (r *Results) qualityTable() *report.Table {
-	t := &report.Table{Head: []string{"model", "with a score", "right verdict", "… count", "… track"}}
-	for _, q := range r.Quality {
-		t.Rows = append(t.Rows, report.Row{Cells: []report.Cell{{Text: q.Model}, figure(q.Parsed), figure(q.Verdict), figure(q.Count), figure(q.Track)}})
+func (t *Task) qualityTable() *report.Table {
+	table := &report.Table{Head: append([]string{"model", "with a score", "right verdict"}, t.Categories...)}
+	for _, q := range t.Quality {
+		line := report.Row{Cells: []report.Cell{{Text: q.Model}, figure(q.Parsed), figure(q.Verdict)}}
+		for _, c := range t.Categories {
+			line.Cells = append(line.Cells, figure(q.Categories[c]))
+		}
+		table.Rows = append(table.Rows, line)
 	}
-	return t
+	return table
 }
 
 func (r *Results) timesTable() *report.Table {
-	t := &report.Table{Head: []string{"stage", "seconds"}}
+	t := &report.Table{Head: []string{"models", "seconds"}}
 	for _, stage := range r.Stages {
 		t.Rows = append(t.Rows, report.Row{Cells: []report.Cell{{Text: stage}, figure(r.Seconds[stage])}})
 	}
 	return t
 }
 
-// colors of the curves, the same in every plot.
-var colors = map[string]int{"Critic-RM": 0, "CLoud-style": 1, "LLM judge (base)": 2, "scalar RM": 3}
-
-// curvePlot draws curves with their intervals over a logarithmic x axis.
+// curvePlot draws curves with their intervals over a logarithmic x axis. A model has one color.
 func curvePlot(title, x string, curves []Curve) *report.Plot {
 	p := &report.Plot{Title: title, X: x, Y: "preference accuracy, %", LogX: true}
-	for _, c := range curves {
-		s := report.Series{Name: c.Name, Color: colors[c.Name], Line: true, Dots: true}
+	for i, c := range curves {
+		s := report.Series{Name: c.Name, Color: i, Line: true, Dots: true}
 		for _, pt := range c.Points {
 			s.Points = append(s.Points, report.Point{X: pt.X, Y: pt.Y.Value, Low: pt.Y.Low, High: pt.Y.High})
 		}
@@ -109,12 +136,12 @@ func curvePlot(title, x string, curves []Curve) *report.Plot {
 	return p
 }
 
-// lossPlots draw the losses, and λ, of the Critic-RM run.
-func (r *Results) lossPlots() (losses, shares *report.Plot) {
+// lossPlots draw the losses, and λ, of the first seed's main run.
+func (t *Task) lossPlots() (losses, shares *report.Plot) {
 	series := func(name string, color int, of func(Step) float64) report.Series {
 		s := report.Series{Name: name, Color: color, Line: true}
-		for _, t := range r.Training {
-			s.Points = append(s.Points, report.Point{X: float64(t.Step), Y: of(t)})
+		for _, x := range t.Training {
+			s.Points = append(s.Points, report.Point{X: float64(x.Step), Y: of(x)})
 		}
 		return s
 	}

@@ -4,17 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
-
-	"criticrm/measure"
-
-	"gonum.org/v1/gonum/stat"
 )
 
-// Categories in the order of the table.
-var categories = []string{"Chat", "Chat Hard", "Safety", "Reasoning"}
-
-// Interval is an accuracy in per cent with its 95 % interval.
+// Interval is an accuracy, or a difference of two, in per cent with its 95 % interval.
 type Interval struct {
 	Value float64 `json:"value"`
 	Low   float64 `json:"low"`
@@ -23,26 +17,73 @@ type Interval struct {
 
 func (i Interval) String() string { return fmt.Sprintf("%.1f [%.1f, %.1f]", i.Value, i.Low, i.High) }
 
-// Row is one line of the table: a method at a number of critiques, on a share of the training pairs.
-type Row struct {
-	Method     string              `json:"method"`
-	M          int                 `json:"m,omitempty"` // critiques averaged for a reward
-	Pairs      int                 `json:"pairs"`       // training pairs used; 0 for a judge
-	Overall    Interval            `json:"overall"`     // over the pairs of the evaluation split
-	Categories map[string]Interval `json:"categories"`  //
-	Macro      float64             `json:"macro"`       // mean of the categories
-	Seeds      []float64           `json:"seeds"`       // overall, per seed
-	SD         float64             `json:"sd"`          // over the seeds; 0 for one seed
-	correct    [][]float64         // seed, pair: 1 right, 0.5 tie, 0 wrong
+// Results are all figures of a demo run.
+type Results struct {
+	Version    string             `json:"version"`
+	Go         string             `json:"go"`
+	CPU        string             `json:"cpu"`
+	Device     string             `json:"device"`
+	Threads    int                `json:"threads"`
+	Full       bool               `json:"full"`
+	Complete   bool               `json:"complete"` // all models of all seeds are measured
+	Seeds      []uint64           `json:"seeds"`    // that were asked for
+	TrainPairs int                `json:"train_pairs"`
+	ValidPairs int                `json:"valid_pairs"`
+	EvalPairs  int                `json:"eval_pairs"`
+	Seconds    map[string]float64 `json:"seconds"` // per kind of model, summed over tasks and seeds
+	Stages     []string           `json:"stages"`  // order of Seconds
+	Tasks      []*Task            `json:"tasks"`
 }
 
-// Name is the row's label.
-func (r *Row) Name() string {
-	if r.M > 0 {
-		return fmt.Sprintf("%s m=%d", r.Method, r.M)
-	}
-	return r.Method
+// Task are the figures of one task.
+type Task struct {
+	Name        string       `json:"name"`
+	Title       string       `json:"title"`
+	Base        string       `json:"base,omitempty"` // sha256 of the base model's weights at each seed
+	Categories  []string     `json:"categories"`
+	Rows        []*Row       `json:"table"`
+	Differences []Difference `json:"differences"`
+	Quality     []QualityRow `json:"critique_quality"`
+	ByM         []Curve      `json:"accuracy_by_m"`
+	ByData      []Curve      `json:"accuracy_by_pairs"`
+	Training    []Step       `json:"training"`
+	Examples    []Example    `json:"examples"`
+	Notes       []string     `json:"notes"` // what was chosen on the validation split, by what figures
 }
+
+// Row is one line of the table: a model, how it is read, at which temperature, and how many critiques are averaged.
+type Row struct {
+	Method     string              `json:"method"`
+	Ablation   string              `json:"ablation,omitempty"` // what is changed; "": a row of the main table
+	Reading    string              `json:"reading"`            // reward, or own score: the mean of the scores in the critiques
+	At         string              `json:"at"`                 // chosen: the temperature that was best on the validation split; greedy; 1 or best above 0
+	Pairs      int                 `json:"pairs"`              // training pairs; 0: none
+	Seeds      []SeedRow           `json:"seeds"`
+	Overall    Interval            `json:"overall"`              // mean over the seeds; interval over the prompts of the evaluation split
+	OverSeeds  *Interval           `json:"over_seeds,omitempty"` // t interval over the seeds, where there are two or more
+	Valid      float64             `json:"valid"`                // on the validation split, mean over the seeds
+	Categories map[string]Interval `json:"categories"`
+}
+
+// SeedRow is a row at one seed.
+type SeedRow struct {
+	Seed        uint64    `json:"seed"`
+	Temperature *float64  `json:"temperature,omitempty"`
+	M           int       `json:"m"`                     // critiques averaged; 0: none are written
+	File        string    `json:"file"`                  // what the model wrote about the evaluation pairs
+	RewardLoss  *float64  `json:"reward_loss,omitempty"` // of the last tenth of its training; ln 2 = .693 is a head that has learned nothing
+	Valid       float64   `json:"valid"`
+	Accuracy    float64   `json:"accuracy"`
+	correct     []float64 // of each pair: 1 right, 0.5 tie, 0 wrong
+}
+
+// atChosen and its like are what At of a Row can be.
+const (
+	atChosen = "chosen"
+	atGreedy = "greedy"
+	atOne    = "1"
+	atAbove  = "above 0"
+)
 
 // Point is one point of a curve.
 type Point struct {
@@ -56,7 +97,7 @@ type Curve struct {
 	Points []Point `json:"points"`
 }
 
-// Step is one optimizer step of the Critic-RM run, for the loss plot.
+// Step is one optimizer step of the main run, for the loss plot.
 type Step struct {
 	Step     int     `json:"step"`
 	Critique float64 `json:"critique_loss"`
@@ -79,109 +120,157 @@ type Example struct {
 
 // Difference is a paired comparison of two rows, in points.
 type Difference struct {
-	A    string   `json:"a"`
-	B    string   `json:"b"`
-	Diff Interval `json:"difference"`
+	A         string    `json:"a"`
+	B         string    `json:"b"`
+	Diff      Interval  `json:"difference"` // mean over the seeds that both have; interval over the prompts
+	Seeds     []float64 `json:"seeds"`
+	OverSeeds *Interval `json:"over_seeds,omitempty"` // t interval over the seeds
 }
 
-// Results are all figures of a demo run.
-type Results struct {
-	Version     string             `json:"version"`
-	Go          string             `json:"go"`
-	CPU         string             `json:"cpu"`
-	Device      string             `json:"device"`
-	Threads     int                `json:"threads"`
-	Full        bool               `json:"full"`
-	Seeds       []uint64           `json:"seeds"`
-	TrainPairs  int                `json:"train_pairs"`
-	EvalPairs   int                `json:"eval_pairs"`
-	Seconds     map[string]float64 `json:"seconds"` // per stage, summed over the seeds
-	Stages      []string           `json:"stages"`  // order of Seconds
-	Rows        []*Row             `json:"table"`
-	Differences []Difference       `json:"differences"`
-	Quality     []QualityRow       `json:"critique_quality"`
-	ByM         []Curve            `json:"accuracy_by_m"`
-	ByData      []Curve            `json:"accuracy_by_pairs"`
-	Training    []Step             `json:"training"`
-	Examples    []Example          `json:"examples"`
-	Notes       []string           `json:"notes"`
-}
-
-// QualityRow measures the critiques themselves against the truth, which this task knows.
+// QualityRow measures the critiques themselves against the truth, which the task knows.
 type QualityRow struct {
-	Model   string  `json:"model"`
-	Parsed  float64 `json:"parsed"`  // share with a score
-	Verdict float64 `json:"verdict"` // share whose score takes the right side
-	Count   float64 `json:"verdict_count"`
-	Track   float64 `json:"verdict_track"`
+	Model       string             `json:"model"`
+	Temperature float64            `json:"temperature"`
+	Parsed      float64            `json:"parsed"`  // share with a score
+	Verdict     float64            `json:"verdict"` // share of those whose score takes the right side
+	Categories  map[string]float64 `json:"verdict_by_category"`
 }
 
-// fill computes the row's figures from its correctness. Intervals are the bootstrap over evaluation prompts of the mean over
-// seeds; the seeds' spread is given beside it.
-func (r *Row) fill(boot *measure.Bootstrap) {
-	r.Seeds = nil
-	for _, c := range r.correct {
-		r.Seeds = append(r.Seeds, percent(c))
+// Name is the row's label, without temperature and m.
+func (r *Row) Name() string {
+	name := r.Method
+	if r.Ablation != "" {
+		name = r.Ablation + ": " + name
 	}
-	if len(r.Seeds) > 1 {
-		r.SD = stat.StdDev(r.Seeds, nil)
+	if r.Reading == readScore && r.Method != llmJudge { // which has nothing else
+		name += ", own score"
 	}
-	e := boot.Mean(meanOver(r.correct))
-	r.Overall, r.Macro = interval(e.Mean, e.Interval), 100*e.Macro
-	r.Categories = map[string]Interval{}
-	for _, c := range e.Categories {
-		r.Categories[c.Name] = interval(c.Mean, c.Interval)
-	}
+	return name
 }
 
-func interval(mean float64, i measure.Interval) Interval {
-	return Interval{100 * mean, 100 * i.Low, 100 * i.High}
+// Temperature is that of the row's critiques, at each seed if they differ; – where none are written.
+func (r *Row) Temperature() string {
+	return r.perSeed(func(s SeedRow) string {
+		if s.Temperature == nil {
+			return "–"
+		}
+		return number(*s.Temperature)
+	})
 }
 
-// meanOver is the mean over the seeds, pair by pair.
-func meanOver(correct [][]float64) []float64 {
-	mean := make([]float64, len(correct[0]))
-	for _, c := range correct {
-		for i, v := range c {
-			mean[i] += v / float64(len(correct))
+// M is how many critiques are averaged, likewise.
+func (r *Row) M() string {
+	return r.perSeed(func(s SeedRow) string {
+		if s.M == 0 {
+			return "–"
+		}
+		return fmt.Sprint(s.M)
+	})
+}
+
+func (r *Row) perSeed(of func(SeedRow) string) string {
+	var list []string
+	for _, s := range r.Seeds {
+		list = append(list, of(s))
+	}
+	if len(slices.Compact(slices.Clone(list))) == 1 {
+		return list[0]
+	}
+	return strings.Join(list, "/")
+}
+
+// Full names the row with all that tells it from others.
+func (r *Row) Full() string {
+	name := r.Name()
+	if t := r.Temperature(); t != "–" {
+		name += fmt.Sprintf(" (T = %s, m = %s)", t, r.M())
+	}
+	return name
+}
+
+// Headline says whether the row is the main method at its chosen temperature.
+func (r *Row) Headline() bool {
+	return r.Method == ours && r.Ablation == "" && r.At == atChosen && r.Reading == readReward
+}
+
+// AtChosen says whether the temperature is the one chosen on the validation split, and m what goes with it.
+func (r *Row) AtChosen() bool { return r.At == atChosen }
+
+// Short says whether the row is one of the few that a first look needs: every method at its chosen temperature, and what temperature and
+// number of critiques do to the main method and the judge.
+func (r *Row) Short() bool {
+	main := r.Method == ours || r.Method == llmJudge
+	switch {
+	case r.Ablation != "":
+		return false
+	case r.Reading == readScore && r.Method != llmJudge && r.Method != sft:
+		return r.Method == ours
+	}
+	return r.AtChosen() || main && (r.At == atGreedy || r.Temperature() == "1")
+}
+
+// PairsText is the number of training pairs.
+func (r *Row) PairsText() string {
+	if r.Pairs == 0 {
+		return "–"
+	}
+	return fmt.Sprint(r.Pairs)
+}
+
+// SeedsText are the accuracies of the seeds.
+func (r *Row) SeedsText() string {
+	var list []string
+	for _, s := range r.Seeds {
+		list = append(list, fmt.Sprintf("%.1f", s.Accuracy))
+	}
+	return strings.Join(list, " ")
+}
+
+// WriteTable prints the tables, one row a line: each task's, then its ablations.
+func (r *Results) WriteTable(w io.Writer) {
+	for _, t := range r.Tasks {
+		fmt.Fprintf(w, "\n%s: %s\n", t.Name, t.Title)
+		t.writeTable(w, t.rows(func(row *Row) bool { return row.Ablation == "" && (r.Full || row.Short()) }), r.Full)
+		if list := t.rows(func(row *Row) bool { return row.Ablation != "" }); len(list) > 0 {
+			fmt.Fprintf(w, "\n%s, ablations\n", t.Name)
+			t.writeTable(w, list, r.Full)
 		}
 	}
-	return mean
+	fmt.Fprintln(w, "\nT: sampling temperature, chosen for each model on the validation split; 0: one greedy critique. m: critiques averaged. own score:")
+	fmt.Fprintln(w, "by the scores that the critiques end in, without the reward head. [95 %]: bootstrap over the prompts.")
 }
 
-func percent(x []float64) float64 { return 100 * stat.Mean(x, nil) }
-
-// compare is the paired difference a - b.
-func compare(boot *measure.Bootstrap, a, b *Row) Difference {
-	e := boot.Difference(meanOver(a.correct), meanOver(b.correct))
-	return Difference{a.Name(), b.Name(), interval(e.Mean, e.Interval)}
-}
-
-// WriteTable prints the table, one method a line.
-func (r *Results) WriteTable(w io.Writer) {
-	seeds := ""
-	if len(r.Seeds) > 1 {
-		seeds = fmt.Sprintf("  %5s", "sd")
+func (t *Task) rows(want func(*Row) bool) (list []*Row) {
+	for _, row := range t.Rows {
+		if want(row) {
+			list = append(list, row)
+		}
 	}
-	head := fmt.Sprintf("%-34s %5s  %-19s%s", "method", "pairs", "overall [95 %]", seeds)
-	for _, c := range categories {
+	return list
+}
+
+func (t *Task) writeTable(w io.Writer, rows []*Row, full bool) {
+	wide := 0
+	for _, row := range rows {
+		wide = max(wide, len([]rune(row.Name())))
+	}
+	head := fmt.Sprintf("%-*s %5s %5s %5s  %-19s", wide, "method", "pairs", "T", "m", "overall [95 %]")
+	if full {
+		head += fmt.Sprintf("  %-16s", "seeds")
+	}
+	for _, c := range t.Categories {
 		head += fmt.Sprintf("  %9s", c)
 	}
-	head += fmt.Sprintf("  %6s", "macro")
 	fmt.Fprintf(w, "%s\n%s\n", head, strings.Repeat("─", len([]rune(head))))
-	for _, row := range r.Rows {
-		pairs := "–"
-		if row.Pairs > 0 {
-			pairs = fmt.Sprint(row.Pairs)
+	for _, row := range rows {
+		fmt.Fprintf(w, "%-*s %5s %5s %5s  %-19s", wide, row.Name(), row.PairsText(), row.Temperature(), row.M(), row.Overall)
+		if full {
+			fmt.Fprintf(w, "  %-16s", row.SeedsText())
 		}
-		fmt.Fprintf(w, "%-34s %5s  %-19s", row.Name(), pairs, row.Overall)
-		if len(r.Seeds) > 1 {
-			fmt.Fprintf(w, "  %5.1f", row.SD)
-		}
-		for _, c := range categories {
+		for _, c := range t.Categories {
 			fmt.Fprintf(w, "  %9.1f", row.Categories[c].Value)
 		}
-		fmt.Fprintf(w, "  %6.1f\n", row.Macro)
+		fmt.Fprintln(w)
 	}
 }
 
@@ -196,8 +285,10 @@ func (r *Results) JSON() ([]byte, error) {
 
 // WriteExamples prints the critiques to read.
 func (r *Results) WriteExamples(w io.Writer) {
-	for _, e := range r.Examples {
-		fmt.Fprintf(w, "\n%s\n  reply      %s  (%s)\n  base       %s%s\n  Critic-RM  %s  → reward %.2f\n", e.Prompt, e.Reply,
-			map[bool]string{true: "right", false: "wrong"}[e.Right], e.Base, map[bool]string{true: "   ✗", false: ""}[e.BaseOff], e.Tuned, e.Reward)
+	for _, t := range r.Tasks {
+		for _, e := range t.Examples {
+			fmt.Fprintf(w, "\n%s\n  reply      %s  (%s)\n  base       %s%s\n  Critic-RM  %s  → reward %.2f\n", e.Prompt, e.Reply,
+				map[bool]string{true: "right", false: "wrong"}[e.Right], e.Base, map[bool]string{true: "   ✗", false: ""}[e.BaseOff], e.Tuned, e.Reward)
+		}
 	}
 }

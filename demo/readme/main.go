@@ -2,28 +2,21 @@
 // that no figure there is typed by hand. Each table stands in one of the pages. It also writes the run's report:
 //
 //	go run ./demo/readme runs/demo/results.json build/report.html README.md docs/results.md
+//
+// NAME is main (of all tasks, the rows that stand above the fold), or TASK:all, TASK:ablations, TASK:differences and TASK:choices. What the
+// pages do not ask for is left out; what they ask for and the run does not have is an error.
 package main
 
 import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"slices"
+	"regexp"
 	"strings"
 
 	"criticrm/checkpoint"
 	"criticrm/demo/experiment"
 )
-
-// mainRows are the rows that stand above the fold, in this order.
-var mainRows = []struct {
-	method   string
-	m, pairs int
-}{
-	{"scalar RM", 0, 600}, {"scalar RM", 0, 6000}, {"LLM judge (base)", 8, 0}, {"CLoud-style", 1, 600}, {"CLoud-style", 4, 600}, {"CLoud-style", 8, 600},
-	{"Critic-RM", 1, 600}, {"Critic-RM", 4, 600}, {"Critic-RM", 8, 600}, {"Critic-RM, 10 % of the pairs", 8, 60}, {"Critic-RM, filter only (random K)", 8, 600},
-	{"Critic-RM, rank by meta-judge", 8, 600}, {"Critic-RM, summarize", 8, 600}, {"Critic-RM, second round", 8, 600},
-}
 
 func main() {
 	if len(os.Args) < 4 {
@@ -39,52 +32,123 @@ func main() {
 	html, err := r.HTML()
 	check(err)
 	check(checkpoint.WriteFileAtomic(os.Args[2], html))
-	pages := map[string]string{}
 	for _, path := range os.Args[3:] {
 		text, err := os.ReadFile(path)
 		check(err)
-		pages[path] = string(text)
-	}
-	for name, part := range map[string]func(*experiment.Results) (string, error){"main": mainTable, "all": allTable, "differences": differences} {
-		body, err := part(&r)
-		check(err)
-		check(replace(pages, name, body))
-	}
-	for path, text := range pages {
-		check(checkpoint.WriteFileAtomic(path, []byte(text)))
-	}
-}
-
-func mainTable(r *experiment.Results) (string, error) {
-	var rows []*experiment.Row
-	for _, want := range mainRows {
-		i := slices.IndexFunc(r.Rows, func(x *experiment.Row) bool { return x.Method == want.method && x.M == want.m && x.Pairs == want.pairs })
-		if i < 0 {
-			return "", fmt.Errorf("the run has no row %v", want)
+		page, err := fill(&r, string(text))
+		if err != nil {
+			fail(fmt.Errorf("%s: %w", path, err))
 		}
-		rows = append(rows, r.Rows[i])
+		check(checkpoint.WriteFileAtomic(path, []byte(page)))
 	}
-	return table(rows), nil
 }
 
-func allTable(r *experiment.Results) (string, error) { return table(r.Rows), nil }
+var marked = regexp.MustCompile(`(?s)(<!-- demo:([^ ]+) -->\n).*?(<!-- end -->)`)
 
-func table(rows []*experiment.Row) string {
+// fill puts each part between its marks.
+func fill(r *experiment.Results, page string) (string, error) {
+	var failed error
+	page = marked.ReplaceAllStringFunc(page, func(was string) string {
+		m := marked.FindStringSubmatch(was)
+		body, err := part(r, m[2])
+		if err != nil && failed == nil {
+			failed = err
+		}
+		return m[1] + "\n" + body + "\n" + m[3]
+	})
+	return page, failed
+}
+
+func part(r *experiment.Results, name string) (string, error) {
+	if name == "main" {
+		return mainTable(r), nil
+	}
+	task, what, _ := strings.Cut(name, ":")
+	for _, t := range r.Tasks {
+		if t.Name != task {
+			continue
+		}
+		switch what {
+		case "all":
+			return table(t, func(row *experiment.Row) bool { return row.Ablation == "" }), nil
+		case "ablations":
+			return table(t, func(row *experiment.Row) bool { return row.Ablation != "" }), nil
+		case "differences":
+			return differences(t), nil
+		case "choices":
+			return "- " + strings.Join(t.Notes, "\n- ") + "\n", nil
+		}
+		return "", fmt.Errorf("demo:%s: want all, ablations, differences or choices of a task", name)
+	}
+	return "", fmt.Errorf("demo:%s: the run has no task %s", name, task)
+}
+
+// mainTable has the short rows of all tasks, a column for each task.
+func mainTable(r *experiment.Results) string {
+	head, line := "| method | pairs |", "|---|---|"
+	for _, t := range r.Tasks {
+		head += fmt.Sprintf(" %s (T) |", t.Name)
+		line += "---|"
+	}
 	var b strings.Builder
-	b.WriteString("| method | pairs | accuracy, % [95 %] | sd | Chat | Chat Hard | Safety | Reasoning |\n|---|---|---|---|---|---|---|---|\n")
-	for _, r := range rows {
-		name, pairs, value := r.Method, "–", fmt.Sprintf("%.1f", r.Overall.Value)
-		if r.M > 0 {
-			name += fmt.Sprintf(", m = %d", r.M)
+	b.WriteString(head + "\n" + line + "\n")
+	for _, row := range r.Tasks[0].Rows {
+		if !row.Short() {
+			continue
 		}
-		if r.Pairs > 0 {
-			pairs = fmt.Sprint(r.Pairs)
+		bold := ""
+		if row.Headline() {
+			bold = "**"
 		}
-		if r.Method == "Critic-RM" {
+		fmt.Fprintf(&b, "| %s%s%s%s | %s |", bold, row.Name(), place(row), bold, row.PairsText())
+		for _, t := range r.Tasks {
+			b.WriteString(" " + cell(t, row) + " |")
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// place tells a row that is not at the chosen temperature from the one that is.
+func place(row *experiment.Row) string {
+	switch {
+	case row.AtChosen():
+		return ""
+	case row.M() == "1" && row.Temperature() == "0":
+		return ", greedy"
+	}
+	return fmt.Sprintf(", T = %s, m = %s", row.Temperature(), row.M())
+}
+
+// cell is a row's figure at another task.
+func cell(t *experiment.Task, like *experiment.Row) string {
+	for _, row := range t.Rows {
+		if row.Method == like.Method && row.Ablation == like.Ablation && row.Reading == like.Reading && row.At == like.At {
+			s := fmt.Sprintf("%.1f [%.1f, %.1f]", row.Overall.Value, row.Overall.Low, row.Overall.High)
+			if row.Temperature() != "–" && row.AtChosen() {
+				s += fmt.Sprintf(" (%s)", row.Temperature())
+			}
+			return s
+		}
+	}
+	return "–"
+}
+
+func table(t *experiment.Task, want func(*experiment.Row) bool) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| method | pairs | T | m | accuracy, %% [95 %%] | seeds | valid. | %s |\n|---|---|---|---|---|---|---|%s\n",
+		strings.Join(t.Categories, " | "), strings.Repeat("---|", len(t.Categories)))
+	for _, r := range t.Rows {
+		if !want(r) {
+			continue
+		}
+		name, value := r.Name(), fmt.Sprintf("%.1f", r.Overall.Value)
+		if r.Headline() {
 			name, value = "**"+name+"**", "**"+value+"**"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s [%.1f, %.1f] | %.1f |", name, pairs, value, r.Overall.Low, r.Overall.High, r.SD)
-		for _, c := range []string{"Chat", "Chat Hard", "Safety", "Reasoning"} {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s [%.1f, %.1f] | %s | %.1f |", name, r.PairsText(), r.Temperature(), r.M(), value, r.Overall.Low, r.Overall.High,
+			r.SeedsText(), r.Valid)
+		for _, c := range t.Categories {
 			fmt.Fprintf(&b, " %.1f |", r.Categories[c].Value)
 		}
 		b.WriteByte('\n')
@@ -92,29 +156,17 @@ func table(rows []*experiment.Row) string {
 	return b.String()
 }
 
-func differences(r *experiment.Results) (string, error) {
+func differences(t *experiment.Task) string {
 	var b strings.Builder
-	for _, d := range r.Differences {
-		fmt.Fprintf(&b, "- %s − %s: %+.1f [%+.1f, %+.1f]\n", d.A, d.B, d.Diff.Value, d.Diff.Low, d.Diff.High)
-	}
-	return b.String(), nil
-}
-
-// replace puts a body between its marks, which stand in one of the pages.
-func replace(pages map[string]string, name, body string) error {
-	begin, end, found := "<!-- demo:"+name+" -->\n", "<!-- end -->", 0
-	for path, page := range pages {
-		before, rest, ok := strings.Cut(page, begin)
-		_, after, closed := strings.Cut(rest, end)
-		if ok && closed {
-			pages[path] = before + begin + "\n" + body + "\n" + end + after
-			found++
+	b.WriteString("| difference | points [95 %] | over the seeds |\n|---|---|---|\n")
+	for _, d := range t.Differences {
+		over := "–"
+		if d.OverSeeds != nil {
+			over = fmt.Sprintf("[%+.1f, %+.1f]", d.OverSeeds.Low, d.OverSeeds.High)
 		}
+		fmt.Fprintf(&b, "| %s − %s | %+.1f [%+.1f, %+.1f] | %s |\n", d.A, d.B, d.Diff.Value, d.Diff.Low, d.Diff.High, over)
 	}
-	if found != 1 {
-		return fmt.Errorf("%d pages have %s … %s, want one", found, strings.TrimSpace(begin), end)
-	}
-	return nil
+	return b.String()
 }
 
 func check(err error) {

@@ -1,0 +1,440 @@
+package experiment
+
+// The tables: rows from the measured models, their intervals and differences, curves, and critiques to read.
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"gonum.org/v1/gonum/stat"
+	"gonum.org/v1/gonum/stat/distuv"
+
+	"criticrm/checkpoint"
+	"criticrm/critic"
+	"criticrm/demo"
+	"criticrm/measure"
+	"criticrm/record"
+	"criticrm/trainer"
+)
+
+// tables makes the results from what is measured so far, and leaves them.
+func (r *runner) tables(cells []*cell) error {
+	res := r.results
+	res.Tasks, res.Seconds, res.Stages = nil, map[string]float64{}, nil
+	for _, t := range tasks(r.Full) {
+		b := &builder{runner: r, Task: &Task{Name: t.name, Title: t.title}}
+		held := t.split(demo.Evaluation, r.Held)
+		b.boot = measure.NewBootstrap(held, 2000, .95, 1)
+		b.Categories = inOrder(b.boot.Categories())
+		for _, c := range cells {
+			if c.task.name != t.name {
+				continue
+			}
+			if err := b.cell(c); err != nil {
+				return err
+			}
+		}
+		if len(b.Rows) == 0 {
+			continue
+		}
+		b.finish()
+		res.Tasks = append(res.Tasks, b.Task)
+	}
+	return r.save()
+}
+
+// inOrder sorts categories: those that all tasks may have first.
+func inOrder(names []string) []string {
+	known := []string{"Chat", "Chat Hard", "Safety", "Reasoning"}
+	at := func(s string) int {
+		if i := slices.Index(known, s); i >= 0 {
+			return i
+		}
+		return len(known)
+	}
+	names = slices.Clone(names)
+	slices.SortStableFunc(names, func(a, b string) int { return at(a) - at(b) })
+	return names
+}
+
+// builder makes the tables of a task.
+type builder struct {
+	*runner
+	*Task
+	boot *measure.Bootstrap
+}
+
+// cell adds the rows of a cell's measured models.
+func (b *builder) cell(c *cell) error {
+	for _, v := range append(mainVariants(), fullVariants()...) {
+		e := b.finished[c.key(v)]
+		if e == nil {
+			continue
+		}
+		b.spent(v.kind(), e.Seconds)
+		if err := b.model(c, v, e); err != nil {
+			return err
+		}
+	}
+	for _, method := range []string{trainer.BT, trainer.Cloud} {
+		e := b.finished[c.task.name+"/tuning/"+method]
+		if e == nil || c.seed != c.Seeds[0] {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(e.Valid)) {
+			b.Notes = append(b.Notes, fmt.Sprintf("%s, %s: %.1f on the validation split", method, name, e.Valid[name]))
+		}
+		b.Notes = append(b.Notes, fmt.Sprintf("%s, chosen: %s", method, e.Choice))
+	}
+	if c.seed != b.Seeds[0] {
+		return nil
+	}
+	return b.shown(c)
+}
+
+// kind is what the seconds of a variant are counted under.
+func (v *variant) kind() string {
+	if v.group != "" {
+		return "ablations"
+	}
+	return v.name
+}
+
+// place is where a model is read: at a temperature, averaging so many critiques.
+type place struct {
+	at string // as a Row has it
+	t  float64
+	m  int
+}
+
+// places are those of a model. Some may be the same; the table shows them once.
+func (c *cell) places(v *variant, e *entry) []place {
+	list := []place{{atChosen, *e.Chosen, critiques(*e.Chosen)}}
+	if v.group == "" {
+		list = append(list, place{atGreedy, 0, 1})
+	}
+	if !v.curve {
+		return list
+	}
+	for _, x := range []place{{atAbove, e.above(), 0}, {atOne, 1, 0}} {
+		for _, m := range []int{1, averaged, c.samples(v)} {
+			list = append(list, place{fmt.Sprintf("%s, m = %d", x.at, m), x.t, m})
+		}
+	}
+	return list
+}
+
+// model adds the rows of one model.
+func (b *builder) model(c *cell, v *variant, e *entry) error {
+	if e.Chosen == nil {
+		return b.add(c, v, e, e.Reading, "eval", place{at: atChosen})
+	}
+	for _, p := range c.places(v, e) {
+		if err := b.add(c, v, e, e.Reading, "eval "+number(p.t), p); err != nil {
+			return err
+		}
+		if v.rewards() && v.group == "" && p.at == atChosen {
+			if err := b.add(c, v, e, readScore, "eval "+number(p.t), p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// add notes a model's figures at a seed for a row; rows stand in the order in which they first come up.
+func (b *builder) add(c *cell, v *variant, e *entry, reading, file string, p place) error {
+	correct, err := b.correctOf(e.Files[file], reading, p.m)
+	if err != nil {
+		return err
+	}
+	row := b.row(v.group, v.name, reading, p.at)
+	if row == nil {
+		row = &Row{Method: v.name, Ablation: v.group, Reading: reading, At: p.at, Pairs: e.Pairs}
+		b.Rows = append(b.Rows, row)
+	}
+	s := SeedRow{Seed: c.seed, M: p.m, File: e.Files[file], RewardLoss: e.RewardLoss, Valid: e.Valid[""], correct: correct}
+	if e.Chosen != nil {
+		s.Temperature, s.Valid = &p.t, e.Valid[number(p.t)]
+	}
+	s.Accuracy = percent(s.correct)
+	if n := len(row.Seeds); n == 0 || row.Seeds[n-1].Seed != c.seed { // places of one name are one
+		row.Seeds = append(row.Seeds, s)
+	}
+	return nil
+}
+
+// row finds a row; nil if there is none.
+func (b *builder) row(group, method, reading, at string) *Row {
+	for _, row := range b.Rows {
+		if row.Method == method && row.Ablation == group && row.Reading == reading && row.At == at {
+			return row
+		}
+	}
+	return nil
+}
+
+// finish computes intervals, differences and curves, and leaves out rows that are others once more.
+func (b *builder) finish() {
+	for _, row := range b.Rows {
+		row.fill(b.boot)
+	}
+	b.differences()
+	var kept []*Row
+	for _, row := range b.Rows {
+		if !slices.ContainsFunc(kept, row.same) {
+			kept = append(kept, row)
+		}
+	}
+	b.Rows = kept
+	b.byData()
+}
+
+// same says whether two rows are one measurement.
+func (r *Row) same(o *Row) bool {
+	return r.Ablation == o.Ablation && r.Reading == o.Reading && slices.EqualFunc(r.Seeds, o.Seeds, func(x, y SeedRow) bool { return x.File == y.File && x.M == y.M })
+}
+
+// fill computes the row's figures from its correctness. Intervals are the bootstrap over evaluation prompts of the mean over the seeds; the
+// t interval over the seeds is given beside it.
+func (r *Row) fill(boot *measure.Bootstrap) {
+	var list [][]float64
+	var each []float64
+	for _, s := range r.Seeds {
+		list, each = append(list, s.correct), append(each, s.Accuracy)
+		r.Valid += s.Valid / float64(len(r.Seeds))
+	}
+	e := boot.Mean(meanOver(list))
+	r.Overall, r.OverSeeds = interval(e.Mean, e.Interval), overSeeds(each)
+	r.Categories = map[string]Interval{}
+	for _, c := range e.Categories {
+		r.Categories[c.Name] = interval(c.Mean, c.Interval)
+	}
+}
+
+func interval(mean float64, i measure.Interval) Interval {
+	return Interval{100 * mean, 100 * i.Low, 100 * i.High}
+}
+
+// overSeeds is the 95 % t interval of the mean of x; nil for fewer than two values.
+func overSeeds(x []float64) *Interval {
+	if len(x) < 2 {
+		return nil
+	}
+	n := float64(len(x))
+	mean, sd := stat.MeanStdDev(x, nil)
+	half := distuv.StudentsT{Sigma: 1, Nu: n - 1}.Quantile(.975) * sd / math.Sqrt(n)
+	return &Interval{mean, mean - half, mean + half}
+}
+
+// meanOver is the mean over the seeds, pair by pair.
+func meanOver(correct [][]float64) []float64 {
+	mean := make([]float64, len(correct[0]))
+	for _, c := range correct {
+		for i, v := range c {
+			mean[i] += v / float64(len(correct))
+		}
+	}
+	return mean
+}
+
+// differences compares rows, paired, at the seeds that both have.
+func (b *builder) differences() {
+	main := func(method, reading, at string) *Row { return b.row("", method, reading, at) }
+	mine := main(ours, readReward, atChosen)
+	greedy, many := main(ours, readReward, atGreedy), main(ours, readReward, fmt.Sprintf("%s, m = %d", atOne, averaged))
+	for _, d := range [][2]*Row{
+		{mine, main(scalarRM, readReward, atChosen)},
+		{mine, main(scalarRM+moreData, readReward, atChosen)},
+		{mine, main(llmJudge, readScore, atChosen)},
+		{main(sft, readScore, atChosen), main(llmJudge, readScore, atChosen)},
+		{mine, main(sft, readScore, atChosen)},
+		{mine, main(ours, readScore, atChosen)},
+		{mine, main(cloud, readReward, atChosen)},
+		{mine, main(published, readReward, atChosen)},
+		{mine, main(merged, readReward, atChosen)},
+		{mine, main(defaults, readReward, atChosen)},
+		{mine, main(placebo, readReward, atChosen)},
+		{main(tenth, readReward, atChosen), main(scalarRM, readReward, atChosen)},
+		{main(secondly, readReward, atChosen), mine},
+		{greedy, many},
+		{many, main(ours, readReward, atOne+", m = 1")},
+		{main(llmJudge, readScore, atChosen), main(llmJudge, readScore, fmt.Sprintf("%s, m = %d", atOne, averaged))},
+	} {
+		b.compare(d[0], d[1])
+	}
+	noisy := b.row(noise, "ours", readReward, atChosen)
+	for _, row := range b.Rows {
+		switch row.Ablation {
+		case "":
+		case noise:
+			b.compare(row, noisy)
+		default:
+			b.compare(row, mine)
+		}
+	}
+}
+
+// compare notes the paired difference x - y, if both are there and are not the same.
+func (b *builder) compare(x, y *Row) {
+	if x == nil || y == nil || x.same(y) {
+		return
+	}
+	var list [][]float64
+	d := Difference{A: x.Full(), B: y.Full()}
+	for _, s := range x.Seeds {
+		i := slices.IndexFunc(y.Seeds, func(o SeedRow) bool { return o.Seed == s.Seed })
+		if i < 0 {
+			continue
+		}
+		each := make([]float64, len(s.correct))
+		for k := range each {
+			each[k] = s.correct[k] - y.Seeds[i].correct[k]
+		}
+		list, d.Seeds = append(list, each), append(d.Seeds, percent(each))
+	}
+	if len(list) == 0 {
+		return
+	}
+	e := b.boot.Mean(meanOver(list))
+	d.Diff, d.OverSeeds = interval(e.Mean, e.Interval), overSeeds(d.Seeds)
+	b.Differences = append(b.Differences, d)
+}
+
+// byData draws accuracy against training pairs.
+func (b *builder) byData() {
+	for _, row := range b.Rows {
+		if row.At != atChosen || row.Reading != readReward || row.Ablation != "" && row.Ablation != data {
+			continue
+		}
+		switch {
+		case strings.Contains(row.Method, scalarRM):
+			addPoint(&b.ByData, scalarRM, row.Pairs, row.Overall)
+		case row.Method == ours || row.Method == tenth || row.Ablation == data:
+			addPoint(&b.ByData, ours, row.Pairs, row.Overall)
+		}
+	}
+}
+
+// addPoint adds a point to the curve of a name.
+func addPoint(curves *[]Curve, name string, x int, y Interval) {
+	i := slices.IndexFunc(*curves, func(c Curve) bool { return c.Name == name })
+	if i < 0 {
+		i = len(*curves)
+		*curves = append(*curves, Curve{Name: name})
+	}
+	c := &(*curves)[i]
+	c.Points = append(c.Points, Point{float64(x), y})
+	slices.SortFunc(c.Points, func(a, b Point) int { return int(a.X - b.X) })
+}
+
+// shown reads what the page shows of the first seed: accuracy against m at two temperatures, the critiques, the training.
+func (b *builder) shown(c *cell) error {
+	for _, v := range mainVariants() {
+		e := b.finished[c.key(v)]
+		if !v.curve || e == nil {
+			continue
+		}
+		for _, t := range slices.Compact([]float64{e.above(), 1}) {
+			d, err := b.read(e.Files["eval "+number(t)])
+			if err != nil {
+				return err
+			}
+			for m := 1; m <= averaged; m *= 2 {
+				est := b.boot.Mean(d.correct(e.Reading, m))
+				addPoint(&b.ByM, fmt.Sprintf("%s, T = %g", v.name, t), m, interval(est.Mean, est.Interval))
+			}
+			if t == 1 && (v.name == llmJudge || v.name == ours) {
+				b.Quality = append(b.Quality, d.quality(v.name))
+			}
+		}
+	}
+	base, tuned := b.finished[c.key(&variant{name: llmJudge})], b.finished[c.key(&variant{name: ours})]
+	if base == nil || tuned == nil {
+		return nil
+	}
+	x, err := b.read(base.Files["eval 0"])
+	if err != nil {
+		return err
+	}
+	y, err := b.read(tuned.Files["eval 0"])
+	if err != nil {
+		return err
+	}
+	b.Examples = examples(x, y)
+	b.Training, err = steps(filepath.Join(c.dir(), "round-1", "train", "metrics.jsonl"))
+	return err
+}
+
+// quality measures critiques against the truth: how many have a score, and how many of those take the right side.
+func (d *measured) quality(name string) QualityRow {
+	q := QualityRow{Model: name, Temperature: 1, Categories: map[string]float64{}}
+	n, parsed, right := 0., 0., 0.
+	kind := map[string]float64{}
+	for _, r := range d.records {
+		for _, side := range r.Sides() {
+			for _, c := range *r.SideCritiques(side) {
+				n++
+				if c.Score == nil {
+					continue
+				}
+				parsed++
+				kind[r.Category]++
+				if (*c.Score > critic.DefaultScale().Middle()) == (side == record.Chosen) {
+					right++
+					q.Categories[r.Category]++
+				}
+			}
+		}
+	}
+	q.Parsed, q.Verdict = 100*parsed/n, 100*right/parsed
+	for name := range q.Categories {
+		q.Categories[name] *= 100 / kind[name]
+	}
+	return q
+}
+
+// examples picks replies to read: where the base's greedy critique is wrong and the trained model's is right, one of each kind, and one where
+// both are right.
+func examples(base, tuned *measured) []Example {
+	var out []Example
+	seen := map[string]bool{}
+	middle := critic.DefaultScale().Middle()
+	wrong := func(c *record.Critique, right bool) bool { return c.Score == nil || (*c.Score > middle) != right }
+	for i, r := range base.records {
+		for _, side := range []record.Side{record.Rejected, record.Chosen} {
+			b, t := &(*r.SideCritiques(side))[0], &(*tuned.records[i].SideCritiques(side))[0]
+			right := side == record.Chosen
+			key := r.Subset
+			if !wrong(b, right) {
+				key = "both right"
+			}
+			if wrong(t, right) || seen[key] {
+				continue
+			}
+			seen[key] = true
+			out = append(out, Example{Prompt: r.Prompt.Text, Reply: r.Text(side), Right: right, Base: b.Text, Tuned: t.Text,
+				Reward: float64(*t.Reward), BaseOff: wrong(b, right), TunedOff: wrong(t, right)})
+		}
+	}
+	return out
+}
+
+// save leaves results.json and report.html, whole or not at all.
+func (r *runner) save() error {
+	b, err := r.results.JSON()
+	if err != nil {
+		return err
+	}
+	if err := checkpoint.WriteFileAtomic(r.in(resultsFile), b); err != nil {
+		return err
+	}
+	if b, err = r.results.HTML(); err != nil {
+		return err
+	}
+	return checkpoint.WriteFileAtomic(r.in(reportFile), b)
+}
