@@ -184,14 +184,34 @@ func (c *cell) plan(v *variant, tuning func(*pipeline.Config)) (*plan, error) {
 	if err := p.Resolve(set); err != nil {
 		return nil, err
 	}
-	p.settings = hashOf(p.Generate, p.Filter, p.Refine, p.Train, p.BT, p.Cloud, p.Eval, p.critic, v.flipped, v.method, p.pairs, c.sum,
-		c.samples(v), v.curve, c.Held, c.Valid)
+	t := &p.Train
+	p.settings = hashOf(given(&p.Config), p.Filter, p.Refine.Mode, p.Refine.TopK, p.Refine.MetaSamples, t.LambdaSchedule, t.LambdaBeta, t.LambdaHold, t.LMWeight,
+		t.Pairing, p.critic, v.flipped, v.method, p.pairs, c.sum, c.samples(v), v.curve, c.Held, c.Valid)
 	return p, nil
 }
 
 // key is a variant's in finished.json.
 func (c *cell) key(v *variant) string {
 	return fmt.Sprintf("%s/seed-%d/%s", c.task.name, c.seed, v.slug())
+}
+
+// given are the settings of a recipe that are not as by default, but for the names of files: a later program with more settings goes on
+// with what an earlier one has begun.
+func given(c *pipeline.Config) (list []string) {
+	def := pipeline.Default()
+	usual := def.Sections()
+	for i, s := range c.Sections() {
+		for _, f := range s.Fields() {
+			switch f.Name {
+			case "model", "prompts", "train_file", "eval_file", "output_dir":
+				continue
+			}
+			if text := f.Text(s.Into); text != f.Text(usual[i].Into) {
+				list = append(list, s.Key(f.Name)+"="+text)
+			}
+		}
+	}
+	return list
 }
 
 // hashOf names values of plain data.

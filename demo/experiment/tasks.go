@@ -19,7 +19,7 @@ type task struct {
 
 // tasks are those of a demo.
 func tasks(full bool) []*task {
-	return []*task{{name: "misreading", title: "puzzles, a critic that misreads less than half of the time", pairs: demo.Pairs}}
+	return []*task{{name: "misread", title: "a critic that misreads less than half of the time", pairs: demo.Pairs}}
 }
 
 // split are the first n pairs of the validation or the evaluation split.
