@@ -186,7 +186,7 @@ func (c *cell) plan(v *variant, tuning func(*pipeline.Config)) (*plan, error) {
 	}
 	t := &p.Train
 	p.settings = hashOf(given(&p.Config), p.Filter, p.Refine.Mode, p.Refine.TopK, p.Refine.MetaSamples, t.LambdaSchedule, t.LambdaBeta, t.LambdaHold, t.LMWeight,
-		t.Pairing, p.critic, v.flipped, v.method, p.pairs, c.sum, c.samples(v), v.curve, c.Held, c.Valid)
+		t.Pairing, p.critic, v.flipped, v.method, p.pairs, c.sum, v.samples, v.curve, c.Held, c.Valid)
 	return p, nil
 }
 

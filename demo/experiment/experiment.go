@@ -104,7 +104,7 @@ func Run(ctx context.Context, dev *kernels.Device, o Options) (*Results, error) 
 	if err := r.save(); err != nil {
 		return nil, err
 	}
-	return r.results, r.mark(true)
+	return r.results, r.mark(r.marked() + r.command())
 }
 
 // all goes through the cells: of each seed the main models of all tasks first, then the controls and ablations of all tasks.
@@ -168,7 +168,8 @@ func (r *runner) prepare() error {
 }
 
 // claim marks a directory as a demo's, in which a later demo may replace what this one leaves. A run that is there without the mark is
-// somebody's own and stays. What the same demo has begun and not finished is gone on with; all else of an earlier demo goes.
+// somebody's own and stays. What a demo on the same pairs has left is gone on with, --full behind a plain one too; a demo that was finished by
+// the same command is made anew, and all else goes.
 func (r *runner) claim() error {
 	was, err := os.ReadFile(r.in(markFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -182,7 +183,7 @@ func (r *runner) claim() error {
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	if string(was) != r.marked(false) {
+	if !strings.HasPrefix(string(was), r.marked()) || string(was) == r.marked()+r.command() {
 		gone = append(gone, r.in(runDir), r.in(cellsDir), r.in(resultsFile), r.in(reportFile), r.in(pairsDir))
 	}
 	for _, path := range gone {
@@ -190,16 +191,19 @@ func (r *runner) claim() error {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
-	return r.mark(false)
+	return r.mark(r.marked())
 }
 
-// marked is the mark of this demo, begun or done.
-func (r *runner) marked(done bool) string {
-	return fmt.Sprintln(r.Seeds, r.Full, r.Pairs, r.Held, r.Valid, r.BaseDir, done)
+// marked is what demos have in common that go on with each other's work.
+func (r *runner) marked() string {
+	return fmt.Sprintln(hashOf(recipe), r.Seeds[0], r.Pairs, r.Held, r.Valid, r.BaseDir)
 }
 
-func (r *runner) mark(done bool) error {
-	return checkpoint.WriteFileAtomic(r.in(markFile), []byte(r.marked(done)))
+// command is the line behind it when a demo is done.
+func (r *runner) command() string { return fmt.Sprintln("done", r.Seeds, r.Full) }
+
+func (r *runner) mark(text string) error {
+	return checkpoint.WriteFileAtomic(r.in(markFile), []byte(text))
 }
 
 // in is a path in the run's directory.

@@ -74,14 +74,6 @@ func (e *entry) validText() string {
 
 func number(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
-// samples is how many critiques of an evaluation response a variant writes above temperature 0.
-func (c *cell) samples(v *variant) int {
-	if v.method == judge && c.Full {
-		return 40
-	}
-	return averaged
-}
-
 // measurer is a model that is being measured.
 type measurer struct {
 	*cell
@@ -119,12 +111,12 @@ func (c *cell) measure(ctx context.Context, p *plan, model string) (*entry, erro
 	}
 	slices.Sort(wanted)
 	for _, t := range slices.Compact(wanted) {
-		d, err := m.at(ctx, demo.Evaluation, t, c.samples(p.variant))
+		d, err := m.at(ctx, demo.Evaluation, t, p.critiques(t))
 		if err != nil {
 			return nil, err
 		}
 		if t == *m.Chosen {
-			m.Accuracy = percent(d.correct(p.reading(), critiques(t)))
+			m.Accuracy = percent(d.correct(p.reading(), p.critiques(t)))
 		}
 	}
 	return m.entry, nil
@@ -137,7 +129,7 @@ func (m *measurer) validate(ctx context.Context) (err error) {
 		return err
 	}
 	for _, t := range Temperatures() {
-		d, err := m.at(ctx, demo.Validation, t, averaged)
+		d, err := m.at(ctx, demo.Validation, t, critiques(t))
 		if err != nil {
 			return err
 		}
@@ -160,7 +152,15 @@ func (e *entry) above() float64 {
 	return best
 }
 
-// critiques is how many are averaged at a temperature.
+// critiques is how many critiques of an evaluation response are averaged at a temperature.
+func (v *variant) critiques(temperature float64) int {
+	if v.samples > 0 && temperature > 0 {
+		return v.samples
+	}
+	return critiques(temperature)
+}
+
+// critiques is how many are averaged on the validation split, and as a rule.
 func critiques(temperature float64) int {
 	if temperature == 0 {
 		return 1
@@ -197,9 +197,6 @@ func (m *measurer) at(ctx context.Context, split demo.Split, t float64, samples 
 	name, rs := m.pairsOf(split)
 	o := critic.DefaultScoreOptions()
 	o.Critiques = samples
-	if t == 0 {
-		o.Critiques = 1
-	}
 	o.Sampling = record.Sampling{Temperature: float32(t), TopP: 1, MaxTokens: m.Generate.MaxTokens, Seed: m.Eval.Seed}
 	if err := pipeline.Local(m.engine).Ask(&o); err != nil {
 		return nil, err

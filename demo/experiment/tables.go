@@ -112,16 +112,16 @@ type place struct {
 }
 
 // places are those of a model. Some may be the same; the table shows them once.
-func (c *cell) places(v *variant, e *entry) []place {
-	list := []place{{atChosen, *e.Chosen, critiques(*e.Chosen)}}
-	if v.group == "" {
+func places(v *variant, e *entry) []place {
+	list := []place{{atChosen, *e.Chosen, v.critiques(*e.Chosen)}}
+	if v.group == "" && v.samples == 0 {
 		list = append(list, place{atGreedy, 0, 1})
 	}
 	if !v.curve {
 		return list
 	}
 	for _, x := range []place{{atAbove, e.above(), 0}, {atOne, 1, 0}} {
-		for _, m := range []int{1, averaged, c.samples(v)} {
+		for _, m := range []int{1, averaged} {
 			list = append(list, place{fmt.Sprintf("%s, m = %d", x.at, m), x.t, m})
 		}
 	}
@@ -133,7 +133,7 @@ func (b *builder) model(c *cell, v *variant, e *entry) error {
 	if e.Chosen == nil {
 		return b.add(c, v, e, e.Reading, "eval", place{at: atChosen})
 	}
-	for _, p := range c.places(v, e) {
+	for _, p := range places(v, e) {
 		if err := b.add(c, v, e, e.Reading, "eval "+number(p.t), p); err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ type setting struct {
 func searches(method string) [][]setting {
 	if method == trainer.BT {
 		var list []setting
-		for _, t := range []struct{ lr, epochs float64 }{{3e-4, 20}, {3e-4, 8}, {1e-3, 3}, {1e-3, 8}, {1e-3, 20}} {
+		for _, t := range []struct{ lr, epochs float64 }{{3e-4, 20}, {3e-4, 8}, {1e-3, 8}} {
 			list = append(list, setting{fmt.Sprintf("learning rate %g, %g epochs", t.lr, t.epochs),
 				func(c *pipeline.Config) { c.BT.LearningRate, c.BT.Epochs = t.lr, t.epochs }})
 		}
@@ -37,13 +37,13 @@ func searches(method string) [][]setting {
 		return setting{fmt.Sprintf("%s %.3g", name, value), func(c *pipeline.Config) { set(&c.Cloud) }}
 	}
 	var ks, eps, weights []setting
-	for _, k := range []int{2, 1, 4} {
+	for _, k := range []int{2, 4} {
 		ks = append(ks, of("critiques of a response:", float64(k), func(t *trainer.Config) { t.MaxCritiques = k }))
 	}
-	for _, n := range []float64{3, 1, 6} {
+	for _, n := range []float64{3, 1} {
 		eps = append(eps, of("epochs:", n, func(t *trainer.Config) { t.Epochs = n }))
 	}
-	for _, l := range []float64{.5, .25, .75} {
+	for _, l := range []float64{.5, .75} {
 		weights = append(weights, of("λ", l, func(t *trainer.Config) { t.LMWeight = l / (1 - l) }))
 	}
 	return [][]setting{{position("end"), position("content")}, ks, eps, weights}

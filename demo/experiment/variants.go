@@ -24,6 +24,7 @@ type variant struct {
 	flipped float64                       // share of the pairs whose labels are turned round
 	rewrite func(*pipeline.Config) string // makes critiques of its own, by the model of another variant ("": the base); nil: those of the cell
 	curve   bool                          // also measured at temperature 1, and for several m
+	samples int                           // critiques of an evaluation response; 0: those of averaged
 	tuned   bool                          // its settings are looked for on the validation split
 }
 
@@ -98,6 +99,7 @@ func mainVariants() []*variant {
 // fullVariants are the controls and the ablations.
 func fullVariants() []*variant {
 	list := []*variant{
+		{name: llmJudge + ", asked more often", method: judge, samples: 40},
 		{name: secondly, rewrite: func(*pipeline.Config) string { return ours }},
 		{name: merged, change: publishedAs(critic.RefineSummarize)},
 		{name: placebo, refined: shuffleEqual},
