@@ -79,7 +79,7 @@ func (f Field) Ptr(c any) any {
 
 // Text is the field's value in a struct as text.
 func (f Field) Text(c any) string {
-	return fmt.Sprint(reflect.ValueOf(c).FieldByIndex(f.index).Interface())
+	return fmt.Sprint(reflect.Indirect(reflect.ValueOf(c)).FieldByIndex(f.index).Interface())
 }
 
 // Assign copies the field from the struct that src points to into the one that dst points to.
