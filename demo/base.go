@@ -113,24 +113,28 @@ func drill(t *tokenizer.Tokenizer, seed uint64, i int) document {
 	return w.doc
 }
 
-// lesson is document i of the second stage: what the base's critic writes, and now and then its opinion of a critique or a
+// lessonOf gives document i of the second stage: what a critic with such faults writes, and now and then its opinion of a critique or a
 // summary of several.
-func lesson(t *tokenizer.Tokenizer, seed uint64, i int) document {
+func lessonOf(f faults) func(t *tokenizer.Tokenizer, seed uint64, i int) document {
+	return func(t *tokenizer.Tokenizer, seed uint64, i int) document { return lesson(t, f, seed, i) }
+}
+
+func lesson(t *tokenizer.Tokenizer, f faults, seed uint64, i int) document {
 	r := stream(seed, "lesson", i)
 	q, p := drawScene(r, taskMix.draw(r), -1)
 	w := writer{tok: t}
 	w.exchange(&q, &p)
 	switch u := r.Float64(); {
 	case u < .10:
-		c := drawCritique(r, &q, &p, baseFaults, 2)
+		c := drawCritique(r, &q, &p, f, 2)
 		w.special("<|critique|>", weightPrompt)
 		w.text(c.spans...)
 		w.special("<|meta|>", 0)
-		w.opinion(r, &c)
+		w.opinionOf(r, c.sound, .10, .25)
 	case u < .15:
-		w.summary(r, &q, &p)
+		w.summary(r, &q, &p, f)
 	default:
-		c := drawCritique(r, &q, &p, baseFaults, 2)
+		c := drawCritique(r, &q, &p, f, 2)
 		w.special("<|critique|>", weightPrompt)
 		w.text(c.spans...)
 	}
@@ -138,10 +142,10 @@ func lesson(t *tokenizer.Tokenizer, seed uint64, i int) document {
 	return w.doc
 }
 
-// opinion is the meta-judge's verdict on a critique: it overlooks a quarter of the flaws and invents a tenth.
-func (w *writer) opinion(r *rand.Rand, c *critique) {
-	good := c.sound
-	if c.sound && r.Float64() < .10 || !c.sound && r.Float64() < .25 {
+// opinionOf is the meta-judge's verdict on a critique: it invents and overlooks so many of the flaws.
+func (w *writer) opinionOf(r *rand.Rand, sound bool, invents, overlooks float64) {
+	good := sound
+	if sound && r.Float64() < invents || !sound && r.Float64() < overlooks {
 		good = !good
 	}
 	word := "Flawed"
@@ -152,12 +156,12 @@ func (w *writer) opinion(r *rand.Rand, c *critique) {
 }
 
 // summary shows three critiques and repeats the first that agrees with most of them.
-func (w *writer) summary(r *rand.Rand, q *Question, p *Reply) {
+func (w *writer) summary(r *rand.Rand, q *Question, p *Reply, f faults) {
 	var cs []critique
 	var texts []string
 	votes := 0
 	for range 3 {
-		c := drawCritique(r, q, p, baseFaults, 2)
+		c := drawCritique(r, q, p, f, 2)
 		cs = append(cs, c)
 		texts = append(texts, c.String())
 		if c.verdict {

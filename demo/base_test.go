@@ -83,20 +83,27 @@ func TestDocumentsMatchPrompts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkDocuments(t, tok, chat, prompts)
+	checkDocuments(t, tok, chat, prompts, func(i int) (document, string, string) {
+		r := stream(1, "lesson", i)
+		q, p := drawScene(r, taskMix.draw(r), -1)
+		return lesson(tok, baseFaults, 1, i), q.Prompt, p.Text
+	})
+	checkDocuments(t, tok, chat, prompts, func(i int) (document, string, string) {
+		r := stream(1, "work lesson", i)
+		q := drawWork(r, Train)
+		return workLesson(tok, 1, i), q.Prompt, workReply(&q, drawClaims(r, &q), false).Text
+	})
 }
 
-func checkDocuments(t *testing.T, tok *tokenizer.Tokenizer, chat *tokenizer.Chat, prompts *critic.Prompts) {
+func checkDocuments(t *testing.T, tok *tokenizer.Tokenizer, chat *tokenizer.Chat, prompts *critic.Prompts, draw func(i int) (d document, prompt, reply string)) {
 	id := func(s string) int32 { v, _ := tok.ID(s); return v }
 	kinds := map[string]int{}
 	for i := range 300 {
-		d := lesson(tok, 1, i)
+		d, prompt, reply := draw(i)
 		if len(d.IDs) > baseContext || len(d.IDs) != len(d.Weights) {
 			t.Fatalf("document %d has %d tokens and %d weights", i, len(d.IDs), len(d.Weights))
 		}
-		r := stream(1, "lesson", i)
-		q, p := drawScene(r, taskMix.draw(r), -1)
-		v := critic.Values{Prompt: record.Prompt{Text: q.Prompt}, Response: p.Text, Scale: critic.DefaultScale()}
+		v := critic.Values{Prompt: record.Prompt{Text: prompt}, Response: reply, Scale: critic.DefaultScale()}
 		template, end, name := prompts.Critique, id("<|critique|>"), "critique"
 		switch {
 		case slices.Contains(d.IDs, id("<|meta|>")):

@@ -20,6 +20,9 @@ type faults struct {
 var (
 	noFaults   = faults{}
 	baseFaults = faults{misread: .45, slip: .015, oversight: .60, overlook: .06, swayed: .65, cold: .25, flip: .06}
+
+	// mistakenFaults misreads more often than not: what the critic writes most often is wrong, and asking it colder or more often does not help.
+	mistakenFaults = faults{misread: .65, slip: .015, oversight: .60, overlook: .06, swayed: .65, cold: .25, flip: .06}
 )
 
 // Weights of the predicted tokens when the base model learns to write critiques. They leave each conditional distribution's

@@ -14,7 +14,7 @@ import (
 	"criticrm/record"
 )
 
-//go:embed base/* prompts/*.txt
+//go:embed base/* mistaken/model.safetensors prompts/*.txt
 var files embed.FS
 
 // What Extract writes: the base model's directory, and the prompts that it knows.

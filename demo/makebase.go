@@ -50,7 +50,7 @@ func MakeBase(ctx context.Context, dev *kernels.Device, dir string, o BaseOption
 	defer m.Close()
 	initialize(m, o.Seed)
 	for _, s := range baseStages(tok, o) {
-		if err := runBaseStage(ctx, m, tok, s, o); err != nil {
+		if err := runBaseStage(ctx, m, tok, s, o, probe); err != nil {
 			return err
 		}
 	}
@@ -91,6 +91,17 @@ func initialize(m *model.Model, seed uint64) {
 	}
 }
 
+// baseTraining is what all stages of all bases share.
+func baseTraining(seed uint64) trainer.Config {
+	c := trainer.Default()
+	c.Method, c.DataOrder = trainer.LM, "sequential"
+	c.Accumulation, c.Epochs = 1, 1
+	c.Scheduler, c.MinLRRatio = "linear", .02
+	c.Beta1, c.Beta2, c.WeightDecay = .9, .98, .1
+	c.LoggingSteps, c.SaveSteps, c.Seed = 0, 0, seed
+	return c
+}
+
 type baseStage struct {
 	name     string
 	config   trainer.Config
@@ -98,18 +109,14 @@ type baseStage struct {
 }
 
 func baseStages(tok *tokenizer.Tokenizer, o BaseOptions) []baseStage {
-	c := trainer.Default()
-	c.Method, c.DataOrder = trainer.LM, "sequential"
-	c.BatchSize, c.Accumulation, c.Epochs = o.Documents, 1, 1
-	c.Scheduler, c.MinLRRatio, c.WarmupSteps = "linear", .02, 150
-	c.Beta1, c.Beta2, c.WeightDecay = .9, .98, .1
-	c.LoggingSteps, c.SaveSteps, c.Seed = 0, 0, o.Seed
+	c := baseTraining(o.Seed)
+	c.BatchSize, c.WarmupSteps = o.Documents, 150
 	drills, lessons := c, c
 	drills.MaxSteps, drills.LearningRate, drills.StableFraction = o.DrillSteps, 3e-3, .8
 	lessons.MaxSteps, lessons.LearningRate, lessons.StableFraction = o.LessonSteps, 2e-3, .3
 	return []baseStage{
 		{"drills", drills, func(i int) document { return drill(tok, o.Seed, i) }},
-		{"lessons", lessons, func(i int) document { return lesson(tok, o.Seed, i) }},
+		{"lessons", lessons, func(i int) document { return lesson(tok, baseFaults, o.Seed, i) }},
 	}
 }
 
@@ -148,8 +155,11 @@ func saveBase(m *model.Model, tok *tokenizer.Tokenizer, dir string) error {
 	return checkpoint.WriteFileAtomic(filepath.Join(dir, "tokenizer_config.json"), []byte(config))
 }
 
+// prober says in words how far a base model is.
+type prober func(ctx context.Context, m *model.Model, tok *tokenizer.Tokenizer, seed uint64) (string, error)
+
 // runBaseStage trains one stage and reports a probe at every tenth of it.
-func runBaseStage(ctx context.Context, m *model.Model, tok *tokenizer.Tokenizer, s baseStage, o BaseOptions) error {
+func runBaseStage(ctx context.Context, m *model.Model, tok *tokenizer.Tokenizer, s baseStage, o BaseOptions, probe prober) error {
 	n := s.config.MaxSteps
 	var failed error
 	report := trainer.Report{OnStep: func(t trainer.Metrics) {

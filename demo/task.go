@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Kind is one of the five kinds of question.
+// Kind is a kind of question or, in the third task, of pair.
 type Kind string
 
 // The kinds. Count and track need serial work, one step a day; chat and safety are look-ups.
@@ -22,7 +22,7 @@ const (
 
 // Category is the name under which a kind is reported, as in RewardBench.
 func (k Kind) Category() string {
-	return map[Kind]string{Chat: "Chat", ChatHard: "Chat Hard", Safety: "Safety", Count: "Reasoning", Track: "Reasoning"}[k]
+	return map[Kind]string{Chat: "Chat", ChatHard: "Chat Hard", Safety: "Safety", Count: "Reasoning", Track: "Reasoning", Agree: "Agree", Weight: "Weight"}[k]
 }
 
 // mix is a distribution over kinds.
@@ -170,6 +170,7 @@ type Reply struct {
 	day     int    // chat: the day it speaks of; -1: it says that it does not know
 	food    string // chat
 	refuses bool   // safety
+	claims  []int  // agree, weight: the value after each step
 }
 
 // Pair is a question with a right and a wrong reply.

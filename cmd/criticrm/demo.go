@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -63,13 +64,14 @@ table, results.json and report.html. The same command goes on with a demo that w
 func newBase() *cobra.Command {
 	o := demo.DefaultBaseOptions()
 	var dev deviceFlags
-	var dir string
+	var dir, task string
 	cmd := &cobra.Command{
 		Use:   "base",
-		Short: "Make the demo's base model from nothing",
+		Short: "Make the demo's base models",
 		Long: `base trains the demo's tokenizer and base language model from nothing: clean drills first, then documents as a critic with
-systematic faults writes them. The same options give the same bytes on the same type of machine.`,
-		Example: "  criticrm base --output_dir demo/base",
+systematic faults writes them. With --task it trains the shipped model further, as the base of one of the demo's tasks, whose documents then
+depend on the seed. The same options give the same bytes on the same type of machine.`,
+		Example: "  criticrm base --output_dir demo/base\n  criticrm base --task work --seed 1 --output_dir work-base",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Report = func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) }
@@ -78,15 +80,38 @@ systematic faults writes them. The same options give the same bytes on the same 
 				return err
 			}
 			defer closeDevice()
-			return demo.MakeBase(cmd.Context(), d, dir, o)
+			if task == "" {
+				return demo.MakeBase(cmd.Context(), d, dir, o)
+			}
+			if !cmd.Flags().Changed("seed") {
+				o.Seed = 0
+			}
+			t, err := demo.TaskOf(task)
+			if err != nil {
+				return inputError{err}
+			}
+			for _, name := range []string{"drill_steps", "lesson_steps", "documents"} {
+				if cmd.Flags().Changed(name) {
+					return inputError{fmt.Errorf("--%s is for the base from nothing: the stages of a task are fixed", name)}
+				}
+			}
+			return t.MakeBase(cmd.Context(), d, dir, o.Seed, o.Report)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&dir, "output_dir", "runs/base", "directory of the model")
-	f.Uint64Var(&o.Seed, "seed", o.Seed, "seed of weights and documents")
+	f.StringVar(&task, "task", "", "task of the demo whose base is made from the shipped one: "+strings.Join(taskNames(), ", ")+"; none: the shipped one itself, from nothing")
+	f.Uint64Var(&o.Seed, "seed", o.Seed, "seed of weights and documents (with task: of documents, default 0)")
 	f.IntVar(&o.DrillSteps, "drill_steps", o.DrillSteps, "updates of the first stage")
 	f.IntVar(&o.LessonSteps, "lesson_steps", o.LessonSteps, "updates of the second stage")
 	f.IntVar(&o.Documents, "documents", o.Documents, "documents per update")
 	dev.bind(f)
 	return cmd
+}
+
+func taskNames() (names []string) {
+	for _, t := range demo.Tasks() {
+		names = append(names, t.Name)
+	}
+	return names
 }
