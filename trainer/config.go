@@ -74,6 +74,8 @@ type Config struct {
 	Epochs         float64 `yaml:"num_train_epochs" common:"true" group:"Length and learning rate" alias:"epochs" help:"passes over the data, may be a fraction; max_steps overrides it"`
 	MaxSteps       int     `yaml:"max_steps" help:"number of updates; 0 or less: from num_train_epochs"`
 	LearningRate   float64 `yaml:"learning_rate" common:"true" alias:"lr" help:"peak learning rate of AdamW"`
+	HeadLRRatio    float64 `yaml:"head_lr_ratio" help:"learning rate of the reward head in units of that of all other parameters"`
+	LRPhases       bool    `yaml:"lr_phases" help:"critic: the learning rate warms up and decays twice, before lambda falls and while it does"`
 	Scheduler      string  `yaml:"lr_scheduler_type" same:"cosine_with_min_lr=cosine" alias:"lr_scheduler,schedule" help:"linear, cosine, constant or constant_with_warmup"`
 	WarmupSteps    int     `yaml:"warmup_steps" help:"updates of linear warm-up; 0: from warmup_ratio"`
 	WarmupRatio    float64 `yaml:"warmup_ratio" help:"share of the updates that warm up"`
@@ -119,7 +121,7 @@ func Default() Config {
 	return Config{
 		Method: Critic, BatchSize: 8, BatchTokens: 8192, Overlong: "error", DataOrder: "shuffled", ScoreMin: -1, ScoreMax: -1,
 		PromptWeight: 1, DataMemory: 256,
-		Epochs: 3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01,
+		Epochs: 3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01, HeadLRRatio: 1,
 		Optim: AdamW, GradientSum: SumOrder, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
 		LambdaSchedule: "last-epoch", LambdaBeta: 1, LMWeight: 1, Pairing: "cross",
 		Seed: 42, Device: kernels.AutoDevice, LoggingSteps: 10, SaveSteps: 500,
@@ -192,6 +194,7 @@ func (c Config) Validate() error {
 		{"num_train_epochs", c.Epochs, 0, 1e6, c.MaxSteps <= 0},
 		{"max_steps", float64(c.MaxSteps), -1, 1 << 40, false},
 		{"learning_rate", c.LearningRate, 0, 1e3, true},
+		{"head_lr_ratio", c.HeadLRRatio, 0, 1e6, true},
 		{"warmup_steps", float64(c.WarmupSteps), 0, 1 << 40, false},
 		{"warmup_ratio", c.WarmupRatio, 0, 1, false},
 		{"stable_fraction", c.StableFraction, 0, 1, false},

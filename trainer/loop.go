@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -101,6 +100,7 @@ type run struct {
 	saveErrs int
 	changes  []string // since the checkpoint, that change rounding
 	sums     treeSums
+	tail     tail // reward losses
 	agreed   bool     // some rank was asked to stop, and all know it
 	pending  *pending // the last step, until its figures are read
 }
@@ -450,6 +450,9 @@ func (r *run) settle(end time.Time) error {
 	if end.IsZero() {
 		end = time.Now()
 	}
+	if m.Lambda < 1 {
+		r.tail.add(m.RewardLoss)
+	}
 	m.TokensPerSecond = float64(was.tokens) / max(end.Sub(was.start).Seconds(), 1e-9)
 	r.result.Last = m
 	r.console.step(m)
@@ -528,9 +531,10 @@ func (r *run) finish() error {
 }
 
 func (r *run) finishResult() {
-	if loss := r.result.Last.RewardLoss; r.result.NoRewards == "" && r.c.rewards() && r.result.Last.Step == r.plan.Total && math.Abs(loss-math.Ln2) < 1e-3 {
-		r.result.NoRewards = fmt.Sprintf("rewards have hardly been trained: the reward loss of the last update is %.4f, that of equal rewards: more updates (there were %d), "+
-			"or a higher learning rate (it was %g)", loss, r.plan.Total, r.c.LearningRate)
+	if loss := r.tail.mean(); r.result.NoRewards == "" && r.c.rewards() && r.result.Last.Step == r.plan.Total && loss >= untrained {
+		r.result.NoRewards = fmt.Sprintf("rewards have hardly been trained: the reward loss of the last updates is %.3f, and that of equal rewards is 0.693: more updates "+
+			"(there were %d, and lambda was below 1 in %d), a higher learning rate (it was %g; of the head alone: head_lr_ratio), or another lambda_schedule (constant gives the reward loss weight from the beginning)",
+			loss, r.plan.Total, max(r.plan.Total-r.c.lambdaFalls(r.plan), 0), r.c.LearningRate)
 		r.console.say("warning: %s", r.result.NoRewards)
 	}
 	res := &r.result

@@ -29,8 +29,12 @@ func (o *optimizer) step(factor float64, t int64) (norm func() (float64, int)) {
 		if decays(p) {
 			decay = c.WeightDecay
 		}
+		rate := c.LearningRate
+		if p.Kind == model.Head {
+			rate *= c.HeadLRRatio
+		}
 		u := kernels.AdamW{W: p.W, Master: p.Master, M: p.M, V: p.V, G: p.G, Norm: sums,
-			LR: float32(c.LearningRate * factor), Beta1: float32(c.Beta1), Beta2: float32(c.Beta2), Eps: float32(c.Epsilon), WeightDecay: float32(decay),
+			LR: float32(rate * factor), Beta1: float32(c.Beta1), Beta2: float32(c.Beta2), Eps: float32(c.Epsilon), WeightDecay: float32(decay),
 			Bias1: float32(bias1), Bias2: float32(bias2), MaxNorm: float32(c.MaxGradNorm),
 			Seed: c.Seed, Step: uint32(t), First: p.First}
 		if p.Scale.IsNil() {

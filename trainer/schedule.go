@@ -29,31 +29,54 @@ func NewPlan(c Config, n int) Plan {
 
 // LRFactor is the share of the peak learning rate at update step (from 0). Warm-up is linear, (step+1)/warmup, so that no
 // update is wasted on a rate of zero; it then stays at 1 until stable_fraction of the run, and decays over the rest
-// towards min_lr_ratio, which the step after the last one would have.
+// towards min_lr_ratio, which the step after the last one would have. With lr_phases it does all that twice: over the updates
+// before lambda falls, and over those in which it does.
 func LRFactor(c Config, p Plan, step int) float64 {
+	total := p.Total
+	if fall := c.lambdaFalls(p); c.LRPhases && fall > 0 && fall < p.Total {
+		if total = fall; step >= fall {
+			step, total = step-fall, p.Total-fall
+		}
+	}
+	return lrFactor(c, total, step)
+}
+
+// lrFactor is the share at update step of so many.
+func lrFactor(c Config, total, step int) float64 {
 	if c.Scheduler == "constant" {
 		return 1
 	}
 	warmup := c.WarmupSteps
 	if warmup == 0 {
-		warmup = int(math.Ceil(c.WarmupRatio * float64(p.Total)))
+		warmup = int(math.Ceil(c.WarmupRatio * float64(total)))
 	}
 	if step < warmup {
 		return float64(step+1) / float64(warmup)
 	}
-	hold := max(warmup, int(math.Round(c.StableFraction*float64(p.Total))))
+	hold := max(warmup, int(math.Round(c.StableFraction*float64(total))))
 	if c.Scheduler == "constant_with_warmup" || step < hold {
 		return 1
 	}
 	t := 1.0
-	if p.Total > hold {
-		t = min(1, float64(step-hold)/float64(p.Total-hold))
+	if total > hold {
+		t = min(1, float64(step-hold)/float64(total-hold))
 	}
 	fall := t
 	if c.Scheduler == "cosine" {
 		fall = (1 - math.Cos(math.Pi*t)) / 2
 	}
 	return 1 - (1-c.MinLRRatio)*fall
+}
+
+// lambdaFalls is the update from which on lambda falls; behind the last one where it never does.
+func (c *Config) lambdaFalls(p Plan) int {
+	switch {
+	case c.Method != Critic || c.LambdaSchedule == "constant":
+		return p.Total
+	case c.LambdaSchedule == "linear":
+		return int(math.Round(c.LambdaHold * float64(p.Total)))
+	}
+	return max(p.Total-p.PerEpoch, 0)
 }
 
 // Lambda is the weight of the critique loss at update step (from 0); the reward loss has 1-Lambda.
@@ -71,13 +94,36 @@ func Lambda(c Config, p Plan, step int) float64 {
 	case c.Method == Cloud || c.LambdaSchedule == "constant":
 		return constant
 	}
-	start := p.Total - p.PerEpoch
-	if c.LambdaSchedule == "linear" {
-		start = int(math.Round(c.LambdaHold * float64(p.Total)))
-	}
-	start = max(start, 0)
+	start := c.lambdaFalls(p)
 	if step < start {
 		return 1
 	}
 	return 1 - c.LambdaBeta*min(1, float64(step-start)/float64(max(p.Total-start, 1)))
+}
+
+// untrained is a reward loss at which a run has learned next to nothing: that of equal rewards is ln 2 = 0.693.
+const untrained = 0.65
+
+// tail is the last few of a row of losses.
+type tail struct {
+	last [8]float64
+	n    int
+}
+
+func (t *tail) add(loss float64) {
+	if !math.IsNaN(loss) {
+		t.last[t.n%len(t.last)] = loss
+		t.n++
+	}
+}
+
+// mean is NaN of nothing.
+func (t *tail) mean() float64 { return mean64(t.last[:min(t.n, len(t.last))]) }
+
+func mean64(x []float64) float64 {
+	sum := 0.0
+	for _, v := range x {
+		sum += v
+	}
+	return sum / float64(len(x))
 }

@@ -129,7 +129,7 @@ func TestNoRewards(t *testing.T) {
 		warns    string
 	}{
 		{1, "last-epoch", 1e-3, "rewards are not trained: lambda is 1 in all updates (1, of 4 pairs each, 1 an epoch"}, {5, "last-epoch", 1e-3, "lambda is 1 in all updates (5,"},
-		{5, "constant", 1e-9, "rewards have hardly been trained: the reward loss of the last update is 0.693"}, {100, "constant", 1e-2, ""},
+		{5, "constant", 1e-9, "rewards have hardly been trained: the reward loss of the last updates is 0.693"}, {100, "constant", 1e-2, ""},
 	} {
 		c := testConfig("")
 		c.MaxSteps, c.BatchSize, c.Accumulation, c.LambdaSchedule, c.LearningRate = x.steps, 4, 1, x.schedule, x.rate
@@ -152,5 +152,23 @@ func TestAccumulation(t *testing.T) {
 	c.Accumulation = 3
 	if p := NewPlan(c, 10); p.Batch != 24 {
 		t.Error(p)
+	}
+}
+
+// With lr_phases the rate decays before lambda falls, and anew while it does.
+func TestLRPhases(t *testing.T) {
+	c := Config{Method: Critic, Scheduler: "linear", LambdaSchedule: "linear", LambdaHold: 0.25, WarmupSteps: 1, LRPhases: true, LambdaBeta: 1}
+	p := Plan{Total: 40, PerEpoch: 10}
+	for step, want := range map[int]float64{0: 1, 1: 1, 9: 1 - 8./9, 10: 1, 11: 1, 39: 1 - 28./29} {
+		if got := LRFactor(c, p, step); math.Abs(got-want) > 1e-12 {
+			t.Errorf("step %d: %v, want %v", step, got, want)
+		}
+	}
+	for _, change := range []func(*Config){func(c *Config) { c.LRPhases = false }, func(c *Config) { c.LambdaSchedule = "constant" }, func(c *Config) { c.Method = BT }} {
+		d := c
+		change(&d)
+		if got := LRFactor(d, p, 10); math.Abs(got-(1-9./39)) > 1e-12 {
+			t.Errorf("one phase: %v", got)
+		}
 	}
 }
