@@ -37,6 +37,9 @@ const (
 	SumTree  = "tree"
 )
 
+// LastEpoch is the lambda_schedule that is nearest to what is known of the paper's.
+const LastEpoch = "last-epoch"
+
 // Config is a training recipe. The yaml names are the names in recipes and of the command's flags; the alias tag lists
 // other names that are understood; the help tag is the field's comment, from which the command's help is made; a field
 // with the tag resume:"free" may change between a run and its continuation, every other one may not.
@@ -75,7 +78,6 @@ type Config struct {
 	MaxSteps       int     `yaml:"max_steps" help:"number of updates; 0 or less: from num_train_epochs"`
 	LearningRate   float64 `yaml:"learning_rate" common:"true" alias:"lr" help:"peak learning rate of AdamW"`
 	HeadLRRatio    float64 `yaml:"head_lr_ratio" help:"learning rate of the reward head in units of that of all other parameters"`
-	LRPhases       bool    `yaml:"lr_phases" help:"critic: the learning rate warms up and decays twice, before lambda falls and while it does"`
 	Scheduler      string  `yaml:"lr_scheduler_type" same:"cosine_with_min_lr=cosine" alias:"lr_scheduler,schedule" help:"linear, cosine, constant or constant_with_warmup"`
 	WarmupSteps    int     `yaml:"warmup_steps" help:"updates of linear warm-up; 0: from warmup_ratio"`
 	WarmupRatio    float64 `yaml:"warmup_ratio" help:"share of the updates that warm up"`
@@ -95,7 +97,7 @@ type Config struct {
 	Checkpointing bool    `yaml:"gradient_checkpointing" resume:"free" help:"keep only the input of each layer for the backward pass and compute the rest again: less memory, about a third more work, the same bits"`
 
 	// Loss: λ·critique + (1-λ)·reward.
-	LambdaSchedule    string  `yaml:"lambda_schedule" group:"Loss" help:"critic: last-epoch (1, then 1 - beta·t over the last epoch), constant (from lm_weight) or linear (1 for lambda_hold, then down to 1 - beta)"`
+	LambdaSchedule    string  `yaml:"lambda_schedule" group:"Loss" help:"critic: last-epoch (1, then 1 - beta·t over the last epoch, in which the learning rate begins anew), constant (from lm_weight) or linear (1 for lambda_hold, then down to 1 - beta)"`
 	LambdaBeta        float64 `yaml:"lambda_beta" help:"critic: how far lambda falls, in (0, 1]"`
 	LambdaHold        float64 `yaml:"lambda_hold" help:"critic, linear: share of the updates before lambda falls"`
 	LMWeight          float64 `yaml:"lm_weight" help:"cloud and constant: weight of the critique loss against a reward loss of weight 1, so lambda = w/(1+w)"`
@@ -123,7 +125,7 @@ func Default() Config {
 		PromptWeight: 1, DataMemory: 256,
 		Epochs: 3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01, HeadLRRatio: 1,
 		Optim: AdamW, GradientSum: SumOrder, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
-		LambdaSchedule: "last-epoch", LambdaBeta: 1, LMWeight: 1, Pairing: "cross",
+		LambdaSchedule: "linear", LambdaBeta: 1, LambdaHold: 1. / 3, LMWeight: 1, Pairing: "cross",
 		Seed: 42, Device: kernels.AutoDevice, LoggingSteps: 10, SaveSteps: 500,
 	}
 }
@@ -163,7 +165,7 @@ func (c Config) Validate() error {
 		{"lr_scheduler_type", c.Scheduler, "linear cosine constant constant_with_warmup"},
 		{"gradient_sum", c.GradientSum, SumOrder + " " + SumTree},
 		{"optim", c.Optim, AdamW + " " + AdamW8bit},
-		{"lambda_schedule", c.LambdaSchedule, "last-epoch constant linear"},
+		{"lambda_schedule", c.LambdaSchedule, LastEpoch + " constant linear"},
 		{"pairing", c.Pairing, "cross mean zip"},
 		{"eval_strategy", cmp.Or(c.EvalStrategy, EvalEachEpoch), EvalEachEpoch + " " + EvalEverySteps + " " + EvalNever},
 	} {

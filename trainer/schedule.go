@@ -29,11 +29,11 @@ func NewPlan(c Config, n int) Plan {
 
 // LRFactor is the share of the peak learning rate at update step (from 0). Warm-up is linear, (step+1)/warmup, so that no
 // update is wasted on a rate of zero; it then stays at 1 until stable_fraction of the run, and decays over the rest
-// towards min_lr_ratio, which the step after the last one would have. With lr_phases it does all that twice: over the updates
-// before lambda falls, and over those in which it does.
+// towards min_lr_ratio, which the step after the last one would have. With lambda_schedule: last-epoch it does all that twice, before the last
+// epoch and in it: the reward head learns in the last epoch alone, and would find nothing left of the rate.
 func LRFactor(c Config, p Plan, step int) float64 {
 	total := p.Total
-	if fall := c.lambdaFalls(p); c.LRPhases && fall > 0 && fall < p.Total {
+	if fall := c.lambdaFalls(p); c.LambdaSchedule == LastEpoch && fall > 0 && fall < p.Total {
 		if total = fall; step >= fall {
 			step, total = step-fall, p.Total-fall
 		}

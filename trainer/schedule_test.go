@@ -155,20 +155,20 @@ func TestAccumulation(t *testing.T) {
 	}
 }
 
-// With lr_phases the rate decays before lambda falls, and anew while it does.
+// With last-epoch the rate decays before the last epoch, and anew in it; the head's rate is a multiple of it.
 func TestLRPhases(t *testing.T) {
-	c := Config{Method: Critic, Scheduler: "linear", LambdaSchedule: "linear", LambdaHold: 0.25, WarmupSteps: 1, LRPhases: true, LambdaBeta: 1}
-	p := Plan{Total: 40, PerEpoch: 10}
+	c := Config{Method: Critic, Scheduler: "linear", LambdaSchedule: LastEpoch, WarmupSteps: 1, LambdaBeta: 1}
+	p := Plan{Total: 40, PerEpoch: 30}
 	for step, want := range map[int]float64{0: 1, 1: 1, 9: 1 - 8./9, 10: 1, 11: 1, 39: 1 - 28./29} {
 		if got := LRFactor(c, p, step); math.Abs(got-want) > 1e-12 {
 			t.Errorf("step %d: %v, want %v", step, got, want)
 		}
 	}
-	for _, change := range []func(*Config){func(c *Config) { c.LRPhases = false }, func(c *Config) { c.LambdaSchedule = "constant" }, func(c *Config) { c.Method = BT }} {
+	for _, change := range []func(*Config){func(c *Config) { c.LambdaSchedule = "linear" }, func(c *Config) { c.LambdaSchedule = "constant" }, func(c *Config) { c.Method = BT }} {
 		d := c
 		change(&d)
 		if got := LRFactor(d, p, 10); math.Abs(got-(1-9./39)) > 1e-12 {
-			t.Errorf("one phase: %v", got)
+			t.Errorf("one decay: %v", got)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // stateVersion is the version of state in checkpoints.
-const stateVersion = 1
+const stateVersion = 2 // 1: last-epoch had one decay of the learning rate
 
 // state is what a checkpoint holds besides tensors. With the recipe it says everything about where a run stands: the data
 // order, the schedules and the head's first values are functions of the recipe and Step. Thread counts, paths and the wall

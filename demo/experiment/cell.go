@@ -185,9 +185,17 @@ func (c *cell) plan(v *variant, tuning func(*pipeline.Config)) (*plan, error) {
 		return nil, err
 	}
 	t := &p.Train
-	p.settings = hashOf(given(&p.Config), p.Filter, p.Refine.Mode, p.Refine.TopK, p.Refine.MetaSamples, t.LambdaSchedule, t.LambdaBeta, t.LambdaHold, t.LMWeight,
+	p.settings = hashOf(given(&p.Config), p.Filter, p.Refine.Mode, p.Refine.TopK, p.Refine.MetaSamples, scheduleOf(t), t.LambdaBeta, t.LambdaHold, t.LMWeight,
 		t.Pairing, p.critic, v.flipped, v.method, p.pairs, c.sum, v.samples, v.curve, c.Held, c.Valid)
 	return p, nil
+}
+
+// scheduleOf names a schedule; last-epoch had one decay of the learning rate in earlier programs.
+func scheduleOf(t *trainer.Config) string {
+	if t.LambdaSchedule == trainer.LastEpoch {
+		return t.LambdaSchedule + ", two decays"
+	}
+	return t.LambdaSchedule
 }
 
 // key is a variant's in finished.json.
