@@ -85,7 +85,7 @@ func EvaluateBenchmark(b *Benchmark, records []*record.Record, o EvalOptions) (*
 	if len(rs.items) == 0 {
 		return nil, fmt.Errorf("benchmark: all %d rows are left out: %s", rs.left, record.Counts(rs.leftWhy))
 	}
-	scale, err := o.scale(records)
+	scale, err := o.ScaleOf(records)
 	if err != nil {
 		return nil, err
 	}

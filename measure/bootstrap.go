@@ -200,3 +200,38 @@ func (b *Bootstrap) interval(x []float64) Interval {
 		High: stat.Quantile((1+b.level)/2, stat.Empirical, x, nil),
 	}
 }
+
+// Statistics estimates figures that are no means, n of them: f is given how often each pair is drawn, in the order of NewBootstrap, and writes
+// the figures to out; NaN is one that is not defined. It is called once with every pair once, which gives the values, and once for each draw.
+// Draws in which a figure is not defined are left out of its interval. Between draws, tick is called, if there is one.
+func (b *Bootstrap) Statistics(n int, f func(drawn []float64, out []float64), tick func()) (values []float64, intervals []Interval) {
+	values, intervals = make([]float64, n), make([]Interval, n)
+	drawn, out := make([]float64, len(b.category)), make([]float64, n)
+	for i := range drawn {
+		drawn[i] = 1
+	}
+	f(drawn, values)
+	all := make([][]float64, n)
+	for d := range b.draws {
+		clear(drawn)
+		key := splitmix.Mix(b.seed ^ splitmix.Mix(uint64(d)+1))
+		for i := range b.clusters {
+			for _, pair := range b.clusters[splitmix.Below(splitmix.Draw(key, uint64(i)), len(b.clusters))] {
+				drawn[pair]++
+			}
+		}
+		f(drawn, out)
+		for k, v := range out {
+			if v == v {
+				all[k] = append(all[k], v)
+			}
+		}
+		if tick != nil {
+			tick()
+		}
+	}
+	for k := range all {
+		intervals[k] = b.interval(all[k])
+	}
+	return values, intervals
+}

@@ -151,7 +151,7 @@ func Evaluate(records []*record.Record, o EvalOptions) (*Report, error) {
 	if len(kept) == 0 {
 		return nil, fmt.Errorf("evaluate: all %d records are left out: %s", len(records), record.Counts(report.LeftOut))
 	}
-	scale, err := o.scale(kept)
+	scale, err := o.ScaleOf(kept)
 	if err != nil {
 		return nil, err
 	}
@@ -184,8 +184,8 @@ func Pairs(records []*record.Record) []*record.Record {
 	return pairs
 }
 
-// scale is the one that was asked for, else the one that the records were asked on; records of two scales are not one measurement.
-func (o *EvalOptions) scale(records []*record.Record) (critic.Scale, error) {
+// ScaleOf is the scale that was asked for, else the one that the records were asked on; records of two scales are not one measurement.
+func (o EvalOptions) ScaleOf(records []*record.Record) (critic.Scale, error) {
 	if o.Scale != (critic.Scale{}) {
 		return o.Scale, o.Scale.Validate()
 	}

@@ -1,0 +1,66 @@
+package revise
+
+// Critiques of responses to other prompts.
+
+import (
+	"fmt"
+
+	"criticrm/critic"
+	"criticrm/record"
+	"criticrm/stage"
+)
+
+// donor is a response with critiques that another one may get.
+type donor struct {
+	id, prompt string
+	texts      []string
+}
+
+// donors are those of a file, by category.
+type donors struct {
+	seed    uint64
+	byGroup map[string][]donor
+	all     []donor
+}
+
+// readDonors reads a file for its critiques.
+func readDonors(in string, read record.ReadOptions, o *Options) (*donors, error) {
+	read.MaxLine = 1 << 30
+	records, _, err := stage.ReadFile(in, read)
+	if err != nil {
+		return nil, err
+	}
+	d := &donors{seed: o.Sampling.Seed, byGroup: map[string][]donor{}}
+	prompts := map[string]bool{}
+	for _, r := range records {
+		for _, side := range r.Sides() {
+			if texts := critiquesOf(r, side, false, o.Critiques); texts != nil {
+				one := donor{r.ID, r.Prompt.Key(), texts}
+				d.byGroup[r.Group()] = append(d.byGroup[r.Group()], one)
+				d.all = append(d.all, one)
+				prompts[one.prompt] = true
+			}
+		}
+	}
+	if len(prompts) < 2 {
+		return nil, fmt.Errorf("revise: %s: %d prompts have critiques, and shuffled ones are those of another prompt: leave %s out of the conditions", in, len(prompts), Shuffled)
+	}
+	return d, nil
+}
+
+// of are the critiques that a response gets, and whose they are. They depend on the file, the seed and the response.
+func (d *donors) of(r *record.Record, side record.Side) (texts []string, from string) {
+	own := r.Prompt.Key()
+	for _, list := range [][]donor{d.byGroup[r.Group()], d.all} {
+		if len(list) == 0 {
+			continue
+		}
+		first := int(critic.KeyOf("shuffle", fmt.Sprint(d.seed, " ", r.ID), side, 0) % uint64(len(list)))
+		for i := range list {
+			if x := list[(first+i)%len(list)]; x.prompt != own {
+				return x.texts, x.id
+			}
+		}
+	}
+	return nil, ""
+}
