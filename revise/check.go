@@ -87,10 +87,12 @@ func (c *Checker) reference(r *record.Record) (answer, kind string, err error) {
 		if !ok || string(raw) == "null" {
 			continue
 		}
-		if text, err = answerText(raw); err != nil || text == "" {
+		if text, err = answerText(raw); err != nil {
 			return "", "", r.Fault("%q: want a text, a number, or a list that begins with one", key)
 		}
-		break
+		if text = strings.TrimSpace(text); text != "" {
+			break
+		}
 	}
 	if text == "" && r.Paired() && c.Field == "" {
 		text = r.Chosen
@@ -102,14 +104,12 @@ func (c *Checker) reference(r *record.Record) (answer, kind string, err error) {
 	if letter := choiceOf(text); letter != "" && (kind == Choice || kind == Auto && soleLetter(text)) {
 		return letter, Choice, nil
 	}
-	found, _ := synth.Reference(text)
-	if kind == Number || kind == Auto && found == "" && strings.Contains(text, "\n") {
-		if last, _ := synth.Result(text, true); !synth.IsNumber(found) {
-			found = last
-		}
+	found, _ := result(text, false)
+	if !synth.IsNumber(found) && (kind == Number || kind == Auto && found == "" && strings.Contains(text, "\n")) {
+		found = synth.LastNumber(text)
 	}
 	if found == "" {
-		found = strings.TrimSpace(text)
+		found = text
 	}
 	switch {
 	case synth.IsNumber(found) && kind != Text && kind != Choice:
@@ -147,7 +147,7 @@ func answerText(raw json.RawMessage) (string, error) {
 }
 
 var (
-	markedLetter = regexp.MustCompile(`(?i:choice[_ ]|option\s+|answer(?:\s+is)?\s*:?\s*\(?|\\boxed\{\(?|####\s*\(?)\(?([A-J])\b|\(([A-J])\)`)
+	markedLetter = regexp.MustCompile(`(?i:choice(?:\\?_| )|option\s+|answer(?:\s+is)?\s*:?\s*\(?|\\boxed\{\(?|####\s*\(?)\(?([A-J])\b|\(([A-J])\)`)
 	loneLetter   = regexp.MustCompile(`^\W*([A-J])\W*$`)
 )
 
@@ -172,7 +172,7 @@ func soleLetter(text string) bool {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	last := lines[len(lines)-1]
 	m := markedLetter.FindStringIndex(last)
-	return m != nil && strings.Trim(last[m[1]:], " .)*_}") == ""
+	return m != nil && (strings.Trim(last[m[1]:], " .)*_}") == "" || last[m[1]] == ':')
 }
 
 // check finds a text's final answer and says whether it is right.
@@ -193,7 +193,7 @@ func (c *Checker) check(ctx context.Context, r *record.Record, _ record.Side, te
 		answer = choiceOf(text)
 		return answer, word(answer != "", answer == want), nil
 	}
-	answer, how := synth.Result(text, kind == Number)
+	answer, how := result(text, kind == Number)
 	switch {
 	case answer == "" || kind == Number && !synth.IsNumber(answer):
 		return answer, synth.Unreadable, nil
@@ -203,6 +203,17 @@ func (c *Checker) check(ctx context.Context, r *record.Record, _ record.Side, te
 		return answer, synth.Unreadable, nil
 	}
 	return answer, synth.Wrong, nil
+}
+
+var lastLine = regexp.MustCompile(`(?:^|\n)(?:Step \d+: *)?A: *([^\n]+)$`)
+
+// result is synth's; a last line "A: 17", as in GSM8K's model solutions, is a mark as well.
+func result(text string, numeric bool) (answer, how string) {
+	text = strings.TrimSpace(text)
+	if m := lastLine.FindStringSubmatch(text); m != nil {
+		return strings.TrimSpace(m[1]), synth.InWords
+	}
+	return synth.Result(text, numeric)
 }
 
 func word(found, right bool) string {

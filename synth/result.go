@@ -55,10 +55,19 @@ func Result(answer string, numeric bool) (result, how string) {
 	if !numeric {
 		return all(answer)
 	}
-	if list := numberText.FindAllString(answer, -1); list != nil {
-		return list[len(list)-1], LastPlace
+	if last := LastNumber(answer); last != "" {
+		return last, LastPlace
 	}
 	return "", ""
+}
+
+// LastNumber is the last number of a text; "" if it has none.
+func LastNumber(text string) string {
+	list := numberText.FindAllString(text, -1)
+	if list == nil {
+		return ""
+	}
+	return list[len(list)-1]
 }
 
 // marked is a result that stands behind a mark.
