@@ -4,6 +4,7 @@ package revise
 
 import (
 	"fmt"
+	"slices"
 
 	"criticrm/critic"
 	"criticrm/record"
@@ -23,8 +24,12 @@ type donors struct {
 	all     []donor
 }
 
-// readDonors reads a file for its critiques.
-func readDonors(in string, read record.ReadOptions, o *Options) (*donors, error) {
+// survey reads a file before anything is asked: every row must be one that can be revised, unless bad ones may be left out, and where critiques
+// are shuffled it keeps them.
+func survey(in string, read record.ReadOptions, o *Options) (*donors, error) {
+	if err := record.Rereadable(in); err != nil {
+		return nil, fmt.Errorf("revise: input %w", err)
+	}
 	read.MaxLine = 1 << 30
 	records, _, err := stage.ReadFile(in, read)
 	if err != nil {
@@ -42,8 +47,19 @@ func readDonors(in string, read record.ReadOptions, o *Options) (*donors, error)
 			}
 		}
 	}
-	if len(prompts) < 2 {
+	if slices.Contains(o.Conditions, Shuffled) && len(prompts) < 2 {
 		return nil, fmt.Errorf("revise: %s: %d prompts have critiques, and shuffled ones are those of another prompt: leave %s out of the conditions", in, len(prompts), Shuffled)
+	}
+	for _, r := range records {
+		if read.MaxBad > 0 {
+			break
+		}
+		if err := o.revisable(r, d); err != nil {
+			return nil, record.InFile(err, in)
+		}
+	}
+	if !slices.Contains(o.Conditions, Shuffled) {
+		return nil, nil
 	}
 	return d, nil
 }

@@ -211,12 +211,27 @@ func (o *Options) tasks(r *record.Record, d *donors) (list []Task, err error) {
 	return list, nil
 }
 
+// revisable says what work would refuse a record for.
+func (o *Options) revisable(r *record.Record, d *donors) error {
+	if r.Document != nil {
+		return r.Fault("it is a document and has no response")
+	}
+	if r.Dropped == critic.DropOverlong {
+		return nil
+	}
+	if _, err := o.tasks(r, d); err != nil {
+		return err
+	}
+	_, _, err := o.Checker.reference(r)
+	return err
+}
+
 // work revises some records.
 func (o *Options) work(ctx context.Context, w Reviser, records []*record.Record, d *donors) error {
 	var tasks []Task
 	for _, r := range records {
-		if r.Document != nil {
-			return r.Fault("it is a document and has no response")
+		if err := o.revisable(r, d); err != nil {
+			return err
 		}
 		if r.Dropped == critic.DropOverlong { // it has no critiques
 			continue
@@ -321,29 +336,21 @@ func (s *Stats) String() string {
 	return strings.Join(lines, "\n")
 }
 
-// Stage revises the responses of in; out has each row with its revisions. in is read once more at the beginning where critiques are shuffled.
+// Stage revises the responses of in; out has each row with its revisions. in is read once
+// more at the beginning, so that a row that cannot be revised is told before anything is asked.
 func Stage(in, out string, read record.ReadOptions, w Reviser, o Options) (*stage.Stage, *Stats, error) {
 	if err := o.Validate(); err != nil {
 		return nil, nil, err
 	}
-	var d *donors
-	var err error
 	read.Reads = append(slices.Clone(read.Reads), o.Checker.columns()...)
 	read.Reads = append(read.Reads, Column)
-	if slices.Contains(o.Conditions, Shuffled) {
-		if d, err = readDonors(in, read, &o); err != nil {
-			return nil, nil, err
-		}
+	d, err := survey(in, read, &o)
+	if err != nil {
+		return nil, nil, err
 	}
 	stats := &Stats{Before: map[string]int{}, After: map[string]map[string]int{}}
 	return &stage.Stage{
-		Name: "revise", In: in, Out: out, Chunk: o.Chunk, Settings: o, Read: record.ReadOptions{Reads: read.Reads, Check: func(r *record.Record) error {
-			if _, err := o.tasks(r, d); err != nil {
-				return err
-			}
-			_, _, err := o.Checker.reference(r)
-			return err
-		}},
+		Name: "revise", In: in, Out: out, Chunk: o.Chunk, Settings: o, Read: record.ReadOptions{Reads: read.Reads, Check: func(r *record.Record) error { return o.revisable(r, d) }},
 		Work:    func(ctx context.Context, records []*record.Record) error { return o.work(ctx, w, records, d) },
 		Observe: stats.Observe,
 	}, stats, nil
