@@ -19,10 +19,12 @@ func newDemo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the whole method on the embedded model and compare it with its rivals",
-		Long: `demo samples critiques from the embedded base model, filters and refines them with preference labels, trains a Critic-RM,
-and compares it on held-out pairs with a scalar reward model, the base model as judge, and training on unfiltered critiques.
-It is 'criticrm run' with a recipe of its own, which it leaves in --output_dir with its pairs and the run (critic-rm); it ends with a
-table, results.json and report.html. The same command goes on with a demo that was interrupted, and makes a finished one anew.`,
+		Long: `demo samples critiques from the embedded base model, selects them by preference labels, trains a Critic-RM, and compares it on
+held-out pairs with a scalar reward model, the base model as judge, training on unfiltered critiques, the method as it was published, the
+defaults of 'criticrm run', and training on the same critiques without a reward head. Each model reads at the temperature that is best for
+it on a validation split. The Critic-RM is a run of 'criticrm run' (critic-rm in --output_dir, with its recipe and pairs). It ends with
+tables, results.json, report.html, and what each model wrote about each pair (pairs/), from which recount.py makes the tables again.
+A demo that was interrupted goes on, --full also behind a plain one; the command that finished a demo makes it anew.`,
 		Example: "  criticrm demo\n  criticrm demo --full --seeds 0,1,2 --output_dir runs/full",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -54,7 +56,7 @@ table, results.json and report.html. The same command goes on with a demo that w
 	f := cmd.Flags()
 	f.StringVar(&o.Dir, "output_dir", "runs/demo", "directory for results.json, report.html and the models")
 	f.StringVar(&o.BaseDir, "base", "", "base model directory (default: the embedded one)")
-	f.BoolVar(&o.Full, "full", false, "three seeds, other refinements, data efficiency, sweeps, a second round")
+	f.BoolVar(&o.Full, "full", false, "all tasks, three seeds, controls and ablations: more than an hour; goes on after any interruption")
 	f.UintSliceVar(&seeds, "seeds", nil, "seeds, one run of the experiment each (default 0; with --full 0,1,2)")
 	dev.bind(f)
 	cmd.AddCommand(newReal())

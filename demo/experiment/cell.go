@@ -209,13 +209,14 @@ func given(c *pipeline.Config) (list []string) {
 	def := pipeline.Default()
 	usual := def.Sections()
 	for i, s := range c.Sections() {
-		for _, f := range s.Fields() {
+		others := usual[i].Fields()
+		for k, f := range s.Fields() {
 			switch f.Name {
 			case "model", "prompts", "train_file", "eval_file", "output_dir":
 				continue
 			}
-			if text := f.Text(s.Into); text != f.Text(usual[i].Into) {
-				list = append(list, s.Key(f.Name)+"="+text)
+			if f.Default != others[k].Default { // each is the value in the struct that it was made of
+				list = append(list, s.Key(f.Name)+"="+f.Default)
 			}
 		}
 	}

@@ -283,12 +283,18 @@ func (r *Results) JSON() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// WriteExamples prints the critiques to read.
+// WriteExamples prints critiques to read, a few of each task.
 func (r *Results) WriteExamples(w io.Writer) {
+	const few = 3
 	for _, t := range r.Tasks {
+		n := 0
 		for _, e := range t.Examples {
-			fmt.Fprintf(w, "\n%s\n  reply      %s  (%s)\n  base       %s%s\n  Critic-RM  %s  → reward %.2f\n", e.Prompt, e.Reply,
-				map[bool]string{true: "right", false: "wrong"}[e.Right], e.Base, map[bool]string{true: "   ✗", false: ""}[e.BaseOff], e.Tuned, e.Reward)
+			if n == few || !e.BaseOff {
+				continue
+			}
+			n++
+			fmt.Fprintf(w, "\n%s\n  reply      %s  (%s)\n  base       %s   ✗\n  Critic-RM  %s  → reward %.2f\n", e.Prompt, e.Reply,
+				map[bool]string{true: "right", false: "wrong"}[e.Right], e.Base, e.Tuned, e.Reward)
 		}
 	}
 }
