@@ -46,7 +46,7 @@ func (c *cell) dir() string {
 	if c.first {
 		return c.in(runDir)
 	}
-	return c.in(fmt.Sprintf("%s/%s-%d", cellsDir, c.task.name, c.seed))
+	return c.in(fmt.Sprintf("%s/%s-%d", cellsDir, c.task.Name, c.seed))
 }
 
 // clear removes what is not needed when a cell is measured.
@@ -64,7 +64,7 @@ func (c *cell) run(ctx context.Context, variants []*variant) error {
 	}
 	for _, v := range variants {
 		if err := c.one(ctx, v); err != nil {
-			return fmt.Errorf("%s, seed %d, %s: %w", c.task.name, c.seed, v.name, err)
+			return fmt.Errorf("%s, seed %d, %s: %w", c.task.Name, c.seed, v.name, err)
 		}
 	}
 	return nil
@@ -87,7 +87,7 @@ func (c *cell) one(ctx context.Context, v *variant) error {
 	if e := c.finished[p.key]; e != nil && e.Settings == p.settings {
 		return nil
 	}
-	c.printf("%s · seed %d · %s …", c.task.name, c.seed, v.label())
+	c.printf("%s · seed %d · %s …", c.task.Name, c.seed, v.label())
 	start := time.Now()
 	model, done, err := c.train(ctx, p)
 	if err != nil {
@@ -104,7 +104,7 @@ func (c *cell) one(ctx context.Context, v *variant) error {
 		return err
 	}
 	c.finished[p.key] = e
-	c.printf("%s · seed %d · %s: %s (%.0f s; %d of %d models, %.0f s in all)", c.task.name, c.seed, v.label(), e, e.Seconds,
+	c.printf("%s · seed %d · %s: %s (%.0f s; %d of %d models, %.0f s in all)", c.task.Name, c.seed, v.label(), e, e.Seconds,
 		c.done, c.models, time.Since(c.began).Seconds())
 	return c.writeFinished()
 }
@@ -131,7 +131,7 @@ func (c *cell) open(ctx context.Context) (err error) {
 // splitFile is the file of a task's validation or evaluation pairs, the same for all seeds.
 func (c *cell) splitFile(split demo.Split) string {
 	name := map[demo.Split]string{demo.Validation: "validation", demo.Evaluation: "evaluation"}[split]
-	return c.in(fmt.Sprintf("%s/%s-%s.jsonl", dataDir, c.task.name, name))
+	return c.in(fmt.Sprintf("%s/%s-%s.jsonl", dataDir, c.task.Name, name))
 }
 
 // write leaves records as a file among the data.
@@ -163,13 +163,13 @@ func (c *cell) plan(v *variant, tuning func(*pipeline.Config)) (*plan, error) {
 		return nil, err
 	}
 	p.Dir, p.Prompts, p.OutputDir, p.EvalFile = c.base, c.prompts, c.dir(), c.splitFile(demo.Evaluation)
-	p.TrainFile = c.in(fmt.Sprintf("%s/%s-%d.jsonl", dataDir, c.task.name, c.seed))
+	p.TrainFile = c.in(fmt.Sprintf("%s/%s-%d.jsonl", dataDir, c.task.Name, c.seed))
 	p.Config.Seed, p.Generate.Seed, p.Refine.Seed, p.Eval.Seed = c.seed, c.seed*1000+1, c.seed*1000+7, c.seed*1000+900
 	for _, key := range []string{"generate.seed", "refine.seed", "eval.seed"} {
 		set[key] = 0
 	}
-	if c.task.maxTokens > 0 {
-		p.Generate.MaxTokens = c.task.maxTokens
+	if c.task.MaxTokens > 0 {
+		p.Generate.MaxTokens = c.task.MaxTokens
 	}
 	scale := moreEpochs(max(p.pairs, 1))
 	p.Train.Epochs, p.BT.Epochs, p.Cloud.Epochs = scale*p.Train.Epochs, scale*p.BT.Epochs, scale*p.Cloud.Epochs
@@ -200,7 +200,7 @@ func scheduleOf(t *trainer.Config) string {
 
 // key is a variant's in finished.json.
 func (c *cell) key(v *variant) string {
-	return fmt.Sprintf("%s/seed-%d/%s", c.task.name, c.seed, v.slug())
+	return fmt.Sprintf("%s/seed-%d/%s", c.task.Name, c.seed, v.slug())
 }
 
 // given are the settings of a recipe that are not as by default, but for the names of files: a later program with more settings goes on

@@ -30,7 +30,8 @@ type Options struct {
 	Dir     string   // for results.json, report.html, pairs/, recipe.yaml, data/ and the run critic-rm/ with its model
 	BaseDir string   // base model of all tasks; "": each task's own
 	Seeds   []uint64 // of base, data, sampling and training
-	Full    bool     // all tasks, and all controls and ablations
+	Full    bool     // all controls and ablations
+	Tasks   []string // names; nil: the first two, or all if Full
 	Pairs   int      // training pairs; 0: 600
 	Held    int      // evaluation pairs; 0: 500
 	Valid   int      // pairs to choose settings by; 0: 250
@@ -65,6 +66,7 @@ var recount []byte
 type runner struct {
 	Options
 	dev      *kernels.Device
+	tasks    []*task
 	prompts  string // directory
 	results  *Results
 	finished map[string]*entry          // models that are measured, by task/seed/name
@@ -92,6 +94,10 @@ func Run(ctx context.Context, dev *kernels.Device, o Options) (*Results, error) 
 			len(o.Seeds), o.Pairs, o.Held, o.Valid)
 	}
 	r := &runner{Options: o, dev: dev, prompts: filepath.Join(o.Dir, demo.Prompts), finished: map[string]*entry{}, figures: map[string]*measure.Report{}, began: time.Now()}
+	var err error
+	if r.tasks, err = tasksOf(o); err != nil {
+		return nil, err
+	}
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
@@ -113,14 +119,13 @@ func (r *runner) all(ctx context.Context) error {
 	if r.Full {
 		parts = append(parts, fullVariants())
 	}
-	tasks := tasks(r.Full)
 	for _, part := range parts {
-		r.models += len(part) * len(tasks) * len(r.Seeds)
+		r.models += len(part) * len(r.tasks) * len(r.Seeds)
 	}
 	var cells []*cell
 	for i, seed := range r.Seeds {
-		row := make([]*cell, len(tasks))
-		for j, t := range tasks {
+		row := make([]*cell, len(r.tasks))
+		for j, t := range r.tasks {
 			row[j] = &cell{runner: r, task: t, seed: seed, first: i == 0 && j == 0}
 		}
 		cells = append(cells, row...)
@@ -196,11 +201,11 @@ func (r *runner) claim() error {
 
 // marked is what demos have in common that go on with each other's work.
 func (r *runner) marked() string {
-	return fmt.Sprintln(hashOf(recipe), r.Seeds[0], r.Pairs, r.Held, r.Valid, r.BaseDir)
+	return fmt.Sprintln(hashOf(recipe), r.tasks[0].Name, r.Seeds[0], r.Pairs, r.Held, r.Valid, r.BaseDir)
 }
 
 // command is the line behind it when a demo is done.
-func (r *runner) command() string { return fmt.Sprintln("done", r.Seeds, r.Full) }
+func (r *runner) command() string { return fmt.Sprintln("done", r.Seeds, r.Full, r.Tasks) }
 
 func (r *runner) mark(text string) error {
 	return checkpoint.WriteFileAtomic(r.in(markFile), []byte(text))

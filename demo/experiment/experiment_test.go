@@ -36,7 +36,7 @@ func openCPU(t *testing.T, threads int) *kernels.Device {
 
 // fewPairs is an experiment on few pairs.
 func fewPairs(dir string, threads int, log io.Writer) Options {
-	return Options{Dir: dir, Seeds: []uint64{3}, Pairs: 60, Held: 80, Valid: 40, Threads: threads, Version: "test", Log: log}
+	return Options{Dir: dir, Seeds: []uint64{0}, Tasks: []string{"misread"}, Pairs: 60, Held: 80, Valid: 40, Threads: threads, Version: "test", Log: log}
 }
 
 // stopped is ended in the middle and begun again: what was done then is not done twice.
@@ -79,9 +79,9 @@ func knowsItself(t *testing.T, dir string, want float64) {
 			t.Fatal(err)
 		}
 		defer e.Close()
-		rs := tasks(false)[0].split(demo.Evaluation, 80)
+		rs := (&task{demo.Tasks()[0]}).split(demo.Evaluation, 80)
 		o := critic.DefaultScoreOptions()
-		o.Critiques, o.Sampling.Temperature, o.Sampling.TopP, o.Sampling.MaxTokens, o.Sampling.Seed, o.Chunk = 8, 1, 1, 0, 3900, 512
+		o.Critiques, o.Sampling.Temperature, o.Sampling.TopP, o.Sampling.MaxTokens, o.Sampling.Seed, o.Chunk = 8, 1, 1, 0, 900, 512
 		if err := pipeline.Local(e).Ask(&o); err != nil {
 			t.Fatal(err)
 		}

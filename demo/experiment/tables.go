@@ -25,13 +25,13 @@ import (
 func (r *runner) tables(cells []*cell) error {
 	res := r.results
 	res.Tasks, res.Seconds, res.Stages = nil, map[string]float64{}, nil
-	for _, t := range tasks(r.Full) {
-		b := &builder{runner: r, Task: &Task{Name: t.name, Title: t.title}}
+	for _, t := range r.tasks {
+		b := &builder{runner: r, Task: &Task{Name: t.Name, Title: t.Title}}
 		held := t.split(demo.Evaluation, r.Held)
 		b.boot = measure.NewBootstrap(held, 2000, .95, 1)
 		b.Categories = inOrder(b.boot.Categories())
 		for _, c := range cells {
-			if c.task.name != t.name {
+			if c.task.Name != t.Name {
 				continue
 			}
 			if err := b.cell(c); err != nil {
@@ -81,7 +81,7 @@ func (b *builder) cell(c *cell) error {
 		}
 	}
 	for _, method := range []string{trainer.BT, trainer.Cloud} {
-		e := b.finished[c.task.name+"/tuning/"+method]
+		e := b.finished[c.task.Name+"/tuning/"+method]
 		if e == nil || c.seed != c.Seeds[0] {
 			continue
 		}

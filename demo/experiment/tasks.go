@@ -1,43 +1,83 @@
 package experiment
 
-// The tasks of the demo.
+// The tasks of the demo, as cells use them.
 
 import (
 	"context"
-	"path/filepath"
+	"errors"
+	"fmt"
+	"os"
 
 	"criticrm/demo"
 	"criticrm/record"
 )
 
-// task is what the method is tried on.
-type task struct {
-	name, title string
-	maxTokens   int // of a critique; 0: the recipe's
-	pairs       func(seed uint64, n int, split demo.Split) []demo.Pair
-}
+// basesDir holds the base models of cells, but for the first one's if the program has it.
+const basesDir = "bases"
 
-// tasks are those of a demo.
-func tasks(full bool) []*task {
-	return []*task{{name: "misread", title: "a critic that misreads less than half of the time", pairs: demo.Pairs}}
+// task is what the method is tried on.
+type task struct{ *demo.Task }
+
+// tasksOf are the tasks of a demo.
+func tasksOf(o Options) (list []*task, err error) {
+	if len(o.Tasks) == 0 {
+		for i, t := range demo.Tasks() {
+			if i < 2 || o.Full {
+				list = append(list, &task{t})
+			}
+		}
+		return list, nil
+	}
+	for _, name := range o.Tasks {
+		t, err := demo.TaskOf(name)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, &task{t})
+	}
+	return list, nil
 }
 
 // split are the first n pairs of the validation or the evaluation split.
 func (t *task) split(split demo.Split, n int) []*record.Record {
 	seed := map[demo.Split]uint64{demo.Validation: validSeed, demo.Evaluation: evalSeed}[split]
-	return demo.Records(t.pairs(seed, n, split))
+	return demo.Records(t.Pairs(seed, n, split))
 }
 
 // train are the first n training pairs of a seed.
 func (t *task) train(seed uint64, n int) []*record.Record {
-	return demo.Records(t.pairs(10000+seed, n, demo.Train))
+	return demo.Records(t.Pairs(10000+seed, n, demo.Train))
 }
 
-// makeBase leaves the base model of a cell in a directory, which it gives.
+// makeBase leaves the base model of a cell in a directory, which it gives: the embedded one, or one that is made for the seed, in minutes.
 func (c *cell) makeBase(ctx context.Context) (string, error) {
 	if c.BaseDir != "" {
 		return c.BaseDir, nil
 	}
-	dir := filepath.Join(c.Dir, demo.Base)
-	return dir, demo.Extract(demo.Base, dir)
+	dir := c.in(fmt.Sprintf("%s/%s-%d", basesDir, c.task.Name, c.seed))
+	if c.first && c.task.Embedded(c.seed) {
+		dir = c.in(demo.Base)
+	}
+	if _, err := os.Stat(dir); err == nil && !c.task.Embedded(c.seed) {
+		return dir, nil // it is there whole or not at all
+	}
+	making, err := os.MkdirTemp(c.Dir, tempDirs)
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(making)
+	if !c.task.Embedded(c.seed) {
+		c.printf("%s · seed %d · a base model of its own …", c.task.Name, c.seed)
+	}
+	report := func(line string) { c.printf("  %s", line) }
+	if err := c.task.WriteBase(ctx, c.dev, making, c.seed, report); err != nil {
+		return "", err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	if err := errors.Join(os.MkdirAll(c.in(basesDir), 0o755), os.Chmod(making, 0o755)); err != nil {
+		return "", err
+	}
+	return dir, os.Rename(making, dir)
 }

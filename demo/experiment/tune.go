@@ -51,7 +51,7 @@ func searches(method string) [][]setting {
 
 // tune gives the best settings of a rival at a task. They are looked for at the first seed, and are the same at all.
 func (c *cell) tune(ctx context.Context, v *variant) (func(*pipeline.Config), error) {
-	key, settings := fmt.Sprintf("%s/tuning/%s", c.task.name, v.method), hashOf(recipe, c.Pairs, c.Valid, c.Seeds[0])
+	key, settings := fmt.Sprintf("%s/tuning/%s", c.task.Name, v.method), hashOf(recipe, c.Pairs, c.Valid, c.Seeds[0])
 	e := c.finished[key]
 	if e == nil || e.Settings != settings {
 		e = &entry{Settings: settings, Valid: map[string]float64{}}
@@ -71,7 +71,7 @@ func (c *cell) tune(ctx context.Context, v *variant) (func(*pipeline.Config), er
 				if err := c.try(ctx, v, tried, e); err != nil {
 					return nil, err
 				}
-				c.printf("%s · choosing on the validation split · %s, %s: %.1f", c.task.name, v.name, name, e.Valid[name])
+				c.printf("%s · choosing on the validation split · %s, %s: %.1f", c.task.Name, v.name, name, e.Valid[name])
 			}
 			if e.Valid[name] > best {
 				best, winner = e.Valid[name], i
