@@ -57,23 +57,29 @@ func (c *cell) clear() error {
 	return os.RemoveAll(c.dir())
 }
 
+// part is a part of a cell: variants, and whether settings are looked for.
+type part struct {
+	variants []*variant
+	tune     bool
+}
+
 // run trains and measures variants that are not measured yet.
-func (c *cell) run(ctx context.Context, variants []*variant) error {
+func (c *cell) run(ctx context.Context, p part) error {
 	if err := c.open(ctx); err != nil {
 		return err
 	}
-	for _, v := range variants {
-		if err := c.one(ctx, v); err != nil {
+	for _, v := range p.variants {
+		if err := c.one(ctx, v, p.tune); err != nil {
 			return fmt.Errorf("%s, seed %d, %s: %w", c.task.Name, c.seed, v.name, err)
 		}
 	}
 	return nil
 }
 
-// one makes a model and measures it, unless that was done with the same settings.
-func (c *cell) one(ctx context.Context, v *variant) error {
+// one makes a model and measures it, unless that was done with the same settings. Settings that were looked for once are used from then on.
+func (c *cell) one(ctx context.Context, v *variant, tune bool) error {
 	var tuning func(*pipeline.Config)
-	if v.tuned && c.Full {
+	if v.tuned && (tune || c.tuned(v)) {
 		var err error
 		if tuning, err = c.tune(ctx, v); err != nil {
 			return err

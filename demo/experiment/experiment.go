@@ -113,14 +113,15 @@ func Run(ctx context.Context, dev *kernels.Device, o Options) (*Results, error) 
 	return r.results, r.mark(r.marked() + r.command())
 }
 
-// all goes through the cells: of each seed the main models of all tasks first, then the controls and ablations of all tasks.
+// all goes through the cells: of each seed the main models of all tasks first, then controls, the rivals with settings that are looked for, and
+// ablations.
 func (r *runner) all(ctx context.Context) error {
-	parts := [][]*variant{mainVariants()}
+	parts := []part{{mainVariants(), false}}
 	if r.Full {
-		parts = append(parts, fullVariants())
+		parts = append(parts, part{controls(), false}, part{tunedVariants(), true}, part{ablations(), false})
 	}
-	for _, part := range parts {
-		r.models += len(part) * len(r.tasks) * len(r.Seeds)
+	for _, p := range parts {
+		r.models += len(p.variants) * len(r.tasks) * len(r.Seeds)
 	}
 	var cells []*cell
 	for i, seed := range r.Seeds {
@@ -129,9 +130,9 @@ func (r *runner) all(ctx context.Context) error {
 			row[j] = &cell{runner: r, task: t, seed: seed, first: i == 0 && j == 0}
 		}
 		cells = append(cells, row...)
-		for _, part := range parts {
+		for _, p := range parts {
 			for _, c := range row {
-				if err := c.run(ctx, part); err != nil {
+				if err := c.run(ctx, p); err != nil {
 					return err
 				}
 				if err := r.tables(cells); err != nil {

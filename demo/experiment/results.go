@@ -283,10 +283,10 @@ func (r *Results) JSON() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// WriteExamples prints critiques to read, a few of each task.
+// WriteExamples prints a few critiques to read, of the first task.
 func (r *Results) WriteExamples(w io.Writer) {
 	const few = 3
-	for _, t := range r.Tasks {
+	for _, t := range r.Tasks[:min(1, len(r.Tasks))] {
 		n := 0
 		for _, e := range t.Examples {
 			if n == few || !e.BaseOff {

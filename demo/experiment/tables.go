@@ -70,7 +70,7 @@ type builder struct {
 
 // cell adds the rows of a cell's measured models.
 func (b *builder) cell(c *cell) error {
-	for _, v := range append(mainVariants(), fullVariants()...) {
+	for _, v := range allVariants() {
 		e := b.finished[c.key(v)]
 		if e == nil {
 			continue

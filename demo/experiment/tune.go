@@ -49,9 +49,20 @@ func searches(method string) [][]setting {
 	return [][]setting{{position("end"), position("content")}, ks, eps, weights}
 }
 
+// tuned says whether the settings of a rival at a task were looked for.
+func (c *cell) tuned(v *variant) bool {
+	e := c.finished[c.tuning(v)]
+	return v.tuned && e != nil && e.Settings == c.searched() && e.Choice != ""
+}
+
+// tuning is the key of a search in finished.json, searched the hash of what it depends on.
+func (c *cell) tuning(v *variant) string { return fmt.Sprintf("%s/tuning/%s", c.task.Name, v.method) }
+
+func (c *cell) searched() string { return hashOf(recipe, c.Pairs, c.Valid, c.Seeds[0]) }
+
 // tune gives the best settings of a rival at a task. They are looked for at the first seed, and are the same at all.
 func (c *cell) tune(ctx context.Context, v *variant) (func(*pipeline.Config), error) {
-	key, settings := fmt.Sprintf("%s/tuning/%s", c.task.Name, v.method), hashOf(recipe, c.Pairs, c.Valid, c.Seeds[0])
+	key, settings := c.tuning(v), c.searched()
 	e := c.finished[key]
 	if e == nil || e.Settings != settings {
 		e = &entry{Settings: settings, Valid: map[string]float64{}}

@@ -4,6 +4,7 @@ package experiment
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"criticrm/critic"
@@ -96,16 +97,18 @@ func mainVariants() []*variant {
 	}
 }
 
-// fullVariants are the controls and the ablations.
-func fullVariants() []*variant {
-	list := []*variant{
-		{name: llmJudge + ", asked more often", method: judge, samples: 40},
+// controls are what a sceptic asks for beside the main ones.
+func controls() []*variant {
+	return []*variant{
 		{name: secondly, rewrite: func(*pipeline.Config) string { return ours }},
 		{name: merged, change: publishedAs(critic.RefineSummarize)},
 		{name: placebo, refined: shuffleEqual},
-		{name: scalarRM + ", 10 times the pairs", method: trainer.BT, tuned: true, share: 10, change: epochs(10)},
-		{name: scalarRM + moreData, method: trainer.BT, tuned: true, share: 100, change: epochs(1)},
+		{name: llmJudge + ", asked more often", method: judge, samples: 40},
 	}
+}
+
+// ablations change one thing about ours.
+func ablations() (list []*variant) {
 	for _, a := range []struct {
 		group, name string
 		change      func(*pipeline.Config)
@@ -140,6 +143,31 @@ func fullVariants() []*variant {
 		&variant{name: "λ linear", group: noise, flipped: .2, change: lambda("linear")},
 		&variant{name: "filter mean, margin", group: noise, flipped: .2, change: selection(critic.FilterMean, critic.RefineMargin)},
 		&variant{name: "scalar RM", group: noise, flipped: .2, method: trainer.BT})
+}
+
+// tunedVariants are those whose settings are looked for on the validation split: rivals once more, and the scalar model with more pairs, which
+// sees each of them less often.
+func tunedVariants() []*variant {
+	list := []*variant{
+		{name: scalarRM + ", 10 times the pairs", method: trainer.BT, tuned: true, share: 10, change: epochs(10)},
+		{name: scalarRM + moreData, method: trainer.BT, tuned: true, share: 100, change: epochs(1)},
+	}
+	for _, v := range mainVariants() {
+		if v.tuned {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+// allVariants are all of them, in the order of the tables.
+func allVariants() (list []*variant) {
+	for _, v := range slices.Concat(mainVariants(), tunedVariants(), controls(), ablations()) {
+		if !slices.ContainsFunc(list, func(x *variant) bool { return x.slug() == v.slug() }) {
+			list = append(list, v)
+		}
+	}
+	return list
 }
 
 func epochs(n float64) func(*pipeline.Config) {
