@@ -35,20 +35,9 @@ func survey(in string, read record.ReadOptions, o *Options) (*donors, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &donors{seed: o.Sampling.Seed, byGroup: map[string][]donor{}}
-	prompts := map[string]bool{}
-	for _, r := range records {
-		for _, side := range r.Sides() {
-			if texts := critiquesOf(r, side, false, o.Critiques); texts != nil {
-				one := donor{r.ID, r.Prompt.Key(), texts}
-				d.byGroup[r.Group()] = append(d.byGroup[r.Group()], one)
-				d.all = append(d.all, one)
-				prompts[one.prompt] = true
-			}
-		}
-	}
-	if slices.Contains(o.Conditions, Shuffled) && len(prompts) < 2 {
-		return nil, fmt.Errorf("revise: %s: %d prompts have critiques, and shuffled ones are those of another prompt: leave %s out of the conditions", in, len(prompts), Shuffled)
+	d, prompts := donorsOf(records, o)
+	if slices.Contains(o.Conditions, Shuffled) && prompts < 2 {
+		return nil, fmt.Errorf("revise: %s: %d prompts have critiques, and shuffled ones are those of another prompt: leave %s out of the conditions", in, prompts, Shuffled)
 	}
 	for _, r := range records {
 		if read.MaxBad > 0 {
@@ -62,6 +51,23 @@ func survey(in string, read record.ReadOptions, o *Options) (*donors, error) {
 		return nil, nil
 	}
 	return d, nil
+}
+
+// donorsOf are the responses with critiques, and the number of prompts that they have.
+func donorsOf(records []*record.Record, o *Options) (d *donors, prompts int) {
+	d = &donors{seed: o.Sampling.Seed, byGroup: map[string][]donor{}}
+	seen := map[string]bool{}
+	for _, r := range records {
+		for _, side := range r.Sides() {
+			if texts := critiquesOf(r, side, false, o.Critiques); texts != nil {
+				one := donor{r.ID, r.Prompt.Key(), texts}
+				d.byGroup[r.Group()] = append(d.byGroup[r.Group()], one)
+				d.all = append(d.all, one)
+				seen[one.prompt] = true
+			}
+		}
+	}
+	return d, len(seen)
 }
 
 // of are the critiques that a response gets, and whose they are. They depend on the file, the seed and the response.

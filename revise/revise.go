@@ -290,6 +290,15 @@ func (o *Options) work(ctx context.Context, w Reviser, records []*record.Record,
 	return nil
 }
 
+// Revise revises the responses of records in memory, as Stage does from file to file.
+func Revise(ctx context.Context, w Reviser, records []*record.Record, o Options) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	d, _ := donorsOf(records, &o)
+	return o.work(ctx, w, records, d)
+}
+
 // Stats counts what Stage has done. It is a function of the finished records alone.
 type Stats struct {
 	Records int

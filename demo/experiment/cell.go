@@ -131,8 +131,17 @@ func (c *cell) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return nil
+	if list := demo.Candidates(evalSeed, c.task.pairs(evalSeed, min(c.Held, candidatesOf), demo.Evaluation), candidates, .3); list != nil {
+		_, err = c.write(c.task.name+"-candidates.jsonl", list)
+	}
+	return err
 }
+
+// Evaluation questions that have several replies to pick the best of, and how many.
+const (
+	candidatesOf = 200
+	candidates   = 6
+)
 
 // splitFile is the file of a task's validation or evaluation pairs, the same for all seeds.
 func (c *cell) splitFile(split demo.Split) string {

@@ -190,7 +190,7 @@ func (r *runner) claim() error {
 		return fmt.Errorf("demo: %w", err)
 	}
 	if !strings.HasPrefix(string(was), r.marked()) || string(was) == r.marked()+r.command() {
-		gone = append(gone, r.in(runDir), r.in(cellsDir), r.in(resultsFile), r.in(reportFile), r.in(pairsDir))
+		gone = append(gone, r.in(runDir), r.in(cellsDir), r.in(resultsFile), r.in(reportFile), r.in(pairsDir), r.in(critiquesDir))
 	}
 	for _, path := range gone {
 		if err := os.RemoveAll(path); err != nil {

@@ -103,18 +103,6 @@ func (t *Task) accuracyTable(rows []*Row, full bool) *report.Table {
 	return table
 }
 
-func (t *Task) qualityTable() *report.Table {
-	table := &report.Table{Head: append([]string{"model", "with a score", "right verdict"}, t.Categories...)}
-	for _, q := range t.Quality {
-		line := report.Row{Cells: []report.Cell{{Text: q.Model}, figure(q.Parsed), figure(q.Verdict)}}
-		for _, c := range t.Categories {
-			line.Cells = append(line.Cells, figure(q.Categories[c]))
-		}
-		table.Rows = append(table.Rows, line)
-	}
-	return table
-}
-
 func (r *Results) timesTable() *report.Table {
 	t := &report.Table{Head: []string{"models", "seconds"}}
 	for _, stage := range r.Stages {

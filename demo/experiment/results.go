@@ -127,15 +127,6 @@ type Difference struct {
 	OverSeeds *Interval `json:"over_seeds,omitempty"` // t interval over the seeds
 }
 
-// QualityRow measures the critiques themselves against the truth, which the task knows.
-type QualityRow struct {
-	Model       string             `json:"model"`
-	Temperature float64            `json:"temperature"`
-	Parsed      float64            `json:"parsed"`  // share with a score
-	Verdict     float64            `json:"verdict"` // share of those whose score takes the right side
-	Categories  map[string]float64 `json:"verdict_by_category"`
-}
-
 // Name is the row's label, without temperature and m.
 func (r *Row) Name() string {
 	name := r.Method

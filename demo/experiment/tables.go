@@ -349,7 +349,11 @@ func (b *builder) shown(c *cell) error {
 				addPoint(&b.ByM, fmt.Sprintf("%s, T = %g", v.name, t), m, interval(est.Mean, est.Interval))
 			}
 			if t == 1 && (v.name == llmJudge || v.name == ours) {
-				b.Quality = append(b.Quality, d.quality(v.name))
+				q, err := c.quality(v.name, d)
+				if err != nil {
+					return err
+				}
+				b.Quality = append(b.Quality, q)
 			}
 		}
 	}
@@ -368,34 +372,6 @@ func (b *builder) shown(c *cell) error {
 	b.Examples = examples(x, y)
 	b.Training, err = steps(filepath.Join(c.dir(), "round-1", "train", "metrics.jsonl"))
 	return err
-}
-
-// quality measures critiques against the truth: how many have a score, and how many of those take the right side.
-func (d *measured) quality(name string) QualityRow {
-	q := QualityRow{Model: name, Temperature: 1, Categories: map[string]float64{}}
-	n, parsed, right := 0., 0., 0.
-	kind := map[string]float64{}
-	for _, r := range d.records {
-		for _, side := range r.Sides() {
-			for _, c := range *r.SideCritiques(side) {
-				n++
-				if c.Score == nil {
-					continue
-				}
-				parsed++
-				kind[r.Category]++
-				if (*c.Score > critic.DefaultScale().Middle()) == (side == record.Chosen) {
-					right++
-					q.Categories[r.Category]++
-				}
-			}
-		}
-	}
-	q.Parsed, q.Verdict = 100*parsed/n, 100*right/parsed
-	for name := range q.Categories {
-		q.Categories[name] *= 100 / kind[name]
-	}
-	return q
 }
 
 // examples picks replies to read: where the base's greedy critique is wrong and the trained model's is right, one of each kind, and one where
