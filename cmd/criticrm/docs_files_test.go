@@ -24,6 +24,8 @@ func TestDocsFiles(t *testing.T) {
 	must(t, "run", "--model", "my-model", "--train", "pairs.jsonl", "--eval", "held-out.jsonl", "--output_dir", "run", "--train.save_steps", "1")
 	must(t, "score", "--model", "run/model", "--in", "answers.jsonl", "--out", "scored.jsonl")
 	must(t, "eval", "--in", "run/round-1/eval.jsonl", "--json", "eval.json")
+	must(t, "revise", "--model", "my-model", "--in", "run/round-1/eval.jsonl", "--out", "revised.jsonl", "--check", "text", "--max_tokens", "8")
+	must(t, "critique-eval", "--in", "revised.jsonl", "--pairs_labelled", "--json", "quality.json", "--items", "items.jsonl")
 	must(t, "train", "--method", "bt", "--model", "my-model", "--train_file", "pairs.jsonl", "--eval_file", "held-out.jsonl", "--output_dir", "run-bt")
 	seen := map[string]bool{}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
