@@ -10,7 +10,7 @@ import (
 	"criticrm/record"
 )
 
-// String is a figure in per cent with its interval.
+// String is a figure × 100 with its interval.
 func (f Figure) String() string {
 	if f.Value == nil {
 		return "–"
@@ -18,10 +18,10 @@ func (f Figure) String() string {
 	return fmt.Sprintf("%.1f [%.1f, %.1f]", 100**f.Value, 100*f.Interval.Low, 100*f.Interval.High)
 }
 
-// String is tables for people, in per cent.
+// String is tables for people, figures × 100.
 func (r *Report) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d responses to %d prompts, %d of them wrong, %d critiques each; %.3g %% intervals by bootstrap over prompts\n", r.Items, r.Prompts, r.Wrong, r.Critiques, 100*r.Level)
+	fmt.Fprintf(&b, "%d responses to %d prompts, %d of them wrong, %d critiques each; figures × 100, %.3g %% intervals by bootstrap over prompts\n", r.Items, r.Prompts, r.Wrong, r.Critiques, 100*r.Level)
 	if len(r.LeftOut) > 0 {
 		fmt.Fprintf(&b, "left out: %s\n", record.Counts(r.LeftOut))
 	}

@@ -278,6 +278,12 @@ func (c *Checker) run(ctx context.Context, r *record.Record, text string) (right
 	defer cancel()
 	cmd := exec.CommandContext(limited, args[0], args[1:]...)
 	cmd.WaitDelay = time.Second
+	for _, name := range []string{"PATH", "HOME", "LANG"} { // and no keys: the code is a model's
+		if value, ok := os.LookupEnv(name); ok {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+	}
+	cmd.Env = append(cmd.Env, "TMPDIR="+dir)
 	ownGroup(cmd)
 	err = cmd.Run()
 	var exit *exec.ExitError

@@ -117,6 +117,10 @@ func TestCommand(t *testing.T) {
 			t.Errorf("%v: %s, %v; want %s", c.command, verdict, err, c.want)
 		}
 	}
+	t.Setenv("SECRET_KEY", "sk")
+	if _, verdict, err := (&Checker{Kind: Code, Command: []string{"sh", "-c", `test -z "$SECRET_KEY" && test -n "$PATH"`, "{file}"}, Seconds: 10}).check(t.Context(), r, record.Single, "x"); err != nil || verdict != synth.Right {
+		t.Errorf("the code sees a key: %s, %v", verdict, err)
+	}
 	k := &Checker{Kind: Code, Command: []string{"/no/such/program", "{file}"}, Seconds: 1}
 	if _, _, err := k.check(t.Context(), r, record.Single, "x"); err == nil || !strings.Contains(err.Error(), "cannot be run") {
 		t.Error(err)
