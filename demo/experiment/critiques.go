@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -128,6 +129,21 @@ func reviseByReasoning(pairs []demo.Pair, list []*record.Record) error {
 		return answer, answer == questions[r].Best()
 	}}
 	return revise.Revise(context.Background(), questions, list, o)
+}
+
+// writeQuality tells what the critiques are worth, a line for each model.
+func (t *Task) writeQuality(w io.Writer) {
+	for i, q := range t.Quality {
+		if i == 0 {
+			fmt.Fprintf(w, "\nsingle critiques at T = %g against the truth, %%; 'criticrm critique-eval --in %s' has all figures\n", q.Temperature, q.File)
+		}
+		fmt.Fprintf(w, "%s: %.1f of the verdicts right, %.1f of these on wrong reasoning", q.Model, q.Verdict, q.Unsound)
+		if q.Mended != nil {
+			fmt.Fprintf(w, "; by its reasoning %.1f of the wrong replies become right (commonest of %d: %.1f), %.1f of the right ones wrong",
+				q.Mended[0], averaged, q.Mended[1], q.Spoilt[0])
+		}
+		fmt.Fprintln(w)
+	}
 }
 
 func (t *Task) qualityTable() *report.Table {

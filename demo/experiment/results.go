@@ -226,6 +226,7 @@ func (r *Results) WriteTable(w io.Writer) {
 			fmt.Fprintf(w, "\n%s, ablations\n", t.Name)
 			t.writeTable(w, list, r.Full)
 		}
+		t.writeQuality(w)
 	}
 	fmt.Fprintln(w, "\nT: sampling temperature, chosen for each model on the validation split; 0: one greedy critique. m: critiques averaged. own score:")
 	fmt.Fprintln(w, "by the scores that the critiques end in, without the reward head. [95 %]: bootstrap over the prompts.")
