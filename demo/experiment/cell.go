@@ -131,8 +131,8 @@ func (c *cell) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if list := demo.Candidates(evalSeed, c.task.pairs(evalSeed, min(c.Held, candidatesOf), demo.Evaluation), candidates, .3); list != nil {
-		_, err = c.write(c.task.name+"-candidates.jsonl", list)
+	if list := demo.Candidates(evalSeed, c.task.Pairs(evalSeed, min(c.Held, candidatesOf), demo.Evaluation), candidates, .3); list != nil {
+		_, err = c.write(c.task.Name+"-candidates.jsonl", list)
 	}
 	return err
 }

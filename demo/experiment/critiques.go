@@ -40,7 +40,7 @@ const critiquesDir = "critiques"
 
 // quality labels critiques by the task, revises the replies by them, leaves both in a file, and measures them.
 func (c *cell) quality(name string, d *measured) (row QualityRow, err error) {
-	pairs := c.task.pairs(evalSeed, c.Held, demo.Evaluation)
+	pairs := c.task.Pairs(evalSeed, c.Held, demo.Evaluation)
 	list, err := demo.Labelled(pairs, d.records)
 	if err != nil {
 		return row, err
@@ -58,7 +58,7 @@ func (c *cell) quality(name string, d *measured) (row QualityRow, err error) {
 	if err != nil {
 		return row, err
 	}
-	row = QualityRow{Model: name, Temperature: 1, File: filepath.Join(critiquesDir, fmt.Sprintf("%s-%d-%s.jsonl", c.task.name, c.seed, (&variant{name: name}).slug())), Categories: map[string]float64{}}
+	row = QualityRow{Model: name, Temperature: 1, File: filepath.Join(critiquesDir, fmt.Sprintf("%s-%d-%s.jsonl", c.task.Name, c.seed, (&variant{name: name}).slug())), Categories: map[string]float64{}}
 	for _, m := range r.Methods {
 		switch all := m.Rows[0]; m.Name {
 		case "score m=1":
