@@ -331,11 +331,13 @@ typedef struct {
 //   reward[l] = x[l]·w        dx[l] = dreward[l]·w        dw += Σ_l dreward[l]·x[l]
 // Side 2p of pair p is the chosen, 2p+1 the rejected one; its leaves are [side[s], side[s+1]).
 // Terms of a pair: CROSS all (c, r) combinations of its leaves; MEAN one, on the mean rewards of the sides;
-// ZIP (c_i, r_i) for i < min of the leaf counts. Each pair is the mean of its terms; a pair with an empty side is skipped.
-//   bt = -log σ(c - r - margin)      centre = center·(c + r)²        reward loss = loss_scale · Σ_p mean(bt + centre)
+// ZIP (c_i, r_i) for i < min of the leaf counts. Each pair is the mean of its terms. A pair with an empty side is skipped or, if alone is set, the
+// leaves of its other side are compared with the reward 0, each by itself or with MEAN as one: bt is then the binary cross-entropy of a label.
+//   z = c - r - margin      bt = -(1 - smooth)·log σ(z) - smooth·log σ(-z)      centre = center·(c + r)²
+//   reward loss = loss_scale · Σ_p mean(weight·bt + centre)
 // loss: 0 joint = lambda·critique + (1 - lambda)·reward   1 critique   2 reward loss
 //       3 loss_scale·Σ_p mean([c > r] + ½[c = r])         4 loss_scale·Σ_p mean(c - r)    5 number of terms with c = r
-// dreward: gradient of grad_scale · Σ_p mean(bt + centre)
+// dreward: gradient of grad_scale · Σ_p mean(weight·bt + centre)
 typedef enum { K_CROSS = 0, K_MEAN = 1, K_ZIP = 2 } kpairing;
 typedef struct {
     float         *loss;     // out (6)
@@ -347,9 +349,11 @@ typedef struct {
     const float   *w;        // in  (H)
     const int32_t *side;     // in  (2P+1)             rising within [0, L]; leaves outside of it have no gradient
     const float   *margin;   // in  (P)                or NULL: 0
+    const float   *weight;   // in  (P)                or NULL: 1
     const float   *critique; // in  (1)                critique loss of the same batch, or NULL: 0
-    float          lambda, center, loss_scale, grad_scale;
+    float          lambda, center, smooth, loss_scale, grad_scale;   // 0 <= smooth < ½
     kpairing       pairing;
+    int32_t        alone;    // 0, 1
     int32_t        L, H, P;
     kdtype         dtype;
 } reward_loss_args;

@@ -491,10 +491,13 @@ type RewardLoss struct {
 	X, W                 Tensor  // in (L, H) real, (H) f32
 	Side                 Tensor  // in (2P+1) int32: leaves of chosen, rejected, chosen, …
 	Margin               Tensor  // in (P) f32, or the zero Tensor
+	Weight               Tensor  // in (P) f32, or the zero Tensor: of each pair's logistic loss
 	Critique             Tensor  // in (1) f32, or the zero Tensor
 	Lambda, Center       float32 // weight of the critique loss; coefficient of (c + r)²
+	Smoothing            float32 // share of the labels that are taken to be wrong, in [0, ½)
 	LossScale, GradScale float32
 	Pairing              Pairing
+	Alone                bool // leaves of a pair's only side are compared with the reward 0, not skipped
 }
 
 // RewardLoss gives rewards, losses and their gradient.
@@ -508,12 +511,17 @@ func (d *Device) RewardLoss(r RewardLoss) {
 	must(r.W.is(F32, r.X.dim[1]), "kernels: reward_loss: w is not (H) f32")
 	must(r.Side.rank == 1 && r.Side.dim[0]%2 == 1 && r.Side.is(I32, r.Side.dim[0]), "kernels: reward_loss: side is not (2P+1) int32")
 	must(r.Margin.IsNil() || r.Margin.is(F32, r.Side.dim[0]/2), "kernels: reward_loss: margin is not (P) f32")
+	must(r.Weight.IsNil() || r.Weight.is(F32, r.Side.dim[0]/2), "kernels: reward_loss: weight is not (P) f32")
+	must(r.Smoothing >= 0 && r.Smoothing < 0.5, "kernels: reward_loss: smoothing is not in [0, 1/2)")
 	must(r.Critique.IsNil() || r.Critique.is(F32, 1), "kernels: reward_loss: critique is not (1) f32")
 	must(r.Pairing >= Cross && r.Pairing <= Zip, "kernels: reward_loss: unknown pairing")
 	a := C.reward_loss_args{loss: r.Loss.f32(), reward: r.Reward.f32(), dreward: r.DReward.f32(), dx: r.DX.ptr, dw: r.DW.f32(), x: r.X.ptr,
-		w: r.W.f32(), side: r.Side.i32(), margin: r.Margin.f32(), critique: r.Critique.f32(), lambda: C.float(r.Lambda), center: C.float(r.Center),
+		w: r.W.f32(), side: r.Side.i32(), margin: r.Margin.f32(), weight: r.Weight.f32(), critique: r.Critique.f32(), lambda: C.float(r.Lambda), center: C.float(r.Center), smooth: C.float(r.Smoothing),
 		loss_scale: C.float(r.LossScale), grad_scale: C.float(r.GradScale), pairing: C.kpairing(r.Pairing), L: r.X.n(0), H: r.X.n(1),
 		P: r.Side.n(0) / 2, dtype: r.X.dt()}
+	if r.Alone {
+		a.alone = 1
+	}
 	C.call_reward_loss(d.table, d.stream, &a)
 }
 

@@ -1,6 +1,7 @@
 // reward_loss.cc: the joint objective, a Bradley-Terry loss on pairs of leaf rewards mixed with the critique loss, and the gradient of
 // the reward head.
-//   bt = -log σ(c - r - margin),  centre = center·(c + r)²,  reward loss = loss_scale·Σ_p mean over the terms of p (bt + centre)
+//   z = c - r - margin,  bt = -(1 - smooth)·log σ(z) - smooth·log σ(-z) = -log σ(z) + smooth·z,  centre = center·(c + r)²
+//   reward loss = loss_scale·Σ_p mean over the terms of p (weight·bt + centre)
 //   joint = lambda·critique + (1 - lambda)·reward loss
 // There are a few hundred terms in a batch: one thread, in double, in the order of the pairs.
 #ifndef ARCH
@@ -21,14 +22,19 @@ struct totals {
     }
 };
 
+// What a pair's terms have in common.
+struct terms {
+    double margin, weight, center, smooth;
+};
+
 // Adds one term and gives its derivatives to c and r.
-void term(double c, double r, double margin, double center, totals *t, double *dc, double *dr) {
-    const double z = c - r - margin, e = exp(-fabs(z));                  // e <= 1: nothing overflows
-    const double toward = z > 0 ? e / (1 + e) : 1 / (1 + e);             // σ(-z)
-    double loss = (z > 0 ? 0 : -z) + log1p(e), pull = 0;
-    if (center != 0) {
-        loss += center * (c + r) * (c + r);
-        pull = 2 * center * (c + r);
+void term(double c, double r, const terms &of, totals *t, double *dc, double *dr) {
+    const double z = c - r - of.margin, e = exp(-fabs(z));               // e <= 1: nothing overflows
+    const double toward = of.weight * ((z > 0 ? e / (1 + e) : 1 / (1 + e)) - of.smooth);  // σ(-z) - smooth
+    double loss = of.weight * ((z > 0 ? 0 : -z) + log1p(e) + of.smooth * z), pull = 0;
+    if (of.center != 0) {
+        loss += of.center * (c + r) * (c + r);
+        pull = 2 * of.center * (c + r);
     }
     t->loss += loss;
     t->wins += c > r ? 1 : c == r ? 0.5 : 0;
@@ -45,19 +51,18 @@ double mean(const float *x, int64_t n) {
 }
 
 // The terms of one pair: c (nc) and r (nr) are its rewards, dc (nc) and dr (nr) += the derivatives of the sum of its terms.
-int64_t pair_terms(const reward_loss_args *a, const float *c, int64_t nc, const float *r, int64_t nr, double margin, totals *t, double *dc,
-                   double *dr) {
+int64_t pair_terms(kpairing pairing, const float *c, int64_t nc, const float *r, int64_t nr, const terms &of, totals *t, double *dc, double *dr) {
     double u, v;
-    if (a->pairing == K_MEAN) {
-        term(mean(c, nc), mean(r, nr), margin, a->center, t, &u, &v);
+    if (pairing == K_MEAN) {
+        term(mean(c, nc), mean(r, nr), of, t, &u, &v);
         for (int64_t i = 0; i < nc; i++) dc[i] += u / nc;
         for (int64_t j = 0; j < nr; j++) dr[j] += v / nr;
         return 1;
     }
-    if (a->pairing == K_ZIP) {
+    if (pairing == K_ZIP) {
         const int64_t n = nc < nr ? nc : nr;
         for (int64_t i = 0; i < n; i++) {
-            term(c[i], r[i], margin, a->center, t, &u, &v);
+            term(c[i], r[i], of, t, &u, &v);
             dc[i] += u;
             dr[i] += v;
         }
@@ -65,7 +70,7 @@ int64_t pair_terms(const reward_loss_args *a, const float *c, int64_t nc, const 
     }
     for (int64_t i = 0; i < nc; i++)
         for (int64_t j = 0; j < nr; j++) {
-            term(c[i], r[j], margin, a->center, t, &u, &v);
+            term(c[i], r[j], of, t, &u, &v);
             dc[i] += u;
             dr[j] += v;
         }
@@ -85,9 +90,15 @@ void pairs(kstream *s, const reward_loss_args *a) {
     totals all;
     for (int64_t p = 0; p < a->P; p++) {
         const int64_t c = a->side[2 * p], r = a->side[2 * p + 1], end = a->side[2 * p + 2];
-        if (c == r || r == end) continue;
+        const bool alone = a->alone && (c == r) != (r == end);
+        if ((c == r || r == end) && !alone) continue;
+        const terms of = {a->margin ? a->margin[p] : 0., a->weight ? a->weight[p] : 1., a->center, a->smooth};
+        const kpairing pairing = alone && a->pairing == K_ZIP ? K_CROSS : a->pairing;
+        const float nothing = 0;
+        double none = 0;
         totals pair;
-        const int64_t n = pair_terms(a, a->reward + c, r - c, a->reward + r, end - r, a->margin ? a->margin[p] : 0, &pair, grad + c, grad + r);
+        const int64_t n = pair_terms(pairing, c == r ? &nothing : a->reward + c, c == r ? 1 : r - c, r == end ? &nothing : a->reward + r,
+                                     r == end ? 1 : end - r, of, &pair, c == r ? &none : grad + c, r == end ? &none : grad + r);
         all.add(pair, 1.0 / n);
         for (int64_t l = c; l < end; l++) a->dreward[l] = (float)(a->grad_scale * grad[l] / n);
     }

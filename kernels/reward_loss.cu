@@ -1,5 +1,5 @@
 // reward_loss.cu: the reward head, the pairwise loss, the joint loss and their gradient in one launch.
-//   reward[l] = x[l]·w      bt = -log σ(c - r - margin),  centre = center·(c + r)²      dx[l] = dreward[l]·w,  dw += Σ_l dreward[l]·x[l]
+//   reward[l] = x[l]·w      z = c - r - margin,  bt = -log σ(z) + smooth·z,  centre = center·(c + r)²      dx[l] = dreward[l]·w,  dw += Σ_l dreward[l]·x[l]
 // A block has some consecutive pairs with all their leaves: a warp per reward, a warp per pair, then a thread per column of the
 // gradients, with x from the cache. The block that is last adds up what the blocks have of dw and of the losses, in their order.
 #include "cuda.cuh"
@@ -16,8 +16,9 @@ struct totals {  // in double: margins of both signs cancel
 };
 
 struct objective {
-    float lambda, center, loss_scale, grad_scale;
+    float lambda, center, smooth, loss_scale, grad_scale;
     kpairing pairing;
+    int alone;
 };
 
 struct term {
@@ -25,10 +26,10 @@ struct term {
 };
 
 // No exponential overflows.
-static __device__ __forceinline__ term compare(float c, float r, float margin, float center) {
-    const float z = c - r - margin, e = expf(-fabsf(z)), toward = z > 0 ? e / (1 + e) : 1 / (1 + e);  // σ(-z)
-    const float sum = c + r, pull = center == 0 ? 0 : 2 * center * sum;
-    return {fmaxf(-z, 0) + log1pf(e) + (center == 0 ? 0 : center * sum * sum), pull - toward, pull + toward};
+static __device__ __forceinline__ term compare(float c, float r, float margin, float weight, const objective &o) {
+    const float z = c - r - margin, e = expf(-fabsf(z)), toward = weight * ((z > 0 ? e / (1 + e) : 1 / (1 + e)) - o.smooth);  // σ(-z) - smooth
+    const float sum = c + r, pull = o.center == 0 ? 0 : 2 * o.center * sum;
+    return {weight * (fmaxf(-z, 0) + log1pf(e) + o.smooth * z) + (o.center == 0 ? 0 : o.center * sum * sum), pull - toward, pull + toward};
 }
 
 static __device__ __forceinline__ void count(totals &t, float c, float r, float loss) {
@@ -44,25 +45,47 @@ static __device__ __forceinline__ float mean(const float *x, int n) {  // over t
     return warp_sum(sum) / n;
 }
 
+// The leaves of a side without another one, compared with the reward 0.
+static __device__ __forceinline__ void alone_terms(float *dreward, const float *reward, int leaves, bool better, float margin, float weight,
+                                                   const objective &o, totals &all) {
+    const int lane = threadIdx.x % 32;
+    const bool one = o.pairing == K_MEAN;
+    const float middle = one ? mean(reward, leaves) : 0, n = one ? 1 : leaves;
+    totals t = {};
+    for (int i = lane; i < leaves; i += 32) {
+        const float r = one ? middle : reward[i];
+        const term m = better ? compare(r, 0, margin, weight, o) : compare(0, r, margin, weight, o);
+        if (!one || i == 0) count(t, better ? r : 0, better ? 0 : r, m.loss);
+        dreward[i] = o.grad_scale * (better ? m.dc : m.dr) / leaves;
+    }
+    all.loss += t.loss / n;
+    all.wins += t.wins / n;
+    all.margin += t.margin / n;
+    all.ties += t.ties;
+}
+
 // A warp's work on a pair: dreward of its leaves, which is zero so far, and its share of the totals, spread over the lanes.
-static __device__ __forceinline__ void pair_terms(float *dreward, const float *reward, int chosen, int rejected, int end, float margin,
+static __device__ __forceinline__ void pair_terms(float *dreward, const float *reward, int chosen, int rejected, int end, float margin, float weight,
                                                   const objective &o, totals &all) {
     const int lane = threadIdx.x % 32, nc = rejected - chosen, nr = end - rejected;
-    if (nc == 0 || nr == 0) return;
+    if (nc == 0 || nr == 0) {
+        if (o.alone && nc + nr > 0) alone_terms(dreward + chosen, reward + chosen, nc + nr, nr == 0, margin, weight, o, all);
+        return;
+    }
     const float *c = reward + chosen, *r = reward + rejected;  // (nc), (nr)
     float *dc = dreward + chosen, *dr = dreward + rejected;
     totals t = {};
     float n = 1;
     if (o.pairing == K_MEAN) {
         const float mc = mean(c, nc), mr = mean(r, nr);
-        const term m = compare(mc, mr, margin, o.center);
+        const term m = compare(mc, mr, margin, weight, o);
         if (lane == 0) count(t, mc, mr, m.loss);
         for (int i = lane; i < nc; i += 32) dc[i] = o.grad_scale * m.dc / nc;
         for (int j = lane; j < nr; j += 32) dr[j] = o.grad_scale * m.dr / nr;
     } else if (o.pairing == K_ZIP) {
         n = min(nc, nr);
         for (int i = lane; i < min(nc, nr); i += 32) {
-            const term m = compare(c[i], r[i], margin, o.center);
+            const term m = compare(c[i], r[i], margin, weight, o);
             count(t, c[i], r[i], m.loss);
             dc[i] = o.grad_scale * m.dc / n;
             dr[i] = o.grad_scale * m.dr / n;
@@ -72,7 +95,7 @@ static __device__ __forceinline__ void pair_terms(float *dreward, const float *r
         for (int i = lane; i < nc; i += 32) {
             float sum = 0;
             for (int j = 0; j < nr; j++) {
-                const term m = compare(c[i], r[j], margin, o.center);
+                const term m = compare(c[i], r[j], margin, weight, o);
                 count(t, c[i], r[j], m.loss);
                 sum += m.dc;
             }
@@ -80,7 +103,7 @@ static __device__ __forceinline__ void pair_terms(float *dreward, const float *r
         }
         for (int j = lane; j < nr; j += 32) {
             float sum = 0;
-            for (int i = 0; i < nc; i++) sum += compare(c[i], r[j], margin, o.center).dr;
+            for (int i = 0; i < nc; i++) sum += compare(c[i], r[j], margin, weight, o).dr;
             dr[j] = o.grad_scale * sum / n;
         }
     }
@@ -114,6 +137,7 @@ __global__ void __launch_bounds__(threads, 1) reward_loss_kernel(float *loss,   
                                                                  const float *__restrict__ w,     // in  (H)
                                                                  const int32_t *side,             // in  (2P+1)
                                                                  const float *margin,             // in  (P) or NULL
+                                                                 const float *weight,             // in  (P) or NULL
                                                                  const float *critique,           // in  (1) or NULL
                                                                  objective o, int L, int H, int P,
                                                                  float *dw_part,                  // scratch (blocks, H)
@@ -138,7 +162,7 @@ __global__ void __launch_bounds__(threads, 1) reward_loss_kernel(float *loss,   
     __syncthreads();
     totals t = {};
     for (int p = first + warp; p < last; p += warps)
-        pair_terms(dreward, reward, side[2 * p], side[2 * p + 1], side[2 * p + 2], margin ? margin[p] : 0, o, t);
+        pair_terms(dreward, reward, side[2 * p], side[2 * p + 1], side[2 * p + 2], margin ? margin[p] : 0, weight ? weight[p] : 1, o, t);
     t = block_totals(t);  // its barrier is also that of dreward
     if (threadIdx.x == 0) total_part[b] = t;
 
@@ -198,9 +222,9 @@ void cuda_reward_loss(kstream *s, const reward_loss_args *a) {
         const int blocks = a->P < 1 ? 1 : a->P < most_blocks ? a->P : most_blocks;  // not by the device: the order of sums
         float *part = scratch<float>(s, (size_t)blocks * a->H);
         totals *total = scratch<totals>(s, blocks);
-        const objective o = {a->lambda, a->center, a->loss_scale, a->grad_scale, a->pairing};
+        const objective o = {a->lambda, a->center, a->smooth, a->loss_scale, a->grad_scale, a->pairing, a->alone};
         auto run = [&](auto kernel) {
-            launch(s, kernel, blocks, threads, 0, a->loss, a->reward, a->dreward, dx, a->dw, x, a->w, a->side, a->margin, a->critique, o, a->L, a->H, a->P,
+            launch(s, kernel, blocks, threads, 0, a->loss, a->reward, a->dreward, dx, a->dw, x, a->w, a->side, a->margin, a->weight, a->critique, o, a->L, a->H, a->P,
                    part, total, counter(s));
         };
         if (wide<T>(a->H, dx, x) && wide<float>(a->H, a->w, a->dw)) run(reward_loss_kernel<T, 16 / sizeof(T)>);

@@ -109,6 +109,7 @@ type Batch struct {
 	Leaf    []int32   // (L) positions where rewards are read, after the final norm
 	SidePtr []int32   // (2P+1) leaves of pair p: chosen [Side[2p], Side[2p+1]), rejected [Side[2p+1], Side[2p+2]); empty: no pairs
 	Margin  []float32 // (P) or empty: 0
+	Scale   []float32 // (P) or empty: 1, weight of the pair's logistic loss, at least 0
 }
 
 func (b *Batch) validate(m *Model, train bool) error {
@@ -149,8 +150,8 @@ func (b *Batch) validate(m *Model, train bool) error {
 func (b *Batch) validatePairs() error {
 	s := b.SidePtr
 	if len(s) == 0 {
-		if len(b.Margin) > 0 {
-			return fmt.Errorf("%d margins, but no pairs", len(b.Margin))
+		if n := max(len(b.Margin), len(b.Scale)); n > 0 {
+			return fmt.Errorf("%d margins, but no pairs", n)
 		}
 		return nil
 	}
@@ -165,9 +166,17 @@ func (b *Batch) validatePairs() error {
 	if len(b.Margin) > 0 && len(b.Margin) != len(s)/2 {
 		return fmt.Errorf("%d margins for %d pairs", len(b.Margin), len(s)/2)
 	}
+	if len(b.Scale) > 0 && len(b.Scale) != len(s)/2 {
+		return fmt.Errorf("%d scales for %d pairs", len(b.Scale), len(s)/2)
+	}
 	for i, x := range b.Margin {
 		if !finite(x) {
 			return fmt.Errorf("pair %d: margin %v is not finite", i, x)
+		}
+	}
+	for i, x := range b.Scale {
+		if !finite(x) || x < 0 {
+			return fmt.Errorf("pair %d: scale %v: want a number of at least 0", i, x)
 		}
 	}
 	return nil

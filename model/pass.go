@@ -17,7 +17,8 @@ type deviceBatch struct {
 	tiles           []kernels.Tensor // for each window of the model: what tile.Lists makes of end and pos
 	row             kernels.Tensor   // (r)
 	target          kernels.Tensor   // (R)
-	weight, margin  kernels.Tensor   // (R), (P) f32
+	weight          kernels.Tensor   // (R) f32
+	margin, scale   kernels.Tensor   // (P) f32
 	side, iota      kernels.Tensor   // (2P+1); (L) 0, 1, …
 	rowPtr, rowSrc  kernels.Tensor   // which rows come from a token: (n+1), (r)
 	idRow           kernels.Tensor   // which tokens have an id: (U), (U+1), (n)
@@ -69,7 +70,7 @@ type staging struct {
 	host  []int32
 	items []staged
 
-	ints, weight, margin kernels.Tensor // on the device: the arrays, (R) and (P) f32
+	ints, weight, margin, scale kernels.Tensor // on the device: the arrays, (R), (P) and (P) f32
 
 	row, keyPtr, keySrc, iota []int32   // host memory that is used again
 	tiles                     [][]int32 // by window
@@ -148,6 +149,11 @@ func (m *Model) upload(b *Batch, train bool) *deviceBatch {
 		m.fit(&g.margin, kernels.F32, len(b.Margin))
 		s.margin = g.margin
 		m.Dev.Upload(s.margin, b.Margin)
+	}
+	if len(b.Scale) > 0 {
+		m.fit(&g.scale, kernels.F32, len(b.Scale))
+		s.scale = g.scale
+		m.Dev.Upload(s.scale, b.Scale)
 	}
 	m.reserveRope(slices.Max(b.Pos))
 	return s
@@ -260,6 +266,8 @@ type LossOptions struct {
 	TokenScale float32         // 1 / sum of the weights of all rows of the optimizer step
 	PairScale  float32         // 1 / number of all pairs of the optimizer step
 	Pairing    kernels.Pairing // which leaves of a pair are compared
+	Smoothing  float32         // share of the labels that are taken to be wrong, in [0, ½)
+	Alone      bool            // the leaves of a pair's only side are compared with the reward 0: its label is learned
 }
 
 // Losses of one batch, scaled by TokenScale and PairScale: those of the batches of one step add up to the step's.
@@ -299,6 +307,9 @@ func (m *Model) TrainStepLater(b *Batch, o LossOptions) (losses func() Losses, e
 	}
 	if err == nil && (o.Pairing < kernels.Cross || o.Pairing > kernels.Zip) {
 		err = fmt.Errorf("pairing %d is not known", o.Pairing)
+	}
+	if err == nil && !(o.Smoothing >= 0 && o.Smoothing < 0.5) {
+		err = fmt.Errorf("smoothing %v: want at least 0 and less than 1/2", o.Smoothing)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("model: batch: %w", err)
@@ -344,7 +355,7 @@ func (m *Model) losses(s *deviceBatch, o LossOptions) {
 		return
 	}
 	d.RewardLoss(kernels.RewardLoss{Loss: t.loss.Rows(0, 6), Reward: t.reward, DReward: t.dreward, DX: df, DW: m.score.G, X: f, W: m.score.W,
-		Side: s.side, Margin: s.margin, Critique: critique, Lambda: o.Lambda, Center: o.Center, LossScale: o.PairScale,
+		Side: s.side, Margin: s.margin, Weight: s.scale, Smoothing: o.Smoothing, Alone: o.Alone, Critique: critique, Lambda: o.Lambda, Center: o.Center, LossScale: o.PairScale,
 		GradScale: (1 - o.Lambda) * o.PairScale, Pairing: o.Pairing})
 }
 

@@ -31,12 +31,13 @@ type Reply struct {
 	Critiques []Branch
 }
 
-// Example is one unit of training data: a pair of responses, or a document.
+// Example is one unit of training data: a pair of responses, one response with a label, or a document.
 type Example struct {
 	ID     string
 	Prompt []int32 // tokens that both responses share
 	Chosen Reply
-	// Rejected is worse than Chosen by at least Margin.
+	// Rejected is worse than Chosen by at least Margin. A response that is labelled right is Chosen, one that is labelled wrong Rejected; the
+	// other side is empty then.
 	Rejected Reply
 	Margin   float32
 
@@ -49,6 +50,11 @@ type Example struct {
 func (e *Example) IsDocument() bool { return len(e.Document.IDs) > 0 }
 
 func (e *Example) replies() [2]*Reply { return [2]*Reply{&e.Chosen, &e.Rejected} }
+
+// IsLabelled says whether the example is one response with a label.
+func (e *Example) IsLabelled() bool {
+	return !e.IsDocument() && (len(e.Chosen.Response.IDs) == 0) != (len(e.Rejected.Response.IDs) == 0)
+}
 
 // branches are all of them: the document, the prompt, and of each side the response and its critiques.
 func (e *Example) branches() []Branch {
@@ -70,6 +76,7 @@ type Parts struct {
 	Rewards      bool // after critiques, or without them at the end of the responses: a scalar model
 	MaxCritiques int  // at most the first this many of a response; 0: all
 	Margin       bool // the example's margin is subtracted from the rewards' difference
+	Scale        bool // the example's margin is the weight of its loss
 }
 
 // scalar says whether rewards are read at the end of responses.
@@ -95,6 +102,9 @@ func (e *Example) Check(p Parts, vocab int) error {
 		return fmt.Errorf("example %.40q: rewards want a pair, got a document", e.ID)
 	}
 	for _, s := range e.replies() {
+		if len(s.Response.IDs) == 0 && e.IsLabelled() && len(s.Critiques) == 0 {
+			continue
+		}
 		if !e.IsDocument() && len(s.Response.IDs) == 0 {
 			return fmt.Errorf("example %.40q: a response has no tokens of its own", e.ID)
 		}
@@ -126,7 +136,7 @@ type Size struct {
 	Flat    int     // tokens if every branch were a sequence of its own
 	Longest int     // of the longest branch
 	Weight  float64 // sum of the loss weights of its rows
-	Pairs   int     // 1 if both sides have a reward
+	Pairs   int     // 1 if both sides have a reward, or the one that is labelled
 }
 
 // Size counts an example.
@@ -142,7 +152,11 @@ func (e *Example) Size(p Parts) Size {
 	}
 	s.Tokens = len(e.Prompt)
 	rewarded := 0
+	labelled := e.IsLabelled()
 	for _, reply := range e.replies() {
+		if labelled && len(reply.Response.IDs) == 0 {
+			continue
+		}
 		stem := len(e.Prompt) + len(reply.Response.IDs)
 		s.Tokens += len(reply.Response.IDs)
 		s.Longest = max(s.Longest, stem)
@@ -162,7 +176,7 @@ func (e *Example) Size(p Parts) Size {
 			rewarded++
 		}
 	}
-	if p.Rewards && rewarded == 2 {
+	if p.Rewards && (rewarded == 2 || labelled && rewarded == 1) {
 		s.Pairs = 1
 	}
 	return s
@@ -202,7 +216,14 @@ func (e *Example) AppendTo(b *model.Batch, p Parts) {
 	if len(e.Prompt) > 0 {
 		b.Open(e.Prompt)
 	}
+	rewards := p.Rewards && e.Size(p).Pairs > 0 // a side without an other one is compared with nothing, unless it is labelled
 	for _, reply := range e.replies() {
+		if len(reply.Response.IDs) == 0 {
+			if p.Rewards {
+				b.SidePtr = append(b.SidePtr, int32(len(b.Leaf)))
+			}
+			continue
+		}
 		at := int32(b.Len())
 		b.Open(reply.Response.IDs)
 		last := int32(b.Len()) - 1
@@ -217,7 +238,7 @@ func (e *Example) AppendTo(b *model.Batch, p Parts) {
 				addRow(b, from, id, z.weight(i))
 				from = at + int32(i)
 			}
-			if p.Rewards {
+			if rewards {
 				b.Leaf = append(b.Leaf, at+int32(z.Read))
 			}
 		}
@@ -231,6 +252,9 @@ func (e *Example) AppendTo(b *model.Batch, p Parts) {
 	}
 	if p.Rewards && p.Margin {
 		b.Margin = append(b.Margin, e.Margin)
+	}
+	if p.Rewards && p.Scale {
+		b.Scale = append(b.Scale, e.Margin)
 	}
 }
 

@@ -153,7 +153,7 @@ const (
 	DropWrong       = "labelled as wrong"
 )
 
-// Pair makes an example of a preference record. The tokens that both sides begin with are the shared prompt; a critique's
+// Pair makes an example of a preference record, or of a response with a label. The tokens that both sides begin with are the shared prompt; a critique's
 // tokens are those that were sampled, or its text and the end-of-turn token. A scalar model's reward is read at the last
 // token of the rendered conversation. Critiques are trained behind what their critic has read: a
 // record that was cut when it was sampled is cut in the same places, and more only if it is over the limit still.
@@ -177,6 +177,9 @@ func (d *Renderer) Pair(rec *record.Record, o Options) (Example, Outcome, error)
 			return nil, err
 		}
 		by := e.over(o.Parts, o.Limit)
+		if e.IsLabelled() {
+			return []int{max(by[0], by[1])}, nil
+		}
 		return by[:], nil
 	})
 	out.Shortened = cut != nil
@@ -215,23 +218,60 @@ func (d *Renderer) asked(rec *record.Record) error {
 	return nil
 }
 
-// pair renders a record as it is.
-func (d *Renderer) pair(r *record.Record, o Options) (Example, Outcome, error) {
+// side spells the conversation that ends in a response or, where critiques are trained, in the request for one.
+func (d *Renderer) side(r *record.Record, s record.Side, o Options) (ids []int32, err error) {
+	if o.scalar() {
+		ids, err = d.Encode(r.Messages(s), false)
+	} else {
+		ids, err = d.Encode(d.Prompts.Ask(r, s, d.Scale), true)
+	}
+	if err != nil {
+		err = r.Fault("%s: %v", s, err)
+	}
+	return ids, err
+}
+
+// labelled renders one response whose label is known, as the only side of a pair.
+func (d *Renderer) labelled(r *record.Record, o Options) (Example, Outcome, error) {
 	var out Outcome
 	e := Example{ID: r.ID}
-	if r.Margin != nil {
+	ids, err := d.side(r, record.Single, o)
+	if err != nil {
+		return e, out, err
+	}
+	reply := &e.Rejected
+	if *r.Correct {
+		reply = &e.Chosen
+	}
+	e.Prompt = ids[: len(ids)-1 : len(ids)-1]
+	reply.Response = Branch{IDs: ids[len(ids)-1:]}
+	d.critiques(reply, r, record.Single, o, &out)
+	if !o.scalar() && len(reply.Critiques) == 0 {
+		out.Dropped = DropNoCritiques
+	}
+	return e, out, nil
+}
+
+// pair renders a record as it is.
+func (d *Renderer) pair(r *record.Record, o Options) (Example, Outcome, error) {
+	if r.Correct != nil {
+		return d.labelled(r, o)
+	}
+	var out Outcome
+	e := Example{ID: r.ID}
+	switch {
+	case r.Margin != nil && o.Scale && *r.Margin < 0:
+		return e, out, r.Fault("margin %g is negative, and is to weigh the pair's loss (scale_by_margin)", *r.Margin)
+	case r.Margin != nil:
 		e.Margin = float32(*r.Margin)
+	case o.Scale:
+		return e, out, r.Fault("no margin, which is to weigh the pair's loss (scale_by_margin)")
 	}
 	var ids [2][]int32
 	for i, s := range [...]record.Side{record.Chosen, record.Rejected} {
 		var err error
-		if o.scalar() {
-			ids[i], err = d.Encode(r.Messages(s), false)
-		} else {
-			ids[i], err = d.Encode(d.Prompts.Ask(r, s, d.Scale), true)
-		}
-		if err != nil {
-			return e, out, r.Fault("%s: %v", s, err)
+		if ids[i], err = d.side(r, s, o); err != nil {
+			return e, out, err
 		}
 	}
 	n := model.CommonPrefix(ids[0], ids[1])

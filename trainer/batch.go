@@ -177,7 +177,7 @@ func packShare(data Dataset, indices []int, c *Config, limit, vocab int, g *coll
 // lossOptions are the loss's arguments for every micro-batch: the sums over the micro-batches of what TrainStep gives are
 // then the means over the whole update.
 func (p *Packed) lossOptions(c *Config, lambda float64) model.LossOptions {
-	o := model.LossOptions{Lambda: float32(lambda), Center: float32(c.CenterCoefficient), Pairing: c.pairing()}
+	o := model.LossOptions{Lambda: float32(lambda), Center: float32(c.CenterCoefficient), Pairing: c.pairing(), Smoothing: float32(c.LabelSmoothing), Alone: true}
 	if p.Weight > 0 {
 		o.TokenScale = float32(1 / p.Weight)
 	}

@@ -104,6 +104,8 @@ type Config struct {
 	Pairing           string  `yaml:"pairing" alias:"critique_pairing" help:"which rewards of a pair are compared: cross (all combinations), mean (the sides' means) or zip (equal rank)"`
 	CenterCoefficient float64 `yaml:"center_rewards_coefficient" alias:"center" help:"weight of (chosen + rejected)², which keeps rewards near zero"`
 	UseMargin         bool    `yaml:"use_margin" help:"subtract the record's margin from the reward difference"`
+	ScaleByMargin     bool    `yaml:"scale_by_margin" help:"weigh the loss of a pair by the record's margin, which every pair must have (scaled Bradley-Terry)"`
+	LabelSmoothing    float64 `yaml:"label_smoothing" help:"share of the labels that are taken to be wrong (conservative Bradley-Terry), in [0, 0.5)"`
 
 	// The run.
 	Seed           uint64 `yaml:"seed" group:"The run" help:"seed of the data order and of a new reward head"`
@@ -208,6 +210,7 @@ func (c Config) Validate() error {
 		{"max_grad_norm", c.MaxGradNorm, 0, 1e30, false},
 		{"lambda_beta", c.LambdaBeta, 0, 1, true},
 		{"lambda_hold", c.LambdaHold, 0, 1, false},
+		{"label_smoothing", c.LabelSmoothing, 0, math.Nextafter(0.5, 0), false},
 		{"lm_weight", c.LMWeight, 0, 1e6, false},
 		{"center_rewards_coefficient", c.CenterCoefficient, 0, 1e6, false},
 		{"threads", float64(c.Threads), 0, 1024, false},
@@ -306,7 +309,7 @@ func (c Config) given() modeldir.Given {
 
 // Parts are what the method trains on of an example.
 func (c Config) Parts() render.Parts {
-	return render.Parts{Critiques: c.critiques(), Rewards: c.rewards(), MaxCritiques: c.MaxCritiques, Margin: c.UseMargin}
+	return render.Parts{Critiques: c.critiques(), Rewards: c.rewards(), MaxCritiques: c.MaxCritiques, Margin: c.UseMargin, Scale: c.ScaleByMargin}
 }
 
 // Render says how records become examples; limit is the longest sequence.

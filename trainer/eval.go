@@ -71,23 +71,36 @@ type sums struct {
 	ties                   int
 }
 
-// pairSums is the pairs of the kernels' reward_loss in float64, without a gradient: bt = -log σ(c - r - margin), plus center·(c + r)².
+// pairSums is the pairs of the kernels' reward_loss in float64, without a gradient: with z = c - r - margin, weight·(-log σ(z) + smoothing·z), plus
+// center·(c + r)². A side that is alone is compared with 0.
 func pairSums(b *model.Batch, reward []float32, c Config) sums {
 	var total sums
 	for p := 0; 2*p+2 < len(b.SidePtr); p++ {
 		chosen, rejected := reward[b.SidePtr[2*p]:b.SidePtr[2*p+1]], reward[b.SidePtr[2*p+1]:b.SidePtr[2*p+2]]
-		if len(chosen) == 0 || len(rejected) == 0 {
+		pairing := c.pairing()
+		switch {
+		case len(chosen)+len(rejected) == 0:
 			continue
+		case len(chosen) == 0:
+			chosen = []float32{0}
+		case len(rejected) == 0:
+			rejected = []float32{0}
 		}
-		offset := 0.0
+		if pairing == kernels.Zip && b.SidePtr[2*p] == b.SidePtr[2*p+1] != (b.SidePtr[2*p+1] == b.SidePtr[2*p+2]) {
+			pairing = kernels.Cross
+		}
+		offset, weight := 0.0, 1.0
 		if b.Margin != nil {
 			offset = float64(b.Margin[p])
+		}
+		if b.Scale != nil {
+			weight = float64(b.Scale[p])
 		}
 		var s sums
 		n := 0.0
 		term := func(x, y float64) {
 			d := x - y
-			s.loss += softplus(offset-d) + c.CenterCoefficient*(x+y)*(x+y)
+			s.loss += weight*(softplus(offset-d)+c.LabelSmoothing*(d-offset)) + c.CenterCoefficient*(x+y)*(x+y)
 			s.margin += d
 			switch {
 			case d > 0:
@@ -98,7 +111,7 @@ func pairSums(b *model.Batch, reward []float32, c Config) sums {
 			}
 			n++
 		}
-		switch c.pairing() {
+		switch pairing {
 		case kernels.Mean:
 			term(mean(chosen), mean(rejected))
 		case kernels.Zip:

@@ -100,7 +100,7 @@ type run struct {
 	saveErrs int
 	changes  []string // since the checkpoint, that change rounding
 	sums     treeSums
-	tail     tail // reward losses
+	tail     tail     // reward losses
 	agreed   bool     // some rank was asked to stop, and all know it
 	pending  *pending // the last step, until its figures are read
 }

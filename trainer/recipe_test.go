@@ -147,4 +147,5 @@ func ExampleFields() {
 	// stochastic_rounding false - with bf16: no float32 masters; an update rounds each weight up or down by chance, right on average: 14 bytes a parameter in place of 18
 	// gradient_checkpointing false - keep only the input of each layer for the backward pass and compute the rest again: less memory, about a third more work, the same bits
 	// use_margin false - subtract the record's margin from the reward difference
+	// scale_by_margin false - weigh the loss of a pair by the record's margin, which every pair must have (scaled Bradley-Terry)
 }

@@ -76,7 +76,7 @@ func (d *Records) String() string {
 		s += fmt.Sprintf(", %d bad rows set aside", d.BadRows)
 	}
 	if d.Margins > 0 {
-		s += fmt.Sprintf(", %d rows have a margin, which is not used (set use_margin)", d.Margins)
+		s += fmt.Sprintf(", %d rows have a margin, which is not used (set use_margin or scale_by_margin)", d.Margins)
 	}
 	for _, n := range append(d.Found.Lines(), d.Found.Warnings()...) {
 		s += "; " + n
@@ -184,8 +184,12 @@ func renderRecord(rec *record.Record, r *render.Renderer, c Config, o render.Opt
 		err = rec.Fault("method lm wants documents: text, input_ids, messages, or prompt with completion; this row is a pair")
 	case c.Method != LM && c.Method != SFT && rec.Document != nil:
 		err = rec.Fault("method %s wants pairs (chosen and rejected), this row is a document", c.Method)
-	case c.Method != LM && c.Method != SFT && document:
-		err = rec.Fault("method %s wants pairs (chosen and rejected), this row has one response", c.Method)
+	case c.Method != LM && c.Method != SFT && document && rec.Correct == nil:
+		err = rec.Fault("method %s wants pairs (chosen and rejected) or responses with a label (correct), this row has one response", c.Method)
+	case c.ScaleByMargin && rec.Correct != nil:
+		err = rec.Fault("scale_by_margin wants pairs with a margin, this row has one response")
+	case document && rec.Correct != nil && c.rewards():
+		document = false
 	case rec.Dropped != "" && c.Method != BT && c.Method != Cloud:
 		x.out.Dropped = "by the filter: " + rec.Dropped
 		return x, nil
@@ -228,7 +232,7 @@ func (d *Records) add(rec *record.Record, x rendered, c Config) error {
 	if x.out.Shortened {
 		d.Shortened++
 	}
-	if rec.Margin != nil && c.rewards() && !c.UseMargin {
+	if rec.Margin != nil && c.rewards() && !c.UseMargin && !c.ScaleByMargin {
 		d.Margins++
 	}
 	document := !rec.Paired()

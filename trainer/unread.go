@@ -30,6 +30,8 @@ func readers() []reader {
 		{"head_position", rewards, Config.rewards},
 		{"center_rewards_coefficient", rewards, Config.rewards},
 		{"use_margin", rewards, Config.rewards},
+		{"scale_by_margin", rewards, Config.rewards},
+		{"label_smoothing", rewards, Config.rewards},
 		{"pairing", "with methods critic and cloud", func(c Config) bool { return c.rewards() && c.critiques() }},
 		{"prompt_weight", "with method lm", func(c Config) bool { return c.Method == LM }},
 		{"num_train_epochs", "without max_steps", func(c Config) bool { return c.MaxSteps <= 0 }},

@@ -121,6 +121,14 @@ func (l *list) reward() {
 				o.Margin, o.Critique, o.Center = g.Normal(o.P, 1), g.Normal(1, 1), 0.01
 				return o
 			})
+			l.add("reward_loss", s.name+"_"+name+"_weight_smooth_alone", func(g *Gen) Op {
+				o := base(g)
+				o.Margin, o.Weight, o.Smooth, o.Alone, o.Center = g.Normal(o.P, 1), g.Normal(o.P, 1), 0.2, true, 0.1
+				for i, w := range o.Weight {
+					o.Weight[i] = math.Abs(w)
+				}
+				return o
+			})
 			l.add("reward_loss", s.name+"_"+name+"_ties", func(g *Gen) Op {
 				o := base(g)
 				o.Ties = true

@@ -135,8 +135,11 @@ type RewardLoss[T Real] struct {
 	W                                    []T     `arg:"in f32 H ties"`
 	Side                                 []int32 `arg:"in i32 2P+1"`
 	Margin                               []T     `arg:"in f32 P or-nil"`
+	Weight                               []T     `arg:"in f32 P or-nil"`
 	Critique                             []T     `arg:"in f32 1 or-nil"`
 	Lambda, Center, LossScale, GradScale T
+	Smooth                               T // share of labels that are taken to be wrong
+	Alone                                bool
 	Pairing                              Pairing
 	L, H, P                              int
 	Ties                                 bool // some rewards are equal to the bit
@@ -173,13 +176,18 @@ func (o *RewardLoss[T]) pairs() {
 		if o.Margin != nil {
 			margin = o.Margin[p]
 		}
+		weight := T(1)
+		if o.Weight != nil {
+			weight = o.Weight[p]
+		}
 		for _, t := range terms {
 			c, r := o.mean(t.chosen), o.mean(t.rejected)
 			share := 1 / T(len(terms))
 			// bt = -log σ(z) = log(1 + exp(-z)), which does not overflow in this form
 			z := c - r - margin
-			bt := max(-z, 0) + log1p(exp(-max(z, -z)))
-			reward += share * (bt + o.Center*(c+r)*(c+r))
+			logistic := func(z T) T { return max(-z, 0) + log1p(exp(-max(z, -z))) }
+			bt := (1-o.Smooth)*logistic(z) + o.Smooth*logistic(-z)
+			reward += share * (weight*bt + o.Center*(c+r)*(c+r))
 			difference += share * (c - r)
 			switch {
 			case c > r:
@@ -188,7 +196,7 @@ func (o *RewardLoss[T]) pairs() {
 				accuracy += share / 2
 				ties++
 			}
-			dbt, dcentre := -1/(1+exp(z)), 2*o.Center*(c+r)
+			dbt, dcentre := weight*(o.Smooth/(1+exp(-z))-(1-o.Smooth)/(1+exp(z))), 2*o.Center*(c+r)
 			o.spread(t.chosen, o.GradScale*share*(dcentre+dbt))
 			o.spread(t.rejected, o.GradScale*share*(dcentre-dbt))
 		}
@@ -213,8 +221,20 @@ func (o *RewardLoss[T]) side(s int) (leaves []int) {
 }
 
 func (o *RewardLoss[T]) terms(chosen, rejected []int) (terms []term) {
-	if len(chosen) == 0 || len(rejected) == 0 {
+	alone := len(chosen) == 0 || len(rejected) == 0
+	switch {
+	case alone && !o.Alone || len(chosen)+len(rejected) == 0:
 		return nil
+	case alone && o.Pairing == Mean:
+		return []term{{chosen, rejected}}
+	case alone:
+		for i := range chosen {
+			terms = append(terms, term{chosen[i : i+1], nil})
+		}
+		for i := range rejected {
+			terms = append(terms, term{nil, rejected[i : i+1]})
+		}
+		return terms
 	}
 	switch o.Pairing {
 	case Cross:
@@ -233,8 +253,12 @@ func (o *RewardLoss[T]) terms(chosen, rejected []int) (terms []term) {
 	return terms
 }
 
+// mean is 0 of none.
 func (o *RewardLoss[T]) mean(leaves []int) T {
 	var sum T
+	if len(leaves) == 0 {
+		return 0
+	}
 	for _, l := range leaves {
 		sum += o.Reward[l]
 	}
