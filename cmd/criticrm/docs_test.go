@@ -28,7 +28,7 @@ import (
 
 // unrun are the commands that are only looked at, and why.
 var unrun = map[string]string{
-	"demo":  "two minutes",
+	"demo":  "four minutes",
 	"base":  "a quarter of an hour",
 	"synth": "the demo's model answers nothing",
 	"serve": "it goes on until it is stopped; TestServe asks it what the page asks",

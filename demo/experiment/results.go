@@ -61,7 +61,7 @@ type Row struct {
 	Seeds      []SeedRow           `json:"seeds"`
 	Overall    Interval            `json:"overall"`              // mean over the seeds; interval over the prompts of the evaluation split
 	OverSeeds  *Interval           `json:"over_seeds,omitempty"` // t interval over the seeds, where there are two or more
-	Valid      float64             `json:"valid"`                // on the validation split, mean over the seeds
+	Valid      float64             `json:"valid"`                // on the validation split at this temperature, with eight critiques above 0; mean over the seeds
 	Categories map[string]Interval `json:"categories"`
 }
 
@@ -120,6 +120,7 @@ type Example struct {
 
 // Difference is a paired comparison of two rows, in points.
 type Difference struct {
+	What      string    `json:"what"` // the same at every task
 	A         string    `json:"a"`
 	B         string    `json:"b"`
 	Diff      Interval  `json:"difference"` // mean over the seeds that both have; interval over the prompts

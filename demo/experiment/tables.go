@@ -3,6 +3,7 @@ package experiment
 // The tables: rows from the measured models, their intervals and differences, curves, and critiques to read.
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -247,45 +248,49 @@ func (b *builder) differences() {
 	main := func(method, reading, at string) *Row { return b.row("", method, reading, at) }
 	mine := main(ours, readReward, atChosen)
 	greedy, many := main(ours, readReward, atGreedy), main(ours, readReward, fmt.Sprintf("%s, m = %d", atOne, averaged))
-	for _, d := range [][2]*Row{
-		{mine, main(scalarRM, readReward, atChosen)},
-		{mine, main(scalarRM+moreData, readReward, atChosen)},
-		{mine, main(llmJudge, readScore, atChosen)},
-		{main(sft, readScore, atChosen), main(llmJudge, readScore, atChosen)},
-		{mine, main(sft, readScore, atChosen)},
-		{mine, main(ours, readScore, atChosen)},
-		{mine, main(cloud, readReward, atChosen)},
-		{mine, main(published, readReward, atChosen)},
-		{mine, main(merged, readReward, atChosen)},
-		{mine, main(defaults, readReward, atChosen)},
-		{mine, main(placebo, readReward, atChosen)},
-		{main(tenth, readReward, atChosen), main(scalarRM, readReward, atChosen)},
-		{main(secondly, readReward, atChosen), mine},
-		{greedy, many},
-		{many, main(ours, readReward, atOne+", m = 1")},
-		{main(llmJudge, readScore, atChosen), main(llmJudge, readScore, fmt.Sprintf("%s, m = %d", atOne, averaged))},
+	for _, d := range []struct {
+		what string
+		x, y *Row
+	}{
+		{"selection by labels: SFT on the selected critiques − the judge", main(sft, readScore, atChosen), main(llmJudge, readScore, atChosen)},
+		{"the reward head: ours − SFT on the same critiques", mine, main(sft, readScore, atChosen)},
+		{"the same model: its reward − its own score", mine, main(ours, readScore, atChosen)},
+		{"ours − the judge", mine, main(llmJudge, readScore, atChosen)},
+		{"ours − the judge, asked more often", mine, main(llmJudge+", asked more often", readScore, atChosen)},
+		{"ours − scalar RM", mine, main(scalarRM, readReward, atChosen)},
+		{"ours − scalar RM with 100 times the pairs", mine, main(scalarRM+moreData, readReward, atChosen)},
+		{"ours − CLoud-style", mine, main(cloud, readReward, atChosen)},
+		{"ours − as published, rank", mine, main(published, readReward, atChosen)},
+		{"ours − as published, summary", mine, main(merged, readReward, atChosen)},
+		{"ours − product defaults", mine, main(defaults, readReward, atChosen)},
+		{"ours − placebo", mine, main(placebo, readReward, atChosen)},
+		{"ours on 10 % of the pairs − scalar RM on all", main(tenth, readReward, atChosen), main(scalarRM, readReward, atChosen)},
+		{"second round − ours", main(secondly, readReward, atChosen), mine},
+		{"ours: one greedy critique − eight at T = 1", greedy, many},
+		{"ours at T = 1: eight critiques − one", many, main(ours, readReward, atOne+", m = 1")},
+		{"the judge: at the chosen T − at T = 1", main(llmJudge, readScore, atChosen), main(llmJudge, readScore, fmt.Sprintf("%s, m = %d", atOne, averaged))},
 	} {
-		b.compare(d[0], d[1])
+		b.compare(d.what, d.x, d.y)
 	}
 	noisy := b.row(noise, "ours", readReward, atChosen)
 	for _, row := range b.Rows {
 		switch row.Ablation {
 		case "":
 		case noise:
-			b.compare(row, noisy)
+			b.compare("", row, noisy)
 		default:
-			b.compare(row, mine)
+			b.compare("", row, mine)
 		}
 	}
 }
 
 // compare notes the paired difference x - y, if both are there and are not the same.
-func (b *builder) compare(x, y *Row) {
+func (b *builder) compare(what string, x, y *Row) {
 	if x == nil || y == nil || x.same(y) {
 		return
 	}
 	var list [][]float64
-	d := Difference{A: x.Full(), B: y.Full()}
+	d := Difference{What: cmp.Or(what, x.Name()+" − ours"), A: x.Full(), B: y.Full()}
 	for _, s := range x.Seeds {
 		i := slices.IndexFunc(y.Seeds, func(o SeedRow) bool { return o.Seed == s.Seed })
 		if i < 0 {
@@ -375,27 +380,34 @@ func (b *builder) shown(c *cell) error {
 }
 
 // examples picks replies to read: where the base's greedy critique is wrong and the trained model's is right, one of each kind, and one where
-// both are right.
+// both are right; of each the shortest.
 func examples(base, tuned *measured) []Example {
-	var out []Example
-	seen := map[string]bool{}
+	var kinds []string
+	best := map[string]Example{}
 	middle := critic.DefaultScale().Middle()
 	wrong := func(c *record.Critique, right bool) bool { return c.Score == nil || (*c.Score > middle) != right }
 	for i, r := range base.records {
 		for _, side := range []record.Side{record.Rejected, record.Chosen} {
 			b, t := &(*r.SideCritiques(side))[0], &(*tuned.records[i].SideCritiques(side))[0]
 			right := side == record.Chosen
-			key := r.Subset
+			kind := r.Subset
 			if !wrong(b, right) {
-				key = "both right"
+				kind = "both right"
 			}
-			if wrong(t, right) || seen[key] {
+			was, seen := best[kind]
+			if wrong(t, right) || seen && len(was.Prompt)+len(was.Base) <= len(r.Prompt.Text)+len(b.Text) {
 				continue
 			}
-			seen[key] = true
-			out = append(out, Example{Prompt: r.Prompt.Text, Reply: r.Text(side), Right: right, Base: b.Text, Tuned: t.Text,
-				Reward: float64(*t.Reward), BaseOff: wrong(b, right), TunedOff: wrong(t, right)})
+			if !seen {
+				kinds = append(kinds, kind)
+			}
+			best[kind] = Example{Prompt: r.Prompt.Text, Reply: r.Text(side), Right: right, Base: b.Text, Tuned: t.Text,
+				Reward: float64(*t.Reward), BaseOff: wrong(b, right), TunedOff: wrong(t, right)}
 		}
+	}
+	var out []Example
+	for _, kind := range kinds {
+		out = append(out, best[kind])
 	}
 	return out
 }

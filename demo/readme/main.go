@@ -3,7 +3,7 @@
 //
 //	go run ./demo/readme runs/demo/results.json build/report.html README.md docs/results.md
 //
-// NAME is main (of all tasks, the rows that stand above the fold), or TASK:all, TASK:ablations, TASK:differences and TASK:choices. What the
+// NAME is main and differences (of all tasks, the rows that stand above the fold, a column for each), or TASK:all, TASK:ablations, TASK:differences and TASK:choices. What the
 // pages do not ask for is left out; what they ask for and the run does not have is an error.
 package main
 
@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"criticrm/checkpoint"
@@ -60,8 +61,11 @@ func fill(r *experiment.Results, page string) (string, error) {
 }
 
 func part(r *experiment.Results, name string) (string, error) {
-	if name == "main" {
+	switch name {
+	case "main":
 		return mainTable(r), nil
+	case "differences":
+		return mainDifferences(r), nil
 	}
 	task, what, _ := strings.Cut(name, ":")
 	for _, t := range r.Tasks {
@@ -91,7 +95,7 @@ func mainTable(r *experiment.Results) string {
 		line += "---|"
 	}
 	var b strings.Builder
-	b.WriteString(head + "\n" + line + "\n")
+	b.WriteString(seeds(r) + "\n\n" + head + "\n" + line + "\n")
 	for _, row := range r.Tasks[0].Rows {
 		if !row.Short() {
 			continue
@@ -107,6 +111,27 @@ func mainTable(r *experiment.Results) string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// seeds says which seeds the main rows are means of.
+func seeds(r *experiment.Results) string {
+	var parts []string
+	for _, t := range r.Tasks {
+		var list []string
+		for _, row := range t.Rows {
+			if row.Headline() {
+				for _, s := range row.Seeds {
+					list = append(list, fmt.Sprint(s.Seed))
+				}
+			}
+		}
+		parts = append(parts, t.Name+" "+strings.Join(list, ", "))
+	}
+	line := "Seeds: " + strings.Join(parts, "; ") + "."
+	if !r.Complete {
+		line += " The run is not complete: rows, tasks and seeds are missing."
+	}
+	return line
 }
 
 // place tells a row that is not at the chosen temperature from the one that is.
@@ -156,17 +181,61 @@ func table(t *experiment.Task, want func(*experiment.Row) bool) string {
 	return b.String()
 }
 
+// mainDifferences are those of the main table's rows, a column for each task.
+func mainDifferences(r *experiment.Results) string {
+	head, line := "| points |", "|---|"
+	for _, t := range r.Tasks {
+		head += fmt.Sprintf(" %s |", t.Name)
+		line += "---|"
+	}
+	var b strings.Builder
+	b.WriteString(head + "\n" + line + "\n")
+	for _, d := range r.Tasks[0].Differences {
+		if strings.HasSuffix(d.What, " − ours") && !strings.HasPrefix(d.What, "second round") {
+			continue // an ablation
+		}
+		fmt.Fprintf(&b, "| %s |", d.What)
+		for _, t := range r.Tasks {
+			i := slices.IndexFunc(t.Differences, func(x experiment.Difference) bool { return x.What == d.What })
+			if i < 0 {
+				b.WriteString(" – |")
+				continue
+			}
+			fmt.Fprintf(&b, " %s |", points(t.Differences[i]))
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+func points(d experiment.Difference) string {
+	return fmt.Sprintf("%+.1f [%+.1f, %+.1f]", d.Diff.Value, d.Diff.Low, d.Diff.High)
+}
+
 func differences(t *experiment.Task) string {
 	var b strings.Builder
-	b.WriteString("| difference | points [95 %] | over the seeds |\n|---|---|---|\n")
+	b.WriteString("| difference | read | points [95 %] | over the seeds |\n|---|---|---|---|\n")
 	for _, d := range t.Differences {
 		over := "–"
 		if d.OverSeeds != nil {
 			over = fmt.Sprintf("[%+.1f, %+.1f]", d.OverSeeds.Low, d.OverSeeds.High)
 		}
-		fmt.Fprintf(&b, "| %s − %s | %+.1f [%+.1f, %+.1f] | %s |\n", d.A, d.B, d.Diff.Value, d.Diff.Low, d.Diff.High, over)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", d.What, settings(d), points(d), over)
 	}
 	return b.String()
+}
+
+// settings are temperatures and m of both sides.
+func settings(d experiment.Difference) string {
+	var list []string
+	for _, name := range []string{d.A, d.B} {
+		at := "–"
+		if i := strings.LastIndex(name, " (T = "); i >= 0 {
+			at = strings.TrimSuffix(name[i+2:], ")")
+		}
+		list = append(list, at)
+	}
+	return strings.Join(list, "; ")
 }
 
 func check(err error) {
