@@ -18,6 +18,7 @@ import (
 	"criticrm/critic"
 	"criticrm/demo"
 	"criticrm/engine"
+	"criticrm/internal/settings"
 	"criticrm/pipeline"
 	"criticrm/record"
 	"criticrm/safefile"
@@ -199,18 +200,31 @@ func (c *cell) plan(v *variant, tuning func(*pipeline.Config)) (*plan, error) {
 	if err := p.Resolve(set); err != nil {
 		return nil, err
 	}
-	t := &p.Train
-	p.settings = hashOf(given(&p.Config), p.Filter, p.Refine.Mode, p.Refine.TopK, p.Refine.MetaSamples, scheduleOf(t), t.LambdaBeta, t.LambdaHold, t.LMWeight,
-		t.Pairing, p.critic, v.flipped, v.method, p.pairs, c.sum, v.samples, v.curve, c.Held, c.Valid)
+	p.settings = hashOf(given(&p.Config), p.Filter, p.Refine.Mode, p.Refine.TopK, p.Refine.MetaSamples, scheduleOf(&p.Train), p.critic, v.flipped, v.method,
+		p.pairs, c.sum, v.samples, v.curve, c.Held, c.Valid)
 	return p, nil
 }
 
-// scheduleOf names a schedule; last-epoch had one decay of the learning rate in earlier programs.
+// scheduleOf is how critiques and rewards are weighed and compared, as far as it is read. last-epoch had one decay of the learning rate in
+// earlier programs.
 func scheduleOf(t *trainer.Config) string {
-	if t.LambdaSchedule == trainer.LastEpoch {
-		return t.LambdaSchedule + ", two decays"
+	text := ""
+	for _, f := range schedule() {
+		if t.Reads(f.Name) {
+			text += f.Name + "=" + f.Text(t) + " "
+		}
 	}
-	return t.LambdaSchedule
+	if t.LambdaSchedule == trainer.LastEpoch {
+		text += "two decays"
+	}
+	return text
+}
+
+// schedule are the settings that scheduleOf reads.
+func schedule() []settings.Field {
+	return slices.DeleteFunc(trainer.Fields(), func(f settings.Field) bool {
+		return !strings.HasPrefix(f.Name, "lambda_") && f.Name != "lm_weight" && f.Name != "pairing"
+	})
 }
 
 // key is a variant's in finished.json.
@@ -229,6 +243,9 @@ func given(c *pipeline.Config) (list []string) {
 			switch f.Name {
 			case "model", "prompts", "train_file", "eval_file", "output_dir":
 				continue
+			}
+			if s.Name == "train" && slices.ContainsFunc(schedule(), func(x settings.Field) bool { return x.Name == f.Name }) {
+				continue // see scheduleOf
 			}
 			if f.Default != others[k].Default { // each is the value in the struct that it was made of
 				list = append(list, s.Key(f.Name)+"="+f.Default)
