@@ -205,3 +205,28 @@ func TestPermutation(t *testing.T) {
 		t.Errorf("χ² %v, %v", chi, counts)
 	}
 }
+
+// A mean by Statistics is Mean's, with the same interval; what is not defined in a draw is left out of the interval, and every draw is told.
+func TestStatistics(t *testing.T) {
+	prompts := []string{"a", "a", "b", "c", "c", "c", "d", "e"}
+	x := []float64{1, 0, 1, .5, 0, 1, 1, 0}
+	boot := NewBootstrapBy(prompts, make([]string, len(x)), 200, .9, 3)
+	want := boot.Mean(x)
+	draws := 0
+	values, intervals := boot.Statistics(2, func(drawn, out []float64) {
+		sum, n := 0., 0.
+		for i, w := range drawn {
+			sum, n = sum+w*x[i], n+w
+		}
+		out[0], out[1] = sum/n, 7
+		if drawn[0] == 0 {
+			out[1] = math.NaN()
+		}
+	}, func() { draws++ })
+	if values[0] != want.Mean || math.Abs(intervals[0].Low-want.Interval.Low) > 1e-12 || math.Abs(intervals[0].High-want.Interval.High) > 1e-12 || draws != 200 {
+		t.Errorf("%v %v in %d draws, want %v %v", values[0], intervals[0], draws, want.Mean, want.Interval)
+	}
+	if values[1] != 7 || intervals[1] != (Interval{7, 7}) {
+		t.Errorf("%v %v", values[1], intervals[1])
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"criticrm/record"
+	"criticrm/revise"
 )
 
 // String is a figure × 100 with its interval.
@@ -32,7 +33,7 @@ func (r *Report) String() string {
 	}
 	table(&b, "method\tcategory\tn\twrong\tno score\tprecision\trecall\tF1\tMCC\tAUROC\taccuracy", func(w *tabwriter.Writer) {
 		for _, m := range methods {
-			for _, row := range m.Rows {
+			for _, row := range m.shown(r.Critiques) {
 				fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%v\t%v\t%v\t%v\t%v\t%v\n", m.Name, row.Category, row.Items, row.Wrong, row.NoScore,
 					row.Precision, row.Recall, row.F1, row.MCC, row.AUROC, row.Accuracy)
 			}
@@ -57,6 +58,15 @@ func (r *Report) String() string {
 		fmt.Fprintf(&b, "note: %s\n", note)
 	}
 	return b.String()
+}
+
+// shown are the rows of a method that the text has: those of categories for single critiques and the mean of all alone; the file of --json has the
+// others.
+func (m *Method) shown(most int) []Row {
+	if m.Name == alwaysWrong.name || m.Samples > 1 && m.Samples < most {
+		return m.Rows[:1]
+	}
+	return m.Rows
 }
 
 func table(b *strings.Builder, head string, rows func(*tabwriter.Writer)) {
@@ -92,6 +102,9 @@ func (r *Report) writeRevisions(b *strings.Builder) {
 	fmt.Fprintln(b, "\nrevisions: share of right final answers")
 	table(b, "revised after\tcategory\tn\twrong before\tno answer\tbefore\tafter\twrong → right\tright → wrong", func(w *tabwriter.Writer) {
 		for _, v := range r.Revisions {
+			if v.Category != "all" && (v.Condition != revise.Own || v.Samples > 1) {
+				continue // the file of --json has them
+			}
 			name := v.Condition
 			if v.Samples > 1 {
 				name += fmt.Sprintf(", commonest of %d", v.Samples)
