@@ -4,6 +4,8 @@ import (
 	"math"
 
 	"criticrm/record"
+	"criticrm/revise"
+	"criticrm/synth"
 )
 
 // criticBench: does a verdict find the wrong answers? Its rule is one of ratings, so it is the judge's row that compares; a reward calls an
@@ -39,8 +41,45 @@ var criticBench = Benchmark{
 			}
 		}
 		n := float64(len(s.items))
-		return []Score{{Name: "F1 of calling every answer wrong", value: 2 * wrong / (n + wrong)}, {Name: "right verdicts", value: s.verdicts()}, {Name: "AUC of right against wrong answers", value: pooledAUC(s.items)}}
+		out := []Score{{Name: "F1 of calling every answer wrong", value: 2 * wrong / (n + wrong)}, {Name: "right verdicts", value: s.verdicts()}, {Name: "AUC of right against wrong answers", value: pooledAUC(s.items)}}
+		return append(out, s.corrections()...)
 	},
+}
+
+// mended is the share of an answer's revisions after critiques whose final answer is right: what 'criticrm revise' has left. NaN without any.
+func mended(r *record.Record) (float64, error) {
+	list, err := revise.Of(r)
+	right, n := 0.0, 0.0
+	for _, v := range list {
+		if v.Condition == revise.Own {
+			if n++; v.Verdict == synth.Right {
+				right++
+			}
+		}
+	}
+	return right / n, err
+}
+
+// corrections are the correction score, the share of right answers after a critique, of all rows and by type; none where no row has a revision.
+func (s *sample) corrections() (out []Score) {
+	mean := func(in func(*item) bool) float64 {
+		sum, n := 0.0, 0.0
+		for _, it := range s.items {
+			if in(it) && !math.IsNaN(it.mended) {
+				sum, n = sum+it.mended, n+1
+			}
+		}
+		return sum / n
+	}
+	all := mean(func(*item) bool { return true })
+	if math.IsNaN(all) {
+		return nil
+	}
+	out = append(out, Score{Name: "correction score", value: all})
+	for _, g := range s.groups {
+		out = append(out, Score{Name: "correction score, type " + g, value: mean(func(it *item) bool { return it.group == g })})
+	}
+	return out
 }
 
 // verdicts is the share of right ones.

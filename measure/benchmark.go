@@ -106,6 +106,7 @@ type item struct {
 	values   []float64
 	right    []bool
 	ratings  []float64 // NaN: none
+	mended   float64   // CriticBench: share of the answer's revisions after critiques that are right; NaN: it has none
 	pairs    [][2]int
 	records  []*record.Record // of the answers; a pair is one record
 	outcome

@@ -77,6 +77,12 @@ func (b *Benchmark) rows(records []*record.Record) (*rows, error) {
 		it = open[key][i]
 		it.records[info.Answer], it.ratings[info.Answer] = r, math.NaN()
 		it.right[info.Answer] = r.Correct != nil && *r.Correct
+		if b.Name == record.CriticBench {
+			var err error
+			if it.mended, err = mended(r); err != nil {
+				return nil, err
+			}
+		}
 		if info.Rating != nil {
 			it.ratings[info.Answer] = *info.Rating
 		}

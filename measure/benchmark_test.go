@@ -5,6 +5,7 @@ package measure
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -298,7 +299,22 @@ func TestCriticBench(t *testing.T) {
 	for i, rec := range records {
 		rec.Reward = new([]float64{1, 0, -1, 1, 0}[i])
 	}
-	want(t, evaluated(t, records), "reward", map[string]float64{"critique score (F1)": 4.0 / (4 + 1 + 1)})
+	r = evaluated(t, records)
+	want(t, r, "reward", map[string]float64{"critique score (F1)": 4.0 / (4 + 1 + 1)})
+	if m, _ := r.Method("reward"); slices.ContainsFunc(m.More, func(s Score) bool { return strings.HasPrefix(s.Name, "correction") }) {
+		t.Error("answers that nobody revised have a correction score")
+	}
+	revision := func(condition, verdict string) string {
+		return fmt.Sprintf(`{"side":"response","condition":%q,"verdict":%q,"before":"wrong"}`, condition, verdict)
+	}
+	records[0].SetExtra("revisions", []byte("["+revision("critique", "right")+","+revision("critique", "wrong")+","+revision("none", "wrong")+"]"))
+	records[1].SetExtra("revisions", []byte("["+revision("critique", "no result")+"]"))
+	records[2].SetExtra("revisions", []byte("["+revision("critique", "right")+"]"))
+	want(t, evaluated(t, records), "judge", map[string]float64{"correction score": .5, "correction score, type math": .75, "correction score, type code": 0})
+	records[3].SetExtra("revisions", []byte(`[{"condition":"praise"}]`))
+	if _, err := EvaluateBenchmark(&criticBench, records, DefaultEvalOptions()); err == nil || !strings.Contains(err.Error(), `"revisions": item 0 has the condition "praise"`) {
+		t.Error(err)
+	}
 }
 
 // TestPairs: SHP and QA Feedback, also of pairs that do not say what they are.

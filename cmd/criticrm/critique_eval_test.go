@@ -115,6 +115,9 @@ func TestRevise(t *testing.T) {
 	if !strings.Contains(out, "critique - none") || !strings.Contains(out, "wrong → right") || strings.Contains(errs, "not read") {
 		t.Errorf("%s%s", out, errs)
 	}
+	if _, errs := must(t, "eval", "--in", at("out.jsonl"), "--draws", "20"); !strings.Contains(errs, "4 rows have revisions, which are not measured here") {
+		t.Error(errs)
+	}
 	for _, c := range []struct {
 		args []string
 		code int

@@ -11,6 +11,7 @@ import (
 	"criticrm/measure"
 	"criticrm/pipeline"
 	"criticrm/record"
+	"criticrm/revise"
 	"criticrm/stage"
 )
 
@@ -55,8 +56,9 @@ the rows are others: ` + benchmarkNames() + `.`,
 			if err != nil {
 				return inputError{err}
 			}
+			s.files.reads = []string{revise.Column} // CriticBench's; said below of others
 			if e.Category != "" {
-				s.files.reads = []string{e.Category}
+				s.files.reads = append(s.files.reads, e.Category)
 			}
 			if err := bench.look(&s.files); err != nil {
 				return err
@@ -71,6 +73,9 @@ the rows are others: ` + benchmarkNames() + `.`,
 			b, err := bench.of(records)
 			if err != nil {
 				return begin(s.files.named(err))
+			}
+			if n := revisedRows(records); n > 0 && (b == nil || b.Name != record.CriticBench) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d rows have revisions, which are not measured here: 'criticrm critique-eval' measures them\n", s.files.in, n)
 			}
 			if b != nil {
 				if e.Category != "" {
@@ -113,6 +118,16 @@ the rows are others: ` + benchmarkNames() + `.`,
 	f.StringVar(&jsonFile, "json", "", "also write the report to this file")
 	bench.bind(f)
 	return cmd
+}
+
+// revisedRows counts the rows that have revisions.
+func revisedRows(records []*record.Record) (n int) {
+	for _, r := range records {
+		if _, ok := r.Extra(revise.Column); ok {
+			n++
+		}
+	}
+	return n
 }
 
 // writeFigures writes a report for programs to read.
