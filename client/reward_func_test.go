@@ -33,7 +33,7 @@ out["trl text"] = f(prompts=["2+2?"], completions=[" 4"], completion_ids=[[1]])
 chatml = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n2+2?<|im_end|>\n<|im_start|>assistant\n"
 llama = "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n2+2?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
 gemma = "<bos><start_of_turn>user\n2+2?<end_of_turn>\n<start_of_turn>model\n"
-for name, prompt, query in [("chatml", chatml, chatml + "4<|im_end|>\n"), ("llama", llama, llama + "4<|eot_id|>"), ("gemma", gemma, gemma + "4<end_of_turn>\n<eos>"),
+for name, prompt, query in [("chatml", chatml, chatml + "4<|im_end|>\n"), ("llama", llama, llama + "4<|eot_id|>"), ("gemma", gemma, gemma + "4<end_of_turn>\n<eos>"), ("empty chatml", chatml, chatml + "<|im_end|>"),
         ("plain", "2+2? ", "2+2? 4\n"), ("cut", "x" * 40 + chatml, chatml + "4<|im_end|>"), ("other template", "<|user|>2+2?<|end|><|assistant|>", "<|user|>2+2?<|end|><|assistant|>4<|end|>")]:
     async def call():
         return await asyncio.to_thread(f, [query], [prompt], ["label"])
@@ -128,7 +128,7 @@ func TestRewardFunc(t *testing.T) {
 	}
 	const one = `{"rewards": [1.5], "scores": [1.5], "extra_logs": {"critique_len": [15]}}`
 	for name, want := range map[string]string{
-		"trl": "[1.5, 4.5, null, 1.5]", "metrics": `{"critique_tokens": 15.0}`, "trl text": "[2.5]", "empty": "[null, 2.5, null]", "chatml": one, "llama": one, "gemma": one, "cut": one, "other template": one,
+		"trl": "[1.5, 4.5, null, 1.5]", "metrics": `{"critique_tokens": 15.0}`, "trl text": "[2.5]", "empty": "[1.5, 2.5, 0.5]", "empty chatml": `{"rewards": [0.5], "scores": [0.5], "extra_logs": {"critique_len": [15]}}`, "chatml": one, "llama": one, "gemma": one, "cut": one, "other template": one,
 		"plain": strings.ReplaceAll(one, "1.5]", "2.5]"), "null": `"the server gives no reward for a response"`, "forged": `"the answer has 1 rewards, want 1"`,
 	} {
 		if string(got[name]) != want {
@@ -141,7 +141,7 @@ func TestRewardFunc(t *testing.T) {
 	if text := string(got["unknown"]); !strings.Contains(text, "neither this file nor the model knows: read plain") {
 		t.Errorf("an unknown template: %s", text)
 	}
-	want := []string{"[{user 2+2?}] [4 five null]", "[{user 3+3?}] [6]", "2+2?[] [44]", "2+2?[] [ 4]", "[{system Be brief.} {user 2+2?}] [4]", "[{user 2+2?}] [4]", "[{user 2+2?}] [4]", "2+2? [] [4\n]",
+	want := []string{"[{user 2+2?}] [4 five null]", "[{user 3+3?}] [6]", "2+2?[] [  44 ]", "2+2?[] [ 4]", "[{system Be brief.} {user 2+2?}] [4]", "[{user 2+2?}] [4]", "[{user 2+2?}] [4]", "[{system Be brief.} {user 2+2?}] []", "2+2? [] [4\n]",
 		"[{system Be brief.} {user 2+2?}] [4]", "input [<|user|>2+2?<|end|><|assistant|>4<|end|>]",
 		"2+2?[] [null]", "input [[INST] 2+2? [/INST]4]"}
 	if strings.Join(bodies, "|") != strings.Join(want, "|") {

@@ -139,7 +139,7 @@ func trl(r *record.Record) (any, error) {
 			Prompt     []message `json:"prompt"`
 			Completion []message `json:"completion"`
 			Label      *bool     `json:"label,omitempty"`
-		}{prompt, answer(r.Response), r.Correct}, nil
+		}{prompt, answer(*r.Response), r.Correct}, nil
 	}
 	return struct {
 		Prompt   []message `json:"prompt"`
@@ -222,7 +222,7 @@ func llamaFactory(r *record.Record) (any, error) {
 	if r.Paired() {
 		out.Chosen, out.Rejected = &turn{"gpt", r.Chosen}, &turn{"gpt", r.Rejected}
 	} else {
-		out.Conversations, out.Tag = append(turns, turn{"gpt", r.Response}), r.Correct
+		out.Conversations, out.Tag = append(turns, turn{"gpt", *r.Response}), r.Correct
 	}
 	return out, nil
 }

@@ -25,7 +25,7 @@ func TestGenerate(t *testing.T) {
 			out = append(out, recordtest.Pair(fmt.Sprint(i), nil, nil))
 		}
 		out[0].ChosenCritiques = []record.Critique{{Text: "old"}, {Text: "teacher", Origin: record.OriginGiven}}
-		return append(out, &record.Record{ID: "single", Prompt: record.Prompt{Text: "p"}, Response: "x"})
+		return append(out, &record.Record{ID: "single", Prompt: record.Prompt{Text: "p"}, Response: new("x")})
 	}
 	a := mk()
 	stats, err := Generate(context.Background(), randomGenerator(), a, o)
@@ -246,7 +246,7 @@ func TestFilterGuards(t *testing.T) {
 	recordtest.WantError(t, err, `filter: got "men", want one of mean, mean+each, none`)
 	_, err = Filter([]*record.Record{recordtest.Pair("x", nil, recordtest.Scores(1))}, FilterOptions{Rule: FilterMean})
 	recordtest.WantError(t, err, `record "x": chosen has no critiques: run generate first`)
-	_, err = Filter([]*record.Record{{ID: "x", Response: "r"}}, FilterOptions{Rule: FilterMean})
+	_, err = Filter([]*record.Record{{ID: "x", Response: new("r")}}, FilterOptions{Rule: FilterMean})
 	recordtest.WantError(t, err, "needs pairs")
 }
 
@@ -452,7 +452,7 @@ func (f rewarderFunc) Rewards(_ context.Context, reqs []RewardRequest) ([][]floa
 }
 
 func TestRewarder(t *testing.T) {
-	records := []*record.Record{recordtest.Pair("a", nil, nil), {ID: "s", Prompt: record.Prompt{Text: "q"}, Response: "abc"}}
+	records := []*record.Record{recordtest.Pair("a", nil, nil), {ID: "s", Prompt: record.Prompt{Text: "q"}, Response: new("abc")}}
 	length := rewarderFunc(func(reqs []RewardRequest) (out [][]float32) {
 		for _, q := range reqs {
 			list := []float32{float32(len(q.Messages[len(q.Messages)-1].Content))}

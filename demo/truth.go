@@ -45,7 +45,7 @@ func (q *Question) label(p *Reply, r *record.Record, side record.Side) (*record.
 		right = n == 0
 	}
 	truth := q.truth(p)
-	out := &record.Record{ID: fmt.Sprintf("%s-%s", r.ID, side), Prompt: r.Prompt, Response: p.Text, Correct: &right, Category: r.Category, Subset: r.Subset, Critic: r.Critic,
+	out := &record.Record{ID: fmt.Sprintf("%s-%s", r.ID, side), Prompt: r.Prompt, Response: &p.Text, Correct: &right, Category: r.Category, Subset: r.Subset, Critic: r.Critic,
 		Reward: *r.SideReward(side), Critiques: []record.Critique{{Text: truth, Origin: record.OriginGiven}}}
 	for _, c := range *r.SideCritiques(side) {
 		sound := q.sound(p, c.Text, truth)
@@ -189,7 +189,7 @@ func Candidates(seed uint64, pairs []Pair, n int, right float64) (out []*record.
 				continue
 			}
 			texts = append(texts, p.Text)
-			out = append(out, &record.Record{ID: fmt.Sprintf("%s-%d", pairs[i].ID, len(texts)), Prompt: record.Prompt{Text: q.Prompt}, Response: p.Text, Correct: &ok,
+			out = append(out, &record.Record{ID: fmt.Sprintf("%s-%d", pairs[i].ID, len(texts)), Prompt: record.Prompt{Text: q.Prompt}, Response: &p.Text, Correct: &ok,
 				Category: q.Kind.Category(), Subset: string(q.Kind)})
 		}
 	}

@@ -50,17 +50,17 @@ func TestLabelled(t *testing.T) {
 			if !ok || right && got != q.Best() || !right && (q.Kind == Safety) && got == q.Best() {
 				t.Fatalf("%s\n%s\nsound %t, revised %q, best %q", q.Prompt, c.Text, right, got, q.Best())
 			}
-			if sound, ok := drawn[q.Prompt+r.Response+c.Text]; ok {
+			if sound, ok := drawn[q.Prompt+r.Text(record.Single)+c.Text]; ok {
 				if sound && !right {
-					t.Fatalf("%s\n%s\n%s", q.Prompt, r.Response, c.Text)
+					t.Fatalf("%s\n%s\n%s", q.Prompt, r.Text(record.Single), c.Text)
 				}
 				if !right {
 					unsound++
 				}
 			}
 		}
-		if raw, _ := r.Extra("reference"); !strings.Contains(string(raw), q.Best()) || *r.Correct != (Bare(r.Response) == q.Best()) {
-			t.Fatalf("%s %s %s", r.Response, q.Best(), raw)
+		if raw, _ := r.Extra("reference"); !strings.Contains(string(raw), q.Best()) || *r.Correct != (Bare(r.Text(record.Single)) == q.Best()) {
+			t.Fatalf("%s %s %s", r.Text(record.Single), q.Best(), raw)
 		}
 	}
 	if unsound < 100 {
@@ -122,10 +122,10 @@ func TestCandidates(t *testing.T) {
 	right := 0
 	seen := map[string]bool{}
 	for i, r := range list {
-		if *r.Correct != (Bare(r.Response) == pairs[i/6].Question.Best()) || seen[r.ID+r.Response] {
+		if *r.Correct != (Bare(r.Text(record.Single)) == pairs[i/6].Question.Best()) || seen[r.ID+r.Text(record.Single)] {
 			t.Errorf("%+v", r)
 		}
-		seen[r.ID+r.Response] = true
+		seen[r.ID+r.Text(record.Single)] = true
 		if *r.Correct {
 			right++
 		}

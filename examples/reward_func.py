@@ -15,7 +15,7 @@ Start the server with `criticrm serve --model run/model`, and name it where it i
 
 OpenRLHF's prompts are rendered by the policy's template: those of ChatML, Llama 3 and Gemma are taken apart here, those of the reward model's own
 template by the server, and of any other the call fails. All responses to one prompt travel in one request, so that the server reads the prompt
-once. A response without a reward, as an empty one is, is None for TRL, which leaves it out; OpenRLHF gets an error, which it logs.
+once. An empty response has a reward like any other. One without a reward is None for TRL, which leaves it out; OpenRLHF gets an error, which it logs.
 """
 
 import http.client
@@ -123,11 +123,9 @@ def rewards(prompt, responses):
 
 
 def grouped(prompts, responses):
-    """Rewards and lengths for parallel lists: one request for each run of equal prompts. An empty response is not asked about and has none."""
+    """Rewards and lengths for parallel lists: one request for each run of equal prompts."""
     groups = []  # (prompt, places)
     for i, prompt in enumerate(prompts):
-        if not responses[i].strip():
-            continue
         if groups and groups[-1][0] == prompt:
             groups[-1][1].append(i)
         else:

@@ -24,7 +24,7 @@ func pairOf(name, part, id string, right, wrong float64) *record.Record {
 // rowOf is a row of several answers with rewards, of which the first so many are right.
 func rowOf(name, part, row string, right int, rewards ...float64) (list []*record.Record) {
 	for i := range rewards {
-		list = append(list, &record.Record{ID: fmt.Sprintf("%s/%d", row, i), Prompt: record.Prompt{Text: "p " + part + row}, Response: strings.Repeat("x", i+1), Reward: &rewards[i], Correct: new(i < right),
+		list = append(list, &record.Record{ID: fmt.Sprintf("%s/%d", row, i), Prompt: record.Prompt{Text: "p " + part + row}, Response: new(strings.Repeat("x", i+1)), Reward: &rewards[i], Correct: new(i < right),
 			Benchmark: &record.Benchmark{Name: name, Part: part, Row: row, Answer: i, Answers: len(rewards)}})
 	}
 	return list

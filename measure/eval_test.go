@@ -135,7 +135,7 @@ func TestEvaluateRefuses(t *testing.T) {
 
 func TestVerdicts(t *testing.T) {
 	single := func(correct bool, values ...float64) *record.Record {
-		return &record.Record{ID: "s", Prompt: record.Prompt{Text: "p"}, Response: "x", Correct: &correct, Critiques: recordtest.Scores(values...)}
+		return &record.Record{ID: "s", Prompt: record.Prompt{Text: "p"}, Response: new("x"), Correct: &correct, Critiques: recordtest.Scores(values...)}
 	}
 	// Verdicts: right/right, right/wrong, right/none; wrong/wrong, wrong/wrong, wrong/none.
 	records := []*record.Record{single(true, 9, 2, math.NaN()), single(false, 1, 5, math.NaN())}

@@ -14,7 +14,7 @@ func TestLabels(t *testing.T) {
 	rewards := []float64{2, 1, 1, -1, 0.5, -3}
 	right := []bool{true, true, false, true, false, false}
 	for i, r := range rewards {
-		records = append(records, &record.Record{ID: "a", Prompt: record.Prompt{Text: "p"}, Response: "r", Correct: &right[i], Reward: &r})
+		records = append(records, &record.Record{ID: "a", Prompt: record.Prompt{Text: "p"}, Response: new("r"), Correct: &right[i], Reward: &r})
 	}
 	wins := 0.0 // by the definition
 	for i, x := range rewards {

@@ -102,18 +102,16 @@ var ofBenchmark = Schema{
 			return err
 		}
 		if r.has("response") {
-			return first(func() error { return r.answer("response", &rec.Response) }, func() error { return rec.decodeResponseFields(r) })
+			return first(func() error { rec.Response = new(""); return r.answer("response", rec.Response) }, func() error { return rec.decodeResponseFields(r) })
 		}
 		return first(func() error { return r.answer("chosen", &rec.Chosen) }, func() error { return r.answer("rejected", &rec.Rejected) },
 			func() error { return rec.decodePairFields(r) })
 	}),
 }
 
-// answer is the text of an answer in a benchmark: it may be blank, but not nothing.
+// answer is the text of an answer in a benchmark, which may be empty: the rule counts it as any other.
 func (r *row) answer(key string, dst *string) (err error) {
-	if *dst, err = r.anyText(key); err == nil && *dst == "" {
-		err = badField("%q is empty", key)
-	}
+	*dst, err = r.anyText(key)
 	return err
 }
 
@@ -125,12 +123,12 @@ func (r *row) answers(key string) ([]string, error) {
 	}
 	var out []string
 	for i, raw := range list {
+		if strictjson.KindOf(raw) != "string" {
+			return nil, badField("%q: item %d is %s, want an answer", key, i, clip(string(raw)))
+		}
 		text := str(raw)
 		if len(text) > r.max {
 			return nil, badField("%q: item %d is %d bytes, limit %d", key, i, len(text), r.max)
-		}
-		if text == "" {
-			return nil, badField("%q: item %d is %s, want an answer", key, i, clip(string(raw)))
 		}
 		out = append(out, text)
 	}
@@ -189,7 +187,7 @@ func (b Benchmark) each(prompt Prompt, answers []string, correct func(i int) boo
 		if i > 0 {
 			own.Pairs = nil
 		}
-		rec := &Record{ID: fmt.Sprintf("%s/%d", b.Row, i+1), Prompt: prompt, Response: text, Benchmark: &own}
+		rec := &Record{ID: fmt.Sprintf("%s/%d", b.Row, i+1), Prompt: prompt, Response: &text, Benchmark: &own}
 		if correct != nil {
 			right := correct(i)
 			rec.Correct = &right

@@ -117,7 +117,7 @@ func told(t *testing.T, r *Record) string {
 	if r.Correct != nil {
 		correct = fmt.Sprint(*r.Correct)
 	}
-	return fmt.Sprintf("%s %s %s %s", r.ID, e.b, r.Response, correct)
+	return fmt.Sprintf("%s %s %s %s", r.ID, e.b, r.Text(Single), correct)
 }
 
 // TestBenchmarkLookalikes: rows that have a benchmark's columns in part are what they were.
@@ -151,10 +151,10 @@ func TestBenchmarkFaults(t *testing.T) {
 		panic(schema)
 	}
 	for _, c := range []struct{ row, want string }{
-		{edit(&rewardBench, `"Red."`, `""`), `"chosen" is empty`},
+		{edit(&rewardBench, `"Red."`, `null`), `"chosen": got null, want a value`},
 		{edit(&rewardBench2, `"num_correct":2`, `"num_correct":3`), `"num_correct": got 3, want 1 to 2`},
 		{edit(&rewardBench2, `"total_completions":3`, `"total_completions":4`), `"total_completions": 4, and chosen and rejected have 3 answers`},
-		{edit(&rewardBench2, `"Blue."`, `""`), `"chosen": item 1 is "", want an answer`},
+		{edit(&rewardBench2, `"Blue."`, `null`), `"chosen": item 1 is null, want an answer`},
 		{edit(&rewardBench2, `"id":"tied:4",`, ``), `key "id" is missing`},
 		{edit(&rmBench, `"Red.",`, ``), `chosen and rejected have 2 and 3 answers, want 3 and 3`},
 		{edit(&rmBench, `xstest-should-respond`, `poems`), `"subset": "poems" does not say which domain`},

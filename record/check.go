@@ -99,7 +99,7 @@ func (c *Checker) Add(r *Record) {
 	case r.Document != nil:
 		first = r.Document.key()
 	case !r.Paired():
-		first = r.Response
+		first = *r.Response
 	}
 	if r.Benchmark != nil && r.Benchmark.Answers > 0 { // answers of one row may be equal
 		second = fmt.Sprint("answer ", r.Benchmark.Answer)

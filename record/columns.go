@@ -66,7 +66,7 @@ func columns() table {
 		{key: "rejected", use: texts,
 			has: (*Record).Paired, write: func(e *encoder, r *Record) { e.text(r.Rejected) }},
 		{key: "response", use: texts,
-			has: func(r *Record) bool { return r.Document == nil && !r.Paired() }, write: func(e *encoder, r *Record) { e.text(r.Response) }},
+			has: func(r *Record) bool { return r.Document == nil && !r.Paired() }, write: func(e *encoder, r *Record) { e.text(*r.Response) }},
 		{key: "completion", use: "response's other name"},
 		{key: "correct", use: known,
 			has: func(r *Record) bool { return !r.Paired() && r.Correct != nil }, write: func(e *encoder, r *Record) { e.b = strconv.AppendBool(e.b, *r.Correct) }},

@@ -69,8 +69,11 @@ func (r *Record) Shortened(c *Cut) *Record {
 	if c == nil {
 		return &short
 	}
+	if r.Response != nil {
+		short.Response = new(*r.Response)
+	}
 	for _, s := range r.Sides() {
-		text := [...]*string{&short.Chosen, &short.Rejected, &short.Response}[s]
+		text := [...]*string{&short.Chosen, &short.Rejected, short.Response}[s]
 		*text = withoutEnd(*text, *c.Side(s))
 	}
 	if c.Prompt > 0 {

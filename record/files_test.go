@@ -117,7 +117,7 @@ func TestSeveralFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		check.Add(rec)
-		rec.Chosen += rec.Response
+		rec.Chosen = strings.Join(rec.Texts(), "")
 		got = append(got, rec.ID+" "+rec.Where("-")+" "+rec.Prompt.String())
 	}
 	if want := []string{"row-1-1 a.jsonl:1 a1", "row-1-2 a.jsonl:2 a2", "row-2-2 b.csv:2 b1", "row-3-1 c.json:1 c1"}; !slices.Equal(got, want) {

@@ -151,10 +151,10 @@ type CriticInfo struct {
 type Record struct {
 	ID       string // from the row, else "row-<line>"; of several files "row-<file>-<line>"; where lines are no rows, the row's number
 	Prompt   Prompt
-	Chosen   string // empty for a record of one response
+	Chosen   string // of a pair, as is Rejected
 	Rejected string
-	Response string // empty for a pair
-	Correct  *bool  // known label of Response
+	Response *string // one response, which may be empty; nil: the record is a pair or a Document
+	Correct  *bool   // known label of Response
 	Document *Document
 	Category string
 	Subset   string
@@ -216,7 +216,7 @@ func (d *Document) key() string {
 }
 
 // Paired reports whether the record is a preference pair.
-func (r *Record) Paired() bool { return r.Response == "" && r.Document == nil }
+func (r *Record) Paired() bool { return r.Response == nil && r.Document == nil }
 
 // Sides lists the record's responses; a document has none.
 func (r *Record) Sides() []Side {
@@ -230,7 +230,15 @@ func (r *Record) Sides() []Side {
 }
 
 // Text is the response of a side.
-func (r *Record) Text(s Side) string { return *[...]*string{&r.Chosen, &r.Rejected, &r.Response}[s] }
+func (r *Record) Text(s Side) string { return *[...]*string{&r.Chosen, &r.Rejected, r.Response}[s] }
+
+// Texts are the record's responses, in the order of Sides.
+func (r *Record) Texts() (list []string) {
+	for _, s := range r.Sides() {
+		list = append(list, r.Text(s))
+	}
+	return list
+}
 
 // SideCritiques is the list of critiques of a side, to read or to replace.
 func (r *Record) SideCritiques(s Side) *[]Critique {

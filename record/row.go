@@ -29,7 +29,7 @@ type row struct {
 	parts   []parts         // objects inside that were read
 	asides  map[aside]int   // parts of the row that give no record
 	max     int             // bytes of a text
-	blank   bool            // messages may be empty, as benchmarks have them
+	blank   bool            // messages and responses may be empty
 	layout  *Layout         // what was said of the rows; nil: nothing
 	untyped bool            // the values are texts that may stand for numbers and lists, as in CSV
 }

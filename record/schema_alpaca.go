@@ -45,9 +45,15 @@ var Alpaca = Schema{
 		if rec.Prompt, err = r.instruction(); err != nil {
 			return err
 		}
-		if rec.Response, err = r.text("output"); err != nil {
+		output := r.text
+		if r.has("kto_tag") {
+			output = r.anyText // what is labelled may be empty
+		}
+		text, err := output("output")
+		if err != nil {
 			return err
 		}
+		rec.Response = &text
 		return first(func() error { return r.optBool("kto_tag", &rec.Correct) }, func() error { return rec.decodeResponseFields(r) })
 	}),
 }

@@ -25,9 +25,11 @@ var HelpSteer = Schema{
 		if rec.Prompt, err = r.prompt(); err != nil {
 			return err
 		}
-		if rec.Response, err = r.text("response"); err != nil {
+		text, err := r.text("response")
+		if err != nil {
 			return err
 		}
+		rec.Response = &text
 		for _, key := range ratings {
 			if _, err := r.needNumber(key); err != nil {
 				return err
@@ -44,11 +46,11 @@ var HelpSteer = Schema{
 		switch {
 		case a == b:
 			return nil, AsideTie
-		case first.Response == second.Response:
+		case *first.Response == *second.Response:
 			return nil, AsideEqual
 		}
 		rec := *first
-		rec.Chosen, rec.Rejected, rec.Response, rec.order = first.Response, second.Response, "", nil
+		rec.Chosen, rec.Rejected, rec.Response, rec.order = *first.Response, *second.Response, nil, nil
 		if b > a {
 			rec.Chosen, rec.Rejected = rec.Rejected, rec.Chosen
 			first, second = second, first

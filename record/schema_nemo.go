@@ -37,6 +37,9 @@ var NeMoRanked = Schema{
 // reply is a response: a text, or a list of one message of the assistant.
 func (r *row) reply(key string) (string, error) {
 	if r.kind(key) != "array" {
+		if r.blank {
+			return r.anyText(key)
+		}
 		return r.text(key)
 	}
 	list, err := r.messages(key)
@@ -59,7 +62,8 @@ var NeMoAligner = Schema{
 	Keys: []string{"text"},
 	is:   func(*row) bool { return false },
 	decode: one(func(rec *Record, r *row) (err error) {
-		rec.Response, err = r.text("text")
+		text, err := r.text("text")
+		rec.Response = &text
 		return err
 	}),
 	join: func(first, second *Record) (*Record, error) {
@@ -67,7 +71,7 @@ var NeMoAligner = Schema{
 			return nil, AsideAlone
 		}
 		rec := *first
-		rec.Chosen, rec.Rejected, rec.Response, rec.order = first.Response, second.Response, "", nil
+		rec.Chosen, rec.Rejected, rec.Response, rec.order = *first.Response, *second.Response, nil, nil
 		rec.keepBoth(first, second, nil)
 		return &rec, rec.split()
 	},

@@ -51,9 +51,12 @@ var Responses = Schema{
 		if rec.Prompt, err = r.prompt(); err != nil {
 			return err
 		}
-		if rec.Response, err = r.reply(key); err != nil {
+		r.blank = true // a response may be empty
+		text, err := r.reply(key)
+		if err != nil {
 			return err
 		}
+		rec.Response = &text
 		return rec.decodeResponseFields(r)
 	}),
 }

@@ -54,8 +54,9 @@ var Results = Schema{
 			return err
 		}
 		raw, _ := r.get("result")
-		if rec.Response = string(raw); r.kind("result") == "string" {
-			rec.Response, err = r.text("result")
+		result := string(raw)
+		if rec.Response = &result; r.kind("result") == "string" {
+			result, err = r.text("result")
 		} else if r.kind("result") != "number" {
 			err = badField("%q: got %s, want a text or a number", "result", r.kind("result"))
 		}
@@ -82,9 +83,11 @@ func (rec *Record) decodeProblem(r *row, problem, solution, category string) (er
 	if rec.Prompt.Text, err = r.text(problem); err != nil {
 		return err
 	}
-	if rec.Response, err = r.text(solution); err != nil {
+	text, err := r.text(solution)
+	if err != nil {
 		return err
 	}
+	rec.Response = &text
 	rec.Correct = new(true)
 	if category != "" {
 		return r.optText(category, &rec.Category)

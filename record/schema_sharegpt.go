@@ -3,6 +3,9 @@ package record
 // Conversations as ShareGPT writes them: from and value in place of role and content.
 
 import (
+	"slices"
+	"strings"
+
 	"criticrm/strictjson"
 	"criticrm/tokenizer"
 )
@@ -59,11 +62,12 @@ var ShareGPT = Schema{
 		return r.kind("conversations") == "array" && r.kind("chosen") == "" && r.kind("rejected") == ""
 	},
 	decode: one(func(rec *Record, r *row) error {
+		r.blank = r.has("kto_tag") || r.has("label") // what is labelled may be empty
 		list, err := r.shared("conversations")
 		if err != nil {
 			return err
 		}
-		if !r.has("kto_tag") && !r.has("label") {
+		if !r.blank {
 			rec.document().Messages = list
 			return nil
 		}
@@ -71,7 +75,10 @@ var ShareGPT = Schema{
 		if n == 0 || list[n].Role != "assistant" {
 			return badField("%q: want a prompt and, behind it, the message of the assistant that is labelled", "conversations")
 		}
-		rec.Prompt.Messages, rec.Response = list[:n:n], list[n].Content
+		if i := slices.IndexFunc(list[:n], func(m tokenizer.Message) bool { return strings.TrimSpace(m.Content) == "" }); i >= 0 {
+			return badField("%q: turn %d is empty", "conversations", i)
+		}
+		rec.Prompt.Messages, rec.Response = list[:n:n], &list[n].Content
 		return first(func() error { return r.optBool("kto_tag", &rec.Correct) }, func() error { return rec.decodeResponseFields(r) })
 	}),
 }

@@ -76,7 +76,7 @@ func asConversation(rec *record.Record) *record.Record {
 	r := &record.Record{ID: rec.ID, File: rec.File, Line: rec.Line, Row: rec.Row, Prompt: record.Prompt{Messages: rec.Document.Messages}}
 	n := len(r.Prompt.Messages) - 1
 	if last := r.Prompt.Messages[n]; last.Role == "assistant" && n > 0 {
-		r.Prompt.Messages, r.Response = r.Prompt.Messages[:n:n], last.Content
+		r.Prompt.Messages, r.Response = r.Prompt.Messages[:n:n], &last.Content
 	} else {
 		r.Document = rec.Document // it has no side to cut
 	}
@@ -89,7 +89,7 @@ func (d *Renderer) shortConversation(rec *record.Record, o Options) (b Branch, o
 	from.Cut = nil // a critic's
 	cut, left, err := d.shorten(&from, o.Overlong, func(r *record.Record) ([]int, error) {
 		messages := r.Prompt.Conversation()
-		if r.Response != "" {
+		if r.Response != nil {
 			messages = r.Messages(record.Single)
 		}
 		var err error

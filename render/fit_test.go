@@ -102,7 +102,7 @@ func TestShorten(t *testing.T) {
 		t.Error(err)
 	}
 	rounds := 0
-	_, left, err := byteRenderer().shorten(&record.Record{Prompt: record.Prompt{Text: strings.Repeat("x", 99)}, Response: "y"}, record.TruncateLeft, func(*record.Record) ([]int, error) { rounds++; return []int{1}, nil })
+	_, left, err := byteRenderer().shorten(&record.Record{Prompt: record.Prompt{Text: strings.Repeat("x", 99)}, Response: new("y")}, record.TruncateLeft, func(*record.Record) ([]int, error) { rounds++; return []int{1}, nil })
 	if left != 1 || err != nil || rounds != tries {
 		t.Errorf("a prompt that does not count: %d tries, %d over, %v", rounds, left, err)
 	}

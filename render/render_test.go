@@ -207,9 +207,9 @@ func TestDocuments(t *testing.T) {
 	}{
 		{"text", record.Record{Document: &record.Document{Text: "a"}}, Branch{IDs: []int32{1, 10, 4}}, "", ""},
 		{"ids", record.Record{Document: &record.Document{IDs: []int32{5, 6}}}, Branch{IDs: []int32{5, 6}}, "", ""},
-		{"completion", record.Record{Prompt: record.Prompt{Text: "a"}, Response: "b"}, Branch{IDs: []int32{2, 10, 4, 3, 11, 4}, Weight: []float32{.5, .5, .5, .5, 1, 1}}, "", ""},
-		{"labelled right", record.Record{Prompt: record.Prompt{Text: "a"}, Response: "b", Correct: new(true)}, Branch{IDs: []int32{2, 10, 4, 3, 11, 4}, Weight: []float32{.5, .5, .5, .5, 1, 1}}, "", ""},
-		{"labelled wrong", record.Record{Prompt: record.Prompt{Text: "a"}, Response: "b", Correct: new(false)}, Branch{}, DropWrong, ""},
+		{"completion", record.Record{Prompt: record.Prompt{Text: "a"}, Response: new("b")}, Branch{IDs: []int32{2, 10, 4, 3, 11, 4}, Weight: []float32{.5, .5, .5, .5, 1, 1}}, "", ""},
+		{"labelled right", record.Record{Prompt: record.Prompt{Text: "a"}, Response: new("b"), Correct: new(true)}, Branch{IDs: []int32{2, 10, 4, 3, 11, 4}, Weight: []float32{.5, .5, .5, .5, 1, 1}}, "", ""},
+		{"labelled wrong", record.Record{Prompt: record.Prompt{Text: "a"}, Response: new("b"), Correct: new(false)}, Branch{}, DropWrong, ""},
 		{"two answers", record.Record{Document: &record.Document{Messages: []tokenizer.Message{user, answer, user, answer}}},
 			Branch{IDs: []int32{2, 10, 4, 3, 11, 4, 2, 10, 4, 3, 11, 4}, Weight: []float32{.5, .5, .5, .5, 1, 1, .5, .5, .5, .5, 1, 1}}, "", ""},
 		{"no answer", record.Record{Document: &record.Document{Messages: []tokenizer.Message{user}}}, Branch{}, "", "no message has the role assistant"},
@@ -222,7 +222,7 @@ func TestDocuments(t *testing.T) {
 		}
 	}
 	d.Chat = nil
-	if _, _, err := d.Document(&record.Record{Prompt: record.Prompt{Text: "a"}, Response: "b"}, Options{}); err == nil || !strings.Contains(err.Error(), "no chat template") {
+	if _, _, err := d.Document(&record.Record{Prompt: record.Prompt{Text: "a"}, Response: new("b")}, Options{}); err == nil || !strings.Contains(err.Error(), "no chat template") {
 		t.Errorf("without a template: %v", err)
 	}
 }

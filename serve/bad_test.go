@@ -109,8 +109,6 @@ func TestUnfit(t *testing.T) {
 		{"/v1/reward", `{"prompt":"a","response":"b","top_p":0}`, 422, "top_p: got 0"},
 		{"/v1/reward", `{"prompt":"a","response":"b","temperature":0,"samples":2}`, 422, "makes all 2 critiques equal"},
 		{"/v1/reward", `{"prompt":"","response":"b"}`, 422, "prompt: it is empty"},
-		{"/v1/reward", `{"prompt":"a","response":""}`, 422, "response: the response is empty"},
-		{"/v1/reward", `{"prompt":"a","responses":["b",""]}`, 422, "responses[1]: the response is empty"},
 		{"/v1/reward", `{"input":""}`, 422, "input: the text is empty"},
 		{"/v1/reward", `{"input":[]}`, 422, "there is nothing to judge"},
 		{"/v1/reward", `{"input":[[1000000]]}`, 422, "input[0]: token id 1000000, the model has"},

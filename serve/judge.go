@@ -96,9 +96,6 @@ func safely(f func() error) (err error) {
 // settle decides what an item is: a whole text that the model's template makes of a conversation is that conversation where critiques are wanted.
 func (s *Server) settle(it *item, o *reading) error {
 	if it.whole == nil {
-		if it.response == "" {
-			return unfit(it.param, "the response is empty: there is nothing to judge")
-		}
 		return nil
 	}
 	text := it.whole.s
@@ -117,7 +114,7 @@ func (s *Server) settle(it *item, o *reading) error {
 	list, ok := s.dir.Chat.Conversation(text)
 	if ok {
 		split, err := conversation(it.param, list)
-		if ok = err == nil; ok && split.response != "" {
+		if ok = err == nil; ok {
 			split.bos = it.bos
 			*it = split
 			return nil
@@ -141,7 +138,7 @@ func contentID(it *item) string {
 
 // record is an item as a row.
 func (it *item) record() *record.Record {
-	r := &record.Record{ID: it.id, Prompt: it.prompt, Response: it.response}
+	r := &record.Record{ID: it.id, Prompt: it.prompt, Response: &it.response}
 	if r.ID == "" {
 		r.ID = contentID(it)
 	}

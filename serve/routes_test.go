@@ -199,6 +199,23 @@ func TestKindsOfModels(t *testing.T) {
 }
 
 // Rewards are printed so that they are read as the same float32.
+// An empty response is judged like any other, with critiques and without, and does not take its neighbours with it.
+func TestEmptyResponse(t *testing.T) {
+	s, _ := newServer(t, nil)
+	for _, body := range []string{
+		`{"prompt":"a","responses":["b",""]}`, `{"prompt":"a","responses":["b",""],"plain":true}`,
+		`{"messages":[{"role":"user","content":"a"}],"responses":["b",""]}`,
+	} {
+		got := ask(t, s, "/v1/reward", body)
+		for i := range 2 {
+			if dig(got, "data", i, "reward") == nil {
+				t.Errorf("%s: response %d has no reward: %v", body, i, dig(got, "data", i))
+			}
+		}
+	}
+	ask(t, s, "/v1/reward", `{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":""}]}`)
+}
+
 func TestRewardsRoundTrip(t *testing.T) {
 	for _, want := range []float32{0.1, 1e-30, -3.4028235e38, 1.1754944e-38, 16777217, 0.333333343} {
 		b, err := json.Marshal(rewardJSON{Reward: &want})

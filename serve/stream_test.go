@@ -51,7 +51,7 @@ func TestStreamReward(t *testing.T) {
 		}
 	}
 	// What fails before anything is sent is answered as elsewhere; what fails later ends the stream with the error.
-	if code, text := post(t, s, "/v1/reward", `{"prompt":"a","response":"","stream":true}`); code != 422 {
+	if code, text := post(t, s, "/v1/reward", `{"prompt":"","response":"b","stream":true}`); code != 422 {
 		t.Errorf("%d %s", code, text)
 	}
 	late, _ := newServer(t, func(o *Options, f *fake) {

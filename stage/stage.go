@@ -19,6 +19,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"criticrm/checkpoint"
 	"criticrm/record"
@@ -316,8 +317,7 @@ func (r *execution) skip(in *record.Reader) error {
 		if err != nil {
 			return fmt.Errorf("%s: output row %d: %w: restart", r.Name, i+1, err)
 		}
-		if got.ID != want.ID || got.Prompt.Key() != want.Prompt.Key() || got.Chosen != want.Chosen ||
-			got.Rejected != want.Rejected || got.Response != want.Response {
+		if got.ID != want.ID || got.Prompt.Key() != want.Prompt.Key() || !slices.Equal(got.Texts(), want.Texts()) {
 			return fmt.Errorf("%s: output row %d is record %.40q, the input has %.40q there: restart", r.Name, i+1, got.ID, want.ID)
 		}
 		if r.Observe != nil {

@@ -169,7 +169,7 @@ func (p *Pairer) pair(r *record.Record, list []Answer, x [2]int, k int) (*record
 	from := Provenance{Kind: p.source.Kind, Model: p.source.Model, Sampling: p.source.Sampling, Instruction: p.source.Instruction, Rules: p.source.RulesHash,
 		Problem: r.ID, Chosen: origin(x[0]), Rejected: origin(x[1])}
 	if p.source.Kind == Reasoning {
-		from.Result, _ = Reference(r.Response)
+		from.Result, _ = Reference(r.Text(record.Single))
 	}
 	b, err := json.Marshal(from)
 	if err != nil {

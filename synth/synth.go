@@ -137,7 +137,7 @@ type asked struct {
 func (o *Options) ask(r *record.Record) (list []asked, drop string) {
 	messages := prompt(r).Conversation()
 	if o.Kind == Reasoning {
-		if result, _ := Reference(r.Response); result == "" {
+		if result, _ := Reference(r.Text(record.Single)); result == "" {
 			return nil, DropNoResult
 		}
 		if o.Instruction != "" {
@@ -182,7 +182,7 @@ func (o *Options) judge(r *record.Record, a *Answer) {
 		}
 		return
 	}
-	want, _ := Reference(r.Response)
+	want, _ := Reference(r.Text(record.Single))
 	a.Found, a.How = Result(a.Text, IsNumber(want))
 	switch {
 	case a.Found == "", IsNumber(want) && !IsNumber(a.Found):

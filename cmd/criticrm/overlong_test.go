@@ -198,7 +198,7 @@ func TestTruncateSingle(t *testing.T) {
 	in := writeFile(t, filepath.Join(dir, "in.jsonl"), fmt.Sprintf(`{"id":"a","prompt":"p","response":%q}`+"\n", strings.Repeat("語", 400)))
 	stdout, errs := must(t, "score", "--model", rewardModel(t, "critic"), "--in", in, "--prompts", shortPrompts(t), "--samples", "2", "--max_tokens", "8", "--overlong", "truncate-right")
 	r := parse(t, stdout)[0]
-	if r.Cut == nil || r.Cut.Response != r.Cut.Characters() || r.Cut.Response == 0 || r.Reward == nil || utf8.RuneCountInString(r.AsRead().Response) != 400-r.Cut.Response ||
+	if r.Cut == nil || r.Cut.Response != r.Cut.Characters() || r.Cut.Response == 0 || r.Reward == nil || utf8.RuneCountInString(r.AsRead().Text(record.Single)) != 400-r.Cut.Response ||
 		!strings.Contains(errs, "1 records shortened: ") {
 		t.Errorf("%+v %q", r.Cut, errs)
 	}

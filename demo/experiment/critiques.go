@@ -106,7 +106,7 @@ func (q reasoner) Revise(_ context.Context, tasks []revise.Task, _ record.Sampli
 	out := make([]critic.Sample, len(tasks))
 	for i, t := range tasks {
 		out[i].FinishReason = record.FinishStop
-		if out[i].Text = t.Record.Response; t.Condition != revise.Without {
+		if out[i].Text = t.Record.Text(record.Single); t.Condition != revise.Without {
 			out[i].Text, _ = q[t.Record].Revised(t.Critique) // "" counts as no answer
 		}
 	}

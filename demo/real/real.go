@@ -208,7 +208,7 @@ func pairRows(list []answered, name string) ([]any, string, error) {
 func (r *runner) coldRows(list []answered) ([]any, string, error) {
 	scale := critic.DefaultScale()
 	rows := coldStart(list, func(prompt, answer string) []tokenizer.Message {
-		return r.prompts.Ask(&record.Record{Prompt: record.Prompt{Text: prompt}, Response: answer}, record.Single, scale)
+		return r.prompts.Ask(&record.Record{Prompt: record.Prompt{Text: prompt}, Response: &answer}, record.Single, scale)
 	}, r.Seed)
 	return rows, fmt.Sprintf("critiques by program of %d answers to %d prompts, half of them good", len(rows), len(list)), nil
 }

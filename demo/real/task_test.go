@@ -93,7 +93,7 @@ func TestPairs(t *testing.T) {
 func TestColdStartIsBalanced(t *testing.T) {
 	sea := Wish{"Describe the sea.", "waves", false}
 	ask := func(prompt, answer string) []tokenizer.Message {
-		return critic.DefaultPrompts().Ask(&record.Record{Prompt: record.Prompt{Text: prompt}, Response: answer}, record.Single, critic.DefaultScale())
+		return critic.DefaultPrompts().Ask(&record.Record{Prompt: record.Prompt{Text: prompt}, Response: &answer}, record.Single, critic.DefaultScale())
 	}
 	rows := coldStart([]answered{{sea, []string{"It is salt.", "It has waves.", "It is deep.", "It is blue."}}}, ask, 1)
 	if len(rows) != 2 {
