@@ -60,7 +60,7 @@ A demo that was interrupted goes on, --full also behind a plain one; the command
 	f.UintSliceVar(&seeds, "seeds", nil, "seeds, one run of the experiment each (default 0; with --full 0,1,2)")
 	f.StringSliceVar(&o.Tasks, "tasks", nil, "tasks by name (default: the first two; with --full all): "+strings.Join(taskNames(), ", "))
 	dev.bind(f)
-	cmd.AddCommand(newReal())
+	cmd.AddCommand(newReal(), newText())
 	return cmd
 }
 

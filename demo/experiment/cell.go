@@ -40,6 +40,8 @@ type cell struct {
 	first bool // of the run: its directory stays
 	base  string
 	sum   string // of the base's weights
+
+	Pairs, Held, Valid int // of the task
 }
 
 // dir is the run of the cell's main model; its critiques are those of the other models, too.
@@ -187,9 +189,16 @@ func (c *cell) plan(v *variant, tuning func(*pipeline.Config)) (*plan, error) {
 	if c.task.MaxTokens > 0 {
 		p.Generate.MaxTokens = c.task.MaxTokens
 	}
-	scale := moreEpochs(max(p.pairs, 1))
+	scale := 1.
+	if c.Text == nil {
+		scale = moreEpochs(max(p.pairs, 1))
+	}
 	p.Train.Epochs, p.BT.Epochs, p.Cloud.Epochs = scale*p.Train.Epochs, scale*p.BT.Epochs, scale*p.Cloud.Epochs
-	for _, change := range []func(*pipeline.Config){tuning, v.change} {
+	var sized func(*pipeline.Config)
+	if c.Text != nil {
+		sized = c.Text.size.change
+	}
+	for _, change := range []func(*pipeline.Config){sized, tuning, v.change} {
 		if change != nil {
 			change(&p.Config)
 		}
@@ -202,6 +211,9 @@ func (c *cell) plan(v *variant, tuning func(*pipeline.Config)) (*plan, error) {
 	}
 	p.settings = hashOf(given(&p.Config), p.Filter, p.Refine.Mode, p.Refine.TopK, p.Refine.MetaSamples, scheduleOf(&p.Train), p.critic, v.flipped, v.method,
 		p.pairs, c.sum, v.samples, v.curve, c.Held, c.Valid)
+	if c.Text != nil {
+		p.settings = hashOf(p.settings, c.temperatures, c.averaged, c.recipe)
+	}
 	return p, nil
 }
 
@@ -395,7 +407,7 @@ func (c *cell) rewritten(ctx context.Context, p *plan) ([]*record.Record, error)
 
 // engine opens a model; the base behind the demo's prompts.
 func (c *cell) engine(model string, reward bool) (*engine.Engine, error) {
-	o := engine.Options{MaxSequences: 512, RequireReward: reward}
+	o := engine.Options{MaxSequences: c.sequences, RequireReward: reward}
 	if model == c.base {
 		o.Given.Prompts = c.prompts
 	}

@@ -13,7 +13,7 @@ import (
 // TestQualityRow: critiques that tell the truth are perfect, those of the opposite verdict with the same reasoning mend as much and are never right,
 // and the file gives the figures again.
 func TestQualityRow(t *testing.T) {
-	c := &cell{runner: &runner{Options: Options{Dir: t.TempDir(), Held: 60}}, task: &task{demo.Tasks()[0]}}
+	c := &cell{runner: &runner{Options: Options{Dir: t.TempDir(), Held: 60}}, Held: 60, task: &task{Task: demo.Tasks()[0]}}
 	d := &measured{records: c.task.split(demo.Evaluation, c.Held)}
 	truth, err := demo.Labelled(c.task.Pairs(evalSeed, c.Held, demo.Evaluation), d.records)
 	if err != nil {
@@ -52,7 +52,7 @@ func TestQualityRow(t *testing.T) {
 
 // TestQualityRowOfWork: replies that show their work have a first wrong step and nothing to mend by reasoning.
 func TestQualityRowOfWork(t *testing.T) {
-	c := &cell{runner: &runner{Options: Options{Dir: t.TempDir(), Held: 30}}, task: &task{demo.Tasks()[2]}}
+	c := &cell{runner: &runner{Options: Options{Dir: t.TempDir(), Held: 30}}, Held: 30, task: &task{Task: demo.Tasks()[2]}}
 	d := &measured{records: c.task.split(demo.Evaluation, c.Held)}
 	nine := 9.0
 	for _, r := range d.records {

@@ -21,6 +21,7 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/demo"
+	"criticrm/demo/text"
 	"criticrm/kernels"
 	"criticrm/measure"
 )
@@ -35,6 +36,7 @@ type Options struct {
 	Pairs   int      // training pairs; 0: 600
 	Held    int      // evaluation pairs; 0: 500
 	Valid   int      // pairs to choose settings by; 0: 250
+	Text    *Text    // real text instead of the demo's tasks; nil: those
 	Threads int      // of the device, for results.json; 0: all cores
 	Version string   // of the program, for results.json
 	Log     io.Writer
@@ -74,6 +76,12 @@ type runner struct {
 	began    time.Time
 	done     int // models that are measured
 	models   int // that the run has in all
+
+	parts        []part // what is done first at all tasks, and what then
+	recipe       []byte
+	temperatures []float64
+	averaged     int // critiques of a response at temperatures above 0
+	sequences    int // that an engine decodes at once
 }
 
 // Run makes the experiment on a device and writes results.json and report.html to o.Dir, anew behind every part of it.
@@ -94,15 +102,14 @@ func Run(ctx context.Context, dev *kernels.Device, o Options) (*Results, error) 
 			len(o.Seeds), o.Pairs, o.Held, o.Valid)
 	}
 	r := &runner{Options: o, dev: dev, prompts: filepath.Join(o.Dir, demo.Prompts), finished: map[string]*entry{}, figures: map[string]*measure.Report{}, began: time.Now()}
-	var err error
-	if r.tasks, err = tasksOf(o); err != nil {
+	if err := r.what(); err != nil {
 		return nil, err
 	}
 	if err := r.prepare(); err != nil {
 		return nil, err
 	}
 	r.results = &Results{Version: o.Version, Go: runtime.Version(), CPU: cpuName(), Device: dev.String(), Threads: threads(o.Threads), Full: o.Full,
-		Seeds: o.Seeds, TrainPairs: o.Pairs, EvalPairs: o.Held, ValidPairs: o.Valid, Seconds: map[string]float64{}}
+		Seeds: o.Seeds, TrainPairs: r.Pairs, EvalPairs: r.Held, ValidPairs: r.Valid, Averaged: r.averaged, Seconds: map[string]float64{}}
 	if err := r.all(ctx); err != nil {
 		return nil, err
 	}
@@ -113,24 +120,43 @@ func Run(ctx context.Context, dev *kernels.Device, o Options) (*Results, error) 
 	return r.results, r.mark(r.marked() + r.command())
 }
 
+// what says what is done: which models, at which tasks, measured how.
+func (r *runner) what() (err error) {
+	r.recipe, r.temperatures, r.averaged, r.sequences = recipe, Temperatures(), averaged, 512
+	if r.Text != nil {
+		return r.text()
+	}
+	r.parts = []part{{mainVariants(), false}}
+	if r.Full {
+		r.parts = append(r.parts, part{controls(), false}, part{tunedVariants(), true}, part{ablations(), false})
+	}
+	r.tasks, err = tasksOf(r.Options)
+	return err
+}
+
+// extractPrompts writes the prompts that critiques are asked for with.
+func (r *runner) extractPrompts() error {
+	if r.Text != nil {
+		return text.Extract(r.prompts)
+	}
+	return demo.Extract(demo.Prompts, r.prompts)
+}
+
 // all goes through the cells: of each seed the main models of all tasks first, then controls, the rivals with settings that are looked for, and
 // ablations.
 func (r *runner) all(ctx context.Context) error {
-	parts := []part{{mainVariants(), false}}
-	if r.Full {
-		parts = append(parts, part{controls(), false}, part{tunedVariants(), true}, part{ablations(), false})
-	}
-	for _, p := range parts {
+	for _, p := range r.parts {
 		r.models += len(p.variants) * len(r.tasks) * len(r.Seeds)
 	}
 	var cells []*cell
 	for i, seed := range r.Seeds {
 		row := make([]*cell, len(r.tasks))
 		for j, t := range r.tasks {
-			row[j] = &cell{runner: r, task: t, seed: seed, first: i == 0 && j == 0}
+			row[j] = &cell{runner: r, task: t, seed: seed, first: i == 0 && j == 0,
+				Pairs: atMost(r.Pairs, t.most.pairs), Held: atMost(r.Held, t.most.held), Valid: atMost(r.Valid, t.most.valid)}
 		}
 		cells = append(cells, row...)
-		for _, p := range parts {
+		for _, p := range r.parts {
 			for _, c := range row {
 				if err := c.run(ctx, p); err != nil {
 					return err
@@ -162,10 +188,10 @@ func (r *runner) prepare() error {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
-	if err := demo.Extract(demo.Prompts, r.prompts); err != nil {
+	if err := r.extractPrompts(); err != nil {
 		return err
 	}
-	for name, b := range map[string][]byte{recipeFile: recipe, recountFile: recount} {
+	for name, b := range map[string][]byte{recipeFile: r.recipe, recountFile: recount} {
 		if err := checkpoint.WriteFileAtomic(filepath.Join(r.Dir, name), b); err != nil {
 			return fmt.Errorf("demo: %w", err)
 		}
@@ -190,7 +216,11 @@ func (r *runner) claim() error {
 		return fmt.Errorf("demo: %w", err)
 	}
 	if !strings.HasPrefix(string(was), r.marked()) || string(was) == r.marked()+r.command() {
-		gone = append(gone, r.in(runDir), r.in(cellsDir), r.in(resultsFile), r.in(reportFile), r.in(pairsDir), r.in(critiquesDir))
+		cold, err := filepath.Glob(r.in(coldDirs))
+		if err != nil {
+			return fmt.Errorf("demo: %w", err)
+		}
+		gone = append(append(gone, cold...), r.in(runDir), r.in(cellsDir), r.in(resultsFile), r.in(reportFile), r.in(tableFile), r.in(pairsDir), r.in(critiquesDir))
 	}
 	for _, path := range gone {
 		if err := os.RemoveAll(path); err != nil {
@@ -202,7 +232,7 @@ func (r *runner) claim() error {
 
 // marked is what demos have in common that go on with each other's work.
 func (r *runner) marked() string {
-	return fmt.Sprintln(hashOf(recipe), r.tasks[0].Name, r.Seeds[0], r.Pairs, r.Held, r.Valid, r.BaseDir)
+	return fmt.Sprintln(hashOf(r.recipe), r.tasks[0].Name, r.Seeds[0], r.Pairs, r.Held, r.Valid, r.BaseDir)
 }
 
 // command is the line behind it when a demo is done.

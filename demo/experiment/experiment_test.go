@@ -79,7 +79,7 @@ func knowsItself(t *testing.T, dir string, want float64) {
 			t.Fatal(err)
 		}
 		defer e.Close()
-		rs := (&task{demo.Tasks()[0]}).split(demo.Evaluation, 80)
+		rs := (&task{Task: demo.Tasks()[0]}).split(demo.Evaluation, 80)
 		o := critic.DefaultScoreOptions()
 		o.Critiques, o.Sampling.Temperature, o.Sampling.TopP, o.Sampling.MaxTokens, o.Sampling.Seed, o.Chunk = 8, 1, 1, 0, 900, 512
 		if err := pipeline.Local(e).Ask(&o); err != nil {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,8 +67,8 @@ func (e *entry) String() string {
 // validText are the accuracies that the temperature was chosen by.
 func (e *entry) validText() string {
 	var list []string
-	for _, t := range Temperatures() {
-		list = append(list, fmt.Sprintf("%.1f at %g", e.Valid[number(t)], t))
+	for _, t := range slices.Sorted(maps.Keys(e.Valid)) {
+		list = append(list, fmt.Sprintf("%.1f at %s", e.Valid[t], t))
 	}
 	return strings.Join(list, ", ")
 }
@@ -111,12 +112,12 @@ func (c *cell) measure(ctx context.Context, p *plan, model string) (*entry, erro
 	}
 	slices.Sort(wanted)
 	for _, t := range slices.Compact(wanted) {
-		d, err := m.at(ctx, demo.Evaluation, t, p.critiques(t))
+		d, err := m.at(ctx, demo.Evaluation, t, m.of(p.variant, t))
 		if err != nil {
 			return nil, err
 		}
 		if t == *m.Chosen {
-			m.Accuracy = percent(d.correct(p.reading(), p.critiques(t)))
+			m.Accuracy = percent(d.correct(p.reading(), m.of(p.variant, t)))
 		}
 	}
 	return m.entry, nil
@@ -128,12 +129,12 @@ func (m *measurer) validate(ctx context.Context) (err error) {
 		m.entry.Valid[""], err = m.plain(ctx, demo.Validation)
 		return err
 	}
-	for _, t := range Temperatures() {
-		d, err := m.at(ctx, demo.Validation, t, critiques(t))
+	for _, t := range m.temperatures {
+		d, err := m.at(ctx, demo.Validation, t, m.critiquesAt(t))
 		if err != nil {
 			return err
 		}
-		m.entry.Valid[number(t)] = percent(d.correct(m.reading(), critiques(t)))
+		m.entry.Valid[number(t)] = percent(d.correct(m.reading(), m.critiquesAt(t)))
 		if m.Chosen == nil || m.entry.Valid[number(t)] > m.entry.Valid[number(*m.Chosen)] {
 			m.Chosen = &t
 		}
@@ -152,26 +153,26 @@ func (e *entry) above() float64 {
 	return best
 }
 
-// critiques is how many critiques of an evaluation response are averaged at a temperature.
-func (v *variant) critiques(temperature float64) int {
+// of is how many critiques of an evaluation response a variant has averaged at a temperature.
+func (r *runner) of(v *variant, temperature float64) int {
 	if v.samples > 0 && temperature > 0 {
 		return v.samples
 	}
-	return critiques(temperature)
+	return r.critiquesAt(temperature)
 }
 
-// critiques is how many are averaged on the validation split, and as a rule.
-func critiques(temperature float64) int {
+// critiquesAt is how many are averaged on the validation split, and as a rule.
+func (r *runner) critiquesAt(temperature float64) int {
 	if temperature == 0 {
 		return 1
 	}
-	return averaged
+	return r.averaged
 }
 
 // plain is the accuracy on a split of a model that reads its rewards without critiques.
 func (m *measurer) plain(ctx context.Context, split demo.Split) (float64, error) {
 	name, rs := m.pairsOf(split)
-	if _, err := critic.ScorePlain(ctx, m.engine, rs, critic.PlainOptions{Chunk: 512, Reading: m.engine.Reading()}); err != nil {
+	if _, err := critic.ScorePlain(ctx, m.engine, rs, critic.PlainOptions{Chunk: m.sequences, Reading: m.engine.Reading()}); err != nil {
 		return 0, err
 	}
 	if err := m.keep(name, m.plan.key+"."+name, rs); err != nil {

@@ -6,13 +6,15 @@ import glob, gzip, json, os, random, re, struct, sys
 root = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
 
 def read(path):
-    with gzip.open(path, "rt", encoding="utf-8") as lines:
+    with (gzip.open if path.endswith(".gz") else open)(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 def mean(values):
     return sum(values) / len(values) if values else None
 
 def opinion(pair, side, reading, m, group):  # of one response, by m critiques; None: they have no score
+    if reading == "length":
+        return len(pair[side])
     if m == 0:
         return pair[side + "_reward"]
     part = pair[side + "_critiques"][group * m:(group + 1) * m]
@@ -30,7 +32,7 @@ def temperature(path):  # the best on the validation split, the lowest of the be
     for valid in glob.glob(glob.escape(re.sub(r"\.eval\..*", ".valid.T", path)) + "*.jsonl.gz"):
         pairs, t = read(valid), float(re.search(r"\.T([\d.]+)\.jsonl", valid)[1])
         reading = "reward" if "chosen_reward" in pairs[0] else "own score"
-        best = max(best, (mean([correct(p, reading, 8 if t else 1) for p in pairs]), -t))
+        best = max(best, (mean([correct(p, reading, results["averaged"] if t else 1) for p in pairs]), -t))
     return -best[1]
 
 def interval(pairs, values, draws=400):  # 95 %, bootstrap over the prompts
@@ -41,8 +43,10 @@ def interval(pairs, values, draws=400):  # 95 %, bootstrap over the prompts
     means = sorted(map(mean, drawn))
     return means[draws // 40], means[-1 - draws // 40]
 
+with open(os.path.join(root, "results.json"), encoding="utf-8") as f:
+    results = json.load(f)
 faults, same = [], lambda what, a, b, within: [] if abs(a - b) <= within else [f"{what}: {a} here, {b} in results.json"]
-for task in json.load(open(os.path.join(root, "results.json"), encoding="utf-8"))["tasks"]:
+for task in results["tasks"]:
     for row in task["table"]:
         name, seeds = f"{task['name']}: {row.get('ablation', '')} {row['method']}, {row['reading']}", []
         for s in row["seeds"]:

@@ -30,8 +30,9 @@ type Results struct {
 	TrainPairs int                `json:"train_pairs"`
 	ValidPairs int                `json:"valid_pairs"`
 	EvalPairs  int                `json:"eval_pairs"`
-	Seconds    map[string]float64 `json:"seconds"` // per kind of model, summed over tasks and seeds
-	Stages     []string           `json:"stages"`  // order of Seconds
+	Averaged   int                `json:"averaged"` // critiques of a response at temperatures above 0, as a rule
+	Seconds    map[string]float64 `json:"seconds"`  // per kind of model, summed over tasks and seeds
+	Stages     []string           `json:"stages"`   // order of Seconds
 	Tasks      []*Task            `json:"tasks"`
 }
 
@@ -126,6 +127,8 @@ type Difference struct {
 	Diff      Interval  `json:"difference"` // mean over the seeds that both have; interval over the prompts
 	Seeds     []float64 `json:"seeds"`
 	OverSeeds *Interval `json:"over_seeds,omitempty"` // t interval over the seeds
+
+	Categories map[string]Interval `json:"categories"`
 }
 
 // Name is the row's label, without temperature and m.

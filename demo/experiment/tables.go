@@ -28,7 +28,7 @@ func (r *runner) tables(cells []*cell) error {
 	res.Tasks, res.Seconds, res.Stages = nil, map[string]float64{}, nil
 	for _, t := range r.tasks {
 		b := &builder{runner: r, Task: &Task{Name: t.Name, Title: t.Title}}
-		held := t.split(demo.Evaluation, r.Held)
+		held := t.split(demo.Evaluation, atMost(r.Held, t.most.held))
 		b.boot = measure.NewBootstrap(held, 2000, .95, 1)
 		b.Categories = inOrder(b.boot.Categories())
 		for _, c := range cells {
@@ -46,6 +46,14 @@ func (r *runner) tables(cells []*cell) error {
 		res.Tasks = append(res.Tasks, b.Task)
 	}
 	return r.save()
+}
+
+// every is each of the models that there can be, in the order of the tables.
+func (r *runner) every() []*variant {
+	if r.Text != nil {
+		return r.parts[0].variants
+	}
+	return allVariants()
 }
 
 // inOrder sorts categories: those that all tasks may have first.
@@ -71,13 +79,18 @@ type builder struct {
 
 // cell adds the rows of a cell's measured models.
 func (b *builder) cell(c *cell) error {
-	for _, v := range allVariants() {
+	for _, v := range b.every() {
 		e := b.finished[c.key(v)]
 		if e == nil {
 			continue
 		}
 		b.spent(v.kind(), e.Seconds)
 		if err := b.model(c, v, e); err != nil {
+			return err
+		}
+	}
+	if b.Text != nil {
+		if err := b.length(c); err != nil {
 			return err
 		}
 	}
@@ -113,8 +126,8 @@ type place struct {
 }
 
 // places are those of a model. Some may be the same; the table shows them once.
-func places(v *variant, e *entry) []place {
-	list := []place{{atChosen, *e.Chosen, v.critiques(*e.Chosen)}}
+func (r *runner) places(v *variant, e *entry) []place {
+	list := []place{{atChosen, *e.Chosen, r.of(v, *e.Chosen)}}
 	if v.group == "" && v.samples == 0 {
 		list = append(list, place{atGreedy, 0, 1})
 	}
@@ -134,7 +147,7 @@ func (b *builder) model(c *cell, v *variant, e *entry) error {
 	if e.Chosen == nil {
 		return b.add(c, v, e, e.Reading, "eval", place{at: atChosen})
 	}
-	for _, p := range places(v, e) {
+	for _, p := range b.places(v, e) {
 		if err := b.add(c, v, e, e.Reading, "eval "+number(p.t), p); err != nil {
 			return err
 		}
@@ -211,10 +224,7 @@ func (r *Row) fill(boot *measure.Bootstrap) {
 	}
 	e := boot.Mean(meanOver(list))
 	r.Overall, r.OverSeeds = interval(e.Mean, e.Interval), overSeeds(each)
-	r.Categories = map[string]Interval{}
-	for _, c := range e.Categories {
-		r.Categories[c.Name] = interval(c.Mean, c.Interval)
-	}
+	r.Categories = byCategory(e)
 }
 
 func interval(mean float64, i measure.Interval) Interval {
@@ -306,7 +316,7 @@ func (b *builder) compare(what string, x, y *Row) {
 		return
 	}
 	e := b.boot.Mean(meanOver(list))
-	d.Diff, d.OverSeeds = interval(e.Mean, e.Interval), overSeeds(d.Seeds)
+	d.Diff, d.OverSeeds, d.Categories = interval(e.Mean, e.Interval), overSeeds(d.Seeds), byCategory(e)
 	b.Differences = append(b.Differences, d)
 }
 
@@ -339,7 +349,7 @@ func addPoint(curves *[]Curve, name string, x int, y Interval) {
 
 // shown reads what the page shows of the first seed: accuracy against m at two temperatures, the critiques, the training.
 func (b *builder) shown(c *cell) error {
-	for _, v := range mainVariants() {
+	for _, v := range b.parts[0].variants {
 		e := b.finished[c.key(v)]
 		if !v.curve || e == nil {
 			continue
@@ -363,7 +373,7 @@ func (b *builder) shown(c *cell) error {
 		}
 	}
 	base, tuned := b.finished[c.key(&variant{name: llmJudge})], b.finished[c.key(&variant{name: ours})]
-	if base == nil || tuned == nil {
+	if base == nil || tuned == nil || c.task.quiet {
 		return nil
 	}
 	x, err := b.read(base.Files["eval 0"])
@@ -420,6 +430,11 @@ func (r *runner) save() error {
 	}
 	if err := checkpoint.WriteFileAtomic(r.in(resultsFile), b); err != nil {
 		return err
+	}
+	if r.Text != nil {
+		if err := checkpoint.WriteFileAtomic(r.in(tableFile), []byte(r.results.Markdown())); err != nil {
+			return err
+		}
 	}
 	if b, err = r.results.HTML(); err != nil {
 		return err

@@ -20,12 +20,16 @@ type setting struct {
 }
 
 // searches are the steps for each rival. Each list begins with what the recipe has.
-func searches(method string) [][]setting {
+func (r *runner) searches(method string) [][]setting {
 	if method == trainer.BT {
+		tries := []scalarSetting{{3e-4, 20}, {3e-4, 8}, {1e-3, 8}}
+		if r.Text != nil {
+			tries = r.Text.size.scalar
+		}
 		var list []setting
-		for _, t := range []struct{ lr, epochs float64 }{{3e-4, 20}, {3e-4, 8}, {1e-3, 8}} {
-			list = append(list, setting{fmt.Sprintf("learning rate %g, %g epochs", t.lr, t.epochs),
-				func(c *pipeline.Config) { c.BT.LearningRate, c.BT.Epochs = t.lr, t.epochs }})
+		for _, t := range tries {
+			list = append(list, setting{fmt.Sprintf("learning rate %g, %g epochs", t.rate, t.epochs),
+				func(c *pipeline.Config) { c.BT.LearningRate, c.BT.Epochs = t.rate, t.epochs }})
 		}
 		return [][]setting{list}
 	}
@@ -58,7 +62,7 @@ func (c *cell) tuned(v *variant) bool {
 // tuning is the key of a search in finished.json, searched the hash of what it depends on.
 func (c *cell) tuning(v *variant) string { return fmt.Sprintf("%s/tuning/%s", c.task.Name, v.method) }
 
-func (c *cell) searched() string { return hashOf(recipe, c.Pairs, c.Valid, c.Seeds[0]) }
+func (c *cell) searched() string { return hashOf(c.recipe, c.Pairs, c.Valid, c.Seeds[0]) }
 
 // tune gives the best settings of a rival at a task. They are looked for at the first seed, and are the same at all.
 func (c *cell) tune(ctx context.Context, v *variant) (func(*pipeline.Config), error) {
@@ -70,7 +74,7 @@ func (c *cell) tune(ctx context.Context, v *variant) (func(*pipeline.Config), er
 	}
 	var chosen []setting
 	best := -1.
-	for _, step := range searches(v.method) {
+	for _, step := range c.searches(v.method) {
 		winner := -1
 		for i, s := range step {
 			if i == 0 && best >= 0 {
