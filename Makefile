@@ -64,8 +64,11 @@ sass: setup            ## what the compiler made of the CUDA kernels, checked
 setup:                 ## what the build needs: g++, Go and its modules, installed or fetched into build/ if they are missing
 	@GO="$(GO)" sh scripts/setup.sh
 
-base: build            ## make the demo's base model again, from nothing (about 15 minutes on 2 cores)
+base: build            ## make the demo's base models again, the first from nothing (about 20 minutes on 2 cores)
 	$(BIN) base --output_dir demo/base $(ARGS)
+	@$(MAKE) --no-print-directory build
+	$(BIN) base --task mistaken --output_dir build/mistaken $(ARGS)
+	cp build/mistaken/model.safetensors demo/mistaken/
 
 golden:                ## make testdata/golden again; installs PyTorch and transformers into build/golden
 	python3 -m venv build/golden && build/golden/bin/pip install -q -r testdata/golden/requirements.txt

@@ -2,8 +2,13 @@ package demo
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -22,6 +27,8 @@ type BaseOptions struct {
 	LessonSteps int               // updates of the second
 	Documents   int               // per update
 	Report      func(line string) // progress, a line at a time
+
+	making string // where the stages' checkpoints are until the model is made
 }
 
 // DefaultBaseOptions is the recipe of the shipped base model.
@@ -29,8 +36,11 @@ func DefaultBaseOptions() BaseOptions {
 	return BaseOptions{Seed: 1, DrillSteps: 1200, LessonSteps: 800, Documents: 96}
 }
 
+// making is the folder of a base model's directory that holds checkpoints while it is made.
+const making = ".making"
+
 // MakeBase trains the demo's base model on a device from nothing and writes it to dir in Hugging Face layout. The same options give the same
-// bytes on the same type of machine, whatever the number of threads.
+// bytes on the same type of machine, whatever the number of threads and of interruptions: the same call goes on with what is in dir.
 func MakeBase(ctx context.Context, dev *kernels.Device, dir string, o BaseOptions) error {
 	if o.Report == nil {
 		o.Report = func(string) {}
@@ -49,12 +59,16 @@ func MakeBase(ctx context.Context, dev *kernels.Device, dir string, o BaseOption
 	}
 	defer m.Close()
 	initialize(m, o.Seed)
+	o.making = filepath.Join(dir, making)
 	for _, s := range baseStages(tok, o) {
 		if err := runBaseStage(ctx, m, tok, s, o, probe); err != nil {
 			return err
 		}
 	}
-	return saveBase(m, tok, dir)
+	if err := saveBase(m, tok, dir); err != nil {
+		return err
+	}
+	return os.RemoveAll(o.making)
 }
 
 // baseConfig is the base model's shape: 0.59 million parameters.
@@ -133,6 +147,18 @@ func (d documents) Example(i int) (render.Example, error) {
 	return render.Example{ID: fmt.Sprint(i), Document: render.Branch{IDs: doc.IDs, Weight: doc.Weights}}, nil
 }
 
+// Hash tells the documents of one stage from those of another, by the first of them.
+func (d documents) Hash() (string, error) {
+	h := sha256.New()
+	for i := range min(d.n, 64) {
+		doc := d.at(i)
+		if err := errors.Join(binary.Write(h, binary.LittleEndian, doc.IDs), binary.Write(h, binary.LittleEndian, doc.Weights)); err != nil {
+			return "", err
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
 func saveBase(m *model.Model, tok *tokenizer.Tokenizer, dir string) error {
 	if err := m.SaveCausalLM(dir); err != nil {
 		return err
@@ -158,9 +184,10 @@ func saveBase(m *model.Model, tok *tokenizer.Tokenizer, dir string) error {
 // prober says in words how far a base model is.
 type prober func(ctx context.Context, m *model.Model, tok *tokenizer.Tokenizer, seed uint64) (string, error)
 
-// runBaseStage trains one stage and reports a probe at every tenth of it.
+// runBaseStage trains one stage, or goes on with it, and reports a probe at every tenth of it.
 func runBaseStage(ctx context.Context, m *model.Model, tok *tokenizer.Tokenizer, s baseStage, o BaseOptions, probe prober) error {
 	n := s.config.MaxSteps
+	s.config.OutputDir, s.config.Resume, s.config.SaveSteps, s.config.SaveTotalLimit = filepath.Join(o.making, s.name), "auto", max(n/10, 1), 1
 	var failed error
 	report := trainer.Report{OnStep: func(t trainer.Metrics) {
 		if t.Step%max(n/10, 1) != 0 && t.Step != n {

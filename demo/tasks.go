@@ -63,13 +63,14 @@ func TaskOf(name string) (*Task, error) {
 func (t *Task) Embedded(seed uint64) bool { return t.folder != "" && seed == 0 }
 
 // WriteBase leaves the task's base model of a seed in a directory: the embedded one, or the shipped base trained further on documents of that seed, which
-// takes two to five minutes of a core. The same seed gives the same bytes on the same type of machine, whatever the number of threads.
+// takes two to five minutes of a core. The same seed gives the same bytes on the same type of machine, whatever the number of threads and of
+// interruptions: the same call goes on with what is in dir.
 func (t *Task) WriteBase(ctx context.Context, dev *kernels.Device, dir string, seed uint64, report func(line string)) error {
+	if !t.Embedded(seed) {
+		return t.MakeBase(ctx, dev, dir, seed, report)
+	}
 	if err := Extract(Base, dir); err != nil {
 		return err
-	}
-	if !t.Embedded(seed) {
-		return t.train(ctx, dev, dir, seed, report)
 	}
 	if t.folder != Base {
 		return Extract(t.folder, dir)
@@ -77,8 +78,13 @@ func (t *Task) WriteBase(ctx context.Context, dev *kernels.Device, dir string, s
 	return nil
 }
 
-// MakeBase is WriteBase without the embedded models but the first: what has made them.
+// MakeBase is WriteBase without the embedded models: what has made them. The first of them, the shipped one, is made from nothing.
 func (t *Task) MakeBase(ctx context.Context, dev *kernels.Device, dir string, seed uint64, report func(line string)) error {
+	if t.folder == Base && seed == 0 {
+		o := DefaultBaseOptions()
+		o.Report = report
+		return MakeBase(ctx, dev, dir, o)
+	}
 	if err := Extract(Base, dir); err != nil {
 		return err
 	}
@@ -99,16 +105,12 @@ func (t *Task) train(ctx context.Context, dev *kernels.Device, dir string, seed 
 	draw := 1000 + seed // not what the shipped base has read
 	for _, s := range t.stages {
 		b := baseStage{s.name, s.config(seed), func(i int) document { return s.document(tok, draw, i) }}
-		o := BaseOptions{Seed: draw, Documents: s.batch, Report: report}
+		o := BaseOptions{Seed: draw, Documents: s.batch, Report: report, making: filepath.Join(dir, making)}
 		if err := runBaseStage(ctx, m, tok, b, o, t.probe); err != nil {
 			return err
 		}
 	}
-	made, err := os.MkdirTemp(dir, ".base-")
-	if err != nil {
-		return fmt.Errorf("demo: %w", err)
-	}
-	defer os.RemoveAll(made)
+	made := filepath.Join(dir, making, "model")
 	if err := m.SaveCausalLM(made); err != nil {
 		return err
 	}
@@ -116,7 +118,7 @@ func (t *Task) train(ctx context.Context, dev *kernels.Device, dir string, seed 
 	if err := os.Rename(filepath.Join(made, weights), filepath.Join(dir, weights)); err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	return nil
+	return os.RemoveAll(filepath.Join(dir, making))
 }
 
 // config is the training of a stage.

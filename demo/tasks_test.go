@@ -2,6 +2,8 @@ package demo
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,6 +12,7 @@ import (
 	"testing"
 
 	"criticrm/tokenizer"
+	"criticrm/trainer"
 )
 
 // Every task has pairs whose prompts are in one split each, none of them read by a base model unless it is for training.
@@ -144,16 +147,58 @@ func TestMistakenModeIsWrong(t *testing.T) {
 	}
 }
 
+// shortTask is a task whose base takes few documents.
+func shortTask(t *testing.T, name string) *Task {
+	t.Helper()
+	task, err := TaskOf(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range task.stages {
+		task.stages[i].steps, task.stages[i].batch = 2, 4
+	}
+	return task
+}
+
+// interruptedBase makes the base of the third task, stopped in both stages; what is left behind is of use for the same base alone.
+func interruptedBase(t *testing.T) []byte {
+	t.Helper()
+	task, dir := shortTask(t, "work"), filepath.Join(t.TempDir(), "base")
+	for _, at := range []string{"drills     1/2", "lessons     1/2"} {
+		ctx, stop := context.WithCancel(t.Context())
+		err := task.MakeBase(ctx, openCPU(t, 1), dir, 0, func(line string) {
+			if strings.HasPrefix(line, at) {
+				stop()
+			}
+		})
+		stop()
+		if !errors.Is(err, trainer.ErrInterrupted) {
+			t.Fatalf("%s: %v", at, err)
+		}
+		other := shortTask(t, "mistaken")
+		other.stages[0].name = "drills"
+		if err := other.MakeBase(t.Context(), openCPU(t, 1), dir, 0, func(string) {}); err == nil || !strings.Contains(err.Error(), "cannot resume") {
+			t.Errorf("went on with another task's documents: %v", err)
+		}
+	}
+	if err := task.MakeBase(t.Context(), openCPU(t, 2), dir, 0, func(line string) {
+		if strings.HasPrefix(line, "drills") || strings.Contains(line, " 1/2 ") {
+			t.Errorf("again: %s", line)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // The bases of tasks are made from the shipped one; the same seed gives the same bytes on any number of threads, another seed others.
 func TestTaskBases(t *testing.T) {
 	make := func(name string, threads int, seed uint64) []byte {
-		task, err := TaskOf(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range task.stages {
-			task.stages[i].steps, task.stages[i].batch = 2, 4
-		}
+		task := shortTask(t, name)
 		dir := filepath.Join(t.TempDir(), "base")
 		var lines []string
 		if err := task.MakeBase(t.Context(), openCPU(t, threads), dir, seed, func(line string) { lines = append(lines, line) }); err != nil {
@@ -178,7 +223,9 @@ func TestTaskBases(t *testing.T) {
 	if a, b := make("mistaken", 1, 0), make("mistaken", 2, 0); !bytes.Equal(a, b) || bytes.Equal(a, make("mistaken", 2, 1)) {
 		t.Error("a base depends on threads, or not on the seed")
 	}
-	make("work", 2, 0)
+	if !bytes.Equal(make("work", 2, 0), interruptedBase(t)) {
+		t.Error("a base whose making was interrupted differs")
+	}
 	for _, task := range Tasks() {
 		if !task.Embedded(0) {
 			continue

@@ -73,7 +73,8 @@ func newBase() *cobra.Command {
 		Short: "Make the demo's base models",
 		Long: `base trains the demo's tokenizer and base language model from nothing: clean drills first, then documents as a critic with
 systematic faults writes them. With --task it trains the shipped model further, as the base of one of the demo's tasks, whose documents then
-depend on the seed. The same options give the same bytes on the same type of machine.`,
+depend on the seed (seed 0 of the first task is the shipped model). The same options give the same bytes on the same type of machine;
+the same command goes on with what was interrupted.`,
 		Example: "  criticrm base --output_dir demo/base\n  criticrm base --task work --seed 1 --output_dir work-base",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

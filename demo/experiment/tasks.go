@@ -87,22 +87,18 @@ func (c *cell) makeBase(ctx context.Context) (string, error) {
 	if _, err := os.Stat(dir); err == nil && !c.task.Embedded(c.seed) {
 		return dir, nil // it is there whole or not at all
 	}
-	making, err := os.MkdirTemp(c.Dir, tempDirs)
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(making)
+	making := dir + ".part" // an interruption leaves it, to go on with
 	if !c.task.Embedded(c.seed) {
 		c.printf("%s · seed %d · a base model of its own …", c.task.Name, c.seed)
 	}
 	report := func(line string) { c.printf("  %s", line) }
 	if err := c.task.WriteBase(ctx, c.dev, making, c.seed, report); err != nil {
+		if ctx.Err() == nil {
+			return "", errors.Join(err, os.RemoveAll(making)) // what is there may be another program's
+		}
 		return "", err
 	}
 	if err := os.RemoveAll(dir); err != nil {
-		return "", err
-	}
-	if err := errors.Join(os.MkdirAll(c.in(basesDir), 0o755), os.Chmod(making, 0o755)); err != nil {
 		return "", err
 	}
 	return dir, os.Rename(making, dir)
