@@ -24,7 +24,7 @@ held-out pairs with a scalar reward model, the base model as judge, training on 
 defaults of 'criticrm run', and training on the same critiques without a reward head. Each model reads at the temperature that is best for
 it on a validation split. The Critic-RM is a run of 'criticrm run' (critic-rm in --output_dir, with its recipe and pairs). It ends with
 tables, results.json, report.html, and what each model wrote about each pair (pairs/), from which recount.py makes the tables again.
-A demo that was interrupted goes on, --full also behind a plain one; the command that finished a demo makes it anew.`,
+A demo that was interrupted goes on, and --full goes on behind a plain one: what is measured is not made again.`,
 		Example: "  criticrm demo\n  criticrm demo --full --seeds 0,1,2 --output_dir runs/full",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -113,6 +113,7 @@ func (c *cell) one(ctx context.Context, v *variant, tune bool) error {
 		return err
 	}
 	c.finished[p.key] = e
+	c.made++
 	c.printf("%s · seed %d · %s: %s (%.0f s; %d of %d models, %.0f s in all)", c.task.Name, c.seed, v.label(), e, e.Seconds,
 		c.done, c.models, time.Since(c.began).Seconds())
 	return c.writeFinished()

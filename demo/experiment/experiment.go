@@ -75,6 +75,7 @@ type runner struct {
 	figures  map[string]*measure.Report // of files that were read
 	began    time.Time
 	done     int // models that are measured
+	made     int // of them, by this run
 	models   int // that the run has in all
 
 	parts        []part // what is done first at all tasks, and what then
@@ -113,11 +114,11 @@ func Run(ctx context.Context, dev *kernels.Device, o Options) (*Results, error) 
 	if err := r.all(ctx); err != nil {
 		return nil, err
 	}
-	r.results.Complete = true
-	if err := r.save(); err != nil {
-		return nil, err
+	if r.made == 0 {
+		r.printf("all models were measured already: remove %s, or choose another output_dir, to make them anew", r.Dir)
 	}
-	return r.results, r.mark(r.marked() + r.command())
+	r.results.Complete = true
+	return r.results, r.save()
 }
 
 // what says what is done: which models, at which tasks, measured how.
@@ -200,9 +201,10 @@ func (r *runner) prepare() error {
 }
 
 // claim marks a directory as a demo's, in which a later demo may replace what this one leaves. A run that is there without the mark is
-// somebody's own and stays. What a demo on the same pairs has left is gone on with, --full behind a plain one too; a demo that was finished by
-// the same command is made anew, and all else goes.
+// somebody's own and stays. What a demo of the same program on the same pairs has measured stays measured, whether it was finished, interrupted or
+// without --full; all else of an earlier demo goes.
 func (r *runner) claim() error {
+	now := fmt.Sprintln(r.Version, hashOf(r.recipe), r.tasks[0].Name, r.Seeds[0], r.Pairs, r.Held, r.Valid, r.BaseDir)
 	was, err := os.ReadFile(r.in(markFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(r.in(runDir)); err == nil {
@@ -215,7 +217,7 @@ func (r *runner) claim() error {
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	if !strings.HasPrefix(string(was), r.marked()) || string(was) == r.marked()+r.command() {
+	if string(was) != now {
 		cold, err := filepath.Glob(r.in(coldDirs))
 		if err != nil {
 			return fmt.Errorf("demo: %w", err)
@@ -227,19 +229,7 @@ func (r *runner) claim() error {
 			return fmt.Errorf("demo: %w", err)
 		}
 	}
-	return r.mark(r.marked())
-}
-
-// marked is what demos have in common that go on with each other's work.
-func (r *runner) marked() string {
-	return fmt.Sprintln(hashOf(r.recipe), r.tasks[0].Name, r.Seeds[0], r.Pairs, r.Held, r.Valid, r.BaseDir)
-}
-
-// command is the line behind it when a demo is done.
-func (r *runner) command() string { return fmt.Sprintln("done", r.Seeds, r.Full, r.Tasks) }
-
-func (r *runner) mark(text string) error {
-	return checkpoint.WriteFileAtomic(r.in(markFile), []byte(text))
+	return checkpoint.WriteFileAtomic(r.in(markFile), []byte(now))
 }
 
 // in is a path in the run's directory.

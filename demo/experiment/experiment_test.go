@@ -185,6 +185,11 @@ func TestRun(t *testing.T) {
 		return row.Reading == readReward && row.Temperature() == "1" && row.M() == "8"
 	}))
 
+	var log bytes.Buffer
+	if _, err := Run(t.Context(), openCPU(t, 2), fewPairs(dir, 2, &log)); err != nil || !strings.Contains(log.String(), "measured already") || strings.Contains(log.String(), "…") {
+		t.Errorf("the same once more: %v\n%s", err, &log)
+	}
+
 	for i, row := range stopped(t, 1).Tasks[0].Rows {
 		if want := r.Tasks[0].Rows[i]; row.Overall != want.Overall {
 			t.Errorf("%s: %v with two threads, %v with one and an interruption", row.Name(), want.Overall, row.Overall)

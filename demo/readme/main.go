@@ -1,4 +1,4 @@
-// Command readme puts the tables of a run of `criticrm demo --full` into pages, between the lines <!-- demo:NAME --> and <!-- end -->, so
+// Command readme puts the tables of a run of `criticrm demo`, best of --full, into pages, between the lines <!-- demo:NAME --> and <!-- end -->, so
 // that no figure there is typed by hand. Each table stands in one of the pages. It also writes the run's report:
 //
 //	go run ./demo/readme runs/demo/results.json build/report.html README.md docs/results.md
@@ -27,9 +27,6 @@ func main() {
 	check(err)
 	var r experiment.Results
 	check(json.Unmarshal(b, &r))
-	if !r.Full {
-		fail(fmt.Errorf("%s: not of demo --full", os.Args[1]))
-	}
 	html, err := r.HTML()
 	check(err)
 	check(checkpoint.WriteFileAtomic(os.Args[2], html))
@@ -76,10 +73,16 @@ func part(r *experiment.Results, name string) (string, error) {
 		case "all":
 			return table(t, func(row *experiment.Row) bool { return row.Ablation == "" }), nil
 		case "ablations":
+			if !slices.ContainsFunc(t.Rows, func(row *experiment.Row) bool { return row.Ablation != "" }) {
+				return "No ablation is done yet.\n", nil
+			}
 			return table(t, func(row *experiment.Row) bool { return row.Ablation != "" }), nil
 		case "differences":
 			return differences(t), nil
 		case "choices":
+			if len(t.Notes) == 0 {
+				return "Nothing was looked for in this run: the settings are the recipe's.\n", nil
+			}
 			return "- " + strings.Join(t.Notes, "\n- ") + "\n", nil
 		}
 		return "", fmt.Errorf("demo:%s: want all, ablations, differences or choices of a task", name)
@@ -128,8 +131,11 @@ func seeds(r *experiment.Results) string {
 		parts = append(parts, t.Name+" "+strings.Join(list, ", "))
 	}
 	line := "Seeds: " + strings.Join(parts, "; ") + "."
-	if !r.Complete {
-		line += " The run is not complete: rows, tasks and seeds are missing."
+	switch {
+	case !r.Full:
+		line += " The controls and ablations of `--full` are not among them."
+	case !r.Complete:
+		line += " The run is not complete: rows and seeds are missing."
 	}
 	return line
 }
