@@ -195,7 +195,7 @@ func (r *Report) Lines() (lines []string) {
 	}
 	add("  not looked up, since their prompts are not known here: %s (--against FILE looks for those of a file)", strings.Join(unknown, "; "))
 	for _, p := range r.Near.Pairs[:min(3, len(r.Near.Pairs))] {
-		add("near duplicates: %s:%d and %s:%d (%.2f)", r.Files[p.First.File].Name, p.First.Line, r.Files[p.Second.File].Name, p.Second.Line, p.Jaccard)
+		add("near duplicates: %s:%d and %s:%d (%.2f)", r.fileOf(p.First), p.First.Line, r.fileOf(p.Second), p.Second.Line, p.Jaccard)
 	}
 	for _, f := range r.Findings {
 		word, file := "note", ""
@@ -268,4 +268,9 @@ func (f *File) Lines() (lines []string) {
 		add("  %s", n)
 	}
 	return lines
+}
+
+// fileOf names the file that a row stands in.
+func (r *Report) fileOf(p Place) string {
+	return cmp.Or(p.Part, r.Files[p.File].Name)
 }

@@ -28,7 +28,7 @@ func Convert(ctx context.Context, in, out string, stdout io.Writer, form *Form, 
 	if err := refuseSame(in, out); err != nil {
 		return nil, err
 	}
-	r, err := o.open(in)
+	r, err := record.Open(in, o.Read)
 	if err != nil {
 		return nil, err
 	}

@@ -119,7 +119,7 @@ func TestConvert(t *testing.T) {
 		}
 	}
 	var stream bytes.Buffer
-	c, err := Convert(t.Context(), "-", "-", &stream, form(t, "trl"), Options{Stdin: strings.NewReader(few), Read: record.ReadOptions{MaxBad: 1}})
+	c, err := Convert(t.Context(), "-", "-", &stream, form(t, "trl"), Options{Read: record.ReadOptions{Stdin: strings.NewReader(few), MaxBad: 1}})
 	if err != nil || c.Rows != 3 || strings.Count(stream.String(), "\n") != 3 || c.List != "" {
 		t.Errorf("%+v, %v, %s", c, err, &stream)
 	}
@@ -146,13 +146,13 @@ func TestConvertLeavesNothing(t *testing.T) {
 	_, err := Convert(t.Context(), in, out, nil, form(t, "trl"), Options{})
 	check("a bad row", err, `few.jsonl:2: key "rejected" is missing`)
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err = Convert(ctx, "-", out, nil, form(t, "trl"), Options{Stdin: rows(3000, 5, 5), Progress: func(n int) {
+	_, err = Convert(ctx, "-", out, nil, form(t, "trl"), Options{Read: record.ReadOptions{Stdin: rows(3000, 5, 5)}, Progress: func(n int) {
 		if n > 1000 {
 			cancel()
 		}
 	}})
 	check("stopped", err, "canceled")
-	_, err = Convert(t.Context(), "-", out, nil, form(t, "openrlhf"), Options{Stdin: strings.NewReader(`{"text":"t"}` + "\n")})
+	_, err = Convert(t.Context(), "-", out, nil, form(t, "openrlhf"), Options{Read: record.ReadOptions{Stdin: strings.NewReader(`{"text":"t"}` + "\n")}})
 	check("nothing to write", err, "the form openrlhf can hold none of its rows: 1 × a document is no preference")
 	_, err = Convert(t.Context(), in, filepath.Join(dir, "o.json"), nil, form(t, "trl"), Options{})
 	check("a name", err, "want a name that ends in .jsonl")

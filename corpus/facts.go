@@ -176,7 +176,7 @@ func (f *File) add(m *measured) error {
 		}
 	}
 	if m.known {
-		if err := f.o.Index.add(&m.sketch, rec.Number()); err != nil {
+		if err := f.o.Index.add(&m.sketch, rec.Number(), rec.Part()); err != nil {
 			return err
 		}
 		f.o.Index.match(m, f.Name)

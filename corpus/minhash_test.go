@@ -74,7 +74,7 @@ func TestNearDuplicatesAreFound(t *testing.T) {
 	var pairs []pair
 	add := func(text string) int32 {
 		k := x.sketcher.sketch(text)
-		if err := x.add(&k, len(x.rows[0])+1); err != nil {
+		if err := x.add(&k, len(x.rows[0])+1, ""); err != nil {
 			t.Fatal(err)
 		}
 		return x.rows[0][len(x.rows[0])-1]
@@ -136,7 +136,7 @@ func TestGroupsOfFiles(t *testing.T) {
 		x.file()
 		for i, s := range texts {
 			k := x.sketcher.sketch(s)
-			if err := x.add(&k, i+1); err != nil {
+			if err := x.add(&k, i+1, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -152,7 +152,7 @@ func TestGroupsOfFiles(t *testing.T) {
 	if x.repeated(0) != 0 || x.repeated(1) != 1 {
 		t.Errorf("%d, %d", x.repeated(0), x.repeated(1))
 	}
-	if len(x.pairs) != 1 || x.pairs[0].First != (Place{0, 1}) || x.pairs[0].Second != (Place{1, 1}) {
+	if len(x.pairs) != 1 || x.pairs[0].First != (Place{0, 1, ""}) || x.pairs[0].Second != (Place{1, 1, ""}) {
 		t.Errorf("%+v", x.pairs)
 	}
 }
@@ -166,7 +166,7 @@ func TestCrowdedBucket(t *testing.T) {
 	var ids []int32
 	for i := range n {
 		k := x.sketcher.sketch(strings.Join(words(rng, 10), " "))
-		if err := x.add(&k, i+1); err != nil {
+		if err := x.add(&k, i+1, ""); err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, int32(i))

@@ -29,6 +29,7 @@ type prompt struct {
 	length int32
 	file   int32 // where it stood first
 	line   int32
+	part   int32 // of Index.parts: which file of an input of several
 }
 
 // Index holds the distinct prompts of files, in the order in which they came. Its memory is about 140 bytes each, their texts lie in a
@@ -42,6 +43,7 @@ type Index struct {
 	out      *bufio.Writer
 	end      int64
 
+	parts []string  // files of inputs of several, the first is none
 	rows  [][]int32 // prompts of each file's rows
 	group []int32   // parents of prompts that are alike: Link makes them
 	pairs []Alike
@@ -60,10 +62,11 @@ type Alike struct {
 	Jaccard       float64 `json:"jaccard"`
 }
 
-// Place is a row: the number of its file in the Index, and its line.
+// Place is a row: the number of its file in the Index, its line, and the file where the input is a list of several.
 type Place struct {
-	File int `json:"file"`
-	Line int `json:"line"`
+	File int    `json:"file"`
+	Line int    `json:"line"`
+	Part string `json:"part,omitempty"`
 }
 
 // NewIndex begins an index; the seed chooses the hash functions.
@@ -73,7 +76,7 @@ func NewIndex(seed uint64) (*Index, error) {
 		return nil, fmt.Errorf("a temporary file for the prompts' texts (TMPDIR says where): %w", err)
 	}
 	os.Remove(f.Name()) // its space is freed however the program ends; where open files cannot be removed, Close does it
-	x := &Index{sketcher: newSketcher(seed), byText: map[uint64]int32{}, spill: f, out: bufio.NewWriterSize(f, 1<<18), list: Benchmarks().Benchmarks, matched: map[[2]uint64]bool{}}
+	x := &Index{sketcher: newSketcher(seed), byText: map[uint64]int32{}, parts: []string{""}, spill: f, out: bufio.NewWriterSize(f, 1<<18), list: Benchmarks().Benchmarks, matched: map[[2]uint64]bool{}}
 	x.table, x.matches = benchmarkTable(x.list), make([]Match, len(x.list))
 	return x, nil
 }
@@ -91,14 +94,25 @@ func (x *Index) file() int {
 	return len(x.rows) - 1
 }
 
-// add takes a row's prompt; file is the last one begun.
-func (x *Index) add(s *sketch, line int) error {
+// part is the number of a file; rows of one file follow each other, or those of a few take turns.
+func (x *Index) part(name string) int32 {
+	for i := len(x.parts) - 1; i >= 0; i-- {
+		if x.parts[i] == name {
+			return int32(i)
+		}
+	}
+	x.parts = append(x.parts, name)
+	return int32(len(x.parts) - 1)
+}
+
+// add takes a row's prompt; file is the last one begun, part the file that the row stands in if that is a list of several.
+func (x *Index) add(s *sketch, line int, part string) error {
 	file := len(x.rows) - 1
 	id, ok := x.byText[s.fingerprint]
 	if !ok {
 		id = int32(len(x.prompts))
 		x.byText[s.fingerprint] = id
-		x.prompts = append(x.prompts, prompt{at: x.end, length: int32(len(s.normal)), file: int32(file), line: int32(line)})
+		x.prompts = append(x.prompts, prompt{at: x.end, length: int32(len(s.normal)), file: int32(file), line: int32(line), part: x.part(part)})
 		for i, h := range s.signature {
 			x.bands[i] = append(x.bands[i], h)
 		}
@@ -212,7 +226,10 @@ func (x *Index) bucket(ids []int32) error {
 
 func (x *Index) join(a, b int32, j float64) {
 	if len(x.pairs) < maxAlike {
-		place := func(id int32) Place { return Place{int(x.prompts[id].file), int(x.prompts[id].line)} }
+		place := func(id int32) Place {
+			p := x.prompts[id]
+			return Place{int(p.file), int(p.line), x.parts[p.part]}
+		}
 		x.pairs = append(x.pairs, Alike{First: place(min(a, b)), Second: place(max(a, b)), Jaccard: j})
 	}
 	x.found++

@@ -4,7 +4,6 @@ package corpus
 
 import (
 	"context"
-	"io"
 	"math"
 	"runtime"
 
@@ -15,7 +14,6 @@ import (
 // Options say how files are looked at. The zero value counts characters and compares nothing.
 type Options struct {
 	Read      record.ReadOptions
-	Stdin     io.Reader // what "-" stands for
 	Tokens    Counter
 	MaxLength int // tokens of the longest conversation; 0: no limit
 	Index     *Index
@@ -39,20 +37,12 @@ const AnyBad = math.MaxInt
 // often is how many records lie between two calls of Progress.
 const often = 64
 
-// open opens a file of rows, "-" for standard input.
-func (o *Options) open(path string) (*record.Reader, error) {
-	if path == "-" && o.Stdin != nil {
-		return record.NewReader(o.Stdin, "standard input", o.Read)
-	}
-	return record.Open(path, o.Read)
-}
-
 // Scan reads a file and finds its facts. keep, which may be nil, gets every record before it is counted, and may change it; an error of it ends the
 // reading.
 func Scan(ctx context.Context, path string, o Options, keep func(*record.Record) error) (*File, error) {
 	check := o.Read.Check
 	o.Read.Check = nil // Each asks it, on several goroutines
-	in, err := o.open(path)
+	in, err := record.Open(path, o.Read)
 	if err != nil {
 		return nil, err
 	}

@@ -69,7 +69,7 @@ func TestMemory(t *testing.T) {
 		x := index(t, 1)
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		f, err := Scan(t.Context(), "-", Options{Stdin: rows(n, promptWords, 4), Index: x, Read: record.ReadOptions{MaxBad: AnyBad}}, nil)
+		f, err := Scan(t.Context(), "-", Options{Index: x, Read: record.ReadOptions{Stdin: rows(n, promptWords, 4), MaxBad: AnyBad}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +169,7 @@ func TestScanEnds(t *testing.T) {
 	before := runtime.NumGoroutine()
 	stop := errors.New("enough")
 	in := rows(5000, 3, 3)
-	if _, err := Scan(t.Context(), "-", Options{Stdin: in}, func(r *record.Record) error {
+	if _, err := Scan(t.Context(), "-", Options{Read: record.ReadOptions{Stdin: in}}, func(r *record.Record) error {
 		if r.Line == 100 {
 			return r.Fault("%v", stop)
 		}
@@ -180,7 +180,7 @@ func TestScanEnds(t *testing.T) {
 	in.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	in = rows(5000, 3, 3)
-	if _, err := Scan(ctx, "-", Options{Stdin: in}, func(r *record.Record) error {
+	if _, err := Scan(ctx, "-", Options{Read: record.ReadOptions{Stdin: in}}, func(r *record.Record) error {
 		if r.Line == 100 {
 			cancel()
 		}
@@ -322,5 +322,22 @@ func BenchmarkCheck(b *testing.B) {
 		if err != nil || r.Files[0].Rows != n {
 			b.Fatal(err)
 		}
+	}
+}
+
+// Near duplicates of an input of several files are told by their files; they were told by the list's title, which has no lines.
+func TestNearOfSeveralFiles(t *testing.T) {
+	words := "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+	row := func(last string) string {
+		return fmt.Sprintf(`{"prompt":"%s %s","chosen":"a","rejected":"b"}`, words, last)
+	}
+	first, second := file(t, "first.jsonl", row("x")), file(t, "second.jsonl", `{"prompt":"else","chosen":"a","rejected":"b"}`, row("y"))
+	r, err := Check(t.Context(), []string{first + "," + second}, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(r.Lines(), "\n")
+	if want := "near duplicates: " + first + ":1 and " + second + ":2 ("; !strings.Contains(text, want) {
+		t.Errorf("no %q in\n%s", want, text)
 	}
 }

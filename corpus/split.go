@@ -153,7 +153,7 @@ func (x *Index) choose(categories []int32, s SplitOptions, out *Splits) (map[int
 
 // write reads the file again and gives each row to its side.
 func (out *Splits) write(ctx context.Context, in, train, eval string, f *File, o Options, held func(row int) bool, category func(row int) string) error {
-	r, err := o.open(in)
+	r, err := record.Open(in, o.Read)
 	if err != nil {
 		return err
 	}

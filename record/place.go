@@ -28,10 +28,18 @@ func (r *Record) PlaceID() string {
 
 // Where says where the record stands, as errors do. file names its file unless that is one of several, which names itself.
 func (r *Record) Where(file string) string {
-	if r.part > 0 {
-		file = r.File
+	if part := r.Part(); part != "" {
+		file = part
 	}
 	return Place{File: file, Line: r.Line, Row: r.Row}.String()
+}
+
+// Part is the file of an input of several that the record stands in; empty: the input is one file.
+func (r *Record) Part() string {
+	if r.part > 0 {
+		return r.File
+	}
+	return ""
 }
 
 // RowError is a fault of one place in a file.

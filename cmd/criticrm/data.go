@@ -84,7 +84,7 @@ func (l *looking) check(cmd *cobra.Command, files []string) (*corpus.Report, err
 			return nil, err
 		}
 	}
-	l.o.Stdin, l.o.Read.Layout, l.o.MaxLength = cmd.InOrStdin(), l.layout, l.maxLength
+	l.o.Read.Stdin, l.o.Read.Layout, l.o.MaxLength = cmd.InOrStdin(), l.layout, l.maxLength
 	if l.model != "" {
 		if err := l.tokens(cmd); err != nil {
 			return nil, err
@@ -250,7 +250,7 @@ What a form has no place for is counted, and rows that it cannot hold at all are
 			}
 			meter := progress.New(cmd.ErrOrStderr())
 			defer meter.Close()
-			o := corpus.Options{Read: files.read(), Stdin: cmd.InOrStdin(), Progress: func(records int) { meter.Records("convert", records, 0, 0) }}
+			o := corpus.Options{Read: files.read(), Progress: func(records int) { meter.Records("convert", records, 0, 0) }}
 			c, err := corpus.Convert(cmd.Context(), files.in, files.out, cmd.OutOrStdout(), form, o)
 			meter.Close()
 			if c == nil {

@@ -296,8 +296,8 @@ const maxBad = 1000
 func showRecords(ctx context.Context, w io.Writer, path string, layout record.Layout, stdin io.Reader) error {
 	drops, stats := critic.NewDropStats(), critic.NewCritiqueStats(critic.DefaultScale())
 	given, rewards := 0, 0
-	read := record.ReadOptions{MaxLine: 1 << 30, MaxBad: maxBad, Layout: layout}
-	f, err := corpus.Scan(ctx, path, corpus.Options{Read: read, Stdin: stdin}, func(rec *record.Record) error {
+	read := record.ReadOptions{MaxLine: 1 << 30, MaxBad: maxBad, Layout: layout, Stdin: stdin}
+	f, err := corpus.Scan(ctx, path, corpus.Options{Read: read}, func(rec *record.Record) error {
 		drops.Observe(rec)
 		stats.Observe(rec)
 		for _, side := range rec.Sides() {
