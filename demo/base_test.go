@@ -9,20 +9,10 @@ import (
 	"testing"
 
 	"criticrm/critic"
-	"criticrm/kernels"
+	"criticrm/device/devicetest"
 	"criticrm/record"
 	"criticrm/tokenizer"
 )
-
-func openCPU(t *testing.T, threads int) *kernels.Device {
-	t.Helper()
-	d, err := kernels.OpenCPU(threads)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(d.Close)
-	return d
-}
 
 // The shipped tokenizer is what its recipe gives, and a base model does not depend on threads.
 func TestMakeBase(t *testing.T) {
@@ -50,7 +40,7 @@ func TestMakeBase(t *testing.T) {
 	var models [2][]byte
 	for i := range models {
 		dir := filepath.Join(t.TempDir(), "base")
-		if err := MakeBase(t.Context(), openCPU(t, i+1), dir, o); err != nil {
+		if err := MakeBase(t.Context(), devicetest.CPU(t, i+1), dir, o); err != nil {
 			t.Fatal(err)
 		}
 		if models[i], err = os.ReadFile(filepath.Join(dir, "model.safetensors")); err != nil {

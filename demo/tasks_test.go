@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"criticrm/device/devicetest"
 	"criticrm/tokenizer"
 	"criticrm/trainer"
 )
@@ -216,7 +217,7 @@ func TestTaskBases(t *testing.T) {
 		task := shortTask(t, name)
 		dir := filepath.Join(t.TempDir(), "base")
 		var lines []string
-		if err := task.MakeBase(t.Context(), openCPU(t, threads), dir, seed, func(line string) { lines = append(lines, line) }); err != nil {
+		if err := task.MakeBase(t.Context(), devicetest.CPU(t, threads), dir, seed, func(line string) { lines = append(lines, line) }); err != nil {
 			t.Fatal(err)
 		}
 		if len(lines) == 0 {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
-	"fmt"
 	"io"
 	"math"
 	"os"
@@ -18,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/klauspost/compress/zstd"
 
-	"criticrm/internal/golden"
 	"criticrm/record"
 	"criticrm/record/recordtest"
 	"criticrm/tokenizer"
@@ -409,40 +407,6 @@ func TestEncodingJSON(t *testing.T) {
 	}
 }
 
-func TestCheck(t *testing.T) {
-	mk := func(id, p, c, r string) *record.Record {
-		return &record.Record{ID: id, Prompt: record.Prompt{Text: p}, Chosen: c, Rejected: r}
-	}
-	c := record.NewChecker()
-	for _, r := range []*record.Record{mk("a", "p", "x", "y"), mk("a", "q", "x", "y"), mk("b", "p", "y", "x"), mk("c", "p", "x", "y"),
-		{ID: "d", Prompt: record.Prompt{Messages: []tokenizer.Message{{Role: "user", Content: "p"}}}, Chosen: "x", Rejected: "y"}} {
-		c.Add(r)
-	}
-	want := map[string]int{"duplicate id": 1, "contradiction": 1, "duplicate row": 2}
-	if d := cmp.Diff(want, c.Counts); d != "" {
-		t.Error(d)
-	}
-	if s := c.Issues[1].String(); s != `line 3 (id "b"): contradictory labels: same prompt, sides swapped, see line 1` {
-		t.Error(s)
-	}
-}
-
-// Pairs that another file has the other way round are counted once each, whichever file is asked.
-func TestContradictions(t *testing.T) {
-	set := func(rows ...[3]string) *record.Checker {
-		c := record.NewChecker()
-		for _, r := range rows {
-			c.Add(&record.Record{ID: fmt.Sprint(r), Prompt: record.Prompt{Text: r[0]}, Chosen: r[1], Rejected: r[2]})
-		}
-		return c
-	}
-	a := set([3]string{"p", "x", "y"}, [3]string{"q", "x", "y"}, [3]string{"r", "x", "y"})
-	b := set([3]string{"p", "y", "x"}, [3]string{"p", "y", "x"}, [3]string{"q", "x", "y"}, [3]string{"s", "y", "x"})
-	if n, m := a.Contradictions(b), b.Contradictions(a); n != 1 || m != 1 || a.Contradictions(a) != 0 {
-		t.Errorf("%d and %d, want 1 and 1", n, m)
-	}
-}
-
 func TestKeptOrder(t *testing.T) {
 	r := recordtest.Pair("a", recordtest.Scores(1, 2, 3), recordtest.Scores(1))
 	if got := r.Kept(record.Chosen); len(got) != 3 {
@@ -461,95 +425,5 @@ func TestKeptOrder(t *testing.T) {
 	r.Dropped = "why"
 	if r.Kept(record.Chosen) != nil {
 		t.Error("a dropped record has critiques")
-	}
-}
-
-// TestSharedData reads real files where they are there.
-func TestSharedData(t *testing.T) {
-	root := golden.Shared(t, "data")
-	files, _ := filepath.Glob(filepath.Join(root, "data", "*.jsonl"))
-	demo, _ := filepath.Glob(filepath.Join(root, "demo", "*.jsonl"))
-	files = append(files, demo...)
-	if len(files) == 0 {
-		t.Fatal("the folder data has no .jsonl files")
-	}
-	for _, f := range files {
-		records, err := record.ReadFile(f, record.ReadOptions{})
-		if err != nil {
-			t.Errorf("%v", err)
-			continue
-		}
-		check := record.NewChecker()
-		for _, r := range records {
-			check.Add(r)
-		}
-		again, err := record.ParseRecord([]byte(recordtest.JSON(t, records[0])))
-		if err != nil || again.Text(records[0].Sides()[0]) != records[0].Text(records[0].Sides()[0]) {
-			t.Errorf("%s: round trip: %v", f, err)
-		}
-		t.Logf("%s: %d records, issues %v", filepath.Base(f), len(records), check.Counts)
-	}
-}
-
-// TestSharedFormats reads a file of each public format, where they are there: how many records it gives, of which layout, or why none.
-func TestSharedFormats(t *testing.T) {
-	root := filepath.Join(golden.Shared(t, filepath.Join("cases", "formats")), "cases", "formats")
-	pairs, conversations := record.Pairs.Name, record.Conversations.Name
-	benchmark := map[string]bool{"judgebench": true, "llmbar": true, "ppe_human": true, "rewardbench1": true, "rewardbench2": true, "rmb_pair": true, "rmbench": true}
-	want := map[string]string{
-		"alpacafarm": record.AlpacaFarm.Name, "anthropic_hh": record.Dialogues.Name, "axolotl_bt": record.Axolotl.Name, "chatbot_arena_33k": record.Arena.Name,
-		"cloud": record.CLoud.Name, "helpsteer2_preference": record.HelpSteerPreference.Name, "helpsteer3": record.HelpSteer3.Name, "kto_unpaired": record.Responses.Name,
-		"lf_alpaca_ranking": record.AlpacaRanking.Name, "lf_sharegpt_ranking": record.ShareGPTRanking.Name, "nemo_rl_ranked": record.NeMoRanked.Name,
-		"openrlhf_mix2": conversations, "pku_saferlhf": record.PKUSafeRLHF.Name, "shp": record.SHP.Name, "skywork_80k": conversations, "trl_conv_explicit": conversations,
-		"trl_conv_implicit": conversations, "trl_margin": pairs, "trl_std_explicit": pairs, "trl_std_implicit": record.Texts.Name, "tulu3_mix": conversations,
-		"ultrafeedback_binarized_h4": conversations,
-		"anthropic_hh_empty_side":    `"rejected": turn 1 is empty`,
-		"openrlhf_custom_keys":       `no known layout: the row has "question", "response_good", "response_bad"`,
-		"prm_stepwise":               "stepwise format, which is not read",
-		"trl_conv_toolcalls":         `"chosen[1]": key "tool_calls" is not supported`,
-		"trl_conv_tools":             `"tools" is part of what the model is asked`,
-		"trl_pretokenized":           "tokenized pairs format, which is not read",
-	}
-	files, err := filepath.Glob(filepath.Join(root, "*.jsonl"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no files in %s: %v", root, err)
-	}
-	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".jsonl")
-		if benchmark[name] {
-			continue
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		in, err := record.Open(file, record.ReadOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		n, got := 0, ""
-		for rec, err := range in.Records() {
-			if err != nil {
-				got = err.Error()
-				break
-			}
-			if rec.Chosen == rec.Rejected && rec.Paired() {
-				t.Errorf("%s: a side is missing", name)
-			}
-			n++
-		}
-		in.Close()
-		if got == "" {
-			got = in.Schema.Name
-			for _, aside := range in.Aside {
-				n += aside
-			}
-			if rows := strings.Count(string(text), "\n"); n != rows {
-				t.Errorf("%s: %d records of %d rows", name, n, rows)
-			}
-		}
-		if want[name] == "" || !strings.Contains(got, want[name]) || in.Schema != nil && in.Schema.Name == got && got != want[name] {
-			t.Errorf("%s: got %q, want %q", name, got, want[name])
-		}
 	}
 }

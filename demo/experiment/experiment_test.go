@@ -16,23 +16,13 @@ import (
 
 	"criticrm/critic"
 	"criticrm/demo"
+	"criticrm/device/devicetest"
 	"criticrm/engine"
-	"criticrm/kernels"
 	"criticrm/modeldir"
 	"criticrm/pipeline"
 	"criticrm/report/reporttest"
 	"criticrm/trainer"
 )
-
-func openCPU(t *testing.T, threads int) *kernels.Device {
-	t.Helper()
-	d, err := kernels.OpenCPU(threads)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(d.Close)
-	return d
-}
 
 // fewPairs is an experiment on few pairs.
 func fewPairs(dir string, threads int, log io.Writer) Options {
@@ -44,11 +34,11 @@ func stopped(t *testing.T, threads int) *Results {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	log, dir := &watched{at: published, seen: stop}, t.TempDir()
-	if _, err := Run(ctx, openCPU(t, threads), fewPairs(dir, threads, log)); !errors.Is(err, trainer.ErrInterrupted) && !errors.Is(err, context.Canceled) {
+	if _, err := Run(ctx, devicetest.CPU(t, threads), fewPairs(dir, threads, log)); !errors.Is(err, trainer.ErrInterrupted) && !errors.Is(err, context.Canceled) {
 		t.Fatalf("%v\n%s", err, &log.Buffer)
 	}
 	log.Reset()
-	r, err := Run(t.Context(), openCPU(t, threads), fewPairs(dir, threads, log))
+	r, err := Run(t.Context(), devicetest.CPU(t, threads), fewPairs(dir, threads, log))
 	if err != nil || strings.Contains(log.String(), cloud+" …") || !strings.Contains(log.String(), published+" …") {
 		t.Fatalf("%v\n%s", err, &log.Buffer)
 	}
@@ -74,7 +64,7 @@ func (w *watched) Write(b []byte) (int, error) {
 func knowsItself(t *testing.T, dir string, want float64) {
 	t.Helper()
 	accuracy := func(g modeldir.Given) float64 {
-		e, err := engine.Open(openCPU(t, 2), dir, engine.Options{Given: g, MaxSequences: 512})
+		e, err := engine.Open(devicetest.CPU(t, 2), dir, engine.Options{Given: g, MaxSequences: 512})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +132,7 @@ func recounts(t *testing.T, dir string) {
 
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
-	r, err := Run(t.Context(), openCPU(t, 2), fewPairs(dir, 2, nil))
+	r, err := Run(t.Context(), devicetest.CPU(t, 2), fewPairs(dir, 2, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +197,7 @@ func TestRunKeepsOthersFiles(t *testing.T) {
 	if err := os.WriteFile(own, []byte("mine"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Run(t.Context(), openCPU(t, 1), Options{Dir: dir, Seeds: []uint64{0}})
+	_, err := Run(t.Context(), devicetest.CPU(t, 1), Options{Dir: dir, Seeds: []uint64{0}})
 	if err == nil || !strings.Contains(err.Error(), "no demo made it") {
 		t.Errorf("got %v", err)
 	}

@@ -24,3 +24,14 @@ func Open(tb testing.TB, threads int) *kernels.Device {
 	})
 	return d
 }
+
+// CPU gives the CPU with so many threads, whatever the tests of the build run on. It is closed at the end of the test.
+func CPU(tb testing.TB, threads int) *kernels.Device {
+	tb.Helper()
+	d, err := kernels.OpenCPU(threads)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(d.Close)
+	return d
+}
