@@ -14,7 +14,7 @@ endif
 # The program's version is git's, where git gives one: it does not in folders of another user.
 BUILD := $(GO) build -trimpath -buildvcs=$(shell git rev-parse -q HEAD >/dev/null 2>&1 && echo true || echo false)
 
-.PHONY: help demo real test check check-native build cuda sass setup base golden readme report-check bench bench-compare lint hooks install uninstall dist clean
+.PHONY: help demo real text test check check-native build cuda sass setup base golden readme report-check bench bench-compare lint hooks install uninstall dist clean
 
 help:                  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do printf '%-15s%s\n' "$$name" "$$what"; done
@@ -25,6 +25,10 @@ demo: build            ## the whole method on the embedded models, in about four
 real: build            ## the whole method on a real instruct model (fetches SmolLM2-135M, 93 MB), in about ten minutes: make real ARGS=--full
 	@sh scripts/smollm2.sh
 	$(BIN) demo real --model build/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf $(ARGS)
+
+text: build            ## the experiment on real text, on pairs from files: make text ARGS="--pairs FILE --other FILE --null FILE", a night on two cores
+	@sh scripts/smollm2.sh
+	$(BIN) demo text --model build/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf $(ARGS)
 
 test: setup lint       ## everything that is tested, without a GPU: the CUDA kernels run on a GPU in software
 	@sh scripts/chromium.sh --try

@@ -135,6 +135,9 @@ func (c *cell) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if c.Text != nil {
+		return nil
+	}
 	if list := demo.Candidates(evalSeed, c.task.Pairs(evalSeed, min(c.Held, candidatesOf), demo.Evaluation), candidates, .3); list != nil {
 		_, err = c.write(c.task.Name+"-candidates.jsonl", list)
 	}

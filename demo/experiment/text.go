@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -113,6 +114,7 @@ func (r *runner) text() error {
 		r.tasks = append(r.tasks, &task{Task: &demo.Task{Name: nullTask, Title: "pairs that the cold start says nothing about"}, quiet: true, most: sizes{n[0], n[2], n[1]},
 			records: fromFiles(inSet(held, nullTask), inSet(valid, nullTask), inSet(p.Records, nullTask))})
 	}
+	r.program()
 	for _, t := range r.tasks {
 		for what, n := range map[string][2]int{
 			"training":   {len(t.train(0, 1<<30)), atMost(r.Pairs, t.most.pairs)},
@@ -125,6 +127,20 @@ func (r *runner) text() error {
 		}
 	}
 	return r.textHead()
+}
+
+// program says how well the program of the cold start does by itself, on the pairs of the table: what it cannot see, it does not teach.
+func (r *runner) program() {
+	right, n := map[string]float64{}, map[string]float64{}
+	for _, t := range r.tasks {
+		for _, p := range t.split(demo.Evaluation, 1<<30) {
+			right[p.Category] += text.Preference(p)
+			n[p.Category]++
+		}
+	}
+	for _, set := range slices.Sorted(maps.Keys(n)) {
+		r.printf("the program of the cold start, as judge of %q: %.1f %% of %.0f pairs, ties half", set, 100*right[set]/n[set], n[set])
+	}
 }
 
 // textHead puts what the experiment is made of before its recipe: another file or size is another experiment.

@@ -6,6 +6,9 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"criticrm/critic"
+	"criticrm/record"
 )
 
 // Scores of critiques by program.
@@ -47,6 +50,24 @@ func Critique(answer string) (text string, ok bool) {
 		return "", false
 	}
 	return fmt.Sprintf("%s Score: %d", strings.Join(says, " "), score), true
+}
+
+// Preference says which answer of a pair the program finds better: 1 the chosen one, 0 the other, ½ neither.
+func Preference(r *record.Record) float64 {
+	score := func(answer string) float64 {
+		says, ok := Critique(answer)
+		if !ok {
+			return critic.DefaultScale().Middle()
+		}
+		return critic.DefaultScale().Parse(says).Score
+	}
+	switch a, b := score(r.Chosen), score(r.Rejected); {
+	case a > b:
+		return 1
+	case a < b:
+		return 0
+	}
+	return .5
 }
 
 // tolerance is half of a unit of the last digit that is written, and a little more for what was rounded on the way.

@@ -44,6 +44,17 @@ func TestCalculate(t *testing.T) {
 	}
 }
 
+func TestPreference(t *testing.T) {
+	for _, c := range []struct {
+		chosen, rejected string
+		want             float64
+	}{{"1+1 = 2", "1+1 = 3", 1}, {"1+1 = 3", "1+1 = 2", 0}, {"1+1 = 2", "2-1 = 1", .5}, {"two", "1+1 = 3", 1}} {
+		if got := Preference(&record.Record{Chosen: c.chosen, Rejected: c.rejected}); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
 func TestRead(t *testing.T) {
 	path := t.TempDir() + "/pairs.jsonl"
 	rows := `{"prompt":"a","chosen":"1","rejected":"2","subset":"s"}
