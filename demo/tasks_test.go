@@ -182,7 +182,7 @@ func interruptedBase(t *testing.T) []byte {
 	task, dir := shortTask(t, "work"), filepath.Join(t.TempDir(), "base")
 	for _, at := range []string{"drills     1/2", "lessons     1/2"} {
 		ctx, stop := context.WithCancel(t.Context())
-		err := task.MakeBase(ctx, openCPU(t, 1), dir, 0, func(line string) {
+		err := task.MakeBase(ctx, devicetest.CPU(t, 1), dir, 0, func(line string) {
 			if strings.HasPrefix(line, at) {
 				stop()
 			}
@@ -193,11 +193,11 @@ func interruptedBase(t *testing.T) []byte {
 		}
 		other := shortTask(t, "mistaken")
 		other.stages[0].name = "drills"
-		if err := other.MakeBase(t.Context(), openCPU(t, 1), dir, 0, func(string) {}); err == nil || !strings.Contains(err.Error(), "cannot resume") {
+		if err := other.MakeBase(t.Context(), devicetest.CPU(t, 1), dir, 0, func(string) {}); err == nil || !strings.Contains(err.Error(), "cannot resume") {
 			t.Errorf("went on with another task's documents: %v", err)
 		}
 	}
-	if err := task.MakeBase(t.Context(), openCPU(t, 2), dir, 0, func(line string) {
+	if err := task.MakeBase(t.Context(), devicetest.CPU(t, 2), dir, 0, func(line string) {
 		if strings.HasPrefix(line, "drills") || strings.Contains(line, " 1/2 ") {
 			t.Errorf("again: %s", line)
 		}

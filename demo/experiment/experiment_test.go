@@ -176,7 +176,7 @@ func TestRun(t *testing.T) {
 	}))
 
 	var log bytes.Buffer
-	if _, err := Run(t.Context(), openCPU(t, 2), fewPairs(dir, 2, &log)); err != nil || !strings.Contains(log.String(), "measured already") || strings.Contains(log.String(), "…") {
+	if _, err := Run(t.Context(), devicetest.CPU(t, 2), fewPairs(dir, 2, &log)); err != nil || !strings.Contains(log.String(), "measured already") || strings.Contains(log.String(), "…") {
 		t.Errorf("the same once more: %v\n%s", err, &log)
 	}
 
