@@ -79,7 +79,7 @@ template <class T> void critique_loss_of(kstream *s, const critique_loss_args *a
     a->loss[0] = 0;
     if (R == 0) return;
     const float *wt = pack_transposed(s, w, H, V, H), *wp = grad ? pack(s, w, H, H, V) : nullptr;
-    float *xp = grad ? s->scratch.get<float>((size_t)panels(H) * NR * std::min(R, a->scratch_rows)) : nullptr;
+    float *xp = a->dw ? s->scratch.get<float>((size_t)panels(H) * NR * std::min(R, a->scratch_rows)) : nullptr;
     for (int r0 = 0; r0 < R; r0 += a->scratch_rows) {
         const int rows = std::min(a->scratch_rows, R - r0);
         parallel_blocks(s, rows, block, [&](int64_t lo, int64_t hi, arena &scratch) {
@@ -97,10 +97,10 @@ template <class T> void critique_loss_of(kstream *s, const critique_loss_args *a
             float *d = scratch.get<float>((size_t)n * H);
             gemm(d, H, nullptr, 0, y, V, wp, (int64_t)V * NR, n, H, V);
             from_f32_row(dx + (int64_t)r * H, d, n * H);
-            for (int p = 0; p < panels(H); p++)
+            for (int p = 0; a->dw && p < panels(H); p++)
                 pack_rows(xp + ((int64_t)p * rows + lo) * NR, xf + p * NR, ld, std::min(NR, H - p * NR), n);
         });
-        if (!grad) continue;
+        if (!a->dw) continue;
         parallel_tiles(s, V, H, [&](int m, int n, int p, int np, arena &scratch) {
             float *c = a->dw + (int64_t)m * H + p * NR;
             gemm_columns(c, H, c, H, a->scratch + m, V, xp + (int64_t)p * rows * NR, (int64_t)rows * NR, n, std::min(np * NR, H - p * NR), rows,

@@ -115,6 +115,7 @@ void cuda_critique_loss(kstream *s, const critique_loss_args *a) {
             else rows_of<T, 1>(s, a, r0, rows);
             if (!a->dx) continue;
             multiply(s, {rows, H, V, a->scratch, (int64_t)V * per_float, false, a->w, H, false, (T *)a->dx + (int64_t)r0 * H, nullptr, H, a->dtype, a->dtype, false});
+            if (!a->dw) continue;
             multiply(s, {V, H, rows, a->scratch, (int64_t)V * per_float, true, x, H, false, a->dw, a->dw, H, a->dtype, K_F32, true});
         }
     });

@@ -299,7 +299,7 @@ typedef struct {
     float         *loss;     // out (1)
     float         *logprob;  // out (R)                -ce
     void          *dx;       // out (R, H)      real   or NULL (no gradient)
-    float         *dw;       // +=  (V, H)             or NULL (with dx)
+    float         *dw;       // +=  (V, H)             or NULL (w is not trained)
     const void    *x;        // in  (R, H)      real   after the final norm
     const void    *w;        // in  (V, H)      real
     const int32_t *target;   // in  (R)

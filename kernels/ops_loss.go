@@ -46,7 +46,7 @@ func (d *Device) CritiqueLoss(c CritiqueLoss) {
 	must(c.Loss.is(F32, 1), "kernels: critique_loss: loss is not (1) f32")
 	must(c.X.real(2), "kernels: critique_loss: x is not (R, H) real")
 	must(c.LogProb.is(F32, c.X.dim[0]), "kernels: critique_loss: logprob is not (R) f32")
-	must(c.DX.IsNil() == c.DW.IsNil(), "kernels: critique_loss: dx and dw come together")
+	must(!c.DX.IsNil() || c.DW.IsNil(), "kernels: critique_loss: dw without dx")
 	must(c.W.real(2) && c.W.is(c.X.typ, c.W.dim[0], c.X.dim[1]), "kernels: critique_loss: w is not (V, H) of x's type")
 	must(c.DX.IsNil() || c.DX.is(c.X.typ, c.X.dim[0], c.X.dim[1]), "kernels: critique_loss: dx is not as x")
 	must(c.DW.IsNil() || c.DW.is(F32, c.W.dim[0], c.W.dim[1]), "kernels: critique_loss: dw is not (V, H) f32")

@@ -98,10 +98,10 @@ func (m *Model) addBackward(z *scratch, own, rstd kernels.Tensor, bias, after we
 	}
 	if !after.W.IsNil() {
 		d.Zero(z.dpart)
-		d.RMSNormBackward(z.dpart, after.G, z.n2, dy, own, after.W, rstd, m.shift)
+		d.RMSNormBackward(z.dpart, m.normGradient(after), z.n2, dy, own, after.W, rstd, m.shift)
 		dy = z.dpart
 	}
-	if !bias.W.IsNil() {
+	if !bias.G.IsNil() {
 		d.AddBiasBackward(bias.G, dy)
 	}
 	return dy
@@ -149,27 +149,27 @@ func (b *block) feedBackward(m *Model, a *acts, z *scratch) {
 	dy := m.addBackward(z, a.mlp, a.rstdM, b.downBias, b.afterFeed)
 	d.MatmulDX(z.dh, dy, b.down.W, false)
 	m.activateBackward(z, a)
-	d.MatmulDW(b.down.G, dy, z.h)
+	m.weightGradient(b.down, dy, z.h)
 	m.linearBackward(z.dresr, z.dnr, z.n2, z.dgu, a.x1, a.rstd2, b.norm2, b.gateUp, b.gateUpBias)
 	dy = m.addBackward(z, a.o, a.rstdO, b.outBias, b.afterAttention)
 	d.MatmulDX(z.dattr, dy, b.out.W, false)
-	d.MatmulDW(b.out.G, dy, a.attr)
+	m.weightGradient(b.out, dy, a.attr)
 }
 
 // linearBackward adds to dres, the gradient of x, what comes through x's norm and the projection, whose gradient is dy.
 func (m *Model) linearBackward(dres, dn, n, dy, x, rstd kernels.Tensor, norm, w, bias weight) {
 	d := m.Dev
-	if !bias.W.IsNil() {
+	if !bias.G.IsNil() {
 		d.AddBiasBackward(bias.G, dy)
 	}
 	if norm.W.IsNil() {
 		d.MatmulDX(dres, dy, w.W, true)
-		d.MatmulDW(w.G, dy, x)
+		m.weightGradient(w, dy, x)
 		return
 	}
 	d.MatmulDX(dn, dy, w.W, false)
-	d.RMSNormBackward(dres, norm.G, n, dn, x, norm.W, rstd, m.shift) // dres += …
-	d.MatmulDW(w.G, dy, n)
+	d.RMSNormBackward(dres, m.normGradient(norm), n, dn, x, norm.W, rstd, m.shift) // dres += …
+	m.weightGradient(w, dy, n)
 }
 
 // attendBackward turns z.dres, the gradient of x, into that of the layer below's x1 + mlp; z.datt is the gradient of att.
@@ -180,10 +180,35 @@ func (b *block) attendBackward(m *Model, l int, a *acts, s *deviceBatch, z *scra
 		d.RoPEBackward(z.dqkv, own.rope.table, s.pos, m.NumKeyValueHeads)
 	}
 	if !b.qNorm.W.IsNil() {
-		d.SliceNormBackward(z.dqkv2, b.qNorm.G, a.q, b.qNorm.W, a.rstdQ, 0, m.shift)
-		d.SliceNormBackward(z.dqkv2, b.kNorm.G, a.k, b.kNorm.W, a.rstdK, m.NumAttentionHeads*m.HeadDim, m.shift)
+		d.SliceNormBackward(z.dqkv2, m.normGradient(b.qNorm), a.q, b.qNorm.W, a.rstdQ, 0, m.shift)
+		d.SliceNormBackward(z.dqkv2, m.normGradient(b.kNorm), a.k, b.kNorm.W, a.rstdK, m.NumAttentionHeads*m.HeadDim, m.shift)
 	}
 	m.linearBackward(z.dres, z.dn, z.n1, z.dqkv2, a.x, a.rstd1, b.norm1, b.qkv, b.qkvBias)
+}
+
+// weightGradient adds dyᵀ·x to a weight's gradient, if it is trained.
+func (m *Model) weightGradient(w weight, dy, x kernels.Tensor) {
+	if !w.G.IsNil() {
+		m.Dev.MatmulDW(w.G, dy, x)
+	}
+}
+
+// normGradient is where the gradient of a norm goes: nowhere, if it is not trained.
+func (m *Model) normGradient(w weight) kernels.Tensor {
+	if w.G.IsNil() {
+		return m.nowhere.Rows(0, w.W.Len())
+	}
+	return w.G
+}
+
+// trained says whether something in the block is.
+func (b *block) trained() bool {
+	for _, w := range []weight{b.norm1, b.qkv, b.qkvBias, b.qNorm, b.kNorm, b.out, b.outBias, b.afterAttention, b.norm2, b.gateUp, b.gateUpBias, b.down, b.downBias, b.afterFeed} {
+		if !w.G.IsNil() {
+			return true
+		}
+	}
+	return false
 }
 
 var none kernels.Tensor // an argument that is left out

@@ -33,6 +33,11 @@ type Options struct {
 	// (Chen et al. 2016): the same bits with less memory and a third more work.
 	GradientCheckpointing bool
 
+	// Frozen says of a parameter, by its name, that it is not trained: it has no gradient, no moments and no master, and the backward pass
+	// ends above the lowest layer in which something is trained. nil: all are trained. The reward head always is. Parameters that are multiplied
+	// together (q, k, v; gate, up) are frozen together or not at all.
+	Frozen func(name string) bool
+
 	// Config is Load's, of whoever has read and checked the directory's already; nil: Load reads config.json.
 	Config *Config
 }
@@ -54,6 +59,8 @@ type Model struct {
 	flatW, flatScore, flatG, flatMaster, flatM, flatV kernels.Tensor
 	codeM, codeV, scale                               kernels.Tensor // moments in 8 bits
 	gradNorm                                          kernels.Tensor // (2) f32
+	nowhere                                           kernels.Tensor // f32: gradients of norms that are not trained
+	lowest                                            int            // layer in which something is trained; len(blocks): none
 
 	acts    []acts // one per layer; see Model.shared
 	scratch scratch
@@ -100,7 +107,9 @@ func build(dev *kernels.Device, c Config, o Options, reward bool) (m *Model, err
 	m.blocks = make([]block, c.NumHiddenLayers)
 	m.acts = make([]acts, c.NumHiddenLayers)
 	m.kv = make([]kernels.Tensor, c.NumHiddenLayers)
-	m.allocate()
+	if err := m.allocate(); err != nil {
+		return m, err
+	}
 	return m, nil
 }
 
@@ -194,7 +203,7 @@ var errNotTrained = errors.New("model: the model was opened without Options.Trai
 
 // Close frees the model's memory on the device. The device stays open.
 func (m *Model) Close() {
-	for _, t := range []kernels.Tensor{m.flatW, m.flatScore, m.flatG, m.flatMaster, m.flatM, m.flatV, m.codeM, m.codeV, m.scale, m.gradNorm} {
+	for _, t := range []kernels.Tensor{m.flatW, m.flatScore, m.flatG, m.flatMaster, m.flatM, m.flatV, m.codeM, m.codeV, m.scale, m.gradNorm, m.nowhere} {
 		m.Dev.Free(t)
 	}
 	for _, t := range m.kv {

@@ -29,7 +29,7 @@ func (k ParamKind) String() string {
 
 // Param is one parameter under its Hugging Face name. W is of the model's type, except that the reward head is always
 // float32. G, M and V are float32 and there with Options.Train; Master is there for trained bfloat16 weights, unless with
-// Options.StochasticRounding. With Options.Moments8Bit, M and V of matrices and embeddings are U8 codes in units of Scale, which
+// Options.StochasticRounding. What Options.Frozen names has none of these. With Options.Moments8Bit, M and V of matrices and embeddings are U8 codes in units of Scale, which
 // is nil elsewhere. First is the place of the first element among all parameters. Tensors have
 // the shape Shape, the reward head's are (H). Parameters that are multiplied together (q, k, v; gate, up) are neighbouring rows
 // of one tensor, so these are views.
@@ -115,30 +115,40 @@ const alignElems = 64
 
 // allocate makes the flat buffers, all zero, and binds every weight and parameter to its place in them. Gaps between
 // tensors stay zero for ever, so that an op over a whole buffer (the gradient norm) is exact.
-func (m *Model) allocate() {
+func (m *Model) allocate() (err error) {
 	d, real := m.Dev, m.opt.DType
 	var size place
 	m.each(func(_ *weight, kind ParamKind, cols int, parts ...part) {
+		trained := m.trained(kind, parts[0].name)
 		for _, p := range parts {
-			size.pass(p.rows*max(cols, 1), m.coded(kind))
+			if m.trained(kind, p.name) != trained && err == nil {
+				err = fmt.Errorf("model: %s and %s are multiplied together: freeze both or neither", parts[0].name, p.name)
+			}
+			size.pass(p.rows*max(cols, 1), m.coded(kind), trained)
 		}
 		size.align()
 	})
+	if err != nil {
+		return err
+	}
 	fresh := d.AllocZero
 	m.flatW = fresh(real, size.weight)
 	if real != kernels.F32 && m.hasReward {
 		m.flatScore = fresh(kernels.F32, m.HiddenSize)
 	}
 	if m.opt.Train {
-		m.flatG = fresh(kernels.F32, size.weight)
+		m.flatG = fresh(kernels.F32, size.gradient)
 		m.flatM, m.flatV = fresh(kernels.F32, size.moment), fresh(kernels.F32, size.moment)
 		if m.opt.Moments8Bit {
 			m.codeM, m.codeV, m.scale = fresh(kernels.U8, size.code), fresh(kernels.U8, size.code), fresh(kernels.F32, 2*size.block)
 		}
 		if real != kernels.F32 && !m.opt.StochasticRounding {
-			m.flatMaster = fresh(kernels.F32, size.weight)
+			m.flatMaster = fresh(kernels.F32, size.gradient)
 		}
 		m.gradNorm = fresh(kernels.F32, 2)
+		if m.opt.Frozen != nil {
+			m.nowhere = fresh(kernels.F32, max(m.HiddenSize, m.NumAttentionHeads*m.HeadDim))
+		}
 	}
 	var at place
 	m.each(func(w *weight, kind ParamKind, cols int, parts ...part) {
@@ -147,12 +157,24 @@ func (m *Model) allocate() {
 	if !m.ownHead() && m.TieWordEmbeddings {
 		m.head = m.embed
 	}
+	for m.lowest < len(m.blocks) && !m.blocks[m.lowest].trained() {
+		m.lowest++
+	}
+	if !m.embed.G.IsNil() {
+		m.lowest = 0
+	}
 	for _, p := range m.params {
 		if n := len(m.spans); n == 0 || !m.spans[n-1].extend(p) {
 			span := *p
 			m.spans = append(m.spans, &span)
 		}
 	}
+	return nil
+}
+
+// trained says whether a parameter is.
+func (m *Model) trained(kind ParamKind, name string) bool {
+	return m.opt.Train && (kind == Head || m.opt.Frozen == nil || !m.opt.Frozen(name))
 }
 
 // extend makes a span of neighbouring parameters longer by one, if it is of the span's kind and lies where the span ends.
@@ -178,12 +200,16 @@ func (p *Param) extend(q *Param) bool {
 	return true
 }
 
-// place is an element of the flat buffers: of weights, gradients and masters; of moments in float32, or in codes; and a block of codes.
-type place struct{ weight, moment, code, block int }
+// place is an element of the flat buffers: of weights; of gradients and masters; of moments in float32, or in codes; and a block of codes.
+type place struct{ weight, gradient, moment, code, block int }
 
 // pass goes past a parameter of n elements.
-func (p *place) pass(n int, coded bool) {
+func (p *place) pass(n int, coded, trained bool) {
 	p.weight += n
+	if !trained {
+		return
+	}
+	p.gradient += n
 	if coded {
 		p.code += n
 		p.block += (n + kernels.MomentBlock - 1) / kernels.MomentBlock
@@ -194,7 +220,7 @@ func (p *place) pass(n int, coded bool) {
 
 // align goes on to where a tensor may begin.
 func (p *place) align() {
-	for _, x := range []*int{&p.weight, &p.moment, &p.code} {
+	for _, x := range []*int{&p.weight, &p.gradient, &p.moment, &p.code} {
 		*x = (*x + alignElems - 1) &^ (alignElems - 1)
 	}
 }
@@ -226,23 +252,32 @@ func (m *Model) bind(w *weight, kind ParamKind, cols int, parts []part, at *plac
 	if kind == Head && !m.flatScore.IsNil() { // float32 beside bfloat16 weights: its own buffer, and no need of a master
 		flatW, atW, flatMaster = m.flatScore, 0, kernels.Tensor{}
 	}
-	w.W, w.G = view(flatW, atW, rows), view(m.flatG, at.weight, rows)
+	trained := m.trained(kind, parts[0].name)
+	own := func(flat kernels.Tensor, at, rows int) kernels.Tensor { // of what is trained
+		if !trained {
+			return kernels.Tensor{}
+		}
+		return view(flat, at, rows)
+	}
+	w.W, w.G = view(flatW, atW, rows), own(m.flatG, at.gradient, rows)
 	for _, p := range parts {
 		n := p.rows * max(cols, 1)
-		q := &Param{Name: p.name, Shape: shape(p.rows), Kind: kind, W: view(flatW, atW, p.rows), G: view(m.flatG, at.weight, p.rows),
-			Master: view(flatMaster, at.weight, p.rows), First: at.weight}
-		if m.coded(kind) && m.opt.Train {
+		q := &Param{Name: p.name, Shape: shape(p.rows), Kind: kind, W: view(flatW, atW, p.rows), G: own(m.flatG, at.gradient, p.rows),
+			Master: own(flatMaster, at.gradient, p.rows), First: at.weight}
+		switch {
+		case !trained:
+		case m.coded(kind):
 			blocks := (n + kernels.MomentBlock - 1) / kernels.MomentBlock
 			q.M, q.V = view(m.codeM, at.code, p.rows), view(m.codeV, at.code, p.rows)
 			q.Scale = m.scale.Rows(2*at.block, 2*(at.block+blocks)).View(blocks, 2)
-		} else {
+		default:
 			q.M, q.V = view(m.flatM, at.moment, p.rows), view(m.flatV, at.moment, p.rows)
 		}
 		if kind == Head {
 			q.Shape = []int{1, p.rows}
 		}
 		m.params = append(m.params, q)
-		at.pass(n, m.coded(kind))
+		at.pass(n, m.coded(kind), trained)
 		atW += n
 	}
 	at.align()

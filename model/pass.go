@@ -227,13 +227,13 @@ func (m *Model) forward(s *deviceBatch, keep bool) {
 	d.RMSNorm(t.f, t.x, t.rstd, in, mlp, m.norm.W, m.eps, m.shift)
 }
 
-// backward reads forward from the bottom up: from m.tail.df to the gradients of all parameters.
+// backward reads forward from the bottom up: from m.tail.df to the gradients of all parameters that are trained.
 func (m *Model) backward(s *deviceBatch) {
 	d, z, t, last := m.Dev, &m.scratch, &m.tail, len(m.blocks)-1
 	z.reserveBackward(m, s.n, s.read(), s.compact)
 	d.Zero(z.dresr)
-	d.RMSNormBackward(z.dresr, m.norm.G, t.f, t.df, t.x, m.norm.W, t.rstd, m.shift) // f as it was
-	for l := last; l >= 0; l-- {
+	d.RMSNormBackward(z.dresr, m.normGradient(m.norm), t.f, t.df, t.x, m.norm.W, t.rstd, m.shift) // f as it was
+	for l := last; l >= m.lowest; l-- {
 		b, a := &m.blocks[l], m.layer(l, true)
 		if m.opt.GradientCheckpointing && l < last {
 			a.reserve(m, s.n, s.n, false)
@@ -251,6 +251,9 @@ func (m *Model) backward(s *deviceBatch) {
 		if l == last && s.compact {
 			z.reserveBackward(m, s.n, s.n, false) // dres stays: its memory and size are the same
 		}
+	}
+	if m.embed.G.IsNil() {
+		return
 	}
 	if m.embedScale != 1 {
 		d.Scale(z.dres, m.embedScale)

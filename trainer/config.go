@@ -94,6 +94,8 @@ type Config struct {
 	BF16          bool    `yaml:"bf16" common:"true" help:"bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32"`
 	Stochastic    bool    `yaml:"stochastic_rounding" help:"with bf16: no float32 masters; an update rounds each weight up or down by chance, right on average: 14 bytes a parameter in place of 18"`
 	GradientSum   string  `yaml:"gradient_sum" help:"order: gradients of micro-batches are added in their order, and those of several processes in the order of the ranks; tree: along a tree of 8 leaves, so that 1, 2, 4 and 8 processes have the same bits, for at least 8 micro-batches an update and the memory of up to 3 more gradients"`
+	Freeze        string  `yaml:"freeze" help:"parameters that are not trained: regular expressions that their names contain, separated by commas, or all (but the reward head); they have no gradients, moments and masters"`
+	LastLayers    int     `yaml:"freeze_trainable_layers" help:"train nothing but the last so many layers, and the reward head; 0: everything that freeze does not name"`
 	Checkpointing bool    `yaml:"gradient_checkpointing" resume:"free" help:"keep only the input of each layer for the backward pass and compute the rest again: less memory, about a third more work, the same bits"`
 
 	// Loss: λ·critique + (1-λ)·reward.
@@ -193,6 +195,7 @@ func (c Config) Validate() error {
 		{"scale_max", float64(c.ScoreMax), -1, 1000, false},
 		{"max_bad", float64(c.MaxBad), 0, 1 << 40, false},
 		{"data_memory", float64(c.DataMemory), 0, 1 << 30, false},
+		{"freeze_trainable_layers", float64(c.LastLayers), 0, 1 << 20, false},
 		{"max_critiques", float64(c.MaxCritiques), 0, 1 << 20, false},
 		{"prompt_weight", c.PromptWeight, 0, 1e6, false},
 		{"num_train_epochs", c.Epochs, 0, 1e6, c.MaxSteps <= 0},
@@ -247,6 +250,9 @@ func (c Config) Validate() error {
 	if _, _, err := kernels.ParseDevice(c.Device); err != nil {
 		return fmt.Errorf("trainer: config: device: %w", err)
 	}
+	if _, err := c.frozenPatterns(); err != nil {
+		return err
+	}
 	if c.Stochastic && !c.BF16 {
 		return fmt.Errorf("trainer: config: stochastic_rounding: needs bf16: float32 weights are not rounded")
 	}
@@ -292,6 +298,13 @@ func (c Config) dtype() kernels.DType {
 func (c Config) options() model.Options {
 	return model.Options{DType: c.dtype(), Train: true, Head: c.rewards(), GradientCheckpointing: c.Checkpointing, StochasticRounding: c.Stochastic,
 		Moments8Bit: c.Optim == AdamW8bit}
+}
+
+// optionsFor is options with what freeze and freeze_trainable_layers mean for a model.
+func (c Config) optionsFor(m model.Config) model.Options {
+	o := c.options()
+	o.Frozen = c.frozen(m)
+	return o
 }
 
 // given is what the recipe wants of the model's directory, where it wants something.

@@ -221,10 +221,8 @@ func (r *run) setUp() error {
 	if c.Method != BT && !r.m.HasLM() {
 		return fmt.Errorf("trainer: method %s trains a language-model head and the model has none", c.Method)
 	}
-	for _, p := range r.m.Params() {
-		if err := c.trains(p); err != nil {
-			return err
-		}
+	if err := r.checkParams(); err != nil {
+		return err
 	}
 	if h, ok := r.data.(Hasher); ok {
 		sum, err := h.Hash()

@@ -25,6 +25,9 @@ func (o *optimizer) step(factor float64, t int64) (norm func() (float64, int)) {
 	sums := o.m.GradNorm()
 	bias1, bias2 := 1-math.Pow(c.Beta1, float64(t)), 1-math.Pow(c.Beta2, float64(t))
 	for _, p := range o.m.Spans() {
+		if p.G.IsNil() { // frozen
+			continue
+		}
 		decay := 0.0
 		if decays(p) {
 			decay = c.WeightDecay
@@ -64,10 +67,10 @@ func (o *optimizer) clear() {
 // trains says why the recipe cannot train a parameter as its model was opened, or nil.
 func (c *Config) trains(p *model.Param) error {
 	switch {
-	case p.G.IsNil():
-		return fmt.Errorf("trainer: the model was opened without gradients (parameter %s)", p.Name)
 	case p.Kind != model.Head && p.W.Type() != c.dtype():
 		return fmt.Errorf("trainer: bf16 is %v, but parameter %s is %v", c.BF16, p.Name, p.W.Type())
+	case p.G.IsNil(): // frozen: checkParams has seen to it
+		return nil
 	case p.W.Type() == kernels.BF16 && p.Master.IsNil() != c.Stochastic:
 		return fmt.Errorf("trainer: stochastic_rounding is %v, but the model was opened otherwise (parameter %s)", c.Stochastic, p.Name)
 	case p.Kind == model.Matrix && p.Scale.IsNil() != (c.Optim == AdamW):

@@ -110,7 +110,7 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, r Report, ready 
 		return Result{}, err
 	}
 	defer in.close()
-	m, err := model.Blank(dev, in.dir.Config, c.options())
+	m, err := model.Blank(dev, in.dir.Config, c.optionsFor(in.dir.Config))
 	if err != nil {
 		return Result{}, err
 	}
@@ -153,7 +153,7 @@ type input struct {
 
 // load reads the weights, with the configuration that was read and checked with the rest of the directory.
 func (in input) load(dev *kernels.Device, c Config) (*model.Model, error) {
-	o := c.options()
+	o := c.optionsFor(in.dir.Config)
 	o.Config = &in.dir.Config
 	return model.Load(dev, c.Model, o)
 }

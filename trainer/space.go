@@ -65,7 +65,7 @@ func Needs(dev *kernels.Device, c Config, examples int) (s Space, err error) {
 	if err != nil {
 		return s, err
 	}
-	m, err := model.Blank(dev, config, c.options())
+	m, err := model.Blank(dev, config, c.optionsFor(config))
 	if err != nil {
 		return s, err
 	}

@@ -22,6 +22,11 @@ func (l *list) loss() {
 			l.addSkewed("critique_loss", name, func(g *Gen) Op { return critique(g, true, 1) })
 			l.race(4)
 		}
+		l.add("critique_loss", name+"_frozen", func(g *Gen) Op {
+			o := critique(g, true, 1)
+			o.DW = nil
+			return o
+		})
 		l.add("critique_loss", name+"_no_gradient", func(g *Gen) Op { return critique(g, false, 1) })
 		l.add("critique_loss", name+"_sharp", func(g *Gen) Op { return critique(g, true, 100) })
 		l.add("critique_loss", name+"_scaled", func(g *Gen) Op {

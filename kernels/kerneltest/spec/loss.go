@@ -24,7 +24,10 @@ func (*CritiqueLoss[T]) twin() Op { return new(CritiqueLoss[float32]) }
 func (o *CritiqueLoss[T]) Run() {
 	o.Loss[0] = 0
 	clear(o.DX)
-	dw := make([]T, len(o.DW))
+	var dw []T
+	if o.DW != nil {
+		dw = make([]T, len(o.DW))
+	}
 	logit := make([]T, o.V)
 	for r, target := range o.Target {
 		x := o.X[r*o.H:][:o.H]
@@ -49,7 +52,9 @@ func (o *CritiqueLoss[T]) Run() {
 			d = round(o.Round, d)
 			for h := range o.H {
 				o.DX[r*o.H+h] += d * o.W[v*o.H+h]
-				dw[v*o.H+h] += d * x[h]
+				if dw != nil {
+					dw[v*o.H+h] += d * x[h]
+				}
 			}
 		}
 	}
