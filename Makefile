@@ -81,7 +81,7 @@ golden:                ## make testdata/golden again; installs PyTorch and trans
 readme: setup          ## put the tables of `criticrm demo --full` into README.md and docs, and its plots: make readme RESULTS=runs/demo/results.json
 	@mkdir -p build
 	$(GO) run ./demo/readme "$(RESULTS)" build/report.html README.md docs/results.md
-	@sed 's#</head>#<style>h1,h1+p,h1+p+h2,h1+p+h2+div,h1+p+h2+div+p{display:none}</style></head>#' build/report.html >build/plots.html
+	@sed 's#</head>#<style>h1,p,h2,h2+h3,h2+h3+div{display:none}</style></head>#' build/report.html >build/plots.html
 	sh scripts/chromium.sh build/plots.html docs/report.png 1200 880
 
 report-check: setup    ## reports and the server's page in a headless Chromium at 1200 and 400 pixels (installed if there is none); pictures in build/report

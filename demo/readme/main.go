@@ -154,7 +154,7 @@ func place(row *experiment.Row) string {
 // cell is a row's figure at another task.
 func cell(t *experiment.Task, like *experiment.Row) string {
 	for _, row := range t.Rows {
-		if row.Method == like.Method && row.Ablation == like.Ablation && row.Reading == like.Reading && row.At == like.At {
+		if row.Method == like.Method && row.Ablation == like.Ablation && row.Reading == like.Reading && same(row, like) {
 			s := fmt.Sprintf("%.1f [%.1f, %.1f]", row.Overall.Value, row.Overall.Low, row.Overall.High)
 			if row.Temperature() != "–" && row.AtChosen() {
 				s += fmt.Sprintf(" (%s)", row.Temperature())
@@ -163,6 +163,14 @@ func cell(t *experiment.Task, like *experiment.Row) string {
 		}
 	}
 	return "–"
+}
+
+// same says whether two rows of a method are read in the same way: both at the chosen temperature, or both at one temperature with one m.
+func same(row, like *experiment.Row) bool {
+	if like.AtChosen() {
+		return row.AtChosen()
+	}
+	return row.Temperature() == like.Temperature() && row.M() == like.M()
 }
 
 func table(t *experiment.Task, want func(*experiment.Row) bool) string {
