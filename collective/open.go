@@ -190,8 +190,8 @@ func (g *Group) early(begin func() (done, error)) error {
 			return fmt.Errorf("collective: %w", err)
 		case ok:
 			return nil
-		case time.Since(start) > g.control.limits.Silence:
-			return fmt.Errorf("collective: not all %d ranks came within %v", g.size, g.control.limits.Silence)
+		case time.Since(start) > g.control.limits.Meet:
+			return fmt.Errorf("collective: not all %d ranks came within %v", g.size, g.control.limits.Meet)
 		}
 	}
 }
