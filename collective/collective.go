@@ -51,7 +51,9 @@ type Limits struct {
 }
 
 // DefaultLimits leave time for an evaluation or a slow disk between two calls.
-func DefaultLimits() Limits { return Limits{Meet: 5 * time.Minute, Silence: 30 * time.Second, Call: 10 * time.Minute} }
+func DefaultLimits() Limits {
+	return Limits{Meet: 5 * time.Minute, Silence: 30 * time.Second, Call: 10 * time.Minute}
+}
 
 // bucket is how many elements are summed at once: the memory that sums take beside the gradients is that of a bucket.
 const bucket = 1 << 22
