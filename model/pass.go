@@ -165,7 +165,7 @@ func (m *Model) shared(keep bool) bool { return !keep || m.opt.GradientCheckpoin
 
 // layer gives the activations of layer l.
 func (m *Model) layer(l int, keep bool) *acts {
-	if m.shared(keep) {
+	if m.shared(keep) || l < m.lowest { // what is below the lowest that is trained keeps nothing
 		l = 0
 	}
 	return &m.acts[l]
@@ -187,7 +187,7 @@ func (m *Model) input(a *acts, l, n int) {
 // pass follows.
 func (m *Model) forward(s *deviceBatch, keep bool) {
 	d, z, last := m.Dev, &m.scratch, len(m.blocks)-1
-	if m.shared(keep) { // no memory may move between two layers
+	if m.shared(keep) || m.lowest > 0 { // no memory may move between two layers
 		m.acts[0].reserve(m, s.n, max(s.n, s.read()), false)
 	}
 	if s.around != nil {
@@ -201,7 +201,7 @@ func (m *Model) forward(s *deviceBatch, keep bool) {
 			r, compact = s.read(), s.compact
 		}
 		a.reserve(m, s.n, r, compact)
-		if keep {
+		if keep && l >= m.lowest {
 			m.input(a, l, s.n)
 		}
 		if l == 0 {
@@ -227,8 +227,14 @@ func (m *Model) forward(s *deviceBatch, keep bool) {
 	d.RMSNorm(t.f, t.x, t.rstd, in, mlp, m.norm.W, m.eps, m.shift)
 }
 
+// learnsBelow says whether something is trained but for the heads.
+func (m *Model) learnsBelow() bool { return m.lowest < len(m.blocks) || !m.norm.G.IsNil() }
+
 // backward reads forward from the bottom up: from m.tail.df to the gradients of all parameters that are trained.
 func (m *Model) backward(s *deviceBatch) {
+	if !m.learnsBelow() {
+		return
+	}
 	d, z, t, last := m.Dev, &m.scratch, &m.tail, len(m.blocks)-1
 	z.reserveBackward(m, s.n, s.read(), s.compact)
 	d.Zero(z.dresr)
@@ -341,7 +347,7 @@ func (m *Model) losses(s *deviceBatch, o LossOptions) {
 	critique := t.loss.Rows(6, 7)
 	switch {
 	case s.rows == 0:
-	case o.Lambda*o.TokenScale == 0: // measured, not learned
+	case o.Lambda*o.TokenScale == 0 || m.head.G.IsNil() && !m.learnsBelow(): // measured, not learned
 		m.critique(s, critique, o, none, none)
 		d.Zero(t.df.Rows(0, s.rows))
 	default:

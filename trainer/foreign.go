@@ -16,7 +16,7 @@ type foreign struct {
 }
 
 const (
-	noAdapters = "all parameters are trained: LoRA and quantised weights are not built"
+	noAdapters = "LoRA and quantised weights are not built; freeze and freeze_trainable_layers train a part of the parameters"
 	oneDevice  = "one process trains on one device: distributed training is not built"
 )
 
