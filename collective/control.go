@@ -19,7 +19,8 @@ import (
 
 // Error is why a group has failed: what a rank did or said.
 type Error struct {
-	Rank int    // whose fault it is; -1 if nobody can tell
+	Rank int    // whose fault it is
+	Lost bool   // it is gone, stopped or stuck, and has said nothing: another try may go well
 	Text string // names it with its host and process
 }
 
@@ -99,8 +100,7 @@ func newControl(rank int, limits Limits, facts map[string]string) *control {
 // accept waits, at rank 0, for all others.
 func (c *control) accept(l net.Listener, token string, size int) error {
 	defer l.Close()
-	deadline := time.Now().Add(c.limits.Meet)
-	_ = l.(*net.TCPListener).SetDeadline(deadline)
+	_ = l.(*net.TCPListener).SetDeadline(time.Now().Add(c.limits.Meet))
 	missing := map[int]bool{}
 	for r := 1; r < size; r++ {
 		missing[r] = true
@@ -110,7 +110,7 @@ func (c *control) accept(l net.Listener, token string, size int) error {
 		if err != nil {
 			return fmt.Errorf("collective: rank %v did not come within %v: %w", slices.Sorted(maps.Keys(missing)), c.limits.Meet, err)
 		}
-		p, err := c.hello(conn, token, deadline)
+		p, err := c.hello(conn, token)
 		if err != nil || !missing[p.Rank] {
 			conn.Close() // a stranger
 			continue
@@ -120,7 +120,7 @@ func (c *control) accept(l net.Listener, token string, size int) error {
 	}
 	for _, p := range c.peers {
 		if differs := differences(c.self.Facts, p.Facts); differs != "" {
-			e := &Error{p.Rank, fmt.Sprintf("%s does not run what %s runs: %s", p.name(), c.self.name(), differs)}
+			e := &Error{p.Rank, false, fmt.Sprintf("%s does not run what %s runs: %s", p.name(), c.self.name(), differs)}
 			c.tell(message{Failed: e})
 			return e
 		}
@@ -130,8 +130,8 @@ func (c *control) accept(l net.Listener, token string, size int) error {
 	return nil
 }
 
-func (c *control) hello(conn net.Conn, token string, deadline time.Time) (*peer, error) {
-	_ = conn.SetDeadline(deadline)
+func (c *control) hello(conn net.Conn, token string) (*peer, error) {
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second)) // a stranger may say nothing
 	p := &peer{conn: conn, heard: time.Now()}
 	err := json.NewDecoder(oneByte{conn}).Decode(&p.message)
 	_ = conn.SetDeadline(time.Time{})
@@ -255,7 +255,7 @@ func (c *control) listen(p *peer) {
 		case err != nil && over:
 			return
 		case err != nil:
-			c.lose(&Error{p.Rank, fmt.Sprintf("%s is gone: its process has ended, or the connection to it has (%v); %s", p.name(), err, p.at)})
+			c.lose(&Error{p.Rank, true, fmt.Sprintf("%s is gone: its process has ended, or the connection to it has (%v); %s", p.name(), err, p.at)})
 			return
 		case m.Failed != nil:
 			c.lose(m.Failed)
@@ -269,7 +269,7 @@ func (c *control) judge(now time.Time) {
 	var lost *Error
 	for _, p := range c.peers {
 		if quiet := now.Sub(p.heard); quiet > c.limits.Silence && !p.bye && !c.closing {
-			lost = &Error{p.Rank, fmt.Sprintf("%s was not heard of for %v: it is stopped, or its machine is gone; %s", p.name(), quiet.Round(time.Second), p.at)}
+			lost = &Error{p.Rank, true, fmt.Sprintf("%s was not heard of for %v: it is stopped, or its machine is gone; %s", p.name(), quiet.Round(time.Second), p.at)}
 		}
 	}
 	if lost == nil && c.rank == 0 {
@@ -297,7 +297,7 @@ func (c *control) laggard(now time.Time) *Error {
 	last := slices.MinFunc(all, func(a, b where) int { return int(a.at.Call - b.at.Call) })
 	for _, w := range all {
 		if w.at.Inside && w.at.Call > last.at.Call && w.at.For > c.limits.Call {
-			return &Error{last.Rank, fmt.Sprintf("%s does not come to call %d (%s), where %s waits since %v; %s",
+			return &Error{last.Rank, true, fmt.Sprintf("%s does not come to call %d (%s), where %s waits since %v; %s",
 				last.name(), w.at.Call, w.at.What, w.name(), w.at.For.Round(time.Second), last.at)}
 		}
 	}

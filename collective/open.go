@@ -200,7 +200,7 @@ func (g *Group) early(begin func() (done, error)) error {
 func (g *Group) Fail(err error) error {
 	var known *Error
 	if g.Size() > 1 && !errors.As(err, &known) {
-		g.control.lose(&Error{g.rank, fmt.Sprintf("%s has failed: %v", g.control.self.name(), err)})
+		g.control.lose(&Error{g.rank, false, fmt.Sprintf("%s has failed: %v", g.control.self.name(), err)})
 	}
 	return err
 }

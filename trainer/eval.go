@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"criticrm/collective"
 	"criticrm/kernels"
 	"criticrm/model"
 )
@@ -25,10 +26,15 @@ const evalBatch = 64
 
 // Evaluate computes the losses of a data set without gradients. Its sums are float64, in order.
 func Evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambda float64) (Evaluation, error) {
+	return evaluate(ctx, m, data, c, lambda, nil)
+}
+
+// evaluate is Evaluate by a group, each rank of which takes every size-th batch.
+func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambda float64, g *collective.Group) (Evaluation, error) {
 	var e Evaluation
 	start := time.Now()
 	var critique, weight, reward, accuracy, margin float64
-	for lo := 0; lo < data.Len(); lo += evalBatch {
+	for lo := g.Rank() * evalBatch; lo < data.Len(); lo += g.Size() * evalBatch {
 		if err := ctx.Err(); err != nil {
 			return e, err
 		}
@@ -54,6 +60,13 @@ func Evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 		weight, e.Pairs, e.Tokens = weight+p.Weight, e.Pairs+p.Pairs, e.Tokens+p.Tokens
 		e.Examples, e.Dropped = e.Examples+p.Examples, e.Dropped+p.Dropped
 	}
+	if g.Size() > 1 {
+		whole := []*int{&e.Ties, &e.Pairs, &e.Tokens, &e.Examples, &e.Dropped}
+		real := []*float64{&critique, &weight, &reward, &accuracy, &margin}
+		if err := addUp(g, whole, real); err != nil {
+			return e, err
+		}
+	}
 	n := float64(e.Pairs) // without pairs or rows the quotients are 0/0 = NaN
 	e.CritiqueLoss, e.RewardLoss, e.Accuracy, e.Margin = critique/weight, reward/n, accuracy/n, margin/n
 	for _, part := range []struct{ share, loss float64 }{{lambda, e.CritiqueLoss}, {1 - lambda, e.RewardLoss}} {
@@ -63,6 +76,33 @@ func Evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 	}
 	e.Seconds = time.Since(start).Seconds()
 	return e, nil
+}
+
+// addUp makes figures the sums of all ranks', in their order.
+func addUp(g *collective.Group, whole []*int, real []*float64) error {
+	var own []float64
+	for _, x := range whole {
+		own = append(own, float64(*x))
+	}
+	for _, x := range real {
+		own = append(own, *x)
+	}
+	all, err := g.Share("the figures of an evaluation", own)
+	if err != nil {
+		return err
+	}
+	for i := range own {
+		sum := 0.0
+		for _, rank := range all {
+			sum += rank[i]
+		}
+		if i < len(whole) {
+			*whole[i] = int(sum)
+		} else {
+			*real[i-len(whole)] = sum
+		}
+	}
+	return nil
 }
 
 // sums over pairs, each pair the mean of its terms.
@@ -77,17 +117,18 @@ func pairSums(b *model.Batch, reward []float32, c Config) sums {
 	var total sums
 	for p := 0; 2*p+2 < len(b.SidePtr); p++ {
 		chosen, rejected := reward[b.SidePtr[2*p]:b.SidePtr[2*p+1]], reward[b.SidePtr[2*p+1]:b.SidePtr[2*p+2]]
-		pairing := c.pairing()
-		switch {
-		case len(chosen)+len(rejected) == 0:
+		if len(chosen)+len(rejected) == 0 {
 			continue
-		case len(chosen) == 0:
-			chosen = []float32{0}
-		case len(rejected) == 0:
-			rejected = []float32{0}
 		}
-		if pairing == kernels.Zip && b.SidePtr[2*p] == b.SidePtr[2*p+1] != (b.SidePtr[2*p+1] == b.SidePtr[2*p+2]) {
-			pairing = kernels.Cross
+		pairing := c.pairing()
+		for _, side := range []*[]float32{&chosen, &rejected} {
+			if len(*side) > 0 {
+				continue
+			}
+			*side = []float32{0}
+			if pairing == kernels.Zip {
+				pairing = kernels.Cross // each leaf of the other side by itself
+			}
 		}
 		offset, weight := 0.0, 1.0
 		if b.Margin != nil {

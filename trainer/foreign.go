@@ -17,7 +17,7 @@ type foreign struct {
 
 const (
 	noAdapters = "LoRA and quantised weights are not built; freeze and freeze_trainable_layers train a part of the parameters"
-	oneDevice  = "one process trains on one device: distributed training is not built"
+	oneDevice  = "several GPUs do not train together yet; processes on CPUs do, each with the whole state: nproc, or mpirun and srun"
 )
 
 var (

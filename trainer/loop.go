@@ -502,7 +502,7 @@ func (r *run) evaluate(ctx context.Context) error {
 		r.st.EvalDue = false
 		return nil
 	}
-	e, err := Evaluate(ctx, r.m, r.eval, r.c, Lambda(r.c, r.plan, r.st.Step-1))
+	e, err := evaluate(ctx, r.m, r.eval, r.c, Lambda(r.c, r.plan, r.st.Step-1), r.group)
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func (r *rankFlags) launch(cmd *cobra.Command, c trainer.Config) error {
 			return errors.Join(context.Cause(ctx), errEnded)
 		case !errors.As(err, &exit):
 			return inputError{err}
-		case exit.ExitCode() == exitUsage || exit.ExitCode() == exitData || left == 0:
+		case exit.ExitCode() != exitLost && exit.ExitCode() < 128 || left == 0: // it has failed by itself, and would again
 			return endedError{exit.ExitCode()}
 		}
 		fmt.Fprintf(stderr, "criticrm: a process was lost; starting again from the newest checkpoint, %d more times at most\n", left-1)
@@ -77,7 +77,7 @@ type endedError struct{ code int }
 
 func (e endedError) Error() string { return "training has failed" }
 
-// join makes the group of processes that this one was started in, with the device that is its own. threads are shared with those beside it.
+// share divides the cores among the ranks of this machine, where nobody has said how many threads each has.
 func (d *deviceFlags) share(w collective.World) {
 	if w.Size > 1 && d.threads == 0 && w.Beside > 1 {
 		d.threads = max(1, runtime.NumCPU()/w.Beside)

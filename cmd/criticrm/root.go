@@ -82,7 +82,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitLost
 	}
 	var group *collective.Error
-	if errors.As(err, &group) {
+	if errors.As(err, &group) && group.Lost {
 		return exitLost
 	}
 	var ended endedError

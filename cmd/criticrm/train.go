@@ -94,7 +94,9 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 		return inputError{err}
 	}
 	res, err := trainer.Run(cmd.Context(), dev, c, trainer.Report{Log: stderr, Terminal: progress.IsTerminal(stderr)}, trainer.WithGroup(group))
-	err = errors.Join(err, group.Close())
+	if end := group.Close(); err == nil { // behind an error it is the group's, which is known
+		err = end
+	}
 	if world.Rank > 0 && err == nil {
 		return nil // rank 0 tells
 	}
