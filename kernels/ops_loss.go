@@ -33,7 +33,7 @@ import "C"
 // CritiqueLoss are the arguments of the LM head with cross-entropy on R compacted rows.
 type CritiqueLoss struct {
 	Loss, LogProb        Tensor  // out (1), (R) f32
-	DX, DW               Tensor  // out (R, H) real, += (V, H) f32; both zero Tensors for no gradient
+	DX, DW               Tensor  // out (R, H) real, += (V, H) f32; zero Tensors for no gradient; DW alone where W is not trained
 	X, W                 Tensor  // in (R, H), (V, H) real
 	Target, Weight       Tensor  // in (R) int32, (R) f32
 	LossScale, GradScale float32 // factors of Σ weight·ce in the loss and in the gradient

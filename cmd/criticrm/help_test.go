@@ -52,7 +52,7 @@ func TestForeignFlags(t *testing.T) {
 		"train --use_peft":                   "LoRA and quantised weights are not built",
 		"train --lora_r 8":                   "LoRA and quantised weights are not built",
 		"train --zzz 1":                      "unknown flag --zzz (see 'criticrm train --help-all')",
-		"run --train.deepspeed x":            "distributed training is not built",
+		"run --train.deepspeed x":            "several GPUs do not train together yet",
 		"train --lr_scheduler_type greedy":   "nearest to it is cosine",
 		"trian":                              `did you mean "train"?`,
 		"deploy":                             `unknown command "deploy" (see`,
