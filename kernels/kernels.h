@@ -155,6 +155,27 @@ typedef struct {
     kdtype         dtype;
 } matmul_dw_args;
 
+// Low-rank part of a projection (LoRA, Hu et al. 2021), t = x·aᵀ being its first product: R columns of t from column `from` on give O columns
+// of y from column `at` on.  y[n, at+o] += Σ_k t[n, from+k]·b[o, k]
+typedef struct {
+    void          *y;        // +=  (N, C)      real   the other columns stay
+    const void    *t;        // in  (N, P)      real
+    const void    *b;        // in  (O, R)      real
+    int32_t        N, C, P, O, R, at, from;
+    kdtype         dtype;
+} lora_args;
+
+// dt[n, from+k] = Σ_o dy[n, at+o]·b[o, k]      db[o, k] += Σ_n dy[n, at+o]·t[n, from+k]
+typedef struct {
+    void          *dt;       // in/out (N, P)   real   the other columns stay
+    float         *db;       // +=  (O, R)
+    const void    *dy;       // in  (N, C)      real
+    const void    *t;        // in  (N, P)      real
+    const void    *b;        // in  (O, R)      real
+    int32_t        N, C, P, O, R, at, from;
+    kdtype         dtype;
+} lora_backward_args;
+
 // Bias of a projection, in place.  y[n] += b
 typedef struct {
     void          *y;        // +=  (N, O)      real
@@ -438,7 +459,7 @@ typedef struct {
 // The list of ops. An implementation that lacks one, or has another signature, does not link.
 #define KERNEL_OPS(X)                                                                          \
     X(embed) X(embed_backward) X(gather) X(gather_backward) X(rmsnorm) X(rmsnorm_backward)     \
-    X(slice_norm) X(slice_norm_backward) X(add_bias) X(add_bias_backward)                      \
+    X(slice_norm) X(slice_norm_backward) X(add_bias) X(add_bias_backward) X(lora) X(lora_backward) \
     X(rope) X(rope_backward) X(matmul) X(matmul_dx) X(matmul_dw) X(swiglu) X(swiglu_backward)  \
     X(geglu) X(geglu_backward) X(scale)                                                        \
     X(attention) X(attention_backward) X(kv_store) X(kv_load) X(attention_decode)              \

@@ -37,6 +37,10 @@ KERNEL_OPS(X)
 #cgo nocallback call_add_bias
 #cgo noescape call_add_bias_backward
 #cgo nocallback call_add_bias_backward
+#cgo noescape call_lora
+#cgo nocallback call_lora
+#cgo noescape call_lora_backward
+#cgo nocallback call_lora_backward
 #cgo noescape call_swiglu
 #cgo nocallback call_swiglu
 #cgo noescape call_swiglu_backward
@@ -267,6 +271,34 @@ func (d *Device) AddBiasBackward(db, dy Tensor) {
 	a := C.add_bias_backward_args{db: db.f32(), dy: dy.ptr, N: dy.n(0), O: dy.n(1), dtype: dy.dt()}
 	C.call_add_bias_backward(d.table, d.stream, &a)
 }
+
+// LoRA adds the low-rank part of a projection to some columns of y (N, C) real: y[:, at:at+O] += t[:, from:from+R]·bᵀ. t (N, P), b (O, R)
+// of y's type.
+func (d *Device) LoRA(y, t, b Tensor, at, from int) {
+	must(y.real(2), "kernels: lora: y is not (N, C) real")
+	must(t.real(2) && t.is(y.typ, y.dim[0], t.dim[1]), "kernels: lora: t is not (N, P) of y's type")
+	must(b.real(2) && b.typ == y.typ, "kernels: lora: b is not (O, R) of y's type")
+	must(within(at, b.dim[0], y.dim[1]) && within(from, b.dim[1], t.dim[1]), "kernels: lora: the columns are not within those of y and t")
+	a := C.lora_args{y: y.ptr, t: t.ptr, b: b.ptr, N: y.n(0), C: y.n(1), P: t.n(1), O: b.n(0), R: b.n(1), at: C.int32_t(at), from: C.int32_t(from), dtype: y.dt()}
+	C.call_lora(d.table, d.stream, &a)
+}
+
+// LoRABackward is LoRA's: dt[:, from:from+R] = dy[:, at:at+O]·b, and db += dy[:, at:at+O]ᵀ·t[:, from:from+R]. dt (N, P) real, db (O, R)
+// f32; dy (N, C), t as dt, b (O, R) of dt's type.
+func (d *Device) LoRABackward(dt, db, dy, t, b Tensor, at, from int) {
+	must(dt.real(2), "kernels: lora_backward: dt is not (N, P) real")
+	must(b.real(2) && b.typ == dt.typ, "kernels: lora_backward: b is not (O, R) of dt's type")
+	must(db.is(F32, b.dim[0], b.dim[1]), "kernels: lora_backward: db is not (O, R) f32")
+	must(dy.real(2) && dy.is(dt.typ, dt.dim[0], dy.dim[1]), "kernels: lora_backward: dy is not (N, C) of dt's type")
+	must(t.is(dt.typ, dt.dim[0], dt.dim[1]), "kernels: lora_backward: t is not as dt")
+	must(within(at, b.dim[0], dy.dim[1]) && within(from, b.dim[1], t.dim[1]), "kernels: lora_backward: the columns are not within those of dy and t")
+	a := C.lora_backward_args{dt: dt.ptr, db: db.f32(), dy: dy.ptr, t: t.ptr, b: b.ptr,
+		N: dt.n(0), C: dy.n(1), P: dt.n(1), O: b.n(0), R: b.n(1), at: C.int32_t(at), from: C.int32_t(from), dtype: dt.dt()}
+	C.call_lora_backward(d.table, d.stream, &a)
+}
+
+// within says whether n columns from column at on are among cols.
+func within(at, n, cols int) bool { return at >= 0 && at+n <= cols }
 
 func gatedArgs(h, gu Tensor) C.swiglu_args {
 	must(h.real(2), "kernels: swiglu or geglu: h is not (N, F) real")

@@ -158,7 +158,7 @@ def goals(r):
         return x and max([x] + [x * r.us(name) / us for _, us in r.theirs(name)])
 
     copy, product = ceiling("copy", "GB/s"), ceiling("matmul/8192", "TFLOP/s")
-    bound = "(embed|embed_backward|gather|rmsnorm|rmsnorm_backward|slice_norm|slice_norm_backward|rope|add_bias|add_bias_backward|swiglu|swiglu_backward|geglu|geglu_backward|scale|soft_cap|grad_norm|adamw|adamw_8bit|sample|logprobs)(/.*)?"
+    bound = "(embed|embed_backward|gather|rmsnorm|rmsnorm_backward|slice_norm|slice_norm_backward|rope|add_bias|add_bias_backward|lora|lora_backward|swiglu|swiglu_backward|geglu|geglu_backward|scale|soft_cap|grad_norm|adamw|adamw_8bit|sample|logprobs)(/.*)?"
     steps = [(n, us / r.us(n)) for n, p in r.wholes() for kind, us in [min(((k, u) for k, u in r.theirs(p) if k.startswith("rows")), key=lambda x: x[1], default=(None, None))] if us]
     yield "ceilings of this run: copy " + (f"{copy:.0f} GB/s" if copy else "not measured") + ", product of 8192³ " + (f"{product:.0f} TFLOP/s" if product else "not measured")
     yield goal("matrix products, times as fast as PyTorch's, ≥ 0.97", against(r"matmul.*", r"linear|matmul"), low=.97)

@@ -207,6 +207,14 @@ def row(c):
         dy = normal(c.N, c.O)
         return lambda: dy.sum(0)
 
+    def lora():
+        y, t, b = normal(c.N, c.C), normal(c.N, c.P), normal(c.O, c.R)
+        return lambda: torch.addmm(y, t, b.T, out=y)
+
+    def lora_backward():
+        dy, t, b = normal(c.N, c.C), normal(c.N, c.P), normal(c.O, c.R)
+        return lambda: (dy @ b, dy.T @ t)
+
     def scale():
         x = normal(c.N)
         return lambda: x.mul_(1)
@@ -227,6 +235,8 @@ def row(c):
         "slice_norm": lambda: ("rms_norm to new tensors", slice_norm, 4 * c.N * c.Groups * c.Width),
         "add_bias": lambda: ("add_", add_bias),
         "add_bias_backward": lambda: ("sum, bf16 result", add_bias_backward),
+        "lora": lambda: ("addmm", lora),
+        "lora_backward": lambda: ("two products, bf16 results", lora_backward),
         "swiglu": lambda: ("compiled", gated(swiglu, False), 6 * c.N * c.F),
         "swiglu_backward": lambda: ("compiled", gated(swiglu, True), 10 * c.N * c.F),
         "scale": lambda: ("mul_", scale, 2 * c.N),
@@ -235,7 +245,7 @@ def row(c):
     }[c.op]()
 
 
-ROWS = "embed", "embed_backward", "gather", "rmsnorm", "rmsnorm_backward", "slice_norm", "rope", "add_bias", "add_bias_backward", "swiglu", "swiglu_backward", "geglu", "geglu_backward", "scale"
+ROWS = "embed", "embed_backward", "gather", "rmsnorm", "rmsnorm_backward", "slice_norm", "rope", "add_bias", "add_bias_backward", "lora", "lora_backward", "swiglu", "swiglu_backward", "geglu", "geglu_backward", "scale"
 SQUARE = "matmul/8192"
 
 

@@ -46,6 +46,10 @@ func Call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 		d.AddBias(t("Y"), t("B"))
 	case *spec.AddBiasBackward[float64]:
 		d.AddBiasBackward(t("DB"), t("DY"))
+	case *spec.LoRA[float64]:
+		d.LoRA(t("Y"), t("T"), t("B"), o.At, o.From)
+	case *spec.LoRABackward[float64]:
+		d.LoRABackward(t("DT"), t("DB"), t("DY"), t("T"), t("B"), o.At, o.From)
 	case *spec.SwiGLU[float64]:
 		d.SwiGLU(t("H"), t("GU"))
 	case *spec.SwiGLUBackward[float64]:

@@ -172,6 +172,8 @@ func (s Size) Work() (list []Case) {
 		list = append(list, product(s.Name+"_"+m.name, n, o, i))
 		add("matmul_dx", "_"+m.name, func(g *Gen) Op { return &MatmulDX[float64]{N: n, O: o, I: i} })
 		add("matmul_dw", "_"+m.name, func(g *Gen) Op { return &MatmulDW[float64]{N: n, O: o, I: i} })
+		add("lora", "_"+m.name, func(g *Gen) Op { return &LoRA[float64]{N: n, C: o, P: 16, O: o, R: 16} })
+		add("lora_backward", "_"+m.name, func(g *Gen) Op { return &LoRABackward[float64]{N: n, C: o, P: 16, O: o, R: 16} })
 	}
 	list = append(list, product(s.Name+"_decode", s.Sequences, 2*s.F, h))
 	for _, f := range s.batches() {

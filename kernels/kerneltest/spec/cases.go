@@ -210,6 +210,7 @@ func Cases() []Case {
 	l.longStreams()
 	l.vocabularies()
 	l.matmul()
+	l.lowRank()
 	l.attention()
 	l.decode()
 	l.loss()
@@ -250,6 +251,28 @@ func (l *list) matmul() {
 	l.addSkewed("matmul_dx", "N40_O72_I64_accumulate", func(g *Gen) Op { return &MatmulDX[float64]{N: n, O: o, I: i, Accumulate: true} })
 	l.addSkewed("matmul_dw", "N40_O72_I64", func(g *Gen) Op { return &MatmulDW[float64]{N: n, O: o, I: i} })
 	l.race(8)
+}
+
+func (l *list) lowRank() {
+	// n, width of y, of t; columns, rank; from which columns on
+	for _, s := range [][7]int{{1, 1, 1, 1, 1, 0, 0}, {2, 5, 3, 3, 2, 1, 1}, {17, 33, 8, 33, 8, 0, 0}, {33, 200, 48, 129, 16, 70, 16}, {129, 70, 65, 31, 64, 39, 1}, {301, 96, 24, 32, 8, 64, 16},
+		{5, 40, 600, 24, 520, 16, 80}, {0, 17, 8, 17, 8, 0, 0}, {3, 9, 4, 0, 4, 9, 0}} {
+		n, c, p, o, r, at, from := s[0], s[1], s[2], s[3], s[4], s[5], s[6]
+		name := fmt.Sprintf("N%d_C%d_P%d_O%d_R%d_at%d_from%d", n, c, p, o, r, at, from)
+		forward := func(g *Gen) Op {
+			return &LoRA[float64]{N: n, C: c, P: p, O: o, R: r, At: at, From: from}
+		}
+		back := func(g *Gen) Op {
+			return &LoRABackward[float64]{N: n, C: c, P: p, O: o, R: r, At: at, From: from}
+		}
+		l.add("lora", name, forward)
+		l.add("lora_backward", name, back)
+		if n == 33 {
+			l.race(4)
+			l.addSkewed("lora", name, forward)
+			l.addSkewed("lora_backward", name, back)
+		}
+	}
 }
 
 func (l *list) optim() {

@@ -114,6 +114,58 @@ func (o *AddBiasBackward[T]) Run() {
 	}
 }
 
+// LoRA is y[n, at+o] += Σ_k t[n, from+k]·b[o, k].
+type LoRA[T Real] struct {
+	Y                       []T `arg:"+= real N,C"`
+	T                       []T `arg:"in real N,P"`
+	B                       []T `arg:"in real O,R"`
+	N, C, P, O, R, At, From int
+}
+
+func (*LoRA[T]) twin() Op { return new(LoRA[float32]) }
+
+// Run multiplies.
+func (o *LoRA[T]) Run() {
+	for n := range o.N {
+		t := o.T[n*o.P+o.From:][:o.R]
+		for j := range o.O {
+			o.Y[n*o.C+o.At+j] += dot(t, o.B[j*o.R:][:o.R])
+		}
+	}
+}
+
+// LoRABackward is dt[n, from+k] = Σ_o dy[n, at+o]·b[o, k], db[o, k] += Σ_n dy[n, at+o]·t[n, from+k].
+type LoRABackward[T Real] struct {
+	DT                      []T `arg:"in/out real N,P"`
+	DB                      []T `arg:"+= f32 O,R"`
+	DY                      []T `arg:"in real N,C"`
+	T                       []T `arg:"in real N,P"`
+	B                       []T `arg:"in real O,R"`
+	N, C, P, O, R, At, From int
+}
+
+func (*LoRABackward[T]) twin() Op { return new(LoRABackward[float32]) }
+
+// Run multiplies.
+func (o *LoRABackward[T]) Run() {
+	for k := range o.R {
+		for n := range o.N {
+			var sum T
+			for j := range o.O {
+				sum += o.DY[n*o.C+o.At+j] * o.B[j*o.R+k]
+			}
+			o.DT[n*o.P+o.From+k] = sum
+		}
+		for j := range o.O {
+			var sum T
+			for n := range o.N {
+				sum += o.DY[n*o.C+o.At+j] * o.T[n*o.P+o.From+k]
+			}
+			o.DB[j*o.R+k] += sum
+		}
+	}
+}
+
 // SwiGLU is h = silu(gate)·up, silu(g) = g/(1 + exp(-g)); a row of gu is gate (F) then up (F).
 type SwiGLU[T Real] struct {
 	H    []T `arg:"out real N,F"`

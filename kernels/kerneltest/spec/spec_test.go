@@ -91,6 +91,11 @@ func backward(r *Gen, op Op) (g gradient, ok bool) {
 		b := AddBiasBackward[float64]{DB: zero(o.B), DY: dout, N: o.N, O: o.O}
 		b.Run()
 		g.by = map[string][]float64{"Y": dout, "B": b.DB}
+	case *LoRA[float64]:
+		dout, sum = weigh(r, o.Y)
+		b := LoRABackward[float64]{DT: zero(o.T), DB: zero(o.B), DY: dout, T: o.T, B: o.B, N: o.N, C: o.C, P: o.P, O: o.O, R: o.R, At: o.At, From: o.From}
+		b.Run()
+		g.by = map[string][]float64{"Y": dout, "T": b.DT, "B": b.DB}
 	case *SwiGLU[float64]:
 		dout, sum = weigh(r, o.H)
 		b := SwiGLUBackward[float64]{DGU: zero(o.GU), H: zero(o.H), DH: dout, GU: o.GU, N: o.N, F: o.F}
@@ -127,7 +132,7 @@ func backward(r *Gen, op Op) (g gradient, ok bool) {
 }
 
 // hasBackward are the ops whose gradient must be checked.
-var hasBackward = []string{"embed", "gather", "rmsnorm", "slice_norm", "rope", "matmul", "add_bias", "swiglu", "geglu", "attention", "critique_loss", "reward_loss"}
+var hasBackward = []string{"embed", "gather", "rmsnorm", "slice_norm", "rope", "matmul", "add_bias", "lora", "swiglu", "geglu", "attention", "critique_loss", "reward_loss"}
 
 // TestGradients compares each backward op with finite differences of its forward op, on every case that is small.
 func TestGradients(t *testing.T) {
