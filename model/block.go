@@ -23,7 +23,7 @@ func (b *block) attend(m *Model, l int, a *acts, s *deviceBatch, z *scratch, in,
 	} else {
 		n1 = m.normalise(z.n1, a.x, a.rstd1, in, mlp, b.norm1)
 	}
-	m.linear(a.qkv2, n1, b.qkv, b.qkvBias)
+	m.linear(a, a.qkv2, n1, b.qkv, b.qkvBias)
 	b.normaliseHeads(m, a)
 	if own.rope != nil {
 		d.RoPE(a.qkv, own.rope.table, s.pos, m.NumKeyValueHeads)
@@ -57,11 +57,14 @@ func (m *Model) normalise(out, sum, rstd, x, res kernels.Tensor, w weight) kerne
 	return sum
 }
 
-// linear is y = x·wᵀ + bias.
-func (m *Model) linear(y, x kernels.Tensor, w, bias weight) {
+// linear is y = x·wᵀ + bias, and what w's adapter adds.
+func (m *Model) linear(a *acts, y, x kernels.Tensor, w, bias weight) {
 	m.Dev.Matmul(y, x, w.W, none)
 	if !bias.W.IsNil() {
 		m.Dev.AddBias(y, bias.W)
+	}
+	if w.low != nil {
+		m.addLow(a, y, x, w.low)
 	}
 }
 
@@ -76,11 +79,11 @@ func (b *block) normaliseHeads(m *Model, a *acts) {
 }
 
 // add leaves in out what a part of the layer adds to the residual stream: x·wᵀ + bias, its norm, scaled; own is what goes into the norm.
-func (m *Model) add(out, own, rstd, x kernels.Tensor, w, bias, after weight) {
+func (m *Model) add(a *acts, out, own, rstd, x kernels.Tensor, w, bias, after weight) {
 	if after.W.IsNil() {
-		m.linear(out, x, w, bias)
+		m.linear(a, out, x, w, bias)
 	} else {
-		m.linear(own, x, w, bias)
+		m.linear(a, own, x, w, bias)
 		m.Dev.RMSNorm(out, none, rstd, own, none, after.W, m.eps, m.shift)
 	}
 	if m.addScale != 1 {
@@ -109,21 +112,25 @@ func (m *Model) addBackward(z *scratch, own, rstd kernels.Tensor, bias, after we
 
 // feed is the second half, on the rows that go on. It leaves the residual stream in a.x1 and z.mlp.
 func (b *block) feed(m *Model, a *acts, z *scratch) {
-	m.add(z.o, a.o, a.rstdO, a.attr, b.out, b.outBias, b.afterAttention)
+	m.add(a, z.o, a.o, a.rstdO, a.attr, b.out, b.outBias, b.afterAttention)
 	n2 := m.normalise(z.n2, a.x1, a.rstd2, a.xr, z.o, b.norm2)
-	m.linear(a.gu, n2, b.gateUp, b.gateUpBias)
+	m.linear(a, a.gu, n2, b.gateUp, b.gateUpBias)
 	m.activate(z, a)
-	m.add(z.mlp, a.mlp, a.rstdM, z.h, b.down, b.downBias, b.afterFeed)
+	m.add(a, z.mlp, a.mlp, a.rstdM, z.h, b.down, b.downBias, b.afterFeed)
 }
 
 // feedAgain is feed as far as the backward pass needs it.
 func (b *block) feedAgain(m *Model, a *acts, z *scratch) {
-	m.add(z.o, a.o, a.rstdO, a.attr, b.out, b.outBias, b.afterAttention)
+	m.add(a, z.o, a.o, a.rstdO, a.attr, b.out, b.outBias, b.afterAttention)
 	n2 := m.normalise(z.n2, a.x1, a.rstd2, a.xr, z.o, b.norm2)
-	m.linear(a.gu, n2, b.gateUp, b.gateUpBias)
-	if !b.afterFeed.W.IsNil() {
+	m.linear(a, a.gu, n2, b.gateUp, b.gateUpBias)
+	switch {
+	case !b.afterFeed.W.IsNil():
 		m.activate(z, a)
-		m.add(z.mlp, a.mlp, a.rstdM, z.h, b.down, b.downBias, b.afterFeed)
+		m.add(a, z.mlp, a.mlp, a.rstdM, z.h, b.down, b.downBias, b.afterFeed)
+	case b.down.low != nil:
+		m.activate(z, a)
+		m.shrink(a, z.h, b.down.low)
 	}
 }
 
@@ -145,29 +152,28 @@ func (m *Model) activateBackward(z *scratch, a *acts) {
 
 // feedBackward turns z.dresr, the gradient of x1 + mlp, into that of xr, and leaves the gradient of attr in z.dattr.
 func (b *block) feedBackward(m *Model, a *acts, z *scratch) {
-	d := m.Dev
 	dy := m.addBackward(z, a.mlp, a.rstdM, b.downBias, b.afterFeed)
-	d.MatmulDX(z.dh, dy, b.down.W, false)
+	m.inputGradient(a, z.dh, dy, b.down, false)
 	m.activateBackward(z, a)
 	m.weightGradient(b.down, dy, z.h)
-	m.linearBackward(z.dresr, z.dnr, z.n2, z.dgu, a.x1, a.rstd2, b.norm2, b.gateUp, b.gateUpBias)
+	m.linearBackward(a, z.dresr, z.dnr, z.n2, z.dgu, a.x1, a.rstd2, b.norm2, b.gateUp, b.gateUpBias)
 	dy = m.addBackward(z, a.o, a.rstdO, b.outBias, b.afterAttention)
-	d.MatmulDX(z.dattr, dy, b.out.W, false)
+	m.inputGradient(a, z.dattr, dy, b.out, false)
 	m.weightGradient(b.out, dy, a.attr)
 }
 
 // linearBackward adds to dres, the gradient of x, what comes through x's norm and the projection, whose gradient is dy.
-func (m *Model) linearBackward(dres, dn, n, dy, x, rstd kernels.Tensor, norm, w, bias weight) {
+func (m *Model) linearBackward(a *acts, dres, dn, n, dy, x, rstd kernels.Tensor, norm, w, bias weight) {
 	d := m.Dev
 	if !bias.G.IsNil() {
 		d.AddBiasBackward(bias.G, dy)
 	}
 	if norm.W.IsNil() {
-		d.MatmulDX(dres, dy, w.W, true)
+		m.inputGradient(a, dres, dy, w, true)
 		m.weightGradient(w, dy, x)
 		return
 	}
-	d.MatmulDX(dn, dy, w.W, false)
+	m.inputGradient(a, dn, dy, w, false)
 	d.RMSNormBackward(dres, m.normGradient(norm), n, dn, x, norm.W, rstd, m.shift) // dres += …
 	m.weightGradient(w, dy, n)
 }
@@ -183,13 +189,16 @@ func (b *block) attendBackward(m *Model, l int, a *acts, s *deviceBatch, z *scra
 		d.SliceNormBackward(z.dqkv2, m.normGradient(b.qNorm), a.q, b.qNorm.W, a.rstdQ, 0, m.shift)
 		d.SliceNormBackward(z.dqkv2, m.normGradient(b.kNorm), a.k, b.kNorm.W, a.rstdK, m.NumAttentionHeads*m.HeadDim, m.shift)
 	}
-	m.linearBackward(z.dres, z.dn, z.n1, z.dqkv2, a.x, a.rstd1, b.norm1, b.qkv, b.qkvBias)
+	m.linearBackward(a, z.dres, z.dn, z.n1, z.dqkv2, a.x, a.rstd1, b.norm1, b.qkv, b.qkvBias)
 }
 
-// weightGradient adds dyᵀ·x to a weight's gradient, if it is trained.
+// weightGradient adds dyᵀ·x to a weight's gradient, if it is trained, and to that of its adapter what inputGradient has left for it.
 func (m *Model) weightGradient(w weight, dy, x kernels.Tensor) {
 	if !w.G.IsNil() {
 		m.Dev.MatmulDW(w.G, dy, x)
+	}
+	if w.low != nil {
+		m.Dev.MatmulDW(w.low.a.G, m.scratch.dlow, x)
 	}
 }
 
@@ -203,6 +212,11 @@ func (m *Model) normGradient(w weight) kernels.Tensor {
 
 // trained says whether something in the block is.
 func (b *block) trained() bool {
+	for _, w := range b.projections() {
+		if w.low != nil {
+			return true
+		}
+	}
 	for _, w := range []weight{b.norm1, b.qkv, b.qkvBias, b.qNorm, b.kNorm, b.out, b.outBias, b.afterAttention, b.norm2, b.gateUp, b.gateUpBias, b.down, b.downBias, b.afterFeed} {
 		if !w.G.IsNil() {
 			return true

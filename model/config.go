@@ -56,15 +56,19 @@ func (c Config) Reads(key string) bool { return slices.Contains(c.keys, key) }
 // ConfigFile is the file of a model directory that describes the model.
 const ConfigFile = "config.json"
 
-// adapters are the files of a PEFT adapter, which transformers adds to the weights that lie beside it.
-var adapters = []string{"adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"}
-
-// LoadConfig reads dir/config.json. What this package cannot compute is refused by name: other architectures,
+// LoadConfig reads dir/config.json or, of an adapter, that of its base. What this package cannot compute is refused by name: other architectures,
 // activations and position scalings, quantised weights, models that bring code.
 func LoadConfig(dir string) (Config, error) {
-	for _, name := range adapters {
-		if exists(filepath.Join(dir, name)) {
-			return Config{}, fmt.Errorf("model: %s: adapters are not applied, and the weights without it are another model: merge it into them (PEFT's merge_and_unload), or remove it", filepath.Join(dir, name))
+	if IsAdapter(dir) {
+		l, err := ReadAdapter(dir)
+		if err != nil {
+			return Config{}, err
+		}
+		dir = l.Base
+	}
+	for _, name := range []string{AdapterFile, "adapter_model.bin"} {
+		if path := filepath.Join(dir, name); exists(path) {
+			return Config{}, fmt.Errorf("model: %s: an adapter lies beside the weights, without %s, and they are another model with it: put the file beside it, or remove it", path, AdapterConfigFile)
 		}
 	}
 	path := filepath.Join(dir, ConfigFile)

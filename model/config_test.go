@@ -381,15 +381,27 @@ func TestShapesBeforeMemory(t *testing.T) {
 }
 
 // Rewards of a base model with an adapter beside it were those without it.
-func TestAdapterIsRefused(t *testing.T) {
+func TestAdapterBesideWeights(t *testing.T) {
 	text, _ := json.Marshal(baseConfig())
-	for _, name := range []string{"adapter_config.json", "adapter_model.safetensors"} {
+	adapter := `{"peft_type": "LORA", "base_model_name_or_path": "x", "r": 4, "lora_alpha": 6, "target_modules": ["q_proj"]}`
+	for _, x := range []struct {
+		files []string
+		want  string
+	}{
+		{[]string{"adapter_model.safetensors"}, "adapter_model.safetensors: an adapter lies beside the weights"},
+		{[]string{"adapter_model.bin"}, "adapter_model.bin: an adapter lies beside the weights"},
+		{[]string{"adapter_config.json", "adapter_model.safetensors", "model.safetensors"}, "adapter_config.json: there are whole weights beside it"},
+		{[]string{"adapter_config.json"}, "adapter_model.safetensors is not there"},
+		{[]string{"adapter_config.json", "adapter_model.safetensors"}, `base_model_name_or_path is "x", which is no directory here`},
+	} {
 		dir := writeConfig(t, string(text))
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("{}"), 0o600); err != nil {
-			t.Fatal(err)
+		for _, name := range x.files {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(adapter), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if _, err := model.LoadConfig(dir); err == nil || !strings.Contains(err.Error(), name+": adapters are not applied") {
-			t.Errorf("%s: error %v", name, err)
+		if _, err := model.LoadConfig(dir); err == nil || !strings.Contains(err.Error(), x.want) {
+			t.Errorf("%v: error %v", x.files, err)
 		}
 	}
 }

@@ -38,6 +38,10 @@ type Options struct {
 	// together (q, k, v; gate, up) are frozen together or not at all.
 	Frozen func(name string) bool
 
+	// LoRA gives the model a low-rank adapter; what Frozen does not name is trained beside it, and without Frozen only the adapter and the
+	// reward head are. Load sets it of a directory that holds an adapter. nil: none.
+	LoRA *LoRA
+
 	// Config is Load's, of whoever has read and checked the directory's already; nil: Load reads config.json.
 	Config *Config
 }
@@ -104,7 +108,13 @@ func build(dev *kernels.Device, c Config, o Options, reward bool) (m *Model, err
 		}
 	}()
 	defer kernels.Recover(&err)
+	if o.LoRA != nil && o.StochasticRounding {
+		return m, errors.New("model: stochastic rounding is not for adapters: they are small, and their masters are float32")
+	}
 	m.blocks = make([]block, c.NumHiddenLayers)
+	if err := m.makeAdapter(); err != nil {
+		return m, err
+	}
 	m.acts = make([]acts, c.NumHiddenLayers)
 	m.kv = make([]kernels.Tensor, c.NumHiddenLayers)
 	if err := m.allocate(); err != nil {
@@ -114,8 +124,22 @@ func build(dev *kernels.Device, c Config, o Options, reward bool) (m *Model, err
 }
 
 // Load reads a model directory: config.json, model.safetensors or its shards, and reward_head.safetensors if it is there.
-// Causal models and sequence classifiers with one label are read. Values are converted to the type that is asked for.
+// Causal models and sequence classifiers with one label are read. Values are converted to the type that is asked for. Of a directory that holds
+// an adapter (IsAdapter) the base is read, and the adapter stays apart from it: see Merge. A new adapter (Options.LoRA) begins as PEFT's do:
+// the model computes what its base does, to the bit.
 func Load(dev *kernels.Device, dir string, o Options) (*Model, error) {
+	base := dir
+	adapted := IsAdapter(dir)
+	if adapted {
+		if o.LoRA != nil {
+			return nil, fmt.Errorf("model: %s is an adapter already: merge it first ('criticrm export --merge'), or go on with its base", dir)
+		}
+		l, err := ReadAdapter(dir)
+		if err != nil {
+			return nil, err
+		}
+		o.LoRA, base = l, l.Base
+	}
 	if o.Config == nil {
 		c, err := LoadConfig(dir)
 		if err != nil {
@@ -124,24 +148,34 @@ func Load(dev *kernels.Device, dir string, o Options) (*Model, error) {
 		o.Config = &c
 	}
 	c := *o.Config
-	files, err := checkpoint.OpenModelDir(dir)
+	files, err := checkpoint.OpenModelDir(base)
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	defer files.Close()
-	source, err := openSource(dir, files)
+	source, err := openSource(dir, base, files)
 	if err != nil {
 		return nil, err
 	}
 	defer source.close()
-	if err := source.check(c, dir); err != nil {
+	if err := source.check(c, base); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
-	m, err := build(dev, c, o, o.Head || source.has(headName))
+	withHead := o.Head || source.has(headName)
+	if adapted && !withHead {
+		if withHead, err = adapterHasHead(dir); err != nil {
+			return nil, err
+		}
+	}
+	m, err := build(dev, c, o, withHead)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.read(source, dir); err != nil {
+	err = m.read(source, dir)
+	if err == nil && adapted {
+		err = m.readAdapter(dir)
+	}
+	if err != nil {
 		m.Close()
 		return nil, err
 	}

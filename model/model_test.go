@@ -121,6 +121,9 @@ func trainStep(t testing.TB, m *model.Model, b *model.Batch, o model.LossOptions
 func gradients(m *model.Model) map[string][]float32 {
 	out := map[string][]float32{}
 	for _, p := range m.Params() {
+		if p.G.IsNil() {
+			continue
+		}
 		out[p.Name] = download(m, p.G)
 	}
 	return out

@@ -14,17 +14,18 @@ import (
 type ParamKind int
 
 // Matrix is a projection (O, I) inside a block, Embedding the token table or the LM head (V, H), Norm a vector of weights
-// of a norm, Head the reward head, Bias what a projection adds.
+// of a norm, Head the reward head, Bias what a projection adds, Adapter one of the two matrices of a low-rank adapter.
 const (
 	Matrix ParamKind = iota
 	Embedding
 	Norm
 	Head
 	Bias
+	Adapter
 )
 
 func (k ParamKind) String() string {
-	return [...]string{"matrix", "embedding", "norm", "head", "bias"}[k]
+	return [...]string{"matrix", "embedding", "norm", "head", "bias", "adapter"}[k]
 }
 
 // Param is one parameter under its Hugging Face name. W is of the model's type, except that the reward head is always
@@ -44,7 +45,10 @@ type Param struct {
 }
 
 // weight is what the forward and backward passes use: one or more parameters as one tensor, and its gradient.
-type weight struct{ W, G kernels.Tensor }
+type weight struct {
+	W, G kernels.Tensor
+	low  *lowRank // or nil
+}
 
 type part struct {
 	name string
@@ -62,27 +66,25 @@ func (m *Model) each(f func(w *weight, kind ParamKind, cols int, parts ...part))
 		}
 	}
 	// linear is a projection of cols channels, whose parts are neighbours in memory though they have names of their own.
-	linear := func(w, bias *weight, biased bool, at string, cols int, parts ...part) {
-		rows := slices.Clone(parts)
+	linear := func(w, bias *weight, biased bool, cols int, parts []part) {
+		ws, bs := slices.Clone(parts), slices.Clone(parts)
 		for i, p := range parts {
-			parts[i].name, rows[i].name = at+p.name+".weight", at+p.name+".bias"
+			ws[i].name, bs[i].name = p.name+".weight", p.name+".bias"
 		}
-		f(w, Matrix, cols, parts...)
+		f(w, Matrix, cols, ws...)
 		if biased {
-			f(bias, Bias, 0, rows...)
+			f(bias, Bias, 0, bs...)
 		}
-	}
-	qkv := []part{{"q_proj", ad}, {"k_proj", gd}, {"v_proj", gd}}
-	gateUp := []part{{"gate_proj", c.IntermediateSize}, {"up_proj", c.IntermediateSize}}
-	if fam.fused {
-		qkv, gateUp = []part{{"qkv_proj", ad + 2*gd}}, []part{{"gate_up_proj", 2 * c.IntermediateSize}}
+		if w.low != nil {
+			w.low.each(f, cols)
+		}
 	}
 	f(&m.embed, Embedding, h, part{embedName, c.VocabSize})
 	for l := range m.blocks {
 		b, at := &m.blocks[l], fmt.Sprintf("model.layers.%d.", l)
-		attention, mlp := at+"self_attn.", at+"mlp."
+		attention, parts := at+"self_attn.", m.parts(l)
 		norm(&b.norm1, at, fam.norms.attention, h)
-		linear(&b.qkv, &b.qkvBias, c.AttentionBias || fam.qkvBias, attention, h, slices.Clone(qkv)...)
+		linear(&b.qkv, &b.qkvBias, c.AttentionBias || fam.qkvBias, h, parts[0])
 		switch fam.qkNorm {
 		case perHead:
 			norm(&b.qNorm, attention, "q_norm", c.HeadDim)
@@ -91,11 +93,11 @@ func (m *Model) each(f func(w *weight, kind ParamKind, cols int, parts ...part))
 			norm(&b.qNorm, attention, "q_norm", ad)
 			norm(&b.kNorm, attention, "k_norm", gd)
 		}
-		linear(&b.out, &b.outBias, c.AttentionBias && fam.outBias, attention, ad, part{"o_proj", h})
+		linear(&b.out, &b.outBias, c.AttentionBias && fam.outBias, ad, parts[1])
 		norm(&b.afterAttention, at, fam.norms.afterAttention, h)
 		norm(&b.norm2, at, fam.norms.feed, h)
-		linear(&b.gateUp, &b.gateUpBias, c.MLPBias, mlp, h, slices.Clone(gateUp)...)
-		linear(&b.down, &b.downBias, c.MLPBias, mlp, c.IntermediateSize, part{"down_proj", h})
+		linear(&b.gateUp, &b.gateUpBias, c.MLPBias, h, parts[2])
+		linear(&b.down, &b.downBias, c.MLPBias, c.IntermediateSize, parts[3])
 		norm(&b.afterFeed, at, fam.norms.afterFeed, h)
 	}
 	f(&m.norm, Norm, 0, part{"model.norm.weight", h})
@@ -105,6 +107,23 @@ func (m *Model) each(f func(w *weight, kind ParamKind, cols int, parts ...part))
 	if m.hasReward { // last, because its weights are not of the model's type
 		f(&m.score, Head, 0, part{headName, h})
 	}
+}
+
+// parts are the modules of layer l, by the weights that they are multiplied as: q, k and v; out; gate and up; down.
+func (m *Model) parts(l int) [projections][]part {
+	c, at := &m.Config, fmt.Sprintf("model.layers.%d.", l)
+	attention, mlp := at+"self_attn.", at+"mlp."
+	h, ad, gd := c.HiddenSize, c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
+	p := [projections][]part{
+		{{attention + "q_proj", ad}, {attention + "k_proj", gd}, {attention + "v_proj", gd}},
+		{{attention + "o_proj", h}},
+		{{mlp + "gate_proj", c.IntermediateSize}, {mlp + "up_proj", c.IntermediateSize}},
+		{{mlp + "down_proj", h}},
+	}
+	if familyOf(c.ModelType).fused {
+		p[0], p[2] = []part{{attention + "qkv_proj", ad + 2*gd}}, []part{{mlp + "gate_up_proj", 2 * c.IntermediateSize}}
+	}
+	return p
 }
 
 // ownHead says whether there is an LM head apart from the embedding.
@@ -174,7 +193,7 @@ func (m *Model) allocate() (err error) {
 
 // trained says whether a parameter is.
 func (m *Model) trained(kind ParamKind, name string) bool {
-	return m.opt.Train && (kind == Head || m.opt.Frozen == nil || !m.opt.Frozen(name))
+	return m.opt.Train && (kind == Head || kind == Adapter || m.opt.Frozen == nil || !m.opt.Frozen(name))
 }
 
 // extend makes a span of neighbouring parameters longer by one, if it is of the span's kind and lies where the span ends.
@@ -299,6 +318,9 @@ func (m *Model) initialise(seed uint64) {
 		x := make([]float32, p.W.Len())
 		switch p.Kind {
 		case Head, Bias:
+		case Adapter:
+			m.initialiseAdapter(p)
+			continue
 		case Norm:
 			for i := range x {
 				x[i] = 1 - m.shift

@@ -38,6 +38,9 @@ func (m *Model) SaveSequenceClassification(dir string) error {
 }
 
 func (m *Model) save(dir string, classifier bool) error {
+	if m.HasAdapter() {
+		return errors.New("model: save: the model is a base with an adapter: merge it, or use SaveAdapter")
+	}
 	if err := m.writeDir(dir, classifier); err != nil {
 		return fmt.Errorf("model: save %s: %w", dir, err)
 	}

@@ -26,12 +26,17 @@ const (
 	headName  = "score.weight"
 )
 
-func openSource(dir string, files *checkpoint.ModelDir) (source, error) {
+// openSource has the files of the weights, which are base's, and looks for a reward head: in dir or, for an adapter that brings none, beside
+// the weights.
+func openSource(dir, base string, files *checkpoint.ModelDir) (source, error) {
 	s, path := source{main: files}, filepath.Join(dir, HeadFile)
+	if !exists(path) && dir != base {
+		path = filepath.Join(base, HeadFile)
+	}
 	if !exists(path) {
 		return s, nil
 	}
-	if files.Has(headName) {
+	if files.Has(headName) && dir == base {
 		return s, fmt.Errorf("model: %s: the weights beside it have a %s, too: remove one of the two reward heads", path, headName)
 	}
 	head, err := checkpoint.OpenSafetensors(path)
@@ -142,6 +147,8 @@ func (m *Model) read(s source, dir string) error {
 				return fmt.Errorf("model: %w", err)
 			}
 			m.set(p, 0, x)
+		case p.Kind == Adapter:
+			m.initialiseAdapter(p)
 		case p.Kind == Head && !s.has(p.Name): // zero, as it was made
 		default:
 			byName[p.Name], names = p, append(names, p.Name)

@@ -21,6 +21,8 @@ type acts struct {
 	gu         kernels.Tensor // (r, 2F)
 	mlp, rstdM kernels.Tensor // (r, H) (r) f32  as o
 
+	low [projections]kernels.Tensor // (n or r, sum of the ranks) s·x·Aᵀ of the adapters
+
 	n, r     int
 	gathered kernels.Tensor // xr and attr where they are not x and att2
 }
@@ -38,6 +40,8 @@ type scratch struct {
 	delta                                    kernels.Tensor // (n, A) f32
 	allQKV, allQKV2, allAtt, allAtt2, allLSE kernels.Tensor // as acts' qkv, att and lse, of a forest around the tokens
 	dadd, dpart                              kernels.Tensor // (r, H)        gradient of what a layer adds, where it is scaled; before its norm, where it has one
+
+	dlow kernels.Tensor // (n or r, sum of the ranks) gradient of x·Aᵀ, of one adapter after the other
 
 	norms, gathered kernels.Tensor // n1 and n2; dresr and dattr where they are not dres and datt2
 }
