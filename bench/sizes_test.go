@@ -14,6 +14,7 @@ import (
 
 var (
 	modelNames = flag.String("models", "", "models of BenchmarkLarge and BenchmarkStep, separated by commas: tiny, Q05, Q15, L8")
+	stepLoRA   = flag.Int("lora", 0, "rank of an adapter on all projections that BenchmarkStep trains in place of the parameters; 0: none")
 	stepOptim  = flag.String("optim", trainer.AdamW, "optimizer of BenchmarkStep: adamw or adamw_8bit")
 	recompute  = flag.Bool("recompute", false, "gradient checkpointing in BenchmarkStep")
 	stepLayers = flag.Int("layers", 0, "layers of BenchmarkStep's model, 0 for all of them")

@@ -24,6 +24,7 @@ const peakTFLOPs = 989
 //	go test ./bench -run '^$' -bench '^BenchmarkStep$' -benchtime 20x -models Q05
 //	go test ./bench -run '^$' -bench '^BenchmarkStep$' -benchtime 20x -models L8 -layers 14
 //	go test ./bench -run '^$' -bench '^BenchmarkStep$' -benchtime 20x -models L8 -optim adamw_8bit -recompute
+//	go test ./bench -run '^$' -bench '^BenchmarkStep$' -benchtime 20x -models L8 -lora 16 -recompute
 //
 // The median step counts. Models take five pairs in a step; those with a hidden size over 2048 take one, and no float32 masters.
 func BenchmarkStep(b *testing.B) {
@@ -40,8 +41,8 @@ func BenchmarkStep(b *testing.B) {
 func (s size) benchStep(b *testing.B) {
 	d := devicetest.Open(b, 0)
 	large := s.HiddenSize > 2048
-	m, err := model.New(d, s.Config, model.Options{DType: kernels.BF16, Train: true, Head: true, StochasticRounding: large,
-		Moments8Bit: *stepOptim == trainer.AdamW8bit, GradientCheckpointing: *recompute}, 7)
+	m, err := model.New(d, s.Config, model.Options{DType: kernels.BF16, Train: true, Head: true, StochasticRounding: large && *stepLoRA == 0,
+		Moments8Bit: *stepOptim == trainer.AdamW8bit, GradientCheckpointing: *recompute, LoRA: adapter()}, 7)
 	if err != nil {
 		b.Skip(err) // out of memory
 	}
@@ -62,6 +63,9 @@ func (s size) benchStep(b *testing.B) {
 		}
 		norm := m.GradNorm()
 		for _, p := range m.Spans() {
+			if p.G.IsNil() {
+				continue
+			}
 			u := kernels.AdamW{W: p.W, Master: p.Master, M: p.M, V: p.V, G: p.G, Norm: norm, LR: 1e-6, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: 0.1,
 				Bias1: 0.1, Bias2: 0.05, MaxNorm: 1, Step: count, First: p.First}
 			if p.Scale.IsNil() {
@@ -101,6 +105,14 @@ func (s size) benchStep(b *testing.B) {
 		b.ReportMetric(float64(use.HighReserved)/(1<<30), "GiB")
 	}
 	b.ReportMetric(100*s.flops(batch)/seconds/1e12/peakTFLOPs, "%MFU")
+}
+
+// adapter is what -lora asks for.
+func adapter() *model.LoRA {
+	if *stepLoRA == 0 {
+		return nil
+	}
+	return &model.LoRA{Rank: *stepLoRA, Alpha: 32, Targets: model.AllLinear, Seed: 1}
 }
 
 // flops of a step, forward once and backward twice: the layers' products and visible scores on all tokens, the head on the critiques.

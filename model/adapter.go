@@ -198,7 +198,7 @@ func ReadAdapter(dir string) (*LoRA, error) {
 		return nil, fmt.Errorf("model: %s: base_model_name_or_path is %q, which is no directory here: write the path of the base there", path, l.Base)
 	}
 	if IsAdapter(l.Base) {
-		return nil, fmt.Errorf("model: %s: its base %s is an adapter itself: merge that first ('criticrm export --merge')", path, l.Base)
+		return nil, fmt.Errorf("model: %s: its base %s is an adapter itself: merge that first ('criticrm export --format causal-lm' does)", path, l.Base)
 	}
 	return l, nil
 }

@@ -132,7 +132,7 @@ func Load(dev *kernels.Device, dir string, o Options) (*Model, error) {
 	adapted := IsAdapter(dir)
 	if adapted {
 		if o.LoRA != nil {
-			return nil, fmt.Errorf("model: %s is an adapter already: merge it first ('criticrm export --merge'), or go on with its base", dir)
+			return nil, fmt.Errorf("model: %s is an adapter already: merge it first ('criticrm export --format causal-lm' does), or go on with its base", dir)
 		}
 		l, err := ReadAdapter(dir)
 		if err != nil {

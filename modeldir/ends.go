@@ -4,6 +4,7 @@ package modeldir
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -60,9 +61,18 @@ func endIDs(ends []End) []int32 {
 	return ids
 }
 
+// ends are those of the directory; of an adapter that says nothing, its base's.
+func (d *Dir) ends() ([]End, error) {
+	dir := d.Path
+	if !exists(filepath.Join(dir, model.GenerationFile)) {
+		dir = d.Base
+	}
+	return Ends(dir, d.Config, d.Tok, d.Special)
+}
+
 // chooseEnds takes the end tokens of the files, and wants them to be those of training.
 func (d *Dir) chooseEnds() error {
-	ends, err := Ends(d.Path, d.Config, d.Tok, d.Special)
+	ends, err := d.ends()
 	if err != nil {
 		return err
 	}

@@ -13,10 +13,11 @@ import (
 )
 
 // Forms of a model directory. A Classifier is …ForSequenceClassification with one label, whose score.weight is the reward head; it has
-// no LM head. Causal is …ForCausalLM, with a reward head in a file beside it.
+// no LM head. Causal is …ForCausalLM, with a reward head in a file beside it. PEFT is an adapter alone, of a classifier if there is a reward head.
 const (
 	Classifier = "sequence-classification"
 	Causal     = "causal-lm"
+	PEFT       = "peft"
 )
 
 // ErrNoHead says that a classifier was asked for of a model without a reward head.
@@ -29,12 +30,27 @@ func Export(m *model.Model, from, to, form string) (notes []string, err error) {
 	if form == Classifier && !m.HasHead() {
 		return nil, fmt.Errorf("modeldir: %s: %w", from, ErrNoHead)
 	}
+	if form == PEFT && !m.HasAdapter() {
+		return nil, fmt.Errorf("modeldir: %s is no adapter: train one with lora_r", from)
+	}
 	facts, trained, err := ReadFacts(from)
 	if err != nil {
 		return nil, err
 	}
+	if m.HasAdapter() && form != PEFT {
+		if err := m.Merge(); err != nil {
+			return nil, err
+		}
+		notes = append(notes, "the adapter is merged into the weights")
+	}
+	base, err := BaseOf(from)
+	if err != nil {
+		return nil, err
+	}
+	texts := TextsOf(from, base)
+	asClassifier := form == Classifier || form == PEFT && m.HasHead()
 	var d *Dir // nil: there is no tokenizer, and ids alone say nothing of padding
-	if exists(filepath.Join(from, tokenizer.File)) || exists(filepath.Join(from, tokenizer.ModelFile)) {
+	if exists(filepath.Join(texts, tokenizer.File)) || exists(filepath.Join(texts, tokenizer.ModelFile)) {
 		if d, err = Open(from, Given{}); err != nil {
 			return nil, err
 		}
@@ -54,7 +70,7 @@ func Export(m *model.Model, from, to, form string) (notes []string, err error) {
 			m.PadTokenID = &id
 		}
 	}
-	if facts.Warning = ""; form == Classifier {
+	if facts.Warning = ""; asClassifier {
 		facts.Warning = facts.classifierWarning()
 	}
 	if facts.Warning != "" {
@@ -72,16 +88,19 @@ func Export(m *model.Model, from, to, form string) (notes []string, err error) {
 	}
 	return notes, Publish(to, func(dir string) error {
 		save := m.SaveCausalLM
-		if form == Classifier {
+		switch form {
+		case Classifier:
 			save = m.SaveSequenceClassification
+		case PEFT:
+			save = func(dir string) error { return m.SaveAdapter(dir, m.HasHead()) }
 		}
 		if err := save(dir); err != nil {
 			return err
 		}
-		if err := Copy(from, dir, ""); err != nil {
+		if err := Copy(texts, dir, ""); err != nil {
 			return err
 		}
-		if padded {
+		if padded && form != PEFT { // the base's config.json names its pad token
 			if err := writePad(dir, *m.PadTokenID, d.Tok.Token(*m.PadTokenID)); err != nil {
 				return err
 			}
@@ -91,7 +110,7 @@ func Export(m *model.Model, from, to, form string) (notes []string, err error) {
 				return err
 			}
 		}
-		if err := Same(m, dir, probe(m, form == Causal && m.HasLM())); err != nil || !padded || form != Classifier {
+		if err := Same(m, dir, probe(m, form != Classifier && m.HasLM())); err != nil || !padded || form != Classifier {
 			return err
 		}
 		return d.checkPadding(m, dir)

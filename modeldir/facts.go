@@ -67,6 +67,7 @@ type Facts struct {
 	Data         []Data            `json:"data,omitempty"`
 	Warning      string            `json:"warning,omitempty"` // what a reader of this form of the model should know
 	Files        map[string]string `json:"files,omitempty"`   // sha256 of the model's files, by name
+	Base         map[string]string `json:"base,omitempty"`    // of an adapter: sha256 of the base's weights and config.json, by name
 	SHA256       string            `json:"sha256,omitempty"`  // of this file with the value empty, so that no change goes unseen
 }
 
@@ -82,21 +83,41 @@ type Data struct {
 // Position is where rewards are read.
 func (f *Facts) Position() (model.RewardAt, error) { return model.ParseRewardAt(f.HeadPosition) }
 
-// Write hashes the model's files in dir, which must all be there, and writes the facts beside them.
+// Write hashes the model's files in dir, which must all be there, and of an adapter those of its base, and writes the facts beside them.
 func (f Facts) Write(dir string) error {
-	f.Version, f.Files = factsVersion, map[string]string{}
+	f.Version, f.Files, f.Base = factsVersion, map[string]string{}, nil
 	names, err := Files(dir)
+	if err == nil {
+		err = hashInto(f.Files, dir, names)
+	}
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if f.Files[name], err = hashFile(filepath.Join(dir, name)); err != nil {
+	base, err := BaseOf(dir)
+	if err != nil {
+		return err
+	}
+	if base != dir {
+		f.Base = map[string]string{}
+		if names, err = baseFiles(base); err == nil {
+			err = hashInto(f.Base, base, names)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	f.SHA256 = f.digest()
 	if err := checkpoint.WriteFileAtomic(filepath.Join(dir, FactsFile), f.text()); err != nil {
 		return fmt.Errorf("modeldir: %w", err)
+	}
+	return nil
+}
+
+func hashInto(sums map[string]string, dir string, names []string) (err error) {
+	for _, name := range names {
+		if sums[name], err = hashFile(filepath.Join(dir, name)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -166,9 +187,11 @@ func parseFacts(b []byte) (f Facts, err error) {
 	case f.Overlong != "" && !slices.Contains(record.OverlongPolicies(), f.Overlong):
 		return f, fmt.Errorf("overlong: got %.40q", f.Overlong)
 	}
-	for name := range f.Files {
-		if name != filepath.Base(name) {
-			return f, fmt.Errorf("files: %.40q: want a name without a folder", name)
+	for key, files := range map[string]map[string]string{"files": f.Files, "base": f.Base} {
+		for name := range files {
+			if name != filepath.Base(name) {
+				return f, fmt.Errorf("%s: %.40q: want a name without a folder", key, name)
+			}
 		}
 	}
 	if _, err := f.Position(); err != nil {

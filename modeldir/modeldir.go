@@ -37,11 +37,11 @@ func Files(dir string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("modeldir: %w", err)
 	}
-	known := append(copied(), model.ConfigFile, model.HeadFile, checkpoint.IndexFile)
+	known := append(copied(), model.ConfigFile, model.HeadFile, model.AdapterConfigFile, checkpoint.IndexFile)
 	var files []string
 	for _, e := range entries {
 		name := e.Name()
-		weights := strings.HasPrefix(name, "model") && strings.HasSuffix(name, ".safetensors")
+		weights := strings.HasPrefix(name, "model") && strings.HasSuffix(name, ".safetensors") || name == model.AdapterFile
 		if !weights && !slices.Contains(known, name) {
 			continue
 		}
@@ -74,8 +74,11 @@ func otherFiles(dir string) (other []string, err error) {
 // isWeights tells the large files from the others.
 func isWeights(name string) bool { return strings.HasSuffix(name, ".safetensors") }
 
-// hashFile is the sha256 of a file in hexadecimal.
+// hashFile is the sha256 of a file in hexadecimal; of an adapter's settings see hashAdapter.
 func hashFile(path string) (string, error) {
+	if filepath.Base(path) == model.AdapterConfigFile {
+		return hashAdapter(path)
+	}
 	f, err := safefile.Open(path)
 	if err != nil {
 		return "", fmt.Errorf("modeldir: %w", err)
@@ -110,9 +113,13 @@ func Copy(from, to, template string) error {
 	return nil
 }
 
-// StoredAs is the type that most of a model's weights are stored in: BF16, or F32 for float32 and float16.
+// StoredAs is the type that most of a model's weights, of an adapter those of its base, are stored in: BF16, or F32 for float32 and float16.
 func StoredAs(dir string) (kernels.DType, error) {
-	d, err := checkpoint.OpenModelDir(dir)
+	base, err := BaseOf(dir)
+	if err != nil {
+		return 0, err
+	}
+	d, err := checkpoint.OpenModelDir(base)
 	if err != nil {
 		return 0, fmt.Errorf("modeldir: %w", err)
 	}
@@ -145,49 +152,70 @@ func (d *Dir) Label() (string, error) {
 		return "", err
 	}
 	h := sha256.New()
-	for _, name := range files {
-		sum, err := d.sum(name)
+	hash := func(dir string, names []string) error {
+		for _, name := range names {
+			sum, err := d.sum(filepath.Join(dir, name))
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(h, "%s %s\n", name, sum)
+		}
+		return nil
+	}
+	if err := hash(d.Path, files); err != nil {
+		return "", err
+	}
+	if d.Base != d.Path {
+		names, err := baseFiles(d.Base)
+		if err == nil {
+			err = hash(d.Base, names)
+		}
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(h, "%s %s\n", name, sum)
 	}
 	fmt.Fprintf(h, "%s\n", d.settings())
 	return filepath.Base(abs) + "@" + hex.EncodeToString(h.Sum(nil)[:6]), nil
 }
 
 // sum is hashFile of one of the model's files, once.
-func (d *Dir) sum(name string) (string, error) {
-	if s, ok := d.sums[name]; ok {
+func (d *Dir) sum(path string) (string, error) {
+	if s, ok := d.sums[path]; ok {
 		return s, nil
 	}
-	s, err := hashFile(filepath.Join(d.Path, name))
+	s, err := hashFile(path)
 	if err == nil {
-		d.sums[name] = s
+		d.sums[path] = s
 	}
 	return s, err
 }
 
-// check compares the files that which names with what training wrote, and wants the others to be there.
+// check compares the files that which names with what training wrote, or trained from, and wants the others to be there.
 func (d *Dir) check(which func(name string) bool) error {
 	if d.overridden {
 		return nil
 	}
-	for _, name := range slices.Sorted(maps.Keys(d.Facts.Files)) {
-		_, err := os.Stat(filepath.Join(d.Path, name))
-		var sum string
-		if err == nil && which(name) {
-			sum, err = d.sum(name)
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("modeldir: %s: %s is missing, which %s names", d.Path, name, FactsFile)
-		}
-		if err != nil {
-			return err
-		}
-		if want := d.Facts.Files[name]; which(name) && sum != want {
-			return fmt.Errorf("modeldir: %s is not as training wrote it (sha256 %s, %s says %s): restore it, or insist with override",
-				filepath.Join(d.Path, name), short(sum), FactsFile, short(want))
+	for _, part := range []struct {
+		dir    string
+		files  map[string]string
+		origin string
+	}{{d.Path, d.Facts.Files, "as training wrote it"}, {d.Base, d.Facts.Base, "the base that the adapter was trained on"}} {
+		for _, name := range slices.Sorted(maps.Keys(part.files)) {
+			path := filepath.Join(part.dir, name)
+			_, err := os.Stat(path)
+			var sum string
+			if err == nil && which(name) {
+				sum, err = d.sum(path)
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("modeldir: %s: %s is missing, which %s names", part.dir, name, FactsFile)
+			}
+			if err != nil {
+				return err
+			}
+			if want := part.files[name]; which(name) && sum != want {
+				return fmt.Errorf("modeldir: %s is not %s (sha256 %s, %s says %s): restore it, or insist with override", path, part.origin, short(sum), FactsFile, short(want))
+			}
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"criticrm/critic"
@@ -37,6 +38,8 @@ type Given struct {
 // Dir is a model directory, opened but for its weights.
 type Dir struct {
 	Path    string
+	Base    string // where the weights and config.json are: Path, or the base of an adapter
+	Texts   string // where the tokenizer and the chat template are
 	Config  model.Config
 	Tok     *tokenizer.Tokenizer
 	Special tokenizer.Special
@@ -70,6 +73,10 @@ func Open(path string, g Given) (*Dir, error) {
 	if d.Facts, d.Trained, err = ReadFacts(path); err != nil {
 		return nil, err
 	}
+	if d.Base, err = BaseOf(path); err != nil {
+		return nil, err
+	}
+	d.Texts = TextsOf(path, d.Base)
 	if _, err = Files(path); err != nil { // a FIFO among them would stop a run behind its last step
 		return nil, err
 	}
@@ -79,24 +86,26 @@ func Open(path string, g Given) (*Dir, error) {
 	if d.Config, err = model.LoadConfig(path); err != nil {
 		return nil, err
 	}
-	if d.Tok, err = tokenizer.Load(path); err != nil {
+	if d.Tok, err = tokenizer.Load(d.Texts); err != nil {
 		return nil, err
 	}
 	if n := d.Tok.VocabSize(); n > d.Config.VocabSize {
 		return nil, fmt.Errorf("modeldir: %s: %s has ids up to %d, but vocab_size in %s is %d: the model has no embedding for the rest; take the tokenizer of this model",
 			path, tokenizer.File, n-1, model.ConfigFile, d.Config.VocabSize)
 	}
-	if d.Special, err = tokenizer.LoadSpecial(path, d.Tok); err != nil {
+	if d.Special, err = tokenizer.LoadSpecial(d.Texts, d.Tok); err != nil {
 		return nil, err
 	}
 	for _, note := range d.Special.Notes {
 		d.note("%s", note)
 	}
-	unread, err := UnreadKeys(path)
-	if err != nil {
-		return nil, err
+	for _, dir := range slices.Compact([]string{d.Texts, d.Base}) {
+		unread, err := UnreadKeys(dir)
+		if err != nil {
+			return nil, err
+		}
+		d.Notes = append(d.Notes, unread...)
 	}
-	d.Notes = append(d.Notes, unread...)
 	if err := errors.Join(d.choosePosition(g), d.chooseTemplate(g)); err != nil {
 		return nil, err
 	}
@@ -185,7 +194,7 @@ func (d *Dir) chooseTemplate(g Given) error {
 			return err
 		}
 	}
-	d.Chat, d.ChatErr = tokenizer.LoadChat(d.Path, d.Tok, tokenizer.ChatOptions{File: g.ChatTemplate, Date: d.TemplateDate})
+	d.Chat, d.ChatErr = tokenizer.LoadChat(d.Texts, d.Tok, tokenizer.ChatOptions{File: g.ChatTemplate, Date: d.TemplateDate})
 	if d.ChatErr != nil {
 		d.Chat = nil
 		if errors.Is(d.ChatErr, tokenizer.ErrNoTemplate) && d.Facts.ChatTemplate == "" {

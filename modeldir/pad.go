@@ -24,7 +24,7 @@ import (
 
 // maySayLast are the ids that a text can end with beside ordinary words: end tokens, and what the template writes last.
 func (d *Dir) maySayLast() ([]int32, error) {
-	ends, err := Ends(d.Path, d.Config, d.Tok, d.Special)
+	ends, err := d.ends()
 	if err != nil {
 		return nil, err
 	}

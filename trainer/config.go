@@ -81,6 +81,7 @@ type Config struct {
 	Scheduler      string  `yaml:"lr_scheduler_type" same:"cosine_with_min_lr=cosine" alias:"lr_scheduler,schedule" help:"linear, cosine, constant or constant_with_warmup"`
 	WarmupSteps    int     `yaml:"warmup_steps" help:"updates of linear warm-up; 0: from warmup_ratio"`
 	WarmupRatio    float64 `yaml:"warmup_ratio" help:"share of the updates that warm up"`
+	WarmupFromZero bool    `yaml:"warmup_from_zero" help:"the rate of update n of the warm-up is (n-1)/warm-up of the peak, as transformers counts, and that of the first is 0; else n/warm-up"`
 	StableFraction float64 `yaml:"stable_fraction" alias:"lr_stable_fraction" help:"share of the updates, warm-up included, before linear or cosine decay begins"`
 	MinLRRatio     float64 `yaml:"min_lr_ratio" help:"linear and cosine end at this share of the peak"`
 
@@ -89,13 +90,18 @@ type Config struct {
 	Beta1         float64 `yaml:"adam_beta1" alias:"beta1" help:"decay of AdamW's first moment"`
 	Beta2         float64 `yaml:"adam_beta2" alias:"beta2" help:"decay of AdamW's second moment"`
 	Epsilon       float64 `yaml:"adam_epsilon" alias:"epsilon,eps" help:"added to the root of AdamW's second moment"`
-	WeightDecay   float64 `yaml:"weight_decay" alias:"wd" help:"decoupled decay of matrices and embeddings; norms and the reward head never decay"`
+	WeightDecay   float64 `yaml:"weight_decay" alias:"wd" help:"decoupled decay of matrices, embeddings and adapters; norms and biases never decay, the reward head with head_weight_decay"`
+	HeadDecay     bool    `yaml:"head_weight_decay" help:"weight_decay applies to the reward head, too, as transformers does"`
 	MaxGradNorm   float64 `yaml:"max_grad_norm" alias:"clip" help:"clip the global gradient norm; 0: no clipping"`
 	BF16          bool    `yaml:"bf16" common:"true" help:"bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32"`
 	Stochastic    bool    `yaml:"stochastic_rounding" help:"with bf16: no float32 masters; an update rounds each weight up or down by chance, right on average: 14 bytes a parameter in place of 18"`
 	GradientSum   string  `yaml:"gradient_sum" help:"order: gradients of micro-batches are added in their order, and those of several processes in the order of the ranks; tree: along a tree of 8 leaves, so that 1, 2, 4 and 8 processes have the same bits, for at least 8 micro-batches an update and the memory of up to 3 more gradients"`
 	Freeze        string  `yaml:"freeze" help:"parameters that are not trained: regular expressions that their names contain, separated by commas, or all (but the reward head); they have no gradients, moments and masters"`
 	LastLayers    int     `yaml:"freeze_trainable_layers" help:"train nothing but the last so many layers, and the reward head; 0: everything that freeze does not name"`
+	LoraR         int     `yaml:"lora_r" alias:"lora_rank" help:"train a low-rank adapter (LoRA) of this rank, and the reward head, in place of the parameters; 0: none. The final model is a PEFT folder"`
+	LoraAlpha     float64 `yaml:"lora_alpha" help:"the adapter's products are multiplied by lora_alpha / lora_r; 0: lora_alpha is twice lora_r"`
+	LoraTargets   string  `yaml:"lora_target_modules" alias:"lora_target" same:"all=all-linear" help:"projections that have an adapter: all-linear, names as q_proj,v_proj, or a regular expression for whole names"`
+	RSLoRA        bool    `yaml:"use_rslora" help:"multiply by lora_alpha / √lora_r (rank-stabilised LoRA)"`
 	Checkpointing bool    `yaml:"gradient_checkpointing" resume:"free" help:"keep only the input of each layer for the backward pass and compute the rest again: less memory, about a third more work, the same bits"`
 
 	// Loss: λ·critique + (1-λ)·reward.
@@ -128,7 +134,7 @@ func Default() Config {
 		Method: Critic, BatchSize: 8, BatchTokens: 8192, Overlong: "error", DataOrder: "shuffled", ScoreMin: -1, ScoreMax: -1,
 		PromptWeight: 1, DataMemory: 256,
 		Epochs: 3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01, HeadLRRatio: 1,
-		Optim: AdamW, GradientSum: SumOrder, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
+		Optim: AdamW, LoraTargets: model.AllLinear, GradientSum: SumOrder, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
 		LambdaSchedule: "linear", LambdaBeta: 1, LambdaHold: 1. / 3, LMWeight: 1, Pairing: "cross",
 		Seed: 42, Device: kernels.AutoDevice, LoggingSteps: 10, SaveSteps: 500,
 	}
@@ -196,6 +202,8 @@ func (c Config) Validate() error {
 		{"max_bad", float64(c.MaxBad), 0, 1 << 40, false},
 		{"data_memory", float64(c.DataMemory), 0, 1 << 30, false},
 		{"freeze_trainable_layers", float64(c.LastLayers), 0, 1 << 20, false},
+		{"lora_r", float64(c.LoraR), 0, model.MaxRank, false},
+		{"lora_alpha", c.LoraAlpha, 0, 1e6, false},
 		{"max_critiques", float64(c.MaxCritiques), 0, 1 << 20, false},
 		{"prompt_weight", c.PromptWeight, 0, 1e6, false},
 		{"num_train_epochs", c.Epochs, 0, 1e6, c.MaxSteps <= 0},
@@ -253,6 +261,9 @@ func (c Config) Validate() error {
 	if _, err := c.frozenPatterns(); err != nil {
 		return err
 	}
+	if err := c.checkAdapter(); err != nil {
+		return err
+	}
 	if c.Stochastic && !c.BF16 {
 		return fmt.Errorf("trainer: config: stochastic_rounding: needs bf16: float32 weights are not rounded")
 	}
@@ -300,10 +311,11 @@ func (c Config) options() model.Options {
 		Moments8Bit: c.Optim == AdamW8bit}
 }
 
-// optionsFor is options with what freeze and freeze_trainable_layers mean for a model.
+// optionsFor is options with what freeze and freeze_trainable_layers mean for a model, and the adapter.
 func (c Config) optionsFor(m model.Config) model.Options {
 	o := c.options()
 	o.Frozen = c.frozen(m)
+	o.LoRA = c.adapter()
 	return o
 }
 

@@ -22,10 +22,14 @@ func (r *run) publishModel(dir string) error {
 	return nil
 }
 
-// saveModel writes the model as a Hugging Face directory with what WithFiles adds and critic_rm.json, then opens it again and
+// saveModel writes the model as a Hugging Face directory, or its adapter as a PEFT folder, with what WithFiles adds and critic_rm.json, then opens it again and
 // wants the same rewards and log-probabilities, bit for bit, on the first example that fits.
 func (r *run) saveModel(dir string) error {
-	if err := r.m.SaveCausalLM(dir); err != nil {
+	save := r.m.SaveCausalLM
+	if r.m.HasAdapter() {
+		save = func(dir string) error { return r.m.SaveAdapter(dir, false) }
+	}
+	if err := save(dir); err != nil {
 		return err
 	}
 	if r.last != nil {

@@ -16,8 +16,8 @@ type foreign struct {
 }
 
 const (
-	noAdapters = "LoRA and quantised weights are not built; freeze and freeze_trainable_layers train a part of the parameters"
-	oneDevice  = "several GPUs do not train together yet; processes on CPUs do, each with the whole state: nproc, or mpirun and srun"
+	noQuantised = "quantised weights are not built: lora_r trains an adapter over bfloat16 or float32 weights"
+	oneDevice   = "several GPUs do not train together yet; processes on CPUs do, each with the whole state: nproc, or mpirun and srun"
 )
 
 var (
@@ -50,9 +50,14 @@ var foreigns = []foreign{
 	{"load_best_model_at_end", nil, off, "the model of the last update is kept; earlier ones are in the checkpoints"},
 	{"metric_for_best_model", []string{"greater_is_better", "early_stopping_patience"}, nil, "no best model is picked: see load_best_model_at_end"},
 	{"disable_dropout", nil, []string{"true"}, "there is no dropout"},
-	{"use_peft", nil, off, noAdapters},
-	{"lora_r", []string{"lora_rank", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_target", "finetuning_type", "lora_task_type"}, []string{"full", "0"}, noAdapters},
-	{"load_in_4bit", []string{"load_in_8bit", "quantization_bit"}, []string{"false"}, noAdapters},
+	{"use_peft", nil, off, "give lora_r, the rank, which trains an adapter"},
+	{"finetuning_type", nil, []string{"full"}, "give lora_r for an adapter, freeze or freeze_trainable_layers for a part of the parameters"},
+	{"lora_dropout", nil, []string{"0", "0.0", "0."}, "adapters have no dropout: leave it out, or give 0"},
+	{"lora_task_type", nil, anything, ""},
+	{"lora_modules_to_save", []string{"additional_target"}, []string{"score", "classifier", "[]"}, "the reward head is trained and saved beside the adapter, nothing else is"},
+	{"use_dora", []string{"use_qalora", "pissa_init"}, off, "plain and rank-stabilised LoRA are built"},
+	{"lora_bias", nil, []string{"none", "false"}, "biases are not trained beside an adapter"},
+	{"load_in_4bit", []string{"load_in_8bit", "quantization_bit"}, []string{"false"}, noQuantised},
 	{"deepspeed", []string{"fsdp", "fsdp_config", "ddp_timeout", "zero_stage", "ddp_find_unused_parameters", "local_rank"}, nil, oneDevice},
 	{"prompt_key", []string{"data.prompt_key"}, []string{"prompt", "none"}, "use columns prompt=VALUE"},
 	{"chosen_key", []string{"data.chosen_key"}, []string{"chosen"}, "use columns chosen=VALUE"},

@@ -32,6 +32,9 @@ var layerName = regexp.MustCompile(`^model\.layers\.(\d+)\.`)
 
 // frozen says of a model's parameters whether the recipe leaves them as they are; nil where it trains all.
 func (c *Config) frozen(m model.Config) func(name string) bool {
+	if c.LoraR > 0 {
+		return func(string) bool { return true }
+	}
 	patterns, err := c.frozenPatterns()
 	if err != nil || len(patterns) == 0 && c.LastLayers == 0 {
 		return nil // an error is Validate's to tell
@@ -65,18 +68,21 @@ func (r *run) checkParams() error {
 			return fmt.Errorf("trainer: freeze: no parameter's name has %q; they are called as %s and %s", p, r.m.Params()[0].Name, r.m.Params()[min(1, len(r.m.Params())-1)].Name)
 		}
 	}
+	if r.m.HasAdapter() != (r.c.LoraR > 0) {
+		return fmt.Errorf("trainer: lora_r is %d, but the model was opened otherwise (with an adapter: %v)", r.c.LoraR, r.m.HasAdapter())
+	}
 	frozen := r.c.frozen(r.m.Config)
 	trained := 0
 	for _, p := range r.m.Params() {
 		if err := r.c.trains(p); err != nil {
 			return err
 		}
-		switch stays := p.Kind != model.Head && frozen != nil && frozen(p.Name); {
-		case !stays && p.G.IsNil():
+		switch out := p.Kind != model.Head && p.Kind != model.Adapter && frozen != nil && frozen(p.Name); {
+		case !out && stays(p):
 			return fmt.Errorf("trainer: the model was opened without gradients (parameter %s)", p.Name)
-		case stays && !p.G.IsNil():
+		case out && !stays(p):
 			return fmt.Errorf("trainer: freeze: the model was opened to train %s", p.Name)
-		case !stays:
+		case !out:
 			trained += p.W.Len()
 		}
 	}

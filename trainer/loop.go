@@ -231,8 +231,14 @@ func (r *run) setUp() error {
 		}
 		r.hash = sum
 	}
+	frozen, err := "", error(nil)
+	if c.OutputDir != "" || r.group.Size() > 1 { // else nobody asks
+		if frozen, err = frozenHash(r.m); err != nil {
+			return err
+		}
+	}
 	r.plan = NewPlan(c, r.data.Len())
-	r.st = state{Version: stateVersion, Examples: r.data.Len(), DataHash: r.hash, Recipe: recipeText(c), Device: r.m.Dev.String()}
+	r.st = state{Version: stateVersion, Examples: r.data.Len(), DataHash: r.hash, Frozen: frozen, Recipe: recipeText(c), Device: r.m.Dev.String()}
 	if c.OutputDir != "" && r.first() {
 		if err := r.openOutput(); err != nil {
 			return err
@@ -262,7 +268,7 @@ func (r *run) checkpoints() string { return filepath.Join(r.c.OutputDir, "checkp
 // foreignDir refuses an output_dir in which something else lives, which a training would overwrite in part.
 func foreignDir(dir string) error {
 	for _, x := range []struct{ file, what string }{
-		{"state.json", "a run of 'criticrm run'"}, {"config.json", "a model"}, {".git", "a git repository"}, {"results.json", "results of other commands"},
+		{"state.json", "a run of 'criticrm run'"}, {"config.json", "a model"}, {"adapter_config.json", "an adapter"}, {".git", "a git repository"}, {"results.json", "results of other commands"},
 	} {
 		if _, err := os.Lstat(filepath.Join(dir, x.file)); err == nil {
 			return fmt.Errorf("trainer: output_dir: %s holds %s (%s): choose another directory", dir, x.what, x.file)
@@ -347,7 +353,7 @@ func (r *run) resume(path string) error {
 	if err := json.Unmarshal(s.Meta, &st); err != nil {
 		return fmt.Errorf("trainer: resume: %s: %w", path, err)
 	}
-	if err := st.continues(r.c, r.plan, r.hash); err != nil {
+	if err := st.continues(r.c, r.plan, r.hash, r.st.Frozen); err != nil {
 		return err
 	}
 	if int64(st.Step) != s.Step {

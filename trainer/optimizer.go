@@ -15,7 +15,9 @@ type optimizer struct {
 }
 
 // decays says whether weight decay applies.
-func decays(p *model.Param) bool { return p.Kind == model.Matrix || p.Kind == model.Embedding }
+func (c *Config) decays(p *model.Param) bool {
+	return p.Kind == model.Head && c.HeadDecay || p.Kind == model.Matrix || p.Kind == model.Embedding || p.Kind == model.Adapter
+}
 
 // step queues update number t (from 1) with the learning rate times factor, from the gradients in the model. The function that
 // it gives waits for the gradient norm before clipping and the number of elements that are not finite; if there are any, or
@@ -25,11 +27,11 @@ func (o *optimizer) step(factor float64, t int64) (norm func() (float64, int)) {
 	sums := o.m.GradNorm()
 	bias1, bias2 := 1-math.Pow(c.Beta1, float64(t)), 1-math.Pow(c.Beta2, float64(t))
 	for _, p := range o.m.Spans() {
-		if p.G.IsNil() { // frozen
+		if stays(p) {
 			continue
 		}
 		decay := 0.0
-		if decays(p) {
+		if c.decays(p) {
 			decay = c.WeightDecay
 		}
 		rate := c.LearningRate
@@ -69,7 +71,7 @@ func (c *Config) trains(p *model.Param) error {
 	switch {
 	case p.Kind != model.Head && p.W.Type() != c.dtype():
 		return fmt.Errorf("trainer: bf16 is %v, but parameter %s is %v", c.BF16, p.Name, p.W.Type())
-	case p.G.IsNil(): // frozen: checkParams has seen to it
+	case stays(p): // checkParams has seen to it
 		return nil
 	case p.W.Type() == kernels.BF16 && p.Master.IsNil() != c.Stochastic:
 		return fmt.Errorf("trainer: stochastic_rounding is %v, but the model was opened otherwise (parameter %s)", c.Stochastic, p.Name)

@@ -41,6 +41,9 @@ func (r *run) meet() error {
 	if err := g.Agree("the training data's sha256", fmt.Sprintf("%s, %d examples", r.hash, r.data.Len())); err != nil {
 		return err
 	}
+	if err := g.Agree("the sha256 of the weights that are not trained", r.st.Frozen); err != nil {
+		return err
+	}
 	var all struct {
 		State state
 		Saved int
@@ -59,7 +62,7 @@ func (r *run) meet() error {
 	r.st, r.saved = all.State, all.Saved
 	for _, p := range r.m.Spans() {
 		for _, b := range buffers(p) {
-			if b.t.IsNil() || r.saved < 0 && (b.t == p.M || b.t == p.V || b.t == p.Scale) {
+			if r.saved < 0 && (b.t == p.M || b.t == p.V || b.t == p.Scale) {
 				continue // fresh moments are zeros everywhere
 			}
 			if err := g.Broadcast(b.role+" of "+p.Name, b.t.View(b.t.Len()), 0); err != nil {

@@ -143,8 +143,11 @@ func ExampleFields() {
 	}
 	// Output:
 	// override false - use prompts, scores, a chat template or a head position other than those that the model was trained with, and files that were changed since
+	// warmup_from_zero false - the rate of update n of the warm-up is (n-1)/warm-up of the peak, as transformers counts, and that of the first is 0; else n/warm-up
+	// head_weight_decay false - weight_decay applies to the reward head, too, as transformers does
 	// bf16 false - bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32
 	// stochastic_rounding false - with bf16: no float32 masters; an update rounds each weight up or down by chance, right on average: 14 bytes a parameter in place of 18
+	// use_rslora false - multiply by lora_alpha / √lora_r (rank-stabilised LoRA)
 	// gradient_checkpointing false - keep only the input of each layer for the backward pass and compute the rest again: less memory, about a third more work, the same bits
 	// use_margin false - subtract the record's margin from the reward difference
 	// scale_by_margin false - weigh the loss of a pair by the record's margin, which every pair must have (scaled Bradley-Terry)

@@ -171,11 +171,11 @@ func TestResumeWithNewField(t *testing.T) {
 	c := testConfig("")
 	st := state{Version: stateVersion, Examples: 27, Recipe: recipeText(c)}
 	delete(st.Recipe, "stochastic_rounding")
-	if err := st.continues(c, NewPlan(c, 27), ""); err != nil {
+	if err := st.continues(c, NewPlan(c, 27), "", ""); err != nil {
 		t.Error(err)
 	}
 	c.Stochastic = true
-	if err := st.continues(c, NewPlan(c, 27), ""); err == nil || !strings.Contains(err.Error(), "stochastic_rounding was false, now true") {
+	if err := st.continues(c, NewPlan(c, 27), "", ""); err == nil || !strings.Contains(err.Error(), "stochastic_rounding was false, now true") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -187,11 +187,11 @@ func TestResumeWithRenamedField(t *testing.T) {
 	st := state{Version: stateVersion, Examples: 27, Recipe: recipeText(c)}
 	delete(st.Recipe, "scale_min")
 	st.Recipe["score_min"] = "1"
-	if err := st.continues(c, NewPlan(c, 27), ""); err != nil {
+	if err := st.continues(c, NewPlan(c, 27), "", ""); err != nil {
 		t.Error(err)
 	}
 	st.Recipe["score_min"] = "2"
-	if err := st.continues(c, NewPlan(c, 27), ""); err == nil || !strings.Contains(err.Error(), "scale_min was 2, now 1") {
+	if err := st.continues(c, NewPlan(c, 27), "", ""); err == nil || !strings.Contains(err.Error(), "scale_min was 2, now 1") {
 		t.Error(err)
 	}
 }

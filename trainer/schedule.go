@@ -28,7 +28,7 @@ func NewPlan(c Config, n int) Plan {
 }
 
 // LRFactor is the share of the peak learning rate at update step (from 0). Warm-up is linear, (step+1)/warmup, so that no
-// update is wasted on a rate of zero; it then stays at 1 until stable_fraction of the run, and decays over the rest
+// update is wasted on a rate of zero, where warmup_from_zero does not ask for one; it then stays at 1 until stable_fraction of the run, and decays over the rest
 // towards min_lr_ratio, which the step after the last one would have. With lambda_schedule: last-epoch it does all that twice, before the last
 // epoch and in it: the reward head learns in the last epoch alone, and would find nothing left of the rate.
 func LRFactor(c Config, p Plan, step int) float64 {
@@ -51,6 +51,9 @@ func lrFactor(c Config, total, step int) float64 {
 		warmup = int(math.Ceil(c.WarmupRatio * float64(total)))
 	}
 	if step < warmup {
+		if c.WarmupFromZero {
+			return float64(step) / float64(warmup)
+		}
 		return float64(step+1) / float64(warmup)
 	}
 	hold := max(warmup, int(math.Round(c.StableFraction*float64(total))))

@@ -24,11 +24,13 @@ type Space struct {
 func SpaceOf(m *model.Model, c Config, p Plan) (s Space) {
 	for _, param := range m.Params() {
 		for _, b := range buffers(param) {
-			if !b.t.IsNil() {
-				s.Checkpoint += uint64(b.t.Bytes())
-			}
+			s.Checkpoint += uint64(b.t.Bytes())
 		}
-		s.Model += uint64(param.W.Bytes())
+		if !m.HasAdapter() {
+			s.Model += uint64(param.W.Bytes())
+		} else if !stays(param) { // in float32
+			s.Model += uint64(4 * param.W.Len())
+		}
 	}
 	s.Kept = 1 // at the end
 	if c.SaveSteps > 0 {

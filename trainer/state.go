@@ -33,18 +33,26 @@ type state struct {
 	Recipe   map[string]string `json:"recipe"`    // every field as text
 	EvalDue  bool              `json:"eval_due"`  // the evaluation after Step is still to be made
 	Device   string            `json:"device"`    // that the run was on
+	Frozen   string            `json:"frozen"`    // sha256 of the weights that are not trained, "" if all are: they are not stored
 	Products string            `json:"products"`  // its algorithms for matrix products, which decide about the last bits
 }
 
-// buffers lists the tensors of a parameter by the role they have in a checkpoint.
-func buffers(p *model.Param) []struct {
+// buffers lists the tensors of a parameter by the role they have in a checkpoint; there are none of one that is not trained.
+func buffers(p *model.Param) (list []buffer) {
+	if stays(p) {
+		return nil
+	}
+	for _, b := range []buffer{{"weight", p.W}, {"master", p.Master}, {"m", p.M}, {"v", p.V}, {"scale", p.Scale}} {
+		if !b.t.IsNil() {
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+type buffer struct {
 	role string
 	t    kernels.Tensor
-} {
-	return []struct {
-		role string
-		t    kernels.Tensor
-	}{{"weight", p.W}, {"master", p.Master}, {"m", p.M}, {"v", p.V}, {"scale", p.Scale}}
 }
 
 // stored is how a buffer of a parameter stands in a checkpoint: its type's name in safetensors, and its shape.
@@ -55,7 +63,7 @@ func stored(p *model.Param, role string, t kernels.Tensor) (dtype string, shape 
 	return map[kernels.DType]string{kernels.F32: "F32", kernels.BF16: "BF16", kernels.U8: "U8"}[t.Type()], shape64(p.Shape)
 }
 
-// snapshot is everything that training changes: per parameter the weight as stored, the float32 master where there is one, and the
+// snapshot is everything that training changes, and nothing else: per parameter the weight as stored, the float32 master where there is one, and the
 // optimizer's moments with their scales. It is read while it is saved, a few megabytes at a time, so the model must not change before that
 // is done. A value that is not finite, a negative second moment and a fault of the device are an unsound: such a checkpoint must not
 // replace a good one.
@@ -64,9 +72,6 @@ func snapshot(m *model.Model, st state) (*checkpoint.State, error) {
 	r := &downloads{m: m}
 	for _, p := range m.Params() {
 		for _, b := range buffers(p) {
-			if b.t.IsNil() {
-				continue
-			}
 			dtype, shape := stored(p, b.role, b.t)
 			out.Tensors = append(out.Tensors, checkpoint.TensorData{TensorInfo: checkpoint.TensorInfo{Name: b.role + "/" + p.Name, DType: dtype, Shape: shape}})
 			r.tensors = append(r.tensors, download{b.t.View(b.t.Len()), b.role == "v" || b.role == "scale"})
@@ -136,9 +141,6 @@ func restore(m *model.Model, s *checkpoint.State) error {
 	}
 	for _, p := range m.Params() {
 		for _, b := range buffers(p) {
-			if b.t.IsNil() {
-				continue
-			}
 			name := b.role + "/" + p.Name
 			want, shape := stored(p, b.role, b.t)
 			t, ok := have[name]
@@ -193,7 +195,7 @@ func recipeText(c Config) map[string]string {
 
 // continues says whether a run in state st may go on with this recipe and data: nil, or an error that lists every change
 // that matters, old → new.
-func (st *state) continues(c Config, p Plan, dataHash string) error {
+func (st *state) continues(c Config, p Plan, dataHash, frozen string) error {
 	if st.Version != stateVersion {
 		return fmt.Errorf("trainer: resume: the checkpoint's state has version %d, this program reads %d", st.Version, stateVersion)
 	}
@@ -214,6 +216,9 @@ func (st *state) continues(c Config, p Plan, dataHash string) error {
 	}
 	if len(changes) > 0 {
 		return fmt.Errorf("trainer: cannot resume: %s (use the old values, or start a new run)", strings.Join(changes, "; "))
+	}
+	if st.Frozen != frozen {
+		return fmt.Errorf("trainer: cannot resume: the weights that are not trained are others than when the run began (sha256 %.12s → %.12s): the model must be the same", st.Frozen, frozen)
 	}
 	if st.DataHash != dataHash {
 		return fmt.Errorf("trainer: cannot resume: the training data changed since the run began (sha256 %.12s → %.12s); records, tokenizer, chat template and critique prompt must stay as they were", st.DataHash, dataHash)

@@ -26,11 +26,15 @@ func newExport() *cobra.Command {
                             TRL, vLLM and others load as a reward model; the LM head is left out, so it cannot write critiques. They read
                             the reward at the end of the response, which is what method bt trains
   causal-lm                 …ForCausalLM; a reward head goes to reward_head.safetensors beside it
+  peft                      the adapter that 'criticrm train --lora_r' made, as PEFT reads it: of a sequence classifier with score.weight
+                            among modules_to_save, if there is a reward head, else of a causal model. Other formats merge an adapter into
+                            the weights
   gguf                      a file for llama.cpp, with the matrices as --type says; the reward head is left out, so it is the critic alone
 The directory is read back and must give the same values, bit for bit, before the command succeeds; a classifier also in padded batches.
 All files name one pad token that ends no text.`,
 		Example: `  criticrm export --model run/model --format sequence-classification --out reward-model
   criticrm export --model run/model --format causal-lm --out critic
+  criticrm export --model run/model --format peft --out adapter
   criticrm export --model run/model --format gguf --type q8_0 --out critic.gguf`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -82,10 +86,13 @@ All files name one pad token that ends no text.`,
 	return cmd
 }
 
-var exportFormats = []string{modeldir.Classifier, modeldir.Causal, convert.GGUF}
+var exportFormats = []string{modeldir.Classifier, modeldir.Causal, modeldir.PEFT, convert.GGUF}
 
 // exportGGUF writes a model's critic as a GGUF file.
 func exportGGUF(cmd *cobra.Command, dir, out, kind string) error {
+	if model.IsAdapter(dir) {
+		return inputError{fmt.Errorf("--format: %s is an adapter: merge it first, with --format %s", dir, modeldir.Causal)}
+	}
 	if _, err := os.Stat(out); err == nil {
 		return inputError{fmt.Errorf("--out: %s is there: choose another name", out)}
 	}

@@ -81,7 +81,7 @@ func newInspect() *cobra.Command {
 				err = showRecords(cmd.Context(), w, path, layout, cmd.InOrStdin())
 			case has("manifest.json"):
 				err = showStep(w, path)
-			case has(model.ConfigFile):
+			case has(model.ConfigFile), model.IsAdapter(path):
 				err = showModel(w, path)
 			case has("checkpoints"):
 				err = showSteps(w, filepath.Join(path, "checkpoints"), verify)
@@ -109,12 +109,17 @@ func showModel(w io.Writer, dir string) error {
 		return err
 	}
 	c = c.WithDefaults()
-	d, err := checkpoint.OpenModelDir(dir)
+	base, err := modeldir.BaseOf(dir)
+	if err != nil {
+		return err
+	}
+	d, err := checkpoint.OpenModelDir(base)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
 	tensors := d.Tensors()
+	texts := modeldir.TextsOf(dir, base)
 	fmt.Fprintf(w, "model %s: %s, %d layers, hidden %d, ffn %d, %d heads on %d key heads, vocabulary %d, %d positions, tied %v\n", dir, c.ModelType,
 		c.NumHiddenLayers, c.HiddenSize, c.IntermediateSize, c.NumAttentionHeads, c.NumKeyValueHeads, c.VocabSize, c.MaxPositionEmbeddings, c.TieWordEmbeddings)
 	head := "none"
@@ -128,25 +133,41 @@ func showModel(w io.Writer, dir string) error {
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
+	if base != dir {
+		f, err := checkpoint.OpenSafetensors(filepath.Join(dir, model.AdapterFile))
+		if err != nil {
+			return err
+		}
+		tensors = append(tensors, f.Tensors()...)
+		f.Close()
+		l, err := model.ReadAdapter(dir)
+		if err != nil {
+			return err
+		}
+		if f.Has("base_model.model.score.weight") {
+			head = model.AdapterFile
+		}
+		fmt.Fprintf(w, "adapter: LoRA of rank %d, alpha %g, on %s; its base is %s\n", l.Rank, l.Alpha, l.Targets, base)
+	}
 	fmt.Fprintf(w, "reward head: %s\n", head)
 	if err := showFacts(w, dir); err != nil {
 		return err
 	}
-	notes, err := modeldir.UnreadKeys(dir)
+	notes, err := modeldir.UnreadKeys(texts)
 	if err != nil {
 		return err
 	}
 	for _, note := range notes {
 		fmt.Fprintln(w, note)
 	}
-	t, err := tokenizer.Load(dir)
+	t, err := tokenizer.Load(texts)
 	if err != nil {
 		fmt.Fprintf(w, "tokenizer: %v\n", err)
 	} else {
-		if err := showEnds(w, dir, c, t); err != nil {
+		if err := showEnds(w, texts, c, t); err != nil {
 			return err
 		}
-		if _, err := tokenizer.LoadChat(dir, t, tokenizer.ChatOptions{}); err != nil {
+		if _, err := tokenizer.LoadChat(texts, t, tokenizer.ChatOptions{}); err != nil {
 			fmt.Fprintf(w, "chat template: %v\n", err)
 		} else {
 			fmt.Fprintln(w, "chat template: yes")

@@ -37,12 +37,14 @@ def main():
     versions = check_versions(args.any_version)
 
     import kinds
+    import lora
     import models
     import spm
     import texts
 
     args.out.mkdir(parents=True, exist_ok=True)
     models.make(args.out)
+    lora.make(args.out)
     texts.make(args.out)
     kinds.make(args.out)
     spm.make(args.out)
