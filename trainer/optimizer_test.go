@@ -203,3 +203,15 @@ func TestSavedModelIsCompared(t *testing.T) {
 		t.Errorf("got %v, model %q", err, r.ModelDir)
 	}
 }
+
+// Which kinds of parameters decay.
+func TestDecays(t *testing.T) {
+	for kind, want := range map[model.ParamKind][2]bool{model.Matrix: {true, true}, model.Embedding: {true, true}, model.Adapter: {true, true}, model.Norm: {}, model.Bias: {}, model.Head: {false, true}} {
+		for i, head := range []bool{false, true} {
+			c := Config{HeadDecay: head}
+			if got := c.decays(&model.Param{Kind: kind}); got != want[i] {
+				t.Errorf("%v, head_weight_decay %v: %v", kind, head, got)
+			}
+		}
+	}
+}

@@ -52,6 +52,17 @@ func TestLearningRate(t *testing.T) {
 	}
 }
 
+// transformers' get_linear_schedule_with_warmup: update n of the warm-up has (n-1)/warm-up of the rate.
+func TestWarmupFromZero(t *testing.T) {
+	c, p := Default(), Plan{PerEpoch: 50, Total: 100}
+	c.Scheduler, c.WarmupSteps, c.MinLRRatio, c.WarmupFromZero = "linear", 10, 0, true
+	for step, want := range map[int]float64{0: 0, 1: .1, 9: .9, 10: 1, 55: .5, 99: 1. / 90} {
+		if got := LRFactor(c, p, step); math.Abs(got-want) > 1e-12 {
+			t.Errorf("step %d: %v, want %v", step, got, want)
+		}
+	}
+}
+
 func TestLambda(t *testing.T) {
 	p := Plan{PerEpoch: 10, Total: 30}
 	for _, x := range []struct {
