@@ -51,7 +51,7 @@ func Open(dev *kernels.Device, dir string, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := model.Load(dev, dir, model.Options{DType: o.DType, Config: &d.Config})
+	m, err := model.Load(dev, dir, model.Options{DType: o.DType, Config: &d.Config, NF4: d.Facts.Quantised == modeldir.NF4})
 	if err != nil {
 		return nil, err
 	}

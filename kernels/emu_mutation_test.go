@@ -54,6 +54,8 @@ var mutants = []mutant{
 	{"partial sums: no barrier", "partials.cuh", "add_bias.cu", "add_bias_backward/.*/N(301|1100)", "= x;\n    __syncthreads();\n", "= x;\n", "wrong"},
 	{"lora: the first columns of t", "lora.cu", "", "lora/.*N33", "column<T>(a->t, a->from), a->P, false, a->b", "column<T>(a->t, 0), a->P, false, a->b", "wrong"},
 	{"lora: rows as far apart as the window is wide", "lora.cu", "", "lora_backward/.*N33", "(T *)a->dt + a->from, nullptr, a->P,", "(T *)a->dt + a->from, nullptr, a->R,", "wrong"},
+	{"nf4: codes of a byte in another order", "nf4.cu", "", "matmul_nf4/.*N17", "(k % 2 ? 0 : 4)", "(k % 2 ? 4 : 0)", "wrong"},
+	{"nf4: columns of y that are others'", "nf4.cu", "", "matmul_nf4/.*N17", "(T *)a->y + a->at + o", "(T *)a->y + o", "wrong"},
 	{"rope: heads that begin between words", "rope.cu", "", "rope/bf16/.*_D84_R32", " && wide<T>(a->D, a->qkv)", "", "(load16|store16|error)"},
 	{"rope: heads that are none", "rope.cu", "", "rope/", "(head + u * step < heads ? head + u * step : head)", "(head + u * step)", "(wrong|error)"},
 	{"swiglu: columns that are none", "swiglu.cu", "", "swiglu_backward/", "        if (first + k * step < a.width) {\n", "        {\n", "(wrong|error)"},

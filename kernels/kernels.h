@@ -176,6 +176,40 @@ typedef struct {
     kdtype         dtype;
 } lora_backward_args;
 
+// Products with a weight of 4 bits, in bitsandbytes' layout of NF4 with doubly quantised maxima (Dettmers et al. 2023, QLoRA): a block is 64 neighbours
+// of a row, two codes a byte, the first in the higher bits. In float32, b being the block's number among all of the matrix:
+//   w = nf4[code] · fma(map[absmax[b]], scale[b / 256], offset),  rounded to bfloat16 where the rest is bfloat16
+#define NF4_VALUES                                                                                                         \
+    {-1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f, \
+     -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,    \
+     0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f}
+
+// y[:, at … at+O) = x·wᵀ
+typedef struct {
+    void          *y;        // in/out (N, C)   real   the other columns stay
+    const void    *x;        // in  (N, 64B)    real
+    const uint8_t *code;     // in  (O, 32B)
+    const uint8_t *absmax;   // in  (O, B)
+    const float   *scale;    // in  (S)                S >= O·B / 256
+    const float   *map;      // in  (256)
+    float          offset;
+    int32_t        N, C, O, B, S, at;
+    kdtype         dtype;
+} matmul_nf4_args;
+
+// dx = dy[:, at … at+O)·w, or dx += … if accumulate
+typedef struct {
+    void          *dx;       // out or += (N, 64B)  real
+    const void    *dy;       // in  (N, C)      real
+    const uint8_t *code;     // in  (O, 32B)
+    const uint8_t *absmax;   // in  (O, B)
+    const float   *scale;    // in  (S)
+    const float   *map;      // in  (256)
+    float          offset;
+    int32_t        N, C, O, B, S, at, accumulate;
+    kdtype         dtype;
+} matmul_nf4_dx_args;
+
 // Bias of a projection, in place.  y[n] += b
 typedef struct {
     void          *y;        // +=  (N, O)      real
@@ -461,7 +495,7 @@ typedef struct {
     X(embed) X(embed_backward) X(gather) X(gather_backward) X(rmsnorm) X(rmsnorm_backward)     \
     X(slice_norm) X(slice_norm_backward) X(add_bias) X(add_bias_backward) X(lora) X(lora_backward) \
     X(rope) X(rope_backward) X(matmul) X(matmul_dx) X(matmul_dw) X(swiglu) X(swiglu_backward)  \
-    X(geglu) X(geglu_backward) X(scale)                                                        \
+    X(geglu) X(geglu_backward) X(scale) X(matmul_nf4) X(matmul_nf4_dx)                         \
     X(attention) X(attention_backward) X(kv_store) X(kv_load) X(attention_decode)              \
     X(critique_loss) X(soft_cap)                                                               \
     X(reward_head) X(reward_loss) X(grad_norm) X(adamw) X(adamw_8bit) X(sample) X(logprobs)

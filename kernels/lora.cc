@@ -10,8 +10,8 @@ void cpu_lora(kstream *s, const lora_args *a) { ARCH_RUN(lora, s, a); }
 void cpu_lora_backward(kstream *s, const lora_backward_args *a) { ARCH_RUN(lora_backward, s, a); }
 
 #else
-#include "product.h"
 #include "rows.h"
+#include "product.h"
 
 namespace {
 namespace ARCH {

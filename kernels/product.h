@@ -1,4 +1,4 @@
-// product.h: products of matrices whose rows may be parts of longer ones. Included after vec.h, per instruction set.
+// product.h: products of matrices whose rows may be parts of longer ones. Included after rows.h, per instruction set.
 #include "gemm.h"
 
 namespace {
@@ -32,6 +32,51 @@ void product(kstream *s, Y *y, const Y *add, int64_t ldy, const T *x, int64_t ld
         rows_times_panels(y + at, add ? add + at : nullptr, ldy, xf, ldf, b + (int64_t)p * NR * K, rows, cols, K, scratch);
     });
 }
+
+// d[j·ldd + i] = a[i·lda + j] for rows × cols of a.
+template <class T> void turn(T *d, int64_t ldd, const float *a, int64_t lda, int rows, int cols) {
+    for (int i = 0; i < rows; i += W)
+        for (int j = 0; j < cols; j += W) {
+            const int high = std::min(W, rows - i), wide = std::min(W, cols - j);
+            vf r[W];
+            UNROLL for (int k = 0; k < W; k++) r[k] = k < high ? load(a + (i + k) * lda + j, wide) : vf{};
+            transpose(r);
+            UNROLL for (int k = 0; k < W; k++)
+                if (k < wide) store(d + (j + k) * ldd + i, r[k], high);
+        }
+}
+
+// The rows of a matrix as f32, where they lie or in scratch.
+template <class T> struct dense_rows {
+    const T *w;
+    int64_t ld;
+    const float *operator()(int64_t row, int rows, arena &scratch, int64_t *ldw) const { return f32_rows(w + row * ld, ld, rows, (int)ld, scratch, ldw); }
+};
+
+// y = x·wᵀ for few rows of x, as yᵀ = w·xᵀ in tiles that are turned over when they are done: x is packed, and w read once, where it
+// lies. An element is the same chain of sums as in product.
+template <class T, class Y, class R> void product_of_few(kstream *s, Y *y, int64_t ldy, const T *x, R w, int N, int O, int K) {
+    const float *b = pack_transposed(s, x, K, N, K);  // panel by panel (K, NR)
+    parallel_tiles(s, O, N, [=](int o, int rows, int p, int np, arena &scratch) {
+        int64_t ldw;
+        const float *wf = w(o, rows, scratch, &ldw);      // (rows, K)
+        float *t = scratch.get<float>((size_t)rows * NR);  // (rows, NR)
+        for (const int end = p + np; p < end; p++) {
+            const int n = p * NR, cols = std::min(NR, N - n);
+            int k = 0;
+            do {
+                const float *panel = b + ((int64_t)p * K + k) * NR, *before = k ? t : nullptr;
+                const int kc = std::min(KC, K - k);
+                if (cols > W) gemm_panel<STREAM, NV>(t, before, wf + k, ldw, panel, rows, kc);
+                else gemm_panel<STREAM, 1>(t, before, wf + k, ldw, panel, rows, kc);
+                k += kc;
+            } while (k < K);
+            turn(y + n * ldy + o, ldy, t, NR, rows, cols);
+        }
+    });
+}
+
+const int FEW = 256;  // rows of x; with more, packing w costs less than turning y over (bench/RESULTS.md)
 
 // dw (O, I) += dyᵀ·x, dy (N, O) with rows of lddy numbers, x (N, I) with rows of ldx.
 template <class T>

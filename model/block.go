@@ -59,7 +59,7 @@ func (m *Model) normalise(out, sum, rstd, x, res kernels.Tensor, w weight) kerne
 
 // linear is y = x·wᵀ + bias, and what w's adapter adds.
 func (m *Model) linear(a *acts, y, x kernels.Tensor, w, bias weight) {
-	m.Dev.Matmul(y, x, w.W, none)
+	m.multiply(y, x, w)
 	if !bias.W.IsNil() {
 		m.Dev.AddBias(y, bias.W)
 	}

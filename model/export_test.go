@@ -10,3 +10,9 @@ func CacheSlots(m *Model) int {
 	}
 	return m.kv[0].Dim(0)
 }
+
+// Repack gives what numbers are behind 4 bits.
+func Repack(x []float32) []float32 {
+	q := quantise(x)
+	return q.unpack()
+}

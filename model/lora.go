@@ -3,6 +3,7 @@ package model
 // Low-rank adapters of projections (LoRA, Hu et al. 2021): y = x·Wᵀ + s·(x·Aᵀ)·Bᵀ with A (r, I), B (O, r), where W stays as it is.
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -131,7 +132,7 @@ func (m *Model) shrink(a *acts, x kernels.Tensor, low *lowRank) kernels.Tensor {
 // which is to follow.
 func (m *Model) inputGradient(a *acts, dx, dy kernels.Tensor, w weight, accumulate bool) {
 	d := m.Dev
-	d.MatmulDX(dx, dy, w.W, accumulate)
+	m.multiplyDX(dx, dy, w, accumulate)
 	low := w.low
 	if low == nil {
 		return
@@ -167,6 +168,9 @@ func (m *Model) Merge() (err error) {
 	}
 	if m.opt.LoRA == nil {
 		return nil
+	}
+	if m.opt.NF4 {
+		return errors.New("model: merge: the weights are of 4 bits: open the base as it is stored")
 	}
 	var scaled kernels.Tensor
 	for l := range m.blocks {

@@ -42,6 +42,10 @@ type Options struct {
 	// reward head are. Load sets it of a directory that holds an adapter. nil: none.
 	LoRA *LoRA
 
+	// NF4 keeps the projections of the layers that are not trained in 4 bits (QLoRA's NF4 with doubly quantised maxima, in bitsandbytes' layout): about
+	// half a byte a parameter. Embeddings, heads and norms stay as they are.
+	NF4 bool
+
 	// Config is Load's, of whoever has read and checked the directory's already; nil: Load reads config.json.
 	Config *Config
 }
@@ -63,6 +67,8 @@ type Model struct {
 	flatW, flatScore, flatG, flatMaster, flatM, flatV kernels.Tensor
 	codeM, codeV, scale                               kernels.Tensor // moments in 8 bits
 	gradNorm                                          kernels.Tensor // (2) f32
+	packedCode, packedMost, packedScale, packedMap    kernels.Tensor // weights of 4 bits, see kernels.NF4
+	pending                                           map[*Param][]float32
 	nowhere                                           kernels.Tensor // f32: gradients of norms that are not trained
 	lowest                                            int            // layer in which something is trained; len(blocks): none
 
@@ -202,7 +208,7 @@ func (m *Model) DType() kernels.DType { return m.opt.DType }
 func (m *Model) Size() int {
 	n := 0
 	for _, p := range m.params {
-		n += p.W.Len()
+		n += p.Len()
 	}
 	return n
 }
@@ -237,7 +243,7 @@ var errNotTrained = errors.New("model: the model was opened without Options.Trai
 
 // Close frees the model's memory on the device. The device stays open.
 func (m *Model) Close() {
-	for _, t := range []kernels.Tensor{m.flatW, m.flatScore, m.flatG, m.flatMaster, m.flatM, m.flatV, m.codeM, m.codeV, m.scale, m.gradNorm, m.nowhere} {
+	for _, t := range []kernels.Tensor{m.flatW, m.flatScore, m.flatG, m.flatMaster, m.flatM, m.flatV, m.codeM, m.codeV, m.scale, m.gradNorm, m.nowhere, m.packedCode, m.packedMost, m.packedScale, m.packedMap} {
 		m.Dev.Free(t)
 	}
 	for _, t := range m.kv {

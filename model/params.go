@@ -42,12 +42,24 @@ type Param struct {
 	M, V         kernels.Tensor // the optimizer's moments
 	Scale        kernels.Tensor // (ceil(n/kernels.MomentBlock), 2) float32, or nil
 	First        int
+
+	NF4 *kernels.NF4 // a weight of 4 bits in place of W, which is not there; or nil
+}
+
+// Len is how many elements the parameter has.
+func (p *Param) Len() int {
+	n := 1
+	for _, d := range p.Shape {
+		n *= d
+	}
+	return n
 }
 
 // weight is what the forward and backward passes use: one or more parameters as one tensor, and its gradient.
 type weight struct {
-	W, G kernels.Tensor
-	low  *lowRank // or nil
+	W, G   kernels.Tensor
+	packed []packed // in place of W, where it is of 4 bits
+	low    *lowRank // or nil
 }
 
 type part struct {
@@ -143,6 +155,13 @@ func (m *Model) allocate() (err error) {
 			if m.trained(kind, p.name) != trained && err == nil {
 				err = fmt.Errorf("model: %s and %s are multiplied together: freeze both or neither", parts[0].name, p.name)
 			}
+			if m.packs(kind, trained) {
+				if cols%kernels.NF4Block != 0 && err == nil {
+					err = fmt.Errorf("model: %s has rows of %d: weights of 4 bits have a multiple of %d", p.name, cols, kernels.NF4Block)
+				}
+				size.pack(p.rows, cols)
+				continue
+			}
 			size.pass(p.rows*max(cols, 1), m.coded(kind), trained)
 		}
 		size.align()
@@ -152,6 +171,10 @@ func (m *Model) allocate() (err error) {
 	}
 	fresh := d.AllocZero
 	m.flatW = fresh(real, size.weight)
+	if size.packedCode > 0 {
+		m.packedCode, m.packedMost, m.packedScale, m.packedMap = fresh(kernels.U8, size.packedCode), fresh(kernels.U8, size.packedMost), fresh(kernels.F32, size.packedScale), fresh(kernels.F32, 256)
+		d.Upload(m.packedMap, dynamicMap())
+	}
 	if real != kernels.F32 && m.hasReward {
 		m.flatScore = fresh(kernels.F32, m.HiddenSize)
 	}
@@ -183,6 +206,9 @@ func (m *Model) allocate() (err error) {
 		m.lowest = 0
 	}
 	for _, p := range m.params {
+		if p.NF4 != nil { // no op goes over its elements
+			continue
+		}
 		if n := len(m.spans); n == 0 || !m.spans[n-1].extend(p) {
 			span := *p
 			m.spans = append(m.spans, &span)
@@ -220,7 +246,11 @@ func (p *Param) extend(q *Param) bool {
 }
 
 // place is an element of the flat buffers: of weights; of gradients and masters; of moments in float32, or in codes; and a block of codes.
-type place struct{ weight, gradient, moment, code, block int }
+type place struct {
+	weight, gradient, moment, code, block int
+
+	packedCode, packedMost, packedScale int // of weights of 4 bits: bytes, bytes and numbers
+}
 
 // pass goes past a parameter of n elements.
 func (p *place) pass(n int, coded, trained bool) {
@@ -251,6 +281,11 @@ func (m *Model) coded(kind ParamKind) bool {
 
 // bind places one weight in the flat buffers, appends its parameters to the list, and moves to the next place.
 func (m *Model) bind(w *weight, kind ParamKind, cols int, parts []part, at *place) {
+	trained := m.trained(kind, parts[0].name)
+	if m.packs(kind, trained) {
+		m.bindPacked(w, cols, parts, at)
+		return
+	}
 	rows := 0
 	for _, p := range parts {
 		rows += p.rows
@@ -271,7 +306,6 @@ func (m *Model) bind(w *weight, kind ParamKind, cols int, parts []part, at *plac
 	if kind == Head && !m.flatScore.IsNil() { // float32 beside bfloat16 weights: its own buffer, and no need of a master
 		flatW, atW, flatMaster = m.flatScore, 0, kernels.Tensor{}
 	}
-	trained := m.trained(kind, parts[0].name)
 	own := func(flat kernels.Tensor, at, rows int) kernels.Tensor { // of what is trained
 		if !trained {
 			return kernels.Tensor{}
@@ -304,6 +338,10 @@ func (m *Model) bind(w *weight, kind ParamKind, cols int, parts []part, at *plac
 
 // set writes a parameter's values from element at on, and the float32 master where there is one.
 func (m *Model) set(p *Param, at int, x []float32) {
+	if p.NF4 != nil {
+		m.setPacked(p, at, x)
+		return
+	}
 	for _, t := range []kernels.Tensor{p.W, p.Master} {
 		if !t.IsNil() {
 			m.Dev.Upload(t.View(t.Len()).Rows(at, at+len(x)), x)
@@ -315,7 +353,7 @@ func (m *Model) set(p *Param, at int, x []float32) {
 // head 0 (its first gradient does not depend on a draw). A value depends on the seed, the parameter's name and its index only.
 func (m *Model) initialise(seed uint64) {
 	for _, p := range m.params {
-		x := make([]float32, p.W.Len())
+		x := make([]float32, p.Len())
 		switch p.Kind {
 		case Head, Bias:
 		case Adapter:

@@ -42,6 +42,10 @@ func Export(m *model.Model, from, to, form string) (notes []string, err error) {
 			return nil, err
 		}
 		notes = append(notes, "the adapter is merged into the weights")
+		if facts.Quantised != "" {
+			notes = append(notes, "the adapter was trained over weights of 4 bits, and is merged into those that they were made of: rewards differ a little from those of "+from)
+		}
+		facts.Quantised = ""
 	}
 	base, err := BaseOf(from)
 	if err != nil {

@@ -30,6 +30,9 @@ const FactsFile = "critic_rm.json"
 // factsVersion is the format of the file. Files of programs before it name method and head_position only.
 const factsVersion = 1
 
+// NF4 is the one way in which a base may have been quantised (model.Options.NF4).
+const NF4 = "nf4"
+
 // maxFacts bounds the file, in bytes: it holds three prompts.
 const maxFacts = 8 << 20
 
@@ -65,10 +68,11 @@ type Facts struct {
 	EndTokens    []int32           `json:"end_tokens,omitempty"`    // any of these ends a critique
 	EndOfTurn    int32             `json:"end_of_turn,omitempty"`   // the one that training puts behind texts
 	Data         []Data            `json:"data,omitempty"`
-	Warning      string            `json:"warning,omitempty"` // what a reader of this form of the model should know
-	Files        map[string]string `json:"files,omitempty"`   // sha256 of the model's files, by name
-	Base         map[string]string `json:"base,omitempty"`    // of an adapter: sha256 of the base's weights and config.json, by name
-	SHA256       string            `json:"sha256,omitempty"`  // of this file with the value empty, so that no change goes unseen
+	Warning      string            `json:"warning,omitempty"`        // what a reader of this form of the model should know
+	Files        map[string]string `json:"files,omitempty"`          // sha256 of the model's files, by name
+	Base         map[string]string `json:"base,omitempty"`           // of an adapter: sha256 of the base's weights and config.json, by name
+	Quantised    string            `json:"base_quantised,omitempty"` // how the projections of the base were kept in training: NF4, or "" as they are stored
+	SHA256       string            `json:"sha256,omitempty"`         // of this file with the value empty, so that no change goes unseen
 }
 
 // Data is a file that the model was trained or evaluated on.
@@ -184,6 +188,8 @@ func parseFacts(b []byte) (f Facts, err error) {
 		return f, fmt.Errorf("it was changed since training wrote it (sha256 %.12s…, it says %.12s…): restore it", f.digest(), f.SHA256)
 	case f.AskScore != "" && !slices.Contains(critic.AskModes(), f.AskScore):
 		return f, fmt.Errorf("ask_score: got %.40q, want one of %s", f.AskScore, strings.Join(critic.AskModes(), ", "))
+	case f.Quantised != "" && f.Quantised != NF4:
+		return f, fmt.Errorf("base_quantised: got %.40q, want %s", f.Quantised, NF4)
 	case f.Overlong != "" && !slices.Contains(record.OverlongPolicies(), f.Overlong):
 		return f, fmt.Errorf("overlong: got %.40q", f.Overlong)
 	}

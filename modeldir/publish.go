@@ -58,7 +58,7 @@ func syncDir(dir string) error {
 // Same opens what was written of a model and wants the same log-probabilities and rewards for a batch, bit for bit. Rows and leaves that
 // the written form has no head for must not be in it.
 func Same(m *model.Model, dir string, b *model.Batch) error {
-	saved, err := model.Load(m.Dev, dir, model.Options{DType: m.DType()})
+	saved, err := model.Load(m.Dev, dir, model.Options{DType: m.DType(), NF4: m.Quantised()})
 	if err != nil {
 		return fmt.Errorf("modeldir: the written model cannot be read: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"criticrm/kernels"
 	"criticrm/model"
 )
 
@@ -27,6 +28,9 @@ func (c *Config) adapter() *model.LoRA {
 // checkAdapter is Validate's part of it.
 func (c *Config) checkAdapter() error {
 	if c.LoraR == 0 {
+		if c.LoadIn4bit {
+			return fmt.Errorf("trainer: config: load_in_4bit: weights of 4 bits are not trained themselves: give lora_r, too")
+		}
 		if c.LoraAlpha != 0 || c.RSLoRA || c.LoraTargets != model.AllLinear {
 			return fmt.Errorf("trainer: config: lora_alpha, lora_target_modules and use_rslora are of an adapter: give lora_r, too")
 		}
@@ -59,18 +63,25 @@ func frozenHash(m *model.Model) (string, error) {
 			continue
 		}
 		some = true
-		fmt.Fprintf(h, "%s %v %v\n", p.Name, p.W.Type(), p.Shape)
-		r.tensors = append(r.tensors[:0], download{p.W.View(p.W.Len()), false})
-		const part = 8 << 20
-		for at, n := 0, p.W.Bytes(); at < n; at += part {
-			size := min(part, n-at)
-			if cap(buffer) < size {
-				buffer = make([]byte, part)
+		list := []kernels.Tensor{p.W}
+		if q := p.NF4; q != nil {
+			list = []kernels.Tensor{q.Code, q.Absmax, q.Scale}
+			fmt.Fprintf(h, "offset %v\n", q.Offset)
+		}
+		for _, t := range list {
+			fmt.Fprintf(h, "%s %v %v\n", p.Name, t.Type(), t.Shape())
+			r.tensors = append(r.tensors[:0], download{t.View(t.Len()), false})
+			const part = 8 << 20
+			for at, n := 0, t.Bytes(); at < n; at += part {
+				size := min(part, n-at)
+				if cap(buffer) < size {
+					buffer = make([]byte, part)
+				}
+				if err := r.read(buffer[:size], 0, at); err != nil {
+					return "", fmt.Errorf("trainer: %s: %w", p.Name, err)
+				}
+				h.Write(buffer[:size])
 			}
-			if err := r.read(buffer[:size], 0, at); err != nil {
-				return "", fmt.Errorf("trainer: %s: %w", p.Name, err)
-			}
-			h.Write(buffer[:size])
 		}
 	}
 	if !some {

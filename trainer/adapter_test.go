@@ -15,6 +15,7 @@ import (
 	"criticrm/device/devicetest"
 	"criticrm/internal/golden"
 	"criticrm/model"
+	"criticrm/modeldir"
 	"criticrm/render"
 )
 
@@ -238,4 +239,63 @@ func TestLoRAMemory(t *testing.T) {
 func llama8B() model.Config {
 	return model.Config{VocabSize: 128256, HiddenSize: 4096, IntermediateSize: 14336, NumHiddenLayers: 32, NumAttentionHeads: 32, NumKeyValueHeads: 8,
 		MaxPositionEmbeddings: 8192, EOSTokenIDs: []int32{tinyEnd}}
+}
+
+// TestLoRA4bit: over a base of 4 bits a run is resumed to the same bits, what it leaves says of what the base was, and an 8B model trains in less
+// than 12 GB.
+func TestLoRA4bit(t *testing.T) {
+	wide := model.Config{VocabSize: tinyVocab, HiddenSize: 64, IntermediateSize: 64, NumHiddenLayers: 2, NumAttentionHeads: 2, NumKeyValueHeads: 1, MaxPositionEmbeddings: 64, InitializerRange: 0.1,
+		EOSTokenIDs: []int32{tinyEnd}}
+	base := filepath.Join(t.TempDir(), "base")
+	open := func(c Config) *model.Model {
+		m, err := model.New(devicetest.Open(t, 1), wide, c.optionsFor(wide), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(m.Close)
+		return m
+	}
+	if err := open(Config{}).SaveCausalLM(base); err != nil {
+		t.Fatal(err)
+	}
+	c := testConfig(filepath.Join(t.TempDir(), "straight"))
+	c.Model, c.LoraR, c.LoadIn4bit = base, 2, true
+	data := pairs(27)
+	if _, err := Train(context.Background(), open(c), data, c); err != nil {
+		t.Fatal(err)
+	}
+	facts, _, err := modeldir.ReadFacts(filepath.Join(c.OutputDir, "model"))
+	if err != nil || facts.Quantised != modeldir.NF4 {
+		t.Errorf("%+v, %v", facts, err)
+	}
+	broken := c
+	broken.OutputDir = filepath.Join(filepath.Dir(c.OutputDir), "broken")
+	ctx, stop := stopAfter(9)
+	if _, err := Train(ctx, open(broken), data, broken, stop); !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	broken.Resume = "latest"
+	plain := broken
+	plain.LoadIn4bit = false
+	if _, err := Train(context.Background(), open(plain), data, plain); err == nil || !strings.Contains(err.Error(), "load_in_4bit was true, now false") {
+		t.Error(err)
+	}
+	if _, err := Train(context.Background(), open(broken), data, broken); err != nil {
+		t.Fatal(err)
+	}
+	if !maps.EqualFunc(newest(t, c.OutputDir), newest(t, broken.OutputDir), slices.Equal[[]byte]) {
+		t.Error("the checkpoints differ")
+	}
+	large := testConfig("")
+	large.BF16, large.LoraR, large.LoadIn4bit, large.Checkpointing, large.MaxSteps, large.BatchTokens = true, 16, true, true, 1, 0
+	_, _, stats := dry(t, large, llama8B())
+	if stats.HighAllocated > 12e9 {
+		t.Errorf("%.1f GB, want less than 12", float64(stats.HighAllocated)/1e9)
+	}
+	t.Logf("8B: %.1f GB", float64(stats.HighAllocated)/1e9)
+	c = testConfig("")
+	c.LoadIn4bit = true
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "give lora_r, too") {
+		t.Error(err)
+	}
 }

@@ -102,6 +102,7 @@ type Config struct {
 	LoraAlpha     float64 `yaml:"lora_alpha" help:"the adapter's products are multiplied by lora_alpha / lora_r; 0: lora_alpha is twice lora_r"`
 	LoraTargets   string  `yaml:"lora_target_modules" alias:"lora_target" same:"all=all-linear" help:"projections that have an adapter: all-linear, names as q_proj,v_proj, or a regular expression for whole names"`
 	RSLoRA        bool    `yaml:"use_rslora" help:"multiply by lora_alpha / √lora_r (rank-stabilised LoRA)"`
+	LoadIn4bit    bool    `yaml:"load_in_4bit" help:"with lora_r: keep the projections of the base in 4 bits (QLoRA's NF4, doubly quantised, as bitsandbytes has it): about half a byte a parameter"`
 	Checkpointing bool    `yaml:"gradient_checkpointing" resume:"free" help:"keep only the input of each layer for the backward pass and compute the rest again: less memory, about a third more work, the same bits"`
 
 	// Loss: λ·critique + (1-λ)·reward.
@@ -315,7 +316,7 @@ func (c Config) options() model.Options {
 func (c Config) optionsFor(m model.Config) model.Options {
 	o := c.options()
 	o.Frozen = c.frozen(m)
-	o.LoRA = c.adapter()
+	o.LoRA, o.NF4 = c.adapter(), c.LoadIn4bit
 	return o
 }
 

@@ -49,6 +49,9 @@ func (r *run) finalFacts() modeldir.Facts {
 	f.Method, f.Program = r.c.Method, "criticrm "+version.String()
 	f.HeadPosition = cmp.Or(f.HeadPosition, r.c.HeadPosition, "end")
 	f.MaxLength, f.Overlong = limit(r.m, r.c), r.c.Overlong
+	if r.m.Quantised() {
+		f.Quantised = modeldir.NF4
+	}
 	if f.EndTokens == nil {
 		f.EndTokens = r.m.EOSTokenIDs
 	}

@@ -16,7 +16,7 @@ type foreign struct {
 }
 
 const (
-	noQuantised = "quantised weights are not built: lora_r trains an adapter over bfloat16 or float32 weights"
+	noQuantised = "weights of 8 bits are not built: load_in_4bit keeps the base of an adapter in 4"
 	oneDevice   = "several GPUs do not train together yet; processes on CPUs do, each with the whole state: nproc, or mpirun and srun"
 )
 
@@ -57,7 +57,11 @@ var foreigns = []foreign{
 	{"lora_modules_to_save", []string{"additional_target"}, []string{"score", "classifier", "[]"}, "the reward head is trained and saved beside the adapter, nothing else is"},
 	{"use_dora", []string{"use_qalora", "pissa_init"}, off, "plain and rank-stabilised LoRA are built"},
 	{"lora_bias", nil, []string{"none", "false"}, "biases are not trained beside an adapter"},
-	{"load_in_4bit", []string{"load_in_8bit", "quantization_bit"}, []string{"false"}, noQuantised},
+	{"load_in_8bit", nil, off, noQuantised},
+	{"quantization_bit", nil, nil, "use load_in_4bit"},
+	{"bnb_4bit_quant_type", nil, []string{"nf4"}, "weights of 4 bits are NF4"},
+	{"use_bnb_nested_quant", []string{"bnb_4bit_use_double_quant"}, []string{"true"}, "maxima of blocks are always quantised, too"},
+	{"bnb_4bit_compute_dtype", nil, anything, ""},
 	{"deepspeed", []string{"fsdp", "fsdp_config", "ddp_timeout", "zero_stage", "ddp_find_unused_parameters", "local_rank"}, nil, oneDevice},
 	{"prompt_key", []string{"data.prompt_key"}, []string{"prompt", "none"}, "use columns prompt=VALUE"},
 	{"chosen_key", []string{"data.chosen_key"}, []string{"chosen"}, "use columns chosen=VALUE"},

@@ -18,7 +18,7 @@ func TestForeign(t *testing.T) {
 	for recipe, want := range map[string]string{
 		"seed: 1\nreport_to: wandb\n": `:2: report_to: got "wandb", which is not done here: the figures of every update are lines of output_dir/metrics.jsonl`,
 		"use_peft: true\n":            "give lora_r, the rank",
-		"load_in_4bit: true\n":        "quantised weights are not built",
+		"load_in_8bit: true\n":        "weights of 8 bits are not built",
 		"chosen_key: good\n":          "use columns chosen=good",
 		"deepspeed: ds.json\n":        "several GPUs do not train together yet",
 		"save_strategy: epoch\n":      "use save_steps N",

@@ -71,6 +71,9 @@ func (r *run) checkParams() error {
 	if r.m.HasAdapter() != (r.c.LoraR > 0) {
 		return fmt.Errorf("trainer: lora_r is %d, but the model was opened otherwise (with an adapter: %v)", r.c.LoraR, r.m.HasAdapter())
 	}
+	if r.m.Quantised() != r.c.LoadIn4bit {
+		return fmt.Errorf("trainer: load_in_4bit is %v, but the model was opened otherwise", r.c.LoadIn4bit)
+	}
 	frozen := r.c.frozen(r.m.Config)
 	trained := 0
 	for _, p := range r.m.Params() {
@@ -83,7 +86,7 @@ func (r *run) checkParams() error {
 		case out && !stays(p):
 			return fmt.Errorf("trainer: freeze: the model was opened to train %s", p.Name)
 		case !out:
-			trained += p.W.Len()
+			trained += p.Len()
 		}
 	}
 	if trained == 0 {

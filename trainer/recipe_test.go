@@ -148,6 +148,7 @@ func ExampleFields() {
 	// bf16 false - bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32
 	// stochastic_rounding false - with bf16: no float32 masters; an update rounds each weight up or down by chance, right on average: 14 bytes a parameter in place of 18
 	// use_rslora false - multiply by lora_alpha / √lora_r (rank-stabilised LoRA)
+	// load_in_4bit false - with lora_r: keep the projections of the base in 4 bits (QLoRA's NF4, doubly quantised, as bitsandbytes has it): about half a byte a parameter
 	// gradient_checkpointing false - keep only the input of each layer for the backward pass and compute the rest again: less memory, about a third more work, the same bits
 	// use_margin false - subtract the record's margin from the reward difference
 	// scale_by_margin false - weigh the loss of a pair by the record's margin, which every pair must have (scaled Bradley-Terry)

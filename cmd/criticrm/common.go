@@ -276,11 +276,16 @@ func (m *modelFlags) open(cmd *cobra.Command, maxLength int, overlong string, re
 	return e, func() { e.Close(); closeDevice() }, nil
 }
 
-// openModel opens weights only.
-func (m *modelFlags) openModel(cmd *cobra.Command, o model.Options) (*model.Model, func(), error) {
+// openModel opens weights only: as they are stored or, asTrained, quantised as the base of an adapter was in training.
+func (m *modelFlags) openModel(cmd *cobra.Command, o model.Options, asTrained bool) (*model.Model, func(), error) {
 	if err := asModelDir(cmd, &m.Dir); err != nil {
 		return nil, nil, err
 	}
+	facts, _, err := modeldir.ReadFacts(m.Dir)
+	if err != nil {
+		return nil, nil, begin(err)
+	}
+	o.NF4 = asTrained && facts.Quantised == modeldir.NF4
 	dev, closeDevice, err := m.device().open(cmd.ErrOrStderr())
 	if err != nil {
 		return nil, nil, err

@@ -60,7 +60,7 @@ All files name one pad token that ends no text.`,
 			if err != nil {
 				return begin(err)
 			}
-			mod, closeModel, err := m.openModel(cmd, model.Options{DType: dtype})
+			mod, closeModel, err := m.openModel(cmd, model.Options{DType: dtype}, false)
 			if err != nil {
 				return err
 			}

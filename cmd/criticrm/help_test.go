@@ -50,7 +50,7 @@ func TestForeignFlags(t *testing.T) {
 	for args, want := range map[string]string{
 		"train --report_to wandb":            "metrics.jsonl",
 		"train --use_peft":                   "give lora_r, the rank",
-		"train --load_in_4bit":               "quantised weights are not built",
+		"train --load_in_8bit":               "weights of 8 bits are not built",
 		"train --zzz 1":                      "unknown flag --zzz (see 'criticrm train --help-all')",
 		"run --train.deepspeed x":            "several GPUs do not train together yet",
 		"train --lr_scheduler_type greedy":   "nearest to it is cosine",

@@ -25,7 +25,7 @@ head, reward.I (1) at the last token. All are float32. It is for comparison with
 			if err := required(cmd, "model", m.Dir, "ids", in, "out", out); err != nil {
 				return err
 			}
-			mod, closeModel, err := m.openModel(cmd, model.Options{DType: m.DType()})
+			mod, closeModel, err := m.openModel(cmd, model.Options{DType: m.DType()}, true)
 			if err != nil {
 				return err
 			}

@@ -46,6 +46,10 @@ func Call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 		d.AddBias(t("Y"), t("B"))
 	case *spec.AddBiasBackward[float64]:
 		d.AddBiasBackward(t("DB"), t("DY"))
+	case *spec.MatmulNF4[float64]:
+		d.MatmulNF4(t("Y"), t("X"), nf4(t, o.Offset), o.At)
+	case *spec.MatmulNF4DX[float64]:
+		d.MatmulNF4DX(t("DX"), t("DY"), nf4(t, o.Offset), o.At, o.Accumulate)
 	case *spec.LoRA[float64]:
 		d.LoRA(t("Y"), t("T"), t("B"), o.At, o.From)
 	case *spec.LoRABackward[float64]:
@@ -117,4 +121,8 @@ func callStep(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor)
 	default:
 		panic(fmt.Sprintf("kerneltest: no call for %T", op))
 	}
+}
+
+func nf4(t func(name string) kernels.Tensor, offset float64) kernels.NF4 {
+	return kernels.NF4{Code: t("Code"), Absmax: t("Absmax"), Scale: t("Scale"), Map: t("Map"), Offset: float32(offset)}
 }

@@ -39,12 +39,14 @@ def main():
     import kinds
     import lora
     import models
+    import nf4
     import spm
     import texts
 
     args.out.mkdir(parents=True, exist_ok=True)
     models.make(args.out)
     lora.make(args.out)
+    nf4.make(args.out)
     texts.make(args.out)
     kinds.make(args.out)
     spm.make(args.out)

@@ -172,6 +172,14 @@ func (s Size) Work() (list []Case) {
 		list = append(list, product(s.Name+"_"+m.name, n, o, i))
 		add("matmul_dx", "_"+m.name, func(g *Gen) Op { return &MatmulDX[float64]{N: n, O: o, I: i} })
 		add("matmul_dw", "_"+m.name, func(g *Gen) Op { return &MatmulDW[float64]{N: n, O: o, I: i} })
+		if m.name == "gate_up" || m.name == "down" {
+			add("matmul_nf4", "_"+m.name, func(g *Gen) Op {
+				w := &MatmulNF4[float64]{N: n, C: o, O: o, B: i / 64, BF16: g.BF16}
+				w.Code, w.Absmax, w.Scale, w.Map, w.Offset = nf4(g, o, i/64)
+				w.S = len(w.Scale)
+				return w
+			})
+		}
 		add("lora", "_"+m.name, func(g *Gen) Op { return &LoRA[float64]{N: n, C: o, P: 16, O: o, R: 16} })
 		add("lora_backward", "_"+m.name, func(g *Gen) Op { return &LoRABackward[float64]{N: n, C: o, P: 16, O: o, R: 16} })
 	}

@@ -211,6 +211,7 @@ func Cases() []Case {
 	l.vocabularies()
 	l.matmul()
 	l.lowRank()
+	l.fourBits()
 	l.attention()
 	l.decode()
 	l.loss()
@@ -271,6 +272,52 @@ func (l *list) lowRank() {
 			l.race(4)
 			l.addSkewed("lora", name, forward)
 			l.addSkewed("lora_backward", name, back)
+		}
+	}
+}
+
+// nf4 are the codes, maxima and scales of a weight (o, 64·b) whose numbers are about 1/8.
+func nf4(g *Gen, o, b int) (code, absmax []uint8, scale, table []float64, offset float64) {
+	octets := func(n int) []uint8 {
+		x := make([]uint8, n)
+		for i := range x {
+			x[i] = uint8(g.IntN(256))
+		}
+		return x
+	}
+	scale, table = make([]float64, (o*b+255)/256), make([]float64, 256)
+	for i := range scale {
+		scale[i] = 0.02 + 0.02*g.Float64()
+	}
+	for i := range table { // signed and uneven, as bitsandbytes' is
+		table[i] = math.Pow(float64(i-128)/128, 3)
+	}
+	return octets(o * 32 * b), octets(o * b), scale, table, 0.25
+}
+
+func (l *list) fourBits() {
+	for _, s := range [][5]int{{1, 1, 1, 1, 0}, {2, 4, 3, 1, 1}, {17, 50, 33, 2, 16}, {300, 40, 40, 3, 0}, {5, 140, 129, 5, 8}, {1, 300, 300, 1, 0}, {65, 36, 20, 16, 16}, {0, 5, 5, 1, 0}, {3, 2, 0, 2, 1}} {
+		n, c, o, b, at := s[0], s[1], s[2], s[3], s[4]
+		name := fmt.Sprintf("N%d_C%d_O%d_B%d_at%d", n, c, o, b, at)
+		forward := func(g *Gen) Op {
+			m := &MatmulNF4[float64]{N: n, C: c, O: o, B: b, At: at, BF16: g.BF16}
+			m.Code, m.Absmax, m.Scale, m.Map, m.Offset = nf4(g, o, b)
+			m.S = len(m.Scale)
+			return m
+		}
+		back := func(accumulate bool) func(g *Gen) Op {
+			return func(g *Gen) Op {
+				m := &MatmulNF4DX[float64]{N: n, C: c, O: o, B: b, At: at, Accumulate: accumulate, BF16: g.BF16}
+				m.Code, m.Absmax, m.Scale, m.Map, m.Offset = nf4(g, o, b)
+				m.S = len(m.Scale)
+				return m
+			}
+		}
+		l.add("matmul_nf4", name, forward)
+		l.add("matmul_nf4_dx", name, back(false))
+		l.add("matmul_nf4_dx", name+"_accumulate", back(true))
+		if n == 17 {
+			l.race(6)
 		}
 	}
 }

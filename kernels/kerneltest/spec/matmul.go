@@ -78,6 +78,83 @@ func (o *MatmulDW[T]) Run() {
 	}
 }
 
+// nf4Values are what the codes stand for: the 16 quantiles of a normal distribution that QLoRA's authors chose.
+var nf4Values = [16]float32{-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0,
+	0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1}
+
+// unpackNF4 gives the weight (o, 64b) that codes stand for, in the arithmetic that kernels.h asks for.
+func unpackNF4[T Real](code, absmax []uint8, scale, table []T, offset T, round bool) []T {
+	w := make([]T, 2*len(code))
+	for i := range w {
+		b := i / 64
+		most := float32(math.FMA(float64(table[absmax[b]]), float64(scale[b/256]), float64(offset)))
+		v := nf4Values[code[i/2]>>(4*(1-i%2))&15] * most
+		if round {
+			v = RoundBF16(v)
+		}
+		w[i] = T(v)
+	}
+	return w
+}
+
+// MatmulNF4 is y[:, at … at+o) = x·wᵀ with a weight of 4 bits.
+type MatmulNF4[T Real] struct {
+	Y                 []T     `arg:"in/out real N,C"`
+	X                 []T     `arg:"in real N,64B"`
+	Code              []uint8 `arg:"in u8 O,32B"`
+	Absmax            []uint8 `arg:"in u8 O,B"`
+	Scale             []T     `arg:"in f32 S exact"`
+	Map               []T     `arg:"in f32 256 exact"`
+	Offset            T
+	N, C, O, B, S, At int
+	BF16              bool // w is rounded to bfloat16, as everything else is
+}
+
+func (*MatmulNF4[T]) twin() Op { return new(MatmulNF4[float32]) }
+
+// Run unpacks and multiplies.
+func (o *MatmulNF4[T]) Run() {
+	w, i := unpackNF4(o.Code, o.Absmax, o.Scale, o.Map, o.Offset, o.BF16), 64*o.B
+	for n := range o.N {
+		for j := range o.O {
+			o.Y[n*o.C+o.At+j] = dot(o.X[n*i:][:i], w[j*i:][:i])
+		}
+	}
+}
+
+// MatmulNF4DX is dx = dy[:, at … at+o)·w, or dx += ….
+type MatmulNF4DX[T Real] struct {
+	DX                []T     `arg:"acc real N,64B"`
+	DY                []T     `arg:"in real N,C"`
+	Code              []uint8 `arg:"in u8 O,32B"`
+	Absmax            []uint8 `arg:"in u8 O,B"`
+	Scale             []T     `arg:"in f32 S exact"`
+	Map               []T     `arg:"in f32 256 exact"`
+	Offset            T
+	N, C, O, B, S, At int
+	Accumulate        bool
+	BF16              bool
+}
+
+func (*MatmulNF4DX[T]) twin() Op { return new(MatmulNF4DX[float32]) }
+
+// Run unpacks and multiplies.
+func (o *MatmulNF4DX[T]) Run() {
+	w, width := unpackNF4(o.Code, o.Absmax, o.Scale, o.Map, o.Offset, o.BF16), 64*o.B
+	for n := range o.N {
+		for i := range width {
+			var sum T
+			for j := range o.O {
+				sum += o.DY[n*o.C+o.At+j] * w[j*width+i]
+			}
+			if o.Accumulate {
+				sum += o.DX[n*width+i]
+			}
+			o.DX[n*width+i] = sum
+		}
+	}
+}
+
 // AddBias is y[n] += b.
 type AddBias[T Real] struct {
 	Y    []T `arg:"+= real N,O"`
