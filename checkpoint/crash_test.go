@@ -378,10 +378,10 @@ func saveParts(manifestFirst bool) saver {
 		m := &Manifest{Format: formatVersion, Step: state.Step, Meta: meta}
 		var files []file
 		for i := range jobs {
-			if err := jobs[i].read(state); err != nil {
+			if err := jobs[i].read(state, &buffers{}); err != nil {
 				return err
 			}
-			files = append(files, jobs[i].encode())
+			files = append(files, jobs[i].encode(&buffers{}))
 			m.Files = append(m.Files, files[i].info)
 		}
 		dir := ckptDir + "/" + stepDir(state.Step, 1)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 
 	"criticrm/strictjson"
 )
@@ -17,7 +18,7 @@ type State struct {
 	Meta    json.RawMessage // everything else: config, position in the data, random streams; stored compactly
 
 	// Read, where it is given, is where Save has the content of Tensors from, in place of their Data, so that never all of it is in
-	// memory: it fills dst with the bytes of Tensors[i] from begin on, whole elements. It is called on Save's goroutine, once for each
+	// memory: it fills dst with the bytes of Tensors[i] from begin on, whole elements and a few megabytes. It is called on Save's goroutine, once for each
 	// byte and in order. Its error ends the save.
 	Read func(dst []byte, i int, begin int64) error
 }
@@ -39,15 +40,16 @@ func (s *State) check() error {
 	return nil
 }
 
-const defaultFileRaw = 64 << 20 // raw bytes of a data file: enough to run near full speed, small enough for parallel work
+// defaultFileRaw is how many raw bytes a data file has: enough to run near full speed, little enough for parallel work in little memory.
+const defaultFileRaw = 32 << 20
 
 // job is a data file to be made.
 type job struct {
 	name   string
 	raw    int64
 	pieces []Piece
-	from   []int    // the tensor of each piece
-	data   [][]byte // the bytes of each piece, element order, once read has been called
+	from   []int  // the tensor of each piece
+	planes []byte // the raw bytes, once read has been called
 }
 
 // file is a data file that has been made.
@@ -110,43 +112,89 @@ func compactMeta(meta json.RawMessage) (json.RawMessage, error) {
 	return b.Bytes(), nil
 }
 
-// read gets the bytes of the pieces.
-func (j *job) read(s *State) error {
+// read gets the bytes of the pieces, as planes.
+func (j *job) read(s *State, free *buffers) error {
+	j.planes = free.get(int(j.raw))
+	if s.Read != nil && free.part == nil {
+		free.part = make([]byte, readChunk)
+	}
 	for i, p := range j.pieces {
+		planes := j.planes[p.Offset : p.Offset+p.Bytes]
 		if s.Read == nil {
-			j.data = append(j.data, s.Tensors[j.from[i]].Data[p.Begin:p.Begin+p.Bytes])
+			splitPlanes(planes, s.Tensors[j.from[i]].Data[p.Begin:p.Begin+p.Bytes], p.DType, 0)
 			continue
 		}
-		b := make([]byte, p.Bytes)
-		if err := s.Read(b, j.from[i], p.Begin); err != nil {
-			return err
+		for at := int64(0); at < p.Bytes; at += readChunk {
+			b := free.part[:min(readChunk, p.Bytes-at)]
+			if err := s.Read(b, j.from[i], p.Begin+at); err != nil {
+				return err
+			}
+			splitPlanes(planes, b, p.DType, int(at/dtypeSize(p.DType)))
 		}
-		j.data = append(j.data, b)
 	}
 	return nil
 }
 
-// encode makes the file: planes, hash, frame, hash. The bytes depend on nothing but the job.
-func (j *job) encode() file {
-	raw := make([]byte, j.raw)
+// encode makes the file: hash, frame, hash. The bytes depend on nothing but the job.
+func (j *job) encode(free *buffers) file {
+	raw := j.planes
+	j.planes = nil
 	var cuts []int
-	for i, p := range j.pieces {
-		splitPlanes(raw[p.Offset:p.Offset+p.Bytes], j.data[i], p.DType)
+	for _, p := range j.pieces {
 		cuts = planeCuts(cuts, int(p.Offset), int(p.Bytes), p.DType)
 	}
-	j.data = nil // not needed again, and large
-	stored := encodeFrame(make([]byte, 0, j.raw/4*3+1024), raw, cuts)
-	return file{stored: stored, info: FileInfo{
+	stored := encodeFrame(free.get(frameMax(len(raw), len(cuts)))[:0], raw, cuts)
+	f := file{stored: stored, info: FileInfo{
 		Name: j.name, Stored: int64(len(stored)), StoredSHA256: sha256Hex(stored),
 		Raw: j.raw, RawSHA256: sha256Hex(raw), Tensors: slices.Clone(j.pieces),
 	}}
+	free.put(raw)
+	return f
 }
+
+// buffers is memory of a save or load that is used again, so that what is taken is what is in use.
+type buffers struct {
+	mu   sync.Mutex
+	free [][]byte
+	part []byte // of job.read
+}
+
+// get gives n bytes of any content.
+func (b *buffers) get(n int) []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	best := -1
+	for i, x := range b.free {
+		if cap(x) >= n && (best < 0 || cap(x) < cap(b.free[best])) {
+			best = i
+		}
+	}
+	if best < 0 {
+		if most := frameMax(defaultFileRaw, 4096); n > readChunk && n < most {
+			return make([]byte, n, most) // fits any file
+		}
+		return make([]byte, n)
+	}
+	x := b.free[best]
+	b.free = slices.Delete(b.free, best, best+1)
+	return x[:n]
+}
+
+// put gives bytes back.
+func (b *buffers) put(x []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.free = append(b.free, x)
+}
+
+// workers is how many files are encoded or decoded at once: more than disks can follow, and bounded in memory.
+func workers() int { return min(runtime.GOMAXPROCS(0), 8) }
 
 // inOrder runs work(0 … n-1) on several goroutines, a few ahead of use, and hands the results to use in order; prepare (nil: nothing)
 // comes before work. It stops at the first error of prepare or use, which are called on this goroutine only: they may panic (a simulated
 // crash does) and leave nothing behind that waits.
 func inOrder[T any](n int, prepare func(i int) error, work func(i int) T, use func(i int, v T) error) error {
-	ahead := min(n, runtime.GOMAXPROCS(0))
+	ahead := min(n, workers())
 	results := make([]chan T, n)
 	start := func(i int) error {
 		if prepare != nil {
@@ -166,13 +214,15 @@ func inOrder[T any](n int, prepare func(i int) error, work func(i int) T, use fu
 	for i := range n {
 		v := <-results[i]
 		results[i] = nil
+		var next error
 		if i+ahead < n {
-			if err := start(i + ahead); err != nil {
-				return err
-			}
+			next = start(i + ahead)
 		}
-		if err := use(i, v); err != nil {
+		if err := use(i, v); err != nil { // of what comes first
 			return err
+		}
+		if next != nil {
+			return next
 		}
 	}
 	return nil

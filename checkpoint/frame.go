@@ -59,6 +59,9 @@ func encodeFrame(dst, raw []byte, cuts []int) []byte {
 	return binary.LittleEndian.AppendUint32(dst, uint32(xxh64(raw)))
 }
 
+// frameMax is the most bytes that a frame of so many raw ones has, cut in so many places.
+func frameMax(raw, cuts int) int { return raw + 3*(raw/blockMax+cuts+1) + 18 }
+
 func encodeBlock(dst, block []byte, last bool, s *huff0.Scratch) []byte {
 	// The same test inside huff0 counts bytes first, at a third of the speed; this one ends at the first difference.
 	if len(block) > 1 && bytes.Equal(block[1:], block[:len(block)-1]) {
@@ -140,8 +143,8 @@ func newDecoder(raw int64) (*zstd.Decoder, error) {
 		zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderMaxMemory(uint64(max(raw, maxWindow))))
 }
 
-// decodeFrame gives the raw bytes of one frame and takes no more memory than they need.
-func decodeFrame(b []byte, raw int64) ([]byte, error) {
+// decodeFrame gives the raw bytes of one frame, in memory of their length that is asked for.
+func decodeFrame(b []byte, raw int64, memory func(n int) []byte) ([]byte, error) {
 	if raw < 0 || raw > maxFileRaw {
 		return nil, fmt.Errorf("raw size %d, limit %d", raw, maxFileRaw)
 	}
@@ -153,7 +156,7 @@ func decodeFrame(b []byte, raw int64) ([]byte, error) {
 		return nil, err
 	}
 	defer d.Close()
-	out, err := d.DecodeAll(b, make([]byte, 0, raw))
+	out, err := d.DecodeAll(b, memory(int(raw))[:0:raw])
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}

@@ -37,6 +37,9 @@ func squares(x []float32) []float32 {
 	return v
 }
 
+// anew is memory of a decoder.
+func anew(n int) []byte { return make([]byte, n) }
+
 func TestXXH64(t *testing.T) {
 	// Known answers: "" and "a" of the xxHash project's own sanity checks; "abc" likewise.
 	for in, want := range map[string]uint64{"": 0xef46db3751d8e999, "a": 0xd24ec4f1a98c6e5b, "abc": 0x44bc2cf5ad770999} {
@@ -85,7 +88,7 @@ func TestFrameDecodesEverywhere(t *testing.T) {
 		if got, err := dec.DecodeAll(frame, nil); err != nil || !bytes.Equal(got, raw) {
 			t.Fatalf("%s: klauspost decoder: %v", name, err)
 		}
-		if got, err := decodeFrame(frame, int64(len(raw))); err != nil || !bytes.Equal(got, raw) {
+		if got, err := decodeFrame(frame, int64(len(raw)), anew); err != nil || !bytes.Equal(got, raw) {
 			t.Fatalf("%s: decodeFrame: %v", name, err)
 		}
 		path := filepath.Join(dir, name+".zst")
@@ -149,7 +152,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"garbage":       {[]byte("hello, this is no frame"), 5},
 		"bomb declared": {bomb, 16},
 	} {
-		if _, err := decodeFrame(c.frame, int64(c.raw)); err == nil {
+		if _, err := decodeFrame(c.frame, int64(c.raw), anew); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
@@ -164,7 +167,7 @@ func TestDecodeBombInsideFrame(t *testing.T) {
 	bomb[6] = 100 // declares 100 bytes
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, err := decodeFrame(bomb, 100)
+	_, err := decodeFrame(bomb, 100, anew)
 	runtime.ReadMemStats(&after)
 	if err == nil || after.TotalAlloc-before.TotalAlloc > 4<<20 {
 		t.Errorf("error %v, %d bytes allocated", err, after.TotalAlloc-before.TotalAlloc)
@@ -180,7 +183,10 @@ func TestPlanesRoundTrip(t *testing.T) {
 				src[i] = byte(rng.Uint32())
 			}
 			planes, back := make([]byte, len(src)), make([]byte, len(src))
-			splitPlanes(planes, src, dtype)
+			at := n / 3 // in two parts
+			part := at * int(dtypeSize(dtype))
+			splitPlanes(planes, src[part:], dtype, at)
+			splitPlanes(planes, src[:part], dtype, 0)
 			joinPlanes(back, planes, dtype)
 			if !bytes.Equal(src, back) {
 				t.Fatalf("%s × %d: round trip differs", dtype, n)
@@ -191,7 +197,7 @@ func TestPlanesRoundTrip(t *testing.T) {
 	x := []float32{1, -1, 1.5, -1.75, 1.25}
 	for dtype, b := range map[string][]byte{"BF16": BF16Bytes(x), "F32": F32Bytes(x)} {
 		planes := make([]byte, len(b))
-		splitPlanes(planes, b, dtype)
+		splitPlanes(planes, b, dtype, 0)
 		if !bytes.Equal(planes[:len(x)], bytes.Repeat([]byte{127}, len(x))) {
 			t.Errorf("%s: top plane %v, want 127s", dtype, planes[:len(x)])
 		}
@@ -200,13 +206,13 @@ func TestPlanesRoundTrip(t *testing.T) {
 
 func ratio(t TensorData) float64 {
 	j := oneJob(t)
-	return float64(len(t.Data)) / float64(len(j.encode().stored))
+	return float64(len(t.Data)) / float64(len(j.encode(&buffers{}).stored))
 }
 
 func oneJob(ts ...TensorData) *job {
 	s := &State{Tensors: ts}
 	jobs, _, err := plan(s, maxFileRaw)
-	if err != nil || len(jobs) != 1 || jobs[0].read(s) != nil {
+	if err != nil || len(jobs) != 1 || jobs[0].read(s, &buffers{}) != nil {
 		panic("one job expected")
 	}
 	return &jobs[0]
@@ -260,7 +266,7 @@ func BenchmarkEncode(b *testing.B) {
 			b.SetBytes(int64(len(t.Data)))
 			var f file
 			for b.Loop() {
-				f = oneJob(t).encode()
+				f = oneJob(t).encode(&buffers{})
 			}
 			b.ReportMetric(float64(len(t.Data))/float64(len(f.stored)), "ratio")
 		})
@@ -274,7 +280,7 @@ func BenchmarkFrame(b *testing.B) {
 			b.SetBytes(int64(len(t.Data)))
 			raw, dst := make([]byte, len(t.Data)), []byte(nil)
 			for b.Loop() {
-				splitPlanes(raw, t.Data, t.DType)
+				splitPlanes(raw, t.Data, t.DType, 0)
 				dst = encodeFrame(dst[:0], raw, planeCuts(nil, 0, len(raw), t.DType))
 			}
 			b.ReportMetric(float64(len(t.Data))/float64(len(dst)), "ratio")
@@ -286,11 +292,11 @@ func BenchmarkFrame(b *testing.B) {
 func BenchmarkDecode(b *testing.B) {
 	for name, t := range benchTensors(4 << 20) {
 		b.Run(name, func(b *testing.B) {
-			f := oneJob(t).encode()
+			f := oneJob(t).encode(&buffers{})
 			b.SetBytes(int64(len(t.Data)))
 			out := make([]byte, len(t.Data))
 			for b.Loop() {
-				raw, err := f.info.decode(f.stored)
+				raw, err := f.info.decode(f.stored, anew)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -62,7 +62,7 @@ func FuzzFrame(f *testing.F) {
 		if checkFrame(b, n) != nil {
 			return
 		}
-		got, err := decodeFrame(b, n)
+		got, err := decodeFrame(b, n, anew)
 		if short(t, err); err == nil && int64(len(got)) != n {
 			t.Fatalf("%d bytes, said %d", len(got), n)
 		}

@@ -206,16 +206,21 @@ func Load(path string) (*State, error) {
 	return load(root, name)
 }
 
-// Verify is Load without keeping the content.
-func Verify(path string) error {
+// LoadEach is Load of a state that need not fit into memory. begin gets the manifest, which is checked, before any content is read; use
+// then gets the bytes of the manifest's pieces, in order and element order, in memory that is only its own until it returns. An error of
+// either ends it. A piece is given when its own file is proved to be right: behind an error about a later file, what was given before is of no
+// worth.
+func LoadEach(path string, begin func(*Manifest) error, use func(p Piece, data []byte) error) error {
 	root, name, err := openStep(path)
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	_, err = readAll(root, name, func(*Manifest, int, []byte) {})
-	return err
+	return readAll(root, name, &buffers{}, begin, use)
 }
+
+// Verify is Load without keeping the content.
+func Verify(path string) error { return LoadEach(path, nil, nil) }
 
 // ReadManifest gives the manifest of a step directory, with its own checksum verified.
 func ReadManifest(path string) (*Manifest, error) {
@@ -239,90 +244,95 @@ func openStep(path string) (*vfs.Root, string, error) {
 	return root, filepath.Base(real), err
 }
 
-// load joins the planes as the files arrive.
+// load puts the pieces together.
 func load(fsys vfs.FS, dir string) (*State, error) {
-	tensors := map[string]*TensorData{}
-	var order []string
-	m, err := readAll(fsys, dir, func(m *Manifest, i int, raw []byte) {
-		for _, p := range m.Files[i].Tensors {
-			t := tensors[p.Name]
-			if t == nil {
-				info := TensorInfo{p.Name, p.DType, p.Shape}
-				total, _ := info.Bytes() // checked with the manifest
-				t = &TensorData{TensorInfo: info, Data: make([]byte, total)}
-				tensors[p.Name] = t
-				order = append(order, p.Name)
-			}
-			joinPlanes(t.Data[p.Begin:p.Begin+p.Bytes], raw[p.Offset:p.Offset+p.Bytes], p.DType)
+	s := &State{}
+	begin := func(m *Manifest) error {
+		s.Step, s.Meta = m.Step, m.Meta
+		return nil
+	}
+	err := readAll(fsys, dir, &buffers{}, begin, func(p Piece, data []byte) error {
+		if p.Begin == 0 {
+			info := TensorInfo{p.Name, p.DType, p.Shape}
+			total, _ := info.Bytes() // checked with the manifest
+			s.Tensors = append(s.Tensors, TensorData{TensorInfo: info, Data: make([]byte, total)})
 		}
+		copy(s.Tensors[len(s.Tensors)-1].Data[p.Begin:], data)
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	s := &State{Step: m.Step, Meta: m.Meta}
-	for _, name := range order {
-		s.Tensors = append(s.Tensors, *tensors[name])
-	}
 	return s, nil
 }
 
-// readAll verifies a checkpoint and hands the raw bytes of each file to use, in order. Files are read one after the
-// other through fresh descriptors; hashing and decompression run on all cores.
-func readAll(fsys vfs.FS, dir string, use func(m *Manifest, i int, raw []byte)) (*Manifest, error) {
+// readAll verifies a checkpoint, with begin before the first file, and hands the bytes of the pieces to use, in order; either may be nil.
+// Files are read one after the other through fresh descriptors, on this goroutine, so that the order is the same in every run; hashing,
+// decompression and planes run on all cores.
+func readAll(fsys vfs.FS, dir string, free *buffers, begin func(*Manifest) error, use func(p Piece, data []byte) error) error {
 	m, err := checkSizes(fsys, dir)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	if begin != nil {
+		if err := begin(m); err != nil {
+			return err
+		}
 	}
 	base := path.Base(dir)
 	type result struct {
-		raw []byte
-		err error
+		data []byte
+		err  error
 	}
-	// The reads are on this goroutine, so that their order is the same in every run; the work behind them is not.
-	queue := make([]chan result, len(m.Files))
-	ahead := min(len(m.Files), decodeAhead())
-	read := func(i int) error {
+	stored := make([][]byte, len(m.Files))
+	read := func(i int) (err error) {
 		f := &m.Files[i]
-		stored, err := vfs.ReadFile(fsys, join(dir, f.Name), f.Stored)
-		if err != nil {
+		if stored[i], err = vfs.ReadFileInto(fsys, join(dir, f.Name), f.Stored, free.get); err != nil {
 			return fmt.Errorf("%s: %w", base, shorter(err))
 		}
-		queue[i] = make(chan result, 1)
-		go func() {
-			raw, err := f.decode(stored)
-			queue[i] <- result{raw, err}
-		}()
 		return nil
 	}
-	for i := range ahead {
-		if err := read(i); err != nil {
-			return nil, err
+	work := func(i int) result {
+		f := &m.Files[i]
+		raw, err := f.decode(stored[i], free.get)
+		free.put(stored[i])
+		stored[i] = nil
+		if err != nil || use == nil {
+			return result{raw, err}
 		}
+		data := free.get(len(raw))
+		for _, p := range f.Tensors {
+			joinPlanes(data[p.Offset:p.Offset+p.Bytes], raw[p.Offset:p.Offset+p.Bytes], p.DType)
+		}
+		free.put(raw)
+		return result{data, nil}
 	}
-	for i := range m.Files {
-		r := <-queue[i]
+	return inOrder(len(m.Files), read, work, func(i int, r result) error {
 		if r.err != nil {
-			return nil, fmt.Errorf("%s/%s: %w", base, m.Files[i].Name, r.err)
+			return fmt.Errorf("%s/%s: %w", base, m.Files[i].Name, r.err)
 		}
-		if i+ahead < len(m.Files) {
-			if err := read(i + ahead); err != nil {
-				return nil, err
+		defer free.put(r.data)
+		if use == nil {
+			return nil
+		}
+		for _, p := range m.Files[i].Tensors {
+			if err := use(p, r.data[p.Offset:p.Offset+p.Bytes]); err != nil {
+				return err
 			}
 		}
-		use(m, i, r.raw)
-	}
-	return m, nil
+		return nil
+	})
 }
 
 // decode checks the stored bytes before the decompressor sees them, and the raw ones after.
-func (f *FileInfo) decode(stored []byte) ([]byte, error) {
+func (f *FileInfo) decode(stored []byte, memory func(n int) []byte) ([]byte, error) {
 	if int64(len(stored)) != f.Stored {
 		return nil, fmt.Errorf("got %d bytes, want %d: %w", len(stored), f.Stored, errDamaged)
 	}
 	if sha256Hex(stored) != f.StoredSHA256 {
 		return nil, fmt.Errorf("checksum mismatch (stored bytes): %w", errDamaged)
 	}
-	raw, err := decodeFrame(stored, f.Raw)
+	raw, err := decodeFrame(stored, f.Raw, memory)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, errDamaged)
 	}

@@ -15,10 +15,11 @@ import (
 // rotated says whether elements of the dtype are rotated: the floats.
 func rotated(dtype string) bool { return dtype[0] == 'F' || dtype == "BF16" }
 
-// splitPlanes writes src, elements of the dtype, into dst of the same length as planes.
-func splitPlanes(dst, src []byte, dtype string) {
+// splitPlanes writes src, elements of the dtype from element at on, into the planes dst of all elements.
+func splitPlanes(dst, src []byte, dtype string, at int) {
 	size := int(dtypeSize(dtype))
 	n := len(src) / size
+	plane := func(k int) []byte { from := k*(len(dst)/size) + at; return dst[from : from+n] }
 	rot := 0
 	if rotated(dtype) {
 		rot = 1
@@ -26,9 +27,9 @@ func splitPlanes(dst, src []byte, dtype string) {
 	le := binary.LittleEndian
 	switch size {
 	case 1:
-		copy(dst, src)
+		copy(plane(0), src)
 	case 2:
-		hi, lo := dst[:n], dst[n:2*n]
+		hi, lo := plane(0), plane(1)
 		i := 0
 		for ; i+4 <= n; i += 4 { // four elements at a time in one register
 			x := le.Uint64(src[2*i:])
@@ -43,7 +44,7 @@ func splitPlanes(dst, src []byte, dtype string) {
 			hi[i], lo[i] = byte(x>>8), byte(x)
 		}
 	case 4:
-		p0, p1, p2, p3 := dst[:n], dst[n:2*n], dst[2*n:3*n], dst[3*n:4*n]
+		p0, p1, p2, p3 := plane(0), plane(1), plane(2), plane(3)
 		i := 0
 		for ; i+4 <= n; i += 4 {
 			s := src[4*i : 4*i+16 : 4*i+16]
@@ -59,10 +60,9 @@ func splitPlanes(dst, src []byte, dtype string) {
 			p0[i], p1[i], p2[i], p3[i] = byte(x>>24), byte(x>>16), byte(x>>8), byte(x)
 		}
 	case 8:
-		for i := range n {
-			x := bits.RotateLeft64(le.Uint64(src[8*i:]), rot)
-			for k := range 8 {
-				dst[k*n+i] = byte(x >> (56 - 8*k))
+		for k := range 8 {
+			for i, p := 0, plane(k); i < n; i++ {
+				p[i] = byte(bits.RotateLeft64(le.Uint64(src[8*i:]), rot) >> (56 - 8*k))
 			}
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 
@@ -21,8 +20,6 @@ const (
 	tmpPrefix  = ".tmp-"
 	delPrefix  = ".del-"
 )
-
-func decodeAhead() int { return runtime.GOMAXPROCS(0) }
 
 // Store is a checkpoint directory that is open for writing. It holds the directory's lock until Close, so that a
 // second trainer is refused: open it before the first step and keep it.
@@ -197,11 +194,12 @@ func (s *Store) save(m *Manifest, state *State, jobs []job) (name string, need u
 	if err := s.fs.Mkdir(join(s.dir, tmp), 0o755); err != nil {
 		return "", need, vfs.Wrap("mkdir", tmp, err)
 	}
-	if err := s.fill(join(s.dir, tmp), m, state, jobs); err != nil {
+	spare := &buffers{}
+	if err := s.fill(join(s.dir, tmp), m, state, jobs, spare); err != nil {
 		vfs.RemoveAll(s.fs, join(s.dir, tmp)) // frees the space; if it fails too, the next save removes it
 		return "", need, err
 	}
-	name, err = s.commit(tmp, m)
+	name, err = s.commit(tmp, m, spare)
 	return name, need, err
 }
 
@@ -221,8 +219,10 @@ func needed(entries []Entry, jobs []job) uint64 {
 }
 
 // fill writes the data files, then the manifest, each durable before the next, then makes their names durable.
-func (s *Store) fill(tmp string, m *Manifest, state *State, jobs []job) error {
-	err := inOrder(len(jobs), func(i int) error { return jobs[i].read(state) }, func(i int) file { return jobs[i].encode() }, func(i int, f file) error {
+func (s *Store) fill(tmp string, m *Manifest, state *State, jobs []job, free *buffers) error {
+	read := func(i int) error { return jobs[i].read(state, free) }
+	err := inOrder(len(jobs), read, func(i int) file { return jobs[i].encode(free) }, func(i int, f file) error {
+		defer free.put(f.stored)
 		m.Files = append(m.Files, f.info)
 		return shorter(vfs.WriteNew(s.fs, join(tmp, f.info.Name), f.stored))
 	})
@@ -237,7 +237,7 @@ func (s *Store) fill(tmp string, m *Manifest, state *State, jobs []job) error {
 
 // commit gives the directory its final name and reads it back. If the step is there already with the same content, the
 // existing directory is verified and kept.
-func (s *Store) commit(tmp string, m *Manifest) (string, error) {
+func (s *Store) commit(tmp string, m *Manifest, free *buffers) (string, error) {
 	from := join(s.dir, tmp)
 	for repeat := 1; ; repeat++ {
 		name := stepDir(m.Step, repeat)
@@ -245,12 +245,12 @@ func (s *Store) commit(tmp string, m *Manifest) (string, error) {
 		_, err := s.fs.Lstat(to)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return name, s.rename(from, to)
+			return name, s.rename(from, to, free)
 		case err != nil:
 			vfs.RemoveAll(s.fs, from)
 			return "", vfs.Wrap("lstat", name, err)
 		}
-		if old, err := readManifest(s.fs, to); err == nil && bytes.Equal(old.encode(), m.encode()) && s.verify(to) == nil {
+		if old, err := readManifest(s.fs, to); err == nil && bytes.Equal(old.encode(), m.encode()) && s.verify(to, free) == nil {
 			if err := vfs.RemoveAll(s.fs, from); err != nil {
 				return "", err
 			}
@@ -286,7 +286,7 @@ func (s *Store) renew(step int64, name string) error {
 
 // rename is the moment of the commit, with the proof that it worked. A checkpoint that did not become durable, or whose
 // bytes do not come back as written, loses its final name again.
-func (s *Store) rename(from, to string) error {
+func (s *Store) rename(from, to string, free *buffers) error {
 	if err := s.fs.Rename(from, to); err != nil {
 		vfs.RemoveAll(s.fs, from)
 		return vfs.Wrap("rename", from, err)
@@ -295,7 +295,7 @@ func (s *Store) rename(from, to string) error {
 		s.discard(from, to) // else a later save would find it, and a second fsync would succeed and mean nothing
 		return vfs.Wrap("fsync", s.shown, err)
 	}
-	if err := s.verify(to); err != nil {
+	if err := s.verify(to, free); err != nil {
 		if errors.Is(err, errDamaged) || errors.Is(err, errSelfHash) {
 			s.discard(from, to)
 		}
@@ -310,9 +310,8 @@ func (s *Store) discard(tmp, final string) {
 	}
 }
 
-func (s *Store) verify(dir string) error {
-	_, err := readAll(s.fs, dir, func(*Manifest, int, []byte) {})
-	return err
+func (s *Store) verify(dir string, free *buffers) error {
+	return readAll(s.fs, dir, free, nil, nil)
 }
 
 // clean removes what interrupted saves and prunings left. The lock is held: no other process writes here.

@@ -25,19 +25,19 @@ func (d *ModelDir) EachF32(names []string, use func(name string, at int, x []flo
 			pieces = append(pieces, piece{f, t, at, min(at+readChunk, t.end)})
 		}
 	}
-	type buffers struct {
+	type memory struct {
 		raw []byte
 		x   []float32
 		err error
 	}
-	free := make(chan *buffers, decodeAhead()+1) // as many as inOrder has under way, and the one in use
-	work := func(i int) *buffers {
+	free := make(chan *memory, workers()+1) // as many as inOrder has under way, and the one in use
+	work := func(i int) *memory {
 		p := pieces[i]
-		var b *buffers
+		var b *memory
 		select {
 		case b = <-free:
 		default:
-			b = &buffers{raw: make([]byte, readChunk)}
+			b = &memory{raw: make([]byte, readChunk)}
 		}
 		n := (p.end - p.begin) / dtypeSize(p.t.DType)
 		if int64(cap(b.x)) < n {
@@ -48,7 +48,7 @@ func (d *ModelDir) EachF32(names []string, use func(name string, at int, x []flo
 		return b
 	}
 	var bad nonFinites
-	return inOrder(len(pieces), nil, work, func(i int, b *buffers) error {
+	return inOrder(len(pieces), nil, work, func(i int, b *memory) error {
 		if b.err != nil {
 			return b.err
 		}

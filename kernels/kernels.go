@@ -217,6 +217,22 @@ func (d *Device) Download(host any, src Tensor) {
 	}
 }
 
+// UploadBytes copies elements as they lie in memory, little-endian, into a tensor of as many.
+func (d *Device) UploadBytes(dst Tensor, host []byte) {
+	must(len(host) == dst.Bytes(), "kernels: upload bytes: lengths differ")
+	if len(host) > 0 {
+		d.mem.CopyIn(dst.ptr, unsafe.Pointer(unsafe.SliceData(host)), len(host))
+	}
+}
+
+// DownloadBytes is the other way, after the ops before it.
+func (d *Device) DownloadBytes(host []byte, src Tensor) {
+	must(len(host) == src.Bytes(), "kernels: download bytes: lengths differ")
+	if len(host) > 0 {
+		d.mem.CopyOut(unsafe.Pointer(unsafe.SliceData(host)), src.ptr, len(host))
+	}
+}
+
 // DownloadLater queues the download of a float32 tensor and gives the function that waits for it, but not for ops that were
 // queued after it: results can be read while the next work runs. It must be called once.
 func (d *Device) DownloadLater(src Tensor) func() []float32 {

@@ -2,7 +2,6 @@ package trainer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -345,21 +344,8 @@ func (r *run) startFrom() (string, error) {
 }
 
 func (r *run) resume(path string) error {
-	s, err := checkpoint.Load(path)
+	st, err := r.restore(path)
 	if err != nil {
-		return fmt.Errorf("trainer: resume: %w", err)
-	}
-	var st state
-	if err := json.Unmarshal(s.Meta, &st); err != nil {
-		return fmt.Errorf("trainer: resume: %s: %w", path, err)
-	}
-	if err := st.continues(r.c, r.plan, r.hash, r.st.Frozen); err != nil {
-		return err
-	}
-	if int64(st.Step) != s.Step {
-		return fmt.Errorf("trainer: resume: %s is of step %d, its state of step %d", path, s.Step, st.Step)
-	}
-	if err := restore(r.m, s); err != nil {
 		return err
 	}
 	r.changes = st.roundsOtherwise(r.st)

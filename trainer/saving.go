@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 )
 
 // saveMaybe writes a checkpoint after every save_steps updates. One that the disk does not take is reported and training goes on; the
@@ -47,6 +48,7 @@ func (r *run) save() error {
 		return fmt.Errorf("trainer: checkpoint of step %d: %w", r.st.Step, err)
 	}
 	path, err := r.store.Save(s, r.c.SaveTotalLimit)
+	debug.FreeOSMemory() // what was taken for it, before the next one takes as much
 	var bad unsound
 	if errors.As(err, &bad) {
 		return fmt.Errorf("trainer: checkpoint of step %d: %w; nothing was saved, the newest checkpoint is %s", r.st.Step, bad.error, named(r.result.Checkpoint))

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"testing"
 
@@ -55,11 +56,12 @@ func BenchmarkSaving(b *testing.B) {
 				b.SetBytes(state)
 				more := moreMemory(b)
 				for b.Loop() {
-					s, err := checkpoint.Load(r.result.Checkpoint)
-					if err != nil {
-						b.Fatal(err)
+					var to *restore
+					begin := func(manifest *checkpoint.Manifest) (err error) {
+						to, err = newRestore(m, manifest)
+						return err
 					}
-					if err := restore(m, s); err != nil {
+					if err := checkpoint.LoadEach(r.result.Checkpoint, begin, func(p checkpoint.Piece, data []byte) error { return to.piece(p, data) }); err != nil {
 						b.Fatal(err)
 					}
 				}
@@ -99,7 +101,7 @@ func trained(tb testing.TB, c Config) *model.Model {
 
 // moreMemory gives the function that says how many GiB the process held at most beyond what it holds now.
 func moreMemory(tb testing.TB) func() float64 {
-	runtime.GC()
+	debug.FreeOSMemory()
 	before := statusOf(tb, "VmRSS:")
 	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
 		tb.Logf("the peak of the memory is that since the process began: %v", err)

@@ -97,7 +97,6 @@ func (e unsound) Unwrap() error { return e.error }
 type downloads struct {
 	m       *model.Model
 	tensors []download
-	floats  []float32 // memory that is used again
 }
 
 type download struct {
@@ -111,69 +110,101 @@ func (r *downloads) read(dst []byte, i, begin int) error {
 	size := d.t.Type().Size()
 	at, n := begin/size, len(dst)/size
 	t := d.t.Rows(at, at+n)
-	if size == 1 {
-		r.m.Dev.Download(dst, t)
-		return r.m.Dev.Sync()
-	}
-	r.floats = slices.Grow(r.floats[:0], n)[:n]
-	r.m.Dev.Download(r.floats, t)
+	r.m.Dev.DownloadBytes(dst, t)
 	if err := r.m.Dev.Sync(); err != nil {
 		return err
 	}
-	for i, v := range r.floats {
-		if f := float64(v); math.IsNaN(f) || math.IsInf(f, 0) || d.positive && v < 0 {
-			return fmt.Errorf("element %d is %v", at+i, v)
-		}
-		if size == 2 {
-			binary.LittleEndian.PutUint16(dst[2*i:], kernels.BF16FromF32(v)) // exact: it is a bfloat16 already
-		} else {
-			binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(v))
-		}
+	if i, v := firstUnsound(dst, t.Type(), d.positive); i >= 0 {
+		return fmt.Errorf("element %d is %v", at+i, v)
 	}
 	return nil
 }
 
-// restore puts a checkpoint's tensors into the model, bit for bit. The checkpoint must have exactly the model's tensors.
-func restore(m *model.Model, s *checkpoint.State) error {
-	have := map[string]checkpoint.TensorData{}
-	for _, t := range s.Tensors {
-		have[t.Name] = t
+// firstUnsound finds the first element that is not finite, or is negative where none may be; -1: there is none.
+func firstUnsound(b []byte, typ kernels.DType, positive bool) (i int, v float32) {
+	const exponent, negative = 0x7f80_0000, 0x8000_0000
+	size := typ.Size()
+	for at := 0; at < len(b) && size > 1; at += size {
+		var bits uint32
+		if size == 4 {
+			bits = binary.LittleEndian.Uint32(b[at:])
+		} else {
+			bits = uint32(binary.LittleEndian.Uint16(b[at:])) << 16
+		}
+		if bits&exponent == exponent || positive && bits > negative { // -0 is none
+			return at / size, math.Float32frombits(bits)
+		}
 	}
+	return -1, 0
+}
+
+// restore reads a checkpoint into the model, after a look whether the run may go on from it.
+func (r *run) restore(path string) (st state, err error) {
+	var to *restore
+	var no error // of the run, as opposed to the files
+	begin := func(m *checkpoint.Manifest) error {
+		if err := json.Unmarshal(m.Meta, &st); err != nil {
+			no = fmt.Errorf("trainer: resume: %s: %w", path, err)
+		} else if no = st.continues(r.c, r.plan, r.hash, r.st.Frozen); no == nil && int64(st.Step) != m.Step {
+			no = fmt.Errorf("trainer: resume: %s is of step %d, its state of step %d", path, m.Step, st.Step)
+		}
+		if no == nil {
+			to, no = newRestore(r.m, m)
+		}
+		return no
+	}
+	err = checkpoint.LoadEach(path, begin, func(p checkpoint.Piece, data []byte) error { return to.piece(p, data) })
+	switch {
+	case no != nil:
+		return st, no
+	case err != nil:
+		return st, fmt.Errorf("trainer: resume: %w", err)
+	}
+	return st, r.m.Dev.Sync()
+}
+
+// restore is a checkpoint on its way into a model, bit for bit, a file at a time.
+type restore struct {
+	m      *model.Model
+	places map[string]kernels.Tensor // where a tensor goes, flat
+}
+
+// newRestore looks whether a checkpoint has exactly the model's tensors.
+func newRestore(m *model.Model, manifest *checkpoint.Manifest) (*restore, error) {
+	have := map[string]checkpoint.Piece{}
+	for _, f := range manifest.Files {
+		for _, p := range f.Tensors {
+			have[p.Name] = p
+		}
+	}
+	r := &restore{m, map[string]kernels.Tensor{}}
 	for _, p := range m.Params() {
 		for _, b := range buffers(p) {
 			name := b.role + "/" + p.Name
 			want, shape := stored(p, b.role, b.t)
 			t, ok := have[name]
 			if !ok {
-				return fmt.Errorf("trainer: resume: the checkpoint has no tensor %s: it is of another model or dtype", name)
+				return nil, fmt.Errorf("trainer: resume: the checkpoint has no tensor %s: it is of another model or dtype", name)
 			}
-			if t.DType != want || !slices.Equal(t.Shape, shape) || len(t.Data) != b.t.Bytes() {
-				return fmt.Errorf("trainer: resume: tensor %s is %s %v in the checkpoint, %s %v in the model", name, t.DType, t.Shape, want, shape)
+			if bytes, err := (checkpoint.TensorInfo{Name: name, DType: t.DType, Shape: t.Shape}).Bytes(); err != nil || t.DType != want || !slices.Equal(t.Shape, shape) || int(bytes) != b.t.Bytes() {
+				return nil, fmt.Errorf("trainer: resume: tensor %s is %s %v in the checkpoint, %s %v in the model", name, t.DType, t.Shape, want, shape)
 			}
 			delete(have, name)
-			switch want {
-			case "U8":
-				m.Dev.Upload(b.t, t.Data)
-			case "BF16":
-				m.Dev.Upload(b.t, decode(t.Data, 2, func(b []byte) uint16 { return binary.LittleEndian.Uint16(b) }))
-			default:
-				m.Dev.Upload(b.t, decode(t.Data, 4, func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }))
-			}
+			r.places[name] = b.t.View(b.t.Len())
 		}
 	}
 	for name := range have {
-		return fmt.Errorf("trainer: resume: the model has no place for the checkpoint's tensor %s", name)
+		return nil, fmt.Errorf("trainer: resume: the model has no place for the checkpoint's tensor %s", name)
 	}
-	return m.Dev.Sync()
+	return r, nil
 }
 
-// decode reads little-endian elements of a size.
-func decode[T any](b []byte, size int, one func([]byte) T) []T {
-	x := make([]T, len(b)/size)
-	for i := range x {
-		x[i] = one(b[i*size:])
-	}
-	return x
+// piece puts a part of a tensor in its place.
+func (r *restore) piece(p checkpoint.Piece, data []byte) error {
+	t := r.places[p.Name]
+	at := int(p.Begin) / t.Type().Size()
+	r.m.Dev.UploadBytes(t.Rows(at, at+len(data)/t.Type().Size()), data)
+	return nil
 }
 
 func shape64(shape []int) []int64 {

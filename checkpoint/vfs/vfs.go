@@ -160,18 +160,23 @@ func WriteAtomicFrom(fsys FS, name string, parts iter.Seq2[[]byte, error]) error
 
 // ReadFile reads a whole file of at most limit bytes.
 func ReadFile(fsys FS, name string, limit int64) ([]byte, error) {
+	return ReadFileInto(fsys, name, limit, func(n int) []byte { return make([]byte, n) })
+}
+
+// ReadFileInto is ReadFile into memory of the file's size that is asked for.
+func ReadFileInto(fsys FS, name string, limit int64, memory func(n int) []byte) ([]byte, error) {
 	f, err := fsys.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, Wrap("open", name, err)
 	}
-	b, err := readAll(f, limit)
+	b, err := readAll(f, limit, memory)
 	if cerr := f.Close(); err == nil && cerr != nil {
 		return nil, Wrap("close", name, cerr)
 	}
 	return b, Wrap("read", name, err)
 }
 
-func readAll(f File, limit int64) ([]byte, error) {
+func readAll(f File, limit int64, memory func(n int) []byte) ([]byte, error) {
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, err
@@ -182,7 +187,7 @@ func readAll(f File, limit int64) ([]byte, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	b := make([]byte, size)
+	b := memory(int(size))
 	if n, err := io.ReadFull(f, b); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("file changed while reading (expected %d more bytes)", size-int64(n))

@@ -264,18 +264,15 @@ func showSafetensors(w io.Writer, path string) error {
 
 // showStep reads a whole checkpoint, so that what it prints is known to be intact.
 func showStep(w io.Writer, path string) error {
-	s, err := checkpoint.Load(path)
-	if err != nil {
-		return err
-	}
-	m, err := checkpoint.ReadManifest(path)
-	if err != nil {
+	var m *checkpoint.Manifest
+	keep := func(read *checkpoint.Manifest) error { m = read; return nil }
+	if err := checkpoint.LoadEach(path, keep, nil); err != nil {
 		return err
 	}
 	stored, raw := m.Sizes()
-	fmt.Fprintf(w, "checkpoint of step %d: %d files, %d bytes stored, %d raw (%.1f %%); every hash is right\n", s.Step, len(m.Files), stored, raw, 100*float64(stored)/float64(max(raw, 1)))
+	fmt.Fprintf(w, "checkpoint of step %d: %d files, %d bytes stored, %d raw (%.1f %%); every hash is right\n", m.Step, len(m.Files), stored, raw, 100*float64(stored)/float64(max(raw, 1)))
 	var state map[string]json.RawMessage
-	if json.Unmarshal(s.Meta, &state) == nil {
+	if json.Unmarshal(m.Meta, &state) == nil {
 		for _, k := range []string{"updates", "consumed", "examples", "tokens", "skipped", "data_hash"} {
 			if v, ok := state[k]; ok {
 				fmt.Fprintf(w, "%s: %s\n", k, v)
@@ -283,8 +280,12 @@ func showStep(w io.Writer, path string) error {
 		}
 	}
 	var infos []checkpoint.TensorInfo
-	for _, t := range s.Tensors {
-		infos = append(infos, t.TensorInfo)
+	for _, f := range m.Files {
+		for _, p := range f.Tensors {
+			if p.Begin == 0 {
+				infos = append(infos, checkpoint.TensorInfo{Name: p.Name, DType: p.DType, Shape: p.Shape})
+			}
+		}
 	}
 	return showTensors(w, infos)
 }
