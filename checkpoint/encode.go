@@ -187,6 +187,9 @@ func (b *buffers) put(x []byte) {
 	b.free = append(b.free, x)
 }
 
+// SaveMemory is how many bytes of the host's memory a save or a load takes at most, beside the state and the coders' own, which are small.
+func SaveMemory() uint64 { return uint64(2*(workers()+1)*frameMax(defaultFileRaw, 4096) + readChunk) }
+
 // workers is how many files are encoded or decoded at once: more than disks can follow, and bounded in memory.
 func workers() int { return min(runtime.GOMAXPROCS(0), 8) }
 

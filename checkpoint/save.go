@@ -48,6 +48,10 @@ func Open(dir string) (*Store, error) {
 	return s, nil
 }
 
+// OpenIn is Open of a directory inside a file system that is not just the machine's, for tests of what happens when it fails. Paths and
+// errors call the directory shown.
+func OpenIn(fsys vfs.FS, dir, shown string) (*Store, error) { return open(fsys, dir, shown) }
+
 func open(fsys vfs.FS, dir, shown string) (*Store, error) {
 	if err := vfs.MkdirAll(fsys, dir, 0o755); err != nil {
 		return nil, fmt.Errorf("%s: %w", shown, err)

@@ -54,6 +54,24 @@ func (m cpuMemory) CopyOutLater(src unsafe.Pointer, bytes int) func(func(unsafe.
 	m.Move(p, src, bytes)
 	return func(read func(unsafe.Pointer)) { read(p) }
 }
+
+// Beside copies on the caller's thread: ops are done when their call returns, and those that come read alike.
+func (m cpuMemory) Beside() func(host, src unsafe.Pointer, bytes int) error {
+	return func(host, src unsafe.Pointer, bytes int) error {
+		copy(unsafe.Slice((*byte)(host), bytes), unsafe.Slice((*byte)(src), bytes))
+		return nil
+	}
+}
+
+// HostAlloc gives memory of the host outside of Go's heap, of any content, and the function that gives it back; nil if none is left.
+func HostAlloc(bytes int) (b []byte, free func()) {
+	p := C.cpu_alloc(C.size_t(max(bytes, 1)))
+	if p == nil {
+		return nil, nil
+	}
+	return unsafe.Slice((*byte)(p), bytes), func() { C.cpu_free(p) }
+}
+
 func (m cpuMemory) Move(dst, src unsafe.Pointer, bytes int) {
 	C.cpu_copy(m.stream, dst, src, C.size_t(bytes))
 }

@@ -233,6 +233,22 @@ func (d *Device) DownloadBytes(host []byte, src Tensor) {
 	}
 }
 
+// Beside gives the function that copies tensors' bytes to the host on any goroutine, as they are behind all ops so far, while the device
+// goes on with ops that do not change them; nil where the device has no such thing.
+func (d *Device) Beside() func(host []byte, src Tensor) error {
+	m, ok := d.mem.(interface {
+		Beside() func(host, src unsafe.Pointer, bytes int) error
+	})
+	if !ok {
+		return nil
+	}
+	out := m.Beside()
+	return func(host []byte, src Tensor) error {
+		must(len(host) == src.Bytes(), "kernels: beside: lengths differ")
+		return out(unsafe.Pointer(unsafe.SliceData(host)), src.ptr, len(host))
+	}
+}
+
 // DownloadLater queues the download of a float32 tensor and gives the function that waits for it, but not for ops that were
 // queued after it: results can be read while the next work runs. It must be called once.
 func (d *Device) DownloadLater(src Tensor) func() []float32 {

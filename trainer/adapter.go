@@ -70,7 +70,7 @@ func frozenHash(m *model.Model) (string, error) {
 		}
 		for _, t := range list {
 			fmt.Fprintf(h, "%s %v %v\n", p.Name, t.Type(), t.Shape())
-			r.tensors = append(r.tensors[:0], download{t.View(t.Len()), false})
+			r.tensors = append(r.tensors[:0], download{t: t.View(t.Len())})
 			const part = 8 << 20
 			for at, n := 0, t.Bytes(); at < n; at += part {
 				size := min(part, n-at)

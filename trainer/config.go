@@ -125,6 +125,7 @@ type Config struct {
 	EvalStrategy   string `yaml:"eval_strategy" alias:"evaluation_strategy" resume:"free" help:"when eval_file is measured: epoch, steps (every eval_steps updates) or no; empty: steps if eval_steps is given, else epoch"`
 	SaveSteps      int    `yaml:"save_steps" resume:"free" help:"checkpoint every this many updates; 0: only at the end and when interrupted"`
 	SaveTotalLimit int    `yaml:"save_total_limit" resume:"free" help:"checkpoints that are kept; 0: all"`
+	AsyncSave      string `yaml:"async_save" resume:"free" help:"checkpoints are written while training goes on, from a copy of the state in the host's memory: auto (where it has room), yes or no"`
 	Resume         string `yaml:"resume" common:"true" alias:"resume_from_checkpoint" resume:"free" help:"latest, auto (latest if there is one), latest-valid (the newest that is not damaged) or the path of a checkpoint; empty: a new run in an empty output_dir"`
 }
 
@@ -137,7 +138,7 @@ func Default() Config {
 		Epochs: 3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01, HeadLRRatio: 1,
 		Optim: AdamW, LoraTargets: model.AllLinear, GradientSum: SumOrder, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
 		LambdaSchedule: "linear", LambdaBeta: 1, LambdaHold: 1. / 3, LMWeight: 1, Pairing: "cross",
-		Seed: 42, Device: kernels.AutoDevice, LoggingSteps: 10, SaveSteps: 500,
+		Seed: 42, Device: kernels.AutoDevice, LoggingSteps: 10, SaveSteps: 500, AsyncSave: AsyncAuto,
 	}
 }
 
@@ -178,6 +179,7 @@ func (c Config) Validate() error {
 		{"optim", c.Optim, AdamW + " " + AdamW8bit},
 		{"lambda_schedule", c.LambdaSchedule, LastEpoch + " constant linear"},
 		{"pairing", c.Pairing, "cross mean zip"},
+		{"async_save", c.AsyncSave, AsyncAuto + " " + AsyncYes + " " + AsyncNo},
 		{"eval_strategy", cmp.Or(c.EvalStrategy, EvalEachEpoch), EvalEachEpoch + " " + EvalEverySteps + " " + EvalNever},
 	} {
 		if !slices.Contains(strings.Fields(e.allowed), e.value) {

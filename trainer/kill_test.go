@@ -15,8 +15,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"criticrm/checkpoint"
+	"criticrm/checkpoint/vfs"
+	"criticrm/checkpoint/vfs/vfstest"
 )
 
 // killed names the output_dir of a run that TestKillIsExact starts in a process of its own.
@@ -24,7 +27,7 @@ const killed = "CRITICRM_TEST_KILLED_RUN"
 
 func killConfig(dir string) Config {
 	c := testConfig(dir)
-	c.SaveSteps = 5
+	c.SaveSteps, c.AsyncSave = 5, AsyncNo // TestKillAtEveryWrite has the other way
 	return c
 }
 
@@ -80,6 +83,77 @@ func TestKillIsExact(t *testing.T) {
 	sameOutcome(t, straight.OutputDir, c.OutputDir)
 }
 
+// killedAt numbers the file operation at which the process of TestKillAtEveryWrite ends, and says whether before or after it.
+const killedAt = "CRITICRM_TEST_KILLED_AT"
+
+// TestKilledAtRun is that process. Alone it does nothing.
+func TestKilledAtRun(t *testing.T) {
+	dir := os.Getenv(killed)
+	var plan vfstest.Plan
+	if _, err := fmt.Sscan(os.Getenv(killedAt), &plan.At, &plan.When); dir == "" || err != nil {
+		t.Skip("for TestKillAtEveryWrite only")
+	}
+	plan.Crash = true // a panic that nobody catches, on the goroutine that writes
+	storeOn(t, func(fsys vfs.FS) vfs.FS { return vfstest.NewFault(fsys, plan) })
+	c := asyncConfig(dir, AsyncYes)
+	_, err := Train(context.Background(), tiny(t, c, 1), pairs(27), c)
+	t.Fatalf("the run was not killed: %v", err)
+}
+
+// A process that is killed at any operation of a checkpoint that is written while training goes on leaves a run that goes on to the same
+// bytes. The operations are those of the first three checkpoints.
+func TestKillAtEveryWrite(t *testing.T) {
+	data := pairs(27)
+	straight := asyncConfig(filepath.Join(t.TempDir(), "straight"), AsyncYes)
+	var all *vfstest.Fault
+	storeOn(t, func(fsys vfs.FS) vfs.FS { all = vfstest.NewFault(fsys, vfstest.Plan{}); return all })
+	if _, err := Train(context.Background(), tiny(t, straight, 1), data, straight); err != nil {
+		t.Fatal(err)
+	}
+	openStore = checkpoint.Open
+	var changes []vfstest.Op // that a kill can come between
+	saves := 0
+	for _, op := range all.Ops() {
+		if op.Kind == "mkdir" && strings.Contains(op.Name, ".tmp-") {
+			saves++
+		}
+		if saves > 0 && saves <= 3 && !slices.Contains([]string{"read", "readat", "seek", "lstat", "readdir", "statfs", "close"}, op.Kind) {
+			changes = append(changes, op)
+		}
+	}
+	if len(changes) < 40 {
+		t.Fatalf("only %d operations: %v", len(changes), all.Ops())
+	}
+	every := 3
+	if testing.Short() {
+		every = 15
+	}
+	lost := map[int64]int{}
+	for i := 0; i < len(changes); i += every {
+		op := changes[i]
+		c := asyncConfig(filepath.Join(t.TempDir(), "run"), AsyncYes)
+		process := exec.Command(os.Args[0], "-test.run=^TestKilledAtRun$")
+		process.Env = append(os.Environ(), killed+"="+c.OutputDir, fmt.Sprintf("%s=%d %d", killedAt, op.N, vfstest.Before+vfstest.When(i%2)))
+		if out, err := process.CombinedOutput(); err == nil || !bytes.Contains(out, []byte("Crashed")) {
+			t.Fatalf("%v: %v\n%s", op, err, out)
+		}
+		_, step, err := checkpoint.Latest(filepath.Join(c.OutputDir, "checkpoints"))
+		if err != nil && !errors.Is(err, checkpoint.ErrNone) {
+			t.Errorf("%v: %v", op, err)
+		}
+		lost[step]++
+		c.Resume = "auto"
+		if _, err := Train(context.Background(), tiny(t, c, 1), data, c); err != nil {
+			t.Fatalf("%v: %v", op, err)
+		}
+		sameOutcome(t, straight.OutputDir, c.OutputDir)
+	}
+	if len(lost) < 3 {
+		t.Errorf("newest checkpoints behind the kills: %v, want all kinds", lost)
+	}
+	t.Logf("%d operations, newest checkpoints behind the kills: %v", len(changes), lost)
+}
+
 // A run may go on from an older checkpoint than the newest; the newer ones give way to those that it makes again.
 func TestResumeFromOlder(t *testing.T) {
 	data := pairs(27)
@@ -130,7 +204,7 @@ const fullDisk = "CRITICRM_TEST_FULL_DISK"
 
 func fullConfig(dir string) Config {
 	c := testConfig(dir)
-	c.SaveSteps = 2
+	c.SaveSteps, c.AsyncSave = 2, filepath.Base(dir)
 	return c
 }
 
@@ -152,6 +226,9 @@ func TestFullDiskRun(t *testing.T) {
 	}
 	_, err := Train(context.Background(), tiny(t, c, 1), pairs(27), c, WithReport(Report{Log: os.Stdout, OnStep: func(m Metrics) {
 		if m.Step == 5 && c.Resume == "" {
+			for path := ""; !strings.HasSuffix(path, "step-00000004"); path, _, _ = checkpoint.Latest(filepath.Join(dir, "checkpoints")) {
+				time.Sleep(time.Millisecond) // it may be on its way
+			}
 			limit()
 		}
 	}}))
@@ -161,12 +238,18 @@ func TestFullDiskRun(t *testing.T) {
 // When nothing can be written any more, single failed saves are told and survived, the run ends with an error, the last good
 // checkpoint stays, and with room again the run goes on to the same bytes.
 func TestDiskFull(t *testing.T) {
+	for _, async := range []string{AsyncNo, AsyncYes} {
+		t.Run(async, func(t *testing.T) { diskFull(t, async) })
+	}
+}
+
+func diskFull(t *testing.T, async string) {
 	data := pairs(27)
-	straight := fullConfig(filepath.Join(t.TempDir(), "straight"))
+	straight := fullConfig(filepath.Join(t.TempDir(), AsyncNo))
 	if _, err := Train(context.Background(), tiny(t, straight, 1), data, straight); err != nil {
 		t.Fatal(err)
 	}
-	c := fullConfig(filepath.Join(t.TempDir(), "full"))
+	c := fullConfig(filepath.Join(t.TempDir(), async))
 	for round, want := range []string{"training goes on, the newest good checkpoint is", ""} {
 		process := exec.Command(os.Args[0], "-test.run=^TestFullDiskRun$", "-test.v")
 		process.Env = append(os.Environ(), fullDisk+"="+c.OutputDir)

@@ -38,6 +38,8 @@ type Result struct {
 	NoRewards string
 	Seconds   float64 // of this process
 
+	SaveSeconds float64 // of them, those in which training waited for checkpoints
+
 	// Packing, of this process: MicroBatches held PackedTokens of MicroBatches·max_tokens_per_batch that would have fitted
 	// (Efficiency; 0 without a limit), and would have been Sharing times as many
 	// if every branch were a sequence of its own.
@@ -82,6 +84,7 @@ func WithFacts(f modeldir.Facts) Option { return func(o *options) { o.facts = f 
 // run is a training run.
 type run struct {
 	options
+	background
 	m        *model.Model
 	data     Dataset
 	c        Config
@@ -190,7 +193,8 @@ func (r *run) rescue(err error) error {
 
 // close gives back what setUp took, as far as it came.
 func (r *run) close() error {
-	var errs []error
+	errs := []error{r.collect(true)}
+	r.copy.giveBack()
 	if r.console != nil {
 		r.console.close()
 	}
@@ -288,7 +292,7 @@ func (r *run) openOutput() error {
 	if err := os.MkdirAll(r.checkpoints(), 0o755); err != nil {
 		return fmt.Errorf("trainer: output_dir: %w", err)
 	}
-	store, err := checkpoint.Open(r.checkpoints())
+	store, err := openStore(r.checkpoints())
 	if err != nil {
 		return fmt.Errorf("trainer: output_dir: %w", err)
 	}
@@ -397,6 +401,7 @@ func (r *run) step(ctx context.Context) error {
 		if err := r.group.Sum(fmt.Sprintf("the gradients of step %d", r.st.Step+1), r.m.Gradients(), r.c.GradientSum == SumTree); err != nil {
 			return err
 		}
+		r.mayChange()
 		now.norm = r.opt.step(factor, r.st.Updates+1)
 	}
 	r.count(p, len(index))
@@ -435,7 +440,7 @@ func (r *run) settle(end time.Time) error {
 		}
 	}
 	if err := r.m.Dev.Fault(); err != nil {
-		return fmt.Errorf("trainer: step %d: %w; the newest checkpoint is %s", m.Step, err, named(r.result.Checkpoint))
+		return fmt.Errorf("trainer: step %d: %w; the newest checkpoint is %s", m.Step, err, r.newest())
 	}
 	if end.IsZero() {
 		end = time.Now()
@@ -450,7 +455,7 @@ func (r *run) settle(end time.Time) error {
 		return err
 	}
 	if !finiteStep && r.st.SkipRow >= maxSkips {
-		return fmt.Errorf("trainer: stopped at step %d: the gradients of %d steps in a row were not finite; the newest checkpoint is %s", m.Step, r.st.SkipRow, named(r.result.Checkpoint))
+		return fmt.Errorf("trainer: stopped at step %d: the gradients of %d steps in a row were not finite; the newest checkpoint is %s", m.Step, r.st.SkipRow, r.newest())
 	}
 	return nil
 }

@@ -7,15 +7,43 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
+
+	"criticrm/checkpoint"
 )
 
-// saveMaybe writes a checkpoint after every save_steps updates. One that the disk does not take is reported and training goes on; the
-// third in a row is an error. What is wrong with the state itself, or with the device, is one at once.
+// saveMaybe writes a checkpoint after every save_steps updates, or begins to. One that the disk does not take is reported and training goes
+// on; the third in a row is an error. What is wrong with the state itself, or with the device, is one at once.
 func (r *run) saveMaybe() error {
-	if !r.saveDue() {
+	if err := r.collect(false); err != nil {
+		return err
+	}
+	if !r.saveDue() || r.saved == r.st.Step || !r.first() {
 		return nil
 	}
-	err := r.save()
+	defer r.waited(time.Now())
+	begun := time.Now()
+	if w := r.writing; w != nil { // at most one is in flight
+		if err := r.collect(true); err != nil {
+			return err
+		}
+		if late := time.Since(begun); late > time.Second && !r.toldLate {
+			r.toldLate = true
+			r.console.say("step %d: training waited %.1f s until the checkpoint of step %d was written: save_steps is shorter than the disk is fast", r.st.Step, late.Seconds(), w.step)
+		}
+	}
+	if r.inBackground() {
+		return r.begin()
+	}
+	return r.judge(r.write())
+}
+
+func (r *run) saveDue() bool {
+	return r.c.OutputDir != "" && r.c.SaveSteps != 0 && r.st.Step%r.c.SaveSteps == 0 && r.st.Step != 0 && r.st.Step != r.plan.Total
+}
+
+// judge says whether a run ends with what became of a checkpoint.
+func (r *run) judge(err error) error {
 	if err == nil {
 		r.saveErrs = 0
 		return nil
@@ -28,38 +56,55 @@ func (r *run) saveMaybe() error {
 	return nil
 }
 
-func (r *run) saveDue() bool {
-	return r.c.OutputDir != "" && r.c.SaveSteps != 0 && r.st.Step%r.c.SaveSteps == 0 && r.st.Step != 0 && r.st.Step != r.plan.Total
-}
-
 // notStored is an error of the disk: the run itself is sound, and can go on.
 type notStored struct{ error }
 
 func (e notStored) Unwrap() error { return e.error }
 
-// save writes a checkpoint of the present step, unless there is one.
+// save writes a checkpoint of the present step, unless there is one, and waits for it.
 func (r *run) save() error {
+	defer r.waited(time.Now())
+	if err := r.collect(true); err != nil {
+		return err
+	}
 	if r.saved == r.st.Step || !r.first() {
 		return nil
 	}
-	r.st.Products = r.m.Dev.Algorithms()
-	s, err := snapshot(r.m, r.st)
+	return r.write()
+}
+
+func (r *run) write() error {
+	s, _, err := r.snapshot()
 	if err != nil {
-		return fmt.Errorf("trainer: checkpoint of step %d: %w", r.st.Step, err)
+		return err
 	}
 	path, err := r.store.Save(s, r.c.SaveTotalLimit)
 	debug.FreeOSMemory() // what was taken for it, before the next one takes as much
+	return r.ended(r.st.Step, path, err)
+}
+
+func (r *run) snapshot() (*checkpoint.State, *downloads, error) {
+	r.st.Products = r.m.Dev.Algorithms()
+	s, from, err := snapshot(r.m, r.st)
+	if err != nil {
+		err = fmt.Errorf("trainer: checkpoint of step %d: %w", r.st.Step, err)
+	}
+	return s, from, err
+}
+
+// ended takes note of what became of the checkpoint of a step, and says what is wrong with it.
+func (r *run) ended(step int, path string, err error) error {
 	var bad unsound
 	if errors.As(err, &bad) {
-		return fmt.Errorf("trainer: checkpoint of step %d: %w; nothing was saved, the newest checkpoint is %s", r.st.Step, bad.error, named(r.result.Checkpoint))
+		return fmt.Errorf("trainer: checkpoint of step %d: %w; nothing was saved, the newest checkpoint is %s", step, bad.error, named(r.result.Checkpoint))
 	}
 	if path == "" {
 		return notStored{fmt.Errorf("trainer: %w", err)}
 	}
 	if err != nil { // it is safe; something older could not be removed
-		r.console.say("checkpoint of step %d: %v", r.st.Step, err)
+		r.console.say("checkpoint of step %d: %v", step, err)
 	}
-	r.saved, r.result.Checkpoint = r.st.Step, path
+	r.saved, r.result.Checkpoint = step, path
 	return nil
 }
 

@@ -2,6 +2,8 @@ package trainer
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -9,6 +11,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"testing"
+	"time"
 
 	"criticrm/checkpoint"
 	"criticrm/device/devicetest"
@@ -51,6 +54,31 @@ func BenchmarkSaving(b *testing.B) {
 					stored, raw := manifest.Sizes()
 					b.ReportMetric(float64(raw)/float64(stored), "ratio")
 				}
+			})
+			b.Run("background", func(b *testing.B) { // the training's part; what follows is the disk's
+				b.SetBytes(state)
+				more := moreMemory(b)
+				waits, copied := 0.0, 0.0
+				for b.Loop() {
+					r.st.Step++
+					begun := time.Now()
+					if !r.inBackground() {
+						b.Fatal("no memory for a copy")
+					}
+					if err := r.begin(); err != nil {
+						b.Fatal(err)
+					}
+					waits += time.Since(begun).Seconds()
+					<-r.writing.copied // in a run, while the next gradients are computed
+					copied += time.Since(begun).Seconds()
+					if err := r.collect(true); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(more(), "more-GiB")
+				b.ReportMetric(1e3*waits/float64(b.N), "ms-waits")
+				b.ReportMetric(1e3*copied/float64(b.N), "ms-copy")
+				r.copy.giveBack()
 			})
 			b.Run("load", func(b *testing.B) {
 				b.SetBytes(state)
@@ -122,4 +150,40 @@ func statusOf(tb testing.TB, name string) float64 {
 		}
 	}
 	return math.NaN()
+}
+
+// BenchmarkTrainingWaits trains the model for a few updates with checkpoints and without: how long the training waits for one, and how long
+// an update takes with all of it.
+//
+//	go test ./trainer -run '^$' -bench BenchmarkTrainingWaits -benchtime 1x
+func BenchmarkTrainingWaits(b *testing.B) {
+	const every, saves = 6, 2
+	for _, async := range []string{"none", AsyncNo, AsyncYes} {
+		b.Run(async, func(b *testing.B) {
+			for b.Loop() {
+				c := Default()
+				c.OutputDir, c.LoggingSteps, c.BatchSize, c.Accumulation, c.BatchTokens = b.TempDir(), 0, 16, 1, 512
+				c.MaxSteps, c.SaveSteps, c.AsyncSave = every*(saves+1), every, async
+				if async == "none" {
+					c.OutputDir, c.AsyncSave = "", AsyncNo
+				}
+				ctx, cancel := context.WithCancel(context.Background())
+				r := &run{m: trained(b, c), data: pairs(64), c: c, orderOf: -1, saved: -1}
+				var begun time.Time
+				r.report.OnStep = func(m Metrics) {
+					switch m.Step {
+					case 1:
+						begun = time.Now()
+					case c.MaxSteps - 1:
+						b.ReportMetric(time.Since(begun).Seconds()/float64(c.MaxSteps-2), "s/update")
+						b.ReportMetric(1e3*r.result.SaveSeconds/saves, "ms-waits/save")
+						cancel()
+					}
+				}
+				if err := r.train(ctx); !errors.Is(err, ErrInterrupted) {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

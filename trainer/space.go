@@ -1,6 +1,6 @@
 package trainer
 
-// What a run writes, compared with what its disk has left before the first step.
+// What a run writes, compared with what its disk has left before the first step, and what memory of the host that takes.
 
 import (
 	"errors"
@@ -14,10 +14,13 @@ import (
 	"criticrm/model"
 )
 
-// Space is what a run writes into output_dir, in bytes, before compression.
+// Space is what a run writes into output_dir, in bytes, before compression, and the memory of the host that it takes for it.
 type Space struct {
 	Checkpoint, Model uint64 // one of each
 	Kept              int    // the most checkpoints that lie there at once
+
+	Copy  uint64 // memory for a copy of the state, if training goes on while checkpoints are written
+	Files uint64 // memory for the files that are compressed at once
 }
 
 // SpaceOf is the space of a run with a model.
@@ -35,6 +38,10 @@ func SpaceOf(m *model.Model, c Config, p Plan) (s Space) {
 	s.Kept = 1 // at the end
 	if c.SaveSteps > 0 {
 		s.Kept += max(0, p.Total-1) / c.SaveSteps
+	}
+	s.Files = checkpoint.SaveMemory()
+	if s.Kept > 1 && c.AsyncSave != AsyncNo {
+		s.Copy = s.Checkpoint
 	}
 	if c.SaveTotalLimit > 0 {
 		s.Kept = min(s.Kept, c.SaveTotalLimit+1) // the oldest goes when the newest is there

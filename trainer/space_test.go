@@ -46,6 +46,14 @@ func TestSpaceOf(t *testing.T) {
 	if header := model - int64(space.Model); header < 0 || header > 8<<10 {
 		t.Errorf("a model of %d bytes, want %d and headers", model, space.Model)
 	}
+	if space.Copy != space.Checkpoint || space.Copy != uint64(copyBytes(m)) || space.Files < 64<<20 || space.Files != checkpoint.SaveMemory() {
+		t.Errorf("a copy of %d bytes and %d for files, of a state of %d", space.Copy, space.Files, copyBytes(m))
+	}
+	for async, want := range map[string]uint64{AsyncAuto: space.Checkpoint, AsyncYes: space.Checkpoint, AsyncNo: 0} {
+		if c.AsyncSave = async; SpaceOf(m, c, NewPlan(c, 8)).Copy != want {
+			t.Errorf("async_save %s: a copy of %d bytes, want %d", async, SpaceOf(m, c, NewPlan(c, 8)).Copy, want)
+		}
+	}
 	for limit, want := range map[int]int{0: 3, 1: 2, 2: 3, 5: 3} {
 		if c.SaveTotalLimit = limit; SpaceOf(m, c, NewPlan(c, 8)).Kept != want {
 			t.Errorf("save_total_limit %d: %d, want %d", limit, SpaceOf(m, c, NewPlan(c, 8)).Kept, want)

@@ -65,16 +65,16 @@ func stored(p *model.Param, role string, t kernels.Tensor) (dtype string, shape 
 
 // snapshot is everything that training changes, and nothing else: per parameter the weight as stored, the float32 master where there is one, and the
 // optimizer's moments with their scales. It is read while it is saved, a few megabytes at a time, so the model must not change before that
-// is done. A value that is not finite, a negative second moment and a fault of the device are an unsound: such a checkpoint must not
+// is done, or before copyTo is. A value that is not finite, a negative second moment and a fault of the device are an unsound: such a checkpoint must not
 // replace a good one.
-func snapshot(m *model.Model, st state) (*checkpoint.State, error) {
+func snapshot(m *model.Model, st state) (*checkpoint.State, *downloads, error) {
 	out := &checkpoint.State{Step: int64(st.Step)}
 	r := &downloads{m: m}
 	for _, p := range m.Params() {
 		for _, b := range buffers(p) {
 			dtype, shape := stored(p, b.role, b.t)
 			out.Tensors = append(out.Tensors, checkpoint.TensorData{TensorInfo: checkpoint.TensorInfo{Name: b.role + "/" + p.Name, DType: dtype, Shape: shape}})
-			r.tensors = append(r.tensors, download{b.t.View(b.t.Len()), b.role == "v" || b.role == "scale"})
+			r.tensors = append(r.tensors, download{t: b.t.View(b.t.Len()), positive: b.role == "v" || b.role == "scale"})
 		}
 	}
 	out.Read = func(dst []byte, i int, begin int64) error {
@@ -85,7 +85,7 @@ func snapshot(m *model.Model, st state) (*checkpoint.State, error) {
 	}
 	meta, err := json.Marshal(st)
 	out.Meta = meta
-	return out, err
+	return out, r, err
 }
 
 // unsound is an error of the run, as opposed to the disk.
@@ -97,11 +97,44 @@ func (e unsound) Unwrap() error { return e.error }
 type downloads struct {
 	m       *model.Model
 	tensors []download
+	copy    []byte // of all of them; nil: the device has them
 }
 
 type download struct {
 	t        kernels.Tensor // flat
 	positive bool
+	at       int // in the copy
+}
+
+// copyBytes is how large the copy of a state is.
+func copyBytes(m *model.Model) (n int) {
+	for _, p := range m.Params() {
+		for _, b := range buffers(p) {
+			n += b.t.Bytes()
+		}
+	}
+	return n
+}
+
+// copyTo copies the state to host, from which it is read then, with beside, which may be on another goroutine than the device's, or without.
+func (r *downloads) copyTo(host []byte, beside func(host []byte, src kernels.Tensor) error) error {
+	at := 0
+	for i := range r.tensors {
+		d := &r.tensors[i]
+		part := host[at : at+d.t.Bytes()]
+		if beside == nil {
+			r.m.Dev.DownloadBytes(part, d.t)
+		} else if err := beside(part, d.t); err != nil {
+			return err
+		}
+		d.at = at
+		at += len(part)
+	}
+	r.copy = host
+	if beside == nil {
+		return r.m.Dev.Sync()
+	}
+	return nil
 }
 
 // read fills dst with the bytes of tensor i from begin on.
@@ -109,12 +142,15 @@ func (r *downloads) read(dst []byte, i, begin int) error {
 	d := r.tensors[i]
 	size := d.t.Type().Size()
 	at, n := begin/size, len(dst)/size
-	t := d.t.Rows(at, at+n)
-	r.m.Dev.DownloadBytes(dst, t)
-	if err := r.m.Dev.Sync(); err != nil {
-		return err
+	if r.copy != nil {
+		copy(dst, r.copy[d.at+begin:])
+	} else {
+		r.m.Dev.DownloadBytes(dst, d.t.Rows(at, at+n))
+		if err := r.m.Dev.Sync(); err != nil {
+			return err
+		}
 	}
-	if i, v := firstUnsound(dst, t.Type(), d.positive); i >= 0 {
+	if i, v := firstUnsound(dst, d.t.Type(), d.positive); i >= 0 {
 		return fmt.Errorf("element %d is %v", at+i, v)
 	}
 	return nil

@@ -152,6 +152,11 @@ func dryTrain(cmd *cobra.Command, c trainer.Config) error {
 	sayFits(w, all.HighReserved)
 	fmt.Fprintf(w, "disk: %s for each checkpoint, of which %d lie there at once at most, and %s for the model, before compression\n",
 		checkpoint.MiB(res.Space.Checkpoint), res.Space.Kept, checkpoint.MiB(res.Space.Model))
+	fmt.Fprintf(w, "memory of the host while a checkpoint is written: up to %s", checkpoint.MiB(res.Space.Files))
+	if res.Space.Copy > 0 {
+		fmt.Fprintf(w, ", and %s for a copy of the state, so that training goes on (not with async_save no)", checkpoint.MiB(res.Space.Copy))
+	}
+	fmt.Fprintln(w)
 	if c.OutputDir == "" {
 		return nil
 	}

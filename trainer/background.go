@@ -1,0 +1,147 @@
+package trainer
+
+// Checkpoints that are written while training goes on: the state is copied to the host's memory while the next gradients are computed,
+// which only read it, and compressed and written from there.
+
+import (
+	"runtime/debug"
+	"time"
+
+	"criticrm/checkpoint"
+	"criticrm/kernels"
+)
+
+// What tests put something else in the place of.
+var (
+	openStore  = checkpoint.Open
+	hostMemory = freeMemory
+	beforeCopy = func() {}
+)
+
+// How checkpoints are written.
+const (
+	AsyncAuto = "auto"
+	AsyncYes  = "yes"
+	AsyncNo   = "no"
+)
+
+// background is what a run has under way beside its steps.
+type background struct {
+	writing    *writing // the checkpoint in flight
+	copy       hostCopy
+	toldNoCopy bool
+	toldLate   bool
+}
+
+// writing is a checkpoint that is on its way to the disk.
+type writing struct {
+	step   int
+	copied chan struct{} // closed when the state may change again
+	done   chan written
+}
+
+type written struct {
+	path string
+	err  error
+}
+
+// hostCopy is memory for a copy of the state, which a run keeps until its end.
+type hostCopy struct {
+	bytes []byte
+	free  func()
+}
+
+func (c *hostCopy) giveBack() {
+	if c.free != nil {
+		c.free()
+		*c = hostCopy{}
+	}
+}
+
+// inBackground says whether there is memory for a copy of the state; it is taken at the first checkpoint, when all else has its own.
+func (r *run) inBackground() bool {
+	if r.c.AsyncSave == AsyncNo || r.copy.bytes != nil {
+		return r.copy.bytes != nil
+	}
+	need := copyBytes(r.m)
+	left, known := hostMemory()
+	if r.c.AsyncSave == AsyncYes || !known || left >= uint64(need)+uint64(need)/8+checkpoint.SaveMemory() {
+		r.copy.bytes, r.copy.free = kernels.HostAlloc(need)
+	}
+	if r.copy.bytes == nil && !r.toldNoCopy {
+		r.toldNoCopy = true
+		r.console.say("checkpoints are written while training waits: a copy of the state takes %s of the host's memory, which has %s left", checkpoint.MiB(uint64(need)), checkpoint.MiB(left))
+	}
+	return r.copy.bytes != nil
+}
+
+// begin copies the state, or has it copied, and writes it in the background.
+func (r *run) begin() error {
+	s, from, err := r.snapshot()
+	if err != nil {
+		return err
+	}
+	w := &writing{step: r.st.Step, copied: make(chan struct{}), done: make(chan written, 1)}
+	store, keep, host, beside := r.store, r.c.SaveTotalLimit, r.copy.bytes, r.m.Dev.Beside()
+	if beside == nil {
+		if err := from.copyTo(host, nil); err != nil {
+			return r.ended(w.step, "", unsound{err})
+		}
+		close(w.copied)
+	}
+	r.writing = w
+	go func() {
+		var x written
+		if beside != nil {
+			beforeCopy()
+			x.err = from.copyTo(host, beside)
+			close(w.copied)
+		}
+		if x.err != nil {
+			x.err = unsound{x.err}
+		} else {
+			x.path, x.err = store.Save(s, keep)
+		}
+		debug.FreeOSMemory() // what was taken for it, before the next one takes as much
+		w.done <- x
+	}()
+	return nil
+}
+
+// mayChange waits until a checkpoint in flight no longer reads the state.
+func (r *run) mayChange() {
+	if r.writing != nil {
+		defer r.waited(time.Now())
+		<-r.writing.copied
+	}
+}
+
+// collect takes note of what became of the checkpoint in flight: when it has ended, or waiting for that.
+func (r *run) collect(wait bool) error {
+	w := r.writing
+	if w == nil {
+		return nil
+	}
+	if !wait {
+		select {
+		case x := <-w.done:
+			w.done <- x
+		default:
+			return nil
+		}
+	}
+	x := <-w.done
+	r.writing = nil
+	return r.judge(r.ended(w.step, x.path, x.err))
+}
+
+// newest is the newest checkpoint, for the error that a run ends with.
+func (r *run) newest() string {
+	if err := r.collect(true); err != nil {
+		r.console.say("%v", err)
+	}
+	return named(r.result.Checkpoint)
+}
+
+// waited counts time in which training waits for checkpoints.
+func (r *run) waited(since time.Time) { r.result.SaveSeconds += time.Since(since).Seconds() }
