@@ -67,7 +67,7 @@ func encodeBlock(dst, block []byte, last bool, s *huff0.Scratch) []byte {
 	if len(block) > 1 && bytes.Equal(block[1:], block[:len(block)-1]) {
 		return append(blockHeader(dst, len(block), blockRLE, last), block[0])
 	}
-	if len(block) >= huffMin {
+	if len(block) >= huffMin && !noise(block) {
 		out, _, err := huff0.Compress4X(block, s)
 		if err == nil && len(out)+6 < len(block) {
 			dst = blockHeader(dst, len(out)+6, blockCompressed, last)
@@ -79,6 +79,26 @@ func encodeBlock(dst, block []byte, last bool, s *huff0.Scratch) []byte {
 		}
 	}
 	return append(blockHeader(dst, len(block), blockRaw, last), block...)
+}
+
+// noise says whether a sample of a block's bytes is spread evenly, as those of mantissas are: a Huffman table that saves 1/32 has probabilities
+// whose squares add up to 1/215 or more, even ones to 1/256. The limit between is 8 standard
+// deviations from the even sample's sum in a whole block, 4 in the smallest that is looked at.
+func noise(block []byte) bool {
+	const step, enough = 64, 1024
+	n := len(block) / step
+	if n < enough {
+		return false
+	}
+	var count [256]int
+	for i := 0; i < len(block); i += step {
+		count[block[i]]++
+	}
+	pairs := 0 // of equal samples
+	for _, c := range count {
+		pairs += c * (c - 1)
+	}
+	return pairs < n*(n-1)/235
 }
 
 func blockHeader(dst []byte, size, kind int, last bool) []byte {

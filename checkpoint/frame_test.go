@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -187,6 +188,9 @@ func TestPlanesRoundTrip(t *testing.T) {
 			part := at * int(dtypeSize(dtype))
 			splitPlanes(planes, src[part:], dtype, at)
 			splitPlanes(planes, src[:part], dtype, 0)
+			if plain := plainPlanes(src, dtype); !bytes.Equal(planes, plain) {
+				t.Fatalf("%s × %d: planes\n%x, want\n%x", dtype, n, planes, plain)
+			}
 			joinPlanes(back, planes, dtype)
 			if !bytes.Equal(src, back) {
 				t.Fatalf("%s × %d: round trip differs", dtype, n)
@@ -202,6 +206,25 @@ func TestPlanesRoundTrip(t *testing.T) {
 			t.Errorf("%s: top plane %v, want 127s", dtype, planes[:len(x)])
 		}
 	}
+}
+
+// plainPlanes is the definition: each element rotated if it is a float, its bytes in the planes from the top.
+func plainPlanes(src []byte, dtype string) []byte {
+	size := int(dtypeSize(dtype))
+	dst := make([]byte, len(src))
+	for i := range len(src) / size {
+		var x uint64
+		for k := size - 1; k >= 0; k-- {
+			x = x<<8 | uint64(src[i*size+k])
+		}
+		if top := uint(8*size - 1); rotated(dtype) {
+			x = x<<1 | x>>top
+		}
+		for k := range size {
+			dst[k*(len(src)/size)+i] = byte(x >> (8 * (size - 1 - k)))
+		}
+	}
+	return dst
 }
 
 func ratio(t TensorData) float64 {
@@ -248,6 +271,31 @@ func TestWeightsAreReallyCompressed(t *testing.T) {
 	}
 }
 
+// Weights that were trained compress as those of the formula do.
+func TestTrainedWeightsCompress(t *testing.T) {
+	for _, dir := range []string{"../demo/base", "../demo/mistaken"} {
+		d, err := OpenModelDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		raw, stored := 0, 0
+		for _, info := range d.Tensors() {
+			x, err := d.ReadF32(info.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := BF16Bytes(x)
+			raw, stored = raw+len(b), stored+int(float64(len(b))/ratio(TensorData{TensorInfo{info.Name, "BF16", info.Shape}, b}))
+		}
+		r := float64(raw) / float64(stored)
+		t.Logf("%s: bfloat16, ratio %.3f", dir, r)
+		if r < 1.45 {
+			t.Errorf("%s: ratio %.3f", dir, r)
+		}
+	}
+}
+
 func benchTensors(n int) map[string]TensorData {
 	w, m := gaussian(n, 0.02, 1), gaussian(n, 1e-4, 2)
 	info := func(name, dtype string) TensorInfo { return TensorInfo{name, dtype, []int64{int64(n)}} }
@@ -259,14 +307,31 @@ func benchTensors(n int) map[string]TensorData {
 	}
 }
 
+// perCPU reports bytes by the second, and by the second of the processor's time, which a busy machine changes less.
+func perCPU(b *testing.B, bytes int) {
+	b.SetBytes(int64(bytes))
+	cpu := func() float64 {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			b.Fatal(err)
+		}
+		return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+	}
+	before := cpu()
+	b.Cleanup(func() { b.ReportMetric(float64(b.N)*float64(bytes)/1e6/(cpu()-before), "MB/cpu-s") })
+}
+
 // BenchmarkEncode is one core: planes, Huffman, both hashes.
 func BenchmarkEncode(b *testing.B) {
 	for name, t := range benchTensors(4 << 20) {
 		b.Run(name, func(b *testing.B) {
-			b.SetBytes(int64(len(t.Data)))
+			perCPU(b, len(t.Data))
 			var f file
+			free := &buffers{}
 			for b.Loop() {
-				f = oneJob(t).encode(&buffers{})
+				j := oneJob(t)
+				f = j.encode(free)
+				free.put(f.stored)
 			}
 			b.ReportMetric(float64(len(t.Data))/float64(len(f.stored)), "ratio")
 		})
@@ -277,7 +342,7 @@ func BenchmarkEncode(b *testing.B) {
 func BenchmarkFrame(b *testing.B) {
 	for name, t := range benchTensors(4 << 20) {
 		b.Run(name, func(b *testing.B) {
-			b.SetBytes(int64(len(t.Data)))
+			perCPU(b, len(t.Data))
 			raw, dst := make([]byte, len(t.Data)), []byte(nil)
 			for b.Loop() {
 				splitPlanes(raw, t.Data, t.DType, 0)
@@ -293,10 +358,10 @@ func BenchmarkDecode(b *testing.B) {
 	for name, t := range benchTensors(4 << 20) {
 		b.Run(name, func(b *testing.B) {
 			f := oneJob(t).encode(&buffers{})
-			b.SetBytes(int64(len(t.Data)))
-			out := make([]byte, len(t.Data))
+			perCPU(b, len(t.Data))
+			out, raw := make([]byte, len(t.Data)), make([]byte, len(t.Data))
 			for b.Loop() {
-				raw, err := f.info.decode(f.stored, anew)
+				raw, err := f.info.decode(f.stored, func(int) []byte { return raw })
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -31,13 +31,15 @@ func splitPlanes(dst, src []byte, dtype string, at int) {
 	case 2:
 		hi, lo := plane(0), plane(1)
 		i := 0
-		for ; i+4 <= n; i += 4 { // four elements at a time in one register
-			x := le.Uint64(src[2*i:])
+		for ; i+8 <= n; i += 8 { // as many elements as fit two registers
+			from := (*[16]byte)(src[2*i:])
+			x, y := le.Uint64(from[:]), le.Uint64(from[8:])
 			if rot == 1 {
-				x = x<<1&0xFFFE_FFFE_FFFE_FFFE | x>>15&0x0001_0001_0001_0001
+				x = x<<1&^lows16 | x>>15&lows16
+				y = y<<1&^lows16 | y>>15&lows16
 			}
-			le.PutUint32(hi[i:], evenBytes(x>>8))
-			le.PutUint32(lo[i:], evenBytes(x))
+			le.PutUint64(hi[i:], evenBytes(x>>8)|evenBytes(y>>8)<<32)
+			le.PutUint64(lo[i:], evenBytes(x)|evenBytes(y)<<32)
 		}
 		for ; i < n; i++ {
 			x := bits.RotateLeft16(le.Uint16(src[2*i:]), rot)
@@ -46,14 +48,21 @@ func splitPlanes(dst, src []byte, dtype string, at int) {
 	case 4:
 		p0, p1, p2, p3 := plane(0), plane(1), plane(2), plane(3)
 		i := 0
-		for ; i+4 <= n; i += 4 {
-			s := src[4*i : 4*i+16 : 4*i+16]
-			a, b := bits.RotateLeft32(le.Uint32(s), rot), bits.RotateLeft32(le.Uint32(s[4:]), rot)
-			c, d := bits.RotateLeft32(le.Uint32(s[8:]), rot), bits.RotateLeft32(le.Uint32(s[12:]), rot)
-			le.PutUint32(p0[i:], a>>24|b>>24<<8|c>>24<<16|d>>24<<24)
-			le.PutUint32(p1[i:], a>>16&255|b>>16&255<<8|c>>16&255<<16|d>>16&255<<24)
-			le.PutUint32(p2[i:], a>>8&255|b>>8&255<<8|c>>8&255<<16|d>>8&255<<24)
-			le.PutUint32(p3[i:], a&255|b&255<<8|c&255<<16|d&255<<24)
+		for ; i+8 <= n; i += 8 {
+			from := (*[32]byte)(src[4*i:])
+			a, b := pairs(le.Uint64(from[:]), le.Uint64(from[16:])) // elements 0 and 4, 1 and 5
+			c, d := pairs(le.Uint64(from[8:]), le.Uint64(from[24:]))
+			if rot == 1 {
+				a, b = a<<1&^lows32|a>>31&lows32, b<<1&^lows32|b>>31&lows32
+				c, d = c<<1&^lows32|c>>31&lows32, d<<1&^lows32|d>>31&lows32
+			}
+			// Bytes 0 and 2, and 1 and 3, of two elements each, then of four.
+			ab0, ab1 := a&evens8|b&evens8<<8, a>>8&evens8|b&^evens8
+			cd0, cd1 := c&evens8|d&evens8<<8, c>>8&evens8|d&^evens8
+			le.PutUint64(p3[i:], ab0&evens16|cd0&evens16<<16)
+			le.PutUint64(p2[i:], ab1&evens16|cd1&evens16<<16)
+			le.PutUint64(p1[i:], ab0>>16&evens16|cd0&^evens16)
+			le.PutUint64(p0[i:], ab1>>16&evens16|cd1&^evens16)
 		}
 		for ; i < n; i++ {
 			x := bits.RotateLeft32(le.Uint32(src[4*i:]), rot)
@@ -68,11 +77,30 @@ func splitPlanes(dst, src []byte, dtype string, at int) {
 	}
 }
 
+// Masks of parts of a register: the low bits of its 16- and 32-bit words, its even bytes and 16-bit words.
+const (
+	lows16  = 0x0001_0001_0001_0001
+	lows32  = 0x0000_0001_0000_0001
+	evens8  = 0x00FF_00FF_00FF_00FF
+	evens16 = 0x0000_FFFF_0000_FFFF
+)
+
 // evenBytes gathers bytes 0, 2, 4 and 6.
-func evenBytes(x uint64) uint32 {
-	x &= 0x00FF_00FF_00FF_00FF
-	x = (x | x>>8) & 0x0000_FFFF_0000_FFFF
-	return uint32(x | x>>16)
+func evenBytes(x uint64) uint64 {
+	x &= evens8
+	x = (x | x>>8) & evens16
+	return (x | x>>16) & 0xFFFF_FFFF
+}
+
+// oddPlaces is the inverse of evenBytes.
+func oddPlaces(x uint64) uint64 {
+	x = (x | x<<16) & evens16
+	return (x | x<<8) & evens8
+}
+
+// pairs turns the halves of two registers, as a matrix: it is its own inverse.
+func pairs(x, y uint64) (low, high uint64) {
+	return x&0xFFFF_FFFF | y<<32, x>>32 | y&^0xFFFF_FFFF
 }
 
 // joinPlanes is the inverse of splitPlanes.
@@ -89,12 +117,43 @@ func joinPlanes(dst, src []byte, dtype string) {
 		copy(dst, src)
 	case 2:
 		hi, lo := src[:n], src[n:2*n]
-		for i := range n {
+		i := 0
+		for ; i+8 <= n; i += 8 {
+			h, l := le.Uint64(hi[i:]), le.Uint64(lo[i:])
+			x, y := oddPlaces(h&0xFFFF_FFFF)<<8|oddPlaces(l&0xFFFF_FFFF), oddPlaces(h>>32)<<8|oddPlaces(l>>32)
+			if rot == -1 {
+				x = x>>1&^(lows16<<15) | x&lows16<<15
+				y = y>>1&^(lows16<<15) | y&lows16<<15
+			}
+			to := (*[16]byte)(dst[2*i:])
+			le.PutUint64(to[:], x)
+			le.PutUint64(to[8:], y)
+		}
+		for ; i < n; i++ {
 			le.PutUint16(dst[2*i:], bits.RotateLeft16(uint16(hi[i])<<8|uint16(lo[i]), rot))
 		}
 	case 4:
 		p0, p1, p2, p3 := src[:n], src[n:2*n], src[2*n:3*n], src[3*n:4*n]
-		for i := range n {
+		i := 0
+		for ; i+8 <= n; i += 8 { // splitPlanes backwards
+			x0, x1, x2, x3 := le.Uint64(p0[i:]), le.Uint64(p1[i:]), le.Uint64(p2[i:]), le.Uint64(p3[i:])
+			ab0, cd0 := x3&evens16|x1&evens16<<16, x3>>16&evens16|x1&^evens16
+			ab1, cd1 := x2&evens16|x0&evens16<<16, x2>>16&evens16|x0&^evens16
+			a, b := ab0&evens8|ab1&evens8<<8, ab0>>8&evens8|ab1&^evens8
+			c, d := cd0&evens8|cd1&evens8<<8, cd0>>8&evens8|cd1&^evens8
+			if rot == -1 {
+				a, b = a>>1&^(lows32<<31)|a&lows32<<31, b>>1&^(lows32<<31)|b&lows32<<31
+				c, d = c>>1&^(lows32<<31)|c&lows32<<31, d>>1&^(lows32<<31)|d&lows32<<31
+			}
+			a, b = pairs(a, b)
+			c, d = pairs(c, d)
+			to := (*[32]byte)(dst[4*i:])
+			le.PutUint64(to[:], a)
+			le.PutUint64(to[8:], c)
+			le.PutUint64(to[16:], b)
+			le.PutUint64(to[24:], d)
+		}
+		for ; i < n; i++ {
 			x := uint32(p0[i])<<24 | uint32(p1[i])<<16 | uint32(p2[i])<<8 | uint32(p3[i])
 			le.PutUint32(dst[4*i:], bits.RotateLeft32(x, rot))
 		}
