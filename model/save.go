@@ -15,14 +15,18 @@ import (
 // shardBytes is the size of a weight file from which on a model is split.
 const shardBytes = 5 << 30
 
-// SaveCausalLM writes dir as transformers' …ForCausalLM: config.json and model.safetensors (shards above 5 GB). A reward head goes to
-// reward_head.safetensors beside it ("score.weight", (1, H), F32), where Load finds it. Tokenizer files are the caller's.
-func (m *Model) SaveCausalLM(dir string) error {
+// SaveCausalLMAs is SaveCausalLM with weights of another type than the model has them in memory: as BF16 they are rounded to the nearest, as F32
+// those of a bfloat16 model are its masters, where it has any. The reward head stays F32.
+func (m *Model) SaveCausalLMAs(dir string, t kernels.DType) error {
 	if !m.HasLM() {
 		return errors.New("model: save: a sequence classifier has no LM head: use SaveSequenceClassification")
 	}
-	return m.save(dir, false)
+	return m.save(dir, false, t)
 }
+
+// SaveCausalLM writes dir as transformers' …ForCausalLM: config.json and model.safetensors (shards above 5 GB). A reward head goes to
+// reward_head.safetensors beside it ("score.weight", (1, H), F32), where Load finds it. Tokenizer files are the caller's.
+func (m *Model) SaveCausalLM(dir string) error { return m.SaveCausalLMAs(dir, m.opt.DType) }
 
 // SaveSequenceClassification writes dir as transformers' …ForSequenceClassification with one label, whose score.weight is the reward head.
 // An LM head of its own is left out. The pad token in its config is one that is never the last token of a text, because
@@ -34,50 +38,56 @@ func (m *Model) SaveSequenceClassification(dir string) error {
 	if familyOf(m.ModelType).architecture(true) == "" {
 		return fmt.Errorf("model: save: transformers has no sequence classifier for model_type %q: save the model as a language model with a reward head", m.ModelType)
 	}
-	return m.save(dir, true)
+	return m.save(dir, true, m.opt.DType)
 }
 
-func (m *Model) save(dir string, classifier bool) error {
+func (m *Model) save(dir string, classifier bool, t kernels.DType) error {
 	if m.opt.NF4 {
 		return errors.New("model: save: the weights are of 4 bits: open the model as it is stored")
 	}
 	if m.HasAdapter() {
 		return errors.New("model: save: the model is a base with an adapter: merge it, or use SaveAdapter")
 	}
-	if err := m.writeDir(dir, classifier); err != nil {
+	if err := m.writeDir(dir, classifier, t); err != nil {
 		return fmt.Errorf("model: save %s: %w", dir, err)
 	}
 	return nil
 }
 
-func (m *Model) writeDir(dir string, classifier bool) error {
-	config, err := m.configFile(classifier)
+func (m *Model) writeDir(dir string, classifier bool, t kernels.DType) error {
+	config, err := m.configFile(classifier, t)
 	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	var tensors, head []checkpoint.TensorData
+	var tensors []checkpoint.TensorInfo
+	var head []checkpoint.TensorData
 	var host []float32 // used again
+	named := map[string]*Param{}
 	for _, p := range m.params {
 		switch {
 		case p.Kind == Head && !classifier:
 			head = append(head, m.tensorData(p, &host))
 		case p.Name == lmName && classifier:
 		default:
-			tensors = append(tensors, m.tensorData(p, &host))
+			tensors, named[p.Name] = append(tensors, p.info(t)), p
 		}
 	}
 	if err := m.Dev.Sync(); err != nil {
 		return err
+	}
+	content := func(name string) ([]byte, error) { // one after the other
+		b := m.bytesAs(named[name], t, &host)
+		return b, m.Dev.Sync()
 	}
 	// Without its config no directory loads: nobody takes the weights of two models, half of each written, for one.
 	configPath := filepath.Join(dir, ConfigFile)
 	if err := os.Remove(configPath); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	if err := checkpoint.WriteModelDir(dir, tensors, shardBytes); err != nil {
+	if err := checkpoint.WriteModelDirFrom(dir, tensors, content, shardBytes); err != nil {
 		return err
 	}
 	headPath := filepath.Join(dir, HeadFile)
@@ -92,29 +102,47 @@ func (m *Model) writeDir(dir string, classifier bool) error {
 	return checkpoint.WriteFileAtomic(configPath, config) // last
 }
 
+// info is how a parameter stands in a file of weights of a type; the reward head is always F32.
+func (p *Param) info(t kernels.DType) checkpoint.TensorInfo {
+	info := checkpoint.TensorInfo{Name: p.Name, DType: "F32"}
+	if t == kernels.BF16 && p.Kind != Head {
+		info.DType = "BF16"
+	}
+	for _, n := range p.Shape {
+		info.Shape = append(info.Shape, int64(n))
+	}
+	return info
+}
+
 // tensorData downloads a parameter in its own type, by way of host.
 func (m *Model) tensorData(p *Param, host *[]float32) checkpoint.TensorData {
-	t := checkpoint.TensorData{TensorInfo: checkpoint.TensorInfo{Name: p.Name, DType: "F32"}}
-	for _, n := range p.Shape {
-		t.Shape = append(t.Shape, int64(n))
+	return checkpoint.TensorData{TensorInfo: p.info(p.W.Type()), Data: m.bytesAs(p, p.W.Type(), host)}
+}
+
+// bytesAs downloads a parameter in the type that it has in a file, by way of host.
+func (m *Model) bytesAs(p *Param, t kernels.DType, host *[]float32) []byte {
+	if p.Kind == Head {
+		t = kernels.F32
 	}
-	if p.W.Type() == kernels.F32 {
-		*host = slices.Grow((*host)[:0], p.W.Len())[:p.W.Len()]
-		m.Dev.Download(*host, p.W)
-		t.Data = checkpoint.F32Bytes(*host)
-		return t
+	from := p.W
+	if from.Type() != t && !p.Master.IsNil() { // more than its bfloat16 has
+		from = p.Master
 	}
-	bits := make([]uint16, p.W.Len())
-	m.Dev.Download(bits, p.W)
-	t.DType, t.Data = "BF16", make([]byte, 0, 2*len(bits))
-	for _, b := range bits {
-		t.Data = append(t.Data, byte(b), byte(b>>8))
+	if from.Type() == t {
+		b := make([]byte, from.Bytes())
+		m.Dev.DownloadBytes(b, from)
+		return b
 	}
-	return t
+	*host = slices.Grow((*host)[:0], from.Len())[:from.Len()]
+	m.Dev.Download(*host, from.View(from.Len()))
+	if t == kernels.F32 {
+		return checkpoint.F32Bytes(*host)
+	}
+	return checkpoint.BF16Bytes(*host)
 }
 
 // configFile is config.json: the one the model was read from, with what this model decides put in.
-func (m *Model) configFile(classifier bool) ([]byte, error) {
+func (m *Model) configFile(classifier bool, t kernels.DType) ([]byte, error) {
 	c := &m.Config
 	file := map[string]any{}
 	if c.raw != nil {
@@ -137,7 +165,7 @@ func (m *Model) configFile(classifier bool) ([]byte, error) {
 		file["pad_token_id"] = c.classifierPad()
 	}
 	file["architectures"] = []string{familyOf(c.ModelType).architecture(classifier)}
-	file["dtype"], file["torch_dtype"] = m.opt.DType.String(), m.opt.DType.String() // transformers 5, and before
+	file["dtype"], file["torch_dtype"] = t.String(), t.String() // transformers 5, and before
 	b, err := json.MarshalIndent(file, "", "  ")
 	return append(b, '\n'), err
 }

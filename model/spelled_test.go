@@ -38,7 +38,7 @@ func TestConfigIsSpelled(t *testing.T) {
 		seen[c.ModelType] = true
 		c.raw, c.keys = nil, nil
 		m := &Model{Config: c}
-		text, err := m.configFile(c.classifier)
+		text, err := m.configFile(c.classifier, m.opt.DType)
 		if err != nil {
 			t.Fatal(err)
 		}

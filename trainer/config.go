@@ -126,6 +126,7 @@ type Config struct {
 	SaveSteps      int    `yaml:"save_steps" resume:"free" help:"checkpoint every this many updates; 0: only at the end and when interrupted"`
 	SaveTotalLimit int    `yaml:"save_total_limit" resume:"free" help:"checkpoints that are kept; 0: all"`
 	AsyncSave      string `yaml:"async_save" resume:"free" help:"checkpoints are written while training goes on, from a copy of the state in the host's memory: auto (where it has room), yes or no"`
+	SaveDType      string `yaml:"save_dtype" resume:"free" help:"type of the final model's weights: trained (that of the run), base (that of the model it begins with), float32 (the masters of a bf16 run) or bfloat16 (rounded)"`
 	Resume         string `yaml:"resume" common:"true" alias:"resume_from_checkpoint" resume:"free" help:"latest, auto (latest if there is one), latest-valid (the newest that is not damaged) or the path of a checkpoint; empty: a new run in an empty output_dir"`
 }
 
@@ -138,7 +139,7 @@ func Default() Config {
 		Epochs: 3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01, HeadLRRatio: 1,
 		Optim: AdamW, LoraTargets: model.AllLinear, GradientSum: SumOrder, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
 		LambdaSchedule: "linear", LambdaBeta: 1, LambdaHold: 1. / 3, LMWeight: 1, Pairing: "cross",
-		Seed: 42, Device: kernels.AutoDevice, LoggingSteps: 10, SaveSteps: 500, AsyncSave: AsyncAuto,
+		Seed: 42, Device: kernels.AutoDevice, LoggingSteps: 10, SaveSteps: 500, AsyncSave: AsyncAuto, SaveDType: SaveTrained,
 	}
 }
 
@@ -179,6 +180,7 @@ func (c Config) Validate() error {
 		{"optim", c.Optim, AdamW + " " + AdamW8bit},
 		{"lambda_schedule", c.LambdaSchedule, LastEpoch + " constant linear"},
 		{"pairing", c.Pairing, "cross mean zip"},
+		{"save_dtype", c.SaveDType, SaveTrained + " " + SaveBase + " " + SaveF32 + " " + SaveBF16},
 		{"async_save", c.AsyncSave, AsyncAuto + " " + AsyncYes + " " + AsyncNo},
 		{"eval_strategy", cmp.Or(c.EvalStrategy, EvalEachEpoch), EvalEachEpoch + " " + EvalEverySteps + " " + EvalNever},
 	} {
@@ -269,6 +271,9 @@ func (c Config) Validate() error {
 	}
 	if c.Stochastic && !c.BF16 {
 		return fmt.Errorf("trainer: config: stochastic_rounding: needs bf16: float32 weights are not rounded")
+	}
+	if c.LoraR > 0 && c.SaveDType != SaveTrained {
+		return fmt.Errorf("trainer: config: save_dtype: an adapter is written in float32: leave it out")
 	}
 	if c.Resume != "" && c.OutputDir == "" {
 		return fmt.Errorf("trainer: config: resume: needs output_dir")

@@ -25,7 +25,11 @@ func (r *run) publishModel(dir string) error {
 // saveModel writes the model as a Hugging Face directory, or its adapter as a PEFT folder, with what WithFiles adds and critic_rm.json, then opens it again and
 // wants the same rewards and log-probabilities, bit for bit, on the first example that fits.
 func (r *run) saveModel(dir string) error {
-	save := r.m.SaveCausalLM
+	to, err := r.saveType()
+	if err != nil {
+		return err
+	}
+	save := func(dir string) error { return r.m.SaveCausalLMAs(dir, to) }
 	if r.m.HasAdapter() {
 		save = func(dir string) error { return r.m.SaveAdapter(dir, false) }
 	}
@@ -39,6 +43,10 @@ func (r *run) saveModel(dir string) error {
 	}
 	if err := r.finalFacts().Write(dir); err != nil {
 		return err
+	}
+	if to == kernels.BF16 && r.m.DType() == kernels.F32 && !r.m.HasAdapter() {
+		r.console.say("the final model is the trained one, rounded to bfloat16 (save_dtype): what was measured while training is the one before")
+		return r.rounded(dir)
 	}
 	return r.verify(dir)
 }

@@ -59,6 +59,7 @@ type options struct {
 	report Report
 	last   func(dir string) error
 	facts  modeldir.Facts
+	base   string // directory of the model
 }
 
 // Option is an option of Train.
@@ -225,6 +226,9 @@ func (r *run) setUp() error {
 		return fmt.Errorf("trainer: method %s trains a language-model head and the model has none", c.Method)
 	}
 	if err := r.checkParams(); err != nil {
+		return err
+	}
+	if _, err := r.saveType(); err != nil && c.OutputDir != "" {
 		return err
 	}
 	if h, ok := r.data.(Hasher); ok {

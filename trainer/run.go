@@ -69,7 +69,7 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report, more ...O
 	plan := NewPlan(c, in.train.Len())
 	r.say("%s: %d parameters, %s on %v, %d examples, %d updates of %d, %d an epoch", c.Method, m.Size(), m.DType(), dev, plan.Examples, plan.Total, plan.Batch, plan.PerEpoch)
 	r.say("%s", settingsLine(c, plan))
-	opts := append(in.options(c), WithGroup(o.group), WithReport(r), WithFiles(func(dir string) error { return modeldir.Copy(c.Model, dir, c.ChatTemplate) }))
+	opts := append(in.options(c), withBase(c.Model), WithGroup(o.group), WithReport(r), WithFiles(func(dir string) error { return modeldir.Copy(c.Model, dir, c.ChatTemplate) }))
 	result, err := Train(ctx, m, in.train, c, opts...)
 	if err == nil && result.MicroBatches > 0 { // else the run was finished before
 		r.say("%d updates, %d tokens in %.1f s; micro-batches %.0f %% full; without shared prefixes it would be %.2f times the tokens; model in %s",
