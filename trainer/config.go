@@ -47,7 +47,7 @@ type Config struct {
 	// What goes in and comes out.
 	Model        string `yaml:"model" common:"true" group:"Input and output" alias:"model_name_or_path" resume:"free" help:"directory of the model to start from (Hugging Face layout)"`
 	TrainFile    string `yaml:"train_file" common:"true" alias:"train,data,dataset_name" resume:"free" help:"training records: JSON Lines, JSON, CSV, TSV or Parquet; a file, a folder, a pattern, a list or a mixture"`
-	EvalFile     string `yaml:"eval_file" common:"true" alias:"eval" resume:"free" help:"held-out records, likewise; none: no evaluation while training"`
+	EvalFile     string `yaml:"eval_file" common:"true" alias:"eval" resume:"free" list:"true" help:"held-out records, likewise, or several of them by name: easy=a.jsonl,hard=b.jsonl; none: no evaluation while training"`
 	OutputDir    string `yaml:"output_dir" common:"true" alias:"output,out" resume:"free" help:"directory of the run: recipe.yaml, metrics.jsonl, checkpoints/, model/"`
 	Method       string `yaml:"method" common:"true" help:"critic (joint loss), bt (scalar Bradley-Terry), cloud (all critiques, constant weight), sft or lm (language modelling)"`
 	PromptDir    string `yaml:"prompts" alias:"prompt_dir" resume:"free" help:"directory with a critique.txt or examples.jsonl, or small, a built-in set; empty: the prompts that the model was trained with, else the built-in ones"`
@@ -122,6 +122,7 @@ type Config struct {
 	Threads        int    `yaml:"threads" resume:"free" help:"CPU threads; 0: all cores; never changes a result"`
 	LoggingSteps   int    `yaml:"logging_steps" resume:"free" help:"a console line every this many updates; 0: none"`
 	EvalSteps      int    `yaml:"eval_steps" resume:"free" help:"evaluate every this many updates; 0: after each epoch"`
+	EvalOnStart    bool   `yaml:"eval_on_start" resume:"free" help:"measure eval_file before the first update, too; after the last one it is measured in any case"`
 	EvalStrategy   string `yaml:"eval_strategy" alias:"evaluation_strategy" resume:"free" help:"when eval_file is measured: epoch, steps (every eval_steps updates) or no; empty: steps if eval_steps is given, else epoch"`
 	SaveSteps      int    `yaml:"save_steps" resume:"free" help:"checkpoint every this many updates; 0: only at the end and when interrupted"`
 	SaveTotalLimit int    `yaml:"save_total_limit" resume:"free" help:"checkpoints that are kept; 0: all"`

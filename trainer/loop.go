@@ -28,12 +28,12 @@ const maxSaveErrors = 3
 
 // Result is what a run came to.
 type Result struct {
-	Steps   int         // updates of the whole run, with those before a resume
-	Skipped int         // of them without an update, because a gradient was not finite
-	Last    Metrics     // of the last update that this process made
-	Eval    *Evaluation // the last one; nil without held-out data
-	Dropped int         // examples that were not used, each time they came up
-	Tokens  int64       // through the model, in the whole run
+	Steps   int          // updates of the whole run, with those before a resume
+	Skipped int          // of them without an update, because a gradient was not finite
+	Last    Metrics      // of the last update that this process made
+	Evals   []Evaluation // the last ones, of each held-out data set
+	Dropped int          // examples that were not used, each time they came up
+	Tokens  int64        // through the model, in the whole run
 	// NoRewards says why no update trained the reward head of a method that has one; "" where one did.
 	NoRewards string
 	Seconds   float64 // of this process
@@ -53,7 +53,7 @@ type Result struct {
 
 type options struct {
 	group  *collective.Group
-	eval   Dataset
+	held   []heldOut
 	report Report
 	last   func(dir string) error
 	facts  modeldir.Facts
@@ -62,8 +62,13 @@ type options struct {
 // Option is an option of Train.
 type Option func(*options)
 
-// WithEval gives held-out examples, which are evaluated as eval_strategy and eval_steps say.
-func WithEval(d Dataset) Option { return func(o *options) { o.eval = d } }
+// WithEval gives held-out examples, which are evaluated as eval_on_start, eval_strategy and eval_steps say.
+func WithEval(d Dataset) Option { return WithNamedEval("", d) }
+
+// WithNamedEval is WithEval of one of several data sets: figures of NAME are called eval_NAME_accuracy and so on.
+func WithNamedEval(name string, d Dataset) Option {
+	return func(o *options) { o.held = append(o.held, heldOut{name, d}) }
+}
 
 // WithGroup trains with other processes, each of which calls Train with the same arguments but for its device: they share the work of every update,
 // and all hold the same weights behind it. Rank 0 alone writes, and reports. A batch is what it is without them.
@@ -220,7 +225,7 @@ func (r *run) setUp() error {
 	if c.Method != BT && !r.m.HasLM() {
 		return fmt.Errorf("trainer: method %s trains a language-model head and the model has none", c.Method)
 	}
-	if err := r.checkParams(); err != nil {
+	if err := errors.Join(r.checkParams(), r.checkHeld()); err != nil {
 		return err
 	}
 	if h, ok := r.data.(Hasher); ok {
@@ -244,6 +249,9 @@ func (r *run) setUp() error {
 		}
 	}
 	r.opt = &optimizer{r.m, &r.c}
+	if r.st.Step == 0 { // also over a resume, which cuts the lines of step 0
+		r.st.EvalDue = c.EvalOnStart && r.measures()
+	}
 	if r.saved < 0 { // the model may come from an earlier run, whose moments are not ours
 		r.opt.clear()
 	}
@@ -312,7 +320,7 @@ func (r *run) openOutput() error {
 	if r.log, err = openMetrics(filepath.Join(dir, "metrics.jsonl"), r.st.Step); err != nil || r.st.Step > 0 {
 		return err
 	}
-	return r.log.data(r.data, r.eval)
+	return r.log.data(r.data, r.held)
 }
 
 // startFrom is the checkpoint that the recipe asks to go on from, "" for a new run.
@@ -478,30 +486,6 @@ func (r *run) count(p *Packed, examples int) {
 	r.result.MicroBatches += p.All
 	r.result.PackedTokens += int64(p.Tokens)
 	r.result.Sharing += float64(p.Flat) // divided at the end
-}
-
-// evalNow says whether an evaluation follows the last step, as eval_strategy wants it; one stands at the end.
-func (r *run) evalNow() bool {
-	if r.eval == nil || r.eval.Len() == 0 || r.c.EvalStrategy == EvalNever {
-		return false
-	}
-	return r.st.Step%r.c.evalEvery(r.plan.PerEpoch) == 0 || r.st.Step == r.plan.Total
-}
-
-// evaluate makes the evaluation that is due, if one is. One that ctx ends stays due, also over a resume.
-func (r *run) evaluate(ctx context.Context) error {
-	if !r.st.EvalDue || r.eval == nil {
-		r.st.EvalDue = false
-		return nil
-	}
-	e, err := evaluate(ctx, r.m, r.eval, r.c, Lambda(r.c, r.plan, r.st.Step-1), r.group)
-	if err != nil {
-		return err
-	}
-	r.st.EvalDue = false
-	r.result.Eval = &e
-	r.console.say("%s", consoleLine(e.pairs(r.st.Step)))
-	return r.log.write(e.pairs(r.st.Step))
 }
 
 // finish writes the last checkpoint and the final model, and proves that the model can be read back.

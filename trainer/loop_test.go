@@ -83,7 +83,7 @@ func stopAfter(n int) (context.Context, Option) {
 	}})
 }
 
-var wallClock = regexp.MustCompile(`"(tokens_per_second|eval_runtime)": [^,}]*`)
+var wallClock = regexp.MustCompile(`"(tokens_per_second|eval_([a-z]+_)?runtime)": [^,}]*`)
 
 // outcome is everything a run leaves that must not depend on interruptions: metrics without the wall clock, all tensors of the
 // last checkpoint, and the final model.
@@ -260,11 +260,11 @@ func TestOverfit(t *testing.T) {
 			if r.Last.Loss > x.loss || r.Last.Loss >= first.Loss {
 				t.Errorf("loss %v to %v, want at most %v", first.Loss, r.Last.Loss, x.loss)
 			}
-			if c.rewards() && (r.Last.Accuracy != 1 || r.Eval.Accuracy != 1) {
-				t.Errorf("accuracy %v, evaluated %v", r.Last.Accuracy, r.Eval.Accuracy)
+			if c.rewards() && (r.Last.Accuracy != 1 || r.Evals[0].Accuracy != 1) {
+				t.Errorf("accuracy %v, evaluated %v", r.Last.Accuracy, r.Evals[0].Accuracy)
 			}
-			if r.Eval == nil || math.Abs(r.Eval.Loss-r.Last.Loss) > .05 {
-				t.Errorf("evaluation %+v is not near the training loss %v", r.Eval, r.Last.Loss)
+			if len(r.Evals) != 1 || math.Abs(r.Evals[0].Loss-r.Last.Loss) > .05 {
+				t.Errorf("evaluation %+v is not near the training loss %v", r.Evals, r.Last.Loss)
 			}
 		})
 	}

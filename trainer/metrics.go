@@ -77,7 +77,7 @@ func jsonLine(list []pair) []byte {
 		if i > 0 {
 			b = append(b, ", "...)
 		}
-		b = append(strconv.AppendQuote(b, p.name), ": "...)
+		b = append(append(b, jsonText(p.name)...), ": "...)
 		if f, ok := p.value.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
 			b = append(b, "null"...)
 		} else if ok {
@@ -87,6 +87,15 @@ func jsonLine(list []pair) []byte {
 		}
 	}
 	return append(b, "}\n"...)
+}
+
+// jsonText is a text as JSON.
+func jsonText(s string) []byte {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // texts do not fail
+	}
+	return b
 }
 
 // consoleLine is Hugging Face's line: every value as a quoted number with four digits.
@@ -258,11 +267,11 @@ func truncateMetrics(path string, step int) error {
 func (l *metricsLog) write(list []pair) error { return l.line(jsonLine(list)) }
 
 // data writes what the files of a run gave, as the line of step 0.
-func (l *metricsLog) data(train, eval Dataset) error {
+func (l *metricsLog) data(train Dataset, held []heldOut) error {
 	line := map[string]any{"step": 0}
-	for use, d := range map[string]Dataset{"train": train, "eval": eval} {
-		if r, ok := d.(*Records); ok && r != nil {
-			line[use] = r
+	for _, d := range append(held, heldOut{"train", train}) {
+		if r, ok := d.data.(*Records); ok {
+			line[d.use()] = r
 		}
 	}
 	if len(line) == 1 {

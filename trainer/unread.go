@@ -22,6 +22,7 @@ func readers() []reader {
 		{"eval_steps", "with eval_file and eval_strategy steps", func(c Config) bool {
 			return c.EvalFile != "" && (c.EvalStrategy == "" || c.EvalStrategy == EvalEverySteps)
 		}},
+		{"eval_on_start", "with eval_file and eval_strategy epoch and steps", func(c Config) bool { return c.EvalFile != "" && c.EvalStrategy != EvalNever }},
 		{"prompts", critiques, Config.critiques},
 		{"examples", critiques, Config.critiques},
 		{"scale_min", critiques, Config.critiques},
