@@ -223,6 +223,14 @@ func (c *Config) validate() error {
 			return fmt.Errorf("%s: %w", x.section, x.err)
 		}
 	}
+	for _, x := range []struct {
+		section string
+		c       *trainer.Config
+	}{{"train", &c.Train}, {BT, &c.BT}, {Cloud, &c.Cloud}} {
+		if s := x.c.NeedsEval(); s != "" {
+			return fmt.Errorf("%s.%s: a run measures behind its trainings, and has no held-out rows for them: use criticrm train on 3-refined.jsonl, or rounds, of which the best is kept", x.section, s)
+		}
+	}
 	return nil
 }
 

@@ -117,16 +117,22 @@ type Config struct {
 	LabelSmoothing    float64 `yaml:"label_smoothing" help:"share of the labels that are taken to be wrong (conservative Bradley-Terry), in [0, 0.5)"`
 
 	// The run.
-	Seed           uint64 `yaml:"seed" group:"The run" help:"seed of the data order and of a new reward head"`
-	Device         string `yaml:"device" common:"true" resume:"free" help:"auto (an NVIDIA device if there is one, else the CPU), cpu, cuda or cuda:N"`
-	Threads        int    `yaml:"threads" resume:"free" help:"CPU threads; 0: all cores; never changes a result"`
-	LoggingSteps   int    `yaml:"logging_steps" resume:"free" help:"a console line every this many updates; 0: none"`
-	EvalSteps      int    `yaml:"eval_steps" resume:"free" help:"evaluate every this many updates; 0: after each epoch"`
-	EvalOnStart    bool   `yaml:"eval_on_start" resume:"free" help:"measure eval_file before the first update, too; after the last one it is measured in any case"`
-	EvalStrategy   string `yaml:"eval_strategy" alias:"evaluation_strategy" resume:"free" help:"when eval_file is measured: epoch, steps (every eval_steps updates) or no; empty: steps if eval_steps is given, else epoch"`
-	SaveSteps      int    `yaml:"save_steps" resume:"free" help:"checkpoint every this many updates; 0: only at the end and when interrupted"`
-	SaveTotalLimit int    `yaml:"save_total_limit" resume:"free" help:"checkpoints that are kept; 0: all"`
-	Resume         string `yaml:"resume" common:"true" alias:"resume_from_checkpoint" resume:"free" help:"latest, auto (latest if there is one), latest-valid (the newest that is not damaged) or the path of a checkpoint; empty: a new run in an empty output_dir"`
+	Seed            uint64  `yaml:"seed" group:"The run" help:"seed of the data order and of a new reward head"`
+	Device          string  `yaml:"device" common:"true" resume:"free" help:"auto (an NVIDIA device if there is one, else the CPU), cpu, cuda or cuda:N"`
+	Threads         int     `yaml:"threads" resume:"free" help:"CPU threads; 0: all cores; never changes a result"`
+	LoggingSteps    int     `yaml:"logging_steps" resume:"free" help:"a console line every this many updates; 0: none"`
+	EvalSteps       int     `yaml:"eval_steps" resume:"free" help:"evaluate every this many updates; 0: after each epoch"`
+	EvalOnStart     bool    `yaml:"eval_on_start" resume:"free" help:"measure eval_file before the first update, too; after the last one it is measured in any case"`
+	EvalStrategy    string  `yaml:"eval_strategy" alias:"evaluation_strategy" resume:"free" help:"when eval_file is measured: epoch, steps (every eval_steps updates) or no; empty: steps if eval_steps is given, else epoch"`
+	SaveStrategy    string  `yaml:"save_strategy" resume:"free" help:"when checkpoints are written: steps (every save_steps updates), epoch, best (after an evaluation that is better than all before) or no (at the end and when interrupted); empty: as eval_strategy with load_best_model_at_end, else steps"`
+	SaveSteps       int     `yaml:"save_steps" resume:"free" help:"checkpoint every this many updates; 0: only at the end and when interrupted"`
+	SaveTotalLimit  int     `yaml:"save_total_limit" resume:"free" help:"checkpoints that are kept; 0: all"`
+	LoadBest        bool    `yaml:"load_best_model_at_end" resume:"free" help:"the final model is that of the best evaluation, whose checkpoint is kept whatever save_total_limit says, and not that of the last update"`
+	Metric          string  `yaml:"metric_for_best_model" resume:"free" help:"figure of the evaluations that says which is best, as accuracy or eval_easy_accuracy; empty: loss. While lambda is 1, figures of rewards do not count"`
+	GreaterIsBetter string  `yaml:"greater_is_better" resume:"free" help:"true or false; empty: false for names that end in loss or perplexity"`
+	Patience        int     `yaml:"early_stopping_patience" alias:"early_stopping_steps" resume:"free" help:"stop when so many evaluations, without a gap, were no better than the best; 0: never"`
+	Threshold       float64 `yaml:"early_stopping_threshold" resume:"free" help:"by how much an evaluation must be better to count as better for early_stopping_patience"`
+	Resume          string  `yaml:"resume" common:"true" alias:"resume_from_checkpoint" resume:"free" help:"latest, auto (latest if there is one), latest-valid (the newest that is not damaged) or the path of a checkpoint; empty: a new run in an empty output_dir"`
 }
 
 // Default is the joint stage with the published settings of CLoud where Critic-RM's are not known: global batch 96 pairs (fewer for small data),
@@ -179,6 +185,8 @@ func (c Config) Validate() error {
 		{"optim", c.Optim, AdamW + " " + AdamW8bit},
 		{"lambda_schedule", c.LambdaSchedule, LastEpoch + " constant linear"},
 		{"pairing", c.Pairing, "cross mean zip"},
+		{"save_strategy", c.saveStrategy(), strings.Join([]string{SaveEverySteps, SaveEachEpoch, SaveBest, SaveNever}, " ")},
+		{"greater_is_better", cmp.Or(c.GreaterIsBetter, "false"), "true false"},
 		{"eval_strategy", cmp.Or(c.EvalStrategy, EvalEachEpoch), EvalEachEpoch + " " + EvalEverySteps + " " + EvalNever},
 	} {
 		if !slices.Contains(strings.Fields(e.allowed), e.value) {
@@ -231,6 +239,8 @@ func (c Config) Validate() error {
 		{"eval_steps", float64(c.EvalSteps), 0, inf, false},
 		{"save_steps", float64(c.SaveSteps), 0, inf, false},
 		{"save_total_limit", float64(c.SaveTotalLimit), 0, inf, false},
+		{"early_stopping_patience", float64(c.Patience), 0, inf, false},
+		{"early_stopping_threshold", c.Threshold, 0, math.MaxFloat64, false},
 	} {
 		if !(r.value >= r.lo && r.value <= r.hi) || r.lowExcl && r.value == r.lo { // a NaN fails the first test
 			open := "from"
@@ -246,6 +256,9 @@ func (c Config) Validate() error {
 	}
 	if c.EvalStrategy == EvalEverySteps && c.EvalSteps == 0 {
 		return fmt.Errorf("trainer: config: eval_strategy: steps needs eval_steps")
+	}
+	if err := c.checkBest(); err != nil {
+		return err
 	}
 	if c.HeadPosition != "" {
 		if _, err := model.ParseRewardAt(c.HeadPosition); err != nil {
@@ -289,6 +302,9 @@ func (c Config) validateFiles() error {
 		if f[1] == "" {
 			return fmt.Errorf("trainer: config: %s is missing", f[0])
 		}
+	}
+	if s := c.NeedsEval(); s != "" && c.EvalFile == "" {
+		return fmt.Errorf("trainer: config: %s: needs eval_file", s)
 	}
 	return nil
 }

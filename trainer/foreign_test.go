@@ -21,7 +21,7 @@ func TestForeign(t *testing.T) {
 		"load_in_8bit: true\n":        "weights of 8 bits are not built",
 		"chosen_key: good\n":          "use columns chosen=good",
 		"deepspeed: ds.json\n":        "several GPUs do not train together yet",
-		"save_strategy: epoch\n":      "use save_steps N",
+		"logging_strategy: epoch\n":   "use logging_steps N",
 		"quux_corge: 1\n":             `:1: unknown key "quux_corge"`,
 	} {
 		c := Default()

@@ -207,5 +207,6 @@ func (r *run) evaluate(ctx context.Context) error {
 			return err
 		}
 	}
+	r.follow(list)
 	return nil
 }

@@ -31,6 +31,7 @@ type Result struct {
 	Steps   int          // updates of the whole run, with those before a resume
 	Skipped int          // of them without an update, because a gradient was not finite
 	Last    Metrics      // of the last update that this process made
+	Best    *Best        // whose model is the final one, with load_best_model_at_end; nil: that of the last update
 	Evals   []Evaluation // the last ones, of each held-out data set
 	Dropped int          // examples that were not used, each time they came up
 	Tokens  int64        // through the model, in the whole run
@@ -102,6 +103,8 @@ type run struct {
 	store    *checkpoint.Store // nil without output_dir; holds the lock that keeps a second trainer out
 	saved    int               // step of the last checkpoint, -1 for none
 	saveErrs int
+	newBest  bool     // the state is the best so far, and is to be saved
+	lostBest *mark    // the best one that was saved before it
 	changes  []string // since the checkpoint, that change rounding
 	sums     treeSums
 	tail     tail     // reward losses
@@ -166,7 +169,7 @@ func (r *run) train(ctx context.Context) (err error) {
 		if err := r.saveMaybe(); err != nil {
 			return err
 		}
-		if r.st.Step == r.plan.Total && !r.st.EvalDue {
+		if (r.st.Step == r.plan.Total || r.stopsEarly()) && !r.st.EvalDue {
 			return r.finish()
 		}
 		if r.stopping(ctx) {
@@ -256,6 +259,9 @@ func (r *run) setUp() error {
 		r.opt.clear()
 	}
 	r.console = newConsole(r.report, c, r.plan, r.st.Step)
+	if err := r.startBest(); err != nil {
+		return err
+	}
 	if p := r.plan; c.rewards() && p.Total > 0 && Lambda(c, p, p.Total-1) == 1 {
 		r.result.NoRewards = fmt.Sprintf("rewards are not trained: lambda is 1 in all updates (%d, of %d pairs each, %d an epoch; lambda_schedule %s): make the batch smaller, "+
 			"per_device_train_batch_size × gradient_accumulation_steps, or train for more epochs or with lambda_schedule constant", p.Total, p.Batch, p.PerEpoch, c.LambdaSchedule)
@@ -493,7 +499,11 @@ func (r *run) finish() error {
 	if r.c.OutputDir == "" || !r.first() {
 		return nil
 	}
-	if err := r.save(); err != nil {
+	err := r.save()
+	if err == nil {
+		err = r.takeBest()
+	}
+	if err != nil {
 		return err
 	}
 	dir := filepath.Join(r.c.OutputDir, "model")

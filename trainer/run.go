@@ -118,7 +118,8 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, r Report, ready 
 	ready()
 	plan := NewPlan(c, in.train.Len())
 	space := SpaceOf(m, c, plan)
-	c.MaxSteps, c.EvalSteps, c.LoggingSteps, c.OutputDir, c.Resume = min(plan.Total, plan.PerEpoch), 0, 0, "", ""
+	c.MaxSteps, c.EvalSteps, c.LoggingSteps = min(plan.Total, plan.PerEpoch), 0, 0
+	c = c.unwritten()
 	res, err := Train(ctx, m, in.train, c, in.options(c)...)
 	res.Space = space
 	return res, err
@@ -140,8 +141,14 @@ func Try(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 		return Result{}, err
 	}
 	defer m.Close()
-	c.OutputDir, c.Resume = "", ""
+	c = c.unwritten()
 	return Train(ctx, m, in.train, c, append(in.options(c), WithReport(r))...)
+}
+
+// unwritten is the recipe without what reads or writes checkpoints.
+func (c Config) unwritten() Config {
+	c.OutputDir, c.Resume, c.SaveStrategy, c.LoadBest, c.Patience = "", "", "", false, 0
+	return c
 }
 
 // input is what a run reads, but for the weights.

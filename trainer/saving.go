@@ -17,19 +17,35 @@ func (r *run) saveMaybe() error {
 	}
 	err := r.save()
 	if err == nil {
-		r.saveErrs = 0
+		r.saveErrs, r.newBest = 0, false
 		return nil
 	}
 	var disk notStored
 	if r.saveErrs++; r.saveErrs >= maxSaveErrors || !errors.As(err, &disk) {
 		return err
 	}
+	r.notSaved()
 	r.console.say("%v; training goes on, the newest good checkpoint is %s", err, named(r.result.Checkpoint))
 	return nil
 }
 
 func (r *run) saveDue() bool {
-	return r.c.OutputDir != "" && r.c.SaveSteps != 0 && r.st.Step%r.c.SaveSteps == 0 && r.st.Step != 0 && r.st.Step != r.plan.Total
+	if r.c.OutputDir == "" || r.st.Step == 0 || r.st.Step == r.plan.Total {
+		return false
+	}
+	switch r.c.saveStrategy() {
+	case SaveEverySteps:
+		if r.c.SaveSteps != 0 && r.st.Step%r.c.SaveSteps == 0 {
+			return true
+		}
+	case SaveEachEpoch:
+		if r.st.Step%r.plan.PerEpoch == 0 {
+			return true
+		}
+	case SaveNever:
+		return false
+	}
+	return r.newBest && (r.c.LoadBest || r.c.SaveStrategy == SaveBest)
 }
 
 // notStored is an error of the disk: the run itself is sound, and can go on.
@@ -47,6 +63,7 @@ func (r *run) save() error {
 	if err != nil {
 		return fmt.Errorf("trainer: checkpoint of step %d: %w", r.st.Step, err)
 	}
+	r.protect()
 	path, err := r.store.Save(s, r.c.SaveTotalLimit)
 	debug.FreeOSMemory() // what was taken for it, before the next one takes as much
 	var bad unsound

@@ -127,7 +127,11 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "model: %s\n", res.ModelDir)
+	fmt.Fprintf(w, "model: %s", res.ModelDir)
+	if b := res.Best; b != nil {
+		fmt.Fprintf(w, ", of update %d: %s %.4g is the best", b.Step, b.Metric, b.Value)
+	}
+	fmt.Fprintln(w)
 	return nil
 }
 
