@@ -61,17 +61,19 @@ type Config struct {
 	record.Layout `yaml:",inline"` // of train_file and eval_file
 
 	// Batches. A unit is a pair of responses, or a document for sft and lm.
-	MaxBad       int     `yaml:"max_bad" group:"Batches" resume:"free" help:"rows of train_file, and of eval_file, that may be bad: they are set aside, counted, and listed in output_dir with file, line and reason; one more ends the run"`
-	DataMemory   int     `yaml:"data_memory" resume:"free" help:"MiB of tokens of train_file, and of eval_file, that stay in memory; the others lie on the disk of output_dir while the run lasts; changes no result"`
-	BatchSize    int     `yaml:"per_device_train_batch_size" common:"true" alias:"batch_size" help:"pairs (or documents) per device and accumulation step"`
-	Accumulation int     `yaml:"gradient_accumulation_steps" common:"true" alias:"accumulation" help:"the batch of an update is this times per_device_train_batch_size; 0: 12, or fewer, so that an epoch of few pairs has 16 updates"`
-	BatchTokens  int     `yaml:"max_tokens_per_batch" alias:"batch_tokens" resume:"free" help:"tokens of a micro-batch: the examples of an update are packed into micro-batches of at most this many (a longer example goes alone); 0: all at once"`
-	MaxLength    int     `yaml:"max_length" alias:"max_seq_length,cutoff_len" help:"tokens of a whole sequence (prompt, response and critique); 0: the model's limit"`
-	Overlong     string  `yaml:"overlong" help:"sequences over max_length: error, drop, truncate-left (the prompt's start) or truncate-right (the response's end); a critique is never cut; records that generate has shortened are read as it read them, give both commands the same limit and policy"`
-	DataOrder    string  `yaml:"data_order" help:"shuffled (a new order each epoch, from the seed) or sequential"`
-	HeadPosition string  `yaml:"head_position" help:"where a reward is read: end (the end-of-turn token) or content (the last token before it); empty: where the model was trained to, else end"`
-	MaxCritiques int     `yaml:"max_critiques" alias:"top_k" help:"use at most the first this many critiques of a response; 0: all"`
-	PromptWeight float64 `yaml:"prompt_weight" help:"lm: loss weight of the tokens that are not an answer, where a record tells them apart"`
+	MaxSamples     int     `yaml:"max_samples" alias:"max_train_samples" group:"Batches" help:"use the first so many rows of train_file and read no more, for trials; 0: all"`
+	MaxEvalSamples int     `yaml:"max_eval_samples" resume:"free" help:"likewise of each file of eval_file"`
+	MaxBad         int     `yaml:"max_bad" resume:"free" help:"rows of train_file, and of eval_file, that may be bad: they are set aside, counted, and listed in output_dir with file, line and reason; one more ends the run"`
+	DataMemory     int     `yaml:"data_memory" resume:"free" help:"MiB of tokens of train_file, and of eval_file, that stay in memory; the others lie on the disk of output_dir while the run lasts; changes no result"`
+	BatchSize      int     `yaml:"per_device_train_batch_size" common:"true" alias:"batch_size" help:"pairs (or documents) per device and accumulation step"`
+	Accumulation   int     `yaml:"gradient_accumulation_steps" common:"true" alias:"accumulation" help:"the batch of an update is this times per_device_train_batch_size; 0: 12, or fewer, so that an epoch of few pairs has 16 updates"`
+	BatchTokens    int     `yaml:"max_tokens_per_batch" alias:"batch_tokens" resume:"free" help:"tokens of a micro-batch: the examples of an update are packed into micro-batches of at most this many (a longer example goes alone); 0: all at once"`
+	MaxLength      int     `yaml:"max_length" alias:"max_seq_length,cutoff_len" help:"tokens of a whole sequence (prompt, response and critique); 0: the model's limit"`
+	Overlong       string  `yaml:"overlong" help:"sequences over max_length: error, drop, truncate-left (the prompt's start) or truncate-right (the response's end); a critique is never cut; records that generate has shortened are read as it read them, give both commands the same limit and policy"`
+	DataOrder      string  `yaml:"data_order" help:"shuffled (a new order each epoch, from the seed) or sequential"`
+	HeadPosition   string  `yaml:"head_position" help:"where a reward is read: end (the end-of-turn token) or content (the last token before it); empty: where the model was trained to, else end"`
+	MaxCritiques   int     `yaml:"max_critiques" alias:"top_k" help:"use at most the first this many critiques of a response; 0: all"`
+	PromptWeight   float64 `yaml:"prompt_weight" help:"lm: loss weight of the tokens that are not an answer, where a record tells them apart"`
 
 	// Length and learning rate.
 	Epochs         float64 `yaml:"num_train_epochs" common:"true" group:"Length and learning rate" alias:"epochs" help:"passes over the data, may be a fraction; max_steps overrides it"`
@@ -209,6 +211,8 @@ func (c Config) Validate() error {
 		{"max_length", float64(c.MaxLength), 0, 1 << 30, false},
 		{"scale_min", float64(c.ScoreMin), -1, 1000, false},
 		{"scale_max", float64(c.ScoreMax), -1, 1000, false},
+		{"max_samples", float64(c.MaxSamples), 0, 1 << 40, false},
+		{"max_eval_samples", float64(c.MaxEvalSamples), 0, 1 << 40, false},
 		{"max_bad", float64(c.MaxBad), 0, 1 << 40, false},
 		{"data_memory", float64(c.DataMemory), 0, 1 << 30, false},
 		{"freeze_trainable_layers", float64(c.LastLayers), 0, 1 << 20, false},

@@ -32,6 +32,7 @@ type Records struct {
 	Idle      int            `json:"unused_critiques,omitempty"` // rows with critiques that the method does not read
 	Margins   int            `json:"unused_margins,omitempty"`   // rows with a margin that the recipe does not use
 	BadRows   int            `json:"bad_rows,omitempty"`         // rows that could not be used, under max_bad
+	Cut       int            `json:"max_samples,omitempty"`      // rows after which the reading ended; 0: all were read
 	render.Counts
 	record.Found
 
@@ -41,6 +42,7 @@ type Records struct {
 	ask       string // what was done with those of them that ended without a score
 	hash      string
 
+	most     int            // rows that are used; 0: all
 	groups   map[string]int // names of categories, and their numbers; nil: nobody asks for them
 	category []int16        // of each example; -1: it has none
 }
@@ -80,6 +82,9 @@ func (d *Records) String() string {
 	if d.BadRows > 0 {
 		s += fmt.Sprintf(", %d bad rows set aside", d.BadRows)
 	}
+	if d.Cut > 0 {
+		s += fmt.Sprintf(", no more than these %d rows are read (max_samples)", d.Cut)
+	}
 	if d.Margins > 0 {
 		s += fmt.Sprintf(", %d rows have a margin, which is not used (set use_margin or scale_by_margin)", d.Margins)
 	}
@@ -97,12 +102,12 @@ func (d *Records) String() string {
 // the longest sequence. Of the examples data_memory stay in memory; the others lie in a file without a name, on the disk of output_dir, which
 // is gone with Close or with the process. report's log hears how far the reading is.
 func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config, limit int, report Report) (*Records, error) {
-	return loadRecords(ctx, &Records{Path: path}, r, c, limit, report)
+	return loadRecords(ctx, &Records{Path: path, most: c.MaxSamples}, r, c, limit, report)
 }
 
 // loadHeldOut is LoadRecords of rows that are measured, by their categories too.
 func loadHeldOut(ctx context.Context, path string, r *render.Renderer, c Config, limit int, report Report) (*Records, error) {
-	return loadRecords(ctx, &Records{Path: path, groups: map[string]int{}}, r, c, limit, report)
+	return loadRecords(ctx, &Records{Path: path, most: c.MaxEvalSamples, groups: map[string]int{}}, r, c, limit, report)
 }
 
 func loadRecords(ctx context.Context, d *Records, r *render.Renderer, c Config, limit int, report Report) (*Records, error) {
@@ -142,9 +147,13 @@ func loadRecords(ctx context.Context, d *Records, r *render.Renderer, c Config, 
 		read, of := in.Progress()
 		meter.Read("reading "+record.Title(path), d.Rows, read, of)
 		d.Rows++
-		return d.add(rec, x, c)
+		if err := d.add(rec, x, c); err != nil || d.Rows != d.most {
+			return err
+		}
+		d.Cut = d.most
+		return errEnough
 	})
-	if err != nil {
+	if err != nil && err != errEnough {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
 	if err := stage.Altered(in); err != nil {
@@ -163,6 +172,9 @@ func loadRecords(ctx context.Context, d *Records, r *render.Renderer, c Config, 
 	whole = true
 	return d, nil
 }
+
+// errEnough ends the reading of a file.
+var errEnough = errors.New("enough rows")
 
 // sum is what Hash gives.
 func (d *Records) sum(ctx context.Context, in *record.Reader) (string, error) {

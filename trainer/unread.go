@@ -27,6 +27,7 @@ func readers() []reader {
 		{"metric_for_best_model", best, func(c Config) bool { return c.picks() != "" }},
 		{"greater_is_better", best, func(c Config) bool { return c.picks() != "" }},
 		{"early_stopping_threshold", "with early_stopping_patience", func(c Config) bool { return c.Patience > 0 }},
+		{"max_eval_samples", "with eval_file", func(c Config) bool { return c.EvalFile != "" && c.EvalStrategy != EvalNever }},
 		{"eval_on_start", "with eval_file and eval_strategy epoch and steps", func(c Config) bool { return c.EvalFile != "" && c.EvalStrategy != EvalNever }},
 		{"prompts", critiques, Config.critiques},
 		{"examples", critiques, Config.critiques},
