@@ -207,6 +207,8 @@ func (r *run) metricNames() (names []string) {
 		e := Evaluation{Name: h.name}
 		if !r.c.rewards() {
 			e.RewardLoss, e.Accuracy, e.Margin = nan(), nan(), nan()
+		} else {
+			e.Rewards.N = 1
 		}
 		if r.c.Method == BT {
 			e.CritiqueLoss = nan()

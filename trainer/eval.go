@@ -20,6 +20,7 @@ type Evaluation struct {
 	Examples, Pairs, Dropped       int
 	Tokens                         int
 	Seconds                        float64
+	Rewards                        model.Rewards
 	Categories                     []CategoryAccuracy // of examples that have categories, and more than one of them
 }
 
@@ -65,6 +66,7 @@ func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 				critique -= float64(b.Weight[i]) * float64(lp)
 			}
 			s := pairSums(b, rewards, c, func(pair int, accuracy float64) { by.add(p.Index[n][pair], accuracy) })
+			e.Rewards.Add(rewards)
 			reward, accuracy, margin, e.Ties = reward+s.loss, accuracy+s.accuracy, margin+s.margin, e.Ties+s.ties
 		}
 		weight, e.Pairs, e.Tokens = weight+p.Weight, e.Pairs+p.Pairs, e.Tokens+p.Tokens
@@ -79,6 +81,9 @@ func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 		if err := addUp(g, whole, real); err != nil {
 			return e, err
 		}
+		if err := joinRewards(g, &e.Rewards); err != nil {
+			return e, err
+		}
 	}
 	n := float64(e.Pairs) // without pairs or rows the quotients are 0/0 = NaN
 	e.CritiqueLoss, e.RewardLoss, e.Accuracy, e.Margin, e.Categories = critique/weight, reward/n, accuracy/n, margin/n, by.accuracies()
@@ -89,6 +94,19 @@ func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 	}
 	e.Seconds = time.Since(start).Seconds()
 	return e, nil
+}
+
+// joinRewards makes statistics those of all ranks.
+func joinRewards(g *collective.Group, r *model.Rewards) error {
+	all, err := g.Share("the rewards of an evaluation", []float64{float64(r.N), float64(r.Min), float64(r.Max), r.Sum, r.Squares})
+	if err != nil {
+		return err
+	}
+	*r = model.Rewards{}
+	for _, x := range all {
+		r.Join(model.Rewards{N: int(x[0]), Min: float32(x[1]), Max: float32(x[2]), Sum: x[3], Squares: x[4]})
+	}
+	return nil
 }
 
 // addUp makes figures the sums of all ranks', in their order.

@@ -76,7 +76,7 @@ func (c Config) evalFiles() (list []evalFile, err error) {
 }
 
 // evalFigures are the names of an evaluation's figures, behind eval_ or eval_NAME_.
-var evalFigures = []string{"loss", "critique_loss", "reward_loss", "accuracy", "margin", "ties", "samples", "runtime"}
+var evalFigures = []string{"loss", "critique_loss", "critique_perplexity", "reward_loss", "accuracy", "margin", "min_reward", "mean_reward", "max_reward", "std_reward", "ties", "samples", "runtime"}
 
 // Categorised is a Dataset that knows the categories of its examples.
 type Categorised interface {
@@ -139,6 +139,9 @@ func (e Evaluation) figures() (list []pair) {
 		add("accuracy_"+c.Name, c.Accuracy)
 	}
 	add("margin", e.Margin)
+	for _, p := range append(rewardPairs(e.Rewards), perplexity(e.CritiqueLoss)...) {
+		add(p.name, p.value.(float64))
+	}
 	return list
 }
 

@@ -479,6 +479,7 @@ func (w *pending) sumLosses(m *Metrics) {
 		m.Accuracy += float64(l.Accuracy)
 		m.Margin += float64(l.Margin)
 		m.Ties += int(l.Ties)
+		m.Rewards.Join(l.Rewards)
 	}
 }
 

@@ -293,7 +293,9 @@ func TestEvaluateAgreesWithTraining(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, v := range [][2]float64{{e.Loss, r.Last.Loss}, {e.CritiqueLoss, r.Last.CritiqueLoss}, {e.RewardLoss, r.Last.RewardLoss}, {e.Accuracy, r.Last.Accuracy}, {e.Margin, r.Last.Margin}} {
+		for _, v := range [][2]float64{{e.Loss, r.Last.Loss}, {e.CritiqueLoss, r.Last.CritiqueLoss}, {e.RewardLoss, r.Last.RewardLoss}, {e.Accuracy, r.Last.Accuracy}, {e.Margin, r.Last.Margin},
+			{float64(e.Rewards.N), float64(r.Last.Rewards.N)}, {float64(e.Rewards.Min), float64(r.Last.Rewards.Min)}, {float64(e.Rewards.Max), float64(r.Last.Rewards.Max)},
+			{e.Rewards.Mean(), r.Last.Rewards.Mean()}, {e.Rewards.Std(), r.Last.Rewards.Std()}} {
 			if math.Abs(v[0]-v[1]) > 1e-5*(1+math.Abs(v[1])) || math.IsNaN(v[0]) {
 				t.Errorf("%s: evaluation %v, training %v", pairing, v[0], v[1])
 			}

@@ -17,6 +17,7 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/internal/progress"
+	"criticrm/model"
 	"criticrm/safefile"
 )
 
@@ -32,6 +33,7 @@ type Metrics struct {
 	Accuracy        float64 // share of pairs in the right order, ties count one half; NaN if there are none
 	Margin          float64 // mean of chosen - rejected; NaN if there are none
 	Ties            int     // equal rewards
+	Rewards         model.Rewards
 	LearningRate    float64
 	GradNorm        float64
 	NumTokens       int64 // since the run's start
@@ -62,11 +64,28 @@ func (m Metrics) pairs() []pair {
 	if m.Ties > 0 {
 		list = append(list, pair{"ties", m.Ties})
 	}
+	list = append(append(list, rewardPairs(m.Rewards)...), perplexity(m.CritiqueLoss)...)
 	list = append(list, pair{"learning_rate", m.LearningRate}, pair{"grad_norm", m.GradNorm}, pair{"num_tokens", m.NumTokens}, pair{"tokens_per_second", m.TokensPerSecond})
 	if m.Skipped {
 		list = append(list, pair{"skipped", true})
 	}
 	return list
+}
+
+// rewardPairs are statistics of rewards under TRL's names, if there are rewards.
+func rewardPairs(r model.Rewards) []pair {
+	if r.N == 0 {
+		return nil
+	}
+	return []pair{{"min_reward", float64(r.Min)}, {"mean_reward", r.Mean()}, {"max_reward", float64(r.Max)}, {"std_reward", r.Std()}}
+}
+
+// perplexity is that of the critiques' tokens, by their weights, if there are any.
+func perplexity(critiqueLoss float64) []pair {
+	if math.IsNaN(critiqueLoss) {
+		return nil
+	}
+	return []pair{{"critique_perplexity", math.Exp(critiqueLoss)}}
 }
 
 // jsonLine is one object with the pairs in order; a float64 has as many digits as it takes to read it back exactly, and is
@@ -209,6 +228,10 @@ func (k *console) step(m Metrics) {
 	m.Loss, m.CritiqueLoss = mean(func(x Metrics) float64 { return x.Loss }), mean(func(x Metrics) float64 { return x.CritiqueLoss })
 	m.RewardLoss, m.Accuracy = mean(func(x Metrics) float64 { return x.RewardLoss }), mean(func(x Metrics) float64 { return x.Accuracy })
 	m.Margin, m.TokensPerSecond = mean(func(x Metrics) float64 { return x.Margin }), mean(func(x Metrics) float64 { return x.TokensPerSecond })
+	m.Rewards = model.Rewards{}
+	for _, x := range k.window {
+		m.Rewards.Join(x.Rewards)
+	}
 	k.window = k.window[:0]
 	fmt.Fprintln(k.r.Log, consoleLine(append(m.pairs(), pair{"left", k.left(m.Step)})))
 }
