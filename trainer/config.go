@@ -123,6 +123,7 @@ type Config struct {
 	Device          string  `yaml:"device" common:"true" resume:"free" help:"auto (an NVIDIA device if there is one, else the CPU), cpu, cuda or cuda:N"`
 	Threads         int     `yaml:"threads" resume:"free" help:"CPU threads; 0: all cores; never changes a result"`
 	LoggingSteps    int     `yaml:"logging_steps" resume:"free" help:"a console line every this many updates; 0: none"`
+	ReportTo        string  `yaml:"report_to" resume:"free" list:"true" help:"tensorboard: every line of metrics.jsonl goes into event files in output_dir/runs, too; none or empty: not"`
 	EvalSteps       int     `yaml:"eval_steps" resume:"free" help:"evaluate every this many updates; 0: after each epoch"`
 	EvalOnStart     bool    `yaml:"eval_on_start" resume:"free" help:"measure eval_file before the first update, too; after the last one it is measured in any case"`
 	EvalStrategy    string  `yaml:"eval_strategy" alias:"evaluation_strategy" resume:"free" help:"when eval_file is measured: epoch, steps (every eval_steps updates) or no; empty: steps if eval_steps is given, else epoch"`
@@ -260,6 +261,9 @@ func (c Config) Validate() error {
 	}
 	if c.EvalStrategy == EvalEverySteps && c.EvalSteps == 0 {
 		return fmt.Errorf("trainer: config: eval_strategy: steps needs eval_steps")
+	}
+	if err := c.checkReports(); err != nil {
+		return err
 	}
 	if err := c.checkBest(); err != nil {
 		return err

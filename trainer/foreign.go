@@ -27,7 +27,6 @@ var (
 
 // foreigns is the table: Hugging Face's TrainingArguments, TRL's RewardConfig and ModelConfig, OpenRLHF and LLaMA-Factory.
 var foreigns = []foreign{
-	{"report_to", nil, []string{"none", "[]"}, "the figures of every update are lines of output_dir/metrics.jsonl; use --report_to none"},
 	{"fp16", nil, off, "float16 is not built: use bf16, which needs no loss scaling"},
 	{"tf32", nil, off, "products are in float32, or with bf16 in bfloat16 with float32 sums"},
 	{"dtype", []string{"torch_dtype", "model_init_dtype"}, []string{"float32", "auto"}, "use bf16 for bfloat16 weights"},

@@ -323,10 +323,13 @@ func (r *run) openOutput() error {
 	if err := checkpoint.WriteFileAtomic(filepath.Join(dir, "recipe.yaml"), text); err != nil {
 		return fmt.Errorf("trainer: output_dir: %w", err)
 	}
-	if r.log, err = openMetrics(filepath.Join(dir, "metrics.jsonl"), r.st.Step); err != nil || r.st.Step > 0 {
+	if r.log, err = openMetrics(filepath.Join(dir, "metrics.jsonl"), r.st.Step); err != nil {
 		return err
 	}
-	return r.log.data(r.data, r.held)
+	if err := r.openReports(); err != nil || r.st.Step > 0 {
+		return err
+	}
+	return r.log.data(r.data, r.held, r.plan)
 }
 
 // startFrom is the checkpoint that the recipe asks to go on from, "" for a new run.

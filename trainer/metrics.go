@@ -17,6 +17,7 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/internal/progress"
+	"criticrm/internal/tfevents"
 	"criticrm/model"
 	"criticrm/safefile"
 )
@@ -243,8 +244,12 @@ func (k *console) close() {
 	}
 }
 
-// metricsLog is metrics.jsonl of a run: a line per update and per evaluation, written at once.
-type metricsLog struct{ f *os.File }
+// metricsLog is metrics.jsonl of a run: a line per update and per evaluation, written at once. What else is made of the lines hears of each.
+type metricsLog struct {
+	f       *os.File
+	events  *tfevents.Writer // nil: none
+	history *history
+}
 
 // openMetrics opens the file for appending, after cutting it back to lines of at most step: those after it belong to updates
 // that a resumed run makes again. A nil log takes lines and drops them.
@@ -256,7 +261,7 @@ func openMetrics(path string, step int) (*metricsLog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trainer: metrics: %w", err)
 	}
-	return &metricsLog{f}, nil
+	return &metricsLog{f: f}, nil
 }
 
 // maxMetrics bounds what is read back of a run's metrics, in bytes.
@@ -287,17 +292,32 @@ func truncateMetrics(path string, step int) error {
 	return checkpoint.WriteFileAtomic(path, b[:keep])
 }
 
-func (l *metricsLog) write(list []pair) error { return l.line(jsonLine(list)) }
+func (l *metricsLog) write(list []pair) error {
+	if l == nil {
+		return nil
+	}
+	if err := l.line(jsonLine(list)); err != nil {
+		return err
+	}
+	l.history.add(list)
+	if l.events == nil {
+		return nil
+	}
+	if err := l.events.Scalars(scalars(list)); err != nil {
+		return fmt.Errorf("trainer: report_to: %w", err)
+	}
+	return nil
+}
 
-// data writes what the files of a run gave, as the line of step 0.
-func (l *metricsLog) data(train Dataset, held []heldOut) error {
-	line := map[string]any{"step": 0}
+// data writes what the files of a run gave, and how many updates it will make, as the line of step 0.
+func (l *metricsLog) data(train Dataset, held []heldOut, p Plan) error {
+	line := map[string]any{"step": 0, "max_steps": p.Total}
 	for _, d := range append(held, heldOut{"train", train}) {
 		if r, ok := d.data.(*Records); ok {
 			line[d.use()] = r
 		}
 	}
-	if len(line) == 1 {
+	if line["train"] == nil {
 		return nil
 	}
 	b, err := json.Marshal(line)
@@ -317,4 +337,10 @@ func (l *metricsLog) line(b []byte) error {
 	return nil
 }
 
-func (l *metricsLog) close() error { return l.f.Close() }
+func (l *metricsLog) close() error {
+	err := l.f.Close()
+	if l.events != nil {
+		err = errors.Join(err, l.events.Close())
+	}
+	return err
+}

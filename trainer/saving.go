@@ -77,6 +77,9 @@ func (r *run) save() error {
 		r.console.say("checkpoint of step %d: %v", r.st.Step, err)
 	}
 	r.saved, r.result.Checkpoint = r.st.Step, path
+	if err := r.writeState(r.c.OutputDir); err != nil {
+		r.console.say("%v", err)
+	}
 	return nil
 }
 
