@@ -121,3 +121,34 @@ func TestProtect(t *testing.T) {
 		}
 	}
 }
+
+// Who has a directory open can be seen without taking part.
+func TestHolder(t *testing.T) {
+	dir := t.TempDir()
+	look := func(what string, alive, known bool) {
+		t.Helper()
+		if a, k := Holder(dir); a != alive || k != known {
+			t.Errorf("%s: alive %v, known %v", what, a, k)
+		}
+	}
+	look("before anybody", false, false)
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look("open", true, true)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	look("closed by a process that lives", true, true)
+	for text, known := range map[string]bool{"pid 1073741824 on host HOST since x": true, "pid 1073741824 on host HOST.elsewhere since x": false, "pid -1 on host HOST since x": false, "": false} {
+		host, err := os.Hostname()
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, lockName), []byte(strings.ReplaceAll(text, "HOST", host)), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		look(text, false, known)
+	}
+}

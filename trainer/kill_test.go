@@ -141,7 +141,7 @@ func TestFullDiskRun(t *testing.T) {
 		t.Skip("for TestDiskFull only")
 	}
 	limit := func() { // more than five lines of metrics, less than a checkpoint
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 2500, Max: 2500}); err != nil {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 4000, Max: 4000}); err != nil {
 			t.Fatal(err)
 		}
 	}
