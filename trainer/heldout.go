@@ -19,6 +19,14 @@ type heldOut struct {
 	data Dataset
 }
 
+// WithEval gives held-out examples, which are evaluated as eval_on_start, eval_strategy and eval_steps say.
+func WithEval(d Dataset) Option { return WithNamedEval("", d) }
+
+// WithNamedEval is WithEval of one of several data sets: figures of NAME are called eval_NAME_accuracy and so on.
+func WithNamedEval(name string, d Dataset) Option {
+	return func(o *options) { o.held = append(o.held, heldOut{name, d}) }
+}
+
 // use is what the data set is called where training data is "train".
 func (h heldOut) use() string {
 	switch h.name {

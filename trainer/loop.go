@@ -63,14 +63,6 @@ type options struct {
 // Option is an option of Train.
 type Option func(*options)
 
-// WithEval gives held-out examples, which are evaluated as eval_on_start, eval_strategy and eval_steps say.
-func WithEval(d Dataset) Option { return WithNamedEval("", d) }
-
-// WithNamedEval is WithEval of one of several data sets: figures of NAME are called eval_NAME_accuracy and so on.
-func WithNamedEval(name string, d Dataset) Option {
-	return func(o *options) { o.held = append(o.held, heldOut{name, d}) }
-}
-
 // WithGroup trains with other processes, each of which calls Train with the same arguments but for its device: they share the work of every update,
 // and all hold the same weights behind it. Rank 0 alone writes, and reports. A batch is what it is without them.
 func WithGroup(g *collective.Group) Option { return func(o *options) { o.group = g } }
