@@ -65,6 +65,14 @@ func (c Config) NeedsEval() string {
 	return c.picks()
 }
 
+// checkEvalFile refuses a recipe whose settings need held-out records and that names none.
+func (c Config) checkEvalFile() error {
+	if s := c.NeedsEval(); s != "" && c.EvalFile == "" {
+		return fmt.Errorf("trainer: config: %s: needs eval_file", s)
+	}
+	return nil
+}
+
 // checkBest refuses settings that do not go together, as Hugging Face's do.
 func (c Config) checkBest() error {
 	switch eval, save := c.evalStrategy(), c.saveStrategy(); {

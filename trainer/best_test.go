@@ -47,6 +47,9 @@ func TestBestSettings(t *testing.T) {
 	if err := c.validateFiles(); err == nil || !strings.Contains(err.Error(), "early_stopping_patience: needs eval_file") {
 		t.Error(err)
 	}
+	if _, err := DryRun(context.Background(), nil, c, Report{}, nil); err == nil || !strings.Contains(err.Error(), "early_stopping_patience: needs eval_file") {
+		t.Errorf("a dry run: %v", err)
+	}
 	held := WithEval(pairs(3))
 	for _, x := range []struct {
 		change func(c *Config)

@@ -311,10 +311,7 @@ func (c Config) validateFiles() error {
 			return fmt.Errorf("trainer: config: %s is missing", f[0])
 		}
 	}
-	if s := c.NeedsEval(); s != "" && c.EvalFile == "" {
-		return fmt.Errorf("trainer: config: %s: needs eval_file", s)
-	}
-	return nil
+	return c.checkEvalFile()
 }
 
 // rewards says whether the method trains a reward head.

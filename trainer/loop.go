@@ -514,7 +514,7 @@ func (r *run) finishResult() {
 	if loss := r.tail.mean(); r.result.NoRewards == "" && r.c.rewards() && r.result.Last.Step == r.plan.Total && loss >= untrained {
 		r.result.NoRewards = fmt.Sprintf("rewards have hardly been trained: the reward loss of the last updates is %.3f, and that of equal rewards is 0.693: more updates "+
 			"(there were %d, and lambda was below 1 in %d), a higher learning rate (it was %g; of the head alone: head_lr_ratio), or another lambda_schedule (constant gives the reward loss weight from the beginning)",
-			loss, r.plan.Total, max(r.plan.Total-r.c.lambdaFalls(r.plan), 0), r.c.LearningRate)
+			loss, r.plan.Total, rewardUpdates(r.c, r.plan), r.c.LearningRate)
 		r.console.say("warning: %s", r.result.NoRewards)
 	}
 	res := &r.result

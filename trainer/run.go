@@ -102,7 +102,7 @@ func settingsLine(c Config, p Plan) string {
 // memory (cuda.Dry). It reads and checks the records as Run does, but no weights, and writes nothing; output_dir may be empty. ready is
 // called when the model has its memory and before the first step.
 func DryRun(ctx context.Context, dev *kernels.Device, c Config, r Report, ready func()) (Result, error) {
-	if err := c.Validate(); err != nil {
+	if err := errors.Join(c.Validate(), c.checkEvalFile()); err != nil {
 		return Result{}, err
 	}
 	in, err := openInput(ctx, &c, r)
