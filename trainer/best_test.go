@@ -242,3 +242,23 @@ func TestBestOfOtherRows(t *testing.T) {
 		t.Errorf("%+v, %v\n%s", r.Best, err, &log)
 	}
 }
+
+// Of a run with an adapter it is the adapter of the best evaluation that is left.
+func TestBestAdapter(t *testing.T) {
+	base := filepath.Join(t.TempDir(), "base")
+	saved(t, base, 1)
+	c := bestConfig(filepath.Join(t.TempDir(), "run"))
+	c.Model, c.LoraR = base, 2
+	held := pairs(33)[27:]
+	m := withLoRA(t, c, 1)
+	r, err := Train(context.Background(), m, pairs(27), c, WithEval(held))
+	if err != nil || r.Best == nil || r.Best.Step != 3 {
+		t.Fatalf("%+v, %v", r.Best, err)
+	}
+	if e, err := Evaluate(context.Background(), m, held, c, 0); err != nil || e.Loss != r.Best.Value || e.Loss == r.Evals[0].Loss {
+		t.Errorf("a loss of %v, the best was %v, the last %v (%v)", e.Loss, r.Best.Value, r.Evals[0].Loss, err)
+	}
+	if s := stateOf(t, r.ModelDir); s["best_global_step"] != 3.0 {
+		t.Errorf("%v", s["best_global_step"])
+	}
+}
