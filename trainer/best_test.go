@@ -71,7 +71,7 @@ func TestBestSettings(t *testing.T) {
 	}
 }
 
-// The patience is counted as transformers.EarlyStoppingCallback counts it: the values, and the counter after each of them as version 5.23 has it.
+// The patience is counted as transformers.EarlyStoppingCallback counts it: the values, and the counter after each of them as version 5.24 has it.
 func TestEarlyStoppingCounts(t *testing.T) {
 	for _, x := range []struct {
 		metric         string
