@@ -110,6 +110,8 @@ func (c Config) greater() bool {
 type mark struct {
 	Value float64 `json:"value"`
 	Step  int     `json:"step"`
+
+	before *mark // the one before it, until this one's checkpoint is on the disk
 }
 
 // better says whether a value is better than that of a mark; nil is worse than all.
@@ -232,13 +234,12 @@ func (r *run) metricNames() (names []string) {
 	return names
 }
 
-// follow takes the figures of an evaluation. r.newBest then says whether the present state is to be saved as the best.
+// follow takes the figures of an evaluation.
 func (r *run) follow(list []Evaluation) {
-	r.newBest = false
 	if r.c.picks() == "" || !r.counts(r.st.Step) {
 		return
 	}
-	value, name, greater := math.NaN(), r.c.metric(), r.c.greater()
+	value, name, greater := nan(), r.c.metric(), r.c.greater()
 	for _, e := range list {
 		for _, p := range e.figures() {
 			if p.name == name {
@@ -249,17 +250,17 @@ func (r *run) follow(list []Evaluation) {
 	if math.IsNaN(value) {
 		r.console.say("%s is not among the figures of this evaluation: it counts as no better one", name)
 	}
-	b, now := r.st.Best, &mark{value, r.st.Step}
+	b := r.st.Best
 	if b.Best.better(value, greater) && (b.Best == nil || math.Abs(value-b.Best.Value) > r.c.Threshold) {
 		b.Waited = 0
 	} else {
 		b.Waited++
 	}
 	if b.Best.better(value, greater) {
-		b.Best = now
+		b.Best = &mark{Value: value, Step: r.st.Step}
 	}
-	if b.Saved.better(value, greater) {
-		r.lostBest, r.newBest, b.Saved = b.Saved, true, now
+	if r.savesBest() && b.Saved.better(value, greater) {
+		b.Saved = &mark{value, r.st.Step, b.Saved}
 	}
 	if r.stopsEarly() {
 		r.console.say("early stopping at update %d of %d: %s was no better than %.4g, of update %d, in %d evaluations", r.st.Step, r.plan.Total, name, b.Best.orNaN().Value, b.Best.orNaN().Step, b.Waited)
@@ -278,19 +279,38 @@ func (r *run) stopsEarly() bool {
 	return r.c.Patience > 0 && r.st.Best != nil && r.st.Best.Waited >= r.c.Patience
 }
 
-// protect tells the store which checkpoint stays whatever save_total_limit says. While the best one is written, that is the one before it, too:
-// nothing is removed before the new one is safe.
+// protect tells the store which checkpoint stays whatever save_total_limit says. While the best one is written, the one before it stays, too: nothing is
+// removed before the new one is safe.
 func (r *run) protect() {
 	if r.c.LoadBest && r.st.Best != nil && r.st.Best.Saved != nil {
 		r.store.Protect(int64(r.st.Best.Saved.Step))
 	}
 }
 
-// notSaved takes back that the present state is the best one that is saved.
-func (r *run) notSaved() {
-	if r.newBest {
-		r.st.Best.Saved, r.newBest = r.lostBest, false
-		r.console.say("the best model that is saved stays that of update %d", r.lostBest.orNaN().Step)
+// savesBest says whether the best states are saved.
+func (r *run) savesBest() bool { return r.c.LoadBest || r.c.SaveStrategy == SaveBest }
+
+// bestDue says whether the present state is the best so far, and to be saved for that.
+func (r *run) bestDue() bool {
+	return r.savesBest() && r.st.Best != nil && r.st.Best.Saved != nil && r.st.Best.Saved.Step == r.st.Step
+}
+
+// bestSaved takes note of what became of the checkpoint of a step. One that the disk has not taken is not the best that is saved.
+func (r *run) bestSaved(step int, ok bool) {
+	if r.st.Best == nil {
+		return
+	}
+	for at := &r.st.Best.Saved; *at != nil; at = &(*at).before {
+		if (*at).Step != step {
+			continue
+		}
+		if ok {
+			(*at).before = nil
+			return
+		}
+		*at = (*at).before
+		r.console.say("the state of update %d was the best, and is not saved", step)
+		return
 	}
 }
 

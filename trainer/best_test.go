@@ -85,7 +85,7 @@ func TestEarlyStoppingCounts(t *testing.T) {
 		{"accuracy", 0.5, []float64{0, 1, 1, nan(), 2}, []float64{0, 0, 1, 2, 0}, 5},
 	} {
 		c := testConfig("")
-		c.Method, c.Metric, c.Threshold, c.Patience, c.MaxSteps = BT, x.metric, x.threshold, 100, 50
+		c.Method, c.Metric, c.Threshold, c.Patience, c.MaxSteps, c.LoadBest = BT, x.metric, x.threshold, 100, 50, true
 		r := &run{c: c, plan: NewPlan(c, 8), console: &console{}}
 		r.st.Best = &best{}
 		for i, v := range x.values {
@@ -95,9 +95,10 @@ func TestEarlyStoppingCounts(t *testing.T) {
 			if r.st.Best.Waited != int(x.waited[i]) {
 				t.Errorf("%s, value %d: waited %d, want %v", x.metric, i+1, r.st.Best.Waited, x.waited[i])
 			}
-			if r.newBest != (r.st.Best.Saved.Step == i+1) {
-				t.Errorf("%s, value %d: new best %v", x.metric, i+1, r.newBest)
+			if r.bestDue() != (r.st.Best.Best.Step == i+1) {
+				t.Errorf("%s, value %d: due %v", x.metric, i+1, r.bestDue())
 			}
+			r.bestSaved(i+1, true)
 		}
 		if r.st.Best.Best.Step != x.best {
 			t.Errorf("%s: the best is of step %d, want %d", x.metric, r.st.Best.Best.Step, x.best)
@@ -105,18 +106,28 @@ func TestEarlyStoppingCounts(t *testing.T) {
 	}
 	// A best state that the disk has not taken is none, though it counts.
 	c := testConfig("")
-	c.Method, c.Patience = BT, 5
+	c.Method, c.Patience, c.LoadBest = BT, 5, true
 	r := &run{c: c, plan: NewPlan(c, 8), console: &console{}}
 	r.st.Best = &best{}
-	for i, v := range []float64{3, 2, 2.5} {
+	for i, v := range []float64{3, 2, 2.5, 1, 0.5} {
 		r.st.Step = i + 1
 		r.follow([]Evaluation{{Loss: v}})
-		if i == 1 {
-			r.notSaved()
+		switch i {
+		case 0, 2:
+			r.bestSaved(i+1, true)
+		case 1:
+			r.bestSaved(i+1, false)
 		}
 	}
-	if b := r.st.Best; b.Best.Step != 2 || b.Saved.Step != 3 || b.Waited != 1 || !r.newBest {
+	if b := r.st.Best; b.Best.Step != 5 || b.Saved.Step != 5 || b.Waited != 0 {
 		t.Errorf("%+v %+v, waited %d", b.Best, b.Saved, b.Waited)
+	}
+	r.bestSaved(4, false) // what is written in the background may fail when there is a better one
+	if b := r.st.Best.Saved; b.Step != 5 || b.before.Step != 3 || b.before.before != nil {
+		t.Errorf("%+v", b)
+	}
+	if r.bestSaved(5, false); r.st.Best.Saved.Step != 3 || r.bestDue() {
+		t.Errorf("%+v", r.st.Best.Saved)
 	}
 }
 

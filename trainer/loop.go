@@ -95,8 +95,6 @@ type run struct {
 	store    *checkpoint.Store // nil without output_dir; holds the lock that keeps a second trainer out
 	saved    int               // step of the last checkpoint, -1 for none
 	saveErrs int
-	newBest  bool     // the state is the best so far, and is to be saved
-	lostBest *mark    // the best one that was saved before it
 	changes  []string // since the checkpoint, that change rounding
 	sums     treeSums
 	tail     tail     // reward losses

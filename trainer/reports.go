@@ -216,7 +216,7 @@ func (r *run) stateJSON() ([]byte, error) {
 	if b := r.st.Best; b != nil && b.Best != nil && r.c.picks() != "" {
 		x["best_global_step"], x["best_metric"] = b.Best.Step, b.Best.Value
 	}
-	if b := r.st.Best; b != nil && b.Saved != nil && (r.c.LoadBest || r.c.SaveStrategy == SaveBest) {
+	if b := r.st.Best; b != nil && b.Saved != nil && r.savesBest() {
 		x["best_model_checkpoint"] = filepath.Join(r.checkpoints(), fmt.Sprintf("step-%08d", b.Saved.Step))
 	}
 	if r.c.Patience > 0 && r.st.Best != nil {

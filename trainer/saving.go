@@ -17,14 +17,13 @@ func (r *run) saveMaybe() error {
 	}
 	err := r.save()
 	if err == nil {
-		r.saveErrs, r.newBest = 0, false
+		r.saveErrs = 0
 		return nil
 	}
 	var disk notStored
 	if r.saveErrs++; r.saveErrs >= maxSaveErrors || !errors.As(err, &disk) {
 		return err
 	}
-	r.notSaved()
 	r.console.say("%v; training goes on, the newest good checkpoint is %s", err, named(r.result.Checkpoint))
 	return nil
 }
@@ -45,7 +44,7 @@ func (r *run) saveDue() bool {
 	case SaveNever:
 		return false
 	}
-	return r.newBest && (r.c.LoadBest || r.c.SaveStrategy == SaveBest)
+	return r.bestDue()
 }
 
 // notStored is an error of the disk: the run itself is sound, and can go on.
@@ -71,11 +70,13 @@ func (r *run) save() error {
 		return fmt.Errorf("trainer: checkpoint of step %d: %w; nothing was saved, the newest checkpoint is %s", r.st.Step, bad.error, named(r.result.Checkpoint))
 	}
 	if path == "" {
+		r.bestSaved(r.st.Step, false)
 		return notStored{fmt.Errorf("trainer: %w", err)}
 	}
 	if err != nil { // it is safe; something older could not be removed
 		r.console.say("checkpoint of step %d: %v", r.st.Step, err)
 	}
+	r.bestSaved(r.st.Step, true)
 	r.saved, r.result.Checkpoint = r.st.Step, path
 	if err := r.writeState(r.c.OutputDir); err != nil {
 		r.console.say("%v", err)
