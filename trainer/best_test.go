@@ -42,6 +42,10 @@ func TestBestSettings(t *testing.T) {
 			t.Errorf("%q: %v, want %q", recipe, err, want)
 		}
 	}
+	words := Default() // as Python writes them
+	if err := ParseRecipe([]byte("load_best_model_at_end: True\ngreater_is_better: 'False'\n"), &words); err != nil || !words.LoadBest || words.GreaterIsBetter != "false" {
+		t.Errorf("%v %q, %v", words.LoadBest, words.GreaterIsBetter, err)
+	}
 	c := fileConfig(t)
 	c.EvalFile, c.Patience = "", 3
 	if err := c.validateFiles(); err == nil || !strings.Contains(err.Error(), "early_stopping_patience: needs eval_file") {

@@ -132,7 +132,7 @@ type Config struct {
 	SaveTotalLimit  int     `yaml:"save_total_limit" resume:"free" help:"checkpoints that are kept; 0: all"`
 	LoadBest        bool    `yaml:"load_best_model_at_end" resume:"free" help:"the final model is that of the best evaluation, whose checkpoint is kept whatever save_total_limit says, and not that of the last update"`
 	Metric          string  `yaml:"metric_for_best_model" resume:"free" help:"figure of the evaluations that says which is best, as accuracy or eval_easy_accuracy; empty: loss. While lambda is 1, figures of rewards do not count"`
-	GreaterIsBetter string  `yaml:"greater_is_better" resume:"free" help:"true or false; empty: false for names that end in loss or perplexity"`
+	GreaterIsBetter string  `yaml:"greater_is_better" resume:"free" same:"True=true,False=false" help:"true or false; empty: false for names that end in loss or perplexity"`
 	Patience        int     `yaml:"early_stopping_patience" alias:"early_stopping_steps" resume:"free" help:"stop when so many evaluations, without a gap, were no better than the best; 0: never"`
 	Threshold       float64 `yaml:"early_stopping_threshold" resume:"free" help:"by how much an evaluation must be better to count as better for early_stopping_patience"`
 	Resume          string  `yaml:"resume" common:"true" alias:"resume_from_checkpoint" resume:"free" help:"latest, auto (latest if there is one), latest-valid (the newest that is not damaged) or the path of a checkpoint; empty: a new run in an empty output_dir"`
