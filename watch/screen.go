@@ -103,7 +103,7 @@ func shown(s string) string {
 // chart is a curve that is drawn, under its title.
 type chart struct {
 	key, title string
-	share      bool // between 0 and 1
+	share      bool // is shown from 0 to 1
 }
 
 // charts are the curves in the order of their importance.
@@ -115,9 +115,9 @@ func (t *Training) charts() (list []chart) {
 	}
 	add("loss", "loss", false)
 	for _, name := range t.names {
-		add(heldOutKey(name)+"accuracy", "accuracy, "+cmp.Or(shown(name), "held out"), true)
+		add(heldOutKey(name)+"accuracy", "accuracy, "+cmp.Or(shown(name), "held out"), false)
 	}
-	add("accuracy", "accuracy of the batch", true)
+	add("accuracy", "accuracy of the batch", false)
 	if c := t.curves["lambda"]; c != nil && c.best[0] != c.best[1] {
 		add("lambda", "λ", true)
 	}
