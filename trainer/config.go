@@ -61,19 +61,21 @@ type Config struct {
 	record.Layout `yaml:",inline"` // of train_file and eval_file
 
 	// Batches. A unit is a pair of responses, or a document for sft and lm.
-	MaxSamples     int     `yaml:"max_samples" alias:"max_train_samples" group:"Batches" help:"use the first so many rows of train_file and read no more, for trials; 0: all"`
-	MaxEvalSamples int     `yaml:"max_eval_samples" resume:"free" help:"likewise of each file of eval_file"`
-	MaxBad         int     `yaml:"max_bad" resume:"free" help:"rows of train_file, and of eval_file, that may be bad: they are set aside, counted, and listed in output_dir with file, line and reason; one more ends the run"`
-	DataMemory     int     `yaml:"data_memory" resume:"free" help:"MiB of tokens of train_file, and of eval_file, that stay in memory; the others lie on the disk of output_dir while the run lasts; changes no result"`
-	BatchSize      int     `yaml:"per_device_train_batch_size" common:"true" alias:"batch_size" help:"pairs (or documents) per device and accumulation step"`
-	Accumulation   int     `yaml:"gradient_accumulation_steps" common:"true" alias:"accumulation" help:"the batch of an update is this times per_device_train_batch_size; 0: 12, or fewer, so that an epoch of few pairs has 16 updates"`
-	BatchTokens    int     `yaml:"max_tokens_per_batch" alias:"batch_tokens" resume:"free" help:"tokens of a micro-batch: the examples of an update are packed into micro-batches of at most this many (a longer example goes alone); 0: all at once"`
-	MaxLength      int     `yaml:"max_length" alias:"max_seq_length,cutoff_len" help:"tokens of a whole sequence (prompt, response and critique); 0: the model's limit"`
-	Overlong       string  `yaml:"overlong" help:"sequences over max_length: error, drop, truncate-left (the prompt's start) or truncate-right (the response's end); a critique is never cut; records that generate has shortened are read as it read them, give both commands the same limit and policy"`
-	DataOrder      string  `yaml:"data_order" help:"shuffled (a new order each epoch, from the seed) or sequential"`
-	HeadPosition   string  `yaml:"head_position" help:"where a reward is read: end (the end-of-turn token) or content (the last token before it); empty: where the model was trained to, else end"`
-	MaxCritiques   int     `yaml:"max_critiques" alias:"top_k" help:"use at most the first this many critiques of a response; 0: all"`
-	PromptWeight   float64 `yaml:"prompt_weight" help:"lm: loss weight of the tokens that are not an answer, where a record tells them apart"`
+	MaxBad       int     `yaml:"max_bad" group:"Batches" resume:"free" help:"rows of train_file, and of eval_file, that may be bad: they are set aside, counted, and listed in output_dir with file, line and reason; one more ends the run"`
+	DataMemory   int     `yaml:"data_memory" resume:"free" help:"MiB of tokens of train_file, and of eval_file, that stay in memory; the others lie on the disk of output_dir while the run lasts; changes no result"`
+	BatchSize    int     `yaml:"per_device_train_batch_size" common:"true" alias:"batch_size" help:"pairs (or documents) per device and accumulation step"`
+	Accumulation int     `yaml:"gradient_accumulation_steps" common:"true" alias:"accumulation" help:"the batch of an update is this times per_device_train_batch_size; 0: 12, or fewer, so that an epoch of few pairs has 16 updates"`
+	BatchTokens  int     `yaml:"max_tokens_per_batch" alias:"batch_tokens" resume:"free" help:"tokens of a micro-batch: the examples of an update are packed into micro-batches of at most this many (a longer example goes alone); 0: all at once"`
+	MaxLength    int     `yaml:"max_length" alias:"max_seq_length,cutoff_len" help:"tokens of a whole sequence (prompt, response and critique); 0: the model's limit"`
+	Overlong     string  `yaml:"overlong" help:"sequences over max_length: error, drop, truncate-left (the prompt's start) or truncate-right (the response's end); a critique is never cut; records that generate has shortened are read as it read them, give both commands the same limit and policy"`
+	DataOrder    string  `yaml:"data_order" help:"shuffled (a new order each epoch, from the seed) or sequential"`
+	HeadPosition string  `yaml:"head_position" help:"where a reward is read: end (the end-of-turn token) or content (the last token before it); empty: where the model was trained to, else end"`
+	MaxCritiques int     `yaml:"max_critiques" alias:"top_k" help:"use at most the first this many critiques of a response; 0: all"`
+	PromptWeight float64 `yaml:"prompt_weight" help:"lm: loss weight of the tokens that are not an answer, where a record tells them apart"`
+
+	// A few rows for a trial.
+	MaxSamples     int `yaml:"max_samples" alias:"max_train_samples" help:"use the first so many rows of train_file and read no more, for trials; 0: all"`
+	MaxEvalSamples int `yaml:"max_eval_samples" resume:"free" help:"likewise of each file of eval_file"`
 
 	// Length and learning rate.
 	Epochs         float64 `yaml:"num_train_epochs" common:"true" group:"Length and learning rate" alias:"epochs" help:"passes over the data, may be a fraction; max_steps overrides it"`
@@ -119,23 +121,25 @@ type Config struct {
 	LabelSmoothing    float64 `yaml:"label_smoothing" help:"share of the labels that are taken to be wrong (conservative Bradley-Terry), in [0, 0.5)"`
 
 	// The run.
-	Seed            uint64  `yaml:"seed" group:"The run" help:"seed of the data order and of a new reward head"`
-	Device          string  `yaml:"device" common:"true" resume:"free" help:"auto (an NVIDIA device if there is one, else the CPU), cpu, cuda or cuda:N"`
-	Threads         int     `yaml:"threads" resume:"free" help:"CPU threads; 0: all cores; never changes a result"`
-	LoggingSteps    int     `yaml:"logging_steps" resume:"free" help:"a console line every this many updates; 0: none"`
+	Seed           uint64 `yaml:"seed" group:"The run" help:"seed of the data order and of a new reward head"`
+	Device         string `yaml:"device" common:"true" resume:"free" help:"auto (an NVIDIA device if there is one, else the CPU), cpu, cuda or cuda:N"`
+	Threads        int    `yaml:"threads" resume:"free" help:"CPU threads; 0: all cores; never changes a result"`
+	LoggingSteps   int    `yaml:"logging_steps" resume:"free" help:"a console line every this many updates; 0: none"`
+	EvalSteps      int    `yaml:"eval_steps" resume:"free" help:"evaluate every this many updates; 0: after each epoch"`
+	EvalStrategy   string `yaml:"eval_strategy" alias:"evaluation_strategy" resume:"free" help:"when eval_file is measured: epoch, steps (every eval_steps updates) or no; empty: steps if eval_steps is given, else epoch"`
+	SaveSteps      int    `yaml:"save_steps" resume:"free" help:"checkpoint every this many updates; 0: only at the end and when interrupted"`
+	SaveTotalLimit int    `yaml:"save_total_limit" resume:"free" help:"checkpoints that are kept; 0: all"`
+	Resume         string `yaml:"resume" common:"true" alias:"resume_from_checkpoint" resume:"free" help:"latest, auto (latest if there is one), latest-valid (the newest that is not damaged) or the path of a checkpoint; empty: a new run in an empty output_dir"`
+
+	// Watching it, and which of its models is kept.
 	ReportTo        string  `yaml:"report_to" resume:"free" list:"true" help:"tensorboard: every line of metrics.jsonl goes into event files in output_dir/runs, too; none or empty: not"`
-	EvalSteps       int     `yaml:"eval_steps" resume:"free" help:"evaluate every this many updates; 0: after each epoch"`
 	EvalOnStart     bool    `yaml:"eval_on_start" resume:"free" help:"measure eval_file before the first update, too; after the last one it is measured in any case"`
-	EvalStrategy    string  `yaml:"eval_strategy" alias:"evaluation_strategy" resume:"free" help:"when eval_file is measured: epoch, steps (every eval_steps updates) or no; empty: steps if eval_steps is given, else epoch"`
 	SaveStrategy    string  `yaml:"save_strategy" resume:"free" help:"when checkpoints are written: steps (every save_steps updates), epoch, best (after an evaluation that is better than all before) or no (at the end and when interrupted); empty: as eval_strategy with load_best_model_at_end, else steps"`
-	SaveSteps       int     `yaml:"save_steps" resume:"free" help:"checkpoint every this many updates; 0: only at the end and when interrupted"`
-	SaveTotalLimit  int     `yaml:"save_total_limit" resume:"free" help:"checkpoints that are kept; 0: all"`
 	LoadBest        bool    `yaml:"load_best_model_at_end" resume:"free" help:"the final model is that of the best evaluation, whose checkpoint is kept whatever save_total_limit says, and not that of the last update"`
 	Metric          string  `yaml:"metric_for_best_model" resume:"free" help:"figure of the evaluations that says which is best, as accuracy or eval_easy_accuracy; empty: loss. While lambda is 1, figures of rewards do not count"`
 	GreaterIsBetter string  `yaml:"greater_is_better" resume:"free" same:"True=true,False=false" help:"true or false; empty: false for names that end in loss or perplexity"`
 	Patience        int     `yaml:"early_stopping_patience" alias:"early_stopping_steps" resume:"free" help:"stop when so many evaluations, without a gap, were no better than the best; 0: never"`
 	Threshold       float64 `yaml:"early_stopping_threshold" resume:"free" help:"by how much an evaluation must be better to count as better for early_stopping_patience"`
-	Resume          string  `yaml:"resume" common:"true" alias:"resume_from_checkpoint" resume:"free" help:"latest, auto (latest if there is one), latest-valid (the newest that is not damaged) or the path of a checkpoint; empty: a new run in an empty output_dir"`
 }
 
 // Default is the joint stage with the published settings of CLoud where Critic-RM's are not known: global batch 96 pairs (fewer for small data),
