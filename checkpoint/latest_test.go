@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,5 +89,66 @@ func newerFormat(t *testing.T, dir string) {
 	m.Format++
 	if err := os.WriteFile(filepath.Join(dir, manifestName), m.encode(), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A protected checkpoint outlives the newest ones, and is one of those that are kept.
+func TestProtect(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, x := range []struct {
+		step, protect int64
+		keep          int
+		want          string
+	}{
+		{1, 1, 2, "[1]"}, {2, 1, 2, "[2 1]"}, {3, 1, 2, "[3 1]"}, {4, 1, 3, "[4 3 1]"}, {5, 1, 1, "[5 1]"}, {6, 6, 2, "[6 5]"}, {7, 99, 2, "[7 6]"}, {8, -1, 2, "[8 7]"}, {9, 7, 0, "[9 8 7]"},
+	} {
+		s.Protect(x.protect)
+		if _, err := s.Save(stateAt(x.step), x.keep); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := List(dir)
+		var steps []int64
+		for _, e := range entries {
+			steps = append(steps, e.Step)
+		}
+		if err != nil || fmt.Sprint(steps) != x.want {
+			t.Errorf("step %d, keep %d, %d protected: %v, want %s (%v)", x.step, x.keep, x.protect, steps, x.want, err)
+		}
+	}
+}
+
+// Who has a directory open can be seen without taking part.
+func TestHolder(t *testing.T) {
+	dir := t.TempDir()
+	look := func(what string, alive, known bool) {
+		t.Helper()
+		if a, k := Holder(dir); a != alive || k != known {
+			t.Errorf("%s: alive %v, known %v", what, a, k)
+		}
+	}
+	look("before anybody", false, false)
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look("open", true, true)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	look("closed by a process that lives", true, true)
+	for text, known := range map[string]bool{"pid 1073741824 on host HOST since x": true, "pid 1073741824 on host HOST.elsewhere since x": false, "pid -1 on host HOST since x": false, "": false} {
+		host, err := os.Hostname()
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, lockName), []byte(strings.ReplaceAll(text, "HOST", host)), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		look(text, false, known)
 	}
 }

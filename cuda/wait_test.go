@@ -59,7 +59,7 @@ func TestTrainingWaits(t *testing.T) {
 		got := at[step]
 		was := at[step-1]
 		waits, drains, downloads, bytes := got.Waits-was.Waits, got.Drains-was.Drains, got.Downloads-was.Downloads, got.DownloadBytes-was.DownloadBytes
-		if waits != micro+1 || drains != 0 || downloads != micro+1 || bytes > 100 {
+		if waits != micro+1 || drains != 0 || downloads != micro+1 || bytes > 200 { // the losses, the rewards, the norm
 			t.Errorf("step %d: %d waits, after %d of which the device had nothing to do, %d downloads of %d bytes; want %d, 0 and %d of a few numbers", step, waits, drains, downloads, bytes, micro+1, micro+1)
 		}
 	}

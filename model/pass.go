@@ -287,6 +287,7 @@ type Losses struct {
 	Accuracy float32 // share of pairs in the right order; a tie counts one half
 	Margin   float32 // reward of the chosen minus reward of the rejected
 	Ties     float32 // number of compared pairs of rewards that are equal to the bit
+	Rewards  Rewards // of the batch's leaves, where there are pairs
 }
 
 // TrainStep runs the batch forward and backward and adds the gradient of the joint loss to the parameters' G. Leaves without pairs
@@ -332,17 +333,22 @@ func (m *Model) TrainStepLater(b *Batch, o LossOptions) (losses func() Losses, e
 	return func() Losses {
 		x := read()
 		if !pairs { // reward_loss did not run
-			x[0], x[1] = o.Lambda*x[6], x[6]
+			return Losses{Joint: o.Lambda * x[6], Critique: x[6]}
 		}
-		return Losses{Joint: x[0], Critique: x[1], Reward: x[2], Accuracy: x[3], Margin: x[4], Ties: x[5]}
+		l := Losses{Joint: x[0], Critique: x[1], Reward: x[2], Accuracy: x[3], Margin: x[4], Ties: x[5]}
+		l.Rewards.Add(x[lossFigures:])
+		return l
 	}, nil
 }
+
+// lossFigures is where in the losses' tensor the rewards begin, which are read with them: seven figures, and one for alignment.
+const lossFigures = 8
 
 // losses computes both losses and leaves their gradient in m.tail.df (r, H).
 func (m *Model) losses(s *deviceBatch, o LossOptions) {
 	d, t, h := m.Dev, &m.tail, m.HiddenSize
 	m.fit(&t.df, m.opt.DType, s.read(), h)
-	m.fit(&t.loss, kernels.F32, 7)
+	m.fit(&t.loss, kernels.F32, lossFigures+s.leaves)
 	d.Zero(t.loss)
 	critique := t.loss.Rows(6, 7)
 	switch {
@@ -356,14 +362,13 @@ func (m *Model) losses(s *deviceBatch, o LossOptions) {
 	if s.leaves == 0 {
 		return
 	}
-	m.fit(&t.reward, kernels.F32, s.leaves)
 	m.fit(&t.dreward, kernels.F32, s.leaves)
 	f, df := t.f.Rows(s.rows, s.rows+s.leaves), t.df.Rows(s.rows, s.rows+s.leaves)
 	if s.side.Len() < 3 {
 		d.Zero(df)
 		return
 	}
-	d.RewardLoss(kernels.RewardLoss{Loss: t.loss.Rows(0, 6), Reward: t.reward, DReward: t.dreward, DX: df, DW: m.score.G, X: f, W: m.score.W,
+	d.RewardLoss(kernels.RewardLoss{Loss: t.loss.Rows(0, 6), Reward: t.loss.Rows(lossFigures, lossFigures+s.leaves), DReward: t.dreward, DX: df, DW: m.score.G, X: f, W: m.score.W,
 		Side: s.side, Margin: s.margin, Weight: s.scale, Smoothing: o.Smoothing, Alone: o.Alone, Critique: critique, Lambda: o.Lambda, Center: o.Center, LossScale: o.PairScale,
 		GradScale: (1 - o.Lambda) * o.PairScale, Pairing: o.Pairing})
 }

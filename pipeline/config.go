@@ -59,7 +59,7 @@ const (
 
 // notTrain are settings of train that a run decides on.
 func notTrain() map[string]string {
-	not := map[string]string{"train_file": "the stage before", "eval_file": "the run", "output_dir": "the run", "resume": "the run", "method": "the stage"}
+	not := map[string]string{"train_file": "the stage before", "max_samples": "the stage before", "max_eval_samples": "the run", "eval_file": "the run", "output_dir": "the run", "resume": "the run", "method": "the stage"}
 	for _, name := range []string{"model", "prompts", "examples", "chat_template", "template_date", "scale_min", "scale_max", "override", "head_position",
 		"bf16", "device", "threads", "max_bad", "schema", "columns", "ranked"} {
 		not[name] = name + " at the top"
@@ -221,6 +221,14 @@ func (c *Config) validate() error {
 		{"eval", score.Validate()}, {"eval", measure}, {BT, c.BT.Validate()}, {Cloud, c.Cloud.Validate()}} {
 		if x.err != nil {
 			return fmt.Errorf("%s: %w", x.section, x.err)
+		}
+	}
+	for _, x := range []struct {
+		section string
+		c       *trainer.Config
+	}{{"train", &c.Train}, {BT, &c.BT}, {Cloud, &c.Cloud}} {
+		if s := x.c.NeedsEval(); s != "" {
+			return fmt.Errorf("%s.%s: a run measures behind its trainings, and has no held-out rows for them: use criticrm train on 3-refined.jsonl, or rounds, of which the best is kept", x.section, s)
 		}
 	}
 	return nil

@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
 
 	"criticrm/safefile"
 	"criticrm/strictjson"
@@ -19,6 +22,7 @@ type training struct {
 	file  string
 	data  []setting // what the training's files gave
 	curve map[string][]Point
+	files []string // names of the held-out files, "" for one without; a picture has the first maxHeldOut
 	steps int
 	notes []string
 }
@@ -27,7 +31,10 @@ type training struct {
 const maxMetricsLine = 16 << 20
 
 // plotted are the figures of metrics.jsonl that are drawn, by their key.
-var plotted = []string{"critique_loss", "reward_loss", "lambda", "accuracy", "learning_rate", "grad_norm", "eval_critique_loss", "eval_reward_loss", "eval_accuracy"}
+var plotted = []string{"critique_loss", "reward_loss", "lambda", "accuracy", "learning_rate", "grad_norm"}
+
+// heldOut are the figures of evaluations that are drawn: eval_accuracy, or with a name for each of several files eval_NAME_accuracy.
+var heldOut = regexp.MustCompile(`^eval_(?:(.+)_)??(critique_loss|reward_loss|accuracy)$`)
 
 // readTraining reads the file line by line. A last line that is cut off is noted: training writes it still, or was killed.
 func readTraining(dir, name string) (*training, error) {
@@ -93,9 +100,9 @@ func (t *training) add(line []byte, last int) (int, error) {
 	if step < last {
 		return 0, fmt.Errorf("step %d behind step %d", step, last)
 	}
-	for _, use := range []string{"train", "eval"} {
-		if raw, ok := values[use]; ok && step == 0 {
-			facts, err := jsonSettings(use, raw)
+	for _, m := range members {
+		if step == 0 && (m.Key == "train" || m.Key == "eval" || strings.HasPrefix(m.Key, "eval_")) && m.Raw[0] == '{' {
+			facts, err := jsonSettings(m.Key, values[m.Key])
 			if err != nil {
 				return 0, err
 			}
@@ -103,10 +110,14 @@ func (t *training) add(line []byte, last int) (int, error) {
 		}
 	}
 	t.steps = max(t.steps, step)
-	for _, key := range plotted {
-		raw, ok := values[key]
-		if !ok || string(raw) == "null" { // null: it was not finite
+	for _, m := range members {
+		key, raw := m.Key, values[m.Key]
+		held := heldOut.FindStringSubmatch(key)
+		if held == nil && !slices.Contains(plotted, key) || string(raw) == "null" { // null: it was not finite
 			continue
+		}
+		if held != nil && !slices.Contains(t.files, held[1]) {
+			t.files = append(t.files, held[1])
 		}
 		var v float64
 		if err := json.Unmarshal(raw, &v); err != nil {
@@ -117,6 +128,9 @@ func (t *training) add(line []byte, last int) (int, error) {
 	return step, nil
 }
 
+// maxHeldOut is how many held-out files are drawn.
+const maxHeldOut = 6
+
 // maxCurve is how many points a curve over updates has at most.
 const maxCurve = 400
 
@@ -126,12 +140,33 @@ func (t *training) lossPlots(title string) []*Plot {
 	shares := &Plot{Title: "λ and accuracy in training" + title, X: "update", Y: "share", YRange: &[2]float64{0, 1}}
 	t.draw(losses, "critique_loss", Series{Name: "critique loss", Color: 2, Line: true})
 	t.draw(losses, "reward_loss", Series{Name: "reward loss", Color: 1, Line: true})
-	t.draw(losses, "eval_critique_loss", Series{Name: "critique loss, held out", Color: 2, Dots: true, Line: true, Dashed: true})
-	t.draw(losses, "eval_reward_loss", Series{Name: "reward loss, held out", Color: 1, Dots: true, Line: true, Dashed: true})
 	t.draw(shares, "lambda", Series{Name: "λ (weight of the critique loss)", Color: 7, Line: true})
 	t.draw(shares, "accuracy", Series{Name: "accuracy on the batch", Color: 0, Line: true})
-	t.draw(shares, "eval_accuracy", Series{Name: "accuracy, held out", Color: 0, Dots: true, Line: true, Dashed: true})
+	slices.Sort(t.files)
+	for i, name := range t.files[:min(len(t.files), maxHeldOut)] {
+		key, title := heldOutKey(name), "held out"
+		if name != "" {
+			title = name
+		}
+		dashed := func(name string, color int) Series {
+			return Series{Name: name + ", " + title, Color: color + 3*i, Dots: true, Line: true, Dashed: true}
+		}
+		t.draw(losses, key+"critique_loss", dashed("critique loss", 2))
+		t.draw(losses, key+"reward_loss", dashed("reward loss", 1))
+		t.draw(shares, key+"accuracy", dashed("accuracy", 0))
+	}
+	if n := len(t.files) - maxHeldOut; n > 0 {
+		losses.Note = strings.TrimPrefix(losses.Note+fmt.Sprintf(" %d more held-out files are not drawn.", n), " ")
+	}
 	return []*Plot{losses, shares}
+}
+
+// heldOutKey begins the keys of a held-out file's figures.
+func heldOutKey(name string) string {
+	if name == "" {
+		return "eval_"
+	}
+	return "eval_" + name + "_"
 }
 
 // draw adds a curve to a plot, if there is one.

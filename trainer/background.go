@@ -81,6 +81,7 @@ func (r *run) begin() error {
 	if err != nil {
 		return err
 	}
+	r.protect()
 	w := &writing{step: r.st.Step, copied: make(chan struct{}), done: make(chan written, 1)}
 	store, keep, host, beside := r.store, r.c.SaveTotalLimit, r.copy.bytes, r.m.Dev.Beside()
 	if beside == nil {

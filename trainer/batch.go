@@ -106,6 +106,7 @@ func Deal(sizes []int, capacity, ranks int) [][]int {
 type Packed struct {
 	Batches  []*model.Batch // this rank's
 	Leaf     []int          // of each of them, with gradient_sum: tree
+	Index    [][]int        // of each of them, the examples' numbers in the data set, in their order in the batch
 	All      int            // micro-batches of all ranks
 	Weight   float64        // sum of the loss weights of all rows
 	Pairs    int            // pairs whose sides both have a reward
@@ -125,7 +126,7 @@ func packExamples(data Dataset, indices []int, c *Config, limit, vocab int) (*Pa
 func packShare(data Dataset, indices []int, c *Config, limit, vocab int, g *collective.Group) (*Packed, error) {
 	p := &Packed{}
 	parts := c.Parts()
-	examples, tokens := make([]render.Example, 0, len(indices)), make([]int, 0, len(indices))
+	examples, tokens, numbers := make([]render.Example, 0, len(indices)), make([]int, 0, len(indices)), make([]int, 0, len(indices))
 	for _, i := range indices {
 		e, err := data.Example(i)
 		if err != nil {
@@ -143,7 +144,7 @@ func packShare(data Dataset, indices []int, c *Config, limit, vocab int, g *coll
 			p.Dropped++
 			continue
 		}
-		examples, tokens = append(examples, e), append(tokens, s.Tokens)
+		examples, tokens, numbers = append(examples, e), append(tokens, s.Tokens), append(numbers, i)
 		p.Examples++
 		p.Weight += s.Weight
 		p.Pairs += s.Pairs
@@ -166,10 +167,12 @@ func packShare(data Dataset, indices []int, c *Config, limit, vocab int, g *coll
 			continue
 		}
 		b := &model.Batch{}
+		var index []int
 		for _, i := range bin {
 			examples[i].AppendTo(b, parts)
+			index = append(index, numbers[i])
 		}
-		p.Batches, p.Leaf = append(p.Batches, b), append(p.Leaf, i%leaves)
+		p.Batches, p.Leaf, p.Index = append(p.Batches, b), append(p.Leaf, i%leaves), append(p.Index, index)
 	}
 	return p, nil
 }

@@ -47,7 +47,7 @@ type Config struct {
 	// What goes in and comes out.
 	Model        string `yaml:"model" common:"true" group:"Input and output" alias:"model_name_or_path" resume:"free" help:"directory of the model to start from (Hugging Face layout)"`
 	TrainFile    string `yaml:"train_file" common:"true" alias:"train,data,dataset_name" resume:"free" help:"training records: JSON Lines, JSON, CSV, TSV or Parquet; a file, a folder, a pattern, a list or a mixture"`
-	EvalFile     string `yaml:"eval_file" common:"true" alias:"eval" resume:"free" help:"held-out records, likewise; none: no evaluation while training"`
+	EvalFile     string `yaml:"eval_file" common:"true" alias:"eval" resume:"free" list:"true" help:"held-out records, likewise, or several of them by name: easy=a.jsonl,hard=b.jsonl; none: no evaluation while training"`
 	OutputDir    string `yaml:"output_dir" common:"true" alias:"output,out" resume:"free" help:"directory of the run: recipe.yaml, metrics.jsonl, checkpoints/, model/"`
 	Method       string `yaml:"method" common:"true" help:"critic (joint loss), bt (scalar Bradley-Terry), cloud (all critiques, constant weight), sft or lm (language modelling)"`
 	PromptDir    string `yaml:"prompts" alias:"prompt_dir" resume:"free" help:"directory with a critique.txt or examples.jsonl, or small, a built-in set; empty: the prompts that the model was trained with, else the built-in ones"`
@@ -72,6 +72,10 @@ type Config struct {
 	HeadPosition string  `yaml:"head_position" help:"where a reward is read: end (the end-of-turn token) or content (the last token before it); empty: where the model was trained to, else end"`
 	MaxCritiques int     `yaml:"max_critiques" alias:"top_k" help:"use at most the first this many critiques of a response; 0: all"`
 	PromptWeight float64 `yaml:"prompt_weight" help:"lm: loss weight of the tokens that are not an answer, where a record tells them apart"`
+
+	// A few rows for a trial.
+	MaxSamples     int `yaml:"max_samples" alias:"max_train_samples" help:"use the first so many rows of train_file and read no more, for trials; 0: all"`
+	MaxEvalSamples int `yaml:"max_eval_samples" resume:"free" help:"likewise of each file of eval_file"`
 
 	// Length and learning rate.
 	Epochs         float64 `yaml:"num_train_epochs" common:"true" group:"Length and learning rate" alias:"epochs" help:"passes over the data, may be a fraction; max_steps overrides it"`
@@ -128,6 +132,16 @@ type Config struct {
 	AsyncSave      string `yaml:"async_save" resume:"free" help:"checkpoints are written while training goes on, from a copy of the state in the host's memory: auto (where it has room), yes or no"`
 	SaveDType      string `yaml:"save_dtype" resume:"free" help:"type of the final model's weights: trained (that of the run), base (that of the model it begins with), float32 (the masters of a bf16 run) or bfloat16 (rounded)"`
 	Resume         string `yaml:"resume" common:"true" alias:"resume_from_checkpoint" resume:"free" help:"latest, auto (latest if there is one), latest-valid (the newest that is not damaged) or the path of a checkpoint; empty: a new run in an empty output_dir"`
+
+	// Watching it, and which of its models is kept.
+	ReportTo        string  `yaml:"report_to" resume:"free" list:"true" help:"tensorboard: every line of metrics.jsonl goes into event files in output_dir/runs, too; none or empty: not"`
+	EvalOnStart     bool    `yaml:"eval_on_start" resume:"free" help:"measure eval_file before the first update, too; after the last one it is measured in any case"`
+	SaveStrategy    string  `yaml:"save_strategy" resume:"free" help:"when checkpoints are written: steps (every save_steps updates), epoch, best (after an evaluation that is better than all before) or no (at the end and when interrupted); empty: as eval_strategy with load_best_model_at_end, else steps"`
+	LoadBest        bool    `yaml:"load_best_model_at_end" resume:"free" help:"the final model is that of the best evaluation, whose checkpoint is kept whatever save_total_limit says, and not that of the last update"`
+	Metric          string  `yaml:"metric_for_best_model" resume:"free" help:"figure of the evaluations that says which is best, as accuracy or eval_easy_accuracy; empty: loss. While lambda is 1, figures of rewards do not count"`
+	GreaterIsBetter string  `yaml:"greater_is_better" resume:"free" same:"True=true,False=false" help:"true or false; empty: false for names that end in loss or perplexity"`
+	Patience        int     `yaml:"early_stopping_patience" alias:"early_stopping_steps" resume:"free" help:"stop when so many evaluations, without a gap, were no better than the best; 0: never"`
+	Threshold       float64 `yaml:"early_stopping_threshold" resume:"free" help:"by how much an evaluation must be better to count as better for early_stopping_patience"`
 }
 
 // Default is the joint stage with the published settings of CLoud where Critic-RM's are not known: global batch 96 pairs (fewer for small data),
@@ -182,6 +196,8 @@ func (c Config) Validate() error {
 		{"pairing", c.Pairing, "cross mean zip"},
 		{"save_dtype", c.SaveDType, SaveTrained + " " + SaveBase + " " + SaveF32 + " " + SaveBF16},
 		{"async_save", c.AsyncSave, AsyncAuto + " " + AsyncYes + " " + AsyncNo},
+		{"save_strategy", c.saveStrategy(), strings.Join([]string{SaveEverySteps, SaveEachEpoch, SaveBest, SaveNever}, " ")},
+		{"greater_is_better", cmp.Or(c.GreaterIsBetter, "false"), "true false"},
 		{"eval_strategy", cmp.Or(c.EvalStrategy, EvalEachEpoch), EvalEachEpoch + " " + EvalEverySteps + " " + EvalNever},
 	} {
 		if !slices.Contains(strings.Fields(e.allowed), e.value) {
@@ -204,6 +220,8 @@ func (c Config) Validate() error {
 		{"max_length", float64(c.MaxLength), 0, 1 << 30, false},
 		{"scale_min", float64(c.ScoreMin), -1, 1000, false},
 		{"scale_max", float64(c.ScoreMax), -1, 1000, false},
+		{"max_samples", float64(c.MaxSamples), 0, 1 << 40, false},
+		{"max_eval_samples", float64(c.MaxEvalSamples), 0, 1 << 40, false},
 		{"max_bad", float64(c.MaxBad), 0, 1 << 40, false},
 		{"data_memory", float64(c.DataMemory), 0, 1 << 30, false},
 		{"freeze_trainable_layers", float64(c.LastLayers), 0, 1 << 20, false},
@@ -234,6 +252,8 @@ func (c Config) Validate() error {
 		{"eval_steps", float64(c.EvalSteps), 0, inf, false},
 		{"save_steps", float64(c.SaveSteps), 0, inf, false},
 		{"save_total_limit", float64(c.SaveTotalLimit), 0, inf, false},
+		{"early_stopping_patience", float64(c.Patience), 0, inf, false},
+		{"early_stopping_threshold", c.Threshold, 0, math.MaxFloat64, false},
 	} {
 		if !(r.value >= r.lo && r.value <= r.hi) || r.lowExcl && r.value == r.lo { // a NaN fails the first test
 			open := "from"
@@ -249,6 +269,12 @@ func (c Config) Validate() error {
 	}
 	if c.EvalStrategy == EvalEverySteps && c.EvalSteps == 0 {
 		return fmt.Errorf("trainer: config: eval_strategy: steps needs eval_steps")
+	}
+	if err := c.checkReports(); err != nil {
+		return err
+	}
+	if err := c.checkBest(); err != nil {
+		return err
 	}
 	if c.HeadPosition != "" {
 		if _, err := model.ParseRewardAt(c.HeadPosition); err != nil {
@@ -296,7 +322,7 @@ func (c Config) validateFiles() error {
 			return fmt.Errorf("trainer: config: %s is missing", f[0])
 		}
 	}
-	return nil
+	return c.checkEvalFile()
 }
 
 // rewards says whether the method trains a reward head.

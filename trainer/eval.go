@@ -13,12 +13,22 @@ import (
 
 // Evaluation are the losses on held-out examples. Figures that do not exist (no pairs, no critiques) are NaN.
 type Evaluation struct {
+	Name                           string // of the data set, as eval_file gives it; "": it has none
 	Loss, CritiqueLoss, RewardLoss float64
 	Accuracy, Margin               float64
 	Ties                           int
 	Examples, Pairs, Dropped       int
 	Tokens                         int
 	Seconds                        float64
+	Rewards                        model.Rewards
+	Categories                     []CategoryAccuracy // of examples that have categories, and more than one of them
+}
+
+// CategoryAccuracy is the accuracy of the pairs of a category; without pairs it is NaN.
+type CategoryAccuracy struct {
+	Name     string
+	Pairs    int
+	Accuracy float64
 }
 
 // evalBatch is how many examples are fetched and packed at once.
@@ -34,6 +44,7 @@ func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 	var e Evaluation
 	start := time.Now()
 	var critique, weight, reward, accuracy, margin float64
+	by := newByCategory(data)
 	for lo := g.Rank() * evalBatch; lo < data.Len(); lo += g.Size() * evalBatch {
 		if err := ctx.Err(); err != nil {
 			return e, err
@@ -46,7 +57,7 @@ func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 		if err != nil {
 			return e, fmt.Errorf("trainer: evaluation: %w", err)
 		}
-		for _, b := range p.Batches {
+		for n, b := range p.Batches {
 			logprob, rewards, err := m.Evaluate(b)
 			if err != nil {
 				return e, fmt.Errorf("trainer: evaluation: %w", err)
@@ -54,7 +65,8 @@ func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 			for i, lp := range logprob {
 				critique -= float64(b.Weight[i]) * float64(lp)
 			}
-			s := pairSums(b, rewards, c)
+			s := pairSums(b, rewards, c, func(pair int, accuracy float64) { by.add(p.Index[n][pair], accuracy) })
+			e.Rewards.Add(rewards)
 			reward, accuracy, margin, e.Ties = reward+s.loss, accuracy+s.accuracy, margin+s.margin, e.Ties+s.ties
 		}
 		weight, e.Pairs, e.Tokens = weight+p.Weight, e.Pairs+p.Pairs, e.Tokens+p.Tokens
@@ -63,12 +75,18 @@ func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 	if g.Size() > 1 {
 		whole := []*int{&e.Ties, &e.Pairs, &e.Tokens, &e.Examples, &e.Dropped}
 		real := []*float64{&critique, &weight, &reward, &accuracy, &margin}
+		for i := range by.pairs {
+			whole, real = append(whole, &by.pairs[i]), append(real, &by.right[i])
+		}
 		if err := addUp(g, whole, real); err != nil {
+			return e, err
+		}
+		if err := joinRewards(g, &e.Rewards); err != nil {
 			return e, err
 		}
 	}
 	n := float64(e.Pairs) // without pairs or rows the quotients are 0/0 = NaN
-	e.CritiqueLoss, e.RewardLoss, e.Accuracy, e.Margin = critique/weight, reward/n, accuracy/n, margin/n
+	e.CritiqueLoss, e.RewardLoss, e.Accuracy, e.Margin, e.Categories = critique/weight, reward/n, accuracy/n, margin/n, by.accuracies()
 	for _, part := range []struct{ share, loss float64 }{{lambda, e.CritiqueLoss}, {1 - lambda, e.RewardLoss}} {
 		if part.share > 0 && !math.IsNaN(part.loss) {
 			e.Loss += part.share * part.loss
@@ -76,6 +94,19 @@ func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 	}
 	e.Seconds = time.Since(start).Seconds()
 	return e, nil
+}
+
+// joinRewards makes statistics those of all ranks.
+func joinRewards(g *collective.Group, r *model.Rewards) error {
+	all, err := g.Share("the rewards of an evaluation", []float64{float64(r.N), float64(r.Min), float64(r.Max), r.Sum, r.Squares})
+	if err != nil {
+		return err
+	}
+	*r = model.Rewards{}
+	for _, x := range all {
+		r.Join(model.Rewards{N: int(x[0]), Min: float32(x[1]), Max: float32(x[2]), Sum: x[3], Squares: x[4]})
+	}
+	return nil
 }
 
 // addUp makes figures the sums of all ranks', in their order.
@@ -112,8 +143,8 @@ type sums struct {
 }
 
 // pairSums is the pairs of the kernels' reward_loss in float64, without a gradient: with z = c - r - margin, weight·(-log σ(z) + smoothing·z), plus
-// center·(c + r)². A side that is alone is compared with 0.
-func pairSums(b *model.Batch, reward []float32, c Config) sums {
+// center·(c + r)². A side that is alone is compared with 0. each hears the accuracy of every pair.
+func pairSums(b *model.Batch, reward []float32, c Config, each func(pair int, accuracy float64)) sums {
 	var total sums
 	for p := 0; 2*p+2 < len(b.SidePtr); p++ {
 		chosen, rejected := reward[b.SidePtr[2*p]:b.SidePtr[2*p+1]], reward[b.SidePtr[2*p+1]:b.SidePtr[2*p+2]]
@@ -166,6 +197,7 @@ func pairSums(b *model.Batch, reward []float32, c Config) sums {
 				}
 			}
 		}
+		each(p, s.accuracy/n)
 		total.loss, total.accuracy, total.margin, total.ties = total.loss+s.loss/n, total.accuracy+s.accuracy/n, total.margin+s.margin/n, total.ties+s.ties
 	}
 	return total
@@ -180,21 +212,4 @@ func mean(x []float32) float64 {
 		s += float64(v)
 	}
 	return s / float64(len(x))
-}
-
-// pairs are the fields of an evaluation's log line.
-func (e Evaluation) pairs(step int) []pair {
-	list := []pair{{"step", step}, {"eval_loss", e.Loss}}
-	for _, p := range []struct {
-		name string
-		v    float64
-	}{{"eval_critique_loss", e.CritiqueLoss}, {"eval_reward_loss", e.RewardLoss}, {"eval_accuracy", e.Accuracy}, {"eval_margin", e.Margin}} {
-		if !math.IsNaN(p.v) {
-			list = append(list, pair{p.name, p.v})
-		}
-	}
-	if e.Ties > 0 {
-		list = append(list, pair{"eval_ties", e.Ties})
-	}
-	return append(list, pair{"eval_samples", e.Examples}, pair{"eval_runtime", e.Seconds})
 }

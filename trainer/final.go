@@ -41,6 +41,9 @@ func (r *run) saveModel(dir string) error {
 			return err
 		}
 	}
+	if err := r.writeState(dir); err != nil {
+		return err
+	}
 	if err := r.finalFacts().Write(dir); err != nil {
 		return err
 	}

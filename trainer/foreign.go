@@ -27,7 +27,6 @@ var (
 
 // foreigns is the table: Hugging Face's TrainingArguments, TRL's RewardConfig and ModelConfig, OpenRLHF and LLaMA-Factory.
 var foreigns = []foreign{
-	{"report_to", nil, []string{"none", "[]"}, "the figures of every update are lines of output_dir/metrics.jsonl; use --report_to none"},
 	{"fp16", nil, off, "float16 is not built: use bf16, which needs no loss scaling"},
 	{"tf32", nil, off, "products are in float32, or with bf16 in bfloat16 with float32 sums"},
 	{"dtype", []string{"torch_dtype", "model_init_dtype"}, []string{"float32", "auto"}, "use bf16 for bfloat16 weights"},
@@ -38,7 +37,6 @@ var foreigns = []foreign{
 	{"remove_unused_columns", nil, anything, ""},
 	{"do_train", nil, []string{"true"}, "train trains; use eval to measure"},
 	{"do_eval", nil, []string{"true"}, "give eval_file to measure while training"},
-	{"save_strategy", nil, []string{"steps"}, "use save_steps N; 0 saves at the end and when interrupted"},
 	{"logging_strategy", nil, []string{"steps"}, "use logging_steps N"},
 	{"dataloader_num_workers", []string{"preprocessing_num_workers", "dataset_num_proc", "dataloader_pin_memory"}, anything, ""},
 	{"dataloader_drop_last", nil, off, "the last update of an epoch has what is left"},
@@ -47,8 +45,6 @@ var foreigns = []foreign{
 	{"data_seed", nil, nil, "seed is that of the data order, too"},
 	{"overwrite_output_dir", nil, off, "give another output_dir, or resume: a run is never overwritten"},
 	{"push_to_hub", nil, off, "the model is a Hugging Face directory: upload output_dir/model yourself"},
-	{"load_best_model_at_end", nil, off, "the model of the last update is kept; earlier ones are in the checkpoints"},
-	{"metric_for_best_model", []string{"greater_is_better", "early_stopping_patience"}, nil, "no best model is picked: see load_best_model_at_end"},
 	{"disable_dropout", nil, []string{"true"}, "there is no dropout"},
 	{"use_peft", nil, off, "give lora_r, the rank, which trains an adapter"},
 	{"finetuning_type", nil, []string{"full"}, "give lora_r for an adapter, freeze or freeze_trainable_layers for a part of the parameters"},

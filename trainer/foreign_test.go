@@ -16,13 +16,13 @@ func TestForeign(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	for recipe, want := range map[string]string{
-		"seed: 1\nreport_to: wandb\n": `:2: report_to: got "wandb", which is not done here: the figures of every update are lines of output_dir/metrics.jsonl`,
-		"use_peft: true\n":            "give lora_r, the rank",
-		"load_in_8bit: true\n":        "weights of 8 bits are not built",
-		"chosen_key: good\n":          "use columns chosen=good",
-		"deepspeed: ds.json\n":        "several GPUs do not train together yet",
-		"save_strategy: epoch\n":      "use save_steps N",
-		"quux_corge: 1\n":             `:1: unknown key "quux_corge"`,
+		"seed: 1\nfp16: true\n":     `:2: fp16: got "true", which is not done here: float16 is not built`,
+		"use_peft: true\n":          "give lora_r, the rank",
+		"load_in_8bit: true\n":      "weights of 8 bits are not built",
+		"chosen_key: good\n":        "use columns chosen=good",
+		"deepspeed: ds.json\n":      "several GPUs do not train together yet",
+		"logging_strategy: epoch\n": "use logging_steps N",
+		"quux_corge: 1\n":           `:1: unknown key "quux_corge"`,
 	} {
 		c := Default()
 		err := ParseRecipe([]byte(recipe), &c)

@@ -28,12 +28,13 @@ const maxSaveErrors = 3
 
 // Result is what a run came to.
 type Result struct {
-	Steps   int         // updates of the whole run, with those before a resume
-	Skipped int         // of them without an update, because a gradient was not finite
-	Last    Metrics     // of the last update that this process made
-	Eval    *Evaluation // the last one; nil without held-out data
-	Dropped int         // examples that were not used, each time they came up
-	Tokens  int64       // through the model, in the whole run
+	Steps   int          // updates of the whole run, with those before a resume
+	Skipped int          // of them without an update, because a gradient was not finite
+	Last    Metrics      // of the last update that this process made
+	Best    *Best        // whose model is the final one, with load_best_model_at_end; nil: that of the last update
+	Evals   []Evaluation // the last ones, of each held-out data set
+	Dropped int          // examples that were not used, each time they came up
+	Tokens  int64        // through the model, in the whole run
 	// NoRewards says why no update trained the reward head of a method that has one; "" where one did.
 	NoRewards string
 	Seconds   float64 // of this process
@@ -55,7 +56,7 @@ type Result struct {
 
 type options struct {
 	group  *collective.Group
-	eval   Dataset
+	held   []heldOut
 	report Report
 	last   func(dir string) error
 	facts  modeldir.Facts
@@ -64,9 +65,6 @@ type options struct {
 
 // Option is an option of Train.
 type Option func(*options)
-
-// WithEval gives held-out examples, which are evaluated as eval_strategy and eval_steps say.
-func WithEval(d Dataset) Option { return func(o *options) { o.eval = d } }
 
 // WithGroup trains with other processes, each of which calls Train with the same arguments but for its device: they share the work of every update,
 // and all hold the same weights behind it. Rank 0 alone writes, and reports. A batch is what it is without them.
@@ -165,7 +163,7 @@ func (r *run) train(ctx context.Context) (err error) {
 		if err := r.saveMaybe(); err != nil {
 			return err
 		}
-		if r.st.Step == r.plan.Total && !r.st.EvalDue {
+		if (r.st.Step == r.plan.Total || r.stopsEarly()) && !r.st.EvalDue {
 			return r.finish()
 		}
 		if r.stopping(ctx) {
@@ -225,7 +223,7 @@ func (r *run) setUp() error {
 	if c.Method != BT && !r.m.HasLM() {
 		return fmt.Errorf("trainer: method %s trains a language-model head and the model has none", c.Method)
 	}
-	if err := r.checkParams(); err != nil {
+	if err := errors.Join(r.checkParams(), r.checkHeld()); err != nil {
 		return err
 	}
 	if _, err := r.saveType(); err != nil && c.OutputDir != "" {
@@ -252,10 +250,16 @@ func (r *run) setUp() error {
 		}
 	}
 	r.opt = &optimizer{r.m, &r.c}
+	if r.st.Step == 0 { // also over a resume, which cuts the lines of step 0
+		r.st.EvalDue = c.EvalOnStart && r.measures()
+	}
 	if r.saved < 0 { // the model may come from an earlier run, whose moments are not ours
 		r.opt.clear()
 	}
 	r.console = newConsole(r.report, c, r.plan, r.st.Step)
+	if err := r.startBest(); err != nil {
+		return err
+	}
 	if p := r.plan; c.rewards() && p.Total > 0 && Lambda(c, p, p.Total-1) == 1 {
 		r.result.NoRewards = fmt.Sprintf("rewards are not trained: lambda is 1 in all updates (%d, of %d pairs each, %d an epoch; lambda_schedule %s): make the batch smaller, "+
 			"per_device_train_batch_size × gradient_accumulation_steps, or train for more epochs or with lambda_schedule constant", p.Total, p.Batch, p.PerEpoch, c.LambdaSchedule)
@@ -317,10 +321,13 @@ func (r *run) openOutput() error {
 	if err := checkpoint.WriteFileAtomic(filepath.Join(dir, "recipe.yaml"), text); err != nil {
 		return fmt.Errorf("trainer: output_dir: %w", err)
 	}
-	if r.log, err = openMetrics(filepath.Join(dir, "metrics.jsonl"), r.st.Step); err != nil || r.st.Step > 0 {
+	if r.log, err = openMetrics(filepath.Join(dir, "metrics.jsonl"), r.st.Step); err != nil {
 		return err
 	}
-	return r.log.data(r.data, r.eval)
+	if err := r.openReports(); err != nil || r.st.Step > 0 {
+		return err
+	}
+	return r.log.data(r.data, r.held, r.plan)
 }
 
 // startFrom is the checkpoint that the recipe asks to go on from, "" for a new run.
@@ -474,6 +481,7 @@ func (w *pending) sumLosses(m *Metrics) {
 		m.Accuracy += float64(l.Accuracy)
 		m.Margin += float64(l.Margin)
 		m.Ties += int(l.Ties)
+		m.Rewards.Join(l.Rewards)
 	}
 }
 
@@ -489,36 +497,16 @@ func (r *run) count(p *Packed, examples int) {
 	r.result.Sharing += float64(p.Flat) // divided at the end
 }
 
-// evalNow says whether an evaluation follows the last step, as eval_strategy wants it; one stands at the end.
-func (r *run) evalNow() bool {
-	if r.eval == nil || r.eval.Len() == 0 || r.c.EvalStrategy == EvalNever {
-		return false
-	}
-	return r.st.Step%r.c.evalEvery(r.plan.PerEpoch) == 0 || r.st.Step == r.plan.Total
-}
-
-// evaluate makes the evaluation that is due, if one is. One that ctx ends stays due, also over a resume.
-func (r *run) evaluate(ctx context.Context) error {
-	if !r.st.EvalDue || r.eval == nil {
-		r.st.EvalDue = false
-		return nil
-	}
-	e, err := evaluate(ctx, r.m, r.eval, r.c, Lambda(r.c, r.plan, r.st.Step-1), r.group)
-	if err != nil {
-		return err
-	}
-	r.st.EvalDue = false
-	r.result.Eval = &e
-	r.console.say("%s", consoleLine(e.pairs(r.st.Step)))
-	return r.log.write(e.pairs(r.st.Step))
-}
-
 // finish writes the last checkpoint and the final model, and proves that the model can be read back.
 func (r *run) finish() error {
 	if r.c.OutputDir == "" || !r.first() {
 		return nil
 	}
-	if err := r.save(); err != nil {
+	err := r.save()
+	if err == nil {
+		err = r.takeBest()
+	}
+	if err != nil {
 		return err
 	}
 	dir := filepath.Join(r.c.OutputDir, "model")
@@ -533,7 +521,7 @@ func (r *run) finishResult() {
 	if loss := r.tail.mean(); r.result.NoRewards == "" && r.c.rewards() && r.result.Last.Step == r.plan.Total && loss >= untrained {
 		r.result.NoRewards = fmt.Sprintf("rewards have hardly been trained: the reward loss of the last updates is %.3f, and that of equal rewards is 0.693: more updates "+
 			"(there were %d, and lambda was below 1 in %d), a higher learning rate (it was %g; of the head alone: head_lr_ratio), or another lambda_schedule (constant gives the reward loss weight from the beginning)",
-			loss, r.plan.Total, max(r.plan.Total-r.c.lambdaFalls(r.plan), 0), r.c.LearningRate)
+			loss, r.plan.Total, rewardUpdates(r.c, r.plan), r.c.LearningRate)
 		r.console.say("warning: %s", r.result.NoRewards)
 	}
 	res := &r.result

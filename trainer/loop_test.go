@@ -83,7 +83,7 @@ func stopAfter(n int) (context.Context, Option) {
 	}})
 }
 
-var wallClock = regexp.MustCompile(`"(tokens_per_second|eval_runtime)": [^,}]*`)
+var wallClock = regexp.MustCompile(`"(tokens_per_second|eval_([a-z]+_)?runtime)": [^,}]*`)
 
 // outcome is everything a run leaves that must not depend on interruptions: metrics without the wall clock, all tensors of the
 // last checkpoint, and the final model.
@@ -260,11 +260,11 @@ func TestOverfit(t *testing.T) {
 			if r.Last.Loss > x.loss || r.Last.Loss >= first.Loss {
 				t.Errorf("loss %v to %v, want at most %v", first.Loss, r.Last.Loss, x.loss)
 			}
-			if c.rewards() && (r.Last.Accuracy != 1 || r.Eval.Accuracy != 1) {
-				t.Errorf("accuracy %v, evaluated %v", r.Last.Accuracy, r.Eval.Accuracy)
+			if c.rewards() && (r.Last.Accuracy != 1 || r.Evals[0].Accuracy != 1) {
+				t.Errorf("accuracy %v, evaluated %v", r.Last.Accuracy, r.Evals[0].Accuracy)
 			}
-			if r.Eval == nil || math.Abs(r.Eval.Loss-r.Last.Loss) > .05 {
-				t.Errorf("evaluation %+v is not near the training loss %v", r.Eval, r.Last.Loss)
+			if len(r.Evals) != 1 || math.Abs(r.Evals[0].Loss-r.Last.Loss) > .05 {
+				t.Errorf("evaluation %+v is not near the training loss %v", r.Evals, r.Last.Loss)
 			}
 		})
 	}
@@ -293,7 +293,9 @@ func TestEvaluateAgreesWithTraining(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, v := range [][2]float64{{e.Loss, r.Last.Loss}, {e.CritiqueLoss, r.Last.CritiqueLoss}, {e.RewardLoss, r.Last.RewardLoss}, {e.Accuracy, r.Last.Accuracy}, {e.Margin, r.Last.Margin}} {
+		for _, v := range [][2]float64{{e.Loss, r.Last.Loss}, {e.CritiqueLoss, r.Last.CritiqueLoss}, {e.RewardLoss, r.Last.RewardLoss}, {e.Accuracy, r.Last.Accuracy}, {e.Margin, r.Last.Margin},
+			{float64(e.Rewards.N), float64(r.Last.Rewards.N)}, {float64(e.Rewards.Min), float64(r.Last.Rewards.Min)}, {float64(e.Rewards.Max), float64(r.Last.Rewards.Max)},
+			{e.Rewards.Mean(), r.Last.Rewards.Mean()}, {e.Rewards.Std(), r.Last.Rewards.Std()}} {
 			if math.Abs(v[0]-v[1]) > 1e-5*(1+math.Abs(v[1])) || math.IsNaN(v[0]) {
 				t.Errorf("%s: evaluation %v, training %v", pairing, v[0], v[1])
 			}

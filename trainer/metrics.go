@@ -17,6 +17,8 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/internal/progress"
+	"criticrm/internal/tfevents"
+	"criticrm/model"
 	"criticrm/safefile"
 )
 
@@ -32,6 +34,7 @@ type Metrics struct {
 	Accuracy        float64 // share of pairs in the right order, ties count one half; NaN if there are none
 	Margin          float64 // mean of chosen - rejected; NaN if there are none
 	Ties            int     // equal rewards
+	Rewards         model.Rewards
 	LearningRate    float64
 	GradNorm        float64
 	NumTokens       int64 // since the run's start
@@ -62,11 +65,28 @@ func (m Metrics) pairs() []pair {
 	if m.Ties > 0 {
 		list = append(list, pair{"ties", m.Ties})
 	}
+	list = append(append(list, rewardPairs(m.Rewards)...), perplexity(m.CritiqueLoss)...)
 	list = append(list, pair{"learning_rate", m.LearningRate}, pair{"grad_norm", m.GradNorm}, pair{"num_tokens", m.NumTokens}, pair{"tokens_per_second", m.TokensPerSecond})
 	if m.Skipped {
 		list = append(list, pair{"skipped", true})
 	}
 	return list
+}
+
+// rewardPairs are statistics of rewards under TRL's names, if there are rewards.
+func rewardPairs(r model.Rewards) []pair {
+	if r.N == 0 {
+		return nil
+	}
+	return []pair{{"min_reward", float64(r.Min)}, {"mean_reward", r.Mean()}, {"max_reward", float64(r.Max)}, {"std_reward", r.Std()}}
+}
+
+// perplexity is that of the critiques' tokens, by their weights, if there are any.
+func perplexity(critiqueLoss float64) []pair {
+	if math.IsNaN(critiqueLoss) {
+		return nil
+	}
+	return []pair{{"critique_perplexity", math.Exp(critiqueLoss)}}
 }
 
 // jsonLine is one object with the pairs in order; a float64 has as many digits as it takes to read it back exactly, and is
@@ -77,7 +97,7 @@ func jsonLine(list []pair) []byte {
 		if i > 0 {
 			b = append(b, ", "...)
 		}
-		b = append(strconv.AppendQuote(b, p.name), ": "...)
+		b = append(append(b, jsonText(p.name)...), ": "...)
 		if f, ok := p.value.(float64); ok && (math.IsNaN(f) || math.IsInf(f, 0)) {
 			b = append(b, "null"...)
 		} else if ok {
@@ -87,6 +107,15 @@ func jsonLine(list []pair) []byte {
 		}
 	}
 	return append(b, "}\n"...)
+}
+
+// jsonText is a text as JSON.
+func jsonText(s string) []byte {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // texts do not fail
+	}
+	return b
 }
 
 // consoleLine is Hugging Face's line: every value as a quoted number with four digits.
@@ -200,6 +229,10 @@ func (k *console) step(m Metrics) {
 	m.Loss, m.CritiqueLoss = mean(func(x Metrics) float64 { return x.Loss }), mean(func(x Metrics) float64 { return x.CritiqueLoss })
 	m.RewardLoss, m.Accuracy = mean(func(x Metrics) float64 { return x.RewardLoss }), mean(func(x Metrics) float64 { return x.Accuracy })
 	m.Margin, m.TokensPerSecond = mean(func(x Metrics) float64 { return x.Margin }), mean(func(x Metrics) float64 { return x.TokensPerSecond })
+	m.Rewards = model.Rewards{}
+	for _, x := range k.window {
+		m.Rewards.Join(x.Rewards)
+	}
 	k.window = k.window[:0]
 	fmt.Fprintln(k.r.Log, consoleLine(append(m.pairs(), pair{"left", k.left(m.Step)})))
 }
@@ -211,8 +244,12 @@ func (k *console) close() {
 	}
 }
 
-// metricsLog is metrics.jsonl of a run: a line per update and per evaluation, written at once.
-type metricsLog struct{ f *os.File }
+// metricsLog is metrics.jsonl of a run: a line per update and per evaluation, written at once. What else is made of the lines hears of each.
+type metricsLog struct {
+	f       *os.File
+	events  *tfevents.Writer // nil: none
+	history *history
+}
 
 // openMetrics opens the file for appending, after cutting it back to lines of at most step: those after it belong to updates
 // that a resumed run makes again. A nil log takes lines and drops them.
@@ -224,7 +261,7 @@ func openMetrics(path string, step int) (*metricsLog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trainer: metrics: %w", err)
 	}
-	return &metricsLog{f}, nil
+	return &metricsLog{f: f}, nil
 }
 
 // maxMetrics bounds what is read back of a run's metrics, in bytes.
@@ -255,17 +292,32 @@ func truncateMetrics(path string, step int) error {
 	return checkpoint.WriteFileAtomic(path, b[:keep])
 }
 
-func (l *metricsLog) write(list []pair) error { return l.line(jsonLine(list)) }
+func (l *metricsLog) write(list []pair) error {
+	if l == nil {
+		return nil
+	}
+	if err := l.line(jsonLine(list)); err != nil {
+		return err
+	}
+	l.history.add(list)
+	if l.events == nil {
+		return nil
+	}
+	if err := l.events.Scalars(scalars(list)); err != nil {
+		return fmt.Errorf("trainer: report_to: %w", err)
+	}
+	return nil
+}
 
-// data writes what the files of a run gave, as the line of step 0.
-func (l *metricsLog) data(train, eval Dataset) error {
-	line := map[string]any{"step": 0}
-	for use, d := range map[string]Dataset{"train": train, "eval": eval} {
-		if r, ok := d.(*Records); ok && r != nil {
-			line[use] = r
+// data writes what the files of a run gave, and how many updates it will make, as the line of step 0.
+func (l *metricsLog) data(train Dataset, held []heldOut, p Plan) error {
+	line := map[string]any{"step": 0, "max_steps": p.Total}
+	for _, d := range append(held, heldOut{"train", train}) {
+		if r, ok := d.data.(*Records); ok {
+			line[d.use()] = r
 		}
 	}
-	if len(line) == 1 {
+	if line["train"] == nil {
 		return nil
 	}
 	b, err := json.Marshal(line)
@@ -285,4 +337,10 @@ func (l *metricsLog) line(b []byte) error {
 	return nil
 }
 
-func (l *metricsLog) close() error { return l.f.Close() }
+func (l *metricsLog) close() error {
+	err := l.f.Close()
+	if l.events != nil {
+		err = errors.Join(err, l.events.Close())
+	}
+	return err
+}

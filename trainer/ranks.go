@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"criticrm/model"
 )
 
 // Several processes train together ("data parallel"): every rank has the whole model, packs the whole batch of an update, computes the
@@ -81,7 +83,8 @@ func (r *run) share(m *Metrics, bad int, was *pending) error {
 		if was.stop {
 			stop = 1
 		}
-		all, err := g.Share(fmt.Sprintf("the figures of step %d", m.Step), []float64{stop, m.GradNorm, float64(bad), m.Loss, m.CritiqueLoss, m.RewardLoss, m.Accuracy, m.Margin, float64(m.Ties)})
+		all, err := g.Share(fmt.Sprintf("the figures of step %d", m.Step), []float64{stop, m.GradNorm, float64(bad), m.Loss, m.CritiqueLoss, m.RewardLoss, m.Accuracy, m.Margin, float64(m.Ties),
+			float64(m.Rewards.N), float64(m.Rewards.Min), float64(m.Rewards.Max), m.Rewards.Sum, m.Rewards.Squares})
 		if err != nil {
 			return err
 		}
@@ -91,10 +94,12 @@ func (r *run) share(m *Metrics, bad int, was *pending) error {
 			}
 		}
 		m.Loss, m.CritiqueLoss, m.RewardLoss, m.Accuracy, m.Margin, m.Ties = 0, 0, 0, 0, 0, 0
+		m.Rewards = model.Rewards{}
 		for _, x := range all {
 			r.agreed = r.agreed || x[0] == 1
 			m.Loss, m.CritiqueLoss, m.RewardLoss = m.Loss+x[3], m.CritiqueLoss+x[4], m.RewardLoss+x[5]
 			m.Accuracy, m.Margin, m.Ties = m.Accuracy+x[6], m.Margin+x[7], m.Ties+int(x[8])
+			m.Rewards.Join(model.Rewards{N: int(x[9]), Min: float32(x[10]), Max: float32(x[11]), Sum: x[12], Squares: x[13]})
 		}
 	}
 	if was.weight == 0 {

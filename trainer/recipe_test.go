@@ -152,4 +152,6 @@ func ExampleFields() {
 	// gradient_checkpointing false - keep only the input of each layer for the backward pass and compute the rest again: less memory, about a third more work, the same bits
 	// use_margin false - subtract the record's margin from the reward difference
 	// scale_by_margin false - weigh the loss of a pair by the record's margin, which every pair must have (scaled Bradley-Terry)
+	// eval_on_start false - measure eval_file before the first update, too; after the last one it is measured in any case
+	// load_best_model_at_end false - the final model is that of the best evaluation, whose checkpoint is kept whatever save_total_limit says, and not that of the last update
 }

@@ -11,6 +11,8 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
+	"unicode"
 
 	"criticrm/checkpoint"
 	"criticrm/internal/progress"
@@ -30,6 +32,7 @@ type Records struct {
 	Idle      int            `json:"unused_critiques,omitempty"` // rows with critiques that the method does not read
 	Margins   int            `json:"unused_margins,omitempty"`   // rows with a margin that the recipe does not use
 	BadRows   int            `json:"bad_rows,omitempty"`         // rows that could not be used, under max_bad
+	Cut       int            `json:"max_samples,omitempty"`      // rows after which the reading ended; 0: all were read
 	render.Counts
 	record.Found
 
@@ -38,6 +41,10 @@ type Records struct {
 	critiques bool   // there are critiques to learn among them
 	ask       string // what was done with those of them that ended without a score
 	hash      string
+
+	most     int            // rows that are used; 0: all
+	groups   map[string]int // names of categories, and their numbers; nil: nobody asks for them
+	category []int16        // of each example; -1: it has none
 }
 
 // Len is the number of examples.
@@ -75,6 +82,9 @@ func (d *Records) String() string {
 	if d.BadRows > 0 {
 		s += fmt.Sprintf(", %d bad rows set aside", d.BadRows)
 	}
+	if d.Cut > 0 {
+		s += fmt.Sprintf(", no more than these %d rows are read (max_samples)", d.Cut)
+	}
 	if d.Margins > 0 {
 		s += fmt.Sprintf(", %d rows have a margin, which is not used (set use_margin or scale_by_margin)", d.Margins)
 	}
@@ -92,6 +102,16 @@ func (d *Records) String() string {
 // the longest sequence. Of the examples data_memory stay in memory; the others lie in a file without a name, on the disk of output_dir, which
 // is gone with Close or with the process. report's log hears how far the reading is.
 func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config, limit int, report Report) (*Records, error) {
+	return loadRecords(ctx, &Records{Path: path, most: c.MaxSamples}, r, c, limit, report)
+}
+
+// loadHeldOut is LoadRecords of rows that are measured, by their categories too.
+func loadHeldOut(ctx context.Context, path string, r *render.Renderer, c Config, limit int, report Report) (*Records, error) {
+	return loadRecords(ctx, &Records{Path: path, most: c.MaxEvalSamples, groups: map[string]int{}}, r, c, limit, report)
+}
+
+func loadRecords(ctx context.Context, d *Records, r *render.Renderer, c Config, limit int, report Report) (*Records, error) {
+	path := d.Path
 	if path == "" {
 		return nil, errors.New("trainer: no file of training records")
 	}
@@ -107,7 +127,7 @@ func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config,
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
 	defer in.Close()
-	d := &Records{Path: path, Dropped: map[string]int{}, examples: newShelf(int64(c.DataMemory)<<20, nearestDir(c.OutputDir))}
+	d.Dropped, d.examples = map[string]int{}, newShelf(int64(c.DataMemory)<<20, nearestDir(c.OutputDir))
 	whole := false
 	defer func() {
 		if !whole {
@@ -127,9 +147,13 @@ func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config,
 		read, of := in.Progress()
 		meter.Read("reading "+record.Title(path), d.Rows, read, of)
 		d.Rows++
-		return d.add(rec, x, c)
+		if err := d.add(rec, x, c); err != nil || d.Rows != d.most {
+			return err
+		}
+		d.Cut = d.most
+		return errEnough
 	})
-	if err != nil {
+	if err != nil && err != errEnough {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
 	if err := stage.Altered(in); err != nil {
@@ -148,6 +172,9 @@ func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config,
 	whole = true
 	return d, nil
 }
+
+// errEnough ends the reading of a file.
+var errEnough = errors.New("enough rows")
 
 // sum is what Hash gives.
 func (d *Records) sum(ctx context.Context, in *record.Reader) (string, error) {
@@ -248,8 +275,51 @@ func (d *Records) add(rec *record.Record, x rendered, c Config) error {
 			}
 		}
 	}
+	if d.groups != nil {
+		d.category = append(d.category, d.group(rec.Group()))
+	}
 	return d.examples.add(x.example)
 }
+
+// maxCategories bounds how many categories are measured apart, and maxCategory the characters of a name.
+const maxCategories, maxCategory = 100, 60
+
+// group is the number of a category.
+func (d *Records) group(name string) int16 {
+	if name == "all" { // it has none
+		return -1
+	}
+	name = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, name)
+	if r := []rune(name); len(r) > maxCategory {
+		name = string(r[:maxCategory]) + "…"
+	}
+	if _, ok := d.groups[name]; !ok && len(d.groups) >= maxCategories {
+		name = "others"
+	}
+	k, ok := d.groups[name]
+	if !ok {
+		k = len(d.groups)
+		d.groups[name] = k
+	}
+	return int16(k)
+}
+
+// Categories implements [Categorised].
+func (d *Records) Categories() []string {
+	names := make([]string, len(d.groups))
+	for name, k := range d.groups {
+		names[k] = name
+	}
+	return names
+}
+
+// Category implements [Categorised].
+func (d *Records) Category(i int) int { return int(d.category[i]) }
 
 // facts say which file this is, for the model that is trained on it.
 func (d *Records) facts(use string) modeldir.Data {

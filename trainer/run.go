@@ -102,7 +102,7 @@ func settingsLine(c Config, p Plan) string {
 // memory (cuda.Dry). It reads and checks the records as Run does, but no weights, and writes nothing; output_dir may be empty. ready is
 // called when the model has its memory and before the first step.
 func DryRun(ctx context.Context, dev *kernels.Device, c Config, r Report, ready func()) (Result, error) {
-	if err := c.Validate(); err != nil {
+	if err := errors.Join(c.Validate(), c.checkEvalFile()); err != nil {
 		return Result{}, err
 	}
 	in, err := openInput(ctx, &c, r)
@@ -118,7 +118,8 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, r Report, ready 
 	ready()
 	plan := NewPlan(c, in.train.Len())
 	space := SpaceOf(m, c, plan)
-	c.MaxSteps, c.EvalSteps, c.LoggingSteps, c.OutputDir, c.Resume = min(plan.Total, plan.PerEpoch), 0, 0, "", ""
+	c.MaxSteps, c.EvalSteps, c.LoggingSteps = min(plan.Total, plan.PerEpoch), 0, 0
+	c = c.unwritten()
 	res, err := Train(ctx, m, in.train, c, in.options(c)...)
 	res.Space = space
 	return res, err
@@ -140,15 +141,22 @@ func Try(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 		return Result{}, err
 	}
 	defer m.Close()
-	c.OutputDir, c.Resume = "", ""
+	c = c.unwritten()
 	return Train(ctx, m, in.train, c, append(in.options(c), WithReport(r))...)
+}
+
+// unwritten is the recipe without what reads or writes checkpoints.
+func (c Config) unwritten() Config {
+	c.OutputDir, c.Resume, c.SaveStrategy, c.LoadBest, c.Patience = "", "", "", false, 0
+	return c
 }
 
 // input is what a run reads, but for the weights.
 type input struct {
-	dir         *modeldir.Dir
-	render      *render.Renderer
-	train, eval *Records // eval may be nil
+	dir    *modeldir.Dir
+	render *render.Renderer
+	train  *Records
+	held   []heldOut // Records, too
 }
 
 // load reads the weights, with the configuration that was read and checked with the rest of the directory.
@@ -161,13 +169,16 @@ func (in input) load(dev *kernels.Device, c Config) (*model.Model, error) {
 // close gives back what the records take of the disk.
 func (in input) close() {
 	in.train.Close() // files without a name: nothing is lost with an error
-	in.eval.Close()
+	for _, h := range in.held {
+		h.records().Close()
+	}
 }
 
 // setAside lists the bad rows in the run's directory.
 func (in input) setAside(dir string) error {
-	for name, d := range map[string]*Records{"train": in.train, "eval": in.eval} {
-		if d == nil || len(d.Bad) == 0 {
+	for _, h := range append(in.held, heldOut{"train", in.train}) {
+		name, d := h.use(), h.records()
+		if len(d.Bad) == 0 {
 			continue
 		}
 		err := os.MkdirAll(dir, 0o777)
@@ -185,12 +196,15 @@ func (in input) options(c Config) (o []Option) {
 	facts := in.dir.Use(c.critiques() && in.train.critiques)
 	facts.EndOfTurn, facts.MaxTokens, facts.AskScore = in.render.End, in.train.maxTokens, in.train.ask
 	facts.Data = append(facts.Data, in.train.facts("train"))
-	if in.eval != nil {
-		o = append(o, WithEval(in.eval))
-		facts.Data = append(facts.Data, in.eval.facts("eval"))
+	for _, h := range in.held {
+		o = append(o, WithNamedEval(h.name, h.data))
+		facts.Data = append(facts.Data, h.records().facts("eval"))
 	}
 	return append(o, WithFacts(facts))
 }
+
+// records are the data set of a run from files.
+func (h heldOut) records() *Records { return h.data.(*Records) }
 
 // openInput reads and checks what a run reads. What the recipe leaves to the model's directory is filled in.
 func openInput(ctx context.Context, c *Config, r Report) (in input, err error) {
@@ -199,6 +213,10 @@ func openInput(ctx context.Context, c *Config, r Report) (in input, err error) {
 			in.close()
 		}
 	}()
+	files, err := c.evalFiles()
+	if err != nil {
+		return in, err
+	}
 	if in.dir, err = modeldir.Open(c.Model, c.given()); err != nil {
 		return in, err
 	}
@@ -218,22 +236,39 @@ func openInput(ctx context.Context, c *Config, r Report) (in input, err error) {
 		return in, err
 	}
 	r.say("train: %v", in.train)
-	if c.EvalFile == "" || c.EvalStrategy == EvalNever {
+	if c.EvalStrategy == EvalNever {
 		return in, nil
 	}
-	if in.eval, err = LoadRecords(ctx, c.EvalFile, in.render, *c, longest, r); err != nil {
-		return in, err
-	}
-	r.say("eval: %v", in.eval)
-	same, swapped, err := overlap(in.train, in.eval)
-	if err != nil {
-		return in, err
-	}
-	if same > 0 {
-		r.say("warning: %d of %d evaluation examples are also trained on", same, in.eval.Len())
-	}
-	if swapped > 0 {
-		r.say("warning: %d of %d evaluation examples are trained on with chosen and rejected swapped: the labels of one of the files are wrong there", swapped, in.eval.Len())
+	for _, f := range files {
+		d, err := loadHeldOut(ctx, f.path, in.render, *c, longest, r)
+		if err != nil {
+			return in, err
+		}
+		h := heldOut{f.name, d}
+		in.held = append(in.held, h)
+		r.say("%s: %v", h.use(), d)
+		if err := sayOverlap(in.train, h, r); err != nil {
+			return in, err
+		}
 	}
 	return in, nil
+}
+
+// sayOverlap warns of held-out examples that are trained on.
+func sayOverlap(train *Records, h heldOut, r Report) error {
+	same, swapped, err := overlap(train, h.records())
+	if err != nil {
+		return err
+	}
+	of := fmt.Sprintf("of %d evaluation examples", h.data.Len())
+	if h.name != "" {
+		of += " (" + h.name + ")"
+	}
+	if same > 0 {
+		r.say("warning: %d %s are also trained on", same, of)
+	}
+	if swapped > 0 {
+		r.say("warning: %d %s are trained on with chosen and rejected swapped: the labels of one of the files are wrong there", swapped, of)
+	}
+	return nil
 }

@@ -101,7 +101,7 @@ func TestRunFromFiles(t *testing.T) {
 	}
 	c.PromptDir = prompts
 	r, err := Run(context.Background(), dev, c, Report{Log: &log})
-	if err != nil || r.Steps != 6 || r.Eval == nil || r.Eval.Pairs != 3 {
+	if err != nil || r.Steps != 6 || len(r.Evals) != 1 || r.Evals[0].Pairs != 3 {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	saved, err := LoadRecipe(filepath.Join(c.OutputDir, "recipe.yaml"))

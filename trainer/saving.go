@@ -38,10 +38,6 @@ func (r *run) saveMaybe() error {
 	return r.judge(r.write())
 }
 
-func (r *run) saveDue() bool {
-	return r.c.OutputDir != "" && r.c.SaveSteps != 0 && r.st.Step%r.c.SaveSteps == 0 && r.st.Step != 0 && r.st.Step != r.plan.Total
-}
-
 // judge says whether a run ends with what became of a checkpoint.
 func (r *run) judge(err error) error {
 	if err == nil {
@@ -54,6 +50,25 @@ func (r *run) judge(err error) error {
 	}
 	r.console.say("%v; training goes on, the newest good checkpoint is %s", err, named(r.result.Checkpoint))
 	return nil
+}
+
+func (r *run) saveDue() bool {
+	if r.c.OutputDir == "" || r.st.Step == 0 || r.st.Step == r.plan.Total {
+		return false
+	}
+	switch r.c.saveStrategy() {
+	case SaveEverySteps:
+		if r.c.SaveSteps != 0 && r.st.Step%r.c.SaveSteps == 0 {
+			return true
+		}
+	case SaveEachEpoch:
+		if r.st.Step%r.plan.PerEpoch == 0 {
+			return true
+		}
+	case SaveNever:
+		return false
+	}
+	return r.bestDue()
 }
 
 // notStored is an error of the disk: the run itself is sound, and can go on.
@@ -78,6 +93,7 @@ func (r *run) write() error {
 	if err != nil {
 		return err
 	}
+	r.protect()
 	path, err := r.store.Save(s, r.c.SaveTotalLimit)
 	debug.FreeOSMemory() // what was taken for it, before the next one takes as much
 	return r.ended(r.st.Step, path, err)
@@ -99,12 +115,17 @@ func (r *run) ended(step int, path string, err error) error {
 		return fmt.Errorf("trainer: checkpoint of step %d: %w; nothing was saved, the newest checkpoint is %s", step, bad.error, named(r.result.Checkpoint))
 	}
 	if path == "" {
+		r.bestSaved(step, false)
 		return notStored{fmt.Errorf("trainer: %w", err)}
 	}
 	if err != nil { // it is safe; something older could not be removed
 		r.console.say("checkpoint of step %d: %v", step, err)
 	}
+	r.bestSaved(step, true)
 	r.saved, r.result.Checkpoint = step, path
+	if err := r.writeState(r.c.OutputDir); err != nil {
+		r.console.say("%v", err)
+	}
 	return nil
 }
 

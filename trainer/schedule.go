@@ -104,6 +104,16 @@ func Lambda(c Config, p Plan, step int) float64 {
 	return 1 - c.LambdaBeta*min(1, float64(step-start)/float64(max(p.Total-start, 1)))
 }
 
+// rewardUpdates is how many updates train rewards.
+func rewardUpdates(c Config, p Plan) (n int) {
+	for step := range p.Total {
+		if Lambda(c, p, step) < 1 {
+			n++
+		}
+	}
+	return n
+}
+
 // untrained is a reward loss at which a run has learned next to nothing: that of equal rewards is ln 2 = 0.693.
 const untrained = 0.65
 

@@ -183,3 +183,14 @@ func TestLRPhases(t *testing.T) {
 		}
 	}
 }
+
+// A method without critiques trains rewards in every update; a warning said that it did in none.
+func TestRewardUpdates(t *testing.T) {
+	p := Plan{Examples: 40, Batch: 4, PerEpoch: 10, Total: 30}
+	for method, want := range map[string]int{BT: 30, Cloud: 30, SFT: 0, Critic: 19} { // of the linear schedule's falling part the first has lambda 1
+		c := Default()
+		if c.Method = method; rewardUpdates(c, p) != want {
+			t.Errorf("%s: %d, want %d", method, rewardUpdates(c, p), want)
+		}
+	}
+}

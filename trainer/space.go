@@ -36,8 +36,8 @@ func SpaceOf(m *model.Model, c Config, p Plan) (s Space) {
 		}
 	}
 	s.Kept = 1 // at the end
-	if c.SaveSteps > 0 {
-		s.Kept += max(0, p.Total-1) / c.SaveSteps
+	if every := c.savesEvery(p); every > 0 {
+		s.Kept += max(0, p.Total-1) / every
 	}
 	s.Files = checkpoint.SaveMemory()
 	if s.Kept > 1 && c.AsyncSave != AsyncNo {
@@ -47,6 +47,19 @@ func SpaceOf(m *model.Model, c Config, p Plan) (s Space) {
 		s.Kept = min(s.Kept, c.SaveTotalLimit+1) // the oldest goes when the newest is there
 	}
 	return s
+}
+
+// savesEvery is how many updates lie between two checkpoints at least; 0: there is none before the end.
+func (c Config) savesEvery(p Plan) int {
+	switch strategy := c.saveStrategy(); {
+	case c.LoadBest || strategy == SaveBest: // each evaluation may be the best
+		return c.evalEvery(p.PerEpoch)
+	case strategy == SaveEverySteps:
+		return c.SaveSteps
+	case strategy == SaveEachEpoch:
+		return p.PerEpoch
+	}
+	return 0
 }
 
 // Least is what a run cannot do without.

@@ -35,6 +35,8 @@ type state struct {
 	Device   string            `json:"device"`    // that the run was on
 	Frozen   string            `json:"frozen"`    // sha256 of the weights that are not trained, "" if all are: they are not stored
 	Products string            `json:"products"`  // its algorithms for matrix products, which decide about the last bits
+
+	Best *best `json:"best,omitempty"` // of the figure that is followed; nil: none is
 }
 
 // buffers lists the tensors of a parameter by the role they have in a checkpoint; there are none of one that is not trained.

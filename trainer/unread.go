@@ -16,12 +16,19 @@ type reader struct {
 
 func readers() []reader {
 	rewards, critiques := "with methods that train rewards (critic, bt, cloud)", "with methods that train on critiques (critic, cloud, sft)"
+	best := "with load_best_model_at_end, early_stopping_patience or save_strategy best"
 	decays := func(c Config) bool { return c.Scheduler == "linear" || c.Scheduler == "cosine" }
 	return []reader{
 		{"eval_file", "with eval_strategy epoch and steps", func(c Config) bool { return c.EvalStrategy != EvalNever }},
 		{"eval_steps", "with eval_file and eval_strategy steps", func(c Config) bool {
 			return c.EvalFile != "" && (c.EvalStrategy == "" || c.EvalStrategy == EvalEverySteps)
 		}},
+		{"save_steps", "with save_strategy steps", func(c Config) bool { return c.saveStrategy() == SaveEverySteps }},
+		{"metric_for_best_model", best, func(c Config) bool { return c.picks() != "" }},
+		{"greater_is_better", best, func(c Config) bool { return c.picks() != "" }},
+		{"early_stopping_threshold", "with early_stopping_patience", func(c Config) bool { return c.Patience > 0 }},
+		{"max_eval_samples", "with eval_file", func(c Config) bool { return c.EvalFile != "" && c.EvalStrategy != EvalNever }},
+		{"eval_on_start", "with eval_file and eval_strategy epoch and steps", func(c Config) bool { return c.EvalFile != "" && c.EvalStrategy != EvalNever }},
 		{"prompts", critiques, Config.critiques},
 		{"examples", critiques, Config.critiques},
 		{"scale_min", critiques, Config.critiques},

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -99,6 +101,48 @@ func TestRanks(t *testing.T) {
 	must(t, args("stopped", 2, "--max_steps", "60")...)
 	if weights("stopped") != weights("ranks2") {
 		t.Error("2 processes: two runs differ")
+	}
+}
+
+// TestRanksMeasure: two processes have the figures of one alone on several held-out files, and stop and pick as it does.
+func TestRanksMeasure(t *testing.T) {
+	needsRanks(t)
+	dir, args := ranked(t)
+	file := filepath.Join(dir, "3.jsonl")
+	var rows strings.Builder
+	for i, row := range strings.Split(strings.TrimSpace(readFile(t, file)), "\n") {
+		rows.WriteString(strings.Replace(row, "{", fmt.Sprintf(`{"category": "%d", `, i%2), 1) + "\n")
+	}
+	writeFile(t, file, strings.Repeat(rows.String(), 8)) // more than a batch for each process
+	more := []string{"--eval_file", "a=" + file + ",b=" + file, "--max_eval_samples", "90", "--eval_on_start", "--eval_steps", "5", "--save_steps", "5", "--load_best_model_at_end", "--metric_for_best_model", "a_reward_loss",
+		"--greater_is_better", "true", "--early_stopping_patience", "3", "--max_steps", "60"}
+	var said []string
+	for n := 1; n <= 2; n++ {
+		all := args(fmt.Sprint("best", n), n)
+		at := slices.Index(all, "--eval_file")
+		out, _ := must(t, append(slices.Delete(all, at, at+2), more...)...)
+		said = append(said, strings.ReplaceAll(out, fmt.Sprint("best", n), "best"))
+	}
+	if said[0] != said[1] || !strings.Contains(said[0], "of update 5: eval_a_reward_loss") || !strings.Contains(said[0], "step 20: ") {
+		t.Errorf("one process says\n%s\ntwo say\n%s", said[0], said[1])
+	}
+	figures := func(n int) (list []float64) {
+		for line := range strings.Lines(readFile(t, filepath.Join(dir, fmt.Sprint("best", n), "metrics.jsonl"))) {
+			var x map[string]any
+			if err := json.Unmarshal([]byte(line), &x); err != nil {
+				t.Fatal(err)
+			}
+			for _, key := range []string{"eval_a_loss", "eval_b_accuracy_1", "eval_a_min_reward", "eval_a_max_reward", "eval_a_std_reward", "eval_b_samples", "min_reward", "mean_reward", "std_reward", "critique_perplexity"} {
+				if v, ok := x[key].(float64); ok {
+					list = append(list, v)
+				}
+			}
+		}
+		return list
+	}
+	near(t, "two processes", figures(2), figures(1), 1e-3)
+	if n := len(figures(1)); n < 100 {
+		t.Errorf("%d figures", n)
 	}
 }
 

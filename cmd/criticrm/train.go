@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -119,14 +120,18 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 	if res.NoRewards != "" {
 		fmt.Fprintf(w, "warning: %s\n", res.NoRewards)
 	}
-	if e := res.Eval; e != nil {
-		fmt.Fprintf(w, "held out: loss %.4g", e.Loss)
+	for _, e := range res.Evals {
+		fmt.Fprintf(w, "held out%s: loss %.4g", strings.TrimSuffix(" "+e.Name, " "), e.Loss)
 		if e.Pairs > 0 {
 			fmt.Fprintf(w, ", accuracy %.3g on %d pairs, %d ties", e.Accuracy, e.Pairs, e.Ties)
 		}
 		fmt.Fprintln(w)
 	}
-	fmt.Fprintf(w, "model: %s\n", res.ModelDir)
+	fmt.Fprintf(w, "model: %s", res.ModelDir)
+	if b := res.Best; b != nil {
+		fmt.Fprintf(w, ", of update %d: %s %.4g is the best", b.Step, b.Metric, b.Value)
+	}
+	fmt.Fprintln(w)
 	return nil
 }
 

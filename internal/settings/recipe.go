@@ -127,6 +127,9 @@ func (p *parser) mapping(node *yaml.Node, s Section) error {
 			return fmt.Errorf(":%d: %s was already set on line %d", key.Line, name, line)
 		}
 		p.set[name] = key.Line
+		if f.List {
+			joinList(value)
+		}
 		if value.Kind != yaml.ScalarNode || value.Tag == "!!null" {
 			return fmt.Errorf(":%d: %s: want one plain value", value.Line, name)
 		}
@@ -138,6 +141,20 @@ func (p *parser) mapping(node *yaml.Node, s Section) error {
 		f.Means(s.Into)
 	}
 	return nil
+}
+
+// joinList makes one text of a list of plain values.
+func joinList(value *yaml.Node) {
+	var words []string
+	for _, v := range value.Content {
+		if v.Kind != yaml.ScalarNode {
+			return
+		}
+		words = append(words, v.Value)
+	}
+	if value.Kind == yaml.SequenceNode {
+		*value = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: strings.Join(words, ","), Line: value.Line, Column: value.Column}
+	}
 }
 
 func (p *parser) section(name string) (Section, bool) {

@@ -3,7 +3,7 @@
 // A field's name is its yaml tag; the alias tag lists other names that are understood, comma by comma; the help tag is one line; the tag
 // resume:"free" marks what may change between a run and its continuation; the tag same lists words of others for a value,
 // as "adamw_torch=adamw,…"; the tag group names the part of the help that begins with the field; the tag common:"true" puts it into the
-// short help. Fields are strings, ints, uint64s, float64s and bools; those of
+// short help; list:"true" that of a text that a recipe may write as a list. Fields are strings, ints, uint64s, float64s and bools; those of
 // a struct with the tag yaml:",inline" are the outer struct's own.
 package settings
 
@@ -24,6 +24,7 @@ type Field struct {
 	Same    map[string]string // words of others for a value
 	Group   string            // part of the help
 	Common  bool              // in the short help
+	List    bool              // a recipe may write it as a list of texts, too; they are joined by commas
 	index   []int
 }
 
@@ -43,7 +44,7 @@ func fields(v reflect.Value, at []int) (list []Field) {
 			continue
 		}
 		field := Field{Name: name, Help: f.Tag.Get("help"), Default: fmt.Sprint(v.Field(i).Interface()), Free: f.Tag.Get("resume") == "free", index: index,
-			Group: f.Tag.Get("group"), Common: f.Tag.Get("common") == "true"}
+			Group: f.Tag.Get("group"), Common: f.Tag.Get("common") == "true", List: f.Tag.Get("list") == "true"}
 		if field.Group == "" && len(list) > 0 {
 			field.Group = list[len(list)-1].Group
 		}
