@@ -110,6 +110,7 @@ type Batch struct {
 	SidePtr []int32   // (2P+1) leaves of pair p: chosen [Side[2p], Side[2p+1]), rejected [Side[2p+1], Side[2p+2]); empty: no pairs
 	Margin  []float32 // (P) or empty: 0
 	Scale   []float32 // (P) or empty: 1, weight of the pair's logistic loss, at least 0
+	Score   []float32 // (2P) or empty: of each side, what its rewards are to equal; they are not compared then
 }
 
 func (b *Batch) validate(m *Model, train bool) error {
@@ -150,7 +151,7 @@ func (b *Batch) validate(m *Model, train bool) error {
 func (b *Batch) validatePairs() error {
 	s := b.SidePtr
 	if len(s) == 0 {
-		if n := max(len(b.Margin), len(b.Scale)); n > 0 {
+		if n := max(len(b.Margin), len(b.Scale), len(b.Score)); n > 0 {
 			return fmt.Errorf("%d margins, but no pairs", n)
 		}
 		return nil
@@ -168,6 +169,14 @@ func (b *Batch) validatePairs() error {
 	}
 	if len(b.Scale) > 0 && len(b.Scale) != len(s)/2 {
 		return fmt.Errorf("%d scales for %d pairs", len(b.Scale), len(s)/2)
+	}
+	if len(b.Score) > 0 && len(b.Score) != len(s)-1 {
+		return fmt.Errorf("%d scores for %d sides", len(b.Score), len(s)-1)
+	}
+	for i, x := range b.Score {
+		if !finite(x) {
+			return fmt.Errorf("side %d: score %v is not finite", i, x)
+		}
 	}
 	for i, x := range b.Margin {
 		if !finite(x) {

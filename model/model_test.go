@@ -371,6 +371,8 @@ func TestBatchErrors(t *testing.T) {
 		"want 2P+1 numbers":     func(b *model.Batch) { b.SidePtr = b.SidePtr[:4] },
 		"want rising":           func(b *model.Batch) { b.SidePtr[1], b.SidePtr[2] = b.SidePtr[2], b.SidePtr[1] },
 		"margins for":           func(b *model.Batch) { b.Margin = b.Margin[:1] },
+		"1 scores for":          func(b *model.Batch) { b.Score = []float32{1} },
+		"side 1: score NaN":     func(b *model.Batch) { b.Score = make([]float32, len(b.SidePtr)-1); b.Score[1] /= b.Score[0] },
 		"margins, but no pairs": func(b *model.Batch) { b.SidePtr = nil },
 		"nothing to learn from": func(b *model.Batch) { *b = model.Batch{Forest: b.Forest} },
 		"3 ids, 2 positions":    func(b *model.Batch) { b.Forest = model.Forest{IDs: []int32{1, 2, 3}, Pos: []int32{0, 1}} },

@@ -19,6 +19,7 @@ type deviceBatch struct {
 	target          kernels.Tensor   // (R)
 	weight          kernels.Tensor   // (R) f32
 	margin, scale   kernels.Tensor   // (P) f32
+	score           kernels.Tensor   // (2P) f32
 	side, iota      kernels.Tensor   // (2P+1); (L) 0, 1, …
 	rowPtr, rowSrc  kernels.Tensor   // which rows come from a token: (n+1), (r)
 	idRow           kernels.Tensor   // which tokens have an id: (U), (U+1), (n)
@@ -70,7 +71,7 @@ type staging struct {
 	host  []int32
 	items []staged
 
-	ints, weight, margin, scale kernels.Tensor // on the device: the arrays, (R), (P) and (P) f32
+	ints, weight, margin, scale, score kernels.Tensor // on the device: the arrays, (R), (P), (P) and (2P) f32
 
 	row, keyPtr, keySrc, iota []int32   // host memory that is used again
 	tiles                     [][]int32 // by window
@@ -154,6 +155,11 @@ func (m *Model) upload(b *Batch, train bool) *deviceBatch {
 		m.fit(&g.scale, kernels.F32, len(b.Scale))
 		s.scale = g.scale
 		m.Dev.Upload(s.scale, b.Scale)
+	}
+	if len(b.Score) > 0 {
+		m.fit(&g.score, kernels.F32, len(b.Score))
+		s.score = g.score
+		m.Dev.Upload(s.score, b.Score)
 	}
 	m.reserveRope(slices.Max(b.Pos))
 	return s
@@ -283,7 +289,7 @@ type LossOptions struct {
 type Losses struct {
 	Joint    float32 // Lambda·Critique + (1 - Lambda)·Reward
 	Critique float32 // cross-entropy of the critique tokens
-	Reward   float32 // -log σ of the margins, with centring
+	Reward   float32 // -log σ of the margins, with centring; or the squared error against scores
 	Accuracy float32 // share of pairs in the right order; a tie counts one half
 	Margin   float32 // reward of the chosen minus reward of the rejected
 	Ties     float32 // number of compared pairs of rewards that are equal to the bit
@@ -364,7 +370,7 @@ func (m *Model) losses(s *deviceBatch, o LossOptions) {
 		return
 	}
 	d.RewardLoss(kernels.RewardLoss{Loss: t.loss.Rows(0, 6), Reward: t.reward, DReward: t.dreward, DX: df, DW: m.score.G, X: f, W: m.score.W,
-		Side: s.side, Margin: s.margin, Weight: s.scale, Smoothing: o.Smoothing, Alone: o.Alone, Critique: critique, Lambda: o.Lambda, Center: o.Center, LossScale: o.PairScale,
+		Side: s.side, Margin: s.margin, Weight: s.scale, Target: s.score, Smoothing: o.Smoothing, Alone: o.Alone, Critique: critique, Lambda: o.Lambda, Center: o.Center, LossScale: o.PairScale,
 		GradScale: (1 - o.Lambda) * o.PairScale, Pairing: o.Pairing})
 }
 

@@ -30,6 +30,10 @@ func (e *Example) AppendBinary(b []byte) ([]byte, error) {
 			b = appendBranch(b, z)
 		}
 	}
+	b = binary.AppendUvarint(b, uint64(len(e.Scores)))
+	for _, x := range e.Scores {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+	}
 	return appendBranch(b, e.Document), nil
 }
 
@@ -68,6 +72,11 @@ func (e *Example) UnmarshalBinary(b []byte) error {
 			}
 		}
 	}
+	for range r.count() {
+		if e.Scores = append(e.Scores, math.Float32frombits(r.word())); r.bad {
+			break
+		}
+	}
 	e.Document = r.branch()
 	if r.bad || len(r.b) > 0 {
 		*e = Example{}
@@ -103,7 +112,7 @@ func (r *parts) count() int {
 }
 
 func (r *parts) word() uint32 {
-	if x := r.take(4); x != nil {
+	if x := r.take(4); len(x) == 4 {
 		return binary.LittleEndian.Uint32(x)
 	}
 	return 0

@@ -40,6 +40,8 @@ type Example struct {
 	// other side is empty then.
 	Rejected Reply
 	Margin   float32
+	// Scores are those of Chosen and Rejected, which their rewards are to equal, whichever is higher; an empty side's is not used. Empty: none.
+	Scores []float32
 
 	// Document is set for language modelling, and then all the above is empty. The weight of its first token is not used:
 	// nothing predicts it.
@@ -77,6 +79,7 @@ type Parts struct {
 	MaxCritiques int  // at most the first this many of a response; 0: all
 	Margin       bool // the example's margin is subtracted from the rewards' difference
 	Scale        bool // the example's margin is the weight of its loss
+	Scores       bool // rewards are held against the example's scores
 }
 
 // scalar says whether rewards are read at the end of responses.
@@ -100,6 +103,9 @@ func (e *Example) Check(p Parts, vocab int) error {
 	}
 	if p.Rewards && e.IsDocument() {
 		return fmt.Errorf("example %.40q: rewards want a pair, got a document", e.ID)
+	}
+	if p.Rewards && p.Scores && len(e.Scores) != 2 {
+		return fmt.Errorf("example %.40q: %d scores, want one for each of its two sides", e.ID, len(e.Scores))
 	}
 	for _, s := range e.replies() {
 		if len(s.Response.IDs) == 0 && e.IsLabelled() && len(s.Critiques) == 0 {
@@ -132,11 +138,12 @@ func (e *Example) Check(p Parts, vocab int) error {
 
 // Size is what an example costs and weighs.
 type Size struct {
-	Tokens  int     // of the packed tree
-	Flat    int     // tokens if every branch were a sequence of its own
-	Longest int     // of the longest branch
-	Weight  float64 // sum of the loss weights of its rows
-	Pairs   int     // 1 if both sides have a reward, or the one that is labelled
+	Tokens   int     // of the packed tree
+	Flat     int     // tokens if every branch were a sequence of its own
+	Longest  int     // of the longest branch
+	Weight   float64 // sum of the loss weights of its rows
+	Pairs    int     // 1 if its rewards are learned from: both sides have one, or the one that is labelled; with scores one of them
+	Compared int     // 1 if rewards are compared, so that they can be in the right order
 }
 
 // Size counts an example.
@@ -176,8 +183,11 @@ func (e *Example) Size(p Parts) Size {
 			rewarded++
 		}
 	}
-	if p.Rewards && (rewarded == 2 || labelled && rewarded == 1) {
+	if p.Rewards && (rewarded == 2 || (labelled || p.Scores) && rewarded == 1) {
 		s.Pairs = 1
+	}
+	if s.Pairs > 0 && (rewarded == 2 || !p.Scores) {
+		s.Compared = 1
 	}
 	return s
 }
@@ -256,6 +266,9 @@ func (e *Example) AppendTo(b *model.Batch, p Parts) {
 	if p.Rewards && p.Scale {
 		b.Scale = append(b.Scale, e.Margin)
 	}
+	if p.Rewards && p.Scores {
+		b.Score = append(b.Score, e.Scores...)
+	}
 }
 
 // addRow adds a loss row, unless its weight is zero.
@@ -289,6 +302,9 @@ func (e *Example) Digest(w io.Writer) {
 		for _, z := range s.Critiques {
 			branch(z)
 		}
+	}
+	for _, x := range e.Scores { // nothing without them
+		u(math.Float32bits(x))
 	}
 	w.Write(b)
 }

@@ -108,7 +108,8 @@ type Packed struct {
 	Leaf     []int          // of each of them, with gradient_sum: tree
 	All      int            // micro-batches of all ranks
 	Weight   float64        // sum of the loss weights of all rows
-	Pairs    int            // pairs whose sides both have a reward
+	Pairs    int            // pairs whose rewards are learned from: see render.Size
+	Compared int            // of them, those whose rewards are compared
 	Examples int
 	Tokens   int // of all micro-batches
 	Flat     int // tokens if no branch shared its prefix
@@ -147,6 +148,7 @@ func packShare(data Dataset, indices []int, c *Config, limit, vocab int, g *coll
 		p.Examples++
 		p.Weight += s.Weight
 		p.Pairs += s.Pairs
+		p.Compared += s.Compared
 		p.Tokens += s.Tokens
 		p.Flat += s.Flat
 	}

@@ -102,7 +102,10 @@ func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config,
 	if c.critiques() {
 		reads = r.Prompts.Columns()
 	}
-	in, err := record.Open(path, record.ReadOptions{MaxBad: c.MaxBad, Reads: reads, Layout: c.Layout})
+	if c.regression() {
+		reads = append(reads, record.ScoreColumns(c.ScoreColumn)...)
+	}
+	in, err := record.Open(path, record.ReadOptions{MaxBad: c.MaxBad, Reads: reads, Layout: c.Layout, Apart: c.regression()})
 	if err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
@@ -184,6 +187,11 @@ func renderRecord(rec *record.Record, r *render.Renderer, c Config, o render.Opt
 		err = rec.Fault("method lm wants documents: text, input_ids, messages, or prompt with completion; this row is a pair")
 	case c.Method != LM && c.Method != SFT && rec.Document != nil:
 		err = rec.Fault("method %s wants pairs (chosen and rejected), this row is a document", c.Method)
+	case c.regression() && rec.Dropped != "" && c.Method == Critic:
+		x.out.Dropped = "by the filter: " + rec.Dropped
+		return x, nil
+	case c.regression():
+		document = false
 	case c.Method != LM && c.Method != SFT && document && rec.Correct == nil:
 		err = rec.Fault("method %s wants pairs (chosen and rejected) or responses with a label (correct), this row has one response", c.Method)
 	case c.ScaleByMargin && rec.Correct != nil:
@@ -235,7 +243,7 @@ func (d *Records) add(rec *record.Record, x rendered, c Config) error {
 	if rec.Margin != nil && c.rewards() && !c.UseMargin && !c.ScaleByMargin {
 		d.Margins++
 	}
-	document := !rec.Paired()
+	document := !rec.Paired() && !c.rewards() // else it is an example with a label or a score
 	if len(rec.ChosenCritiques)+len(rec.RejectedCritiques)+len(rec.Critiques) > 0 && (document || !c.critiques()) {
 		d.Idle++
 	}

@@ -121,8 +121,11 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 	}
 	if e := res.Eval; e != nil {
 		fmt.Fprintf(w, "held out: loss %.4g", e.Loss)
-		if e.Pairs > 0 {
-			fmt.Fprintf(w, ", accuracy %.3g on %d pairs, %d ties", e.Accuracy, e.Pairs, e.Ties)
+		if e.Pairs > e.Compared {
+			fmt.Fprintf(w, ", squared error %.4g on %d examples", e.RewardLoss, e.Pairs)
+		}
+		if e.Compared > 0 {
+			fmt.Fprintf(w, ", accuracy %.3g on %d pairs, %d ties", e.Accuracy, e.Compared, e.Ties)
 		}
 		fmt.Fprintln(w)
 	}
