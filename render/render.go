@@ -241,7 +241,7 @@ func (d *Renderer) labelled(r *record.Record, o Options) (Example, Outcome, erro
 		return e, out, err
 	}
 	reply := &e.Rejected
-	if o.Scores || *r.Correct {
+	if o.Scores || o.Lists || *r.Correct {
 		reply = &e.Chosen
 	}
 	if o.Scores {
@@ -256,6 +256,25 @@ func (d *Renderer) labelled(r *record.Record, o Options) (Example, Outcome, erro
 		out.Dropped = DropNoCritiques
 	}
 	return e, out, nil
+}
+
+// List makes one example of the examples of single responses to one prompt, the best first. ranks are theirs, and do not fall. It keeps the list that it is given.
+func List(id string, singles []Example, ranks []int32) Example {
+	e := Example{ID: id, Ranks: ranks}
+	ids := make([][]int32, len(singles))
+	shared := -1
+	for i, s := range singles {
+		ids[i] = slices.Concat(s.Prompt, s.Chosen.Response.IDs)
+		if shared < 0 {
+			shared = len(ids[0]) - 1
+		}
+		shared = min(shared, model.CommonPrefix(ids[0], ids[i]), len(ids[i])-1) // a response keeps a token of its own
+	}
+	for i, s := range singles {
+		e.Prompt = ids[0][:shared:shared]
+		e.Ranked = append(e.Ranked, Reply{Response: Branch{IDs: ids[i][shared:], Read: len(ids[i]) - shared - 1}, Critiques: s.Chosen.Critiques})
+	}
+	return e
 }
 
 // scores are those of a record's responses, chosen and rejected; that of a single one stands first.
@@ -307,7 +326,7 @@ func (d *Renderer) pair(r *record.Record, o Options) (Example, Outcome, error) {
 	n = min(n, len(ids[0])-1, len(ids[1])-1) // a response keeps a token of its own, to read a reward and to predict from
 	e.Prompt = ids[0][:n:n]
 	for i, s := range [...]record.Side{record.Chosen, record.Rejected} {
-		reply := e.replies()[i]
+		reply := e.pair()[i]
 		reply.Response = Branch{IDs: ids[i][n:], Read: len(ids[i]) - n - 1}
 		d.critiques(reply, r, s, o, &out)
 	}

@@ -116,6 +116,9 @@ type sums struct {
 // center·(c + r)². A side that is alone is compared with 0.
 func pairSums(b *model.Batch, reward []float32, c Config) sums {
 	var total sums
+	if len(b.List) > 0 {
+		return listSums(b, reward, c.pairing())
+	}
 	for p := 0; 2*p+2 < len(b.SidePtr); p++ {
 		chosen, rejected := reward[b.SidePtr[2*p]:b.SidePtr[2*p+1]], reward[b.SidePtr[2*p+1]:b.SidePtr[2*p+2]]
 		if len(chosen)+len(rejected) == 0 {

@@ -195,6 +195,12 @@ func TestLossType(t *testing.T) {
 		if err := c.Validate(); err != nil {
 			t.Fatal(err)
 		}
+		critic := lossConfig(Critic, 1)
+		if critic.LossType = PlackettLuce; critic.Pairing == "cross" {
+			if err := critic.Validate(); err == nil || !strings.Contains(err.Error(), "set mean") {
+				t.Errorf("lists crosswise: %v", err)
+			}
+		}
 		change(&c)
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), name+": is of pairs' loss") {
 			t.Errorf("%s: %v", name, err)

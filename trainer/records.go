@@ -34,9 +34,10 @@ type Records struct {
 	record.Found
 
 	examples  *shelf
-	maxTokens int    // that its critiques could have, if it says so
-	critiques bool   // there are critiques to learn among them
-	ask       string // what was done with those of them that ended without a score
+	list      listing // that is not at its end
+	maxTokens int     // that its critiques could have, if it says so
+	critiques bool    // there are critiques to learn among them
+	ask       string  // what was done with those of them that ended without a score
 	hash      string
 }
 
@@ -98,14 +99,7 @@ func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config,
 	if err := stage.Unfinished(path); err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
-	var reads []string
-	if c.critiques() {
-		reads = r.Prompts.Columns()
-	}
-	if c.regression() {
-		reads = append(reads, record.ScoreColumns(c.ScoreColumn)...)
-	}
-	in, err := record.Open(path, record.ReadOptions{MaxBad: c.MaxBad, Reads: reads, Layout: c.Layout, Apart: c.regression()})
+	in, err := record.Open(path, c.readOptions(r.Prompts.Columns()))
 	if err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
@@ -134,6 +128,9 @@ func LoadRecords(ctx context.Context, path string, r *render.Renderer, c Config,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
+	}
+	if err := d.keep(c, nil); err != nil {
+		return nil, err
 	}
 	if err := stage.Altered(in); err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
@@ -173,10 +170,33 @@ func (d *Records) sum(ctx context.Context, in *record.Reader) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// rendered is what became of a record: an example as bytes, or why there is none.
+// rendered is what became of a record: an example as bytes, a response of a list, or why there is none.
 type rendered struct {
 	example []byte
+	ranked  *ranked
 	out     render.Outcome
+}
+
+// keep keeps an example, or the list that is whole with it; nil ends the last one.
+func (d *Records) keep(c Config, next *ranked) error {
+	whole, ok, err := d.list.add(next)
+	switch {
+	case err != nil:
+		return fmt.Errorf("trainer: %s: %w", d.Path, err)
+	case !ok:
+		d.Dropped[dropUnranked]++
+	case whole != nil:
+		if over := whole.Size(c.Parts()); over.Pairs == 0 && over.Weight == 0 {
+			d.Dropped[dropUnranked]++
+			return nil
+		}
+		b, err := whole.AppendBinary(nil)
+		if err != nil {
+			return fmt.Errorf("trainer: %s: %w", d.Path, err)
+		}
+		return d.examples.add(b)
+	}
+	return nil
 }
 
 // renderRecord renders a record. It only reads what it is given, and so may be called by several goroutines at once.
@@ -187,9 +207,16 @@ func renderRecord(rec *record.Record, r *render.Renderer, c Config, o render.Opt
 		err = rec.Fault("method lm wants documents: text, input_ids, messages, or prompt with completion; this row is a pair")
 	case c.Method != LM && c.Method != SFT && rec.Document != nil:
 		err = rec.Fault("method %s wants pairs (chosen and rejected), this row is a document", c.Method)
-	case c.regression() && rec.Dropped != "" && c.Method == Critic:
+	case (c.regression() || c.lists()) && rec.Dropped != "" && c.Method == Critic:
 		x.out.Dropped = "by the filter: " + rec.Dropped
 		return x, nil
+	case c.lists() && document:
+		x.ranked = &ranked{prompt: rec.Prompt.Key()}
+		if x.ranked.list, x.ranked.rank, err = rec.Place(); err == nil && x.ranked.list == "" {
+			err = rec.Fault("loss_type %s wants ranked responses (columns %s and %s, as --ranked %s makes them) or pairs, this row has one response",
+				PlackettLuce, record.ListColumn, record.RankColumn, record.RankedList)
+		}
+		document = false
 	case c.regression():
 		document = false
 	case c.Method != LM && c.Method != SFT && document && rec.Correct == nil:
@@ -217,6 +244,10 @@ func renderRecord(rec *record.Record, r *render.Renderer, c Config, o render.Opt
 		if err := e.Check(c.Parts(), r.Vocab); err != nil {
 			return x, rec.Fault("%v", err)
 		}
+	}
+	if x.ranked != nil {
+		x.ranked.Example = e
+		return x, nil
 	}
 	if x.example, err = e.AppendBinary(nil); err != nil {
 		return x, rec.Fault("%v", err)
@@ -256,6 +287,14 @@ func (d *Records) add(rec *record.Record, x rendered, c Config) error {
 			}
 		}
 	}
+	if x.ranked != nil {
+		return d.keep(c, x.ranked)
+	}
+	if c.lists() { // a pair ends a list
+		if err := d.keep(c, nil); err != nil {
+			return err
+		}
+	}
 	return d.examples.add(x.example)
 }
 
@@ -269,7 +308,11 @@ type pairKey [16]byte
 
 func keyOf(e *render.Example, chosen, rejected render.Branch) (k pairKey) {
 	h := sha256.New()
-	(&render.Example{Prompt: e.Prompt, Chosen: render.Reply{Response: chosen}, Rejected: render.Reply{Response: rejected}, Document: e.Document}).Digest(h)
+	alone := render.Example{Prompt: e.Prompt, Chosen: render.Reply{Response: chosen}, Rejected: render.Reply{Response: rejected}, Document: e.Document}
+	for _, s := range e.Ranked {
+		alone.Ranked, alone.Ranks = append(alone.Ranked, render.Reply{Response: s.Response}), e.Ranks
+	}
+	alone.Digest(h)
 	copy(k[:], h.Sum(nil))
 	return k
 }
