@@ -390,9 +390,14 @@ typedef struct {
 // leaves of its other side are compared with the reward 0, each by itself or with MEAN as one: bt is then the binary cross-entropy of a label.
 //   z = c - r - margin      bt = -(1 - smooth)·log σ(z) - smooth·log σ(-z)      centre = center·(c + r)²
 //   reward loss = loss_scale · Σ_p mean(weight·bt + centre)
+// With target, rewards are held against scores: the loss of a pair, in place of that mean, is weight · the mean over its sides that have leaves of
+//   mean_i (r_i - target)²                          MEAN: (mean r - target)². Margin, center and smooth are not used; 3 to 5 leave out a side alone
+// With list, "pair" p is the sides [list[p], list[p+1]), the best first, and MEAN or ZIP only (ZIP: i < min over its sides; sides without leaves are
+// left out). Behind side s are those of its list from worse[s] on: none of s's rank. Its loss (Plackett and Luce; ListMLE) is, with weight,
+//   mean over terms of Σ_s log(1 + Σ_{z behind s} exp(r_z - r_s))         3 to 5: of each s with each side behind it, 3 and 4 the mean of these
 // loss: 0 joint = lambda·critique + (1 - lambda)·reward   1 critique   2 reward loss
 //       3 loss_scale·Σ_p mean([c > r] + ½[c = r])         4 loss_scale·Σ_p mean(c - r)    5 number of terms with c = r
-// dreward: gradient of grad_scale · Σ_p mean(weight·bt + centre)
+// dreward: gradient of grad_scale · Σ_p of the same
 typedef enum { K_CROSS = 0, K_MEAN = 1, K_ZIP = 2 } kpairing;
 typedef struct {
     float         *loss;     // out (6)
@@ -402,14 +407,17 @@ typedef struct {
     float         *dw;       // +=  (H)
     const void    *x;        // in  (L, H)      real   after the final norm
     const float   *w;        // in  (H)
-    const int32_t *side;     // in  (2P+1)             rising within [0, L]; leaves outside of it have no gradient
+    const int32_t *side;     // in  (S+1)              rising within [0, L]; leaves outside of it have no gradient
+    const int32_t *list;     // in  (P+1)              rising from 0 to S, or NULL: pairs, S = 2P
+    const int32_t *worse;    // in  (S)                with list: within (s, end of the list], not falling in a list; else NULL
     const float   *margin;   // in  (P)                or NULL: 0
     const float   *weight;   // in  (P)                or NULL: 1
+    const float   *target;   // in  (S)                or NULL: rewards are compared; not with list
     const float   *critique; // in  (1)                critique loss of the same batch, or NULL: 0
     float          lambda, center, smooth, loss_scale, grad_scale;   // 0 <= smooth < ½
     kpairing       pairing;
     int32_t        alone;    // 0, 1
-    int32_t        L, H, P;
+    int32_t        L, H, P, S;
     kdtype         dtype;
 } reward_loss_args;
 

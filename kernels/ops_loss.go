@@ -95,9 +95,11 @@ type RewardLoss struct {
 	Reward, DReward      Tensor  // out (L) f32
 	DX, DW               Tensor  // out (L, H) real, += (H) f32
 	X, W                 Tensor  // in (L, H) real, (H) f32
-	Side                 Tensor  // in (2P+1) int32: leaves of chosen, rejected, chosen, …
+	Side                 Tensor  // in (S+1) int32: leaves of chosen, rejected, chosen, …, S = 2P
+	List, Worse          Tensor  // in (P+1), (S) int32: ranked lists in place of pairs, see kernels.h; or zero Tensors
 	Margin               Tensor  // in (P) f32, or the zero Tensor
 	Weight               Tensor  // in (P) f32, or the zero Tensor: of each pair's logistic loss
+	Target               Tensor  // in (S) f32, or the zero Tensor: scores that rewards are to equal
 	Critique             Tensor  // in (1) f32, or the zero Tensor
 	Lambda, Center       float32 // weight of the critique loss; coefficient of (c + r)²
 	Smoothing            float32 // share of the labels that are taken to be wrong, in [0, ½)
@@ -115,16 +117,28 @@ func (d *Device) RewardLoss(r RewardLoss) {
 	must(r.DX.is(r.X.typ, r.X.dim[0], r.X.dim[1]), "kernels: reward_loss: dx is not as x")
 	must(r.DW.is(F32, r.X.dim[1]), "kernels: reward_loss: dw is not (H) f32")
 	must(r.W.is(F32, r.X.dim[1]), "kernels: reward_loss: w is not (H) f32")
-	must(r.Side.rank == 1 && r.Side.dim[0]%2 == 1 && r.Side.is(I32, r.Side.dim[0]), "kernels: reward_loss: side is not (2P+1) int32")
-	must(r.Margin.IsNil() || r.Margin.is(F32, r.Side.dim[0]/2), "kernels: reward_loss: margin is not (P) f32")
-	must(r.Weight.IsNil() || r.Weight.is(F32, r.Side.dim[0]/2), "kernels: reward_loss: weight is not (P) f32")
+	must(r.Side.rank == 1 && r.Side.dim[0] > 0 && r.Side.is(I32, r.Side.dim[0]), "kernels: reward_loss: side is not (S+1) int32")
+	sides := r.Side.dim[0] - 1
+	pairs := sides / 2
+	if r.List.IsNil() {
+		must(sides%2 == 0, "kernels: reward_loss: side is not (2P+1) int32")
+		must(r.Worse.IsNil(), "kernels: reward_loss: worse without list")
+	} else {
+		must(r.List.rank == 1 && r.List.dim[0] > 0 && r.List.is(I32, r.List.dim[0]), "kernels: reward_loss: list is not (P+1) int32")
+		must(r.Worse.is(I32, sides), "kernels: reward_loss: worse is not (S) int32")
+		must(r.Pairing != Cross, "kernels: reward_loss: lists are not compared crosswise")
+		pairs = r.List.dim[0] - 1
+	}
+	must(r.Margin.IsNil() || r.Margin.is(F32, pairs), "kernels: reward_loss: margin is not (P) f32")
+	must(r.Weight.IsNil() || r.Weight.is(F32, pairs), "kernels: reward_loss: weight is not (P) f32")
+	must(r.Target.IsNil() || r.List.IsNil() && r.Target.is(F32, sides), "kernels: reward_loss: target is not (S) f32, or is given with lists")
 	must(r.Smoothing >= 0 && r.Smoothing < 0.5, "kernels: reward_loss: smoothing is not in [0, 1/2)")
 	must(r.Critique.IsNil() || r.Critique.is(F32, 1), "kernels: reward_loss: critique is not (1) f32")
 	must(r.Pairing >= Cross && r.Pairing <= Zip, "kernels: reward_loss: unknown pairing")
 	a := C.reward_loss_args{loss: r.Loss.f32(), reward: r.Reward.f32(), dreward: r.DReward.f32(), dx: r.DX.ptr, dw: r.DW.f32(), x: r.X.ptr,
-		w: r.W.f32(), side: r.Side.i32(), margin: r.Margin.f32(), weight: r.Weight.f32(), critique: r.Critique.f32(), lambda: C.float(r.Lambda), center: C.float(r.Center), smooth: C.float(r.Smoothing),
+		w: r.W.f32(), side: r.Side.i32(), list: r.List.i32(), worse: r.Worse.i32(), target: r.Target.f32(), margin: r.Margin.f32(), weight: r.Weight.f32(), critique: r.Critique.f32(), lambda: C.float(r.Lambda), center: C.float(r.Center), smooth: C.float(r.Smoothing),
 		loss_scale: C.float(r.LossScale), grad_scale: C.float(r.GradScale), pairing: C.kpairing(r.Pairing), L: r.X.n(0), H: r.X.n(1),
-		P: r.Side.n(0) / 2, dtype: r.X.dt()}
+		P: C.int32_t(pairs), S: C.int32_t(sides), dtype: r.X.dt()}
 	if r.Alone {
 		a.alone = 1
 	}

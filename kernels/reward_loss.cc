@@ -1,8 +1,8 @@
-// reward_loss.cc: the joint objective, a Bradley-Terry loss on pairs of leaf rewards mixed with the critique loss, and the gradient of
-// the reward head.
+// reward_loss.cc: the joint objective, a loss on leaf rewards mixed with the critique loss, and the gradient of the reward head. Of pairs, Bradley-Terry:
 //   z = c - r - margin,  bt = -(1 - smooth)·log σ(z) - smooth·log σ(-z) = -log σ(z) + smooth·z,  centre = center·(c + r)²
 //   reward loss = loss_scale·Σ_p mean over the terms of p (weight·bt + centre)
 //   joint = lambda·critique + (1 - lambda)·reward loss
+// Rewards with scores have their squared error, ranked lists the likelihood of their order: squares and order below.
 // There are a few hundred terms in a batch: one thread, in double, in the order of the pairs.
 #ifndef ARCH
 #include "rows.h"
@@ -77,6 +77,104 @@ int64_t pair_terms(kpairing pairing, const float *c, int64_t nc, const float *r,
     return nc * nr;
 }
 
+// Adds the squared error of the n > 0 rewards of a side against its score, and gives its derivative to each of them.
+double squares(kpairing pairing, const float *r, int64_t n, double target, double weight, double *d) {
+    double loss = 0;
+    const bool one = pairing == K_MEAN;
+    const double middle = one ? mean(r, n) : 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double e = (one ? middle : r[i]) - target;
+        loss += weight * e * e / n;
+        d[i] = weight * 2 * e / n;
+    }
+    return loss;
+}
+
+// A pair with scores: weight · the mean over its sides with leaves, c and r (L) as in pair_terms. The sides are compared, without a loss.
+void scored(const reward_loss_args *a, int64_t p, totals *all, double *grad) {
+    const int64_t at[3] = {a->side[2 * p], a->side[2 * p + 1], a->side[2 * p + 2]};
+    const int sides = (at[0] < at[1]) + (at[1] < at[2]);
+    const double weight = (a->weight ? a->weight[p] : 1.) / (sides ? sides : 1);
+    if (sides == 2) {
+        totals pair;
+        const int64_t n = pair_terms(a->pairing, a->reward + at[0], at[1] - at[0], a->reward + at[1], at[2] - at[1], {0, 0, 0, 0}, &pair, grad + at[0], grad + at[1]);
+        pair.loss = 0;
+        all->add(pair, 1.0 / n);
+    }
+    for (int k = 0; k < 2; k++)
+        if (at[k] < at[k + 1])
+            all->loss += squares(a->pairing, a->reward + at[k], at[k + 1] - at[k], a->target[2 * p + k], weight, grad + at[k]);
+    for (int64_t l = at[0]; l < at[2]; l++) a->dreward[l] = (float)(a->grad_scale * grad[l]);
+}
+
+// The order of a list's sides by one reward of each, s (K), of which those count that have leaves: has (K). worse[k] - first is where those behind k begin.
+// Gives how many comparisons there were; d (K) += derivatives.
+int64_t order(const double *s, const bool *has, const int32_t *worse, int64_t first, int64_t K, double weight, totals *t, double *d) {
+    int64_t compared = 0;
+    for (int64_t k = 0; k < K; k++) {
+        if (!has[k]) continue;
+        int64_t top = k, behind = 0;
+        for (int64_t z = worse[k] - first; z < K; z++)
+            if (has[z]) {
+                behind++;
+                t->wins += s[k] > s[z] ? 1 : s[k] == s[z] ? 0.5 : 0;
+                t->margin += s[k] - s[z];
+                t->ties += s[k] == s[z];
+                if (s[z] > s[top]) top = z;
+            }
+        if (behind == 0) continue;
+        compared += behind;
+        auto among = [&](auto f) {
+            f(k);
+            for (int64_t z = worse[k] - first; z < K; z++)
+                if (has[z]) f(z);
+        };
+        double rest = 0;  // beside the largest, whose exponential is 1: nothing overflows
+        among([&](int64_t z) { rest += z == top ? 0 : exp(s[z] - s[top]); });
+        t->loss += weight * (s[top] - s[k] + log1p(rest));
+        among([&](int64_t z) {
+            const double share = (z == top ? 1 : exp(s[z] - s[top])) / (1 + rest);
+            d[z] += weight * (z != k ? share : z == top ? -rest / (1 + rest) : share - 1);
+        });
+    }
+    return compared;
+}
+
+// A list: the mean over its terms.
+void listed(kstream *s, const reward_loss_args *a, int64_t p, totals *all) {
+    const int64_t first = a->list[p], K = a->list[p + 1] - first;
+    double *r = s->scratch.get<double>(K), *d = s->scratch.get<double>(K);  // (K)
+    bool *has = s->scratch.get<bool>(K);
+    int64_t terms = 0;
+    auto leaves = [&](int64_t k) { return (int64_t)a->side[first + k + 1] - a->side[first + k]; };
+    for (int64_t k = 0; k < K; k++) {
+        const int64_t n = a->pairing == K_MEAN && leaves(k) > 0 ? 1 : leaves(k);
+        has[k] = n > 0;
+        if (n > 0 && (terms == 0 || n < terms)) terms = n;
+    }
+    totals list;
+    int64_t compared = 0;
+    const double weight = a->weight ? a->weight[p] : 1.;
+    for (int64_t i = 0; i < terms; i++) {
+        for (int64_t k = 0; k < K; k++) {
+            const float *own = a->reward + a->side[first + k];
+            d[k] = 0;
+            r[k] = !has[k] ? 0 : a->pairing == K_MEAN ? mean(own, leaves(k)) : own[i];
+        }
+        compared += order(r, has, a->worse + first, first, K, weight / terms, &list, d);
+        for (int64_t k = 0; k < K; k++) {
+            float *to = a->dreward + a->side[first + k];
+            if (has[k] && a->pairing != K_MEAN) to[i] = (float)(a->grad_scale * d[k]);
+            for (int64_t l = 0; a->pairing == K_MEAN && l < leaves(k); l++) to[l] = (float)(a->grad_scale * d[k] / leaves(k));
+        }
+    }
+    all->loss += list.loss;
+    all->ties += list.ties;
+    if (compared == 0) return;
+    all->wins += list.wins / compared;
+    all->margin += list.margin / compared;
+}
+
 // A product in which a weight of zero leaves the term out, even if the term is infinite.
 double weighted(double weight, double x) { return weight == 0 ? 0 : weight * x; }
 
@@ -89,6 +187,14 @@ void pairs(kstream *s, const reward_loss_args *a) {
     }
     totals all;
     for (int64_t p = 0; p < a->P; p++) {
+        if (a->list) {
+            listed(s, a, p, &all);
+            continue;
+        }
+        if (a->target) {
+            scored(a, p, &all, grad);
+            continue;
+        }
         const int64_t c = a->side[2 * p], r = a->side[2 * p + 1], end = a->side[2 * p + 2];
         const bool alone = a->alone && (c == r) != (r == end);
         if ((c == r || r == end) && !alone) continue;
@@ -114,8 +220,14 @@ void pairs(kstream *s, const reward_loss_args *a) {
 }  // namespace
 
 void cpu_reward_loss(kstream *s, const reward_loss_args *a) {
-    for (int64_t i = 0; i <= 2 * (int64_t)a->P; i++)
+    for (int64_t i = 0; i <= a->S; i++)
         if (a->side[i] < (i ? a->side[i - 1] : 0) || a->side[i] > a->L) throw std::out_of_range("reward_loss: side does not rise within [0, L]");
+    if (a->list && (a->list[0] != 0 || a->list[a->P] != a->S)) throw std::out_of_range("reward_loss: list does not go from 0 to S");
+    for (int64_t p = 0; a->list && p < a->P; p++) {
+        if (a->list[p] > a->list[p + 1]) throw std::out_of_range("reward_loss: list falls");
+        for (int64_t k = a->list[p]; k < a->list[p + 1]; k++)
+            if (a->worse[k] <= k || a->worse[k] > a->list[p + 1]) throw std::out_of_range("reward_loss: worse is not behind its side, within its list");
+    }
     int32_t *row = s->scratch.get<int32_t>(a->L);
     for (int32_t l = 0; l < a->L; l++) row[l] = l;
     const reward_head_args head = {a->reward, a->x, row, a->w, a->L, a->L, a->H, a->dtype};

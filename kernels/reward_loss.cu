@@ -1,4 +1,4 @@
-// reward_loss.cu: the reward head, the pairwise loss, the joint loss and their gradient in one launch.
+// reward_loss.cu: the reward head, the loss on rewards (pairs, scores or ranked lists), the joint loss and their gradient in one launch.
 //   reward[l] = x[l]·w      z = c - r - margin,  bt = -log σ(z) + smooth·z,  centre = center·(c + r)²      dx[l] = dreward[l]·w,  dw += Σ_l dreward[l]·x[l]
 // A block has some consecutive pairs with all their leaves: a warp per reward, a warp per pair, then a thread per column of the
 // gradients, with x from the cache. The block that is last adds up what the blocks have of dw and of the losses, in their order.
@@ -113,6 +113,104 @@ static __device__ __forceinline__ void pair_terms(float *dreward, const float *r
     all.ties += t.ties;
 }
 
+// A warp's work on a side with a score: its squared error over share sides.
+static __device__ __forceinline__ void squares(float *dreward, const float *reward, int n, float target, float weight, const objective &o, totals &all) {
+    const bool one = o.pairing == K_MEAN;
+    const float middle = one ? mean(reward, n) : 0;
+    float loss = 0;
+    for (int i = threadIdx.x % 32; i < n; i += 32) {
+        const float e = (one ? middle : reward[i]) - target;
+        loss += e * e;
+        dreward[i] = o.grad_scale * weight * 2 * e / n;
+    }
+    all.loss += weight * loss / n;
+}
+
+// A warp's work on a pair with scores. The two sides are compared, without a loss.
+static __device__ __forceinline__ void scored_terms(float *dreward, const float *reward, int chosen, int rejected, int end, float chosen_score,
+                                                    float rejected_score, float weight, const objective &o, totals &all) {
+    const bool two = chosen < rejected && rejected < end;
+    if (two) {
+        totals pair = {};
+        pair_terms(dreward, reward, chosen, rejected, end, 0, 0, o, pair);
+        all.wins += pair.wins;
+        all.margin += pair.margin;
+        all.ties += pair.ties;
+        __syncwarp();  // dreward is written anew
+    }
+    const float share = two ? weight / 2 : weight;
+    if (chosen < rejected) squares(dreward + chosen, reward + chosen, rejected - chosen, chosen_score, share, o, all);
+    if (rejected < end) squares(dreward + rejected, reward + rejected, end - rejected, rejected_score, share, o, all);
+}
+
+// A list's sides: side[0] to side[K], and worse[k] - first is where those behind k begin.
+struct ranking {
+    const float *reward;
+    const int32_t *side, *worse;
+    int first, K;
+    bool mean;
+
+    __device__ __forceinline__ int leaves(int k) const { return side[k + 1] - side[k]; }
+    __device__ __forceinline__ float at(int k, int term) const {  // of a side with leaves
+        if (!mean) return reward[side[k] + term];
+        float sum = 0;
+        for (int l = side[k]; l < side[k + 1]; l++) sum += reward[l];
+        return sum / leaves(k);
+    }
+};
+
+// A warp's work on a list: lane k % 32 has the gradient of side k.
+static __device__ __forceinline__ void list_terms(float *dreward, const ranking &a, float weight, const objective &o, totals &all) {
+    const int lane = threadIdx.x % 32;
+    int terms = 0;
+    for (int k = 0; k < a.K; k++) {
+        const int n = a.leaves(k);
+        if (n > 0) terms = a.mean ? 1 : terms == 0 ? n : min(terms, n);
+    }
+    totals t = {};
+    int compared = 0;
+    auto add = [&](int k, int term, float d) {
+        if (!a.mean) {
+            dreward[a.side[k] + term] += d;
+            return;
+        }
+        for (int l = a.side[k]; l < a.side[k + 1]; l++) dreward[l] += d / a.leaves(k);
+    };
+    for (int term = 0; term < terms; term++)
+        for (int k = 0; k < a.K; k++) {
+            if (a.leaves(k) == 0) continue;
+            const int from = a.worse[k] - a.first;
+            const float own = a.at(k, term);
+            float top = own;
+            int behind = 0;
+            for (int z = lane; z < a.K; z += 32)
+                if (z >= from && a.leaves(z) > 0) {
+                    const float other = a.at(z, term);
+                    top = fmaxf(top, other);
+                    behind++;
+                    count(t, own, other, 0);
+                }
+            top = warp_max(top);
+            behind = warp_sum(behind);
+            if (behind == 0) continue;
+            compared += behind;
+            float sum = 0;  // no exponential overflows
+            for (int z = lane; z < a.K; z += 32)
+                if (z >= from && a.leaves(z) > 0) sum += expf(a.at(z, term) - top);
+            sum = warp_sum(sum);
+            const float mine = expf(own - top), whole = mine + sum, scale = o.grad_scale * weight / terms;
+            if (lane == 0) t.loss += own == top ? log1pf(sum) : top - own + logf(whole);
+            if (lane == k % 32) add(k, term, -scale * sum / whole);
+            for (int z = lane; z < a.K; z += 32)
+                if (z >= from && a.leaves(z) > 0) add(z, term, scale * expf(a.at(z, term) - top) / whole);
+        }
+    if (compared == 0) return;
+    all.loss += weight * t.loss / terms;
+    all.wins += t.wins / compared;
+    all.margin += t.margin / compared;
+    all.ties += t.ties;
+}
+
 static __device__ __forceinline__ float weighted(float weight, float x) { return weight == 0 ? 0 : weight * x; }  // also of infinities
 
 // Over the block, for its first thread.
@@ -135,9 +233,12 @@ __global__ void __launch_bounds__(threads, 1) reward_loss_kernel(float *loss,   
                                                                  float *dw,                       // +=  (H)
                                                                  const T *__restrict__ x,         // in  (L, H)
                                                                  const float *__restrict__ w,     // in  (H)
-                                                                 const int32_t *side,             // in  (2P+1)
+                                                                 const int32_t *side,             // in  (S+1)
+                                                                 const int32_t *list,             // in  (P+1) or NULL
+                                                                 const int32_t *worse,            // in  (S) or NULL
                                                                  const float *margin,             // in  (P) or NULL
                                                                  const float *weight,             // in  (P) or NULL
+                                                                 const float *target,             // in  (S) or NULL
                                                                  const float *critique,           // in  (1) or NULL
                                                                  objective o, int L, int H, int P,
                                                                  float *dw_part,                  // scratch (blocks, H)
@@ -145,7 +246,8 @@ __global__ void __launch_bounds__(threads, 1) reward_loss_kernel(float *loss,   
                                                                  int32_t *counter) {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, blocks = gridDim.x, b = blockIdx.x;
     const int share = P / blocks, more = P % blocks, first = b * share + min(b, more), last = first + share + (b < more);
-    const int lo = b == 0 ? 0 : side[2 * first], hi = b == blocks - 1 ? L : side[2 * last];  // leaves, those beside pairs too
+    const int lo = b == 0 ? 0 : side[list ? list[first] : 2 * first];
+    const int hi = b == blocks - 1 ? L : side[list ? list[last] : 2 * last];  // leaves, those beside pairs too
 
     for (int l = lo + warp; l < hi; l += warps) {
         float dot = 0;
@@ -161,8 +263,17 @@ __global__ void __launch_bounds__(threads, 1) reward_loss_kernel(float *loss,   
     }
     __syncthreads();
     totals t = {};
-    for (int p = first + warp; p < last; p += warps)
-        pair_terms(dreward, reward, side[2 * p], side[2 * p + 1], side[2 * p + 2], margin ? margin[p] : 0, weight ? weight[p] : 1, o, t);
+#pragma unroll 1
+    for (int p = first + warp; p < last; p += warps) {
+        const float share = weight ? weight[p] : 1;
+        const int32_t *of = side + 2 * p;
+        if (list)
+            list_terms(dreward, {reward, side + list[p], worse + list[p], list[p], list[p + 1] - list[p], o.pairing == K_MEAN}, share, o, t);
+        else if (target)
+            scored_terms(dreward, reward, of[0], of[1], of[2], target[2 * p], target[2 * p + 1], share, o, t);
+        else
+            pair_terms(dreward, reward, of[0], of[1], of[2], margin ? margin[p] : 0, share, o, t);
+    }
     t = block_totals(t);  // its barrier is also that of dreward
     if (threadIdx.x == 0) total_part[b] = t;
 
@@ -224,7 +335,7 @@ void cuda_reward_loss(kstream *s, const reward_loss_args *a) {
         totals *total = scratch<totals>(s, blocks);
         const objective o = {a->lambda, a->center, a->smooth, a->loss_scale, a->grad_scale, a->pairing, a->alone};
         auto run = [&](auto kernel) {
-            launch(s, kernel, blocks, threads, 0, a->loss, a->reward, a->dreward, dx, a->dw, x, a->w, a->side, a->margin, a->weight, a->critique, o, a->L, a->H, a->P,
+            launch(s, kernel, blocks, threads, 0, a->loss, a->reward, a->dreward, dx, a->dw, x, a->w, a->side, a->list, a->worse, a->margin, a->weight, a->target, a->critique, o, a->L, a->H, a->P,
                    part, total, counter(s));
         };
         if (wide<T>(a->H, dx, x) && wide<float>(a->H, a->w, a->dw)) run(reward_loss_kernel<T, 16 / sizeof(T)>);

@@ -107,9 +107,12 @@ type Batch struct {
 	Target  []int32   // (R) token ids
 	Weight  []float32 // (R) of each prediction in the critique loss; may be left out for Evaluate
 	Leaf    []int32   // (L) positions where rewards are read, after the final norm
-	SidePtr []int32   // (2P+1) leaves of pair p: chosen [Side[2p], Side[2p+1]), rejected [Side[2p+1], Side[2p+2]); empty: no pairs
+	SidePtr []int32   // (S+1), S = 2P; leaves of pair p: chosen [Side[2p], Side[2p+1]), rejected [Side[2p+1], Side[2p+2]); empty: no pairs
 	Margin  []float32 // (P) or empty: 0
 	Scale   []float32 // (P) or empty: 1, weight of the pair's logistic loss, at least 0
+	Score   []float32 // (2P) or empty: of each side, what its rewards are to equal; they are not compared then
+	List    []int32   // (P+1) or empty: in place of pairs, list p is the sides [List[p], List[p+1]), the best first
+	Worse   []int32   // (S) with List: the first side of the same list that is worse than this one; its end, if there is none
 }
 
 func (b *Batch) validate(m *Model, train bool) error {
@@ -150,12 +153,19 @@ func (b *Batch) validate(m *Model, train bool) error {
 func (b *Batch) validatePairs() error {
 	s := b.SidePtr
 	if len(s) == 0 {
-		if n := max(len(b.Margin), len(b.Scale)); n > 0 {
+		if n := max(len(b.Margin), len(b.Scale), len(b.Score), len(b.List), len(b.Worse)); n > 0 {
 			return fmt.Errorf("%d margins, but no pairs", n)
 		}
 		return nil
 	}
-	if len(s)%2 == 0 || s[0] != 0 || int(s[len(s)-1]) != len(b.Leaf) {
+	pairs := len(s) / 2
+	if len(b.List) > 0 {
+		if err := b.validateLists(); err != nil {
+			return err
+		}
+		pairs = len(b.List) - 1
+	}
+	if len(b.List) == 0 && len(s)%2 == 0 || s[0] != 0 || int(s[len(s)-1]) != len(b.Leaf) {
 		return fmt.Errorf("sides %d..%d of length %d: want 2P+1 numbers from 0 to the number of leaves (%d)", s[0], s[len(s)-1], len(s), len(b.Leaf))
 	}
 	for i := 1; i < len(s); i++ {
@@ -163,11 +173,19 @@ func (b *Batch) validatePairs() error {
 			return fmt.Errorf("side %d: %d after %d, want rising numbers", i, s[i], s[i-1])
 		}
 	}
-	if len(b.Margin) > 0 && len(b.Margin) != len(s)/2 {
-		return fmt.Errorf("%d margins for %d pairs", len(b.Margin), len(s)/2)
+	if len(b.Margin) > 0 && len(b.Margin) != pairs {
+		return fmt.Errorf("%d margins for %d pairs", len(b.Margin), pairs)
 	}
-	if len(b.Scale) > 0 && len(b.Scale) != len(s)/2 {
-		return fmt.Errorf("%d scales for %d pairs", len(b.Scale), len(s)/2)
+	if len(b.Scale) > 0 && len(b.Scale) != pairs {
+		return fmt.Errorf("%d scales for %d pairs", len(b.Scale), pairs)
+	}
+	if len(b.Score) > 0 && len(b.Score) != len(s)-1 {
+		return fmt.Errorf("%d scores for %d sides", len(b.Score), len(s)-1)
+	}
+	for i, x := range b.Score {
+		if !finite(x) {
+			return fmt.Errorf("side %d: score %v is not finite", i, x)
+		}
 	}
 	for i, x := range b.Margin {
 		if !finite(x) {
@@ -178,6 +196,25 @@ func (b *Batch) validatePairs() error {
 		if !finite(x) || x < 0 {
 			return fmt.Errorf("pair %d: scale %v: want a number of at least 0", i, x)
 		}
+	}
+	return nil
+}
+
+func (b *Batch) validateLists() error {
+	sides, last := int32(len(b.SidePtr)-1), int32(0)
+	if n := len(b.List) - 1; b.List[0] != 0 || b.List[n] != sides || len(b.Worse) != int(sides) || len(b.Score) > 0 {
+		return fmt.Errorf("lists %d..%d and %d ranks, %d scores: want lists from 0 to the number of sides (%d), a rank for each, no scores", b.List[0], b.List[n], len(b.Worse), len(b.Score), sides)
+	}
+	for p, end := range b.List[1:] {
+		if end < last {
+			return fmt.Errorf("list %d: %d after %d, want rising numbers", p, end, last)
+		}
+		for s := last; s < end; s++ {
+			if w := b.Worse[s]; w <= s || w > end || s > last && w < b.Worse[s-1] {
+				return fmt.Errorf("side %d: the worse ones begin at %d, want %d..%d, and not falling", s, w, s+1, end)
+			}
+		}
+		last = end
 	}
 	return nil
 }

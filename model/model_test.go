@@ -354,26 +354,41 @@ func TestForestShape(t *testing.T) {
 	}
 }
 
+// ranked makes one list of a batch's sides.
+func ranked(b *model.Batch) {
+	n := len(b.SidePtr) - 1
+	b.List, b.Worse, b.Margin = []int32{0, int32(n)}, make([]int32, n), nil
+	for s := range b.Worse {
+		b.Worse[s] = int32(s + 1)
+	}
+}
+
 func TestBatchErrors(t *testing.T) {
 	m := newModel(t, tinyConfig(), model.Options{Train: true, Head: true}, 0)
 	for want, spoil := range map[string]func(*model.Batch){
-		"token 3: id 61":        func(b *model.Batch) { b.IDs[3] = 61 },
-		"token 3: position 256": func(b *model.Batch) { b.Pos[3] = 256 },
-		"token 3: end 3":        func(b *model.Batch) { b.End[3] = 3 },
-		"subtrees must nest":    func(b *model.Batch) { b.End[8]++ },
-		"Close is missing":      func(b *model.Batch) { b.Open([]int32{1}) },
-		"the forest is empty":   func(b *model.Batch) { *b = model.Batch{} },
-		"row 0: position -1":    func(b *model.Batch) { b.Row[0] = -1 },
-		"row 1: target 70":      func(b *model.Batch) { b.Target[1] = 70 },
-		"targets and":           func(b *model.Batch) { b.Weight = b.Weight[1:] },
-		"is not finite":         func(b *model.Batch) { b.Weight[0] /= 0 },
-		"leaf 1: position 9999": func(b *model.Batch) { b.Leaf[1] = 9999 },
-		"want 2P+1 numbers":     func(b *model.Batch) { b.SidePtr = b.SidePtr[:4] },
-		"want rising":           func(b *model.Batch) { b.SidePtr[1], b.SidePtr[2] = b.SidePtr[2], b.SidePtr[1] },
-		"margins for":           func(b *model.Batch) { b.Margin = b.Margin[:1] },
-		"margins, but no pairs": func(b *model.Batch) { b.SidePtr = nil },
-		"nothing to learn from": func(b *model.Batch) { *b = model.Batch{Forest: b.Forest} },
-		"3 ids, 2 positions":    func(b *model.Batch) { b.Forest = model.Forest{IDs: []int32{1, 2, 3}, Pos: []int32{0, 1}} },
+		"token 3: id 61":         func(b *model.Batch) { b.IDs[3] = 61 },
+		"token 3: position 256":  func(b *model.Batch) { b.Pos[3] = 256 },
+		"token 3: end 3":         func(b *model.Batch) { b.End[3] = 3 },
+		"subtrees must nest":     func(b *model.Batch) { b.End[8]++ },
+		"Close is missing":       func(b *model.Batch) { b.Open([]int32{1}) },
+		"the forest is empty":    func(b *model.Batch) { *b = model.Batch{} },
+		"row 0: position -1":     func(b *model.Batch) { b.Row[0] = -1 },
+		"row 1: target 70":       func(b *model.Batch) { b.Target[1] = 70 },
+		"targets and":            func(b *model.Batch) { b.Weight = b.Weight[1:] },
+		"is not finite":          func(b *model.Batch) { b.Weight[0] /= 0 },
+		"leaf 1: position 9999":  func(b *model.Batch) { b.Leaf[1] = 9999 },
+		"want 2P+1 numbers":      func(b *model.Batch) { b.SidePtr = b.SidePtr[:4] },
+		"want rising":            func(b *model.Batch) { b.SidePtr[1], b.SidePtr[2] = b.SidePtr[2], b.SidePtr[1] },
+		"margins for":            func(b *model.Batch) { b.Margin = b.Margin[:1] },
+		"1 scores for":           func(b *model.Batch) { b.Score = []float32{1} },
+		"side 1: score NaN":      func(b *model.Batch) { b.Score = make([]float32, len(b.SidePtr)-1); b.Score[1] /= b.Score[0] },
+		"lists 0..1 and 2 ranks": func(b *model.Batch) { b.List, b.Worse = []int32{0, 1}, []int32{1, 2} },
+		"list 1: 2 after 3":      func(b *model.Batch) { ranked(b); b.List = []int32{0, 3, 2, 4} },
+		"worse ones begin at 9":  func(b *model.Batch) { ranked(b); b.Worse[1] = 9 },
+		"compared crosswise":     func(b *model.Batch) { ranked(b) },
+		"margins, but no pairs":  func(b *model.Batch) { b.SidePtr = nil },
+		"nothing to learn from":  func(b *model.Batch) { *b = model.Batch{Forest: b.Forest} },
+		"3 ids, 2 positions":     func(b *model.Batch) { b.Forest = model.Forest{IDs: []int32{1, 2, 3}, Pos: []int32{0, 1}} },
 	} {
 		b := pairBatch(2, 2, true)
 		spoil(b)

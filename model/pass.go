@@ -19,7 +19,9 @@ type deviceBatch struct {
 	target          kernels.Tensor   // (R)
 	weight          kernels.Tensor   // (R) f32
 	margin, scale   kernels.Tensor   // (P) f32
-	side, iota      kernels.Tensor   // (2P+1); (L) 0, 1, …
+	score           kernels.Tensor   // (2P) f32
+	side, iota      kernels.Tensor   // (S+1); (L) 0, 1, …
+	list, worse     kernels.Tensor   // (P+1), (S), or nothing
 	rowPtr, rowSrc  kernels.Tensor   // which rows come from a token: (n+1), (r)
 	idRow           kernels.Tensor   // which tokens have an id: (U), (U+1), (n)
 	idPtr, idSrc    kernels.Tensor
@@ -70,7 +72,7 @@ type staging struct {
 	host  []int32
 	items []staged
 
-	ints, weight, margin, scale kernels.Tensor // on the device: the arrays, (R), (P) and (P) f32
+	ints, weight, margin, scale, score kernels.Tensor // on the device: the arrays, (R), (P), (P) and (2P) f32
 
 	row, keyPtr, keySrc, iota []int32   // host memory that is used again
 	tiles                     [][]int32 // by window
@@ -136,6 +138,10 @@ func (m *Model) upload(b *Batch, train bool) *deviceBatch {
 		g.put(&s.idPtr, ptr)
 		g.put(&s.idSrc, src)
 		g.put(&s.side, b.SidePtr)
+		if len(b.List) > 0 {
+			g.put(&s.list, b.List)
+			g.put(&s.worse, b.Worse)
+		}
 	}
 	g.flush(m)
 	m.fit(&g.weight, kernels.F32, s.rows)
@@ -154,6 +160,11 @@ func (m *Model) upload(b *Batch, train bool) *deviceBatch {
 		m.fit(&g.scale, kernels.F32, len(b.Scale))
 		s.scale = g.scale
 		m.Dev.Upload(s.scale, b.Scale)
+	}
+	if len(b.Score) > 0 {
+		m.fit(&g.score, kernels.F32, len(b.Score))
+		s.score = g.score
+		m.Dev.Upload(s.score, b.Score)
 	}
 	m.reserveRope(slices.Max(b.Pos))
 	return s
@@ -283,7 +294,7 @@ type LossOptions struct {
 type Losses struct {
 	Joint    float32 // Lambda·Critique + (1 - Lambda)·Reward
 	Critique float32 // cross-entropy of the critique tokens
-	Reward   float32 // -log σ of the margins, with centring
+	Reward   float32 // -log σ of the margins, with centring; or the squared error against scores, or of lists -log of their order's chance
 	Accuracy float32 // share of pairs in the right order; a tie counts one half
 	Margin   float32 // reward of the chosen minus reward of the rejected
 	Ties     float32 // number of compared pairs of rewards that are equal to the bit
@@ -318,6 +329,9 @@ func (m *Model) TrainStepLater(b *Batch, o LossOptions) (losses func() Losses, e
 	if err == nil && (o.Pairing < kernels.Cross || o.Pairing > kernels.Zip) {
 		err = fmt.Errorf("pairing %d is not known", o.Pairing)
 	}
+	if err == nil && len(b.List) > 0 && o.Pairing == kernels.Cross {
+		err = errors.New("lists are not compared crosswise: want pairing mean or zip")
+	}
 	if err == nil && !(o.Smoothing >= 0 && o.Smoothing < 0.5) {
 		err = fmt.Errorf("smoothing %v: want at least 0 and less than 1/2", o.Smoothing)
 	}
@@ -329,7 +343,7 @@ func (m *Model) TrainStepLater(b *Batch, o LossOptions) (losses func() Losses, e
 	m.losses(s, o)
 	read := m.Dev.DownloadLater(m.tail.loss)
 	m.backward(s)
-	pairs := len(b.SidePtr) > 1
+	pairs := len(b.SidePtr) > 2 && len(b.Leaf) > 0
 	return func() Losses {
 		x := read()
 		if !pairs { // reward_loss did not run
@@ -369,7 +383,7 @@ func (m *Model) losses(s *deviceBatch, o LossOptions) {
 		return
 	}
 	d.RewardLoss(kernels.RewardLoss{Loss: t.loss.Rows(0, 6), Reward: t.loss.Rows(lossFigures, lossFigures+s.leaves), DReward: t.dreward, DX: df, DW: m.score.G, X: f, W: m.score.W,
-		Side: s.side, Margin: s.margin, Weight: s.scale, Smoothing: o.Smoothing, Alone: o.Alone, Critique: critique, Lambda: o.Lambda, Center: o.Center, LossScale: o.PairScale,
+		Side: s.side, List: s.list, Worse: s.worse, Margin: s.margin, Weight: s.scale, Target: s.score, Smoothing: o.Smoothing, Alone: o.Alone, Critique: critique, Lambda: o.Lambda, Center: o.Center, LossScale: o.PairScale,
 		GradScale: (1 - o.Lambda) * o.PairScale, Pairing: o.Pairing})
 }
 

@@ -159,7 +159,7 @@ var harmless = slices.Concat(
 		"prompt_id", "question_id", "conversation_id", "row_id", "uid", "uuid", "index", "idx", "_id", "__index_level_0__", "post_id", "domain", "task_name",
 		"timestamp", "tstamp", "created_at", "date", "annotator", "annotator_id", "annotator_index", "annotators", "judge", "judge_hash",
 		"model", "models", "model_a", "model_b", "chosen_model", "rejected_model", "chosen-model", "rejected-model", "generator", "generator_1", "generator_2", "synthetic",
-		"num_tokens", "turn", "turns", "num_responses", "prompt_source", "answers"},
+		"num_tokens", "turn", "turns", "num_responses", "prompt_source", "answers", ListColumn, RankColumn, "score"},
 	[]string{"score_chosen", "score_rejected", "chosen_score", "rejected_score", "chosen_rating", "rejected_rating", "chosen-rating", "rejected-rating",
 		"chosen_avg_rating", "rejected_avg_rating", "chosen_ratings", "rejected_ratings", "rank_chosen", "rank_rejected", "preference_strength", "overall_preference",
 		"better_response_id", "safer_response_id", "score_0", "score_1", "score_A", "score_B", "score_ratio", "upvote_ratio", "seconds_difference"},

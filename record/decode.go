@@ -47,6 +47,11 @@ func decode(r *row, s *Schema, from origin) ([]*Record, error) {
 				return nil, err
 			}
 		}
+		if rec.listed {
+			name := encoder{}
+			name.text(rec.ID)
+			rec.SetExtra(ListColumn, name.b)
+		}
 		if len(list) > 1 && !given {
 			rec.ID, rec.numericID = fmt.Sprintf("%s/%d", rec.ID, i+1), false
 		}

@@ -67,14 +67,14 @@ func FuzzLayouts(f *testing.F) {
 	for _, s := range record.Schemas() {
 		names = append(names, s.Name)
 	}
-	choices := []string{record.RankedEnds, record.RankedBest, record.RankedAll}
+	choices := []string{record.RankedEnds, record.RankedBest, record.RankedAll, record.RankedList}
 	for i, rows := range record.LayoutFiles() {
 		for which := range names {
 			f.Add([]byte(strings.Join(rows, "\n")), which, i)
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte, which, choice int) {
-		o := record.ReadOptions{MaxBytes: 1 << 16, MaxBad: 9, Layout: record.Layout{Schema: names[uint(which)%uint(len(names))], Ranked: choices[uint(choice)%3]}}
+		o := record.ReadOptions{MaxBytes: 1 << 16, MaxBad: 9, Layout: record.Layout{Schema: names[uint(which)%uint(len(names))], Ranked: choices[uint(choice)%uint(len(choices))]}}
 		r, err := record.NewReader(bytes.NewReader(b), "f", o)
 		if err != nil {
 			return

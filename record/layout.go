@@ -17,13 +17,14 @@ const (
 	RankedEnds = "ends" // the best against the worst
 	RankedBest = "best" // the best against each other one
 	RankedAll  = "all"  // each against each that is behind it
+	RankedList = "list" // no pairs: each response by itself, with its place in the list
 )
 
 // Layout says how rows are read. The zero value leaves it to their keys.
 type Layout struct {
 	Schema  string `yaml:"schema" json:"schema,omitempty" group:"Layout" help:"layout of the rows, by its name in docs/data.md; empty: by their columns"`
 	Columns string `yaml:"columns" json:"columns,omitempty" help:"columns that have other names, as chosen=good,rejected=bad: the name that is known, then the one in the file"`
-	Ranked  string `yaml:"ranked" json:"ranked,omitempty" help:"pairs made of a row with several responses in order: ends (the best against the worst), best (against each other one) or all (each against each behind it); empty: ends"`
+	Ranked  string `yaml:"ranked" json:"ranked,omitempty" help:"pairs made of a row with several responses in order: ends (the best against the worst), best (against each other one) or all (each against each behind it), or list (no pairs: each response by itself, with list_id and rank); empty: ends"`
 }
 
 // String is what was said, as flags.
@@ -54,9 +55,9 @@ func (l Layout) parse() (s *Schema, rename map[string]string, err error) {
 		}
 	}
 	switch l.Ranked {
-	case "", RankedEnds, RankedBest, RankedAll:
+	case "", RankedEnds, RankedBest, RankedAll, RankedList:
 	default:
-		return nil, nil, fmt.Errorf("ranked: got %.40q, want %s, %s or %s", l.Ranked, RankedEnds, RankedBest, RankedAll)
+		return nil, nil, fmt.Errorf("ranked: got %.40q, want %s, %s, %s or %s", l.Ranked, RankedEnds, RankedBest, RankedAll, RankedList)
 	}
 	taken := map[string]string{}
 	for _, item := range strings.Split(l.Columns, ",") {

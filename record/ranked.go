@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"criticrm/strictjson"
@@ -130,6 +131,9 @@ func (r *row) ranked(p Prompt, list []answer, name string) (out []*Record, err e
 	if r.layout != nil && r.layout.Ranked != "" {
 		choice = r.layout.Ranked
 	}
+	if choice == RankedList {
+		return listed(p, list, name), nil
+	}
 	left := 0
 	for i, a := range list {
 		for j, b := range list[i+1:] {
@@ -156,6 +160,53 @@ func (r *row) ranked(p Prompt, list []answer, name string) (out []*Record, err e
 		r.aside(asideRanked(choice), left)
 	}
 	return out, nil
+}
+
+// Columns of a response that stands in a list of ranked ones: decode gives the list's, which is the row's id.
+const (
+	ListColumn = "list_id" // equal of the responses of a list, which stand one behind the other
+	RankColumn = "rank"    // from 1, the best; equal ones are tied
+)
+
+// listed are the responses of a list, each by itself; name is rank, or what is kept beside it.
+func listed(p Prompt, list []answer, name string) (out []*Record) {
+	rank := 0
+	for i, a := range list {
+		if i == 0 || a.place != list[i-1].place {
+			rank = i + 1
+		}
+		rec := &Record{Prompt: p, Response: &a.text, listed: true}
+		rec.SetExtra(RankColumn, strconv.AppendInt(nil, int64(rank), 10))
+		if name != RankColumn {
+			rec.SetExtra(name, a.raw)
+		}
+		out = append(out, rec)
+	}
+	return out
+}
+
+// Place is the list in which a single response stands and its rank there, the lower, the better; list is empty if it stands in none.
+func (r *Record) Place() (list string, rank float64, err error) {
+	raw, ok := r.Extra(ListColumn)
+	if !ok || isEmpty(raw) {
+		return "", 0, nil
+	}
+	switch strictjson.KindOf(raw) {
+	case "string":
+		list = str(raw)
+	case "number":
+		list = string(raw)
+	default:
+		return "", 0, r.Fault("%q: got %s, want a text or a number", ListColumn, strictjson.KindOf(raw))
+	}
+	raw, ok = r.Extra(RankColumn)
+	if !ok {
+		return "", 0, r.Fault("key %q is missing, beside %q", RankColumn, ListColumn)
+	}
+	if rank, err = number(RankColumn, raw); err != nil {
+		return "", 0, r.Fault("%v", err)
+	}
+	return list, rank, nil
 }
 
 // objects are the items of a list, each of which must be an object.

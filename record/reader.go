@@ -26,6 +26,8 @@ type ReadOptions struct {
 
 	// Reads are columns that the caller reads itself, with Record.Extra: they do not count as unread.
 	Reads []string
+	// Apart takes rows that stand in pairs, as HelpSteer's, one by one: each is a response with its ratings.
+	Apart bool
 	// Check says what else is wrong with a row, as a RowError: such a row is bad, too. Any other error ends the reading. nil: nothing.
 	Check func(*Record) error
 	// Stdin is what the input "-" stands for; nil: the process's standard input.
@@ -215,7 +217,7 @@ func (r *Reader) row() (*found, error) {
 		}
 		p.ordinal++
 		f := r.parse(p, text)
-		if f.err == nil && p.schema.join != nil {
+		if f.err == nil && p.schema.join != nil && !r.o.Apart {
 			p.join(f)
 		}
 		if f.err == nil && len(f.list) > 0 {

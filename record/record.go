@@ -187,6 +187,7 @@ type Record struct {
 	ordinal   int      // of its row among those of the file that are not blank, 1-based
 	order     []member // fields of the input in order; those that are ours are rewritten from the struct
 	numericID bool     // the id was a JSON integer and is written as one
+	listed    bool     // a response of a list that decode is to name
 	part      int      // number of its file among several, from 1; 0: there is one alone
 }
 

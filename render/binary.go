@@ -23,14 +23,25 @@ func (e *Example) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, e.ID...)
 	b = binary.LittleEndian.AppendUint32(b, math.Float32bits(e.Margin))
 	b = appendBranch(b, Branch{IDs: e.Prompt})
-	for _, s := range e.replies() {
-		b = appendBranch(b, s.Response)
-		b = binary.AppendUvarint(b, uint64(len(s.Critiques)))
-		for _, z := range s.Critiques {
-			b = appendBranch(b, z)
-		}
+	b = appendReply(appendReply(b, e.Chosen), e.Rejected)
+	b = binary.AppendUvarint(b, uint64(len(e.Ranked)))
+	for i, s := range e.Ranked {
+		b = appendReply(binary.AppendVarint(b, int64(e.rank(i))), s)
+	}
+	b = binary.AppendUvarint(b, uint64(len(e.Scores)))
+	for _, x := range e.Scores {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
 	}
 	return appendBranch(b, e.Document), nil
+}
+
+func appendReply(b []byte, s Reply) []byte {
+	b = appendBranch(b, s.Response)
+	b = binary.AppendUvarint(b, uint64(len(s.Critiques)))
+	for _, z := range s.Critiques {
+		b = appendBranch(b, z)
+	}
+	return b
 }
 
 // appendBranch adds ids, the read position, and the weights: their number, 0 for none, in runs of equal ones.
@@ -59,13 +70,16 @@ func (e *Example) UnmarshalBinary(b []byte) error {
 	*e = Example{ID: string(r.take(r.count()))}
 	e.Margin = math.Float32frombits(r.word())
 	e.Prompt = r.branch().IDs
-	for _, s := range e.replies() {
-		s.Response = r.branch()
-		for range r.count() {
-			s.Critiques = append(s.Critiques, r.branch())
-			if r.bad {
-				break
-			}
+	e.Chosen, e.Rejected = r.reply(), r.reply()
+	for range r.count() {
+		e.Ranks = append(e.Ranks, int32(r.number()))
+		if e.Ranked = append(e.Ranked, r.reply()); r.bad {
+			break
+		}
+	}
+	for range r.count() {
+		if e.Scores = append(e.Scores, math.Float32frombits(r.word())); r.bad {
+			break
 		}
 	}
 	e.Document = r.branch()
@@ -103,20 +117,38 @@ func (r *parts) count() int {
 }
 
 func (r *parts) word() uint32 {
-	if x := r.take(4); x != nil {
+	if x := r.take(4); len(x) == 4 {
 		return binary.LittleEndian.Uint32(x)
 	}
 	return 0
 }
 
+// number is one of either sign.
+func (r *parts) number() int64 {
+	n, k := binary.Varint(r.b)
+	if r.take(max(k, 0)); k <= 0 {
+		r.bad = true
+	}
+	return n
+}
+
+func (r *parts) reply() (s Reply) {
+	s.Response = r.branch()
+	for range r.count() {
+		if s.Critiques = append(s.Critiques, r.branch()); r.bad {
+			break
+		}
+	}
+	return s
+}
+
 func (r *parts) branch() (x Branch) {
 	n := r.count()
-	read, k := binary.Varint(r.b)
-	if r.take(max(k, 0)); k <= 0 || n > len(r.b) {
+	x.Read = int(r.number())
+	if r.bad || n > len(r.b) {
 		r.bad = true
 		return x
 	}
-	x.Read = int(read)
 	if n > 0 {
 		x.IDs = make([]int32, n)
 	}

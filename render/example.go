@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"criticrm/model"
 )
@@ -31,7 +32,7 @@ type Reply struct {
 	Critiques []Branch
 }
 
-// Example is one unit of training data: a pair of responses, one response with a label, or a document.
+// Example is one unit of training data: a pair of responses, one response with a label or a score, several in order, or a document.
 type Example struct {
 	ID     string
 	Prompt []int32 // tokens that both responses share
@@ -40,6 +41,12 @@ type Example struct {
 	// other side is empty then.
 	Rejected Reply
 	Margin   float32
+	// Scores are those of Chosen and Rejected, which their rewards are to equal, whichever is higher; an empty side's is not used. Empty: none.
+	Scores []float32
+
+	// Ranked are responses to Prompt, the best first, with their ranks, which do not fall; equal ones are tied. Chosen and Rejected are empty then.
+	Ranked []Reply
+	Ranks  []int32
 
 	// Document is set for language modelling, and then all the above is empty. The weight of its first token is not used:
 	// nothing predicts it.
@@ -49,11 +56,31 @@ type Example struct {
 // IsDocument says whether the example is a document.
 func (e *Example) IsDocument() bool { return len(e.Document.IDs) > 0 }
 
-func (e *Example) replies() [2]*Reply { return [2]*Reply{&e.Chosen, &e.Rejected} }
+func (e *Example) pair() [2]*Reply { return [2]*Reply{&e.Chosen, &e.Rejected} }
+
+// replies are the responses: those that are ranked, or both sides.
+func (e *Example) replies() []*Reply {
+	if len(e.Ranked) == 0 {
+		return []*Reply{&e.Chosen, &e.Rejected}
+	}
+	list := make([]*Reply, len(e.Ranked))
+	for i := range list {
+		list[i] = &e.Ranked[i]
+	}
+	return list
+}
+
+// rank is that of reply i; a pair's are 0 and 1.
+func (e *Example) rank(i int) int32 {
+	if len(e.Ranked) == 0 {
+		return int32(i)
+	}
+	return e.Ranks[i]
+}
 
 // IsLabelled says whether the example is one response with a label.
 func (e *Example) IsLabelled() bool {
-	return !e.IsDocument() && (len(e.Chosen.Response.IDs) == 0) != (len(e.Rejected.Response.IDs) == 0)
+	return !e.IsDocument() && len(e.Ranked) == 0 && (len(e.Chosen.Response.IDs) == 0) != (len(e.Rejected.Response.IDs) == 0)
 }
 
 // branches are all of them: the document, the prompt, and of each side the response and its critiques.
@@ -77,6 +104,8 @@ type Parts struct {
 	MaxCritiques int  // at most the first this many of a response; 0: all
 	Margin       bool // the example's margin is subtracted from the rewards' difference
 	Scale        bool // the example's margin is the weight of its loss
+	Scores       bool // rewards are held against the example's scores
+	Lists        bool // rewards are ranked: examples are lists, of which a pair is one of two
 }
 
 // scalar says whether rewards are read at the end of responses.
@@ -100,6 +129,17 @@ func (e *Example) Check(p Parts, vocab int) error {
 	}
 	if p.Rewards && e.IsDocument() {
 		return fmt.Errorf("example %.40q: rewards want a pair, got a document", e.ID)
+	}
+	if len(e.Ranked) > 0 {
+		if !p.Rewards || !p.Lists {
+			return fmt.Errorf("example %.40q: a list of ranked responses, want a pair", e.ID)
+		}
+		if len(e.Ranks) != len(e.Ranked) || !slices.IsSorted(e.Ranks) {
+			return fmt.Errorf("example %.40q: ranks %v of %d responses: want one for each, not falling", e.ID, e.Ranks, len(e.Ranked))
+		}
+	}
+	if p.Rewards && p.Scores && len(e.Scores) != 2 {
+		return fmt.Errorf("example %.40q: %d scores, want one for each of its two sides", e.ID, len(e.Scores))
 	}
 	for _, s := range e.replies() {
 		if len(s.Response.IDs) == 0 && e.IsLabelled() && len(s.Critiques) == 0 {
@@ -132,11 +172,12 @@ func (e *Example) Check(p Parts, vocab int) error {
 
 // Size is what an example costs and weighs.
 type Size struct {
-	Tokens  int     // of the packed tree
-	Flat    int     // tokens if every branch were a sequence of its own
-	Longest int     // of the longest branch
-	Weight  float64 // sum of the loss weights of its rows
-	Pairs   int     // 1 if both sides have a reward, or the one that is labelled
+	Tokens   int     // of the packed tree
+	Flat     int     // tokens if every branch were a sequence of its own
+	Longest  int     // of the longest branch
+	Weight   float64 // sum of the loss weights of its rows
+	Pairs    int     // 1 if its rewards are learned from: both sides have one, or the one that is labelled; with scores one of them
+	Compared int     // 1 if rewards are compared, so that they can be in the right order
 }
 
 // Size counts an example.
@@ -152,8 +193,9 @@ func (e *Example) Size(p Parts) Size {
 	}
 	s.Tokens = len(e.Prompt)
 	rewarded := 0
+	var ranks []int32 // of those with a reward
 	labelled := e.IsLabelled()
-	for _, reply := range e.replies() {
+	for i, reply := range e.replies() {
 		if labelled && len(reply.Response.IDs) == 0 {
 			continue
 		}
@@ -174,10 +216,20 @@ func (e *Example) Size(p Parts) Size {
 		}
 		if p.scalar() || len(critiques) > 0 {
 			rewarded++
+			ranks = append(ranks, e.rank(i))
 		}
 	}
-	if p.Rewards && (rewarded == 2 || labelled && rewarded == 1) {
+	if p.Lists {
+		if p.Rewards && len(ranks) > 0 && ranks[0] != ranks[len(ranks)-1] {
+			s.Pairs, s.Compared = 1, 1
+		}
+		return s
+	}
+	if p.Rewards && (rewarded == 2 || (labelled || p.Scores) && rewarded == 1) {
 		s.Pairs = 1
+	}
+	if s.Pairs > 0 && (rewarded == 2 || !p.Scores) {
+		s.Compared = 1
 	}
 	return s
 }
@@ -187,7 +239,7 @@ func (e *Example) over(p Parts, limit int) (over [2]int) {
 	if limit <= 0 {
 		return over
 	}
-	for i, s := range e.replies() {
+	for i, s := range e.pair() {
 		longest := 0
 		for _, z := range firstOf(p, s.Critiques) {
 			longest = max(longest, len(z.IDs))
@@ -250,12 +302,34 @@ func (e *Example) AppendTo(b *model.Batch, p Parts) {
 	if len(e.Prompt) > 0 {
 		b.Close()
 	}
+	if p.Rewards && p.Lists {
+		e.appendRanks(b)
+	}
 	if p.Rewards && p.Margin {
 		b.Margin = append(b.Margin, e.Margin)
 	}
 	if p.Rewards && p.Scale {
 		b.Scale = append(b.Scale, e.Margin)
 	}
+	if p.Rewards && p.Scores {
+		b.Score = append(b.Score, e.Scores...)
+	}
+}
+
+// appendRanks tells which sides of the list that is last in the batch are worse than which.
+func (e *Example) appendRanks(b *model.Batch) {
+	if len(b.List) == 0 {
+		b.List = append(b.List, 0)
+	}
+	first, end := len(b.Worse), len(b.SidePtr)-1
+	for s := first; s < end; s++ {
+		worse := s + 1
+		for worse < end && e.rank(worse-first) == e.rank(s-first) {
+			worse++
+		}
+		b.Worse = append(b.Worse, int32(worse))
+	}
+	b.List = append(b.List, int32(end))
 }
 
 // addRow adds a loss row, unless its weight is zero.
@@ -289,6 +363,12 @@ func (e *Example) Digest(w io.Writer) {
 		for _, z := range s.Critiques {
 			branch(z)
 		}
+	}
+	for _, x := range e.Ranks { // nothing without them
+		u(uint32(x))
+	}
+	for _, x := range e.Scores {
+		u(math.Float32bits(x))
 	}
 	w.Write(b)
 }

@@ -52,7 +52,7 @@ func TestForestIsTheHandBuiltOne(t *testing.T) {
 	if !slices.Equal(b.Margin, []float32{.5, .5}) || len(b.Weight) != 14 {
 		t.Errorf("margins %v, %d weights", b.Margin, len(b.Weight))
 	}
-	if s := e.Size(p); s != (Size{Tokens: 13, Flat: 7 + 8 + 5, Longest: 8, Weight: 7, Pairs: 1}) {
+	if s := e.Size(p); s != (Size{Tokens: 13, Flat: 7 + 8 + 5, Longest: 8, Weight: 7, Pairs: 1, Compared: 1}) {
 		t.Errorf("size %+v", s)
 	}
 }

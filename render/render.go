@@ -100,6 +100,7 @@ type Options struct {
 	Limit    int     // tokens of the longest sequence; 0: none
 	Overlong string  // what is done with longer ones: one of record.OverlongPolicies
 	Rest     float32 // loss weight of a document's words that are not an answer, where it tells them apart
+	ScoreOf  string  // with Scores: what the scores' columns are named by, see record.Record.Score
 }
 
 // Outcome says what became of a record.
@@ -231,7 +232,7 @@ func (d *Renderer) side(r *record.Record, s record.Side, o Options) (ids []int32
 	return ids, err
 }
 
-// labelled renders one response whose label is known, as the only side of a pair.
+// labelled renders one response whose label or score is known, as the only side of a pair.
 func (d *Renderer) labelled(r *record.Record, o Options) (Example, Outcome, error) {
 	var out Outcome
 	e := Example{ID: r.ID}
@@ -240,8 +241,13 @@ func (d *Renderer) labelled(r *record.Record, o Options) (Example, Outcome, erro
 		return e, out, err
 	}
 	reply := &e.Rejected
-	if *r.Correct {
+	if o.Scores || o.Lists || *r.Correct {
 		reply = &e.Chosen
+	}
+	if o.Scores {
+		if e.Scores, err = scores(r, o); err != nil {
+			return e, out, err
+		}
 	}
 	e.Prompt = ids[: len(ids)-1 : len(ids)-1]
 	reply.Response = Branch{IDs: ids[len(ids)-1:]}
@@ -252,13 +258,51 @@ func (d *Renderer) labelled(r *record.Record, o Options) (Example, Outcome, erro
 	return e, out, nil
 }
 
+// List makes one example of the examples of single responses to one prompt, the best first. ranks are theirs, and do not fall. It keeps the list that it is given.
+func List(id string, singles []Example, ranks []int32) Example {
+	e := Example{ID: id, Ranks: ranks}
+	ids := make([][]int32, len(singles))
+	shared := -1
+	for i, s := range singles {
+		ids[i] = slices.Concat(s.Prompt, s.Chosen.Response.IDs)
+		if shared < 0 {
+			shared = len(ids[0]) - 1
+		}
+		shared = min(shared, model.CommonPrefix(ids[0], ids[i]), len(ids[i])-1) // a response keeps a token of its own
+	}
+	for i, s := range singles {
+		e.Prompt = ids[0][:shared:shared]
+		e.Ranked = append(e.Ranked, Reply{Response: Branch{IDs: ids[i][shared:], Read: len(ids[i]) - shared - 1}, Critiques: s.Chosen.Critiques})
+	}
+	return e
+}
+
+// scores are those of a record's responses, chosen and rejected; that of a single one stands first.
+func scores(r *record.Record, o Options) ([]float32, error) {
+	list := make([]float32, 2)
+	for i, s := range r.Sides() {
+		v, err := r.Score(s, o.ScoreOf)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = float32(v)
+	}
+	return list, nil
+}
+
 // pair renders a record as it is.
 func (d *Renderer) pair(r *record.Record, o Options) (Example, Outcome, error) {
-	if r.Correct != nil {
+	if !r.Paired() {
 		return d.labelled(r, o)
 	}
 	var out Outcome
 	e := Example{ID: r.ID}
+	if o.Scores {
+		var err error
+		if e.Scores, err = scores(r, o); err != nil {
+			return e, out, err
+		}
+	}
 	switch {
 	case r.Margin != nil && o.Scale && *r.Margin < 0:
 		return e, out, r.Fault("margin %g is negative, and is to weigh the pair's loss (scale_by_margin)", *r.Margin)
@@ -282,13 +326,13 @@ func (d *Renderer) pair(r *record.Record, o Options) (Example, Outcome, error) {
 	n = min(n, len(ids[0])-1, len(ids[1])-1) // a response keeps a token of its own, to read a reward and to predict from
 	e.Prompt = ids[0][:n:n]
 	for i, s := range [...]record.Side{record.Chosen, record.Rejected} {
-		reply := e.replies()[i]
+		reply := e.pair()[i]
 		reply.Response = Branch{IDs: ids[i][n:], Read: len(ids[i]) - n - 1}
 		d.critiques(reply, r, s, o, &out)
 	}
 	if !o.scalar() && len(e.Chosen.Critiques) == 0 && len(e.Rejected.Critiques) == 0 {
 		out.Dropped = DropNoCritiques
-	} else if !o.scalar() && o.Rewards && (len(e.Chosen.Critiques) == 0 || len(e.Rejected.Critiques) == 0) {
+	} else if !o.scalar() && o.Rewards && !o.Scores && (len(e.Chosen.Critiques) == 0 || len(e.Rejected.Critiques) == 0) {
 		out.OneSided = 1
 	}
 	return e, out, nil

@@ -109,7 +109,8 @@ type Packed struct {
 	Index    [][]int        // of each of them, the examples' numbers in the data set, in their order in the batch
 	All      int            // micro-batches of all ranks
 	Weight   float64        // sum of the loss weights of all rows
-	Pairs    int            // pairs whose sides both have a reward
+	Pairs    int            // pairs whose rewards are learned from: see render.Size
+	Compared int            // of them, those whose rewards are compared
 	Examples int
 	Tokens   int // of all micro-batches
 	Flat     int // tokens if no branch shared its prefix
@@ -148,6 +149,7 @@ func packShare(data Dataset, indices []int, c *Config, limit, vocab int, g *coll
 		p.Examples++
 		p.Weight += s.Weight
 		p.Pairs += s.Pairs
+		p.Compared += s.Compared
 		p.Tokens += s.Tokens
 		p.Flat += s.Flat
 	}

@@ -114,6 +114,8 @@ type Config struct {
 	LambdaBeta        float64 `yaml:"lambda_beta" help:"critic: how far lambda falls, in (0, 1]"`
 	LambdaHold        float64 `yaml:"lambda_hold" help:"critic, linear: share of the updates before lambda falls"`
 	LMWeight          float64 `yaml:"lm_weight" help:"cloud and constant: weight of the critique loss against a reward loss of weight 1, so lambda = w/(1+w)"`
+	LossType          string  `yaml:"loss_type" alias:"reward_model_type" same:"sigmoid=bradley_terry,binary_ranking=bradley_terry,mse=regression,listmle=plackett_luce" help:"reward loss: bradley_terry (pairs, and responses with a label) regression (the squared error against the score of each response) or plackett_luce (the order of several responses)"`
+	ScoreColumn       string  `yaml:"score_column" help:"regression: name of the scores, as helpfulness: the column of a response, or NAME_chosen, chosen_NAME or chosen_ratings' NAME in pairs; empty: score, rating, avg_rating or helpfulness, whichever there is"`
 	Pairing           string  `yaml:"pairing" alias:"critique_pairing" help:"which rewards of a pair are compared: cross (all combinations), mean (the sides' means) or zip (equal rank)"`
 	CenterCoefficient float64 `yaml:"center_rewards_coefficient" alias:"center" help:"weight of (chosen + rejected)², which keeps rewards near zero"`
 	UseMargin         bool    `yaml:"use_margin" help:"subtract the record's margin from the reward difference"`
@@ -152,7 +154,7 @@ func Default() Config {
 		PromptWeight: 1, DataMemory: 256,
 		Epochs: 3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01, HeadLRRatio: 1,
 		Optim: AdamW, LoraTargets: model.AllLinear, GradientSum: SumOrder, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
-		LambdaSchedule: "linear", LambdaBeta: 1, LambdaHold: 1. / 3, LMWeight: 1, Pairing: "cross",
+		LambdaSchedule: "linear", LambdaBeta: 1, LambdaHold: 1. / 3, LMWeight: 1, LossType: BradleyTerry, Pairing: "cross",
 		Seed: 42, Device: kernels.AutoDevice, LoggingSteps: 10, SaveSteps: 500, AsyncSave: AsyncAuto, SaveDType: SaveTrained,
 	}
 }
@@ -193,6 +195,7 @@ func (c Config) Validate() error {
 		{"gradient_sum", c.GradientSum, SumOrder + " " + SumTree},
 		{"optim", c.Optim, AdamW + " " + AdamW8bit},
 		{"lambda_schedule", c.LambdaSchedule, LastEpoch + " constant linear"},
+		{"loss_type", c.LossType, BradleyTerry + " " + Regression + " " + PlackettLuce},
 		{"pairing", c.Pairing, "cross mean zip"},
 		{"save_dtype", c.SaveDType, SaveTrained + " " + SaveBase + " " + SaveF32 + " " + SaveBF16},
 		{"async_save", c.AsyncSave, AsyncAuto + " " + AsyncYes + " " + AsyncNo},
@@ -266,6 +269,9 @@ func (c Config) Validate() error {
 			}
 			return fmt.Errorf("trainer: config: %s: got %s, want %s %s%s", r.name, number(r.value), open, number(r.lo), to)
 		}
+	}
+	if err := c.checkLossType(); err != nil {
+		return err
 	}
 	if c.EvalStrategy == EvalEverySteps && c.EvalSteps == 0 {
 		return fmt.Errorf("trainer: config: eval_strategy: steps needs eval_steps")
@@ -368,12 +374,12 @@ func (c Config) given() modeldir.Given {
 
 // Parts are what the method trains on of an example.
 func (c Config) Parts() render.Parts {
-	return render.Parts{Critiques: c.critiques(), Rewards: c.rewards(), MaxCritiques: c.MaxCritiques, Margin: c.UseMargin, Scale: c.ScaleByMargin}
+	return render.Parts{Critiques: c.critiques(), Rewards: c.rewards(), MaxCritiques: c.MaxCritiques, Margin: c.UseMargin, Scale: c.ScaleByMargin, Scores: c.regression(), Lists: c.lists()}
 }
 
 // Render says how records become examples; limit is the longest sequence.
 func (c Config) Render(limit int) render.Options {
-	o := render.Options{Parts: c.Parts(), All: c.Method == Cloud, Limit: limit, Overlong: c.Overlong}
+	o := render.Options{Parts: c.Parts(), All: c.Method == Cloud, Limit: limit, Overlong: c.Overlong, ScoreOf: c.ScoreColumn}
 	if c.Method == LM {
 		o.Rest = float32(c.PromptWeight)
 	}
@@ -381,10 +387,10 @@ func (c Config) Render(limit int) render.Options {
 }
 
 func (c Config) pairing() kernels.Pairing {
-	switch c.Pairing {
-	case "mean":
+	switch {
+	case c.Pairing == "mean", c.lists() && !c.critiques(): // one reward a response
 		return kernels.Mean
-	case "zip":
+	case c.Pairing == "zip":
 		return kernels.Zip
 	}
 	return kernels.Cross

@@ -18,6 +18,7 @@ type Evaluation struct {
 	Accuracy, Margin               float64
 	Ties                           int
 	Examples, Pairs, Dropped       int
+	Compared                       int // of Pairs, those whose rewards are compared
 	Tokens                         int
 	Seconds                        float64
 	Rewards                        model.Rewards
@@ -69,11 +70,11 @@ func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 			e.Rewards.Add(rewards)
 			reward, accuracy, margin, e.Ties = reward+s.loss, accuracy+s.accuracy, margin+s.margin, e.Ties+s.ties
 		}
-		weight, e.Pairs, e.Tokens = weight+p.Weight, e.Pairs+p.Pairs, e.Tokens+p.Tokens
+		weight, e.Pairs, e.Compared, e.Tokens = weight+p.Weight, e.Pairs+p.Pairs, e.Compared+p.Compared, e.Tokens+p.Tokens
 		e.Examples, e.Dropped = e.Examples+p.Examples, e.Dropped+p.Dropped
 	}
 	if g.Size() > 1 {
-		whole := []*int{&e.Ties, &e.Pairs, &e.Tokens, &e.Examples, &e.Dropped}
+		whole := []*int{&e.Ties, &e.Pairs, &e.Compared, &e.Tokens, &e.Examples, &e.Dropped}
 		real := []*float64{&critique, &weight, &reward, &accuracy, &margin}
 		for i := range by.pairs {
 			whole, real = append(whole, &by.pairs[i]), append(real, &by.right[i])
@@ -85,8 +86,8 @@ func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 			return e, err
 		}
 	}
-	n := float64(e.Pairs) // without pairs or rows the quotients are 0/0 = NaN
-	e.CritiqueLoss, e.RewardLoss, e.Accuracy, e.Margin, e.Categories = critique/weight, reward/n, accuracy/n, margin/n, by.accuracies()
+	n, compared := float64(e.Pairs), float64(e.Compared) // without pairs or rows the quotients are 0/0 = NaN
+	e.CritiqueLoss, e.RewardLoss, e.Accuracy, e.Margin, e.Categories = critique/weight, reward/n, accuracy/compared, margin/compared, by.accuracies()
 	for _, part := range []struct{ share, loss float64 }{{lambda, e.CritiqueLoss}, {1 - lambda, e.RewardLoss}} {
 		if part.share > 0 && !math.IsNaN(part.loss) {
 			e.Loss += part.share * part.loss
@@ -146,12 +147,21 @@ type sums struct {
 // center·(c + r)². A side that is alone is compared with 0. each hears the accuracy of every pair.
 func pairSums(b *model.Batch, reward []float32, c Config, each func(pair int, accuracy float64)) sums {
 	var total sums
+	if len(b.List) > 0 {
+		return listSums(b, reward, c.pairing())
+	}
 	for p := 0; 2*p+2 < len(b.SidePtr); p++ {
 		chosen, rejected := reward[b.SidePtr[2*p]:b.SidePtr[2*p+1]], reward[b.SidePtr[2*p+1]:b.SidePtr[2*p+2]]
 		if len(chosen)+len(rejected) == 0 {
 			continue
 		}
 		pairing := c.pairing()
+		if b.Score != nil {
+			total.loss += squaredErrors([2][]float32{chosen, rejected}, b.Score[2*p:], pairing)
+			if len(chosen) == 0 || len(rejected) == 0 {
+				continue
+			}
+		}
 		for _, side := range []*[]float32{&chosen, &rejected} {
 			if len(*side) > 0 {
 				continue
@@ -172,7 +182,9 @@ func pairSums(b *model.Batch, reward []float32, c Config, each func(pair int, ac
 		n := 0.0
 		term := func(x, y float64) {
 			d := x - y
-			s.loss += weight*(softplus(offset-d)+c.LabelSmoothing*(d-offset)) + c.CenterCoefficient*(x+y)*(x+y)
+			if b.Score == nil {
+				s.loss += weight*(softplus(offset-d)+c.LabelSmoothing*(d-offset)) + c.CenterCoefficient*(x+y)*(x+y)
+			}
 			s.margin += d
 			switch {
 			case d > 0:
@@ -201,6 +213,27 @@ func pairSums(b *model.Batch, reward []float32, c Config, each func(pair int, ac
 		total.loss, total.accuracy, total.margin, total.ties = total.loss+s.loss/n, total.accuracy+s.accuracy/n, total.margin+s.margin/n, total.ties+s.ties
 	}
 	return total
+}
+
+// squaredErrors is the mean over the sides with rewards of their squared error against their score: of each reward, or of their mean.
+func squaredErrors(sides [2][]float32, scores []float32, pairing kernels.Pairing) float64 {
+	sum, n := 0.0, 0.0
+	for i, rewards := range sides {
+		if len(rewards) == 0 {
+			continue
+		}
+		n++
+		if pairing == kernels.Mean {
+			e := mean(rewards) - float64(scores[i])
+			sum += e * e
+			continue
+		}
+		for _, r := range rewards {
+			e := float64(r) - float64(scores[i])
+			sum += e * e / float64(len(rewards))
+		}
+	}
+	return sum / n
 }
 
 // softplus is log(1 + exp(x)) = -log σ(-x) without overflow.

@@ -110,7 +110,7 @@ type run struct {
 type pending struct {
 	m      Metrics
 	tokens int
-	pairs  int
+	pairs  [2]int // that are learned from, and that are compared
 	weight float64
 	start  time.Time
 	losses []func() model.Losses // of the micro-batches
@@ -417,7 +417,7 @@ func (r *run) step(ctx context.Context) error {
 	}
 	r.count(p, len(index))
 	now.m = Metrics{Step: r.st.Step, NumTokens: r.st.Tokens, Epoch: float64(r.st.Step) / float64(r.plan.PerEpoch), Lambda: lambda, LearningRate: r.c.LearningRate * factor}
-	now.tokens, now.pairs, now.weight = p.Tokens, p.Pairs, p.Weight
+	now.tokens, now.pairs, now.weight = p.Tokens, [2]int{p.Pairs, p.Compared}, p.Weight
 	r.pending = now
 	return nil
 }
@@ -518,7 +518,7 @@ func (r *run) finish() error {
 }
 
 func (r *run) finishResult() {
-	if loss := r.tail.mean(); r.result.NoRewards == "" && r.c.rewards() && r.result.Last.Step == r.plan.Total && loss >= untrained {
+	if loss := r.tail.mean(); r.result.NoRewards == "" && r.c.rewards() && r.c.LossType == BradleyTerry && r.result.Last.Step == r.plan.Total && loss >= untrained {
 		r.result.NoRewards = fmt.Sprintf("rewards have hardly been trained: the reward loss of the last updates is %.3f, and that of equal rewards is 0.693: more updates "+
 			"(there were %d, and lambda was below 1 in %d), a higher learning rate (it was %g; of the head alone: head_lr_ratio), or another lambda_schedule (constant gives the reward loss weight from the beginning)",
 			loss, r.plan.Total, rewardUpdates(r.c, r.plan), r.c.LearningRate)

@@ -105,9 +105,10 @@ func (r *run) share(m *Metrics, bad int, was *pending) error {
 	if was.weight == 0 {
 		m.CritiqueLoss = nan()
 	}
-	if was.pairs == 0 {
-		m.RewardLoss, m.Accuracy, m.Margin = nan(), nan(), nan()
+	if was.pairs[0] == 0 {
+		m.RewardLoss = nan()
 	}
+	compared([]*float64{&m.Accuracy, &m.Margin}, was.pairs[0], was.pairs[1])
 	return nil
 }
 

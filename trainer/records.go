@@ -37,9 +37,10 @@ type Records struct {
 	record.Found
 
 	examples  *shelf
-	maxTokens int    // that its critiques could have, if it says so
-	critiques bool   // there are critiques to learn among them
-	ask       string // what was done with those of them that ended without a score
+	list      listing // that is not at its end
+	maxTokens int     // that its critiques could have, if it says so
+	critiques bool    // there are critiques to learn among them
+	ask       string  // what was done with those of them that ended without a score
 	hash      string
 
 	most     int            // rows that are used; 0: all
@@ -118,11 +119,7 @@ func loadRecords(ctx context.Context, d *Records, r *render.Renderer, c Config, 
 	if err := stage.Unfinished(path); err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
-	var reads []string
-	if c.critiques() {
-		reads = r.Prompts.Columns()
-	}
-	in, err := record.Open(path, record.ReadOptions{MaxBad: c.MaxBad, Reads: reads, Layout: c.Layout})
+	in, err := record.Open(path, c.readOptions(r.Prompts.Columns()))
 	if err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
 	}
@@ -155,6 +152,9 @@ func loadRecords(ctx context.Context, d *Records, r *render.Renderer, c Config, 
 	})
 	if err != nil && err != errEnough {
 		return nil, fmt.Errorf("trainer: %w", err)
+	}
+	if err := d.keep(c, nil); err != nil {
+		return nil, err
 	}
 	if err := stage.Altered(in); err != nil {
 		return nil, fmt.Errorf("trainer: %w", err)
@@ -197,10 +197,36 @@ func (d *Records) sum(ctx context.Context, in *record.Reader) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// rendered is what became of a record: an example as bytes, or why there is none.
+// rendered is what became of a record: an example as bytes, a response of a list, or why there is none.
 type rendered struct {
 	example []byte
+	ranked  *ranked
 	out     render.Outcome
+}
+
+// keep keeps an example, or the list that is whole with it; nil ends the last one.
+func (d *Records) keep(c Config, next *ranked) error {
+	whole, ok, err := d.list.add(next)
+	switch {
+	case err != nil:
+		return fmt.Errorf("trainer: %s: %w", d.Path, err)
+	case !ok:
+		d.Dropped[dropUnranked]++
+	case whole != nil:
+		if over := whole.Size(c.Parts()); over.Pairs == 0 && over.Weight == 0 {
+			d.Dropped[dropUnranked]++
+			return nil
+		}
+		b, err := whole.AppendBinary(nil)
+		if err != nil {
+			return fmt.Errorf("trainer: %s: %w", d.Path, err)
+		}
+		if d.groups != nil { // a list is of no category
+			d.category = append(d.category, -1)
+		}
+		return d.examples.add(b)
+	}
+	return nil
 }
 
 // renderRecord renders a record. It only reads what it is given, and so may be called by several goroutines at once.
@@ -211,6 +237,18 @@ func renderRecord(rec *record.Record, r *render.Renderer, c Config, o render.Opt
 		err = rec.Fault("method lm wants documents: text, input_ids, messages, or prompt with completion; this row is a pair")
 	case c.Method != LM && c.Method != SFT && rec.Document != nil:
 		err = rec.Fault("method %s wants pairs (chosen and rejected), this row is a document", c.Method)
+	case (c.regression() || c.lists()) && rec.Dropped != "" && c.Method == Critic:
+		x.out.Dropped = "by the filter: " + rec.Dropped
+		return x, nil
+	case c.lists() && document:
+		x.ranked = &ranked{prompt: rec.Prompt.Key()}
+		if x.ranked.list, x.ranked.rank, err = rec.Place(); err == nil && x.ranked.list == "" {
+			err = rec.Fault("loss_type %s wants ranked responses (columns %s and %s, as --ranked %s makes them) or pairs, this row has one response",
+				PlackettLuce, record.ListColumn, record.RankColumn, record.RankedList)
+		}
+		document = false
+	case c.regression():
+		document = false
 	case c.Method != LM && c.Method != SFT && document && rec.Correct == nil:
 		err = rec.Fault("method %s wants pairs (chosen and rejected) or responses with a label (correct), this row has one response", c.Method)
 	case c.ScaleByMargin && rec.Correct != nil:
@@ -237,6 +275,10 @@ func renderRecord(rec *record.Record, r *render.Renderer, c Config, o render.Opt
 			return x, rec.Fault("%v", err)
 		}
 	}
+	if x.ranked != nil {
+		x.ranked.Example = e
+		return x, nil
+	}
 	if x.example, err = e.AppendBinary(nil); err != nil {
 		return x, rec.Fault("%v", err)
 	}
@@ -262,7 +304,7 @@ func (d *Records) add(rec *record.Record, x rendered, c Config) error {
 	if rec.Margin != nil && c.rewards() && !c.UseMargin && !c.ScaleByMargin {
 		d.Margins++
 	}
-	document := !rec.Paired()
+	document := !rec.Paired() && !c.rewards() // else it is an example with a label or a score
 	if len(rec.ChosenCritiques)+len(rec.RejectedCritiques)+len(rec.Critiques) > 0 && (document || !c.critiques()) {
 		d.Idle++
 	}
@@ -273,6 +315,14 @@ func (d *Records) add(rec *record.Record, x rendered, c Config) error {
 			if d.ask == "" {
 				d.ask = info.AskScore
 			}
+		}
+	}
+	if x.ranked != nil {
+		return d.keep(c, x.ranked)
+	}
+	if c.lists() { // a pair ends a list
+		if err := d.keep(c, nil); err != nil {
+			return err
 		}
 	}
 	if d.groups != nil {
@@ -331,7 +381,11 @@ type pairKey [16]byte
 
 func keyOf(e *render.Example, chosen, rejected render.Branch) (k pairKey) {
 	h := sha256.New()
-	(&render.Example{Prompt: e.Prompt, Chosen: render.Reply{Response: chosen}, Rejected: render.Reply{Response: rejected}, Document: e.Document}).Digest(h)
+	alone := render.Example{Prompt: e.Prompt, Chosen: render.Reply{Response: chosen}, Rejected: render.Reply{Response: rejected}, Document: e.Document}
+	for _, s := range e.Ranked {
+		alone.Ranked, alone.Ranks = append(alone.Ranked, render.Reply{Response: s.Response}), e.Ranks
+	}
+	alone.Digest(h)
 	copy(k[:], h.Sum(nil))
 	return k
 }

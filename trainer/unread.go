@@ -39,6 +39,8 @@ func readers() []reader {
 		{"use_margin", rewards, Config.rewards},
 		{"scale_by_margin", rewards, Config.rewards},
 		{"label_smoothing", rewards, Config.rewards},
+		{"loss_type", rewards, Config.rewards},
+		{"score_column", "with loss_type regression", Config.regression},
 		{"pairing", "with methods critic and cloud", func(c Config) bool { return c.rewards() && c.critiques() }},
 		{"prompt_weight", "with method lm", func(c Config) bool { return c.Method == LM }},
 		{"num_train_epochs", "without max_steps", func(c Config) bool { return c.MaxSteps <= 0 }},

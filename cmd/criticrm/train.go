@@ -122,8 +122,15 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 	}
 	for _, e := range res.Evals {
 		fmt.Fprintf(w, "held out%s: loss %.4g", strings.TrimSuffix(" "+e.Name, " "), e.Loss)
-		if e.Pairs > 0 {
-			fmt.Fprintf(w, ", accuracy %.3g on %d pairs, %d ties", e.Accuracy, e.Pairs, e.Ties)
+		if e.Pairs > e.Compared {
+			fmt.Fprintf(w, ", squared error %.4g on %d examples", e.RewardLoss, e.Pairs)
+		}
+		unit := "pairs"
+		if c.LossType == trainer.PlackettLuce {
+			unit = "lists"
+		}
+		if e.Compared > 0 {
+			fmt.Fprintf(w, ", accuracy %.3g on %d %s, %d ties", e.Accuracy, e.Compared, unit, e.Ties)
 		}
 		fmt.Fprintln(w)
 	}

@@ -101,7 +101,7 @@ func callStep(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor)
 	switch o := op.(type) {
 	case *spec.RewardLoss[float64]:
 		d.RewardLoss(kernels.RewardLoss{Loss: t("Loss"), Reward: t("Reward"), DReward: t("DReward"), DX: t("DX"), DW: t("DW"), X: t("X"), W: t("W"),
-			Side: t("Side"), Margin: t("Margin"), Weight: t("Weight"), Critique: t("Critique"), Lambda: float32(o.Lambda), Center: float32(o.Center), Smoothing: float32(o.Smooth), Alone: o.Alone,
+			Side: t("Side"), List: t("List"), Worse: t("Worse"), Target: t("Target"), Margin: t("Margin"), Weight: t("Weight"), Critique: t("Critique"), Lambda: float32(o.Lambda), Center: float32(o.Center), Smoothing: float32(o.Smooth), Alone: o.Alone,
 			LossScale: float32(o.LossScale), GradScale: float32(o.GradScale), Pairing: kernels.Pairing(o.Pairing)})
 	case *spec.GradNorm[float64]:
 		d.GradNorm(t("Norm"), t("G"))

@@ -238,7 +238,7 @@ func (s Size) heads() (list []Case) {
 		return &RewardHead[float64]{Row: g.Distinct(leaves, n), L: leaves, N: n, H: h}
 	})
 	add("reward_loss", "reward_loss", "", true, func(g *Gen) Op {
-		o := &RewardLoss[float64]{P: s.Pairs, L: leaves, H: h, Lambda: 0.5, LossScale: 1, GradScale: 1, W: g.Normal(h, 0.1)}
+		o := &RewardLoss[float64]{P: s.Pairs, S: 2 * s.Pairs, L: leaves, H: h, Lambda: 0.5, LossScale: 1, GradScale: 1, W: g.Normal(h, 0.1)}
 		for i := range 2*s.Pairs + 1 {
 			o.Side = append(o.Side, int32(s.K*i))
 		}

@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 func (l *list) loss() {
@@ -106,7 +107,7 @@ func (l *list) reward() {
 	for _, s := range sides {
 		for pairing, name := range []string{"cross", "mean", "zip"} {
 			base := func(g *Gen) *RewardLoss[float64] {
-				o := &RewardLoss[float64]{Side: []int32{0}, P: len(s.leaves) / 2, H: s.h, Pairing: Pairing(pairing),
+				o := &RewardLoss[float64]{Side: []int32{0}, P: len(s.leaves) / 2, S: len(s.leaves), H: s.h, Pairing: Pairing(pairing),
 					Lambda: 0.3, LossScale: 0.5, GradScale: 2, W: g.Normal(s.h, 1/math.Sqrt(float64(s.h)))}
 				for _, n := range s.leaves {
 					o.L += n
@@ -129,6 +130,14 @@ func (l *list) reward() {
 			l.add("reward_loss", s.name+"_"+name+"_weight_smooth_alone", func(g *Gen) Op {
 				o := base(g)
 				o.Margin, o.Weight, o.Smooth, o.Alone, o.Center = g.Normal(o.P, 1), g.Normal(o.P, 1), 0.2, true, 0.1
+				for i, w := range o.Weight {
+					o.Weight[i] = math.Abs(w)
+				}
+				return o
+			})
+			l.add("reward_loss", s.name+"_"+name+"_scores", func(g *Gen) Op {
+				o := base(g)
+				o.Target, o.Weight, o.Critique = g.Normal(o.S, 2), g.Normal(o.P, 1), g.Normal(1, 1)
 				for i, w := range o.Weight {
 					o.Weight[i] = math.Abs(w)
 				}
@@ -157,8 +166,69 @@ func (l *list) reward() {
 		}
 	}
 	l.add("reward_loss", "leaves_beside_pairs", func(g *Gen) Op { // they have no gradient
-		return &RewardLoss[float64]{Side: []int32{2, 3, 5}, Lambda: 0.5, LossScale: 1, GradScale: 1, L: 7, H: 24, P: 1}
+		return &RewardLoss[float64]{Side: []int32{2, 3, 5}, Lambda: 0.5, LossScale: 1, GradScale: 1, L: 7, H: 24, P: 1, S: 2}
 	})
+	l.lists()
+}
+
+// lists are rewards of ranked responses.
+func (l *list) lists() {
+	for _, s := range []struct {
+		name   string
+		leaves [][]int // of each list, per side
+		tied   int     // this many sides stand side by side
+		h      int
+	}{
+		{"no_lists", nil, 1, 5},
+		{"pair", [][]int{{1, 1}}, 1, 16},
+		{"seven", [][]int{{1, 1, 1, 1, 1, 1, 1}}, 1, 24},
+		{"critiques", [][]int{{2, 3, 1, 2}, {4, 4, 4}}, 1, 17},
+		{"tied", [][]int{{1, 2, 1, 3, 1, 1}, {2, 2}, {3, 1, 2}}, 2, 33},
+		{"gaps", [][]int{{0, 2, 0, 3}, {}, {0, 0}, {1, 0}, {2}, {1, 1, 0}}, 1, 9},
+		{"long", [][]int{many(35), {1, 2}}, 3, 64},
+		{"lists", slices.Repeat([][]int{{1, 1, 1, 1}, {2, 1, 2}}, 40), 1, 40},
+	} {
+		for _, pairing := range []Pairing{Mean, Zip} {
+			name := s.name + map[Pairing]string{Mean: "_mean", Zip: "_zip"}[pairing]
+			base := func(g *Gen) *RewardLoss[float64] {
+				o := &RewardLoss[float64]{Side: []int32{0}, List: []int32{0}, Worse: []int32{}, P: len(s.leaves), H: s.h, Pairing: pairing,
+					Lambda: 0.3, LossScale: 0.5, GradScale: 2, W: g.Normal(s.h, 1/math.Sqrt(float64(s.h)))}
+				for _, sides := range s.leaves {
+					first := o.S
+					for k, n := range sides {
+						o.L += n
+						o.S++
+						o.Side = append(o.Side, int32(o.L))
+						o.Worse = append(o.Worse, int32(first+min(len(sides), k/s.tied*s.tied+s.tied)))
+					}
+					o.List = append(o.List, int32(o.S))
+				}
+				return o
+			}
+			l.add("reward_loss", name+"_listed", func(g *Gen) Op { return base(g) })
+			if s.tied > 1 {
+				l.race(2)
+			}
+			l.add("reward_loss", name+"_listed_weight_critique", func(g *Gen) Op {
+				o := base(g)
+				o.Weight, o.Critique = g.Normal(o.P, 1), g.Normal(1, 1)
+				for i, w := range o.Weight {
+					o.Weight[i] = math.Abs(w)
+				}
+				return o
+			})
+			// rewards of ±1e4: nothing may overflow
+			l.add("reward_loss", name+"_listed_far", func(g *Gen) Op {
+				o := base(g)
+				o.Ties = true
+				o.X, o.W[0] = make([]float64, o.L*o.H), 100
+				for i := range o.L {
+					o.X[i*o.H] = 100 * float64(1-2*g.IntN(2))
+				}
+				return o
+			})
+		}
+	}
 }
 
 // small is n integers from -2 to 2.

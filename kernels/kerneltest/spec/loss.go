@@ -1,5 +1,10 @@
 package spec
 
+import (
+	"math"
+	"slices"
+)
+
 // CritiqueLoss is the LM head with cross-entropy: logit[r, v] = softCap(x[r]·w[v]), ce[r] = log Σ_v exp(logit[r, v]) - logit[r, target[r]],
 // loss = loss_scale · Σ_r weight[r]·ce[r], logprob = -ce; with DX also the gradient of grad_scale · Σ_r weight[r]·ce[r].
 type CritiqueLoss[T Real] struct {
@@ -128,8 +133,8 @@ const (
 	Zip
 )
 
-// RewardLoss is the reward head, the pairwise logistic loss on its rewards joined with the critique loss, and the gradient; see
-// kernels.h for its six losses.
+// RewardLoss is the reward head, the loss on its rewards (of pairs, of scores or of ranked lists) joined with the critique loss, and the
+// gradient; see kernels.h for the losses.
 type RewardLoss[T Real] struct {
 	Loss                                 []T     `arg:"out f32 6 each"`
 	Reward                               []T     `arg:"out f32 L"`
@@ -138,15 +143,18 @@ type RewardLoss[T Real] struct {
 	DW                                   []T     `arg:"+= f32 H"`
 	X                                    []T     `arg:"in real L,H ties"`
 	W                                    []T     `arg:"in f32 H ties"`
-	Side                                 []int32 `arg:"in i32 2P+1"`
+	Side                                 []int32 `arg:"in i32 S+1"`
+	List                                 []int32 `arg:"in i32 P+1 or-nil"`
+	Worse                                []int32 `arg:"in i32 S or-nil"`
 	Margin                               []T     `arg:"in f32 P or-nil"`
 	Weight                               []T     `arg:"in f32 P or-nil"`
+	Target                               []T     `arg:"in f32 S or-nil"`
 	Critique                             []T     `arg:"in f32 1 or-nil"`
 	Lambda, Center, LossScale, GradScale T
 	Smooth                               T // share of labels that are taken to be wrong
 	Alone                                bool
 	Pairing                              Pairing
-	L, H, P                              int
+	L, H, P, S                           int
 	Ties                                 bool // some rewards are equal to the bit
 }
 
@@ -175,15 +183,20 @@ func (o *RewardLoss[T]) pairs() {
 	clear(o.DReward)
 	var reward, accuracy, difference, ties T
 	for p := range o.P {
+		weight := o.weight(p)
+		if o.List != nil {
+			order, right, apart, equal := o.order(p)
+			reward, accuracy, difference, ties = reward+weight*order, accuracy+right, difference+apart, ties+equal
+			continue
+		}
 		chosen, rejected := o.side(2*p), o.side(2*p+1)
 		terms := o.terms(chosen, rejected)
+		if o.Target != nil {
+			reward += weight * o.scores(p)
+		}
 		var margin T
 		if o.Margin != nil {
 			margin = o.Margin[p]
-		}
-		weight := T(1)
-		if o.Weight != nil {
-			weight = o.Weight[p]
 		}
 		for _, t := range terms {
 			c, r := o.mean(t.chosen), o.mean(t.rejected)
@@ -192,7 +205,6 @@ func (o *RewardLoss[T]) pairs() {
 			z := c - r - margin
 			logistic := func(z T) T { return max(-z, 0) + log1p(exp(-max(z, -z))) }
 			bt := (1-o.Smooth)*logistic(z) + o.Smooth*logistic(-z)
-			reward += share * (weight*bt + o.Center*(c+r)*(c+r))
 			difference += share * (c - r)
 			switch {
 			case c > r:
@@ -201,6 +213,10 @@ func (o *RewardLoss[T]) pairs() {
 				accuracy += share / 2
 				ties++
 			}
+			if o.Target != nil {
+				continue // compared, not learned
+			}
+			reward += share * (weight*bt + o.Center*(c+r)*(c+r))
 			dbt, dcentre := weight*(o.Smooth/(1+exp(-z))-(1-o.Smooth)/(1+exp(z))), 2*o.Center*(c+r)
 			o.spread(t.chosen, o.GradScale*share*(dcentre+dbt))
 			o.spread(t.rejected, o.GradScale*share*(dcentre-dbt))
@@ -215,6 +231,100 @@ func (o *RewardLoss[T]) pairs() {
 	copy(o.Loss, []T{joint, critique, reward, o.LossScale * accuracy, o.LossScale * difference, ties})
 }
 
+// weight of a pair's loss.
+func (o *RewardLoss[T]) weight(p int) T {
+	if o.Weight == nil {
+		return 1
+	}
+	return o.Weight[p]
+}
+
+// sets are the leaves of a side that count as one reward: all of them, or each.
+func (o *RewardLoss[T]) sets(side int) (sets [][]int) {
+	leaves := o.side(side)
+	if o.Pairing == Mean && len(leaves) > 0 {
+		return [][]int{leaves}
+	}
+	for i := range leaves {
+		sets = append(sets, leaves[i:i+1])
+	}
+	return sets
+}
+
+// scores is the squared error of a pair's rewards, the mean over the sides that have any.
+func (o *RewardLoss[T]) scores(p int) (loss T) {
+	sides := slices.DeleteFunc([]int{2 * p, 2*p + 1}, func(s int) bool { return len(o.side(s)) == 0 })
+	for _, s := range sides {
+		sets := o.sets(s)
+		share := 1 / T(len(sides)) / T(len(sets))
+		for _, set := range sets {
+			e := o.mean(set) - o.Target[s]
+			loss += share * e * e
+			o.spread(set, o.GradScale*share*o.weight(p)*2*e)
+		}
+	}
+	return loss
+}
+
+// order is the loss of a list, and of the comparisons in it the share that is right, the mean difference and the ties.
+func (o *RewardLoss[T]) order(p int) (loss, right, apart, ties T) {
+	var sides []int
+	terms := math.MaxInt
+	for s := int(o.List[p]); s < int(o.List[p+1]); s++ {
+		if n := len(o.sets(s)); n > 0 {
+			sides, terms = append(sides, s), min(terms, n)
+		}
+	}
+	if len(sides) == 0 {
+		return
+	}
+	share := 1 / T(terms)
+	compared := 0
+	for i := range terms {
+		for _, s := range sides {
+			among := [][]int{o.sets(s)[i]} // s itself, and the sides behind it
+			for _, z := range sides {
+				if z >= int(o.Worse[s]) {
+					among = append(among, o.sets(z)[i])
+				}
+			}
+			if len(among) == 1 {
+				continue
+			}
+			rewards := make([]T, len(among))
+			for k, set := range among {
+				rewards[k] = o.mean(set)
+			}
+			top := slices.Max(rewards)
+			var all T
+			for _, r := range rewards {
+				all += exp(r - top)
+			}
+			loss += share * (top - rewards[0] + log(all))
+			for k, set := range among {
+				d := exp(rewards[k]-top) / all
+				if k == 0 {
+					d--
+				} else {
+					compared++
+					apart += rewards[0] - rewards[k]
+					if rewards[0] > rewards[k] {
+						right++
+					} else if rewards[0] == rewards[k] {
+						right += 0.5
+						ties++
+					}
+				}
+				o.spread(set, o.GradScale*share*o.weight(p)*d)
+			}
+		}
+	}
+	if compared > 0 {
+		right, apart = right/T(compared), apart/T(compared)
+	}
+	return loss, right, apart, ties
+}
+
 // term compares the mean rewards of two sets of leaves; most often they are one leaf each.
 type term struct{ chosen, rejected []int }
 
@@ -227,6 +337,9 @@ func (o *RewardLoss[T]) side(s int) (leaves []int) {
 
 func (o *RewardLoss[T]) terms(chosen, rejected []int) (terms []term) {
 	alone := len(chosen) == 0 || len(rejected) == 0
+	if alone && o.Target != nil {
+		return nil
+	}
 	switch {
 	case alone && !o.Alone || len(chosen)+len(rejected) == 0:
 		return nil
