@@ -107,10 +107,10 @@ func TestLiveAnswersDoNotDependOnCompany(t *testing.T) {
 	if err := o.Validate(); err != nil {
 		t.Fatal(err)
 	}
+	e.Model.Dev.Fix(true) // which the CPU is
 	l := live(t, e, LiveOptions{Ask: o.Asks(), KeepTokens: 60})
 	n := 2000
 	onCPU := e.Model.Dev.Name() == "cpu"
-	e.Model.Dev.Fix(true) // which the CPU is
 	if testing.Short() || !onCPU {
 		n = 100
 	}
