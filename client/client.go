@@ -93,7 +93,7 @@ type Usage struct {
 
 // Error is what a server says of a request that it does not serve.
 type Error struct {
-	Status    int    // of HTTP
+	Status    int    // of HTTP; 0: it came in a stream that had begun
 	Code      string // a word for programs; "": the server gives none
 	Param     string // the field that is wrong; "": none
 	Message   string
@@ -105,7 +105,10 @@ type Error struct {
 
 // Error is one line.
 func (e *Error) Error() string {
-	text := fmt.Sprintf("client: %d %s: %s", e.Status, http.StatusText(e.Status), e.Message)
+	text := "client: " + e.Message
+	if e.Status != 0 {
+		text = fmt.Sprintf("client: %d %s: %s", e.Status, http.StatusText(e.Status), e.Message)
+	}
 	if e.RequestID != "" {
 		text += " (request " + e.RequestID + ")"
 	}
@@ -140,14 +143,19 @@ func (c *Client) Reward(ctx context.Context, q Request) (*Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
+	return c.try(ctx, &q, func() (*Response, error) { return c.once(ctx, to, body, whole) })
+}
+
+// try sends a request until it is served, or another try is of no use.
+func (c *Client) try(ctx context.Context, q *Request, once func() (*Response, error)) (*Response, error) {
 	tries := 1 + c.Retries
 	if c.Retries == 0 {
 		tries = 6
 	}
 	for try := 1; ; try++ {
-		r, err := c.once(ctx, to, body)
+		r, err := once()
 		if err == nil {
-			return r, r.check(&q)
+			return r, r.check(q)
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -210,8 +218,8 @@ func (c *Client) url(route string) (string, error) {
 // follow refuses redirects: a body and a key go where they were sent.
 var follow = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
-// once is one try.
-func (c *Client) once(ctx context.Context, to string, body []byte) (*Response, error) {
+// once is one try; read reads what comes with 200.
+func (c *Client) once(ctx context.Context, to string, body []byte, read func(*http.Response, io.Reader) (*Response, error)) (*Response, error) {
 	timeout := c.Timeout
 	if timeout == 0 {
 		timeout = 2 * time.Minute
@@ -238,18 +246,53 @@ func (c *Client) once(ctx context.Context, to string, body []byte) (*Response, e
 		return nil, fmt.Errorf("client: %w", err)
 	}
 	defer res.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(res.Body, maxBody+1))
-	switch {
-	case len(b) > maxBody:
-		return nil, &stays{fmt.Errorf("client: %s: the answer is longer than %d bytes", to, maxBody)}
-	case res.StatusCode != http.StatusOK:
-		return nil, told(res, b, c.Key)
-	case err != nil:
-		return nil, fmt.Errorf("client: %s: the answer is cut: %w", to, err)
+	in := &limited{res.Body, maxBody}
+	if res.StatusCode == http.StatusOK {
+		r, err := read(res, in)
+		if err != nil && ctx.Err() != nil {
+			err = fmt.Errorf("client: no whole answer within %v", timeout)
+		}
+		return r, err
+	}
+	b, err := io.ReadAll(in)
+	if errors.Is(err, errLong) {
+		return nil, err
+	}
+	e := told(b, c.Key)
+	e.Status, e.retry = res.StatusCode, retryAfter(res.Header.Get("Retry-After"), time.Now())
+	return nil, e
+}
+
+// errLong is an answer that no server gives.
+var errLong = &stays{fmt.Errorf("client: the answer is longer than %d bytes", maxBody)}
+
+// limited gives errLong behind so many bytes.
+type limited struct {
+	r    io.Reader
+	left int64
+}
+
+func (l *limited) Read(b []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, errLong
+	}
+	n, err := l.r.Read(b[:min(int64(len(b)), l.left)])
+	l.left -= int64(n)
+	return n, err
+}
+
+// whole reads an answer that comes at once.
+func whole(_ *http.Response, in io.Reader) (*Response, error) {
+	b, err := io.ReadAll(in)
+	if errors.Is(err, errLong) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("client: the answer is cut: %w", err)
 	}
 	r := &Response{}
 	if err := json.Unmarshal(b, r); err != nil {
-		return nil, fmt.Errorf("client: %s: the answer is not a server's: %w", to, err)
+		return nil, fmt.Errorf("client: the answer is not a server's: %w", err)
 	}
 	return r, nil
 }
@@ -269,8 +312,8 @@ func (r *Response) check(q *Request) error {
 }
 
 // told reads an error's body.
-func told(res *http.Response, b []byte, key string) *Error {
-	e := &Error{Status: res.StatusCode, retry: retryAfter(res.Header.Get("Retry-After"), time.Now())}
+func told(b []byte, key string) *Error {
+	e := &Error{}
 	var form struct {
 		Error struct {
 			Code      string  `json:"code"`

@@ -73,6 +73,7 @@ func Check(ctx context.Context, files, against []string, o Options) (*Report, er
 		if err != nil {
 			return nil, err
 		}
+		defer f.Close()
 		behind += f.Rows
 		r.Files = append(r.Files, f)
 	}
@@ -91,7 +92,11 @@ func Check(ctx context.Context, files, against []string, o Options) (*Report, er
 			if i >= len(files) { // both are held against
 				continue
 			}
-			b := Between{First: first.Name, Second: r.Files[j].Name, Overlap: Overlaps(first, r.Files[j]), Shared: x.shared(i, j), strict: j >= len(files)}
+			both, err := Overlaps(first, r.Files[j])
+			if err != nil {
+				return nil, err
+			}
+			b := Between{First: first.Name, Second: r.Files[j].Name, Overlap: both, Shared: x.shared(i, j), strict: j >= len(files)}
 			if b.Overlap != (Overlap{}) || b.Shared != (Shared{}) {
 				r.Pairs = append(r.Pairs, b)
 			}

@@ -5,7 +5,7 @@
 // share. [Check] is both, for `criticrm data check`. [Split] holds out prompts, [Convert] writes rows in a [Form].
 //
 // Files are streamed. What is kept of a record is bounded, whatever its texts: some hundred bytes of hashes and counts
-// (TestMemory holds it to a bound). Texts that near duplicates are compared by lie in a temporary file.
+// (TestMemory holds it to a bound). Texts that near duplicates are compared by lie in a temporary file, and so do the hashes of rows beyond some MiB.
 //
 // # Near duplicates
 //

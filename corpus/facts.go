@@ -145,7 +145,9 @@ func (o *Options) measure(rec *record.Record) (m measured) {
 // add takes a measured record.
 func (f *File) add(m *measured) error {
 	rec := m.rec
-	f.check.Add(rec)
+	if err := f.check.Add(rec); err != nil {
+		return err
+	}
 	f.Rows++
 	category := rec.Group()
 	if _, ok := f.Categories[category]; !ok && len(f.Categories) >= maxCategories {
@@ -267,6 +269,9 @@ func (f *File) bad(rows []error) {
 // finish makes the facts that need all records.
 func (f *File) finish(in *record.Reader) (err error) {
 	f.bad(in.Bad)
+	if err := f.check.Finish(); err != nil {
+		return err
+	}
 	f.Found, f.Schema, f.Notes, f.Aside = in.Found, in.Layouts(), in.Lines(), in.Aside
 	f.Prompts, f.Duplicates = len(f.rows), f.check.Counts
 	for unit, to := range []map[string]Spread{f.Characters, f.TextBytes, f.Tokens} {
@@ -316,16 +321,21 @@ type Overlap struct {
 	Swapped int `json:"swapped,omitempty"` // pairs of the second file that the first has the other way round
 }
 
-// Overlaps compares two files.
-func Overlaps(first, second *File) (o Overlap) {
-	o.Swapped = first.check.Contradictions(second.check)
+// Close frees the temporary files that Overlaps needs; the facts stay.
+func (f *File) Close() error { return f.check.Close() }
+
+// Overlaps compares two files that are not closed. Errors are of temporary files.
+func Overlaps(first, second *File) (o Overlap, err error) {
+	if o.Swapped, err = first.check.Contradictions(second.check); err != nil {
+		return o, err
+	}
 	for key, at := range second.prompts {
 		if _, ok := first.prompts[key]; ok {
 			o.Prompts++
 			o.Rows += int(second.rows[at])
 		}
 	}
-	return o
+	return o, nil
 }
 
 // Head says in a line what a file holds.

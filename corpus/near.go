@@ -3,12 +3,12 @@ package corpus
 // Prompts of several files, and which of them are alike.
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"fmt"
-	"os"
+	"io"
 	"slices"
+
+	"criticrm/safefile"
 )
 
 // sketch is what a prompt is added to an Index by. It is made of the text alone, so several are made at a time.
@@ -39,9 +39,7 @@ type Index struct {
 	byText   map[uint64]int32 // by fingerprint
 	prompts  []prompt
 	bands    [bands][]uint32
-	spill    *os.File
-	out      *bufio.Writer
-	end      int64
+	spill    *safefile.Scratch
 
 	parts []string  // files of inputs of several, the first is none
 	rows  [][]int32 // prompts of each file's rows
@@ -71,22 +69,17 @@ type Place struct {
 
 // NewIndex begins an index; the seed chooses the hash functions.
 func NewIndex(seed uint64) (*Index, error) {
-	f, err := os.CreateTemp("", "criticrm-prompts-*")
+	f, err := safefile.NewScratch("the prompts' texts")
 	if err != nil {
-		return nil, fmt.Errorf("a temporary file for the prompts' texts (TMPDIR says where): %w", err)
+		return nil, err
 	}
-	os.Remove(f.Name()) // its space is freed however the program ends; where open files cannot be removed, Close does it
-	x := &Index{sketcher: newSketcher(seed), byText: map[uint64]int32{}, parts: []string{""}, spill: f, out: bufio.NewWriterSize(f, 1<<18), list: Benchmarks().Benchmarks, matched: map[[2]uint64]bool{}}
+	x := &Index{sketcher: newSketcher(seed), byText: map[uint64]int32{}, parts: []string{""}, spill: f, list: Benchmarks().Benchmarks, matched: map[[2]uint64]bool{}}
 	x.table, x.matches = benchmarkTable(x.list), make([]Match, len(x.list))
 	return x, nil
 }
 
 // Close frees the temporary file.
-func (x *Index) Close() error {
-	err := x.spill.Close()
-	os.Remove(x.spill.Name())
-	return err
-}
+func (x *Index) Close() error { return x.spill.Close() }
 
 // file begins the next file, whose number it gives.
 func (x *Index) file() int {
@@ -112,13 +105,12 @@ func (x *Index) add(s *sketch, line int, part string) error {
 	if !ok {
 		id = int32(len(x.prompts))
 		x.byText[s.fingerprint] = id
-		x.prompts = append(x.prompts, prompt{at: x.end, length: int32(len(s.normal)), file: int32(file), line: int32(line), part: x.part(part)})
+		x.prompts = append(x.prompts, prompt{at: x.spill.Size(), length: int32(len(s.normal)), file: int32(file), line: int32(line), part: x.part(part)})
 		for i, h := range s.signature {
 			x.bands[i] = append(x.bands[i], h)
 		}
-		n, err := x.out.WriteString(s.normal)
-		if x.end += int64(n); err != nil {
-			return fmt.Errorf("the temporary file for the prompts' texts (TMPDIR says where): %w", err)
+		if _, err := io.WriteString(x.spill, s.normal); err != nil {
+			return err
 		}
 	}
 	x.rows[file] = append(x.rows[file], id)
@@ -130,7 +122,7 @@ func (x *Index) text(id int32) (string, error) {
 	p := x.prompts[id]
 	b := make([]byte, p.length)
 	if _, err := x.spill.ReadAt(b, p.at); err != nil {
-		return "", fmt.Errorf("the temporary file for the prompts' texts: %w", err)
+		return "", err
 	}
 	return string(b), nil
 }
@@ -143,8 +135,8 @@ const (
 // link finds the prompts that are alike and joins them to groups. Each prompt is compared with one member of every other group in its buckets, the
 // first; done gets the share of the work that is behind it.
 func (x *Index) link(ctx context.Context, done func(share float64)) error {
-	if err := x.out.Flush(); err != nil {
-		return fmt.Errorf("the temporary file for the prompts' texts (TMPDIR says where): %w", err)
+	if err := x.spill.Flush(); err != nil {
+		return err
 	}
 	x.group = make([]int32, len(x.prompts))
 	order := make([]int32, len(x.prompts))

@@ -4,6 +4,7 @@ package corpus
 
 import (
 	"context"
+	"errors"
 	"math"
 	"runtime"
 
@@ -38,7 +39,7 @@ const AnyBad = math.MaxInt
 const often = 64
 
 // Scan reads a file and finds its facts. keep, which may be nil, gets every record before it is counted, and may change it; an error of it ends the
-// reading.
+// reading. The caller closes the file.
 func Scan(ctx context.Context, path string, o Options, keep func(*record.Record) error) (*File, error) {
 	check := o.Read.Check
 	o.Read.Check = nil // Each asks it, on several goroutines
@@ -79,7 +80,7 @@ func Scan(ctx context.Context, path string, o Options, keep func(*record.Record)
 		return f.add(&m)
 	})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	if path != "-" {
 		for _, err := range []error{stage.Unfinished(path), stage.Altered(in)} {
@@ -88,5 +89,8 @@ func Scan(ctx context.Context, path string, o Options, keep func(*record.Record)
 			}
 		}
 	}
-	return f, f.finish(in)
+	if err := f.finish(in); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }

@@ -65,6 +65,7 @@ func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Option
 	if err != nil {
 		return nil, err
 	}
+	defer f.Close()
 	if err := errors.Join(f.Unsound...); err != nil {
 		return nil, err
 	}

@@ -17,8 +17,8 @@ import (
 
 // Live lets requests join the running batch of an engine, and leave it, at any token. It implements [serve.Backend].
 //
-// Samples depend on what is asked, on the seed and on the key, and are those of [Engine.Generate]; on the CPU neither their bits nor those of rewards
-// depend on what else runs.
+// Samples depend on what is asked, on the seed and on the key, and are those of [Engine.Generate]; on the CPU, and on a device that is fixed, neither their
+// bits nor those of rewards depend on what else runs.
 type Live struct {
 	e       *Engine
 	ask     *critic.Ask

@@ -232,8 +232,9 @@ template <class T, int ROWS> static __device__ __forceinline__ void stage_rows(f
 static __device__ __forceinline__ float4 four(const float *p) { return *(const float4 *)p; }
 static __device__ __forceinline__ float dot(float4 x, float4 y, float sum) { return sum + x.x * y.x + x.y * y.y + x.z * y.z + x.w * y.w; }
 
-// Lane i has keys i and 32 + i of a tile while scores are computed, and a column of each chunk while values are summed.
-template <class T> __global__ void __launch_bounds__(plain_threads) attention_plain_kernel(const forest_attention a) {
+// Lane i has keys i and 32 + i of a tile while scores are computed, and a column of each chunk while values are summed. FIXED finds the maxima first
+// and then adds key by key, so that nothing depends on where in a tile a key is: unseen keys add zeros.
+template <class T, bool FIXED> __global__ void __launch_bounds__(plain_threads) attention_plain_kernel(const forest_attention a) {
     __shared__ __align__(16) float rows[KEYS][CHUNK + 4], query[PART][CHUNK + 4], p[PART][KEYS];
     const int lane = threadIdx.x % 32, own = threadIdx.x / 32 * 8, parts = QUERIES / PART, part = blockIdx.x % parts;
     const int head = head_of(a, blockIdx.x / parts), tile = tile_of(a);
@@ -250,8 +251,9 @@ template <class T> __global__ void __launch_bounds__(plain_threads) attention_pl
     }
 
     const int32_t *ptr = a.tiles + query_tiles(a.N) + tile;
-    for (int i = ptr[0]; i < ptr[1]; i++) {
-        const int k0 = first_key(a.tiles[i]);
+    const int entries = ptr[1] - ptr[0];
+    for (int turn = FIXED ? -entries : 0; turn < entries; turn++) {  // the turns below 0 are for the maxima
+        const int i = ptr[0] + (turn < 0 ? turn + entries : turn), k0 = first_key(a.tiles[i]);
         if (sight(a.tiles[i], part / 2) == NONE) continue;
         float s[8][2] = {};
         for (int c = 0; c < a.D; c += CHUNK) {
@@ -281,15 +283,22 @@ template <class T> __global__ void __launch_bounds__(plain_threads) attention_pl
                 s[r][j] = seen ? (a.limits.cap > 0 ? a.limits.soft(s[r][j]) : s[r][j]) * a.scale : -INFINITY;
             }
             const float now = fmaxf(top[r], warp_max(fmaxf(s[r][0], s[r][1])));
-            factor[r] = ptx::exp2_approx(top[r] - now);
+            factor[r] = FIXED ? 1 : ptx::exp2_approx(top[r] - now);
             top[r] = now;
             sum[r] *= factor[r];
 #pragma unroll
             for (int j = 0; j < 2; j++) {
                 const float x = ptx::exp2_approx(s[r][j] - now);
-                sum[r] += x;
+                if (!FIXED) sum[r] += x;
                 p[own + r][32 * j + lane] = x;
             }
+        }
+        if (FIXED) {
+            if (turn < 0) continue;
+            __syncwarp();
+#pragma unroll
+            for (int r = 0; r < 8; r++)
+                for (int n = 0; n < KEYS; n++) sum[r] += p[own + r][n];
         }
         for (int c = 0; c < a.D; c += CHUNK) {
             __syncthreads();
@@ -311,7 +320,7 @@ template <class T> __global__ void __launch_bounds__(plain_threads) attention_pl
 #pragma unroll
     for (int r = 0; r < 8; r++) {
         const int64_t row = (int64_t)(q0 + own + r) * a.A + head;
-        const float total = warp_sum(sum[r]);
+        const float total = FIXED ? sum[r] : warp_sum(sum[r]);
         if (q0 + own + r >= a.N) continue;
         if (lane == 0) a.lse[row] = (top[r] + log2f(total)) * ln2;
         for (int c = lane; c < a.D; c += 32) from_f32((T *)a.out + row * a.D + c, o[r * padded + c] * (1 / total));
@@ -335,13 +344,14 @@ void cuda_attention(kstream *s, const attention_args *a) {
     const forest_attention f = {a->out, a->lse, a->qkv, a->end, a->pos, a->tiles, a->N, a->A, a->G, a->D, section,
                                 (a->A + 2 * a->G) * a->D * 2, a->G * a->D * 2, log2e * a->scale, limits_of(*a)};
     dim3 grid(section, query_tiles(a->N), a->A / section);
-    const bool words = a->dtype == K_BF16 && wide<bf16>(a->D, (const char *)a->qkv, (const char *)a->out);
+    const bool words = !of(s).fixed && a->dtype == K_BF16 && wide<bf16>(a->D, (const char *)a->qkv, (const char *)a->out);
     if (words && of_size(a->D, [&](auto d) { run<d.value, (d.value == 64 ? 2 : d.value <= 128)>(s, f, grid); })) return;
     grid.x *= QUERIES / PART;
     real(a->dtype, [&](auto zero) {
         const size_t chunk = sizeof(float) * PART * CHUNK, shared = chunk * ((a->D + CHUNK - 1) / CHUNK);
         const size_t room = most_shared(s) - (24 << 10);  // what is static has the rest
         if (shared > room) throw std::runtime_error("heads of more than " + std::to_string(room / chunk * CHUNK) + " numbers are not supported on this device");
-        launch(s, attention_plain_kernel<decltype(zero)>, grid, plain_threads, shared, f);
+        using T = decltype(zero);
+        launch(s, of(s).fixed ? attention_plain_kernel<T, true> : attention_plain_kernel<T, false>, grid, plain_threads, shared, f);
     });
 }

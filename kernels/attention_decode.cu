@@ -454,9 +454,10 @@ attention_decode_args slice(const attention_decode_args *a, int lo, int hi) {
 
 void cuda_attention_decode(kstream *s, const attention_decode_args *a) {
     if (a->B == 0) return;
-    const bool tensor_cores = a->dtype == K_BF16 && of_size(a->D, [](auto) {}) && a->A / a->G <= 16 && wide<bf16>(a->D, (const char *)a->qkv, (const char *)a->kv);
+    const int fixed_parts = 8;  // of a context, whatever the others are
+    const bool tensor_cores = !of(s).fixed && a->dtype == K_BF16 && of_size(a->D, [](auto) {}) && a->A / a->G <= 16 && wide<bf16>(a->D, (const char *)a->qkv, (const char *)a->kv);
     const int shared_parts = tensor_cores && a->segments ? parts_for((int64_t)most_tiles(*a) * a->G) : 0;
-    const int parts = shared_parts + parts_for((int64_t)a->B * a->G);
+    const int parts = of(s).fixed ? fixed_parts : shared_parts + parts_for((int64_t)a->B * a->G);
     const size_t row = (size_t)a->A * parts * (a->D + 2) * 4, left = workspace_left(s) - 1024;
     const int most = (int)std::min<size_t>({(size_t)a->B, left / row, 65535});
     if (most < 1) throw std::runtime_error("the workspace has no place for one sequence");

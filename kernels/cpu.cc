@@ -287,6 +287,7 @@ const char *cpu_sync(kstream *s) {
 
 const char *cpu_algorithms(kstream *) { return ""; }
 const char *cpu_use_algorithms(kstream *, const char *) { return nullptr; }
+void cpu_fix(kstream *, int32_t) {}
 
 #define X(op) \
     void guarded_##op(kstream *s, const op##_args *a) { guard(s, #op, [&] { cpu_##op(s, a); }); }
@@ -296,5 +297,5 @@ KERNEL_OPS(X)
 }  // namespace
 
 #define X(op) guarded_##op,
-const kernel_table kernels_cpu = {"cpu", cpu_close, cpu_sync, cpu_algorithms, cpu_use_algorithms, KERNEL_OPS(X)};
+const kernel_table kernels_cpu = {"cpu", cpu_close, cpu_sync, cpu_algorithms, cpu_use_algorithms, cpu_fix, KERNEL_OPS(X)};
 #undef X

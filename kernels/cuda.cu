@@ -94,6 +94,8 @@ const char *cuda_use_algorithms(kstream *k, const char *text) {
     return refused;
 }
 
+void cuda_fix(kstream *k, int32_t on) { of(k).fixed = on != 0; }
+
 #define X(op) \
     void guarded_##op(kstream *s, const op##_args *a) { guard(s, #op, [&] { cuda_##op(s, a); }); }
 KERNEL_OPS(X)
@@ -114,5 +116,5 @@ kstream *cuda_open(int32_t device, void *queue, void *workspace, size_t bytes, c
 }
 
 #define X(op) guarded_##op,
-const kernel_table kernels_cuda = {"cuda", cuda_close, cuda_sync, cuda_algorithms, cuda_use_algorithms, KERNEL_OPS(X)};
+const kernel_table kernels_cuda = {"cuda", cuda_close, cuda_sync, cuda_algorithms, cuda_use_algorithms, cuda_fix, KERNEL_OPS(X)};
 #undef X

@@ -41,6 +41,7 @@ struct stream {
     int32_t *counters = nullptr;       // (counter_count) zero between kernels
     blas *matrices = nullptr;
     std::vector<std::pair<const void *, size_t>> large;  // kernels that may use dynamic shared memory, and how much
+    bool fixed = false;                // what a token gives does not depend on its company: see kernel_table::fix
     bool faulted = false;
     std::string fault, reported;
 };

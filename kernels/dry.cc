@@ -12,9 +12,10 @@ void close(kstream *) {}
 const char *sync(kstream *) { return nullptr; }
 const char *algorithms(kstream *) { return ""; }
 const char *use_algorithms(kstream *, const char *) { return nullptr; }
+void fix(kstream *, int32_t) {}
 
 }  // namespace
 
 #define X(op) dry_##op,
-const kernel_table kernels_dry = {"cuda", close, sync, algorithms, use_algorithms, KERNEL_OPS(X)};
+const kernel_table kernels_dry = {"cuda", close, sync, algorithms, use_algorithms, fix, KERNEL_OPS(X)};
 #undef X

@@ -25,3 +25,12 @@ func TestEmulated(t *testing.T) {
 	kerneltest.TestDevice(t, emulated(t, kernels.Schedule{}), emulated(t, kernels.Schedule{Order: 1, Async: 1}),
 		emulated(t, kernels.Schedule{Order: 2, Async: 2, Seed: 1, Shared: 99 << 10}))
 }
+
+// A device that is fixed gives what the reference gives, by other kernels.
+func TestEmulatedFixed(t *testing.T) {
+	kerneltest.TestOps(t, func() *kernels.Device {
+		d := emulated(t, kernels.Schedule{Order: 2, Async: 2, Seed: 1})()
+		d.Fix(true)
+		return d
+	}, "matmul", "matmul_dx", "attention", "attention_decode")
+}

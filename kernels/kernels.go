@@ -15,6 +15,7 @@ static inline void call_close(const kernel_table *t, kstream *s) { t->close(s); 
 static inline const char *call_sync(const kernel_table *t, kstream *s) { return t->sync(s); }
 static inline const char *call_algorithms(const kernel_table *t, kstream *s) { return t->algorithms(s); }
 static inline const char *call_use_algorithms(const kernel_table *t, kstream *s, const char *text) { return t->use_algorithms(s, text); }
+static inline void call_fix(const kernel_table *t, kstream *s, int32_t on) { t->fix(s, on); }
 */
 import "C"
 
@@ -303,6 +304,17 @@ func (d *Device) UseAlgorithms(text string) (refused string) {
 		return C.GoString(msg)
 	}
 	return ""
+}
+
+// Fix makes what the device computes for a token independent of what is computed with it, to the bit, from here on: products and attention go
+// by plain kernels that add in one order, without tensor cores, and are many times slower on large models. Gradients of weights are as
+// without it. The CPU always does so, and changes nothing.
+func (d *Device) Fix(on bool) {
+	var fixed C.int32_t
+	if on {
+		fixed = 1
+	}
+	C.call_fix(d.table, d.stream, fixed)
 }
 
 // Lost is the fault of a device after which its driver refuses everything that this process asks of it.

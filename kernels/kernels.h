@@ -518,6 +518,9 @@ typedef struct {
     // Texts are the stream's until its next call.
     const char *(*algorithms)(kstream *);
     const char *(*use_algorithms)(kstream *, const char *text);
+    // From here on what an op gives for a token depends on that token and the ones above it alone, to the bit: not on what else is computed
+    // with it. Gradients of weights, which are sums over all tokens, are as before. The CPU always does so.
+    void (*fix)(kstream *, int32_t on);
 #define X(op) void (*op)(kstream *, const op##_args *);
     KERNEL_OPS(X)
 #undef X

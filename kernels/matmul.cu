@@ -253,7 +253,7 @@ int32_t run(kstream *s, blas &z, plan &p, const shape &f, const product &q) {
 
 void multiply(kstream *s, const product &p) {
     if (p.rows == 0 || p.cols == 0) return;
-    if (p.inner == 0) return plain(s, p);
+    if (p.inner == 0 || (of(s).fixed && !p.inner_varies)) return plain(s, p);  // which adds by rising k, whatever the sizes
     blas &z = *of(s).matrices;
     shape exact = shape_of(p), rounded = exact;
     int64_t &tokens = rounded[p.inner_varies ? K : N];

@@ -93,7 +93,7 @@ const (
 
 // Generate samples continuations and calls done, on this goroutine, with all samples of a request as soon as the last of them ends;
 // requests end in any order. Tokens, log-probabilities and rewards depend on the weights, Seed, Key, sample index and prefix only: on the
-// CPU to the bit; on a GPU the last bits of a sequence's logits may differ with its company. Leading tokens that requests have in common
+// CPU, and a device that is fixed (kernels.Device.Fix), to the bit; on another GPU the last bits of a sequence's logits may differ with its company. Leading tokens that requests have in common
 // are computed once while one of them runs, and a request's prefix is kept once for all its samples. Finished
 // sequences leave the batch at once and waiting requests take their place.
 func (m *Model) Generate(ctx context.Context, reqs []GenRequest, o GenOptions, done func(req int, samples []GenSample)) (err error) {

@@ -80,13 +80,16 @@ func inspect(ctx context.Context, path string, r *render.Renderer, o critic.Gene
 		}
 		return nil
 	})
-	if err == nil {
-		err = errors.Join(f.Unsound...)
-	}
 	if err != nil {
 		return nil, err
 	}
-	return f, f.fits(o.Overlong)
+	if err = errors.Join(f.Unsound...); err == nil {
+		err = f.fits(o.Overlong)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // fits refuses rows that the critic cannot read before hours are spent on those in front of them.

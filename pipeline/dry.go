@@ -54,10 +54,11 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, o Options) (*Est
 		r.say("the dry run is of all stages, whatever is done already and whichever were named")
 	}
 	var rows []*record.Record
-	trained, held, err := r.look(ctx, func(rec *record.Record) { rows = append(rows, rec) })
+	facts, err := r.look(ctx, func(rec *record.Record) { rows = append(rows, rec) })
 	if err != nil {
 		return nil, InputError{err}
 	}
+	trained, held := &facts.Train, &facts.Eval
 	e := &Estimate{Device: dev.String()}
 	d := &dry{run: r, Estimate: e, train: float64(trained.Rows) * (1 - r.ValidShare), valid: float64(trained.Rows) * r.ValidShare, held: float64(held.Rows)}
 	for _, f := range []func(context.Context) error{

@@ -63,11 +63,12 @@ func (r *run) layout(file string) (l record.Layout) {
 }
 
 // look reads both files, says what is in them, and gives the rows to train on to keep, if it is not nil.
-func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, held *File, err error) {
+func (r *run) look(ctx context.Context, keep func(*record.Record)) (d Data, err error) {
 	renderer, err := render.Of(r.base)
 	if err != nil {
-		return nil, nil, err
+		return d, err
 	}
+	var trained, held *File
 	var bad []error
 	var listed string // with the bad rows of both; a dry run writes nothing
 	if r.dir != "" {
@@ -86,11 +87,14 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 		x.o.Sampling.MaxTokens = cmp.Or(x.o.Sampling.MaxTokens, r.base.MaxTokens)
 		x.o.Reading = within(critic.Reading{Limits: renderer, MaxLength: r.base.MaxLength, Overlong: r.base.Overlong}, x.o.MaxLength, x.o.Overlong)
 		f, err := inspect(ctx, x.path, renderer, x.o, record.ReadOptions{MaxBad: r.MaxBad, Reads: reads, Layout: r.Layout}, x.keep)
+		if f != nil {
+			defer f.Close()
+		}
 		if err == nil && f.SHA256 != r.sums[i] {
 			err = fmt.Errorf("%s changed while it was read", f.Name)
 		}
 		if err != nil {
-			return nil, nil, err
+			return d, err
 		}
 		for _, line := range f.lines(listed) {
 			r.say("%s", line)
@@ -100,13 +104,16 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 	}
 	if listed != "" {
 		if err := stage.SetAside(listed, bad); err != nil {
-			return nil, nil, err
+			return d, err
 		}
 	}
 	for _, line := range trained.Found.Warnings() {
 		r.say("%s: %s", trained.Name, line)
 	}
-	both := corpus.Overlaps(trained.File, held.File)
+	both, err := corpus.Overlaps(trained.File, held.File)
+	if err != nil {
+		return d, err
+	}
 	if both.Rows > 0 {
 		r.say("warning: %d of %d held-out pairs have a prompt that is also trained on: what is measured on them says little", both.Rows, held.Rows)
 	}
@@ -116,7 +123,7 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (trained, hel
 	if o := r.Refine.Options(); o.Chooses() && o.TopK > r.Generate.Critiques && trained.Critiques == 0 {
 		r.say("refine keeps %d critiques of a response, and generate writes %d: whatever the filter leaves is kept", o.TopK, r.Generate.Critiques)
 	}
-	return trained, held, nil
+	return Data{Train: *trained, Eval: *held, Overlap: both}, nil
 }
 
 // categorised is an error for a row without the category that results are split by, before hours are spent on it.
@@ -144,11 +151,11 @@ func (r *run) check(ctx context.Context) (string, error) {
 	if r.ValidShare > 0 {
 		keep = func(rec *record.Record) { rows = append(rows, rec) }
 	}
-	trained, held, err := r.look(ctx, keep)
+	d, err := r.look(ctx, keep)
 	if err != nil {
 		return "", err
 	}
-	d := Data{Train: *trained, Eval: *held, Overlap: corpus.Overlaps(trained.File, held.File)}
+	trained, held := &d.Train, &d.Eval
 	if r.ValidShare > 0 {
 		if d.Valid, err = trained.split(rows, r.ValidShare, r.Seed, r.dir); err != nil {
 			return "", err

@@ -221,7 +221,12 @@ func TestBenchmarkCheck(t *testing.T) {
 		list, _ := allOf(t, strings.Repeat(row, max(n, 1)))
 		c := NewChecker()
 		for _, r := range list {
-			c.Add(r)
+			if err := c.Add(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.Finish(); err != nil {
+			t.Fatal(err)
 		}
 		if c.Counts["duplicate row"] != want {
 			t.Errorf("%d rows: %v", n, c.Counts)

@@ -3,10 +3,13 @@ package record
 // What is wrong with a set of records as a whole: double ids, double rows, contradictory labels.
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -29,9 +32,6 @@ func (p Place) String() string {
 	return fmt.Sprintf("%s:%d", p.File, p.Line)
 }
 
-// mark is a Place in less memory: the file by its number.
-type mark struct{ file, line, row int32 }
-
 // Issue is one finding about two records.
 type Issue struct {
 	Kind        string // "duplicate id", "duplicate row", "contradiction"
@@ -47,52 +47,71 @@ func (i Issue) String() string {
 	return fmt.Sprintf("%v (id %.40q): %s, see %v", i.At, i.ID, what, i.Earlier)
 }
 
-// Checker collects issues record by record; its memory is some 100 bytes a record, whatever its texts.
+// Checker collects issues record by record. Its memory does not grow with them: of each record it keeps a hash of its id, one of its row and where
+// it stands, in temporary files once they are many. After the last record Finish finds the issues; Close frees the files.
 type Checker struct {
-	Issues []Issue // the first maxIssues
+	Issues []Issue // the first maxIssues, in the order of the later records
 	Counts map[string]int
 
-	ids   map[[16]byte]mark
-	rows  map[[16]byte]mark
+	seen  sightings
+	log   journal
 	files []string // by their numbers, from 1
 	n     int
-
-	swapped [][16]byte // what the distinct pairs would be the other way round
+	found []finding
+	done  bool
 }
 
-// maxIssues bounds the list; Counts goes on.
-const maxIssues = 100
+const (
+	// maxIssues bounds the list; Counts goes on.
+	maxIssues = 100
+	// What a Checker keeps in memory: keys of records, 24 bytes each and two of a record, and bytes of places and ids.
+	checkKeys = 1 << 18
+	checkLog  = 4 << 20
+)
 
 // NewChecker starts an empty check.
-func NewChecker() *Checker {
-	return &Checker{Counts: map[string]int{}, ids: map[[16]byte]mark{}, rows: map[[16]byte]mark{}}
+func NewChecker() *Checker { return newChecker(checkKeys, checkLog) }
+
+func newChecker(keys, log int) *Checker {
+	return &Checker{Counts: map[string]int{}, seen: sightings{most: keys}, log: journal{most: log}}
 }
 
-// Add looks at one record.
-func (c *Checker) Add(r *Record) {
+// finding is an issue by where its records lie in the journal.
+type finding struct {
+	at, earlier int64
+	kind        string
+}
+
+func (f finding) order() int64 {
+	if f.kind == "duplicate id" {
+		return 2 * f.at
+	}
+	return 2*f.at + 1
+}
+
+// Add takes note of one record. Errors are of the temporary files.
+func (c *Checker) Add(r *Record) error {
+	if c.done {
+		panic("record: Checker.Add after Finish")
+	}
 	c.n++
-	here := mark{line: int32(r.Line), row: int32(r.Row)}
+	here := mark{line: r.Line, row: r.Row}
 	if r.Line == 0 && r.Row == 0 {
-		here.line = int32(c.n)
+		here.line = c.n
 	}
 	if r.part > 0 {
-		here.file = int32(r.part)
+		here.file = r.part
 		for len(c.files) < r.part {
 			c.files = append(c.files, "")
 		}
 		c.files[r.part-1] = r.File
 	}
-	note := func(kind string, earlier mark) {
-		c.Counts[kind]++
-		if len(c.Issues) < maxIssues {
-			c.Issues = append(c.Issues, Issue{Kind: kind, ID: r.ID, At: c.place(here), Earlier: c.place(earlier)})
-		}
+	at, err := c.log.add(here, r.ID)
+	if err != nil {
+		return err
 	}
-	id := rowKey(r.ID)
-	if earlier, ok := c.ids[id]; ok {
-		note("duplicate id", earlier)
-	} else {
-		c.ids[id] = here
+	if err := c.seen.add(rowKey(r.ID), at, 0); err != nil {
+		return err
 	}
 	first, second := r.Chosen, r.Rejected
 	switch {
@@ -104,40 +123,134 @@ func (c *Checker) Add(r *Record) {
 	if r.Benchmark != nil && r.Benchmark.Answers > 0 { // answers of one row may be equal
 		second = fmt.Sprint("answer ", r.Benchmark.Answer)
 	}
-	key := rowKey(r.Prompt.Key(), first, second)
-	if earlier, ok := c.rows[key]; ok {
-		note("duplicate row", earlier)
+	kind := isRow
+	if r.Paired() {
+		kind |= isPair
+	}
+	switch strings.Compare(first, second) {
+	case 0:
+		kind |= isEven
+	case 1: // a pair and the one with its sides swapped have one key
+		kind |= isSwapped
+		first, second = second, first
+	}
+	return c.seen.add(rowKey(r.Prompt.Key(), first, second), at, kind)
+}
+
+// Finish finds the issues, after the last record. Errors are of the temporary files.
+func (c *Checker) Finish() error {
+	c.done = true
+	if err := c.log.end(); err != nil {
+		return err
+	}
+	if err := c.seen.end(); err != nil {
+		return err
+	}
+	var last sighting
+	id, first := int64(-1), nowhere // where the id, and the rows of the key, stand first
+	for s, err := range c.seen.sorted() {
+		if err != nil {
+			return err
+		}
+		if s.key != last.key || s.kind()&isRow != last.kind()&isRow {
+			id, first = -1, nowhere
+		}
+		last = s
+		switch {
+		case s.kind()&isRow != 0:
+			c.row(s, &first)
+		case id < 0:
+			id = s.at()
+		default:
+			c.note("duplicate id", s.at(), id)
+		}
+	}
+	c.trim()
+	for _, f := range c.found {
+		later, name, err := c.log.read(f.at)
+		if err != nil {
+			return err
+		}
+		earlier, _, err := c.log.read(f.earlier)
+		if err != nil {
+			return err
+		}
+		c.Issues = append(c.Issues, Issue{Kind: f.kind, ID: name, At: c.place(later), Earlier: c.place(earlier)})
+	}
+	c.found = nil
+	return nil
+}
+
+// row looks at a record that follows those of the same texts.
+func (c *Checker) row(s sighting, first *firsts) {
+	way := s.way()
+	if first[way] >= 0 {
+		c.note("duplicate row", s.at(), first[way])
 		return
 	}
-	c.rows[key] = here
-	if r.Paired() {
-		swapped := rowKey(r.Prompt.Key(), second, first)
-		c.swapped = append(c.swapped, swapped)
-		if earlier, ok := c.rows[swapped]; ok {
-			note("contradiction", earlier)
-		}
+	first[way] = s.at()
+	if other := s.otherWay(); s.kind()&isPair != 0 && first[other] >= 0 {
+		c.note("contradiction", s.at(), first[other])
 	}
 }
 
-func (c *Checker) place(s mark) Place {
-	p := Place{Line: int(s.line), Row: int(s.row)}
-	if s.file > 0 {
-		p.File = c.files[s.file-1]
+func (c *Checker) note(kind string, at, earlier int64) {
+	c.Counts[kind]++
+	if c.found = append(c.found, finding{at, earlier, kind}); len(c.found) >= 2*maxIssues {
+		c.trim()
+	}
+}
+
+// trim keeps the first findings; of a record that of its id comes first.
+func (c *Checker) trim() {
+	slices.SortFunc(c.found, func(a, b finding) int { return cmp.Compare(a.order(), b.order()) })
+	c.found = c.found[:min(len(c.found), maxIssues)]
+}
+
+func (c *Checker) place(m mark) Place {
+	p := Place{Line: m.line, Row: m.row}
+	if m.file > 0 {
+		p.File = c.files[m.file-1]
 	}
 	return p
 }
 
-// Contradictions counts the pairs that another set has the other way round.
-func (c *Checker) Contradictions(with *Checker) (n int) {
-	for _, swapped := range with.swapped {
-		if _, ok := c.rows[swapped]; ok {
-			n++
+// Contradictions counts the pairs that another set has the other way round. Both are finished and not closed.
+func (c *Checker) Contradictions(with *Checker) (n int, err error) {
+	if !c.done || !with.done {
+		panic("record: Contradictions of a Checker without Finish")
+	}
+	mine, stop := iter.Pull2(c.seen.rows())
+	defer stop()
+	own, err, ok := mine()
+	for theirs, fault := range with.seen.rows() {
+		if fault != nil {
+			return n, fault
+		}
+		for ok && err == nil && own.key.compare(theirs.key) < 0 {
+			own, err, ok = mine()
+		}
+		if err != nil || !ok {
+			return n, err
+		}
+		if own.key != theirs.key {
+			continue
+		}
+		for way, pair := range theirs.pairs {
+			if pair && own.has[theirs.other(way)] {
+				n++
+			}
 		}
 	}
-	return n
+	return n, err
 }
 
-func rowKey(parts ...string) (key [16]byte) {
+// Close frees the temporary files; Issues and Counts stay.
+func (c *Checker) Close() error {
+	return errors.Join(c.seen.close(), c.log.close())
+}
+
+func rowKey(parts ...string) (key rowHash) {
 	h := sha256.New()
 	var length [8]byte
 	for _, p := range parts {
@@ -145,8 +258,8 @@ func rowKey(parts ...string) (key [16]byte) {
 		h.Write(length[:])
 		io.WriteString(h, p)
 	}
-	copy(key[:], h.Sum(nil))
-	return key
+	sum := h.Sum(nil)
+	return rowHash{binary.BigEndian.Uint64(sum), binary.BigEndian.Uint64(sum[8:])}
 }
 
 // Counts lists how many there are of each reason as "12 × reason", sorted by reason.

@@ -17,7 +17,12 @@ func TestCheck(t *testing.T) {
 	c := record.NewChecker()
 	for _, r := range []*record.Record{mk("a", "p", "x", "y"), mk("a", "q", "x", "y"), mk("b", "p", "y", "x"), mk("c", "p", "x", "y"),
 		{ID: "d", Prompt: record.Prompt{Messages: []tokenizer.Message{{Role: "user", Content: "p"}}}, Chosen: "x", Rejected: "y"}} {
-		c.Add(r)
+		if err := c.Add(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Finish(); err != nil {
+		t.Fatal(err)
 	}
 	want := map[string]int{"duplicate id": 1, "contradiction": 1, "duplicate row": 2}
 	if d := cmp.Diff(want, c.Counts); d != "" {
@@ -33,13 +38,23 @@ func TestContradictions(t *testing.T) {
 	set := func(rows ...[3]string) *record.Checker {
 		c := record.NewChecker()
 		for _, r := range rows {
-			c.Add(&record.Record{ID: fmt.Sprint(r), Prompt: record.Prompt{Text: r[0]}, Chosen: r[1], Rejected: r[2]})
+			if err := c.Add(&record.Record{ID: fmt.Sprint(r), Prompt: record.Prompt{Text: r[0]}, Chosen: r[1], Rejected: r[2]}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := c.Finish(); err != nil {
+			t.Fatal(err)
 		}
 		return c
 	}
 	a := set([3]string{"p", "x", "y"}, [3]string{"q", "x", "y"}, [3]string{"r", "x", "y"})
 	b := set([3]string{"p", "y", "x"}, [3]string{"p", "y", "x"}, [3]string{"q", "x", "y"}, [3]string{"s", "y", "x"})
-	if n, m := a.Contradictions(b), b.Contradictions(a); n != 1 || m != 1 || a.Contradictions(a) != 0 {
-		t.Errorf("%d and %d, want 1 and 1", n, m)
+	for _, x := range []struct {
+		first, second *record.Checker
+		want          int
+	}{{a, b, 1}, {b, a, 1}, {a, a, 0}} {
+		if n, err := x.first.Contradictions(x.second); n != x.want || err != nil {
+			t.Errorf("%d, %v, want %d", n, err, x.want)
+		}
 	}
 }

@@ -116,7 +116,9 @@ func TestSeveralFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		check.Add(rec)
+		if err := check.Add(rec); err != nil {
+			t.Fatal(err)
+		}
 		rec.Chosen = strings.Join(rec.Texts(), "")
 		got = append(got, rec.ID+" "+rec.Where("-")+" "+rec.Prompt.String())
 	}
@@ -144,7 +146,12 @@ func TestSeveralFiles(t *testing.T) {
 	list[2].ID = "row-1-2"
 	check = record.NewChecker()
 	for _, rec := range list {
-		check.Add(rec)
+		if err := check.Add(rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := check.Finish(); err != nil {
+		t.Fatal(err)
 	}
 	if want := `d.jsonl:1 (id "row-1-2"): duplicate id, see a.jsonl:2`; len(check.Issues) != 1 || check.Issues[0].String() != want {
 		t.Errorf("%v, want %s", check.Issues, want)

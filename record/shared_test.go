@@ -28,7 +28,12 @@ func TestSharedData(t *testing.T) {
 		}
 		check := record.NewChecker()
 		for _, r := range records {
-			check.Add(r)
+			if err := check.Add(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := check.Finish(); err != nil {
+			t.Fatal(err)
 		}
 		again, err := record.ParseRecord([]byte(recordtest.JSON(t, records[0])))
 		if err != nil || again.Text(records[0].Sides()[0]) != records[0].Text(records[0].Sides()[0]) {

@@ -50,6 +50,7 @@ func readFile(path, name string, each func(*record.Record) error) (*fileFacts, e
 	defer in.Close()
 	f := &fileFacts{name: name, prompts: map[[16]byte]struct{}{}, drops: critic.NewDropStats()}
 	check := record.NewChecker()
+	defer check.Close()
 	for r, err := range in.Records() {
 		if err == nil && each != nil {
 			err = each(r)
@@ -57,10 +58,15 @@ func readFile(path, name string, each func(*record.Record) error) (*fileFacts, e
 		if err != nil {
 			return nil, err
 		}
-		check.Add(r)
+		if err := check.Add(r); err != nil {
+			return nil, fmt.Errorf("report: %w", err)
+		}
 		f.observe(r)
 	}
 	if err := stage.Altered(in); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	if err := check.Finish(); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	f.issues, f.notes = check.Counts, in.Notes

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -29,6 +30,7 @@ type call struct {
 	route *route
 	body  []byte
 	began time.Time
+	done  func() // says that the work is done and the answer is left; may be said again
 
 	status int // that was sent; 0: nothing was
 	stream *stream
@@ -41,7 +43,7 @@ type call struct {
 
 // ServeHTTP answers a request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	c := &call{s: s, w: w, r: r, ctx: r.Context(), id: requestID(r), began: time.Now()}
+	c := &call{s: s, w: w, r: r, ctx: r.Context(), id: requestID(r), began: time.Now(), done: func() {}}
 	w.Header().Set("X-Request-Id", c.id)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	err := c.do()
@@ -80,7 +82,11 @@ func (c *call) do() (err error) {
 	if err := c.s.gate.enter(); err != nil {
 		return err
 	}
-	defer c.s.gate.leave()
+	c.done = sync.OnceFunc(c.s.gate.done)
+	defer func() {
+		c.done()
+		c.s.gate.leave()
+	}()
 	ctx, cancel := context.WithTimeout(c.ctx, limit)
 	defer cancel()
 	c.ctx = ctx
@@ -177,7 +183,8 @@ func (c *call) bytes(status int, kind string, b []byte) error {
 	h.Set("Content-Type", kind)
 	h.Set("Content-Length", strconv.Itoa(len(b)))
 	c.status = status
-	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(writeTime)) // recorders of tests have none
+	c.done()
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(c.s.patience)) // recorders of tests have none
 	c.w.WriteHeader(status)
 	if c.r.Method != http.MethodHead {
 		_, _ = c.w.Write(b)

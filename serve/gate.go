@@ -6,14 +6,17 @@ import (
 	"time"
 )
 
-// gate lets requests in to be worked on, so many at once, until it is closed.
+// gate lets requests in to be worked on, so many at once, until it is closed. Those whose answers are only written any more are counted apart: a
+// client that is slow to read takes no other's place.
 type gate struct {
-	mu      sync.Mutex
-	most, n int
-	shut    bool
-	idle    chan struct{} // closed when the gate is shut and nobody is inside
-	last    time.Time     // when a request left
-	apart   float64       // seconds between those that leave, as of late
+	mu        sync.Mutex
+	most, n   int
+	mostWrite int // answers that are written at once, before no request is let in
+	writing   int
+	shut      bool
+	idle      chan struct{} // closed when the gate is shut and nobody is inside or written to
+	last      time.Time     // when a request was done
+	apart     float64       // seconds between those that are done, as of late
 }
 
 // enter lets a request in, or says why not.
@@ -23,7 +26,7 @@ func (g *gate) enter() error {
 	switch {
 	case g.shut:
 		return draining()
-	case g.n >= g.most:
+	case g.n >= g.most, g.writing >= g.mostWrite:
 		return &Error{Status: http.StatusServiceUnavailable, Code: "busy", Message: "the queue is full: try again", Retry: g.wait()}
 	}
 	g.n++
@@ -36,8 +39,8 @@ func (g *gate) wait() int {
 	return min(max(int(g.apart*float64(g.most)/2+0.999), 1), most)
 }
 
-// leave lets a request out.
-func (g *gate) leave() {
+// done says that a request is worked on no more.
+func (g *gate) done() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	const weight = 1.0 / 16
@@ -46,7 +49,15 @@ func (g *gate) leave() {
 		g.apart += (now.Sub(g.last).Seconds() - g.apart) * weight
 	}
 	g.last = now
-	if g.n--; g.n == 0 && g.shut {
+	g.n--
+	g.writing++
+}
+
+// leave lets a request out that is done.
+func (g *gate) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.writing--; g.n+g.writing == 0 && g.shut {
 		close(g.idle)
 	}
 }
@@ -57,7 +68,7 @@ func (g *gate) close() <-chan struct{} {
 	defer g.mu.Unlock()
 	if !g.shut {
 		g.shut, g.idle = true, make(chan struct{})
-		if g.n == 0 {
+		if g.n+g.writing == 0 {
 			close(g.idle)
 		}
 	}
@@ -70,11 +81,18 @@ func (g *gate) closed() bool {
 	return g.shut
 }
 
-// inside is how many are in.
+// inside is how many are at work or waiting.
 func (g *gate) inside() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.n
+}
+
+// written is how many answers are being written.
+func (g *gate) written() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.writing
 }
 
 // full says whether the next requests are likely to be refused.

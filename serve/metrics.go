@@ -52,6 +52,7 @@ func newMetrics(s *Server) *metrics {
 	build.Set(1)
 	reg.MustRegister(build)
 	gauge("criticrm_requests_inside", "Requests at work or waiting.", s.gate.inside)
+	gauge("criticrm_answers_written", "Answers of finished requests that are being written to their clients.", s.gate.written)
 	gauge("criticrm_samples_running", "Samples that the model is writing.", func() int { return s.back.Load().Running })
 	gauge("criticrm_samples_waiting", "Samples that wait for a place in the batch.", func() int { return s.back.Load().Waiting })
 	gauge("criticrm_cached_tokens", "Tokens of prompts that are kept because another request may begin with them.", func() int { return s.back.Load().CachedTokens })

@@ -227,7 +227,7 @@ func (s *Server) write(c *call, works []Work, stops []string, tell func(i int, x
 			return err
 		})
 	}
-	err := f.follow(work, func(d drawn) error {
+	err := f.follow(func() error { defer c.done(); return work() }, func(d drawn) error {
 		i := d.item*n + d.sample
 		x := all[i]
 		was := x.ended

@@ -32,6 +32,8 @@ type looked struct {
 		Dots, Writing    int
 		Again            []string
 		Forgotten        bool
+		Dark             bool
+		Ratios           map[string]float64 // the least contrast of each kind of thing
 	}
 }
 
@@ -63,7 +65,11 @@ func visit(t *testing.T, s http.Handler, width, height int, picture string, ask 
 	ask.Set("width", fmt.Sprint(width))
 	ask.Set("height", fmt.Sprint(height))
 	out := filepath.Join(t.TempDir(), "page.png")
-	flags := []string{fmt.Sprintf("--window-size=%d,%d", max(width, 500), height), "--screenshot=" + out}
+	scheme := 1 // light, as Chromium counts
+	if ask.Get("dark") != "" {
+		scheme = 0
+	}
+	flags := []string{fmt.Sprintf("--blink-settings=preferredColorScheme=%d", scheme), fmt.Sprintf("--window-size=%d,%d", max(width, 500), height), "--screenshot=" + out}
 	if picture != "" {
 		ask.Set("picture", "1")
 	}
@@ -102,22 +108,31 @@ func (w *frameWriter) WriteHeader(code int) {
 	w.ResponseWriter.WriteHeader(code)
 }
 
-// The page at the widths of a desk and a phone, light and dark: critiques come while they are written, both rewards with their spread, the winner and
-// the tokens are told; nothing runs off its side, everything is legible, has a name and can be reached by keys; tries come back. With
-// CRITICRM_SCREENSHOTS=DIR it leaves pictures there.
+// The page at the width of a desk, light, and of a phone, dark: critiques come while they are written, both rewards with their spread, the winner and
+// the tokens are told; nothing runs off its side, everything has a name and can be reached by keys, and is legible: letters, hints, edges, the focus
+// and plots have the contrasts of WCAG 2.2 AA, from the styles as the browser computes them; tries come back. With CRITICRM_SCREENSHOTS=DIR it leaves
+// pictures there.
 func TestPage(t *testing.T) {
 	slow := func(o *Options, f *fake) {
 		f.before = func(context.Context) error { time.Sleep(20 * time.Millisecond); return nil }
 		f.pause = 3 * time.Millisecond
 	}
 	values := url.Values{"prompt": {"What is 2 + 2?"}, "a": {"It is 4."}, "b": {"It is 5, " + strings.Repeat("unbroken", 40)}, "samples": {"4"}}
-	for _, width := range []int{1200, 400} {
+	for width, dark := range map[int]bool{1200: false, 400: true} { // contrasts do not depend on the width
 		s, _ := newServer(t, slow)
+		values.Del("dark")
+		if dark {
+			values.Set("dark", "1")
+		}
 		got := visit(t, s, width, 900, "", values)
 		for _, fault := range got.Faults {
-			t.Error(fault)
+			t.Errorf("dark %t: %s", dark, fault)
 		}
 		v := got.Seen
+		if v.Dark != dark || len(v.Ratios) != 6 {
+			t.Errorf("the browser shows the page dark: %t, want %t; contrasts %v", v.Dark, dark, v.Ratios)
+		}
+		t.Logf("dark %t, %d px: least contrasts %v", dark, width, v.Ratios)
 		if v.Empty < 10 || v.Judged <= v.Empty || len(v.Rewards) != 2 || len(v.Critiques) != 8 || v.Dots != 8 || v.Writing != 0 || len(v.Tries) != 1 || !v.Forgotten {
 			t.Errorf("%d px: %+v", width, v)
 		}

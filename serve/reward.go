@@ -348,7 +348,7 @@ func (s *Server) streamReward(c *call, items []item, o reading, whole func([]ver
 		return send(delta{Object: "critique.delta", Index: p.item, Sample: p.sample, Text: part})
 	}
 	var all []verdict
-	err := f.follow(func() (err error) { all, err = s.judge(ctx, items, o); return err }, func(d drawn) error {
+	err := f.follow(func() (err error) { defer c.done(); all, err = s.judge(ctx, items, o); return err }, func(d drawn) error {
 		if d.verdict == nil {
 			p := place{d.item, d.sample}
 			at(p).add(d.ids)

@@ -38,18 +38,20 @@ type Server struct {
 	render *render.Renderer
 	back   Backend
 
-	names   []string
-	routes  map[string]map[string]*route // by path and method
-	began   time.Time
-	keys    atomic.Pointer[[][32]byte]
-	cert    atomic.Pointer[tls.Certificate]
-	gate    gate
-	metrics *metrics
-	page    []byte
-	policy  string // of the page's contents
-	work    context.Context
-	end     context.CancelCauseFunc // ends what is at work
-	lost    chan error
+	names  []string
+	routes map[string]map[string]*route // by path and method
+	began  time.Time
+	keys   atomic.Pointer[[][32]byte]
+	cert   atomic.Pointer[tls.Certificate]
+	gate   gate
+
+	patience time.Duration // with a part of an answer that its client does not read
+	metrics  *metrics
+	page     []byte
+	policy   string // of the page's contents
+	work     context.Context
+	end      context.CancelCauseFunc // ends what is at work
+	lost     chan error
 }
 
 // New makes the server of an open model: its directory, its renderer and what does the work.
@@ -70,8 +72,8 @@ func New(dir *modeldir.Dir, r *render.Renderer, back Backend, o Options) (*Serve
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Server{Options: o, dir: dir, render: r, back: back, names: o.Set.names(dir.Path), began: time.Now(), lost: make(chan error, 1)}
-	s.gate.most = o.Set.MaxQueue
+	s := &Server{Options: o, dir: dir, render: r, back: back, names: o.Set.names(dir.Path), began: time.Now(), patience: writeTime, lost: make(chan error, 1)}
+	s.gate.most, s.gate.mostWrite = o.Set.MaxQueue, max(o.Set.MaxQueue, o.Set.MaxConns)
 	s.work, s.end = context.WithCancelCause(context.Background())
 	s.metrics = newMetrics(s)
 	s.routes = table()
@@ -145,7 +147,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		select {
 		case <-idle:
 		case <-timer.C:
-			s.Log.Warn("requests were not done in time", "running", s.gate.inside())
+			s.Log.Warn("requests were not done in time", "running", s.gate.inside(), "written", s.gate.written())
 		}
 	}
 	s.end(errDraining)

@@ -26,6 +26,7 @@ type Settings struct {
 	MaxBody    int    `yaml:"max_body" help:"bytes of a request's body"`
 	MaxItems   int    `yaml:"max_items" help:"texts or responses in one request"`
 	MaxSamples int    `yaml:"max_samples" help:"critiques of a response, or choices, in one request"`
+	Fixed      bool   `yaml:"fixed_algorithms" group:"Device" help:"on a GPU, too, an answer has the same bits whatever else is asked: plain kernels add in one order, without tensor cores, and large models are many times slower. A CPU always does so"`
 	LogTexts   bool   `yaml:"log_texts" group:"Log" help:"write bodies of requests into the log, which has none otherwise"`
 }
 

@@ -18,11 +18,18 @@ type stream struct {
 	c     *call
 	ctl   *http.ResponseController
 	wrote bool
-	gone  bool // the client does not read
+	gone  bool      // the client does not read
+	last  time.Time // of all writing, however little of it is read at a time
 }
 
 // open begins to answer in events. Nothing is sent before the first of them, so that what fails first is answered as elsewhere.
-func (c *call) open() *stream { return &stream{c: c, ctl: http.NewResponseController(c.w)} }
+func (c *call) open() *stream {
+	s := &stream{c: c, ctl: http.NewResponseController(c.w)}
+	if limit, ok := c.ctx.Deadline(); ok {
+		s.last = limit.Add(c.s.patience)
+	}
+	return s
+}
 
 // send sends a value as an event.
 func (s *stream) send(v any) error {
@@ -57,7 +64,11 @@ func (s *stream) write(b []byte) error {
 		s.c.status, s.c.stream = http.StatusOK, s
 		s.c.w.WriteHeader(http.StatusOK)
 	}
-	_ = s.ctl.SetWriteDeadline(time.Now().Add(writeTime))
+	until := time.Now().Add(s.c.s.patience)
+	if !s.last.IsZero() && s.last.Before(until) {
+		until = s.last
+	}
+	_ = s.ctl.SetWriteDeadline(until)
 	_, err := s.c.w.Write(b)
 	if err == nil {
 		err = s.ctl.Flush()

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"criticrm/client"
 )
 
 // A streamed answer says the same as one that is not: its parts make the critiques, and its last event is the whole.
@@ -166,5 +168,35 @@ func TestGrowing(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The client for Go reads what the server streams: its parts make the critiques of the whole answer, which is that of a request without a stream.
+func TestStreamClient(t *testing.T) {
+	v := start(t, nil)
+	c := client.Client{BaseURL: v.url}
+	q := client.Request{Prompt: "What is 2 + 2?", Responses: []string{"4", "5"}, Samples: 2}
+	want, err := c.Reward(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts, parts := map[[2]int]string{}, 0
+	r, err := c.Stream(t.Context(), q, func(e client.Event) error {
+		if parts++; e.Reward == nil {
+			texts[[2]int{e.Index, e.Sample}] += e.Text
+			return nil
+		}
+		for k, z := range e.Reward.Critiques {
+			if got := texts[[2]int{e.Index, k}]; got != z.Text || got == "" {
+				t.Errorf("critique %d of %d: %q, want %q", k, e.Index, got, z.Text)
+			}
+		}
+		return nil
+	})
+	if err != nil || parts < 20 || fmt.Sprint(*r.Data[1].Score, r.Usage) != fmt.Sprint(*want.Data[1].Score, want.Usage) {
+		t.Errorf("%v, %d parts, %+v, want %+v", err, parts, r, want)
+	}
+	if _, err := c.Stream(t.Context(), client.Request{Prompt: "a", Responses: []string{"b"}, Samples: -1}, nil); err == nil || !strings.Contains(err.Error(), "samples") {
+		t.Error(err)
 	}
 }

@@ -118,6 +118,7 @@ func (r *execution) prepare(ctx context.Context) error {
 		return err
 	}
 	defer in.Close()
+	defer r.res.Check.Close()
 	for rec, err := range in.Records() {
 		if err == nil {
 			err = ctx.Err()
@@ -125,11 +126,16 @@ func (r *execution) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.res.Check.Add(rec)
+		if err := r.res.Check.Add(rec); err != nil {
+			return fmt.Errorf("%s: %w", r.Name, err)
+		}
 		r.side.Input.Records++
 	}
 	if err := Altered(in); err != nil {
 		return fmt.Errorf("%s: input %w", r.Name, err)
+	}
+	if err := r.res.Check.Finish(); err != nil {
+		return fmt.Errorf("%s: %w", r.Name, err)
 	}
 	r.res.Found = in.Found
 	if err := SetAside(record.BadPath(r.Out), in.Bad); err != nil {

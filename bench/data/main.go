@@ -2,12 +2,13 @@
 //
 //	go build -o build/data ./bench/data
 //	build/data pairs N > pairs.jsonl
+//	build/data check pairs.jsonl
 //	build/data read MODEL pairs.jsonl THREADS MIB
 //
 // pairs writes N pairs of made-up text of realistic lengths. read does what a training does before its first update, and prints what
 // each part took as a line of JSON: check (the rows are read and compared with each other, as "criticrm generate" and "run" do), render (they
 // are read, checked, rendered with the model's chat template and kept, MIB of them in memory) and pack (one epoch of batches of 96 pairs, in
-// shuffled order, in micro-batches of 8192 tokens).
+// shuffled order, in micro-batches of 8192 tokens). check does the first of them alone.
 package main
 
 import (
@@ -54,6 +55,8 @@ func run(args []string) error {
 			return err
 		}
 		return pairs(os.Stdout, n, 1)
+	case len(args) == 2 && args[0] == "check":
+		return check(args[1])
 	case len(args) == 5 && args[0] == "read":
 		threads, err := strconv.Atoi(args[3])
 		if err != nil {
@@ -65,7 +68,7 @@ func run(args []string) error {
 		}
 		return read(args[1], args[2], threads, memory)
 	}
-	return errors.New("usage: data pairs N | data read MODEL FILE THREADS MIB")
+	return errors.New("usage: data pairs N | data check FILE | data read MODEL FILE THREADS MIB")
 }
 
 // measure does a part of the work and prints what it took.
@@ -91,31 +94,38 @@ func cpu() float64 {
 	return float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
 }
 
-func read(dir, file string, threads, memory int) error {
-	runtime.GOMAXPROCS(threads)
-	c := trainer.Default()
-	c.Method, c.Threads, c.DataMemory, c.Overlong = trainer.BT, threads, memory, record.TruncateRight
-	err := measure("check", func() (rows, tokens int, err error) {
+// check reads the rows and compares them with each other.
+func check(file string) error {
+	return measure("check", func() (rows, tokens int, err error) {
 		in, err := record.Open(file, record.ReadOptions{})
 		if err != nil {
 			return 0, 0, err
 		}
 		defer in.Close()
 		check := record.NewChecker()
+		defer check.Close()
 		for rec, err := range in.Records() {
 			if err != nil {
 				return rows, 0, err
 			}
-			check.Add(rec)
+			if err := check.Add(rec); err != nil {
+				return rows, 0, err
+			}
 			rows++
 		}
-		return rows, 0, nil
+		return rows, 0, check.Finish()
 	})
-	if err != nil {
+}
+
+func read(dir, file string, threads, memory int) error {
+	runtime.GOMAXPROCS(threads)
+	c := trainer.Default()
+	c.Method, c.Threads, c.DataMemory, c.Overlong = trainer.BT, threads, memory, record.TruncateRight
+	if err := check(file); err != nil {
 		return err
 	}
 	var data *trainer.Records
-	err = measure("render", func() (rows, tokens int, err error) {
+	err := measure("render", func() (rows, tokens int, err error) {
 		d, err := modeldir.Open(dir, modeldir.Given{NoCritiques: true})
 		if err != nil {
 			return 0, 0, err

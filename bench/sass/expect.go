@@ -37,7 +37,7 @@ var expectations = []expectation{
 	{Name: `attention\.attention_kernel<64,2,0>`, Tensor: true, Issue: 4.6, Async: true, Shared: 48 << 10, Blocks: 3},
 	{Name: `attention\.attention_kernel<64,2,1>`, Tensor: true, Async: true, Shared: 48 << 10, Blocks: 2},
 	{Name: `attention\.attention_kernel<256,0,[01]>`, Tensor: true, Async: true, Shared: 96 << 10, Blocks: 1},
-	{Name: `attention\.attention_plain_kernel<\w+>`, Quiet: true, Shared: 16 << 10, Blocks: 4},
+	{Name: `attention\.attention_plain_kernel<\w+,(true|false)>`, Quiet: true, Shared: 16 << 10, Blocks: 4},
 	{Name: `attention_backward\.attention_backward_kernel<128,2,0>`, Tensor: true, Issue: 2.8, Async: true, Shared: 129<<10 + 512 + 16, Blocks: 1, Large: true},
 	{Name: `attention_backward\.attention_backward_kernel<128,1,0>`, Tensor: true, Issue: 3.1, Async: true, Shared: 96<<10 + 768 + 16, Blocks: 1},
 	{Name: `attention_backward\.attention_backward_kernel<64,2,0>`, Tensor: true, Issue: 3.1, Async: true, Shared: 65<<10 + 512 + 16, Blocks: 2},

@@ -337,6 +337,7 @@ func showRecords(ctx context.Context, w io.Writer, path string, layout record.La
 	if err != nil {
 		return err
 	}
+	defer f.Close()
 	fmt.Fprintf(w, "%s: %v\n", path, f.Schema)
 	for _, err := range f.Unsound {
 		fmt.Fprintf(w, "warning: %v\n", err)

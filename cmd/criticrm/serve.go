@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -54,6 +56,13 @@ certificates again. Other addresses than this machine's own need a key (--api_ke
 	return cmd
 }
 
+// garbage is how many bytes a server makes before they are collected. Weights are no part of Go's heap, which has a few MiB: collected whenever
+// as much was made, it would be fifty times a second, and each time requests wait.
+const garbage = 32 << 20
+
+// collectAt is the percentage of a live heap (runtime/debug.SetGCPercent) that garbage is; never less than Go's own.
+func collectAt(live uint64) int { return int(max(100, 100*garbage/max(live, 1<<20))) }
+
 // openServed opens the model as score does, or, of a model without a reward head, for its critiques alone, which it says.
 func (s *sampler) openServed(cmd *cobra.Command) (func(), error) {
 	closeModel, err := s.openScorer(cmd, pipeline.Remote{}, false)
@@ -67,6 +76,9 @@ func (s *sampler) openServed(cmd *cobra.Command) (func(), error) {
 func (s *sampler) serve(cmd *cobra.Command, set serve.Settings) error {
 	e, stderr := s.engine, cmd.ErrOrStderr()
 	e.Progress = nil
+	if set.Fixed {
+		e.Model.Dev.Fix(true)
+	}
 	lost := func(err error) bool {
 		var lost kernels.Lost
 		return errors.As(err, &lost)
@@ -98,6 +110,12 @@ func (s *sampler) serve(cmd *cobra.Command, set serve.Settings) error {
 			}
 		}
 	}()
+	if os.Getenv("GOGC") == "" {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		debug.SetGCPercent(collectAt(m.HeapAlloc))
+	}
 	fmt.Fprintf(stderr, "serving %s at %s\n", s.o.Model, srv.URL(l))
 	return srv.Serve(cmd.Context(), l)
 }

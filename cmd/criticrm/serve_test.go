@@ -345,3 +345,12 @@ func TestServeSignals(t *testing.T) {
 		t.Errorf("SIGTERM: %v", err)
 	}
 }
+
+// A small heap is collected when 32 MiB of garbage are there, a large one as Go does it.
+func TestCollectAt(t *testing.T) {
+	for live, want := range map[uint64]int{0: 3200, 2 << 20: 1600, 16 << 20: 200, 32 << 20: 100, 4 << 30: 100} {
+		if got := collectAt(live); got != want {
+			t.Errorf("%d bytes: %d, want %d", live, got, want)
+		}
+	}
+}

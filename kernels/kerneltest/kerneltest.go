@@ -55,6 +55,17 @@ func TestWiring(t *testing.T, open func() *kernels.Device) {
 	}
 }
 
+// TestOps runs the cases of some ops that sanitizers run too, for a device that computes these in another way than TestDevice's.
+func TestOps(t *testing.T, open func() *kernels.Device, ops ...string) {
+	d := open()
+	defer d.Close()
+	for _, c := range spec.Cases() {
+		if c.Race && slices.Contains(ops, c.Op) {
+			t.Run(c.Name, func(t *testing.T) { testCase(t, c, []*kernels.Device{d}) })
+		}
+	}
+}
+
 // bySharedMemory says of a case that it runs on tensor cores only where a block has more shared memory than devices like GeForce give: there
 // its last bits are others.
 func bySharedMemory(c spec.Case) bool {
