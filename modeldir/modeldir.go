@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"criticrm/checkpoint"
+	"criticrm/hub"
 	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/safefile"
@@ -175,7 +176,7 @@ func (d *Dir) Label() (string, error) {
 		}
 	}
 	fmt.Fprintf(h, "%s\n", d.settings())
-	return filepath.Base(abs) + "@" + hex.EncodeToString(h.Sum(nil)[:6]), nil
+	return hub.Title(abs) + "@" + hex.EncodeToString(h.Sum(nil)[:6]), nil
 }
 
 // sum is hashFile of one of the model's files, once.

@@ -417,7 +417,7 @@ func TestCheck(t *testing.T) {
 		{"no round", func(c *Config) {}, "stage round-2/train: there are 1 rounds"},
 		{"no file", func(c *Config) { c.TrainFile = filepath.Join(dir, "none") }, "none: no such file"},
 		{"an empty folder", func(c *Config) { c.TrainFile = t.TempDir() }, "is a folder without data files"},
-		{"of the hub", func(c *Config) { c.TrainFile = "Anthropic/hh-rlhf" }, "datasets are not downloaded here"},
+		{"of the hub", func(c *Config) { c.TrainFile = "Anthropic/hh-rlhf" }, "if it is a data set on Hugging Face's hub, 'criticrm fetch"},
 		{"no rubric", func(c *Config) {
 			c.Prompts = filepath.Join(dir, "rubric")
 			text := []byte("[user]\n{prompt} {response} {rubric}\n")

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"criticrm/hub/hubtest"
+)
+
+// onHub serves the tiny model and some rows from a hub of this test, in an empty folder.
+func onHub(t *testing.T) (s *hubtest.Hub, cache string) {
+	t.Helper()
+	dir := tinyModel(t)
+	t.Chdir(t.TempDir())
+	cache = filepath.Join(t.TempDir(), "hf")
+	s = hubtest.New(t)
+	for name, value := range map[string]string{"HF_HUB_OFFLINE": "", "HF_HOME": cache, "HF_ENDPOINT": s.URL, "HF_TOKEN": "hf_secret"} {
+		t.Setenv(name, value)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{"README.md": "card", "pytorch_model.bin": "pickle"}
+	for _, e := range entries {
+		files[e.Name()] = readFile(t, filepath.Join(dir, e.Name()))
+	}
+	s.Add("models/org/tiny", files, ".safetensors")
+	s.Add("datasets/org/pairs", map[string]string{"train.jsonl": dataRows, "test.jsonl": dataRows, "README.md": "card"}, ".jsonl")
+	return s, cache
+}
+
+// A name is a model and a file of rows for every command, fetched once; a path that is there is a path.
+func TestNamesOnHub(t *testing.T) {
+	s, cache := onHub(t)
+	out, errs := must(t, "inspect", "org/tiny")
+	if !strings.Contains(out, "llama") || !strings.Contains(errs, "downloading") {
+		t.Errorf("%s\n%s", out, errs)
+	}
+	s.Seen()
+	if out, errs := must(t, "generate", "--model", "org/tiny", "--in", "org/pairs/train", "--out", "1.jsonl", "--critiques", "1", "--max_tokens", "4", "--min_parsed", "0"); out == "" {
+		t.Error(errs)
+	}
+	for _, r := range s.Seen() {
+		if strings.Contains(r.Path, "tiny") {
+			t.Errorf("the model was there, and still asked for: %v", r)
+		}
+		if r.Storage != (r.Token == "") {
+			t.Errorf("a token that is sent to another place, or not sent: %v", r)
+		}
+	}
+	records := readFile(t, "1.jsonl")
+	if !strings.Contains(records, `"tiny@`) {
+		t.Errorf("the critic has not the model's name: %.400s", records)
+	}
+	must(t, "fetch", "--repo_type", "dataset", "org/pairs/test")
+	s.Seen()
+	t.Setenv("HF_HUB_OFFLINE", "1")
+	must(t, "train", "--model", "org/tiny", "--train", "org/pairs/train", "--eval", "org/pairs/test:1", "--output_dir", "t", "--method", "bt", "--epochs", "1")
+	recipe := readFile(t, "t/recipe.yaml")
+	if want := filepath.Join(cache, "hub", "datasets--org--pairs", "snapshots"); !strings.Contains(recipe, "train_file: "+want) || !strings.Contains(recipe, "test.jsonl:1") {
+		t.Errorf("no %s in\n%s", want, recipe)
+	}
+	must(t, "tokenize", "--model", "org/tiny", "--in", writeFile(t, "texts", "a\n"))
+	must(t, "data", "check", "org/pairs/train", "--against", "org/pairs/test", "--model", "org/tiny")
+	must(t, "train", "--model", "org/tiny", "--train", "org/pairs/train", "--method", "bt", "--dry_run")
+	if err := os.MkdirAll("org", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := command(t, "inspect", "org/tiny"); code != exitUsage || !strings.Contains(errs, "no such file") || strings.Contains(errs, "hub") {
+		t.Errorf("%d %s", code, errs)
+	}
+	must(t, "inspect", "hf://org/tiny")
+	if seen := s.Seen(); len(seen) > 0 {
+		t.Errorf("the network was forbidden: %v", seen)
+	}
+}
+
+func TestFetch(t *testing.T) {
+	s, cache := onHub(t)
+	out, _ := must(t, "fetch", "org/tiny", "hf://datasets/org/pairs/test")
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if len(lines) != 2 || filepath.Dir(lines[0]) != filepath.Join(cache, "hub", "models--org--tiny", "snapshots") || readFile(t, lines[1]) != dataRows {
+		t.Error(out)
+	}
+	if files, err := os.ReadDir(lines[0]); err != nil || slices.ContainsFunc(files, func(e os.DirEntry) bool { return e.Name() == "pytorch_model.bin" || e.Name() == "README.md" }) {
+		t.Error(files, err)
+	}
+	if err := os.Mkdir("org", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]string{
+		"fetch":                       "want a NAME or several (see 'criticrm fetch --help')",
+		"fetch tiny":                  `"tiny": want a name as owner/name`,
+		"fetch org":                   "is a path here, and needs no fetching",
+		"fetch a/b --repo_type space": `--repo_type: got "space", want model or dataset`,
+		"fetch a/b":                   "there is no model of this name at " + s.URL,
+		"fetch --repo_type dataset hf://org/pairs":                       "it has several splits: test (1 file), train (1 file): name one, as org/pairs/test",
+		"train --model hf://datasets/org/pairs --train x --output_dir y": "is the name of a data set, want a model",
+		"data check hf://models/org/tiny":                                "is the name of a model, want a data set",
+	} {
+		if code, _, errs := command(t, strings.Fields(args)...); code != exitUsage || !strings.Contains(errs, want) || strings.Contains(errs, "hf_secret") {
+			t.Errorf("%s: %d %q, want %q", args, code, errs, want)
+		}
+	}
+	t.Setenv("HF_ENDPOINT", "ftp://x")
+	if code, _, errs := command(t, "fetch", "a/b"); code != exitUsage || !strings.Contains(errs, "HF_ENDPOINT: want a URL") {
+		t.Error(code, errs)
+	}
+}
