@@ -79,8 +79,8 @@ func (r *repo) snapshot(commit string) (*snapshot, error) {
 func (s *snapshot) path(file string) string { return filepath.Join(s.dir, filepath.FromSlash(file)) }
 func (s *snapshot) blob(hash string) string { return filepath.Join(s.repo.dir, "blobs", hash) }
 func (s *snapshot) treePath() string        { return filepath.Join(s.repo.dir, "trees", s.commit+".json") }
-func (s *snapshot) lock(name string) string {
-	return filepath.Join(s.hub.Cache, ".locks", folder(s.name), name+".lock")
+func (r *repo) lock(name string) string {
+	return filepath.Join(r.hub.Cache, ".locks", folder(r.name), name+".lock")
 }
 func (r *repo) refPath(revision string) string {
 	return filepath.Join(r.dir, "refs", filepath.FromSlash(revision))

@@ -416,18 +416,16 @@ func patternOf(files, all []string) (string, bool) {
 	first := strings.Split(files[0], "/")
 	pattern := make([]string, len(first))
 	for i := range first {
-		begin, end := first[i], first[i]
+		begin, end, shortest := first[i], first[i], len(first[i])
 		for _, file := range files {
 			segments := strings.Split(file, "/")
 			if len(segments) != len(first) {
 				return "", false
 			}
-			begin, end = common(begin, segments[i], false), common(end, segments[i], true)
+			begin, end, shortest = common(begin, segments[i], false), common(end, segments[i], true), min(shortest, len(segments[i]))
 		}
 		if pattern[i] = literal(begin); begin != first[i] || begin != end {
-			if len(begin)+len(end) > len(first[i]) { // they overlap in the shortest name
-				end = end[max(0, len(begin)+len(end)-len(first[i])):]
-			}
+			end = end[max(0, len(begin)+len(end)-shortest):] // they may overlap in the shortest name
 			pattern[i] = literal(begin) + "*" + literal(end)
 		}
 	}

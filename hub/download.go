@@ -126,10 +126,14 @@ func (c *conn) list(ctx context.Context, s *snapshot) error {
 			}
 			t[it.Path] = e
 		}
-		if u, err := url.Parse(next); next != "" && (err != nil || u.Host != c.host || page == maxPages) {
+		if address = next; next == "" {
+			break
+		}
+		u, err := c.home.Parse(next)
+		if err != nil || u.Host != c.host || u.Scheme != c.home.Scheme || page == maxPages {
 			return fail("%s: its list of files goes on at %.80q, which is not followed", c.host, next)
 		}
-		address = next
+		address = u.String()
 	}
 	s.tree = t
 	return s.keepTree()

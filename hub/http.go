@@ -65,7 +65,6 @@ func (c *conn) get(ctx context.Context, address string, from int64) (*answer, er
 	if err != nil {
 		return nil, fail("%v", err)
 	}
-	home := *at
 	var a answer
 	for hops := 0; ; hops++ {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
@@ -77,7 +76,7 @@ func (c *conn) get(ctx context.Context, address string, from int64) (*answer, er
 		if from > 0 {
 			req.Header.Set("Range", fmt.Sprintf("bytes=%d-", from))
 		}
-		atHome := at.Scheme == home.Scheme && at.Host == home.Host
+		atHome := at.Scheme == c.home.Scheme && at.Host == c.home.Host
 		if c.hub.Token != "" && atHome {
 			req.Header.Set("Authorization", "Bearer "+c.hub.Token)
 		}
@@ -101,7 +100,7 @@ func (c *conn) get(ctx context.Context, address string, from int64) (*answer, er
 		case err != nil:
 			return nil, fail("%s: %s without a place to go to", at.Host, res.Status)
 		case hops == maxRedirects:
-			return nil, fail("%s: more than %d redirects", home.Host, maxRedirects)
+			return nil, fail("%s: more than %d redirects", c.host, maxRedirects)
 		case next.Scheme != "https" && !(next.Scheme == "http" && at.Scheme == "http"):
 			return nil, fail("%s: redirects from %s to %.20q, which is not followed", at.Host, at.Scheme, next.Scheme)
 		}
@@ -228,7 +227,8 @@ const (
 type conn struct {
 	hub  *Hub
 	http *http.Client
-	host string
+	home *url.URL
+	host string // its own
 }
 
 func (h *Hub) connect() (*conn, error) {
@@ -236,7 +236,7 @@ func (h *Hub) connect() (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hub: %w", err)
 	}
-	return &conn{h, h.client(), u.Host}, nil
+	return &conn{h, h.client(), u, u.Host}, nil
 }
 
 // repeat does something until it succeeds, fails for good, or has brought nothing for several tries. do says whether it got on.

@@ -67,6 +67,8 @@ func (h *Hub) resolve(ctx context.Context, n Name, want choose, newest bool) (*s
 			lacks, err = s.missing(files)
 		}
 		switch {
+		case err != nil && s.tree != nil:
+			return nil, fmt.Errorf("%w (at commit %.12s, which the cache has; 'criticrm fetch' asks for the newest)", err, known)
 		case err != nil && h.Offline != "":
 			return nil, err
 		case err == nil && len(lacks) == 0 && sure:
@@ -117,15 +119,15 @@ func (h *Hub) online(ctx context.Context, r *repo, want choose) (*snapshot, erro
 	if err != nil {
 		return nil, r.failed(err)
 	}
-	s, err := r.snapshot(commit)
-	if err != nil {
-		return nil, err
-	}
-	release, err := h.hold(ctx, s.lock("criticrm"), r.name.String())
+	release, err := h.hold(ctx, r.lock("criticrm"), r.name.String())
 	if err != nil {
 		return nil, err
 	}
 	defer release()
+	s, err := r.snapshot(commit)
+	if err != nil {
+		return nil, err
+	}
 	if err := c.list(ctx, s); err != nil {
 		return nil, r.failed(err)
 	}
