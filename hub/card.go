@@ -22,7 +22,7 @@ func readCard(file string, l *layout) (configs []config, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("hub: %w", err)
 	}
-	head, ok := frontMatter(b)
+	head, ok := FrontMatter(b)
 	if !ok {
 		return nil, nil
 	}
@@ -77,8 +77,8 @@ func below(file, dir string) bool {
 	return dir == "." || len(file) > len(dir) && file[:len(dir)] == dir && file[len(dir)] == '/'
 }
 
-// frontMatter is the YAML that a card begins with.
-func frontMatter(b []byte) ([]byte, bool) {
+// FrontMatter is the YAML that the card of a model or data set begins with.
+func FrontMatter(b []byte) ([]byte, bool) {
 	b = bytes.ReplaceAll(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")), []byte("\r\n"), []byte("\n"))
 	rest, ok := bytes.CutPrefix(b, []byte("---\n"))
 	if !ok {

@@ -65,7 +65,7 @@ func otherFiles(dir string) (other []string, err error) {
 		return nil, fmt.Errorf("modeldir: %w", err)
 	}
 	for _, e := range entries {
-		if name := e.Name(); name != FactsFile && !slices.Contains(files, name) {
+		if name := e.Name(); name != FactsFile && !slices.Contains(files, name) && !isOurCard(dir, name) {
 			other = append(other, name)
 		}
 	}

@@ -9,14 +9,14 @@ import (
 )
 
 // Parts are the names of the files that a model on Hugging Face's hub is taken with: all that is read of a directory, adapters and heads of
-// other trainers included, which are converted or refused by name.
+// other trainers included, which are converted or refused by name, and the card, which has the licence.
 func Parts() hub.Parts {
 	return hub.Parts{
 		Config:  model.ConfigFile,
 		Adapter: "adapter_config.json",
 		Whole:   checkpoint.WholeFile,
 		Index:   checkpoint.IndexFile,
-		Others: slices.Concat(copied(), []string{FactsFile, model.HeadFile, "adapter_config.json", "adapter_model.safetensors",
+		Others: slices.Concat(copied(), []string{CardFile, FactsFile, model.HeadFile, "adapter_config.json", "adapter_model.safetensors",
 			"value_head.safetensors"}),
 	}
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,13 +26,43 @@ func onHub(t *testing.T) (s *hubtest.Hub, cache string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := map[string]string{"README.md": "card", "pytorch_model.bin": "pickle"}
+	files := map[string]string{"README.md": "---\nlicense: mit\n---\n", "pytorch_model.bin": "pickle"}
 	for _, e := range entries {
 		files[e.Name()] = readFile(t, filepath.Join(dir, e.Name()))
 	}
 	s.Add("models/org/tiny", files, ".safetensors")
 	s.Add("datasets/org/pairs", map[string]string{"train.jsonl": dataRows, "test.jsonl": dataRows, "README.md": "card"}, ".jsonl")
 	return s, cache
+}
+
+// huggingface_hub reads the card of a trained model, and safetensors say what transformers wants of them.
+func TestReadyToPush(t *testing.T) {
+	python, err := exec.LookPath(cmp.Or(os.Getenv("CRITICRM_PYTHON"), "python3"))
+	if err != nil {
+		t.Skip("there is no python3: huggingface_hub does not read the card")
+	}
+	onHub(t)
+	must(t, "train", "--model", "org/tiny", "--train", "org/pairs/train", "--output_dir", "t", "--method", "bt", "--epochs", "1")
+	for _, file := range []string{"model.safetensors", "reward_head.safetensors"} {
+		if head := readFile(t, "t/model/"+file); !strings.Contains(head[:min(len(head), 1<<16)], `"__metadata__":{"format":"pt"}`) {
+			t.Errorf("%s does not say that it is of PyTorch's format", file)
+		}
+	}
+	cmd := exec.Command(python, "-c", `
+try:
+    from huggingface_hub import ModelCard
+except ImportError:
+    print("none")
+else:
+    d = ModelCard.load("t/model/README.md").data
+    print(d.base_model, d.datasets, d.library_name, d.license, d.pipeline_tag, d.tags)`)
+	out, err := cmd.CombinedOutput()
+	if strings.TrimSpace(string(out)) == "none" {
+		t.Skip("python3 has no huggingface_hub (pip install huggingface_hub; CRITICRM_PYTHON names another python3)")
+	}
+	if want := "org/tiny ['org/pairs'] transformers mit text-generation ['reward-model', 'criticrm']\n"; err != nil || string(out) != want {
+		t.Errorf("%v %s, want %s", err, out, want)
+	}
 }
 
 // A name is a model and a file of rows for every command, fetched once; a path that is there is a path.
@@ -64,6 +96,15 @@ func TestNamesOnHub(t *testing.T) {
 	if want := filepath.Join(cache, "hub", "datasets--org--pairs", "snapshots"); !strings.Contains(recipe, "train_file: "+want) || !strings.Contains(recipe, "test.jsonl:1") {
 		t.Errorf("no %s in\n%s", want, recipe)
 	}
+	card := readFile(t, "t/model/README.md")
+	for _, want := range []string{"base_model: org/tiny\n", "license: mit\n", "datasets:\n    - org/pairs\n", "| `eval_accuracy` | ", "method: bt"} {
+		if !strings.Contains(card, want) {
+			t.Errorf("no %q in\n%s", want, card)
+		}
+	}
+	if strings.Contains(card, cache) {
+		t.Errorf("a folder of this machine in\n%s", card)
+	}
 	must(t, "tokenize", "--model", "org/tiny", "--in", writeFile(t, "texts", "a\n"))
 	must(t, "data", "check", "org/pairs/train", "--against", "org/pairs/test", "--model", "org/tiny")
 	must(t, "train", "--model", "org/tiny", "--train", "org/pairs/train", "--method", "bt", "--dry_run")
@@ -86,7 +127,7 @@ func TestFetch(t *testing.T) {
 	if len(lines) != 2 || filepath.Dir(lines[0]) != filepath.Join(cache, "hub", "models--org--tiny", "snapshots") || readFile(t, lines[1]) != dataRows {
 		t.Error(out)
 	}
-	if files, err := os.ReadDir(lines[0]); err != nil || slices.ContainsFunc(files, func(e os.DirEntry) bool { return e.Name() == "pytorch_model.bin" || e.Name() == "README.md" }) {
+	if files, err := os.ReadDir(lines[0]); err != nil || slices.ContainsFunc(files, func(e os.DirEntry) bool { return e.Name() == "pytorch_model.bin" }) {
 		t.Error(files, err)
 	}
 	if err := os.Mkdir("org", 0o777); err != nil {
