@@ -172,6 +172,15 @@ func TestRun(t *testing.T) {
 	if to, err := os.Readlink(filepath.Join(c.OutputDir, ModelLink)); to != "round-1/train/model" || err != nil {
 		t.Error(to, err)
 	}
+	card := contents(t, filepath.Join(c.OutputDir, "round-1/train/model"))["README.md"]
+	for _, want := range []string{"Preference accuracy on 20 held-out pairs", "| scalar RM (bt) | 40 | - |", "| the run: train | " + filepath.Base(c.TrainFile) + " | 40 |", "\ngenerate.critiques: "} {
+		if !strings.Contains(card, want) {
+			t.Errorf("no %q in the card\n%s", want, card)
+		}
+	}
+	if strings.Contains(card, dir) {
+		t.Errorf("a folder of this machine in the card\n%s", card)
+	}
 	text := r.String()
 	if lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n"); len(lines) > 24 {
 		t.Errorf("%d lines:\n%s", len(lines), text)

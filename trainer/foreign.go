@@ -44,7 +44,7 @@ var foreigns = []foreign{
 	{"lr_scheduler_kwargs", nil, []string{"{}"}, "use min_lr_ratio, stable_fraction and warmup_ratio"},
 	{"data_seed", nil, nil, "seed is that of the data order, too"},
 	{"overwrite_output_dir", nil, off, "give another output_dir, or resume: a run is never overwritten"},
-	{"push_to_hub", nil, off, "the model is a Hugging Face directory: upload output_dir/model yourself"},
+	{"push_to_hub", nil, off, "the model is a Hugging Face directory with its card: upload output_dir/model yourself (hf upload)"},
 	{"disable_dropout", nil, []string{"true"}, "there is no dropout"},
 	{"use_peft", nil, off, "give lora_r, the rank, which trains an adapter"},
 	{"finetuning_type", nil, []string{"full"}, "give lora_r for an adapter, freeze or freeze_trainable_layers for a part of the parameters"},
