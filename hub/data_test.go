@@ -207,3 +207,24 @@ func TestPatternOf(t *testing.T) {
 		}
 	}
 }
+
+// A card is a stranger's text: it is read or refused, in whatever form.
+func FuzzCard(f *testing.F) {
+	f.Add(twoConfigs)
+	f.Add("---\nconfigs:\n- data_files: {a: [b, c], d: '['}\n---")
+	f.Add("---\na: &a [*a]\nconfigs: *a\n---\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, card)
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		l := &layout{n: Name{Repo: "org/d", Revision: DefaultRevision}, rows: rows, all: []string{card, "a.jsonl", "easy/b.jsonl"}}
+		files, err := l.choose(&snapshot{dir: dir})
+		for _, file := range files {
+			if !slices.Contains(l.all, file) {
+				t.Errorf("%s is no file of it (%v)", file, err)
+			}
+		}
+	})
+}

@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -98,6 +99,7 @@ func (c *conn) list(ctx context.Context, s *snapshot) error {
 		return nil
 	}
 	t := tree{}
+	var odd []string
 	address := c.api(s.name, "tree", s.commit) + "?recursive=true&expand=false"
 	for page := 0; address != ""; page++ {
 		var items []struct {
@@ -121,8 +123,16 @@ func (c *conn) list(ctx context.Context, s *snapshot) error {
 			if it.LFS != nil {
 				e.LFSSHA256, e.LFSSize = it.LFS.OID, &it.LFS.Size
 			}
-			if err := e.check(); err != nil || !isInside(it.Path) {
+			err := e.check()
+			if err == nil && !filepath.IsLocal(it.Path) {
+				err = errors.New("it leads elsewhere")
+			}
+			if err != nil {
 				return fail("%s: its list of files has %.80q, which no file of a hub is like: %v", c.host, it.Path, err)
+			}
+			if !isInside(it.Path) {
+				odd = append(odd, strconv.Quote(it.Path))
+				continue
 			}
 			t[it.Path] = e
 		}
@@ -135,7 +145,10 @@ func (c *conn) list(ctx context.Context, s *snapshot) error {
 		}
 		address = u.String()
 	}
-	s.tree = t
+	if s.tree = t; len(odd) > 0 { // the list is not whole, so it is not kept
+		c.hub.say("%s: left out for their names: %s", s.name.Repo, few(odd))
+		return nil
+	}
 	return s.keepTree()
 }
 

@@ -194,6 +194,32 @@ func TestShards(t *testing.T) {
 	}
 }
 
+// Who reads no weights gets none, until somebody does; a model that names the hashes of all its files is always whole.
+func TestLight(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s := hubtest.New(t)
+	s.Add("models/org/tiny", small(), weights)
+	sealed := small()
+	sealed["sealed.json"] = "{}"
+	s.Add("models/org/sealed", sealed, weights)
+	h := quick(t, s)
+	light := parts
+	light.Light, light.Sealed = true, "sealed.json"
+	n := name(t, "org/tiny", Model)
+	for range 2 {
+		dir, err := h.Model(t.Context(), n, light)
+		if err != nil || slices.Contains(names(t, dir), "model.safetensors") {
+			t.Error(dir, err)
+		}
+	}
+	dir, err := h.Model(t.Context(), n, parts)
+	whole(t, dir, err)
+	if dir, err = h.Model(t.Context(), name(t, "org/sealed", Model), light); err != nil {
+		t.Fatal(err)
+	}
+	whole(t, dir, err)
+}
+
 func TestGGUF(t *testing.T) {
 	t.Chdir(t.TempDir())
 	s := hubtest.New(t)

@@ -21,6 +21,9 @@ type Parts struct {
 	Whole   string   // the weights in one file,
 	Index   string   // or what lists the files that they are in
 	Others  []string // taken where they are there
+
+	Light  bool   // without the weights, for who reads none
+	Sealed string // unless this one is there, which names the hashes of all
 }
 
 // Model gives the folder of a model in the cache, or the GGUF file that the name has. What the cache lacks of it is downloaded, unless the network
@@ -200,7 +203,9 @@ func (p Parts) of(s *snapshot) (files []string, sure bool, err error) {
 	if !here(p.Config) && here(p.Adapter) {
 		return files, sure, nil
 	}
-	files = append(files, p.Config)
+	if files = append(files, p.Config); p.Light && here(p.Config) && !here(p.Sealed) {
+		return files, sure, nil
+	}
 	switch {
 	case !here(p.Config) && s.tree != nil:
 		return nil, false, noModel(s.name, p.Config, all)

@@ -115,3 +115,21 @@ func TestFromEnv(t *testing.T) {
 		t.Error(h, err)
 	}
 }
+
+// Whatever is taken for a name leads to one folder of the cache, and stays inside of it.
+func FuzzParse(f *testing.F) {
+	for _, text := range []string{"a/b", "hf://datasets/a/b@refs/pr/1/x", "a/b@%2e%2e%2fx/y.gguf", "a/b/../c", "a/b@v/c*.jsonl"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, kind := range []Kind{Model, Dataset} {
+			n, ok := Parse(text, kind)
+			if !ok {
+				continue
+			}
+			if strings.ContainsAny(folder(n), "/\\\x00") || strings.Count(n.Repo, "/") != 1 || n.Path != "" && !isInside(n.Path) || !filepath.IsLocal(n.Revision) {
+				t.Errorf("%q is %+v", text, n)
+			}
+		}
+	})
+}

@@ -90,6 +90,24 @@ func TestStrangeHub(t *testing.T) {
 	}
 }
 
+// A file whose name could not be one here is left out, and said; it is none that a model needs.
+func TestOddNames(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s := hubtest.New(t)
+	files := small()
+	files["odd\\name\n.txt"] = "x"
+	s.Add("models/org/tiny", files, weights)
+	h := quick(t, s)
+	var said []string
+	h.Say = func(line string) { said = append(said, line) }
+	if _, err := h.Model(t.Context(), name(t, "org/tiny", Model), parts); err != nil || !strings.Contains(strings.Join(said, "|"), `left out for their names: "odd\\name\n.txt"|`) {
+		t.Error(err, said)
+	}
+	if _, err := os.Stat(filepath.Join(h.Cache, "models--org--tiny", "trees")); err == nil {
+		t.Error("a list that is not whole is kept")
+	}
+}
+
 // The hash of a large file that comes with it must be the one of the list.
 func TestOtherHash(t *testing.T) {
 	t.Chdir(t.TempDir())

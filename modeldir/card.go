@@ -153,14 +153,14 @@ func (f *front) from(dir string) (name string) {
 	b, _, _ := readCard(dir) // it is told what is not known
 	if head, ok := hub.FrontMatter(b); ok {
 		var said struct {
-			License     string    `yaml:"license"`
-			LicenseName string    `yaml:"license_name"`
-			LicenseLink string    `yaml:"license_link"`
+			License     yaml.Node `yaml:"license"`
+			LicenseName yaml.Node `yaml:"license_name"`
+			LicenseLink yaml.Node `yaml:"license_link"`
 			Base        yaml.Node `yaml:"base_model"`
 		}
 		if yaml.Unmarshal(head, &said) == nil {
-			base.License, base.LicenseName, base.LicenseLink = said.License, said.LicenseName, said.LicenseLink
-			if said.Base.Kind == yaml.ScalarNode && bytes.Contains(b, []byte(cardMark)) { // of a round before
+			base.License, base.LicenseName, base.LicenseLink = said.License.Value, said.LicenseName.Value, said.LicenseLink.Value // "" of lists
+			if bytes.Contains(b, []byte(cardMark)) {                                                                              // of a round before
 				base.Base = said.Base.Value
 			}
 		}

@@ -12,6 +12,7 @@ import (
 // other trainers included, which are converted or refused by name, and the card, which has the licence.
 func Parts() hub.Parts {
 	return hub.Parts{
+		Sealed:  FactsFile,
 		Config:  model.ConfigFile,
 		Adapter: "adapter_config.json",
 		Whole:   checkpoint.WholeFile,

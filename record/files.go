@@ -75,7 +75,7 @@ func Files(input string) ([]File, error) {
 	return files, nil
 }
 
-// Title names an input in one word or line, without folders.
+// Title names an input in one word or line, without folders of this machine.
 func Title(input string) string {
 	files, err := Files(input)
 	if err != nil || len(files) == 0 {
@@ -85,6 +85,9 @@ func Title(input string) string {
 	var names []string
 	for _, f := range files[:min(len(files), most)] {
 		name := filepath.Base(f.Name())
+		if n, ok := hub.Of(f.Path); ok {
+			name = n.Repo + "/" + n.Path
+		}
 		if f.Weight > 0 {
 			name += ":" + strconv.FormatFloat(f.Weight, 'g', -1, 64)
 		}

@@ -230,6 +230,21 @@ func TestPipes(t *testing.T) {
 	}
 }
 
+// A file of a data set in the cache has the data set's name.
+func TestTitleOnHub(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "datasets--org--d", "snapshots", strings.Repeat("0", 40), "data")
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "train.jsonl")
+	if err := os.WriteFile(path, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if got := record.Title(path + ":0.5"); got != "org/d/data/train.jsonl:0.5" {
+		t.Error(got)
+	}
+}
+
 // Names on the hub become files, each with its own weight; what is here, or could be, is left as it is.
 func TestNamed(t *testing.T) {
 	t.Chdir(t.TempDir())

@@ -114,7 +114,7 @@ func (l *looking) tokens(cmd *cobra.Command) error {
 		fmt.Fprintln(cmd.ErrOrStderr(), "a tokenizer alone renders no conversations: a model directory does")
 		return nil
 	}
-	if err := asModelDir(cmd, &l.model); err != nil {
+	if err := asLightDir(cmd, &l.model); err != nil {
 		return err
 	}
 	d, err := modeldir.Open(l.model, modeldir.Given{})

@@ -100,7 +100,18 @@ func withHub(cmd *cobra.Command, do func(h *hub.Hub) error) error {
 
 // asModelDir puts the directory of a model on the hub, or of a converted GGUF file, in the place of its name.
 func asModelDir(cmd *cobra.Command, path *string) error {
-	if err := asLocal(cmd, path); err != nil {
+	return asModelWith(cmd, path, modeldir.Parts())
+}
+
+// asLightDir is asModelDir for who reads no weights: where they are not in the cache, they are not fetched.
+func asLightDir(cmd *cobra.Command, path *string) error {
+	light := modeldir.Parts()
+	light.Light = true
+	return asModelWith(cmd, path, light)
+}
+
+func asModelWith(cmd *cobra.Command, path *string, parts hub.Parts) error {
+	if err := asPath(cmd, path, parts); err != nil {
 		return err
 	}
 	dir, err := convert.Dir(cmd.Context(), *path, func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) })
@@ -112,7 +123,9 @@ func asModelDir(cmd *cobra.Command, path *string) error {
 }
 
 // asLocal puts the folder or GGUF file of a model on the hub in the place of its name.
-func asLocal(cmd *cobra.Command, path *string) error {
+func asLocal(cmd *cobra.Command, path *string) error { return asPath(cmd, path, modeldir.Parts()) }
+
+func asPath(cmd *cobra.Command, path *string, parts hub.Parts) error {
 	n, ok := hub.Parse(*path, hub.Model)
 	if !ok {
 		return nil
@@ -121,8 +134,9 @@ func asLocal(cmd *cobra.Command, path *string) error {
 		return inputError{fmt.Errorf("%s: is the name of a data set, want a model", *path)}
 	}
 	return withHub(cmd, func(h *hub.Hub) error {
-		found, err := h.Model(cmd.Context(), n, modeldir.Parts())
+		found, err := h.Model(cmd.Context(), n, parts)
 		if err == nil {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", *path, found)
 			*path = found
 		}
 		return err
@@ -153,6 +167,10 @@ func findInputs(cmd *cobra.Command, model *string, files ...*string) error {
 	if err := asModelDir(cmd, model); err != nil {
 		return err
 	}
+	return findFiles(cmd, files...)
+}
+
+func findFiles(cmd *cobra.Command, files ...*string) error {
 	for _, input := range files {
 		if err := asRows(cmd, input); err != nil {
 			return err

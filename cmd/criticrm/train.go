@@ -140,7 +140,10 @@ func dryTrain(cmd *cobra.Command, c trainer.Config) error {
 	if err := required(cmd, "model", c.Model, "train_file", c.TrainFile); err != nil {
 		return err
 	}
-	if err := findInputs(cmd, &c.Model, &c.TrainFile, &c.EvalFile); err != nil {
+	if err := asLightDir(cmd, &c.Model); err != nil {
+		return err
+	}
+	if err := findFiles(cmd, &c.TrainFile, &c.EvalFile); err != nil {
 		return err
 	}
 	dev := cuda.Dry()
