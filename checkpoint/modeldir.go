@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -78,13 +77,23 @@ func openModelRoot(dir string) (*modelRoot, error) {
 	root, prefix := real, "."
 	if up := filepath.Dir(real); filepath.Base(up) == "snapshots" && strings.HasPrefix(filepath.Base(filepath.Dir(up)), "models--") {
 		root, prefix = filepath.Dir(up), filepath.Join("snapshots", filepath.Base(real))
-		cache := filepath.Dir(root)
-		if _, err := os.Stat(filepath.Join(cache, "blobs", sharedMarker)); err == nil {
+		if cache := filepath.Dir(root); sharesBlobs(cache) {
 			root, prefix = cache, filepath.Join(filepath.Base(root), prefix)
 		}
 	}
 	r, err := vfs.OpenRoot(root)
 	return &modelRoot{r, prefix}, err
+}
+
+// sharesBlobs says whether the blobs of all models of a cache are in one place.
+func sharesBlobs(cache string) bool {
+	r, err := vfs.OpenRoot(filepath.Join(cache, "blobs"))
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	_, err = r.Lstat(sharedMarker)
+	return err == nil
 }
 
 func (r *modelRoot) OpenFile(name string, flag int, perm fs.FileMode) (vfs.File, error) {
