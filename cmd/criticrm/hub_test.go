@@ -2,11 +2,14 @@ package main
 
 import (
 	"cmp"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"criticrm/hub/hubtest"
@@ -150,5 +153,47 @@ func TestFetch(t *testing.T) {
 	t.Setenv("HF_ENDPOINT", "ftp://x")
 	if code, _, errs := command(t, "fetch", "a/b"); code != exitUsage || !strings.Contains(errs, "HF_ENDPOINT: want a URL") {
 		t.Error(code, errs)
+	}
+}
+
+// A download that a signal ends, gently or not, goes on at its last byte when the same command is given again.
+func TestFetchIsStopped(t *testing.T) {
+	for _, x := range []struct {
+		signal syscall.Signal
+		code   int
+	}{{syscall.SIGTERM, 143}, {syscall.SIGKILL, -1}} {
+		s, cache := onHub(t)
+		text := s.Repos["models/org/tiny"].Files["model.safetensors"]
+		s.Answer = func(w http.ResponseWriter, r *http.Request, storage bool) bool {
+			if storage {
+				w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+				w.Write([]byte(text[:1000]))
+				w.(http.Flusher).Flush()
+				<-r.Context().Done()
+			}
+			return storage
+		}
+		part := func() string {
+			found, _ := filepath.Glob(filepath.Join(cache, "hub", "models--org--tiny", "blobs", "*.incomplete"))
+			if len(found) != 1 || len(readFile(t, found[0])) != 1000 {
+				return ""
+			}
+			return found[0]
+		}
+		if code := signalOnce(t, x.signal, func() bool { return part() != "" }, "fetch", "org/tiny"); code != x.code {
+			t.Errorf("exit code %d, want %d", code, x.code)
+		}
+		if part() == "" {
+			t.Error("what has come is not there")
+		}
+		s.Answer = nil
+		s.Seen()
+		out, _ := must(t, "fetch", "org/tiny")
+		if readFile(t, filepath.Join(strings.TrimSpace(out), "model.safetensors")) != text {
+			t.Error("the weights differ")
+		}
+		if !slices.ContainsFunc(s.Seen(), func(r hubtest.Request) bool { return r.Storage && r.Range == "bytes=1000-" }) {
+			t.Error("it did not go on where it was")
+		}
 	}
 }
