@@ -2,6 +2,7 @@ package hub
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -192,17 +193,47 @@ func TestReadOnlyCache(t *testing.T) {
 	}
 }
 
-// A full disk ends it with a word on where to go, and is not tried again.
+// A disk that fills up under a download ends it with a word on where to go; what has come stays, and goes on when there is room.
 func TestFullDisk(t *testing.T) {
-	h := &Hub{Cache: "/cache"}
-	s := &snapshot{repo: h.repo(Name{Kind: Model, Repo: "org/tiny", Revision: "main"})}
-	err := full(&os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, s, "a")
-	if want := "make room on the disk of /cache, or set HF_HOME"; !strings.Contains(err.Error(), want) {
-		t.Errorf("%v, want %s", err, want)
+	disk := t.TempDir()
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=3m"); err != nil {
+		t.Skipf("no tmpfs can be mounted here: %v", err)
 	}
+	t.Cleanup(func() { syscall.Unmount(disk, 0) })
+	t.Chdir(t.TempDir())
+	s := hubtest.New(t)
+	s.Add("models/org/tiny", small(), weights) // of 1 MiB
+	other := filepath.Join(disk, "other")
 	tried := 0
-	c := &conn{hub: h}
-	if err := c.repeat(t.Context(), "a", func() (bool, error) { tried++; return false, err }); err == nil || tried != 1 {
-		t.Error(err, tried)
+	s.Answer = func(w http.ResponseWriter, r *http.Request, storage bool) bool {
+		if !storage {
+			return false
+		}
+		tried++
+		f, err := os.Create(other) // somebody else fills it
+		if err == nil {
+			_, err = f.Write(make([]byte, 2500<<10))
+			f.Close()
+		}
+		return err != nil
+	}
+	h := quick(t, s)
+	h.Cache = filepath.Join(disk, "hub")
+	n := name(t, "org/tiny", Model)
+	_, err := h.Model(t.Context(), n, parts)
+	if want := "make room on the disk of " + h.Cache + ", or set HF_HOME"; !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), want) || tried != 1 {
+		t.Errorf("%v, want %s; %d tries", err, want, tried)
+	}
+	if err := os.Remove(other); err != nil {
+		t.Fatal(err)
+	}
+	s.Answer = nil
+	s.Seen()
+	dir, err := h.Model(t.Context(), n, parts)
+	whole(t, dir, err)
+	for _, r := range s.Seen() {
+		if r.Storage && !strings.HasPrefix(r.Range, "bytes=") {
+			t.Errorf("it begins again: %v", r)
+		}
 	}
 }

@@ -26,10 +26,7 @@ func (in input) card(c Config, dir string) error {
 	f.Method, f.Program = c.Method, "criticrm "+version.String()
 	card := modeldir.Card{Facts: f, Name: hub.Title(c.Model) + ", " + c.Method, Base: c.Model, Settings: settings.Section{Into: &c}.Differing(Default())}
 	for _, input := range [...]string{c.TrainFile, c.EvalFile} {
-		files, err := record.Files(input)
-		if err != nil && input != "" {
-			return err
-		}
+		files, _ := record.Files(input) // one that is gone by now costs the card the data set's name, not the run its model
 		for _, file := range files {
 			card.From = append(card.From, file.Path)
 		}

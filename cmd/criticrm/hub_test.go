@@ -123,6 +123,21 @@ func TestNamesOnHub(t *testing.T) {
 	}
 }
 
+// A GGUF file on the hub is fetched alone, and converted.
+func TestGGUFOnHub(t *testing.T) {
+	s, _ := onHub(t)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	must(t, "export", "--model", "org/tiny", "--format", "gguf", "--out", "x.gguf")
+	s.Add("models/org/tiny-GGUF", map[string]string{"q/x.gguf": readFile(t, "x.gguf"), "q/y.gguf": "another"}, ".gguf")
+	out, errs := must(t, "tokenize", "--model", "org/tiny-GGUF/q/x.gguf", "--in", writeFile(t, "texts", "What is 12?\n"))
+	if want, _ := must(t, "tokenize", "--model", "org/tiny", "--in", "texts"); out != want || !strings.Contains(errs, "converted as") {
+		t.Errorf("%s, want %s\n%s", out, want, errs)
+	}
+	if code, _, errs := command(t, "tokenize", "--model", "org/tiny-GGUF"); code != exitUsage || !strings.Contains(errs, "name one of them: org/tiny-GGUF/q/x.gguf, org/tiny-GGUF/q/y.gguf") {
+		t.Error(code, errs)
+	}
+}
+
 func TestFetch(t *testing.T) {
 	s, cache := onHub(t)
 	out, _ := must(t, "fetch", "org/tiny", "hf://datasets/org/pairs/test")
