@@ -228,3 +228,25 @@ func FuzzCard(f *testing.F) {
 		}
 	})
 }
+
+// Two splits are of one commit, though there is a newer one by now; fetch asks for that.
+func TestSplitsOfOneCommit(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s := hubtest.New(t)
+	s.Add("datasets/org/d", map[string]string{"train.jsonl": "old", "test.jsonl": "old"}, ".jsonl")
+	h := quick(t, s)
+	if _, err := h.Data(t.Context(), name(t, "org/d/train", Dataset), rows); err != nil {
+		t.Fatal(err)
+	}
+	s.Add("datasets/org/d", map[string]string{"train.jsonl": "new", "test.jsonl": "new"}, ".jsonl")
+	n := name(t, "org/d/test", Dataset)
+	if files, err := h.Data(t.Context(), n, rows); err != nil || read(t, files[0]) != "old" {
+		t.Error(files, err)
+	}
+	if files, err := h.RefreshData(t.Context(), n, rows); err != nil || read(t, files[0]) != "new" {
+		t.Error(files, err)
+	}
+	if files, err := h.Data(t.Context(), name(t, "org/d/train", Dataset), rows); err != nil || read(t, files[0]) != "new" {
+		t.Error(files, err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -78,12 +79,23 @@ func (h *Hub) resolve(ctx context.Context, n Name, want choose, newest bool) (*s
 			return s, nil
 		case err == nil && len(lacks) == 0:
 			return h.unsure(ctx, s, want)
+		case h.Offline == "" && s.begun(): // two splits, or tokenizer and weights, are of one commit
+			if s, err = h.online(ctx, s.atCommit(), want); err != nil {
+				err = fmt.Errorf("%w (the cache has a part of commit %.12s; 'criticrm fetch' asks for the newest)", err, known)
+			}
+			return s, err
 		}
 	}
 	if h.Offline != "" {
 		return nil, r.offline(known, lacks)
 	}
 	return h.online(ctx, r, want)
+}
+
+// begun says whether the cache has something of the commit.
+func (s *snapshot) begun() bool {
+	entries, err := os.ReadDir(s.dir)
+	return err == nil && len(entries) > 0
 }
 
 // unsure is for a snapshot that has all that is needed, but not written down what else the commit has, as huggingface_hub leaves it: the hub is

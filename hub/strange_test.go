@@ -113,11 +113,11 @@ func TestOddNames(t *testing.T) {
 func TestOtherHash(t *testing.T) {
 	t.Chdir(t.TempDir())
 	s := hubtest.New(t)
-	s.Add("models/org/tiny", small(), weights)
+	repo := s.Add("models/org/tiny", small(), weights)
 	s.Answer = func(w http.ResponseWriter, r *http.Request, storage bool) bool {
 		if strings.HasSuffix(r.URL.Path, weights) && !storage {
 			w.Header().Set("X-Linked-Etag", `"`+strings.Repeat("b", 64)+`"`)
-			http.Redirect(w, r, s.Storage+"/models/org/tiny/model.safetensors", http.StatusFound)
+			http.Redirect(w, r, s.Storage+"/models/org/tiny/"+repo.Commit+"/model.safetensors", http.StatusFound)
 			return true
 		}
 		return false

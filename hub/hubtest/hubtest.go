@@ -38,6 +38,7 @@ type Hub struct {
 
 	mu   sync.Mutex
 	seen []Request
+	all  map[string]*Repo // every commit that was added, by name@commit
 }
 
 // Request is one that was asked.
@@ -48,7 +49,7 @@ type Request struct {
 
 // New begins to serve, until the test ends.
 func New(t testing.TB) *Hub {
-	h := &Hub{Repos: map[string]*Repo{}}
+	h := &Hub{Repos: map[string]*Repo{}, all: map[string]*Repo{}}
 	storage := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, true) }))
 	hub := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, false) }))
 	t.Cleanup(func() { hub.Close(); storage.Close() })
@@ -56,7 +57,7 @@ func New(t testing.TB) *Hub {
 	return h
 }
 
-// Add makes a repository of files; its commit comes from them.
+// Add makes a repository of files; its commit comes from them. Commits that were added before are still there, but main is the last one.
 func (h *Hub) Add(name string, files map[string]string, large ...string) *Repo {
 	sum := sha1.New()
 	for _, file := range slices.Sorted(maps.Keys(files)) {
@@ -65,7 +66,7 @@ func (h *Hub) Add(name string, files map[string]string, large ...string) *Repo {
 	r := &Repo{Commit: hex.EncodeToString(sum.Sum(nil)), Files: files, Large: large}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.Repos[name] = r
+	h.Repos[name], h.all[name+"@"+r.Commit] = r, r
 	return r
 }
 
@@ -130,11 +131,16 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request, storage bool) {
 	if repo.large(file) {
 		w.Header().Set("X-Linked-Etag", strconv.Quote(repo.SHA256(file)))
 		w.Header().Set("X-Linked-Size", strconv.Itoa(len(repo.Files[file])))
-		http.Redirect(w, r, h.Storage+"/"+strings.Join(s[:3], "/")+"/"+file, http.StatusFound)
+		http.Redirect(w, r, h.Storage+"/"+stored(s[:3], repo, file), http.StatusFound)
 		return
 	}
 	w.Header().Set("Etag", strconv.Quote(repo.BlobID(file)))
-	h.file(w, r, strings.Join(s[:3], "/")+"/"+file)
+	h.file(w, r, stored(s[:3], repo, file))
+}
+
+// stored is where the storage has a file.
+func stored(name []string, r *Repo, file string) string {
+	return strings.Join(name, "/") + "/" + r.Commit + "/" + file
 }
 
 func (h *Hub) at(w http.ResponseWriter, name, revision string) *Repo {
@@ -144,25 +150,30 @@ func (h *Hub) at(w http.ResponseWriter, name, revision string) *Repo {
 	switch {
 	case repo == nil:
 		refuse(w, http.StatusNotFound, "RepoNotFound")
-	case revision != "main" && revision != repo.Commit:
-		refuse(w, http.StatusNotFound, "RevisionNotFound")
-	default:
+	case revision == "main":
 		return repo
+	case h.all[name+"@"+revision] != nil:
+		return h.all[name+"@"+revision]
+	default:
+		refuse(w, http.StatusNotFound, "RevisionNotFound")
 	}
 	return nil
 }
 
 // file sends a file, or what is asked of it.
 func (h *Hub) file(w http.ResponseWriter, r *http.Request, path string) {
-	s := strings.SplitN(path, "/", 4)
-	h.mu.Lock()
-	repo := h.Repos[strings.Join(s[:min(3, len(s))], "/")]
-	h.mu.Unlock()
-	if repo == nil || len(s) != 4 {
+	s := strings.SplitN(path, "/", 5)
+	var repo *Repo
+	if len(s) == 5 {
+		h.mu.Lock()
+		repo = h.all[strings.Join(s[:3], "/")+"@"+s[3]]
+		h.mu.Unlock()
+	}
+	if repo == nil {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader([]byte(repo.Files[s[3]])))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader([]byte(repo.Files[s[4]])))
 }
 
 func (h *Hub) api(w http.ResponseWriter, r *http.Request, path string) {
