@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -15,6 +16,7 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/hub"
+	"criticrm/model"
 	"criticrm/safefile"
 )
 
@@ -68,7 +70,11 @@ func (c Card) Write(dir, replaces string) error {
 			return writeCard(dir, b)
 		}
 	}
-	text, err := c.text()
+	form := Causal
+	if model.IsAdapter(dir) {
+		form = PEFT
+	}
+	text, err := c.text(form)
 	if err != nil {
 		return err
 	}
@@ -96,13 +102,29 @@ func readCard(dir string) (b []byte, found bool, err error) {
 	return b, true, nil
 }
 
+// inForm is what the beginning of a card says of a form: program, tag and how the model is related to its base.
+func inForm(form string) (library, pipeline, relation string) {
+	switch form {
+	case PEFT:
+		return "peft", "text-generation", "adapter"
+	case Classifier:
+		return "transformers", "text-classification", "finetune"
+	}
+	return "transformers", "text-generation", "finetune"
+}
+
 // text is the card.
-func (c Card) text() ([]byte, error) {
-	f := front{Library: "transformers", Pipeline: "text-generation", Tags: []string{"reward-model", "criticrm"}}
+func (c Card) text(form string) ([]byte, error) {
+	f := front{Tags: []string{"reward-model", "criticrm"}}
+	var relation string
+	f.Library, f.Pipeline, relation = inForm(form)
 	if c.Prompts != nil {
 		f.Tags = append(f.Tags, "critique", "critic-rm")
 	}
 	base := f.from(c.Base)
+	if f.Base != "" {
+		f.Relation = relation
+	}
 	for _, path := range c.From {
 		if n, ok := hub.Of(path); ok && n.Kind == hub.Dataset && !slices.Contains(f.Datasets, n.Repo) {
 			f.Datasets = append(f.Datasets, n.Repo)
@@ -114,7 +136,7 @@ func (c Card) text() ([]byte, error) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "---\n%s---\n%s\n\n# %s\n\n%s\n\n", head, cardMark, c.Name, c.about(base))
-	fmt.Fprintf(&b, "## Use\n\n%s\n%s%s\n\n", useMark, c.use(Causal), endMark)
+	fmt.Fprintf(&b, "## Use\n\n%s\n%s%s\n\n", useMark, c.use(form), endMark)
 	fmt.Fprintf(&b, "## Results\n\n")
 	if c.Results == "" {
 		fmt.Fprintf(&b, "Nothing was measured on held-out data.\n\n")
@@ -147,7 +169,7 @@ func (f *front) from(dir string) (name string) {
 		return ""
 	}
 	if n, ok := hub.Of(dir); ok {
-		f.Base, f.Relation = n.Repo, "finetune"
+		f.Base = n.Repo
 	}
 	var base front
 	b, _, _ := readCard(dir) // it is told what is not known
@@ -167,7 +189,7 @@ func (f *front) from(dir string) (name string) {
 	}
 	f.License, f.LicenseName, f.LicenseLink = base.License, base.LicenseName, base.LicenseLink
 	if f.Base == "" && base.Base != "" {
-		f.Base, f.Relation = base.Base, "finetune"
+		f.Base = base.Base
 	}
 	if f.Base != "" {
 		return f.Base
@@ -210,6 +232,9 @@ func (c Card) use(form string) string {
 	case c.rewards():
 		b.WriteString("```sh\ncriticrm score --model MODEL --in answers.jsonl --samples 8\n```\n\n")
 	}
+	if form == PEFT {
+		b.WriteString("It is an adapter: PEFT loads it over its base, which `adapter_config.json` names; `criticrm export` merges the two.\n")
+	}
 	if form == Causal {
 		b.WriteString("transformers loads it as `AutoModelForCausalLM`")
 		if c.rewards() {
@@ -231,8 +256,9 @@ func copyCard(from, to, form string, facts Facts) error {
 	if !whole {
 		return nil
 	}
-	if form == Classifier {
-		before = strings.Replace(before, "pipeline_tag: text-generation\n", "pipeline_tag: text-classification\n", 1)
+	library, pipeline, relation := inForm(form)
+	for key, value := range map[string]string{"library_name": library, "pipeline_tag": pipeline, "base_model_relation": relation} {
+		before = regexp.MustCompile(`(?m)^`+key+`: .*$`).ReplaceAllString(before, key+": "+value)
 	}
 	return writeCard(to, []byte(before+useMark+"\n"+Card{Facts: facts}.use(form)+endMark+after))
 }

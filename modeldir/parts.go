@@ -14,10 +14,10 @@ func Parts() hub.Parts {
 	return hub.Parts{
 		Sealed:  FactsFile,
 		Config:  model.ConfigFile,
-		Adapter: "adapter_config.json",
+		Adapter: model.AdapterConfigFile,
 		Whole:   checkpoint.WholeFile,
 		Index:   checkpoint.IndexFile,
-		Others: slices.Concat(copied(), []string{CardFile, FactsFile, model.HeadFile, "adapter_config.json", "adapter_model.safetensors",
+		Others: slices.Concat(copied(), []string{CardFile, FactsFile, model.HeadFile, model.AdapterConfigFile, model.AdapterFile,
 			"value_head.safetensors"}),
 	}
 }

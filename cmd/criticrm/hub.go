@@ -14,6 +14,7 @@ import (
 	"criticrm/convert"
 	"criticrm/hub"
 	"criticrm/internal/progress"
+	"criticrm/model"
 	"criticrm/modeldir"
 	"criticrm/record"
 )
@@ -78,8 +79,10 @@ func fetch(cmd *cobra.Command, arg string, kind hub.Kind) (paths []string, err e
 			return err
 		}
 		path, err := h.Refresh(cmd.Context(), n, modeldir.Parts())
-		paths = []string{path}
-		return err
+		if paths = []string{path}; err != nil {
+			return err
+		}
+		return findBase(cmd, path, modeldir.Parts())
 	})
 	return paths, err
 }
@@ -125,20 +128,40 @@ func asModelWith(cmd *cobra.Command, path *string, parts hub.Parts) error {
 // asLocal puts the folder or GGUF file of a model on the hub in the place of its name.
 func asLocal(cmd *cobra.Command, path *string) error { return asPath(cmd, path, modeldir.Parts()) }
 
+// asPath is asLocal for those parts of the model. Of an adapter its base is looked for, too.
 func asPath(cmd *cobra.Command, path *string, parts hub.Parts) error {
 	n, ok := hub.Parse(*path, hub.Model)
 	if !ok {
-		return nil
+		return findBase(cmd, *path, parts)
 	}
 	if n.Kind != hub.Model {
 		return inputError{fmt.Errorf("%s: is the name of a data set, want a model", *path)}
 	}
-	return withHub(cmd, func(h *hub.Hub) error {
+	err := withHub(cmd, func(h *hub.Hub) error {
 		found, err := h.Model(cmd.Context(), n, parts)
 		if err == nil {
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", *path, found)
 			*path = found
 		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return findBase(cmd, *path, parts)
+}
+
+// findBase has the base of an adapter be in the cache, where it is a name on the hub.
+func findBase(cmd *cobra.Command, dir string, parts hub.Parts) error {
+	if !model.IsAdapter(dir) {
+		return nil
+	}
+	n, ok, err := model.HubBase(dir)
+	if err != nil || !ok {
+		return begin(err)
+	}
+	return withHub(cmd, func(h *hub.Hub) error {
+		_, err := h.Model(cmd.Context(), n, parts)
 		return err
 	})
 }

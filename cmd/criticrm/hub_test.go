@@ -123,6 +123,42 @@ func TestNamesOnHub(t *testing.T) {
 	}
 }
 
+// An adapter names its base as the hub does, and both are fetched where they are not in the cache.
+func TestAdapterOnHub(t *testing.T) {
+	s, _ := onHub(t)
+	must(t, "train", "--model", "org/tiny", "--train", "org/pairs/train", "--output_dir", "t", "--method", "bt", "--epochs", "1", "--lora_r", "2")
+	base := s.Repos["models/org/tiny"].Commit
+	if text := readFile(t, "t/model/adapter_config.json"); !strings.Contains(text, `"base_model_name_or_path": "org/tiny"`) || !strings.Contains(text, `"revision": "`+base+`"`) {
+		t.Errorf("the base is not named: %s", text)
+	}
+	if card := readFile(t, "t/model/README.md"); !strings.Contains(card, "library_name: peft\n") || !strings.Contains(card, "base_model: org/tiny\nbase_model_relation: adapter\n") {
+		t.Error(card)
+	}
+	files := map[string]string{}
+	entries, err := os.ReadDir("t/model")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		files[e.Name()] = readFile(t, filepath.Join("t/model", e.Name()))
+	}
+	s.Add("models/org/adapter", files, ".safetensors")
+	want, _ := must(t, "score", "--model", "t/model", "--plain", "--in", "org/pairs/test")
+	t.Setenv("HF_HOME", t.TempDir())
+	if code, _, errs := command(t, "score", "--model", "t/model", "--plain", "--in", writeFile(t, "rows.jsonl", dataRows), "--max_bad", "0"); code != exitOK || !strings.Contains(errs, "org/tiny") {
+		t.Error(code, errs)
+	}
+	t.Setenv("HF_HOME", t.TempDir())
+	if got, errs := must(t, "score", "--model", "org/adapter", "--plain", "--in", "org/pairs/test"); got != want {
+		t.Errorf("%s, want %s\n%s", got, want, errs)
+	}
+	t.Setenv("HF_HOME", t.TempDir())
+	t.Setenv("HF_HUB_OFFLINE", "1")
+	if code, _, errs := command(t, "score", "--model", "t/model", "--plain", "--in", "rows.jsonl"); code != exitUsage || !strings.Contains(errs, "org/tiny@"+base) {
+		t.Error(code, errs)
+	}
+}
+
 // A GGUF file on the hub is fetched alone, and converted.
 func TestGGUFOnHub(t *testing.T) {
 	s, _ := onHub(t)
