@@ -162,7 +162,7 @@ func weighted(text string) (it item, found bool) {
 	return item{text: text}, isPattern(text)
 }
 
-// Named puts what find gives in the place of names of data sets on Hugging Face's hub, in a list too, each with its weight. What is a file, a
+// Named puts what find gives in the place of names of data sets on Hugging Face's hub, in a list too, each with its weight and the name that it was given (hard=owner/name/test). What is a file, a
 // pattern of files or a folder here is left as it is.
 func Named(input string, find func(n hub.Name) ([]string, error)) (string, error) {
 	if exists(input) || input == "-" {
@@ -171,14 +171,14 @@ func Named(input string, find func(n hub.Name) ([]string, error)) (string, error
 	words := strings.Split(input, ",")
 	found := false
 	for i, word := range words {
-		text, weight := word, ""
-		n, ok := hub.Parse(text, hub.Dataset)
-		if name, number, cut := cutLast(word, ":"); cut {
+		name := givenName.FindString(word)
+		text, weight := strings.TrimPrefix(word, name), ""
+		if before, number, cut := cutLast(text, ":"); cut {
 			if _, err := strconv.ParseFloat(number, 64); err == nil {
-				text, weight = name, ":"+number
-				n, ok = hub.Parse(text, hub.Dataset)
+				text, weight = before, ":"+number
 			}
 		}
+		n, ok := hub.Parse(text, hub.Dataset)
 		if !ok || exists(word) {
 			continue
 		}
@@ -189,13 +189,16 @@ func Named(input string, find func(n hub.Name) ([]string, error)) (string, error
 		if weight != "" && len(paths) > 1 {
 			return "", fmt.Errorf("%s: its files have no common pattern, so they cannot have a weight together: name them one by one", word)
 		}
-		words[i], found = strings.Join(paths, ",")+weight, true
+		words[i], found = name+strings.Join(paths, ",")+weight, true
 	}
 	if !found {
 		return input, nil
 	}
 	return strings.Join(words, ","), nil
 }
+
+// givenName is what stands before a file that has a name: hard=b.jsonl.
+var givenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*=`)
 
 // HubRows says what package hub asks of the files of a data set.
 func HubRows() hub.Rows { return hub.Rows{IsData: dataName, Split: splitOf} }

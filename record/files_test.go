@@ -270,6 +270,7 @@ func TestNamed(t *testing.T) {
 		"org/d/train,here/x.jsonl":        "/c/org/d/train,here/x.jsonl",
 		"org/d/train:0.7,hf://org/e:0.3":  "/c/org/d/train:0.7,/c/org/e/:0.3",
 		"org/two":                         "/c/1,/c/2",
+		"easy=org/d/a,hard=org/two,x.csv": "easy=/c/org/d/a,hard=/c/1,/c/2,x.csv",
 		"a.jsonl:0.5,b.csv:0.5":           "a.jsonl:0.5,b.csv:0.5",
 		"data/pairs":                      "data/pairs",
 		"data/*.jsonl,org/d/data/*.jsonl": "data/*.jsonl,/c/org/d/data/*.jsonl",

@@ -25,13 +25,20 @@ func (in input) card(c Config, dir string) error {
 	f := in.facts(c)
 	f.Method, f.Program = c.Method, "criticrm "+version.String()
 	card := modeldir.Card{Facts: f, Name: hub.Title(c.Model) + ", " + c.Method, Base: c.Model, Settings: settings.Section{Into: &c}.Differing(Default())}
-	for _, input := range [...]string{c.TrainFile, c.EvalFile} {
+	inputs := []string{c.TrainFile}
+	held, err := c.evalFiles()
+	for _, f := range held {
+		inputs = append(inputs, f.path)
+	}
+	for _, input := range inputs {
 		files, _ := record.Files(input) // one that is gone by now costs the card the data set's name, not the run its model
 		for _, file := range files {
 			card.From = append(card.From, file.Path)
 		}
 	}
-	var err error
+	if err != nil {
+		return err
+	}
 	if card.Results, err = evaluated(filepath.Join(c.OutputDir, "metrics.jsonl")); err != nil {
 		return err
 	}
