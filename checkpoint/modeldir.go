@@ -15,7 +15,9 @@ import (
 )
 
 const (
-	singleName = "model.safetensors"
+	// WholeFile has all weights of a model.
+	WholeFile  = "model.safetensors"
+	singleName = WholeFile
 	// IndexFile lists the shards of weights that are in several files.
 	IndexFile = "model.safetensors.index.json"
 )
@@ -35,7 +37,8 @@ type ModelDir struct {
 
 // OpenModelDir opens the weights of a model directory and checks all headers. All files are opened inside the
 // directory; a link that leads out of it, a FIFO or a device is refused. A snapshot in a Hugging Face cache
-// (models--name/snapshots/revision), whose files are links into the blobs beside it, may link within models--name.
+// (models--name/snapshots/revision), whose files are links into the blobs beside it, may link within models--name, or,
+// where huggingface_hub keeps the blobs of all models in one place, within the cache.
 func OpenModelDir(dir string) (*ModelDir, error) {
 	root, err := openModelRoot(dir)
 	if err != nil {
@@ -54,6 +57,9 @@ func OpenModelDir(dir string) (*ModelDir, error) {
 	return nil, noWeights(root, dir)
 }
 
+// sharedMarker lies in the folder of the blobs of all models.
+const sharedMarker = ".huggingface-shared-blobs"
+
 // modelRoot is a model directory inside the folder that its files may not lead out of.
 type modelRoot struct {
 	*vfs.Root
@@ -71,9 +77,23 @@ func openModelRoot(dir string) (*modelRoot, error) {
 	root, prefix := real, "."
 	if up := filepath.Dir(real); filepath.Base(up) == "snapshots" && strings.HasPrefix(filepath.Base(filepath.Dir(up)), "models--") {
 		root, prefix = filepath.Dir(up), filepath.Join("snapshots", filepath.Base(real))
+		if cache := filepath.Dir(root); sharesBlobs(cache) {
+			root, prefix = cache, filepath.Join(filepath.Base(root), prefix)
+		}
 	}
 	r, err := vfs.OpenRoot(root)
 	return &modelRoot{r, prefix}, err
+}
+
+// sharesBlobs says whether the blobs of all models of a cache are in one place.
+func sharesBlobs(cache string) bool {
+	r, err := vfs.OpenRoot(filepath.Join(cache, "blobs"))
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	_, err = r.Lstat(sharedMarker)
+	return err == nil
 }
 
 func (r *modelRoot) OpenFile(name string, flag int, perm fs.FileMode) (vfs.File, error) {

@@ -485,4 +485,20 @@ func TestOpenModelDirInCache(t *testing.T) {
 	if _, err := OpenModelDir(snapshot); err == nil {
 		t.Fatal("a link out of the model's cache folder is followed")
 	}
+	shared := filepath.Join(cache, "blobs", "fe")
+	if err := os.MkdirAll(shared, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	os.Rename(outside, filepath.Join(shared, "feed"))
+	os.Symlink("../../blobs/fe/feed", filepath.Join(blobs, "feed"))
+	os.Remove(link)
+	os.Symlink("../../blobs/feed", link)
+	if _, err := OpenModelDir(snapshot); err == nil {
+		t.Fatal("a folder without huggingface_hub's mark is taken for its blobs")
+	}
+	os.WriteFile(filepath.Join(cache, "blobs", sharedMarker), []byte("1\n"), 0o644)
+	if d, err = OpenModelDir(snapshot); err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
 }

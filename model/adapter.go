@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"criticrm/checkpoint"
+	"criticrm/hub"
 	"criticrm/safefile"
 )
 
@@ -41,6 +42,7 @@ type LoRA struct {
 	Base    string  // directory of the base, as it is written to adapter_config.json
 	Seed    uint64  // of new matrices A
 
+	revision      string    // of a base on a hub
 	ranks, alphas []pattern // PEFT's rank_pattern and alpha_pattern
 	expression    *regexp.Regexp
 }
@@ -159,6 +161,7 @@ type adapterFile struct {
 	Save         []string           `json:"modules_to_save"`
 	RankPattern  map[string]float64 `json:"rank_pattern"`
 	AlphaPattern map[string]float64 `json:"alpha_pattern"`
+	Revision     string             `json:"revision,omitempty"` // of a base that is a name on the hub
 }
 
 // otherKeys of adapter_config.json change nothing about what an adapter computes.
@@ -171,8 +174,36 @@ var headModules = []string{"score", "classifier"}
 // IsAdapter says whether a directory holds an adapter, and not a model.
 func IsAdapter(dir string) bool { return exists(filepath.Join(dir, AdapterConfigFile)) }
 
+// HubBase is the base of an adapter's directory, if that is a name on Hugging Face's hub and no path here.
+func HubBase(dir string) (n hub.Name, ok bool, err error) {
+	path := filepath.Join(dir, AdapterConfigFile)
+	raw, err := safefile.Read(path, maxConfigBytes)
+	if err != nil {
+		return n, false, fmt.Errorf("model: %w", err)
+	}
+	l, err := parseAdapter(raw)
+	if err != nil {
+		return n, false, fmt.Errorf("model: %s: %w", path, err)
+	}
+	if exists(filepath.Join(dir, l.Base)) {
+		return n, false, nil
+	}
+	n, ok = l.hubBase()
+	return n, ok, nil
+}
+
+func (l *LoRA) hubBase() (hub.Name, bool) {
+	text := l.Base
+	if l.revision != "" && !strings.Contains(text, "@") {
+		text += "@" + l.revision
+	}
+	n, ok := hub.Parse(text, hub.Model)
+	return n, ok && n.Path == ""
+}
+
 // ReadAdapter reads the adapter_config.json of a directory. What is not computed here (other methods than LoRA, DoRA, trained biases, modules beside the reward
-// head) is refused by name. The base is a path: one that does not exist as it is written is looked for beside the adapter.
+// head) is refused by name. The base is a path: one that does not exist as it is written is looked for beside the adapter, and, if it could be a name on
+// Hugging Face's hub, in the cache of that.
 func ReadAdapter(dir string) (*LoRA, error) {
 	path := filepath.Join(dir, AdapterConfigFile)
 	raw, err := safefile.Read(path, maxConfigBytes)
@@ -192,6 +223,11 @@ func ReadAdapter(dir string) (*LoRA, error) {
 	if !filepath.IsAbs(l.Base) && !exists(l.Base) {
 		if beside := filepath.Join(dir, l.Base); exists(beside) {
 			l.Base = beside
+		}
+	}
+	if n, ok := l.hubBase(); ok {
+		if l.Base, err = hub.Local(n); err != nil {
+			return nil, fmt.Errorf("model: %s: its base: %w", path, err)
 		}
 	}
 	if info, err := os.Stat(l.Base); err != nil || !info.IsDir() {
@@ -234,7 +270,7 @@ func parseAdapter(raw []byte) (*LoRA, error) {
 			return nil, fmt.Errorf("modules_to_save: got %.80q, only the reward head (score) is supported: merge the adapter with PEFT (merge_and_unload)", name)
 		}
 	}
-	l := &LoRA{Rank: f.R, Alpha: f.Alpha, RSLoRA: f.RSLoRA, Base: f.Base}
+	l := &LoRA{Rank: f.R, Alpha: f.Alpha, RSLoRA: f.RSLoRA, Base: f.Base, revision: f.Revision}
 	switch t := f.Targets.(type) {
 	case string:
 		l.Targets = t
@@ -300,6 +336,9 @@ func empty(v any) bool {
 // modules are all that there are.
 func (l *LoRA) file(classifier bool, modules []string) []byte {
 	f := adapterFile{PEFTType: "LORA", Base: l.Base, R: l.Rank, Alpha: l.Alpha, RSLoRA: l.RSLoRA, Bias: "none", Inference: true, Init: true, RankPattern: map[string]float64{}, AlphaPattern: map[string]float64{}}
+	if n, ok := hub.Of(l.Base); ok && n.Path == "" { // elsewhere it is known by its name
+		f.Base, f.Revision = n.Repo, n.Revision
+	}
 	task := "CAUSAL_LM"
 	if classifier {
 		task, f.Save = "SEQ_CLS", headModules[:1]

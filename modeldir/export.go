@@ -101,7 +101,7 @@ func Export(m *model.Model, from, to, form string) (notes []string, err error) {
 		if err := save(dir); err != nil {
 			return err
 		}
-		if err := Copy(texts, dir, ""); err != nil {
+		if err := errors.Join(Copy(texts, dir, ""), copyCard(from, dir, form, facts)); err != nil {
 			return err
 		}
 		if padded && form != PEFT { // the base's config.json names its pad token

@@ -17,7 +17,7 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/critic"
-	"criticrm/internal/spell"
+	"criticrm/hub"
 	"criticrm/model"
 	"criticrm/record"
 	"criticrm/safefile"
@@ -146,7 +146,7 @@ func ReadFacts(dir string) (f Facts, found bool, err error) {
 	b, err := safefile.Read(path, maxFacts)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, e := os.Stat(dir); e != nil {
-			return f, false, fmt.Errorf("modeldir: %w (want the directory of a Hugging Face model)", spell.Hub(e, dir, spell.Model))
+			return f, false, fmt.Errorf("modeldir: %w (want the directory of a Hugging Face model)", hub.Hint(e, dir, hub.Model))
 		}
 		return f, false, nil
 	}

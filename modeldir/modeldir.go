@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"criticrm/checkpoint"
+	"criticrm/hub"
 	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/safefile"
@@ -64,7 +65,7 @@ func otherFiles(dir string) (other []string, err error) {
 		return nil, fmt.Errorf("modeldir: %w", err)
 	}
 	for _, e := range entries {
-		if name := e.Name(); name != FactsFile && !slices.Contains(files, name) {
+		if name := e.Name(); name != FactsFile && !slices.Contains(files, name) && !isOurCard(dir, name) {
 			other = append(other, name)
 		}
 	}
@@ -175,7 +176,7 @@ func (d *Dir) Label() (string, error) {
 		}
 	}
 	fmt.Fprintf(h, "%s\n", d.settings())
-	return filepath.Base(abs) + "@" + hex.EncodeToString(h.Sum(nil)[:6]), nil
+	return hub.Title(abs) + "@" + hex.EncodeToString(h.Sum(nil)[:6]), nil
 }
 
 // sum is hashFile of one of the model's files, once.

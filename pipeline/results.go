@@ -136,6 +136,9 @@ func (r *run) results(best int, why string) (*Results, error) {
 	if err := writeJSON(r.path(ResultsFile), res); err != nil {
 		return nil, err
 	}
+	if err := r.card(res); err != nil {
+		return nil, err
+	}
 	return res, r.link(best)
 }
 
@@ -272,17 +275,7 @@ func (res *Results) String() string {
 	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(w, "method\tpairs\tm\taccuracy [%.3g %%]\tties\tn\n", 100*res.Level)
 	for _, row := range res.shown() {
-		pairs, m := fmt.Sprint(row.Pairs), fmt.Sprint(row.M)
-		if row.Pairs == 0 {
-			pairs = "-"
-		}
-		if row.M == 0 {
-			m = "-"
-		}
-		name := row.Method
-		if row.Round > 0 && len(res.Rounds) > 1 {
-			name = fmt.Sprintf("%s, round %d", name, row.Round)
-		}
+		name, pairs, m := row.cells(len(res.Rounds) > 1)
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\n", name, pairs, m, percent(row.Mean, row.Interval), row.Ties, row.N)
 	}
 	w.Flush()

@@ -172,6 +172,15 @@ func TestRun(t *testing.T) {
 	if to, err := os.Readlink(filepath.Join(c.OutputDir, ModelLink)); to != "round-1/train/model" || err != nil {
 		t.Error(to, err)
 	}
+	card := contents(t, filepath.Join(c.OutputDir, "round-1/train/model"))["README.md"]
+	for _, want := range []string{"Preference accuracy on 20 held-out pairs", "| scalar RM (bt) | 40 | - |", "| the run: train | " + filepath.Base(c.TrainFile) + " | 40 |", "\ngenerate.critiques: "} {
+		if !strings.Contains(card, want) {
+			t.Errorf("no %q in the card\n%s", want, card)
+		}
+	}
+	if strings.Contains(card, dir) {
+		t.Errorf("a folder of this machine in the card\n%s", card)
+	}
 	text := r.String()
 	if lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n"); len(lines) > 24 {
 		t.Errorf("%d lines:\n%s", len(lines), text)
@@ -417,7 +426,7 @@ func TestCheck(t *testing.T) {
 		{"no round", func(c *Config) {}, "stage round-2/train: there are 1 rounds"},
 		{"no file", func(c *Config) { c.TrainFile = filepath.Join(dir, "none") }, "none: no such file"},
 		{"an empty folder", func(c *Config) { c.TrainFile = t.TempDir() }, "is a folder without data files"},
-		{"of the hub", func(c *Config) { c.TrainFile = "Anthropic/hh-rlhf" }, "datasets are not downloaded here"},
+		{"of the hub", func(c *Config) { c.TrainFile = "Anthropic/hh-rlhf" }, "if it is a data set on Hugging Face's hub, 'criticrm fetch"},
 		{"no rubric", func(c *Config) {
 			c.Prompts = filepath.Join(dir, "rubric")
 			text := []byte("[user]\n{prompt} {response} {rubric}\n")

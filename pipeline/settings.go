@@ -19,7 +19,7 @@ import (
 
 // Model says which model is opened and how. What it leaves open is as the model was trained.
 type Model struct {
-	Dir          string `yaml:"model" common:"true" group:"Model" alias:"model_name_or_path" resume:"free" help:"model directory (Hugging Face layout)"`
+	Dir          string `yaml:"model" common:"true" group:"Model" alias:"model_name_or_path" resume:"free" help:"model directory (Hugging Face layout), GGUF file, or name on the hub (owner/name@revision)"`
 	Prompts      string `yaml:"prompts" alias:"prompt_dir" resume:"free" help:"directory with critique.txt, meta.txt, summarize.txt or examples.jsonl, or small, a built-in set for models that follow instructions badly (default: the prompts that the model was trained with, else built-in ones)"`
 	Examples     string `yaml:"examples" resume:"free" help:"rows with critiques and scores that are put before the critic's question, in place of the prompts' examples.jsonl"`
 	ScaleMin     int    `yaml:"scale_min" alias:"score_min" resume:"free" help:"lowest score; -1: as the model was trained, else 1"`

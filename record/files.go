@@ -14,7 +14,7 @@ import (
 	"strconv"
 	"strings"
 
-	"criticrm/internal/spell"
+	"criticrm/hub"
 )
 
 // File is one file of an input.
@@ -75,7 +75,7 @@ func Files(input string) ([]File, error) {
 	return files, nil
 }
 
-// Title names an input in one word or line, without folders.
+// Title names an input in one word or line, without folders of this machine.
 func Title(input string) string {
 	files, err := Files(input)
 	if err != nil || len(files) == 0 {
@@ -85,6 +85,9 @@ func Title(input string) string {
 	var names []string
 	for _, f := range files[:min(len(files), most)] {
 		name := filepath.Base(f.Name())
+		if n, ok := hub.Of(f.Path); ok {
+			name = n.Repo + "/" + n.Path
+		}
 		if f.Weight > 0 {
 			name += ":" + strconv.FormatFloat(f.Weight, 'g', -1, 64)
 		}
@@ -159,6 +162,47 @@ func weighted(text string) (it item, found bool) {
 	return item{text: text}, isPattern(text)
 }
 
+// Named puts what find gives in the place of names of data sets on Hugging Face's hub, in a list too, each with its weight and the name that it was given (hard=owner/name/test). What is a file, a
+// pattern of files or a folder here is left as it is.
+func Named(input string, find func(n hub.Name) ([]string, error)) (string, error) {
+	if exists(input) || input == "-" {
+		return input, nil
+	}
+	words := strings.Split(input, ",")
+	found := false
+	for i, word := range words {
+		name := givenName.FindString(word)
+		text, weight := strings.TrimPrefix(word, name), ""
+		if before, number, cut := cutLast(text, ":"); cut {
+			if _, err := strconv.ParseFloat(number, 64); err == nil {
+				text, weight = before, ":"+number
+			}
+		}
+		n, ok := hub.Parse(text, hub.Dataset)
+		if !ok || exists(word) {
+			continue
+		}
+		paths, err := find(n)
+		if err != nil {
+			return "", err
+		}
+		if weight != "" && len(paths) > 1 {
+			return "", fmt.Errorf("%s: its files have no common pattern, so they cannot have a weight together: name them one by one", word)
+		}
+		words[i], found = name+strings.Join(paths, ",")+weight, true
+	}
+	if !found {
+		return input, nil
+	}
+	return strings.Join(words, ","), nil
+}
+
+// givenName is what stands before a file that has a name: hard=b.jsonl.
+var givenName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]*=`)
+
+// HubRows says what package hub asks of the files of a data set.
+func HubRows() hub.Rows { return hub.Rows{IsData: dataName, Split: splitOf} }
+
 func cutLast(s, sep string) (before, after string, found bool) {
 	i := strings.LastIndex(s, sep)
 	if i < 0 {
@@ -183,7 +227,7 @@ func (it item) paths() ([]string, error) {
 	case err == nil:
 		return []string{it.text}, nil
 	case !isPattern(it.text) || !errors.Is(err, fs.ErrNotExist):
-		return nil, spell.Hub(err, it.text, spell.Dataset)
+		return nil, hub.Hint(err, it.text, hub.Dataset)
 	case strings.Contains(it.text, "**"):
 		return nil, fmt.Errorf("%s: ** is not known in patterns: name the folder, and all data files below it are read", it.text)
 	}

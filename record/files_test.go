@@ -1,6 +1,7 @@
 package record_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"criticrm/hub"
 	"criticrm/record"
 	"criticrm/record/recordtest"
 )
@@ -232,5 +234,64 @@ func TestPipes(t *testing.T) {
 	}
 	if list, err = record.ReadFile(path, record.ReadOptions{}); err != nil || len(list) != 5000 {
 		t.Errorf("%d, %v", len(list), err)
+	}
+}
+
+// A file of a data set in the cache has the data set's name.
+func TestTitleOnHub(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "datasets--org--d", "snapshots", strings.Repeat("0", 40), "data")
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "train.jsonl")
+	if err := os.WriteFile(path, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if got := record.Title(path + ":0.5"); got != "org/d/data/train.jsonl:0.5" {
+		t.Error(got)
+	}
+}
+
+// Names on the hub become files, each with its own weight; what is here, or could be, is left as it is.
+func TestNamed(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"here", "data"} {
+		if err := os.Mkdir(name, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile("a,b:2", nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	find := func(n hub.Name) ([]string, error) {
+		switch n.Repo {
+		case "org/two":
+			return []string{"/c/1", "/c/2"}, nil
+		case "org/none":
+			return nil, errors.New("none")
+		}
+		return []string{"/c/" + n.Repo + "/" + n.Path}, nil
+	}
+	for input, want := range map[string]string{
+		"org/d":                           "/c/org/d/",
+		"org/d/train,here/x.jsonl":        "/c/org/d/train,here/x.jsonl",
+		"org/d/train:0.7,hf://org/e:0.3":  "/c/org/d/train:0.7,/c/org/e/:0.3",
+		"org/two":                         "/c/1,/c/2",
+		"easy=org/d/a,hard=org/two,x.csv": "easy=/c/org/d/a,hard=/c/1,/c/2,x.csv",
+		"a.jsonl:0.5,b.csv:0.5":           "a.jsonl:0.5,b.csv:0.5",
+		"data/pairs":                      "data/pairs",
+		"data/*.jsonl,org/d/data/*.jsonl": "data/*.jsonl,/c/org/d/data/*.jsonl",
+		"a,b:2":                           "a,b:2",
+		"-":                               "-",
+		"org/two:0.5,x.jsonl:1":           "!org/two:0.5: its files have no common pattern",
+		"x.jsonl,org/none":                "!none",
+	} {
+		got, err := record.Named(input, find)
+		if err != nil {
+			got = "!" + err.Error()
+		}
+		if !strings.HasPrefix(got, want) || want[0] != '!' && got != want {
+			t.Errorf("%s: %s, want %s", input, got, want)
+		}
 	}
 }

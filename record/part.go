@@ -14,7 +14,7 @@ import (
 	"os"
 	"sync/atomic"
 
-	"criticrm/internal/spell"
+	"criticrm/hub"
 	"criticrm/safefile"
 
 	"github.com/klauspost/compress/gzip"
@@ -69,7 +69,7 @@ func (p *part) open() error {
 	}
 	f, err := open(p.file.Path)
 	if err != nil {
-		return fmt.Errorf("record: %w", spell.Hub(err, p.file.Path, spell.Dataset))
+		return fmt.Errorf("record: %w", hub.Hint(err, p.file.Path, hub.Dataset))
 	}
 	if err := p.begin(f); err != nil {
 		f.Close()

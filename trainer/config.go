@@ -45,7 +45,7 @@ const LastEpoch = "last-epoch"
 // with the tag resume:"free" may change between a run and its continuation, every other one may not.
 type Config struct {
 	// What goes in and comes out.
-	Model        string `yaml:"model" common:"true" group:"Input and output" alias:"model_name_or_path" resume:"free" help:"directory of the model to start from (Hugging Face layout)"`
+	Model        string `yaml:"model" common:"true" group:"Input and output" alias:"model_name_or_path" resume:"free" help:"directory of the model to start from (Hugging Face layout), GGUF file, or name on the hub (owner/name@revision)"`
 	TrainFile    string `yaml:"train_file" common:"true" alias:"train,data,dataset_name" resume:"free" help:"training records: JSON Lines, JSON, CSV, TSV or Parquet; a file, a folder, a pattern, a list or a mixture"`
 	EvalFile     string `yaml:"eval_file" common:"true" alias:"eval" resume:"free" list:"true" help:"held-out records, likewise, or several of them by name: easy=a.jsonl,hard=b.jsonl; none: no evaluation while training"`
 	OutputDir    string `yaml:"output_dir" common:"true" alias:"output,out" resume:"free" help:"directory of the run: recipe.yaml, metrics.jsonl, checkpoints/, model/"`

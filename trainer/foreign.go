@@ -44,7 +44,7 @@ var foreigns = []foreign{
 	{"lr_scheduler_kwargs", nil, []string{"{}"}, "use min_lr_ratio, stable_fraction and warmup_ratio"},
 	{"data_seed", nil, nil, "seed is that of the data order, too"},
 	{"overwrite_output_dir", nil, off, "give another output_dir, or resume: a run is never overwritten"},
-	{"push_to_hub", nil, off, "the model is a Hugging Face directory: upload output_dir/model yourself"},
+	{"push_to_hub", nil, off, "the model is a Hugging Face directory with its card: upload output_dir/model yourself (hf upload)"},
 	{"disable_dropout", nil, []string{"true"}, "there is no dropout"},
 	{"use_peft", nil, off, "give lora_r, the rank, which trains an adapter"},
 	{"finetuning_type", nil, []string{"full"}, "give lora_r for an adapter, freeze or freeze_trainable_layers for a part of the parameters"},
@@ -62,9 +62,9 @@ var foreigns = []foreign{
 	{"prompt_key", []string{"data.prompt_key"}, []string{"prompt", "none"}, "use columns prompt=VALUE"},
 	{"chosen_key", []string{"data.chosen_key"}, []string{"chosen"}, "use columns chosen=VALUE"},
 	{"rejected_key", []string{"data.rejected_key"}, []string{"rejected"}, "use columns rejected=VALUE"},
-	{"dataset_config", []string{"dataset_train_split", "dataset_test_split", "dataset_dir"}, nil, "train_file names the files of the split, as data/train*.parquet"},
+	{"dataset_config", []string{"dataset_train_split", "dataset_test_split", "dataset_dir"}, nil, "train_file names the split: owner/name/train on the hub, or its files, as data/train*.parquet"},
 	{"trust_remote_code", nil, off, "no code of a model directory is ever run"},
-	{"model_revision", nil, []string{"main"}, "model is a directory"},
+	{"model_revision", nil, []string{"main"}, "write it behind the model's name: owner/name@revision"},
 }
 
 // Foreign says whether a key is a setting of other trainers; err tells what is to be done instead.

@@ -69,7 +69,9 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report, more ...O
 	plan := NewPlan(c, in.train.Len())
 	r.say("%s: %d parameters, %s on %v, %d examples, %d updates of %d, %d an epoch", c.Method, m.Size(), m.DType(), dev, plan.Examples, plan.Total, plan.Batch, plan.PerEpoch)
 	r.say("%s", settingsLine(c, plan))
-	opts := append(in.options(c), withBase(c.Model), WithGroup(o.group), WithReport(r), WithFiles(func(dir string) error { return modeldir.Copy(c.Model, dir, c.ChatTemplate) }))
+	opts := append(in.options(c), withBase(c.Model), WithGroup(o.group), WithReport(r), WithFiles(func(dir string) error {
+		return errors.Join(modeldir.Copy(c.Model, dir, c.ChatTemplate), in.card(c, dir))
+	}))
 	result, err := Train(ctx, m, in.train, c, opts...)
 	if err == nil && result.MicroBatches > 0 { // else the run was finished before
 		r.say("%d updates, %d tokens in %.1f s; micro-batches %.0f %% full; without shared prefixes it would be %.2f times the tokens; model in %s",
@@ -193,14 +195,21 @@ func (in input) setAside(dir string) error {
 }
 
 func (in input) options(c Config) (o []Option) {
+	for _, h := range in.held {
+		o = append(o, WithNamedEval(h.name, h.data))
+	}
+	return append(o, WithFacts(in.facts(c)))
+}
+
+// facts are what the model's directory says that it was trained with.
+func (in input) facts(c Config) modeldir.Facts {
 	facts := in.dir.Use(c.critiques() && in.train.critiques)
 	facts.EndOfTurn, facts.MaxTokens, facts.AskScore = in.render.End, in.train.maxTokens, in.train.ask
 	facts.Data = append(facts.Data, in.train.facts("train"))
 	for _, h := range in.held {
-		o = append(o, WithNamedEval(h.name, h.data))
 		facts.Data = append(facts.Data, h.records().facts("eval"))
 	}
-	return append(o, WithFacts(facts))
+	return facts
 }
 
 // records are the data set of a run from files.

@@ -45,6 +45,7 @@ func acceptAliases(cmd *cobra.Command) {
 		return pflag.NormalizedName(name)
 	})
 	joinInputs(cmd)
+	findRows(cmd)
 }
 
 // inputs is a flag of input files: given again, it names another one, and both are read. Where one file alone can be read, it says so.
@@ -308,7 +309,7 @@ func (m *modelFlags) openModel(cmd *cobra.Command, o model.Options, asTrained bo
 }
 
 // inputHelp is said of flags of input files.
-const inputHelp = "rows: JSON Lines, JSON, CSV, TSV or Parquet, also compressed; a file, a folder, a pattern, a list (a.jsonl,b.csv) or a mixture (a.jsonl:0.7,b.csv:0.3); - is standard input, where it is read once"
+const inputHelp = "rows: JSON Lines, JSON, CSV, TSV or Parquet, also compressed; a file, a folder, a pattern, a list (a.jsonl,b.csv), a mixture (a.jsonl:0.7,b.csv:0.3), or a data set on the hub (owner/name/train); - is standard input, where it is read once"
 
 // fileFlags are the input and output of a stage.
 type fileFlags struct {
@@ -332,6 +333,7 @@ func (o *fileFlags) bind(cmd *cobra.Command) {
 func (o *fileFlags) bindRows(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&o.maxBad, "max_bad", 0, "bad rows that are left out and listed before the file is refused")
 	bindTable(cmd, &o.layout)
+	namesRows(cmd.Flags(), "in")
 	o.stdin = cmd.InOrStdin
 }
 

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -34,7 +31,7 @@ Every command takes a GGUF file as --model, too: it is converted once, into the 
 			if err := required(cmd, "model", from, "out", out); err != nil {
 				return err
 			}
-			if err := asHubName(from); err != nil {
+			if err := asLocal(cmd, &from); err != nil {
 				return err
 			}
 			o.DType = strings.ToUpper(o.DType)
@@ -50,36 +47,10 @@ Every command takes a GGUF file as --model, too: it is converted once, into the 
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&from, "model", "", "GGUF file, or directory")
+	f.StringVar(&from, "model", "", "GGUF file, directory, or name on the hub")
 	f.StringVar(&out, "out", "", "new directory")
 	f.StringVar(&o.DType, "dtype", "", "bf16 or f32 (default: bf16, unless most of the numbers are F32 or F16, which it would round)")
 	f.BoolVar(&o.DropBias, "drop_bias", false, "leave out what the reward head adds to every reward: their order and differences stay")
 	f.BoolVar(&o.DropHead, "drop_head", false, "leave out a reward head of another form (CLoud's): a model that writes critiques remains")
 	return cmd
-}
-
-// asModelDir puts the directory of a converted GGUF file in its place.
-func asModelDir(cmd *cobra.Command, path *string) error {
-	if err := asHubName(*path); err != nil {
-		return err
-	}
-	dir, err := convert.Dir(cmd.Context(), *path, func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) })
-	if err != nil {
-		return begin(err)
-	}
-	*path = dir
-	return nil
-}
-
-var hubName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$`)
-
-// asHubName says of what is no path here, but could be a name on the Hugging Face hub, that nothing is downloaded.
-func asHubName(path string) error {
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) || !hubName.MatchString(path) {
-		return nil
-	}
-	if _, err := os.Stat(path[:strings.IndexByte(path, '/')]); err == nil {
-		return nil // a path into a folder that is there
-	}
-	return inputError{fmt.Errorf("%s: there is no such file or directory, and a name on the Hugging Face hub is not downloaded: fetch it first ('hf download %s --local-dir DIR'), and give the directory or its GGUF file", path, path)}
 }

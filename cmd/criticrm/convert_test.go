@@ -83,8 +83,8 @@ func TestBadGGUF(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"generate --model " + broken + " --in x --out y", "gguf: " + broken + ": byte 8: the file is cut off"},
 		{"inspect " + broken, "byte 8: the file is cut off"},
-		{"inspect HuggingFaceTB/SmolLM2-135M-Instruct", "a name on the Hugging Face hub is not downloaded: fetch it first ('hf download HuggingFaceTB/SmolLM2-135M-Instruct"},
-		{"train --model Qwen/Qwen3-0.6B --train_file x --output_dir " + dir + "/o", "a name on the Hugging Face hub is not downloaded"},
+		{"inspect HuggingFaceTB/SmolLM2-135M-Instruct", "hub: HuggingFaceTB/SmolLM2-135M-Instruct: there is no such file or directory, and as a name on Hugging Face's hub: the cache "},
+		{"train --model Qwen/Qwen3-0.6B --train_file x --output_dir " + dir + "/o", "does not have it, and HF_HUB_OFFLINE forbids the network"},
 		{"convert --model " + dir + " --out " + dir + "/o", "config.json: no such file or directory"},
 		{"convert --model " + broken + " --out " + dir + "/o --dtype f64", `got the type "F64"`},
 		{"export --model " + dir + " --format gguf --out " + file, "is there: choose another name"},

@@ -89,6 +89,7 @@ what those made of the responses; where a prompt has several responses, how ofte
 	f := cmd.Flags()
 	f.StringVar(&files.in, "in", "", inputHelp)
 	f.StringVar(&valid, "valid", "", "validation rows, scored alike, on which thresholds are set (default: the scale's middle and 0)")
+	namesRows(f, "valid")
 	f.StringVar(&jsonFile, "json", "", "also write the report to this file")
 	f.StringVar(&itemsFile, "items", "", "also write what every figure is made of to this file, a row for each response")
 	bindTable(cmd, &c)

@@ -67,6 +67,7 @@ func (l *looking) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&l.model, "model", "", "model directory, GGUF file or tokenizer.json: tokens are counted, too")
 	f.StringArrayVar(&l.against, "against", nil, "a file whose prompts should not be in the others, a benchmark's or held-out pairs; may be given again")
+	namesRows(f, "against")
 	f.IntVar(&l.maxLength, "max_length", 0, "tokens of the longest conversation, beyond which records are counted (default: the model's context)")
 	f.IntVar(&l.o.Draws, "draws", l.o.Draws, "bootstrap draws behind the interval of the length bias; 0: no interval")
 	f.Float64Var(&l.o.Level, "level", l.o.Level, "of that interval")
@@ -79,8 +80,9 @@ func (l *looking) check(cmd *cobra.Command, files []string) (*corpus.Report, err
 	if l.o.Draws < 0 || !(l.o.Level > 0 && l.o.Level < 1) {
 		return nil, inputError{fmt.Errorf("--draws, --level: got %d and %v, want 0 or more, and a level between 0 and 1", l.o.Draws, l.o.Level)}
 	}
-	for _, path := range slices.Concat(files, l.against) {
-		if err := asHubName(path); err != nil {
+	files = slices.Clone(files)
+	for i := range files {
+		if err := asRows(cmd, &files[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -112,7 +114,7 @@ func (l *looking) tokens(cmd *cobra.Command) error {
 		fmt.Fprintln(cmd.ErrOrStderr(), "a tokenizer alone renders no conversations: a model directory does")
 		return nil
 	}
-	if err := asModelDir(cmd, &l.model); err != nil {
+	if err := asLightDir(cmd, &l.model); err != nil {
 		return err
 	}
 	d, err := modeldir.Open(l.model, modeldir.Given{})

@@ -44,7 +44,7 @@ func TestDataCheck(t *testing.T) {
 		"data check":                         "want a FILE or several (see 'criticrm data check --help')",
 		"data chekc":                         `unknown command "chekc", did you mean "check"? (see 'criticrm data --help')`,
 		"data check nothing.jsonl":           "no such file",
-		"data check some/name":               "a name on the Hugging Face hub is not downloaded",
+		"data check some/name":               "does not have it, and HF_HUB_OFFLINE forbids the network",
 		"data check a.jsonl --max_length 9":  "--max_length is in tokens of a whole conversation, which only a model directory with a chat template counts",
 		"data check a.jsonl --draws -1":      "--draws, --level",
 		"data check a.jsonl --model nothing": "no such file",

@@ -54,7 +54,7 @@ func newInspect() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			path, w := args[0], cmd.OutOrStdout()
-			if err := asHubName(path); err != nil {
+			if err := asEither(cmd, &path); err != nil {
 				return err
 			}
 			info, err := os.Stat(path)

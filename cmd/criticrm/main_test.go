@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
 	}
+	for name, value := range map[string]string{"HF_HUB_OFFLINE": "1", "HF_HOME": filepath.Join(os.TempDir(), "no-hub"), "HF_HUB_CACHE": "", "HUGGINGFACE_HUB_CACHE": ""} { // no test asks a hub but its own
+		os.Setenv(name, value)
+	}
 	code := m.Run()
 	if dir, err := tiny(); err == nil {
 		os.RemoveAll(filepath.Dir(dir))

@@ -74,7 +74,7 @@ sampling is as in generate, what bt and cloud leave open is as in train; 'run --
 		if err := required(cmd, "output_dir", c.OutputDir); err != nil && !dryRun {
 			return err
 		}
-		if err := asModelDir(cmd, &c.Dir); err != nil {
+		if err := findInputs(cmd, &c.Dir, &c.TrainFile, &c.EvalFile); err != nil {
 			return err
 		}
 		return runAll(cmd, c, o, dev, dryRun)

@@ -60,6 +60,9 @@ command goes on where it was stopped. A seed is a night on two cores; --quick is
 	f.StringVar(&text.Other, "other", "", "file of pairs of worked answers by others, to measure on only")
 	f.StringVar(&text.OtherSubset, "other_subset", "", "of --other, the pairs of this subset alone")
 	f.StringVar(&text.Null, "null", "", "file of pairs of another kind, as a task of its own")
+	for _, name := range [...]string{"pairs", "other", "null"} {
+		namesRows(f, name)
+	}
 	f.StringVar(&o.Dir, "output_dir", "runs/text", "directory for all that is made")
 	f.BoolVar(&text.Quick, "quick", false, "few pairs, few critiques")
 	f.UintSliceVar(&seeds, "seeds", []uint{0}, "seeds, one run of the experiment each")

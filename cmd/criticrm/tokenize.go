@@ -28,7 +28,7 @@ Special tokens that a text spells are plain text, unless --special is given; --d
 			if err := required(cmd, "model", dir); err != nil {
 				return err
 			}
-			if err := asModelDir(cmd, &dir); err != nil {
+			if err := asLightDir(cmd, &dir); err != nil {
 				return err
 			}
 			t, err := tokenizer.Load(dir)

@@ -63,7 +63,7 @@ A second signal ends it at once. The final model is output_dir/model.`,
 		if err := required(cmd, "model", c.Model, "train_file", c.TrainFile, "output_dir", c.OutputDir); err != nil {
 			return err
 		}
-		if err := asModelDir(cmd, &c.Model); err != nil {
+		if err := findInputs(cmd, &c.Model, &c.TrainFile, &c.EvalFile); err != nil {
 			return err
 		}
 		if ranks != (rankFlags{processes: 1}) {
@@ -147,7 +147,10 @@ func dryTrain(cmd *cobra.Command, c trainer.Config) error {
 	if err := required(cmd, "model", c.Model, "train_file", c.TrainFile); err != nil {
 		return err
 	}
-	if err := asModelDir(cmd, &c.Model); err != nil {
+	if err := asLightDir(cmd, &c.Model); err != nil {
+		return err
+	}
+	if err := findFiles(cmd, &c.TrainFile, &c.EvalFile); err != nil {
 		return err
 	}
 	dev := cuda.Dry()

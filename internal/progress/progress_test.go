@@ -87,3 +87,23 @@ reading b: 300 rows, 100 a second, 3.0 MiB
 		t.Errorf("got\n%swant\n%s", b.String(), want)
 	}
 }
+
+// A download tells what has come, at the speed of this session.
+func TestBytes(t *testing.T) {
+	var b strings.Builder
+	m := New(&b)
+	now := time.Unix(0, 0)
+	m.now = func() time.Time { return now }
+	for i := range 15 {
+		m.Bytes("downloading a", int64(10+i)<<20, 40<<20)
+		now = now.Add(time.Second)
+	}
+	m.Bytes("downloading a", 5<<20, 40<<20) // it begins again
+	m.Close()
+	want := `downloading a: 12.0 of 40.0 MiB, 1.0 a second, 28s left
+downloading a: 22.0 of 40.0 MiB, 1.0 a second, 18s left
+`
+	if b.String() != want {
+		t.Errorf("got\n%swant\n%s", b.String(), want)
+	}
+}

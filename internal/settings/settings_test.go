@@ -106,3 +106,16 @@ func TestFields(t *testing.T) {
 		t.Error(f)
 	}
 }
+
+// What differs from the defaults can be shown to others: no paths, nothing that only says where and how fast.
+func TestDiffering(t *testing.T) {
+	w, g, _, s := sections()
+	*w, g.Count, g.Seed, g.Temperature = whole{Model: "/home/me/m,b", Bad: true}, 4, 7, 1
+	got := append(s[0].Differing(&whole{}), s[1].Differing(&generate{Count: 10})...)
+	if want := "model: m,b bad: true generate.critiques: 4 generate.temperature: 1"; strings.Join(got, " ") != want {
+		t.Errorf("%v, want %s", got, want)
+	}
+	if same := (Section{Into: &sampling{Seed: 3}}).Differing(sampling{}); same != nil {
+		t.Error(same)
+	}
+}

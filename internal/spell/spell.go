@@ -2,13 +2,7 @@
 package spell
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path"
-	"path/filepath"
-	"regexp"
 	"strings"
 )
 
@@ -37,34 +31,6 @@ func Nearest(name string, candidates []string) string {
 	}
 	return best
 }
-
-// Hub adds to the error of a path that is not there, and that reads like owner/name on Hugging Face's hub, how a model or dataset of that
-// name is had: nothing is downloaded here.
-func Hub(err error, name, kind string) error {
-	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(name, "/") || strings.Trim(name, "/") != name || path.Clean(name) != name {
-		return err
-	}
-	owner, last := path.Split(name)
-	owner = strings.TrimSuffix(owner, "/")
-	_, found := os.Stat(filepath.FromSlash(owner))
-	if strings.ContainsAny(owner, "/.~") || fileName.MatchString(last) || found == nil {
-		return err
-	}
-	if kind == Model {
-		return fmt.Errorf("%w: models are not downloaded here: run 'hf download %s --local-dir %s' first, and give %s", err, name, last, last)
-	}
-	return fmt.Errorf("%w: datasets are not downloaded here: run 'hf download --repo-type dataset %s --local-dir %s' first, and give the files of the split, as '%s/data/train*.parquet'",
-		err, name, last, last)
-}
-
-// fileName is what no name on the hub ends with.
-var fileName = regexp.MustCompile(`(?i)\.(jsonl?|csv|tsv|parquet|txt|gz|zst|gguf|safetensors|yaml)$`)
-
-// Kinds of things that Hugging Face's hub has.
-const (
-	Model   = "model"
-	Dataset = "dataset"
-)
 
 // distance counts the letters that are put in, left out or exchanged.
 func distance(a, b string) int {
