@@ -101,3 +101,44 @@ func BenchmarkCPU(b *testing.B) {
 // FuzzOps guards against an index or an extent of another program's making that ends the process: critique_loss wrote beside its logits for
 // a target beyond the vocabulary.
 func FuzzOps(f *testing.F) { kerneltest.Fuzz(f, cpu(f, 1)) }
+
+// Bytes go in and out as they lie in memory, and beside the device, from another goroutine.
+func TestBytes(t *testing.T) {
+	d := cpu(t, 2)()
+	defer d.Close()
+	for _, typ := range []kernels.DType{kernels.F32, kernels.BF16, kernels.U8, kernels.U64} {
+		x := d.Alloc(typ, 3, 5)
+		host, free := kernels.HostAlloc(x.Bytes())
+		if host == nil || len(host) != x.Bytes() {
+			t.Fatal("no memory")
+		}
+		in, out := make([]byte, x.Bytes()), make([]byte, x.Bytes())
+		for i := range in {
+			in[i] = byte(37 * i)
+		}
+		d.UploadBytes(x, in)
+		d.DownloadBytes(out, x)
+		done := make(chan error)
+		beside := d.Beside()
+		go func() { done <- beside(host, x) }()
+		if err := <-done; err != nil || string(out) != string(in) || string(host) != string(in) {
+			t.Errorf("%v: %x, %x and %x, %v", typ, in, out, host, err)
+		}
+		row := make([]byte, x.Bytes()/3)
+		if d.DownloadBytes(row, x.Rows(1, 2)); string(row) != string(in[len(row):2*len(row)]) {
+			t.Errorf("%v: row %x", typ, row)
+		}
+		free()
+		d.Free(x)
+	}
+	for _, call := range []func(){func() { d.UploadBytes(kernels.Tensor{}, make([]byte, 3)) }, func() { d.DownloadBytes(nil, d.Alloc(kernels.F32, 1)) }} {
+		func() {
+			defer func() {
+				if s, _ := recover().(string); s != "kernels: upload bytes: lengths differ" && s != "kernels: download bytes: lengths differ" {
+					t.Errorf("%q", s)
+				}
+			}()
+			call()
+		}()
+	}
+}
