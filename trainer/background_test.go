@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/fstest"
@@ -17,6 +18,8 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/checkpoint/vfs"
+	"criticrm/checkpoint/vfs/vfstest"
+	"criticrm/render"
 )
 
 // storeOn has runs of a test keep their checkpoints through a file system that wrap makes of the real one.
@@ -145,6 +148,57 @@ func TestBackgroundGoesOn(t *testing.T) {
 	list, err := checkpoint.List(filepath.Join(c.OutputDir, "checkpoints"))
 	if err != nil || len(list) != 3 || list[0].Step != 9 || list[1].Step != 8 || list[2].Step != 4 {
 		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// reading is a data set that tells when an example is read.
+type reading struct {
+	Slice
+	read func()
+}
+
+func (d reading) Example(i int) (render.Example, error) {
+	d.read()
+	return d.Slice.Example(i)
+}
+
+// A run that is interrupted while its checkpoint is under way does not write it twice.
+func TestBackgroundOnce(t *testing.T) {
+	c := asyncConfig(t.TempDir(), AsyncYes)
+	ctx, cancel := context.WithCancel(context.Background())
+	data, begun := reading{Slice: pairs(27)}, atomic.Bool{}
+	beforeCopy = func() { begun.Store(true) }
+	t.Cleanup(func() { beforeCopy = func() {} })
+	data.read = func() { // for the step behind the checkpoint, which is not made then
+		if !begun.Load() {
+			time.Sleep(2 * time.Millisecond)
+		}
+		if begun.Load() {
+			cancel()
+		}
+	}
+	var log *vfstest.Fault
+	storeOn(t, func(fsys vfs.FS) vfs.FS {
+		log = vfstest.NewFault(slowDisk{fsys, func() { time.Sleep(5 * time.Millisecond) }}, vfstest.Plan{})
+		return log
+	})
+	r, err := Train(ctx, tiny(t, c, 1), data, c)
+	if !errors.Is(err, ErrInterrupted) {
+		t.Fatal(err)
+	}
+	times := map[string]int{}
+	for _, op := range log.Ops() {
+		if op.Kind == "mkdir" && strings.Contains(op.Name, ".tmp-") {
+			times[filepath.Base(op.Name)]++
+		}
+	}
+	for name, n := range times {
+		if n != 1 {
+			t.Errorf("%s was made %d times; the run ended at step %d", name, n, r.Steps)
+		}
+	}
+	if len(times) == 0 || r.Checkpoint == "" {
+		t.Errorf("%v, %s", times, r.Checkpoint)
 	}
 }
 

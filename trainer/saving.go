@@ -18,7 +18,7 @@ func (r *run) saveMaybe() error {
 	if err := r.collect(false); err != nil {
 		return err
 	}
-	if !r.saveDue() || r.saved == r.st.Step || !r.first() {
+	if !r.saveDue() || r.saved == r.st.Step || r.writing != nil && r.writing.step == r.st.Step || !r.first() {
 		return nil
 	}
 	defer r.waited(time.Now())
