@@ -276,3 +276,38 @@ func TestTwoDevices(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// What is copied beside the device's stream is what was there when it was asked for, while other work runs and memory comes and goes.
+func TestBeside(t *testing.T) {
+	d := open(t, 0)
+	defer d.Close()
+	const n = besideBytes/4 + 1001 // two pieces, the second of an odd size
+	x, y := d.Alloc(kernels.F32, n), d.Alloc(kernels.F32, n)
+	for round := range 3 {
+		want := ramp(n, float32(round))
+		d.Upload(x, want)
+		d.Copy(y, x) // queued
+		beside := d.Beside()
+		if beside == nil {
+			t.Fatal(d.Sync())
+		}
+		host := make([]byte, 4*n)
+		done := make(chan error)
+		go func() { done <- beside(host, y) }()
+		for range 20 {
+			z := d.Alloc(kernels.F32, 1<<20)
+			d.Zero(x)
+			d.Free(z)
+		}
+		if err := errors.Join(<-done, d.Sync()); err != nil {
+			t.Fatal(err)
+		}
+		if got := unsafe.Slice((*float32)(unsafe.Pointer(&host[0])), n); !slices.Equal(got, want) {
+			t.Fatalf("round %d: other numbers", round)
+		}
+	}
+	beside := d.Beside()
+	if err := beside(make([]byte, 4), d.Alloc(kernels.F32, 1)); err != nil {
+		t.Error(err)
+	}
+}

@@ -22,6 +22,7 @@ type memory struct {
 	down   [2]buffer // of CopyOut
 	later  []*buffer // of CopyOutLater
 	spare  []*buffer // of them, those that nobody uses
+	side   side      // of Beside
 	fault  error     // the first since the last Wait
 }
 
@@ -97,6 +98,8 @@ func (m *memory) reserve(bytes int) (uintptr, error) {
 }
 
 func (m *memory) giveUp(addr uintptr) error {
+	m.side.mu.Lock()
+	defer m.side.mu.Unlock()
 	if err := m.stream.Synchronize(); err != nil {
 		return err
 	}
@@ -136,7 +139,7 @@ func (m *memory) Fault() error {
 // Close gives everything back to the driver.
 func (m *memory) Close() {
 	m.do("close", func() error {
-		errs := []error{m.stream.Synchronize(), m.up.free(), m.pool.drop()}
+		errs := []error{m.stream.Synchronize(), m.up.free(), m.side.free(), m.pool.drop()}
 		for i := range m.down {
 			errs = append(errs, m.down[i].free())
 		}

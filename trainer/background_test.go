@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/fstest"
@@ -166,14 +165,9 @@ func (d reading) Example(i int) (render.Example, error) {
 func TestBackgroundOnce(t *testing.T) {
 	c := asyncConfig(t.TempDir(), AsyncYes)
 	ctx, cancel := context.WithCancel(context.Background())
-	data, begun := reading{Slice: pairs(27)}, atomic.Bool{}
-	beforeCopy = func() { begun.Store(true) }
-	t.Cleanup(func() { beforeCopy = func() {} })
-	data.read = func() { // for the step behind the checkpoint, which is not made then
-		if !begun.Load() {
-			time.Sleep(2 * time.Millisecond)
-		}
-		if begun.Load() {
+	data, behind := reading{Slice: pairs(27)}, false
+	data.read = func() {
+		if behind { // the checkpoint is under way, and the step behind it is not made then
 			cancel()
 		}
 	}
@@ -182,7 +176,7 @@ func TestBackgroundOnce(t *testing.T) {
 		log = vfstest.NewFault(slowDisk{fsys, func() { time.Sleep(5 * time.Millisecond) }}, vfstest.Plan{})
 		return log
 	})
-	r, err := Train(ctx, tiny(t, c, 1), data, c)
+	r, err := Train(ctx, tiny(t, c, 1), data, c, WithReport(Report{OnStep: func(m Metrics) { behind = m.Step == 4 }}))
 	if !errors.Is(err, ErrInterrupted) {
 		t.Fatal(err)
 	}
