@@ -235,7 +235,7 @@ func (d *Device) DownloadBytes(host []byte, src Tensor) {
 }
 
 // Beside gives the function that copies tensors' bytes to the host on any goroutine, as they are behind all ops so far, while the device
-// goes on with ops that do not change them; nil where the device has no such thing.
+// goes on with ops that do not change them; nil where the device has no such thing, or behind a fault.
 func (d *Device) Beside() func(host []byte, src Tensor) error {
 	m, ok := d.mem.(interface {
 		Beside() func(host, src unsafe.Pointer, bytes int) error
@@ -244,6 +244,9 @@ func (d *Device) Beside() func(host []byte, src Tensor) error {
 		return nil
 	}
 	out := m.Beside()
+	if out == nil {
+		return nil
+	}
 	return func(host []byte, src Tensor) error {
 		must(len(host) == src.Bytes(), "kernels: beside: lengths differ")
 		return out(unsafe.Pointer(unsafe.SliceData(host)), src.ptr, len(host))
