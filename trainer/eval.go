@@ -148,7 +148,7 @@ type sums struct {
 func pairSums(b *model.Batch, reward []float32, c Config, each func(pair int, accuracy float64)) sums {
 	var total sums
 	if len(b.List) > 0 {
-		return listSums(b, reward, c.pairing())
+		return listSums(b, reward, c.pairing(), each)
 	}
 	for p := 0; 2*p+2 < len(b.SidePtr); p++ {
 		chosen, rejected := reward[b.SidePtr[2*p]:b.SidePtr[2*p+1]], reward[b.SidePtr[2*p+1]:b.SidePtr[2*p+2]]

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"criticrm/kernels"
+	"criticrm/model"
 	"criticrm/record"
 	"criticrm/render"
 )
@@ -149,5 +151,39 @@ func TestListsOfRows(t *testing.T) {
 			t.Errorf("%s: %v, want %v; %s", x.name, got, x.want, s)
 		}
 		d.Close()
+	}
+}
+
+// TestCategoriesOfLists: a held-out list counts in the category of its best response's row.
+func TestCategoriesOfLists(t *testing.T) {
+	c := fileConfig(t)
+	var rows string
+	for i, category := range []string{"x", "y", "x"} {
+		for rank := range 3 {
+			rows += fmt.Sprintf(`{"prompt":"a","response":"b%s","list_id":"%d","rank":%d,"category":%q}`+"\n", strings.Repeat(" c", rank), i, rank+1, category)
+		}
+	}
+	write(t, c.TrainFile, rows)
+	c.Method, c.UseMargin, c.CenterCoefficient, c.LossType = BT, false, 0, PlackettLuce
+	d, err := loadHeldOut(t.Context(), c.TrainFile, opened(t, c), c, 256, Report{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var got []int
+	for i := range d.Len() {
+		got = append(got, d.Category(i))
+	}
+	if !slices.Equal(got, []int{0, 1, 0}) {
+		t.Errorf("categories %v", got)
+	}
+	var b model.Batch
+	for _, e := range rankings(2, 3) {
+		e.AppendTo(&b, render.Parts{Rewards: true, Lists: true})
+	}
+	var right []float64
+	listSums(&b, []float32{3, 2, 1, 2, 3, 1}, kernels.Mean, func(list int, accuracy float64) { right = append(right, float64(list), accuracy) })
+	if !slices.Equal(right, []float64{0, 1, 1, 2. / 3}) {
+		t.Errorf("lists and their accuracies: %v", right)
 	}
 }

@@ -69,6 +69,7 @@ type listing struct {
 	id    string
 	items []ranked
 	ended map[string]bool // lists that were there before
+	group int16           // of the list that ended last
 }
 
 // ranked is a response of a list.
@@ -77,6 +78,7 @@ type ranked struct {
 	list   string // "": none
 	rank   float64
 	prompt string // its key
+	group  int16  // its category, where these are asked for
 }
 
 // add takes the next example; of a list that ends with it, it gives the whole. nil ends the last list.
@@ -89,6 +91,7 @@ func (l *listing) add(next *ranked) (whole *render.Example, ok bool, err error) 
 		return nil, true, nil
 	}
 	if len(l.items) > 0 {
+		l.group = l.items[0].group
 		whole, ok = l.whole()
 		l.ended[l.id] = true
 		l.id, l.items = "", nil

@@ -221,8 +221,8 @@ func (d *Records) keep(c Config, next *ranked) error {
 		if err != nil {
 			return fmt.Errorf("trainer: %s: %w", d.Path, err)
 		}
-		if d.groups != nil { // a list is of no category
-			d.category = append(d.category, -1)
+		if d.groups != nil {
+			d.category = append(d.category, d.list.group)
 		}
 		return d.examples.add(b)
 	}
@@ -318,6 +318,9 @@ func (d *Records) add(rec *record.Record, x rendered, c Config) error {
 		}
 	}
 	if x.ranked != nil {
+		if d.groups != nil {
+			x.ranked.group = d.group(rec.Group())
+		}
 		return d.keep(c, x.ranked)
 	}
 	if c.lists() { // a pair ends a list
