@@ -23,7 +23,7 @@ import (
 // training have the losses of torch's AdamW.
 func TestPEFTParity(t *testing.T) {
 	set := golden.Repository(t)
-	for _, name := range []string{"lora_llama", "lora_qwen2", "lora_phi3"} {
+	for _, name := range set.Adapters {
 		dir := set.Dir(name)
 		file, err := checkpoint.OpenSafetensors(filepath.Join(dir, "reference.safetensors"))
 		if err != nil {

@@ -282,15 +282,16 @@ func (m *modelFlags) openModel(cmd *cobra.Command, o model.Options, asTrained bo
 	if err := asModelDir(cmd, &m.Dir); err != nil {
 		return nil, nil, err
 	}
-	facts, _, err := modeldir.ReadFacts(m.Dir)
-	if err != nil {
-		return nil, nil, begin(err)
-	}
-	o.NF4 = asTrained && facts.Quantised == modeldir.NF4
 	dev, closeDevice, err := m.device().open(cmd.ErrOrStderr())
 	if err != nil {
 		return nil, nil, err
 	}
+	facts, _, err := modeldir.ReadFacts(m.Dir)
+	if err != nil {
+		closeDevice()
+		return nil, nil, begin(err)
+	}
+	o.NF4 = asTrained && facts.Quantised == modeldir.NF4
 	mod, err := model.Load(dev, m.Dir, o)
 	if err != nil {
 		closeDevice()

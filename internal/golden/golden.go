@@ -20,6 +20,7 @@ type Set struct {
 	Tokenizers []string // with strings.jsonl
 	Chats      []string // with a chat template and chats.jsonl
 	Kinds      []string // with many tokenizers, each a .json and a .jsonl
+	Adapters   []string // of PEFT, with rewards and the losses of a training
 
 	SentencePiece []string // with many directories that have a tokenizer.model
 }
@@ -36,6 +37,7 @@ var repository = Set{
 	Tokenizers: []string{"tokenizer_llama3", "tokenizer_chatml"},
 	Chats:      []string{"tokenizer_llama3", "tokenizer_chatml"},
 	Kinds:      []string{"kinds"},
+	Adapters:   []string{"lora_llama", "lora_qwen2", "lora_phi3"},
 
 	SentencePiece: []string{"spm"},
 }
