@@ -20,8 +20,8 @@ import (
 	"criticrm/version"
 )
 
-// card writes the final model's card into dir, which becomes output_dir/model.
-func (in input) card(c Config, dir string) error {
+// card writes the card of the final model, that of update step, into dir, which becomes output_dir/model.
+func (in input) card(c Config, dir string, step int) error {
 	f := in.facts(c)
 	f.Method, f.Program = c.Method, "criticrm "+version.String()
 	card := modeldir.Card{Facts: f, Name: hub.Title(c.Model) + ", " + c.Method, Base: c.Model, Settings: settings.Section{Into: &c}.Differing(Default())}
@@ -39,15 +39,15 @@ func (in input) card(c Config, dir string) error {
 	if err != nil {
 		return err
 	}
-	if card.Results, err = evaluated(filepath.Join(c.OutputDir, "metrics.jsonl")); err != nil {
+	if card.Results, err = evaluated(filepath.Join(c.OutputDir, "metrics.jsonl"), step); err != nil {
 		return err
 	}
 	return card.Write(dir, filepath.Join(c.OutputDir, "model"))
 }
 
-// evaluated is the last evaluation in a run's metrics as a table; "": there is none. It is read from there since the process that
+// evaluated is the last evaluation up to an update in a run's metrics as a table; "": there is none. It is read from there since the process that
 // has made it may not be the one that writes the model.
-func evaluated(path string) (string, error) {
+func evaluated(path string, last int) (string, error) {
 	f, err := safefile.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
@@ -67,7 +67,11 @@ func evaluated(path string) (string, error) {
 		if !strings.Contains(string(line), `"eval_`) || json.Unmarshal(line, &values) != nil {
 			continue
 		}
-		if step, _ := values["step"].(float64); step != at {
+		step, _ := values["step"].(float64)
+		if step > float64(last) {
+			break
+		}
+		if step != at {
 			rows, at = nil, step
 		}
 		var names []string

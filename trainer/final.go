@@ -37,7 +37,11 @@ func (r *run) saveModel(dir string) error {
 		return err
 	}
 	if r.last != nil {
-		if err := r.last(dir); err != nil {
+		step := r.st.Step
+		if b := r.result.Best; b != nil {
+			step = b.Step
+		}
+		if err := r.last(dir, step); err != nil {
 			return err
 		}
 	}

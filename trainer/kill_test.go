@@ -280,7 +280,7 @@ func TestFinalModelIsWholeOrOld(t *testing.T) {
 	c := testConfig(t.TempDir())
 	c.MaxSteps = 2
 	fail := false
-	files := WithFiles(func(dir string) error {
+	files := WithFiles(func(dir string, _ int) error {
 		if fail {
 			return errors.New("no room for the tokenizer")
 		}

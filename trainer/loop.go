@@ -58,7 +58,7 @@ type options struct {
 	group  *collective.Group
 	held   []heldOut
 	report Report
-	last   func(dir string) error
+	last   func(dir string, step int) error
 	facts  modeldir.Facts
 	base   string // directory of the model
 }
@@ -73,8 +73,8 @@ func WithGroup(g *collective.Group) Option { return func(o *options) { o.group =
 // WithReport says where progress goes.
 func WithReport(r Report) Option { return func(o *options) { o.report = r } }
 
-// WithFiles adds files to the final model's directory before the run is called done.
-func WithFiles(f func(dir string) error) Option { return func(o *options) { o.last = f } }
+// WithFiles adds files to the final model's directory before the run is called done; step is the update whose model it is.
+func WithFiles(f func(dir string, step int) error) Option { return func(o *options) { o.last = f } }
 
 // WithFacts says what the examples were made with, for critic_rm.json of the final model: modeldir.Dir.Use gives it. Method, head position
 // and, from files, the data are added.

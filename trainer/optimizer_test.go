@@ -192,7 +192,7 @@ func fetch(m *model.Model, t kernels.Tensor) []float32 {
 func TestSavedModelIsCompared(t *testing.T) {
 	c := testConfig(filepath.Join(t.TempDir(), "run"))
 	c.MaxSteps = 2
-	damage := func(dir string) error {
+	damage := func(dir string, _ int) error {
 		head := make([]float32, 16)
 		head[3] = 1
 		return checkpoint.WriteSafetensors(filepath.Join(dir, "reward_head.safetensors"),

@@ -69,8 +69,8 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report, more ...O
 	plan := NewPlan(c, in.train.Len())
 	r.say("%s: %d parameters, %s on %v, %d examples, %d updates of %d, %d an epoch", c.Method, m.Size(), m.DType(), dev, plan.Examples, plan.Total, plan.Batch, plan.PerEpoch)
 	r.say("%s", settingsLine(c, plan))
-	opts := append(in.options(c), withBase(c.Model), WithGroup(o.group), WithReport(r), WithFiles(func(dir string) error {
-		return errors.Join(modeldir.Copy(c.Model, dir, c.ChatTemplate), in.card(c, dir))
+	opts := append(in.options(c), withBase(c.Model), WithGroup(o.group), WithReport(r), WithFiles(func(dir string, step int) error {
+		return errors.Join(modeldir.Copy(c.Model, dir, c.ChatTemplate), in.card(c, dir, step))
 	}))
 	result, err := Train(ctx, m, in.train, c, opts...)
 	if err == nil && result.MicroBatches > 0 { // else the run was finished before
