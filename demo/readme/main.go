@@ -3,6 +3,8 @@
 //
 //	go run ./demo/readme runs/demo/results.json build/report.html README.md docs/results.md
 //
+// RESULTS may be several files, separated by commas: rows that the first does not have are the next one's, marked where they are means of fewer seeds.
+//
 // NAME is main and differences (of all tasks, the rows that stand above the fold, a column for each), or TASK:all, TASK:ablations, TASK:differences and TASK:choices. What the
 // pages do not ask for is left out; what they ask for and the run does not have is an error.
 package main
@@ -23,17 +25,25 @@ func main() {
 	if len(os.Args) < 4 {
 		fail(fmt.Errorf("usage: readme RESULTS.json REPORT.html PAGE.md …"))
 	}
-	b, err := os.ReadFile(os.Args[1])
-	check(err)
-	var r experiment.Results
-	check(json.Unmarshal(b, &r))
+	var r *experiment.Results
+	for _, path := range strings.Split(os.Args[1], ",") {
+		b, err := os.ReadFile(path)
+		check(err)
+		var next experiment.Results
+		check(json.Unmarshal(b, &next))
+		if r == nil {
+			r = &next
+		} else {
+			check(r.Join(&next))
+		}
+	}
 	html, err := r.HTML()
 	check(err)
 	check(checkpoint.WriteFileAtomic(os.Args[2], html))
 	for _, path := range os.Args[3:] {
 		text, err := os.ReadFile(path)
 		check(err)
-		page, err := fill(&r, string(text))
+		page, err := fill(r, string(text))
 		if err != nil {
 			fail(fmt.Errorf("%s: %w", path, err))
 		}
@@ -135,7 +145,7 @@ func seeds(r *experiment.Results) string {
 	case !r.Full:
 		line += " The controls and ablations of `--full` are not among them."
 	case !r.Complete:
-		line += " The run is not complete: rows and seeds are missing."
+		line += " Not all rows of `--full` are there; † marks those of fewer seeds."
 	}
 	return line
 }
@@ -159,10 +169,18 @@ func cell(t *experiment.Task, like *experiment.Row) string {
 			if row.Temperature() != "–" && row.AtChosen() {
 				s += fmt.Sprintf(" (%s)", row.Temperature())
 			}
-			return s
+			return s + fewer(t, len(row.Seeds))
 		}
 	}
 	return "–"
+}
+
+// fewer marks what is a mean of fewer seeds than the task's main rows are.
+func fewer(t *experiment.Task, seeds int) string {
+	if seeds < t.SeedCount() {
+		return " †"
+	}
+	return ""
 }
 
 // same says whether two rows of a method are read in the same way: both at the chosen temperature, or both at one temperature with one m.
@@ -215,7 +233,7 @@ func mainDifferences(r *experiment.Results) string {
 				b.WriteString(" – |")
 				continue
 			}
-			fmt.Fprintf(&b, " %s |", points(t.Differences[i]))
+			fmt.Fprintf(&b, " %s%s |", points(t.Differences[i]), fewer(t, len(t.Differences[i].Seeds)))
 		}
 		b.WriteByte('\n')
 	}
@@ -234,7 +252,7 @@ func differences(t *experiment.Task) string {
 		if d.OverSeeds != nil {
 			over = fmt.Sprintf("[%+.1f, %+.1f]", d.OverSeeds.Low, d.OverSeeds.High)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", d.What, settings(d), points(d), over)
+		fmt.Fprintf(&b, "| %s | %s | %s%s | %s |\n", d.What, settings(d), points(d), fewer(t, len(d.Seeds)), over)
 	}
 	return b.String()
 }
