@@ -391,7 +391,7 @@ func TestAllFileOperationsGoThroughVFS(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, m := range calls.FindAllString(string(text), -1) {
-			if !strings.HasPrefix(m, "os.O_") {
+			if !strings.HasPrefix(m, "os.O_") && m != "os.Hostname" {
 				t.Errorf("%s calls %s", name, m)
 			}
 		}
