@@ -145,7 +145,7 @@ func seeds(r *experiment.Results) string {
 	case !r.Full:
 		line += " The controls and ablations of `--full` are not among them."
 	case !r.Complete:
-		line += " Not all rows of `--full` are there; † marks those of fewer seeds."
+		line += " Not all of `--full` is there; † marks rows of fewer seeds."
 	}
 	return line
 }
