@@ -298,6 +298,7 @@ template <class T, bool FIXED> __global__ void __launch_bounds__(plain_threads) 
             __syncwarp();
 #pragma unroll
             for (int r = 0; r < 8; r++)
+#pragma unroll 1
                 for (int n = 0; n < KEYS; n++) sum[r] += p[own + r][n];
         }
         for (int c = 0; c < a.D; c += CHUNK) {
