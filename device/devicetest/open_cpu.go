@@ -8,4 +8,7 @@ import (
 	"criticrm/kernels"
 )
 
+// Emulated says whether the device is a GPU in software, on which a test does well to do less.
+const Emulated = false
+
 func open(_ testing.TB, threads int) (*kernels.Device, error) { return kernels.OpenCPU(threads) }

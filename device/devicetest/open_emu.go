@@ -9,6 +9,9 @@ import (
 	"criticrm/kernels"
 )
 
+// Emulated says whether the device is a GPU in software, on which a test does well to do less.
+const Emulated = true
+
 // Each test has its own random schedule, always the same.
 func open(tb testing.TB, _ int) (*kernels.Device, error) {
 	h := fnv.New64a()
