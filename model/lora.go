@@ -156,9 +156,6 @@ func (b *block) projections() [projections]*weight {
 // HasAdapter says whether the model is a base with an adapter.
 func (m *Model) HasAdapter() bool { return m.opt.LoRA != nil }
 
-// Adapter is the LoRA that the model has; nil: none.
-func (m *Model) Adapter() *LoRA { return m.opt.LoRA }
-
 // Merge adds what the adapter does to the weights, W += s·B·A, rounded once to the model's type, and takes it away: the model then is a
 // plain one. In bfloat16 its numbers are a little other than with the adapter apart. It is for models that are not trained.
 func (m *Model) Merge() (err error) {

@@ -98,17 +98,6 @@ func quantise(w []float32) quantised {
 	return q
 }
 
-// unpack gives the numbers that a weight stands for, in float32.
-func (q *quantised) unpack() []float32 {
-	w, values := make([]float32, 2*len(q.code)), kernels.NF4Values()
-	for i := range w {
-		b := i / kernels.NF4Block
-		most := float32(math.FMA(float64(dynamicMap()[q.absmax[b]]), float64(q.scale[b/kernels.NF4Scales]), float64(q.offset)))
-		w[i] = values[q.code[i/2]>>(4*(1-i%2))&15] * most
-	}
-	return w
-}
-
 // packed is a module's weight of 4 bits on the device, with where its columns of the product are.
 type packed struct {
 	*kernels.NF4
