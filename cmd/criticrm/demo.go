@@ -28,6 +28,7 @@ A demo that was interrupted goes on, and --full goes on behind a plain one: what
 		Example: "  criticrm demo\n  criticrm demo --full --seeds 0,1,2 --output_dir runs/full",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.Full = o.Full || len(o.Parts) > 0
 			if len(seeds) > 0 {
 				o.Seeds = nil
 				for _, s := range seeds {
@@ -56,7 +57,8 @@ A demo that was interrupted goes on, and --full goes on behind a plain one: what
 	f := cmd.Flags()
 	f.StringVar(&o.Dir, "output_dir", "runs/demo", "directory for results.json, report.html and the models")
 	f.StringVar(&o.BaseDir, "base", "", "base model directory (default: the embedded one)")
-	f.BoolVar(&o.Full, "full", false, "all tasks, three seeds, controls and ablations: more than an hour; goes on after any interruption")
+	f.BoolVar(&o.Full, "full", false, "all tasks, three seeds, controls and ablations: several hours; goes on after any interruption")
+	f.StringSliceVar(&o.Parts, "parts", nil, "of --full, do these now, and main: "+strings.Join(experiment.PartNames(), ", ")+" (the same command goes on with more of them)")
 	f.UintSliceVar(&seeds, "seeds", nil, "seeds, one run of the experiment each (default 0; with --full 0,1,2)")
 	f.StringSliceVar(&o.Tasks, "tasks", nil, "tasks by name (default: the first two; with --full all): "+strings.Join(taskNames(), ", "))
 	dev.bind(f)

@@ -62,8 +62,25 @@ func (c *cell) clear() error {
 
 // part is a part of a cell: variants, and whether settings are looked for.
 type part struct {
+	name     string
 	variants []*variant
 	tune     bool
+}
+
+// mainPart is the part of every demo, which the others are compared with.
+const mainPart = "main"
+
+// parts are what there is to do in a cell, in this order.
+func parts() []part {
+	return []part{{mainPart, mainVariants(), false}, {"controls", controls(), false}, {"tuned", tunedVariants(), true}, {"ablations", ablations(), false}}
+}
+
+// PartNames are the names for Options.Parts.
+func PartNames() (names []string) {
+	for _, p := range parts() {
+		names = append(names, p.name)
+	}
+	return names
 }
 
 // run trains and measures variants that are not measured yet.

@@ -16,6 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,7 @@ type Options struct {
 	BaseDir string   // base model of all tasks; "": each task's own
 	Seeds   []uint64 // of base, data, sampling and training
 	Full    bool     // all controls and ablations
+	Parts   []string // of Full, by name, the others are left for later; nil: all
 	Tasks   []string // names; nil: the first two, or all if Full
 	Pairs   int      // training pairs; 0: 600
 	Held    int      // evaluation pairs; 0: 500
@@ -117,7 +119,7 @@ func Run(ctx context.Context, dev *kernels.Device, o Options) (*Results, error) 
 	if r.made == 0 {
 		r.printf("all models were measured already: remove %s, or choose another output_dir, to make them anew", r.Dir)
 	}
-	r.results.Complete = true
+	r.results.Complete = !r.Full || len(r.parts) == len(parts())
 	return r.results, r.save()
 }
 
@@ -127,9 +129,15 @@ func (r *runner) what() (err error) {
 	if r.Text != nil {
 		return r.text()
 	}
-	r.parts = []part{{mainVariants(), false}}
-	if r.Full {
-		r.parts = append(r.parts, part{controls(), false}, part{tunedVariants(), true}, part{ablations(), false})
+	for _, name := range r.Parts {
+		if !slices.Contains(PartNames(), name) {
+			return fmt.Errorf("demo: there is no part %q: want %s", name, strings.Join(PartNames(), ", "))
+		}
+	}
+	for _, p := range parts() {
+		if p.name == mainPart || r.Full && (len(r.Parts) == 0 || slices.Contains(r.Parts, p.name)) {
+			r.parts = append(r.parts, p)
+		}
 	}
 	r.tasks, err = tasksOf(r.Options)
 	return err

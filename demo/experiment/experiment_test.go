@@ -187,6 +187,17 @@ func TestRun(t *testing.T) {
 	}
 }
 
+func TestPartsAreKnown(t *testing.T) {
+	_, err := Run(t.Context(), devicetest.CPU(t, 1), Options{Dir: t.TempDir(), Seeds: []uint64{0}, Parts: []string{"control"}})
+	if err == nil || !strings.Contains(err.Error(), `no part "control": want main, controls, tuned, ablations`) {
+		t.Error(err)
+	}
+	r := &runner{Options: Options{Full: true, Parts: []string{"ablations"}}}
+	if err := r.what(); err != nil || len(r.parts) != 2 || r.parts[0].name != mainPart || r.parts[1].name != "ablations" {
+		t.Errorf("%v, %d parts", err, len(r.parts))
+	}
+}
+
 // A run in the directory that no demo made is not touched.
 func TestRunKeepsOthersFiles(t *testing.T) {
 	dir := t.TempDir()

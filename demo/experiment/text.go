@@ -79,7 +79,7 @@ func (r *runner) text() error {
 	o := r.Text
 	o.size = o.sized()
 	r.Pairs, r.Held, r.Valid, r.temperatures, r.averaged, r.sequences = o.size.pairs, o.size.held, o.size.valid, o.size.temperatures, o.size.averaged, 32
-	r.parts = []part{{[]*variant{
+	r.parts = []part{{mainPart, []*variant{
 		{name: llmJudge, method: judge},
 		{name: scalarRM, method: trainer.BT, tuned: true},
 		{name: ours},
