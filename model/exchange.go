@@ -328,3 +328,27 @@ func (m *Model) use(p *Param) kernels.Tensor {
 	}
 	return p.W
 }
+
+// Divided is the stage of Sharding at which the model is divided among several processes; 0: it is not.
+func (m *Model) Divided() int {
+	if m.shards == nil {
+		return 0
+	}
+	return m.shards.Stage
+}
+
+// Ranks is among how many processes the model is divided; 1: it is not.
+func (m *Model) Ranks() int {
+	if m.shards == nil {
+		return 1
+	}
+	return m.shards.Ranks
+}
+
+// Fingerprint tells weights as they were loaded from others: equal ones have one. It is "" where the model is not divided, and all of it can be compared.
+func (m *Model) Fingerprint() string {
+	if m.shards == nil {
+		return ""
+	}
+	return fmt.Sprintf("%08x", m.shards.loaded)
+}

@@ -2,9 +2,11 @@ package model
 
 import (
 	"fmt"
+	"hash/crc32"
 	"math"
 	"slices"
 	"sync"
+	"unsafe"
 
 	"criticrm/kernels"
 	"criticrm/splitmix"
@@ -378,6 +380,8 @@ func (m *Model) bind(w *weight, kind ParamKind, cols int, parts []part, at *plac
 	at.align()
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // flattened is a tensor, or none, with one dimension.
 func flattened(t kernels.Tensor) kernels.Tensor {
 	if t.IsNil() {
@@ -391,6 +395,9 @@ func (m *Model) set(p *Param, at int, x []float32) {
 	if p.NF4 != nil {
 		m.setPacked(p, at, x)
 		return
+	}
+	if s := m.shards; s != nil {
+		s.loaded = crc32.Update(s.loaded, castagnoli, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x)))
 	}
 	if !m.isSlotted(p) {
 		m.Dev.Upload(p.W.View(p.W.Len()).Rows(at, at+len(x)), x)

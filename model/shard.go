@@ -78,6 +78,8 @@ type shards struct {
 	flatOwnW kernels.Tensor    // weights of its parts of layers, in stage 3
 	norms    kernels.Tensor    // (ranks, 2) float32, and (2) of all
 
+	loaded uint32 // CRC of all values that set has got
+
 	traffic
 }
 
