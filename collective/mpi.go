@@ -96,8 +96,6 @@ func (m *mpi) broadcast(p unsafe.Pointer, bytes, root int) (done, error) {
 	return begun(C.mpi_broadcast(p, C.int(bytes), C.int(root)))
 }
 
-func (m *mpi) barrier() (done, error) { return begun(C.mpi_barrier()) }
-
 // end says good-bye. After a failure the others may never come, so nothing is waited for: the process is expected to end.
 func (m *mpi) end(failed bool) {
 	if !failed {
