@@ -101,7 +101,7 @@ var mistakes = map[string]func(g *Group, dev *kernels.Device) error{
 				time.Sleep(4 * time.Second)
 				return nil, errors.New("too late")
 			}
-			return g.move.broadcast(p, 64, 0)
+			return g.move.broadcast(p, 64, 1)
 		})
 	},
 	"freed": func(g *Group, dev *kernels.Device) error {
@@ -168,7 +168,7 @@ func TestNCCLMistakes(t *testing.T) {
 	for name, want := range map[string]string{
 		"count":   "rank 0 has ncclBroadcast of 64 bytes from rank 0 in group 1 where rank 1 has ncclBroadcast of 32 bytes from rank 0 in group 1",
 		"order":   "rank 0 has ncclAllGather of 64 bytes in group 1 where rank 1 has ncclBroadcast of 64 bytes from rank 0 in group 1",
-		"absent":  "rank 1 does not come to ncclBroadcast of 64 bytes from rank 0 in group 1, where rank ",
+		"absent":  "rank 1 does not come to ncclBroadcast of 64 bytes from rank 1 in group 1, where rank 0 waits since 2 seconds",
 		"freed":   "NCCL does not broadcast: invalid argument: ncclBroadcast: 0x",
 		"twice":   "the group has ended",
 		"swapped": "makes call 2 (the gradients of b)",
