@@ -27,6 +27,7 @@ func (g *Group) talk(what string, own []byte) ([][]byte, error) {
 	if err := g.control.enter(what); err != nil {
 		return nil, err
 	}
+	g.control.wait()
 	all, err := g.control.talk(g.size, own)
 	if err == nil {
 		g.control.leave()
@@ -115,6 +116,16 @@ func (g *Group) Tell(what string, b []byte) ([]byte, error) {
 		return nil, err
 	}
 	return all[0], nil
+}
+
+// Texts gives each rank's text to all, in the order of the ranks.
+func (g *Group) Texts(what, own string) ([]string, error) {
+	all, err := g.talk(what, []byte(own))
+	texts := make([]string, len(all))
+	for r := range all {
+		texts[r] = string(all[r])
+	}
+	return texts, err
 }
 
 // Agree is an error at the ranks where the text is not that of rank 0, and then at all.
