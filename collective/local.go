@@ -20,7 +20,9 @@ import (
 // ExitError is a rank's end with a code that is not 0. A signal's is 128 and its number.
 type ExitError struct{ Rank, Code int }
 
-func (e *ExitError) Error() string { return fmt.Sprintf("collective: rank %d has ended with code %d", e.Rank, e.Code) }
+func (e *ExitError) Error() string {
+	return fmt.Sprintf("collective: rank %d has ended with code %d", e.Rank, e.Code)
+}
 
 // ExitCode is the code.
 func (e *ExitError) ExitCode() int { return e.Code }
