@@ -237,6 +237,7 @@ func (m *Model) allocate() (err error) {
 		}
 		if n := len(m.spans); n == 0 || !m.spans[n-1].extend(p) {
 			span := *p
+			span.Own = nil
 			m.spans = append(m.spans, &span)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 
+	"criticrm/kernels"
 	"criticrm/model"
 )
 
@@ -70,11 +71,18 @@ func (r *run) meet() error {
 		return r.meetDivided(all.From)
 	}
 	for _, p := range r.m.Spans() {
-		for _, b := range buffers(p) {
-			if r.saved < 0 && (b.t == p.M || b.t == p.V || b.t == p.Scale) {
-				continue // fresh moments are zeros everywhere
+		if stays(p) {
+			continue
+		}
+		state := []kernels.Tensor{p.W, p.Master}
+		if r.saved >= 0 { // fresh moments are zeros everywhere
+			state = append(state, p.M, p.V, p.Scale)
+		}
+		for _, t := range state {
+			if t.IsNil() {
+				continue
 			}
-			if err := g.Broadcast(b.role+" of "+p.Name, b.t.View(b.t.Len()), 0); err != nil {
+			if err := g.Broadcast("the state of "+p.Name, t.View(t.Len()), 0); err != nil {
 				return err
 			}
 		}
