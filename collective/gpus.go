@@ -17,9 +17,9 @@ func openGPUs(dev *kernels.Device, w World, facts map[string]string, limits Limi
 	if err != nil {
 		return nil, fmt.Errorf("collective: %w", err)
 	}
-	facts = maps.Clone(facts)
-	facts["NCCL"] = lib.String()
-	g := &Group{rank: w.Rank, size: w.Size, dev: dev, control: newControl(w.Rank, limits, facts)}
+	all := map[string]string{"NCCL": lib.String()}
+	maps.Copy(all, facts)
+	g := &Group{rank: w.Rank, size: w.Size, dev: dev, control: newControl(w.Rank, limits, all)}
 	if w.Rank == 0 {
 		if g.control.self.ID, err = lib.newID(); err != nil {
 			return nil, fmt.Errorf("collective: %w", err)

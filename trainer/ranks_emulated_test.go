@@ -20,9 +20,9 @@ import (
 	"criticrm/model"
 )
 
-// asRank names the output_dir of a run that the processes of TestGPURanks make, each with a software GPU of its own and NCCL's stand-in between
-// them; asRankStop is after which step they are asked to stop, asRankStage what they divide among them.
-const asRank, asRankStop, asRankStage = "CRITICRM_TEST_RANKED_RUN", "CRITICRM_TEST_RANKED_STOP", "CRITICRM_TEST_RANKED_STAGE"
+// asGPURank names the output_dir of a run that the processes of TestGPURanks make, each with a software GPU of its own and NCCL's stand-in between
+// them; asGPURankStop is after which step they are asked to stop, asGPURankStage what they divide among them.
+const asGPURank, asGPURankStop, asGPURankStage = "CRITICRM_TEST_RANKED_RUN", "CRITICRM_TEST_RANKED_STOP", "CRITICRM_TEST_RANKED_STAGE"
 
 func rankedConfig(dir string) Config {
 	c := testConfig(dir)
@@ -32,7 +32,7 @@ func rankedConfig(dir string) Config {
 
 // TestRankOfGPUs is one of these processes. Alone it does nothing.
 func TestRankOfGPUs(t *testing.T) {
-	dir := os.Getenv(asRank)
+	dir := os.Getenv(asGPURank)
 	if dir == "" {
 		t.Skip("for TestGPURanks only")
 	}
@@ -42,7 +42,7 @@ func TestRankOfGPUs(t *testing.T) {
 	}
 	c := rankedConfig(dir)
 	c.Resume = "auto"
-	if stage := os.Getenv(asRankStage); stage != "" {
+	if stage := os.Getenv(asGPURankStage); stage != "" {
 		if c.ZeroStage, err = strconv.Atoi(stage); err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +54,7 @@ func TestRankOfGPUs(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, report := context.Background(), WithReport(Report{})
-	if stop := os.Getenv(asRankStop); stop != "" && w.Rank == 0 {
+	if stop := os.Getenv(asGPURankStop); stop != "" && w.Rank == 0 {
 		var n int
 		if _, err := fmt.Sscan(stop, &n); err != nil {
 			t.Fatal(err)
@@ -79,10 +79,10 @@ func TestGPURanks(t *testing.T) {
 	dir := t.TempDir()
 	train := func(name string, n int, stop, stage string) string {
 		t.Helper()
-		t.Setenv(asRankStage, stage)
+		t.Setenv(asGPURankStage, stage)
 		out := filepath.Join(dir, name)
-		t.Setenv(asRank, out)
-		t.Setenv(asRankStop, stop)
+		t.Setenv(asGPURank, out)
+		t.Setenv(asGPURankStop, stop)
 		var said strings.Builder
 		if err := collective.LaunchLocal(t.Context(), n, os.Args[0], []string{"-test.run", "^TestRankOfGPUs$"}, &said, &said); err != nil {
 			t.Fatalf("%s: %v\n%s", name, err, said.String())
