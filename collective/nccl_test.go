@@ -24,6 +24,7 @@ func init() {
 	if os.Getenv(onGPU) != "" {
 		openDevice = func(w World) (*kernels.Device, error) { return cuda.Open(w.Local, cuda.Options{}) }
 	}
+	roles["speed"] = speed
 	for name, f := range mistakes {
 		roles[name] = f
 	}
@@ -51,11 +52,54 @@ func gpuRanks(t *testing.T, n int, name string, env ...string) (string, error) {
 
 func TestNCCLSums(t *testing.T) {
 	for _, n := range []int{2, 3} {
-		out, err := gpuRanks(t, n, "sums")
-		if err != nil || strings.Count(out, "is content") != n {
-			t.Errorf("%d ranks: %v\n%s", n, err, out)
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			out, err := gpuRanks(t, n, "sums")
+			if err != nil || strings.Count(out, "is content") != n {
+				t.Errorf("%d ranks: %v\n%s", n, err, out)
+			}
+		})
+	}
+}
+
+// TestNCCLSpeed says how fast GPUs add up: the bytes that each sends and the time are a lower bound of what is between them.
+func TestNCCLSpeed(t *testing.T) {
+	if emulated {
+		t.Skip("the software GPU has no speed")
+	}
+	list, _ := cuda.Devices()
+	n := max(2, len(list))
+	out, err := gpuRanks(t, n, "speed")
+	if err != nil || !strings.Contains(out, " GB/s") {
+		t.Errorf("%d ranks: %v\n%s", n, err, out)
+	}
+	t.Log(out)
+}
+
+func speed(g *Group, dev *kernels.Device) error {
+	x := dev.AllocZero(kernels.F32, 64<<20)
+	defer dev.Free(x)
+	var start time.Time
+	var sent int64
+	const warm, timed = 2, 10
+	for i := range warm + timed {
+		if i == warm {
+			if err := g.Barrier("the start"); err != nil {
+				return err
+			}
+			start, sent = time.Now(), g.Sent()
+		}
+		if err := g.Sum("a sum", x, false); err != nil {
+			return err
 		}
 	}
+	if err := dev.Sync(); err != nil {
+		return err
+	}
+	took := time.Since(start).Seconds()
+	if g.Rank() == 0 {
+		fmt.Printf("%d ranks: sums of 64 Mi float32, %.2f ms each; each rank sends %.1f GB/s\n", g.Size(), 1e3*took/timed, float64(g.Sent()-sent)/took/1e9)
+	}
+	return nil
 }
 
 func TestNCCLFaults(t *testing.T) {
@@ -68,7 +112,11 @@ func TestNCCLFaults(t *testing.T) {
 		"differ": `seed is "2" there and "1" here`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, err := gpuRanks(t, 3, name)
+			n := 3
+			if name == "die" || name == "stop" {
+				n = 2
+			}
+			out, err := gpuRanks(t, n, name)
 			if want := strings.ReplaceAll(want, "HOST", host); err == nil || !strings.Contains(out, want) {
 				t.Errorf("%v\n%s\nlacks %q", err, out, want)
 			}
