@@ -105,9 +105,12 @@ func added(terms [][]float32, tree bool) []float32 {
 	return out
 }
 
+// most elements are summed in more than one bucket.
+var most = bucket + 77
+
 // sums compares the group's sums, gathers and broadcasts with what they must be, to the bit.
 func sums(g *Group, dev *kernels.Device) error {
-	for _, n := range []int{1, 63, 64, 65, 1000, bucket + 77} {
+	for _, n := range []int{1, 63, 64, 65, 1000, most} {
 		values := func(rank int) []float32 {
 			x := make([]float32, n)
 			for i := range x {
