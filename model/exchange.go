@@ -269,55 +269,98 @@ func (m *Model) below(l int) int {
 	return l - 1
 }
 
-// Alone lets rank 0 work with the weights while the others attend: each calls it, and f is called at rank 0. Its error is only that rank's.
+// Alone lets rank 0 work with the whole model while the others give it what it asks for: each rank calls it, and f is called at rank 0. Its error is only
+// that rank's.
 func (m *Model) Alone(f func() error) error {
 	s := m.shards
-	if s == nil || s.Stage < 3 || !s.moves() {
-		if s != nil {
-			for _, l := range append([]int{beforeLayers, behindLayers}, upTo(len(m.blocks))...) {
-				s.come(l)
-			}
-			if s.Group.Rank() > 0 {
-				return m.shardError()
-			}
-		}
+	if s == nil {
+		return f()
+	}
+	m.settle()
+	if !s.moves() {
 		return errors.Join(m.shardError(), f())
 	}
+	s.alone, s.holds = true, [2]int{-1, -1}
+	defer func() { s.alone = false }()
+	if s.Group.Rank() > 0 {
+		return m.attend()
+	}
+	err := f()
+	s.ask(noMore)
+	return errors.Join(m.shardError(), err)
+}
+
+// What rank 0 asks for: a layer's weights, or, from someMasters on, the masters of a bucket; or it is done.
+const (
+	noMore      = -1
+	someMasters = 1 << 30
+)
+
+// attend gives rank 0 what it asks for, until it is done.
+func (m *Model) attend() error {
+	s := m.shards
+	for s.failed == nil {
+		what, err := s.Group.Share("what rank 0 asks for", []float64{0})
+		if s.fail(err); err != nil || what[0][0] == noMore {
+			break
+		}
+		if n := int(what[0][0]); n >= someMasters {
+			m.Dev.Free(m.masters(n - someMasters))
+		} else {
+			m.prefetch(n)
+			s.come(n)
+		}
+	}
+	return m.shardError()
+}
+
+// ask tells the ranks that attend what rank 0 wants next.
+func (s *shards) ask(what int) {
+	if s.moves() {
+		_, err := s.Group.Share("what rank 0 asks for", []float64{float64(what)})
+		s.fail(err)
+	}
+}
+
+// settle waits for everything that is on its way.
+func (m *Model) settle() {
+	s := m.shards
+	s.arrive(everything)
 	s.come(beforeLayers)
 	s.come(behindLayers)
 	for l := range m.blocks {
 		s.come(l)
 	}
-	s.alone, s.holds = true, [2]int{-1, -1}
-	defer func() { s.alone = false }()
-	if s.Group.Rank() > 0 {
-		for s.failed == nil {
-			l, err := s.Group.Share("a layer that rank 0 asks for", []float64{0})
-			if s.fail(err); err != nil || l[0][0] < 0 {
-				break
-			}
-			m.prefetch(int(l[0][0]))
-			s.come(int(l[0][0]))
+}
+
+// masters gets the masters of a bucket from all ranks, which all call it.
+func (m *Model) masters(i int) kernels.Tensor {
+	s := m.shards
+	b, r := s.buckets[i], s.Group.Rank()
+	all := m.Dev.Alloc(kernels.F32, b.w.Len())
+	if b.master.Len() > 0 {
+		m.Dev.Copy(all.Rows(b.cuts[r], b.cuts[r+1]), b.master)
+	}
+	p, err := s.Group.BeginGather("the masters of "+b.name, all, b.cuts)
+	s.fail(err)
+	if err == nil {
+		s.fail(p.Wait())
+	}
+	return all
+}
+
+// downloadMaster fills x with a parameter's masters, where they are divided. It is for rank 0, in Alone.
+func (m *Model) downloadMaster(x []float32, p *Param) {
+	s := m.shards
+	for i, b := range s.buckets {
+		lo, hi := max(p.gradient, b.from), min(p.gradient+p.Len(), b.from+b.w.Len())
+		if lo >= hi || b.master.IsNil() {
+			continue
 		}
-		return m.shardError()
-	}
-	err := f()
-	s.ask(-1)
-	return errors.Join(m.shardError(), err)
-}
-
-func upTo(n int) (list []int) {
-	for i := range n {
-		list = append(list, i)
-	}
-	return list
-}
-
-// ask tells the ranks that attend which layer rank 0 wants next; -1: none any more.
-func (s *shards) ask(l int) {
-	if s.moves() {
-		_, err := s.Group.Share("a layer that rank 0 asks for", []float64{float64(l)})
-		s.fail(err)
+		s.ask(someMasters + i)
+		all := m.masters(i)
+		m.Dev.Download(x[lo-p.gradient:hi-p.gradient], all.Rows(lo-b.from, hi-b.from))
+		m.Dev.Free(all)
 	}
 }
 
