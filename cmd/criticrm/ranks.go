@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -41,21 +39,7 @@ func (r *rankFlags) launch(cmd *cobra.Command, c trainer.Config) error {
 	if err != nil {
 		return err
 	}
-	inputs := map[string]string{"model": c.Model, "train_file": c.TrainFile, "eval_file": c.EvalFile} // where names on a hub were found
-	var args []string
-	for at := cmd; at.HasParent(); at = at.Parent() {
-		args = append([]string{at.Name()}, args...)
-	}
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if _, found := inputs[f.Name]; !found && !launched[f.Name] {
-			args = append(args, "--"+f.Name+"="+f.Value.String())
-		}
-	})
-	for _, name := range slices.Sorted(maps.Keys(inputs)) {
-		if inputs[name] != "" {
-			args = append(args, "--"+name+"="+inputs[name])
-		}
-	}
+	args := commandLine(cmd, launched, map[string]string{"model": c.Model, "train_file": c.TrainFile, "eval_file": c.EvalFile}) // where names on a hub were found
 	if c.Threads == 0 {
 		args = append(args, fmt.Sprintf("--threads=%d", max(1, runtime.NumCPU()/r.processes)))
 	}
