@@ -226,8 +226,13 @@ func (g *Group) Close() error {
 	if err == nil {
 		err = g.Barrier("the end")
 	}
+	if err == nil {
+		err = g.part()
+	}
 	g.control.close()
-	g.move.end(err != nil)
+	if err != nil {
+		g.move.end(true)
+	}
 	return err
 }
 

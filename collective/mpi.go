@@ -11,6 +11,7 @@ import "C"
 import (
 	"errors"
 	"slices"
+	"time"
 	"unsafe"
 )
 
@@ -19,10 +20,26 @@ func yield() { C.sched_yield() }
 // mpi is Open MPI, for memory of the host. A process has one, for its whole life.
 type mpi struct{ size int }
 
-// openMPI opens the library. rank and size are what it says.
-func openMPI() (m *mpi, rank, size int, err error) {
-	if why := C.mpi_load(); why != nil {
-		return nil, 0, 0, errors.New(C.GoString(why))
+// errNotStarted is the library's waiting for a rank that does not come.
+var errNotStarted = errors.New("not all ranks have started Open MPI")
+
+// openMPI opens the library, which waits until all ranks have done so. rank and size are what it says.
+func openMPI(limit time.Duration) (m *mpi, rank, size int, err error) {
+	opened := make(chan error, 1)
+	go func() {
+		var err error
+		if why := C.mpi_load(); why != nil {
+			err = errors.New(C.GoString(why))
+		}
+		opened <- err
+	}()
+	select {
+	case err = <-opened:
+	case <-time.After(limit):
+		err = errNotStarted
+	}
+	if err != nil {
+		return nil, 0, 0, err
 	}
 	var r, n C.int
 	C.mpi_size(&r, &n)
@@ -98,7 +115,7 @@ func (m *mpi) broadcast(p unsafe.Pointer, bytes, root int) (done, error) {
 
 func (m *mpi) barrier() (done, error) { return begun(C.mpi_barrier()) }
 
-// end says good-bye. After a failure the others may never come, so nothing is waited for: the process is expected to end.
+// end says good-bye, when all others do. After a failure they may never come, so nothing is waited for: the process is expected to end.
 func (m *mpi) end(failed bool) {
 	if !failed {
 		C.mpi_end()

@@ -75,14 +75,18 @@ func Open(dev *kernels.Device, w World, facts map[string]string, limits Limits) 
 	if w.Launcher == "Hydra" {
 		return nil, errors.New("collective: this process was started by Hydra, MPICH's launcher, whose interface is another one: Open MPI is needed (apt-get install openmpi-bin), and its mpirun")
 	}
-	m, rank, size, err := openMPI()
+	control := newControl(w.Rank, limits, facts)
+	m, rank, size, err := openMPI(limits.Meet)
+	if errors.Is(err, errNotStarted) {
+		return nil, &Error{unknown, true, fmt.Sprintf("%s: %v within %v: one of them is stopped or stuck, before they have met", control.self.name(), err, limits.Meet)}
+	}
 	if err != nil {
-		return nil, fmt.Errorf("collective: %w", err)
+		return nil, fmt.Errorf("collective: %s: %w", control.self.name(), err)
 	}
 	if rank != w.Rank || size != w.Size {
 		return nil, fmt.Errorf("collective: %s says rank %d of %d, Open MPI rank %d of %d: start the ranks with Open MPI's mpirun, or with criticrm's --nproc", w.Launcher, w.Rank, w.Size, rank, size)
 	}
-	g := &Group{rank: rank, size: size, dev: dev, move: m, control: newControl(rank, limits, facts)}
+	g := &Group{rank: rank, size: size, dev: dev, move: m, control: control}
 	if err := g.meet(); err != nil {
 		m.end(true)
 		return nil, err
@@ -191,7 +195,7 @@ func (g *Group) early(begin func() (done, error)) error {
 		case ok:
 			return nil
 		case time.Since(start) > g.control.limits.Meet:
-			return fmt.Errorf("collective: not all %d ranks came within %v", g.size, g.control.limits.Meet)
+			return &Error{unknown, true, fmt.Sprintf("%s: not all %d ranks have come within %v, before they have met", g.control.self.name(), g.size, g.control.limits.Meet)}
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"criticrm/internal/limit"
 	"criticrm/record"
 )
 
@@ -50,22 +51,6 @@ const (
 	patience = 10 * time.Second // for a helper to end by itself
 )
 
-// silence is how long a helper may say nothing.
-func silence() (time.Duration, error) {
-	text := os.Getenv(SilenceVariable)
-	if text == "" {
-		return time.Minute, nil
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < 2*beat {
-		return 0, fmt.Errorf("the environment's %s is %q: want a time of 2s or more", SilenceVariable, text)
-	}
-	return d, nil
-}
-
-// SilenceVariable is the environment variable that says how long another process may be silent before it is taken for lost.
-const SilenceVariable = "CRITICRM_SILENCE"
-
 // helper is another process.
 type helper struct {
 	rank   int
@@ -83,7 +68,7 @@ type helper struct {
 
 func startHelper(t *Team, rank int, wants asked) (h *helper, err error) {
 	h = &helper{rank: rank, cmd: t.Command(rank), wants: wants, wrote: t.Wrote, exited: make(chan struct{})}
-	if h.limit, err = silence(); err != nil {
+	if h.limit, err = limit.Of(limit.Silence, time.Minute); err != nil {
 		return nil, err
 	}
 	theirs := [2]*os.File{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -54,8 +55,8 @@ func (r *rankFlags) launch(cmd *cobra.Command, c trainer.Config) error {
 			return errors.Join(context.Cause(ctx), errEnded)
 		case !errors.As(err, &exit):
 			return inputError{err}
-		case exit.ExitCode() != exitLost && exit.ExitCode() < 128 || left == 0: // it has failed by itself, and would again
-			return endedError{exit.ExitCode()}
+		case ended(err, exit).exit() != exitLost || left == 0: // it has failed by itself, and would again
+			return ended(err, exit)
 		}
 		fmt.Fprintf(stderr, "criticrm: a process was lost; starting again from the newest checkpoint, %d more times at most\n", left-1)
 		args = append(args, "--resume=auto")
@@ -65,9 +66,36 @@ func (r *rankFlags) launch(cmd *cobra.Command, c trainer.Config) error {
 var errEnded = errors.New("all processes have stopped")
 
 // endedError is the end of processes that have said why.
-type endedError struct{ code int }
+type endedError struct {
+	code int
+	why  string // of one that was ended
+}
 
-func (e endedError) Error() string { return "training has failed" }
+func ended(err error, exit *exec.ExitError) endedError {
+	e := endedError{code: exit.ExitCode()}
+	if err != error(exit) {
+		e.why = ": " + err.Error()
+	}
+	return e
+}
+
+func (e endedError) Error() string { return "training has failed" + e.why }
+
+// exit is what the first process ends with in turn.
+func (e endedError) exit() int {
+	switch {
+	case e.code == exitLost || e.code >= 128: // a signal has ended one of them
+		return exitLost
+	case e.code == exitUsage || e.code == exitData:
+		return e.code
+	}
+	return exitFailed
+}
+
+// toldError is the error of a rank whose group has told of it.
+type toldError struct{ error }
+
+func (e toldError) Unwrap() error { return e.error }
 
 // share divides the cores among the ranks of this machine, where nobody has said how many threads each has.
 func (d *deviceFlags) share(w collective.World) {
@@ -77,12 +105,20 @@ func (d *deviceFlags) share(w collective.World) {
 }
 
 // openGroup opens the group of a training.
-func openGroup(dev *kernels.Device, w collective.World, c trainer.Config) (*collective.Group, error) {
+func openGroup(dev *kernels.Device, w collective.World, c trainer.Config, stderr io.Writer) (*collective.Group, error) {
 	facts := map[string]string{"program": version.String()}
 	for _, f := range trainer.Fields() {
 		if !f.Free {
 			facts[f.Name] = f.Text(c)
 		}
 	}
-	return collective.Open(dev, w, facts, collective.DefaultLimits())
+	limits, err := collective.LimitsHere()
+	if err != nil {
+		return nil, err
+	}
+	g, err := collective.Open(dev, w, facts, limits)
+	if g != nil {
+		g.OnFailure(func(e *collective.Error) { fmt.Fprintf(stderr, "criticrm: %s\n", oneLine(e.Error())) })
+	}
+	return g, err
 }

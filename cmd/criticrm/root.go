@@ -48,7 +48,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil || errors.Is(err, errServed) {
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "criticrm: %s\n", oneLine(reason(ctx, err)))
+	var told toldError
+	if !errors.As(err, &told) {
+		fmt.Fprintf(stderr, "criticrm: %s\n", oneLine(reason(ctx, err)))
+	}
 	return exitCode(ctx, err)
 }
 
@@ -91,8 +94,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitLost
 	}
 	var ended endedError
-	if errors.As(err, &ended) && (ended.code == exitUsage || ended.code == exitData) {
-		return ended.code
+	if errors.As(err, &ended) {
+		return ended.exit()
 	}
 	var row *record.RowError
 	if errors.As(err, &row) {

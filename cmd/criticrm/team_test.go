@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"criticrm/internal/limit"
 	"criticrm/stage"
 )
 
@@ -93,7 +94,7 @@ func began(t *testing.T, out string, rows, n int, args ...string) (cmd *exec.Cmd
 // ends with the bytes of an uninterrupted one.
 func TestTeamFaults(t *testing.T) {
 	t.Setenv(asProgram, "1")
-	t.Setenv(stage.SilenceVariable, "3s")
+	t.Setenv(limit.Silence, "3s")
 	dir := t.TempDir()
 	short := shared(t, dir, 140)["generate"]
 	line := func(out string, more ...string) []string { return append(short(out, more...), "--max_tokens", "24") }
@@ -195,11 +196,11 @@ func TestTeamSettings(t *testing.T) {
 			t.Errorf("%q: %d %s, %v", c.args, code, errs, err)
 		}
 	}
-	t.Setenv(stage.SilenceVariable, "soon")
+	t.Setenv(limit.Silence, "soon")
 	if code, _, errs := command(t, lines["generate"]("y", "--nproc", "2")...); code != exitFailed || !strings.Contains(errs, `CRITICRM_SILENCE is "soon": want a time of 2s or more`) {
 		t.Errorf("%d %s", code, errs)
 	}
-	t.Setenv(stage.SilenceVariable, "")
+	t.Setenv(limit.Silence, "")
 	long := fmt.Sprintf(`{"id":"long","prompt":"What is 1?","chosen":%q,"rejected":"no"}`+"\n", strings.Repeat("x1", 400))
 	writeFile(t, filepath.Join(dir, "pairs.jsonl"), sumPairs(9)+long+sumPairs(19)[len(sumPairs(9)):])
 	var said []string

@@ -90,7 +90,7 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 		return err
 	}
 	defer closeDevice()
-	group, err := openGroup(dev, world, c)
+	group, err := openGroup(dev, world, c, stderr)
 	if err != nil {
 		return inputError{err}
 	}
@@ -100,6 +100,9 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 	}
 	if world.Rank > 0 && err == nil {
 		return nil // rank 0 tells
+	}
+	if err != nil && group.Failed() != nil {
+		return toldError{err}
 	}
 	switch {
 	case err != nil && res.Steps == 0 && !errors.Is(err, trainer.ErrInterrupted) && !errors.Is(err, syscall.ENOSPC):
