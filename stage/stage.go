@@ -43,6 +43,7 @@ type Stage struct {
 	Read     record.ReadOptions // Check, of what Work would refuse, is asked only where bad rows may be left out
 	Restart  bool               // forget an earlier output of this stage
 	Team     *Team              // processes that share the chunks; nil: this one does them all
+	Shard    *Shard             // the part of the input that is worked on, to be written to its Path; nil: all of it
 
 	Work     func(ctx context.Context, records []*record.Record) error
 	Observe  func(*record.Record) error // each finished record in order, those of earlier runs too; an error ends the run behind it; may be nil
@@ -65,6 +66,8 @@ type execution struct {
 	out  *os.File
 	sum  hash.Hash // of the acknowledged bytes
 	res  *Result
+
+	first, total int // records before the part, and of it
 }
 
 // Run reads the whole input once to check it, then does what is not done yet. A cancelled context ends it between
@@ -107,7 +110,7 @@ func (r *execution) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.side = sidecar{Version: sidecarVersion, Stage: r.Name, Settings: settings, MaxBad: r.Read.MaxBad, Layout: r.Read.Layout}
+	r.side = sidecar{Version: sidecarVersion, Stage: r.Name, Settings: settings, MaxBad: r.Read.MaxBad, Layout: r.Read.Layout, Shard: r.Shard}
 	if err := Unfinished(r.In); err != nil {
 		return fmt.Errorf("%s: input %w", r.Name, err)
 	}
@@ -136,8 +139,13 @@ func (r *execution) prepare(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", r.Name, err)
 	}
 	r.res.Found = in.Found
-	if n := r.Team.size(); n > max(1, r.side.Input.Records) {
-		return fmt.Errorf("%s: %d processes are to share %d records: ask for %d at most", r.Name, n, r.side.Input.Records, max(1, r.side.Input.Records))
+	r.first, r.total = r.Shard.span(r.side.Input.Records)
+	r.total -= r.first
+	if s := r.Shard; s != nil && s.Of > max(1, r.side.Input.Records) {
+		return fmt.Errorf("%s: %d parts of %d records: ask for %d at most", r.Name, s.Of, r.side.Input.Records, max(1, r.side.Input.Records))
+	}
+	if n := r.Team.size(); n > max(1, r.total) {
+		return fmt.Errorf("%s: %d processes are to share %d records: ask for %d at most", r.Name, n, r.total, max(1, r.total))
 	}
 	if err := SetAside(record.BadPath(r.Out), in.Bad); err != nil {
 		return fmt.Errorf("%s: bad rows: %w", r.Name, err)
@@ -260,11 +268,16 @@ func (r *execution) work(ctx context.Context) error {
 		return err
 	}
 	defer in.Close()
+	for range r.first {
+		if _, err := in.Next(); err != nil {
+			return r.orChanged(err)
+		}
+	}
 	if err := r.skip(in); err != nil {
 		return err
 	}
 	r.report()
-	if r.Team.size() > 1 && r.side.Done < r.side.Input.Records {
+	if r.Team.size() > 1 && r.side.Done < r.total {
 		err = r.together(ctx, in)
 	} else {
 		err = r.alone(ctx, in)
@@ -277,7 +290,7 @@ func (r *execution) work(ctx context.Context) error {
 
 // alone does what is left in this process.
 func (r *execution) alone(ctx context.Context, in *record.Reader) error {
-	for r.side.Done < r.side.Input.Records {
+	for r.side.Done < r.total {
 		if err := ctx.Err(); err != nil {
 			return r.interrupted(err)
 		}
@@ -298,7 +311,7 @@ func (r *execution) alone(ctx context.Context, in *record.Reader) error {
 
 // next reads the chunk that begins behind so many records.
 func (r *execution) next(in *record.Reader, at int) ([]*record.Record, error) {
-	size, left := r.Chunk, r.side.Input.Records-at
+	size, left := r.Chunk, r.total-at
 	if r.Chunks != nil {
 		size = min(size, r.Chunks(at))
 	}
@@ -313,11 +326,8 @@ func (r *execution) take(in *record.Reader, n int) ([]*record.Record, error) {
 	chunk := make([]*record.Record, 0, n)
 	for len(chunk) < n {
 		rec, err := in.Next()
-		if err == io.EOF {
-			return nil, r.inputChanged()
-		}
 		if err != nil {
-			return nil, err
+			return nil, r.orChanged(err)
 		}
 		chunk = append(chunk, rec)
 	}
@@ -333,7 +343,15 @@ func (r *execution) failed(ctx context.Context, err error) error {
 }
 
 func (r *execution) interrupted(err error) error {
-	return fmt.Errorf("%s: stopped after %d of %d records, run it again to go on: %w", r.Name, r.side.Done, r.side.Input.Records, err)
+	return fmt.Errorf("%s: stopped after %d of %d records, run it again to go on: %w", r.Name, r.side.Done, r.total, err)
+}
+
+// orChanged is an error of reading records that were there before.
+func (r *execution) orChanged(err error) error {
+	if err == io.EOF {
+		return r.inputChanged()
+	}
+	return err
 }
 
 func (r *execution) inputChanged() error {
@@ -357,11 +375,8 @@ func (r *execution) skip(in *record.Reader) error {
 	defer done.Close()
 	for i := range r.side.Done {
 		want, err := in.Next()
-		if err == io.EOF {
-			return r.inputChanged()
-		}
 		if err != nil {
-			return err
+			return r.orChanged(err)
 		}
 		got, err := done.Next()
 		if err != nil {
@@ -438,12 +453,17 @@ func (r *execution) keep(b []byte, chunk []*record.Record) error {
 
 func (r *execution) report() {
 	if r.Progress != nil {
-		r.Progress(Progress{Stage: r.Name, Done: r.side.Done, Total: r.side.Input.Records, Resumed: r.res.Resumed})
+		r.Progress(Progress{Stage: r.Name, Done: r.side.Done, Total: r.total, Resumed: r.res.Resumed})
 	}
 }
 
 // finish makes sure that the input is still the one that was checked, and declares the output complete.
 func (r *execution) finish(in *record.Reader) error {
+	for range r.side.Input.Records - r.first - r.total { // of later parts
+		if _, err := in.Next(); err != nil {
+			return r.orChanged(err)
+		}
+	}
 	if _, err := in.Next(); err != io.EOF {
 		return r.inputChanged()
 	}

@@ -116,14 +116,13 @@ func (r *execution) together(ctx context.Context, in *record.Reader) (err error)
 	}
 	defer func() { c.end(err == nil) }()
 	var queue []*task
-	total := r.side.Input.Records
-	for at := r.side.Done; r.side.Done < total; queue = queue[1:] {
-		for at < total && len(queue) < cap(c.todo) {
+	for at := r.side.Done; r.side.Done < r.total; queue = queue[1:] {
+		for at < r.total && len(queue) < cap(c.todo) {
 			chunk, err := r.next(in, at)
 			if err != nil {
 				return err
 			}
-			t := &task{first: at, chunk: chunk, done: make(chan struct{})}
+			t := &task{first: r.first + at, chunk: chunk, done: make(chan struct{})}
 			queue, at = append(queue, t), at+len(chunk)
 			c.todo <- t
 		}

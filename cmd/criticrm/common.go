@@ -320,6 +320,8 @@ type fileFlags struct {
 	layout  record.Layout
 	reads   []string // columns that the command itself reads
 
+	shard     string
+	part      *stage.Shard // nil: all rows
 	processes int
 	team      *stage.Team // nil: this process alone
 	unnamed   bool        // nobody has asked for out, which will be removed
@@ -361,6 +363,7 @@ func (o *fileFlags) runStage(cmd *cobra.Command, s *stage.Stage, m *progress.Met
 		}
 		return errServed
 	}
+	s.Shard = o.part
 	if s.Team = o.team; s.Team != nil {
 		s.Team.Wrote = m.Wrote
 	}

@@ -52,5 +52,6 @@ the same command is given again, and ends with the same bytes.`,
 		},
 	}
 	s.bind(cmd, &g)
+	s.files.bindShard(cmd)
 	return cmd
 }

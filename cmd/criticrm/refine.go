@@ -40,8 +40,8 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 				return inputError{err}
 			}
 			var g critic.Generator
-			if !o.NeedsGenerator() && files.processes != 1 {
-				return inputError{fmt.Errorf("--nproc shares what a model is asked, and mode %s asks none", o.Mode)}
+			if !o.NeedsGenerator() && (files.processes != 1 || files.shard != "") {
+				return inputError{fmt.Errorf("--nproc and --shard divide what a model is asked, and mode %s asks none", o.Mode)}
 			}
 			if o.NeedsGenerator() {
 				if _, err := files.share(cmd, &m, settings.Remote); err != nil {
@@ -75,5 +75,6 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 	files.bind(cmd)
 	bindTable(cmd, &settings)
 	files.bindTeam(cmd)
+	files.bindShard(cmd)
 	return cmd
 }

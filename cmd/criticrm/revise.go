@@ -70,5 +70,6 @@ Rows keep all their fields and gain revisions, which 'criticrm critique-eval' me
 	files.bind(cmd)
 	bindTable(cmd, &r)
 	files.bindTeam(cmd)
+	files.bindShard(cmd)
 	return cmd
 }

@@ -155,7 +155,7 @@ ends a command at once.`,
 		commands []*cobra.Command
 	}{
 		{"The method", []*cobra.Command{newRun(), newGenerate(), newFilter(), newRefine(), newTrain(), newSynth()}},
-		{"Using and measuring models", []*cobra.Command{newScore(), newEval(), newCritiqueEval(), newRevise(), newServe(), newReport(), newWatch(), newExport(), newConvert()}},
+		{"Using and measuring models", []*cobra.Command{newScore(), newEval(), newCritiqueEval(), newRevise(), newMerge(), newServe(), newReport(), newWatch(), newExport(), newConvert()}},
 		{"Looking inside", []*cobra.Command{newData(), newInspect(), newPrompt(), newTokenize(), newLogits(), newFetch()}},
 		{"The demo", []*cobra.Command{newDemo(), newBase()}},
 		{"This program", []*cobra.Command{newDevices(), newEnv(), newVersion(), newMan()}},

@@ -54,6 +54,7 @@ Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response)
 		},
 	}
 	s.bind(cmd, &o)
+	s.files.bindShard(cmd)
 	cmd.Flags().BoolVar(&s.plain, "plain", false, "no critiques: a scalar reward at the end of the response")
 	return cmd
 }

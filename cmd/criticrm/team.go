@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -50,7 +51,7 @@ func commandLine(cmd *cobra.Command, without map[string]bool, with map[string]st
 }
 
 // ofFirst are flags of the first process alone.
-var ofFirst = map[string]bool{"nproc": true, "memory_report": true, "restart": true, "json": true, "rewardbench_out": true}
+var ofFirst = map[string]bool{"nproc": true, "memory_report": true, "shard": true, "restart": true, "json": true, "rewardbench_out": true}
 
 // nowhere is the output of a helper, which writes none.
 const nowhere = "nowhere"
@@ -58,6 +59,13 @@ const nowhere = "nowhere"
 // share makes ready for --nproc processes: this one gets its share of the machine, before it opens the model. close removes what share has made.
 func (o *fileFlags) share(cmd *cobra.Command, m *modelFlags, r pipeline.Remote) (close func(), err error) {
 	close = func() {}
+	w, err := o.cut(os.Getenv)
+	if err == nil {
+		err = o.beside(m, w)
+	}
+	if err != nil {
+		return close, inputError{err}
+	}
 	switch {
 	case o.processes == 1: // so it is of helpers
 		return close, nil
@@ -93,30 +101,39 @@ func (o *fileFlags) share(cmd *cobra.Command, m *modelFlags, r pipeline.Remote) 
 	return close, nil
 }
 
-// devices names one for each of n processes: a GPU of its own, or the CPU.
-func (m *modelFlags) devices(n int) ([]string, error) {
+// found are the GPUs that the device's name leaves open to choose from; none: it is the CPU, or one GPU, or there is none.
+func (m *modelFlags) found() (list []string, err error) {
 	kind, _, err := kernels.ParseDevice(m.Device)
 	if err != nil {
 		return nil, fmt.Errorf("--device: %w", err)
 	}
-	if kind == "cuda" && m.Device != kind {
-		return nil, fmt.Errorf("--device %s is one GPU, and --nproc asks for %d processes: give --device cuda, and CUDA_VISIBLE_DEVICES to choose among GPUs", m.Device, n)
+	if kind == "cpu" || m.Device != kind || !cuda.Built {
+		return nil, nil
 	}
-	var list []string
-	if kind != "cpu" && cuda.Built {
-		found, _ := cuda.Devices() // without one the device itself says why
-		for _, d := range found {
-			if d.Err() == nil {
-				list = append(list, fmt.Sprintf("cuda:%d", d.Ordinal))
-			}
+	found, _ := cuda.Devices() // without one the device itself says why
+	for _, d := range found {
+		if d.Err() == nil {
+			list = append(list, fmt.Sprintf("cuda:%d", d.Ordinal))
 		}
+	}
+	return list, nil
+}
+
+// devices names one for each of n processes: a GPU of its own, or the CPU.
+func (m *modelFlags) devices(n int) ([]string, error) {
+	list, err := m.found()
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasPrefix(m.Device, "cuda:") {
+		return nil, fmt.Errorf("--device %s is one GPU, and --nproc asks for %d processes: give --device cuda, and CUDA_VISIBLE_DEVICES to choose among GPUs", m.Device, n)
 	}
 	switch {
 	case len(list) >= n:
 		return list[:n], nil
 	case len(list) > 0:
 		return nil, fmt.Errorf("--nproc asks for %d processes, and this machine has %d GPUs that can be used: a GPU is for one process (--device cpu takes the CPU)", n, len(list))
-	case kind == "cuda":
+	case m.Device == "cuda":
 		return slices.Repeat([]string{m.Device}, n), nil // which says why it is not there
 	}
 	return slices.Repeat([]string{"cpu"}, n), nil
