@@ -18,7 +18,10 @@ import (
 func yield() { C.sched_yield() }
 
 // mpi is Open MPI, for memory of the host. A process has one, for its whole life.
-type mpi struct{ size int }
+type mpi struct {
+	size int
+	lost func() error // why the group has failed
+}
 
 // errNotStarted is the library's waiting for a rank that does not come.
 var errNotStarted = errors.New("not all ranks have started Open MPI")
@@ -43,7 +46,7 @@ func openMPI(limit time.Duration) (m *mpi, rank, size int, err error) {
 	}
 	var r, n C.int
 	C.mpi_size(&r, &n)
-	return &mpi{int(n)}, int(r), int(n), nil
+	return &mpi{size: int(n)}, int(r), int(n), nil
 }
 
 func (m *mpi) String() string { return C.GoString(C.mpi_version()) }
@@ -99,13 +102,21 @@ func (m *mpi) broadcast(p unsafe.Pointer, bytes, root int) (done, error) {
 	})
 }
 
-func (m *mpi) barrier() (done, error) {
-	return m.begin(func(_ func(i int) *C.int, request *unsafe.Pointer) C.int { return C.mpi_barrier(request) })
-}
-
-// end says good-bye, when all others do. After a failure they may never come, so nothing is waited for: the process is expected to end.
+// end says good-bye and waits until all others do, as long as they are there. After a failure they may never come: the process is expected to end.
 func (m *mpi) end(failed bool) {
-	if !failed {
-		C.mpi_end()
+	if failed {
+		return
+	}
+	parted := make(chan struct{})
+	go func() { C.mpi_end(); close(parted) }()
+	for {
+		select {
+		case <-parted:
+			return
+		case <-time.After(beat / 10):
+			if m.lost() != nil {
+				return
+			}
+		}
 	}
 }

@@ -2,9 +2,11 @@ package collective
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
+	"syscall"
 )
 
 // launcherSays passes on what ranks say and keeps back what mpirun says itself, between lines of dashes: pages on how to report bugs, and, in one
@@ -69,4 +71,17 @@ func (l *launcherSays) end(err error) error {
 		return &launchError{err, l.ended}
 	}
 	return err
+}
+
+// Ended says which rank a signal has ended, if a launcher's error does.
+func Ended(err error) string {
+	var l *launchError
+	var e *ExitError
+	switch {
+	case errors.As(err, &l):
+		return l.text
+	case errors.As(err, &e) && e.Code >= 128:
+		return fmt.Sprintf("rank %d was ended by signal %d (%v)", e.Rank, e.Code-128, syscall.Signal(e.Code-128))
+	}
+	return ""
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -24,7 +23,7 @@ type rankFlags struct {
 }
 
 func (r *rankFlags) bind(f *pflag.FlagSet) {
-	f.IntVar(&r.processes, "nproc", 1, "train with so many processes on this machine, started by Open MPI's mpirun, which share the work of each update and the cores; they may also be started by hand (docs/training.md)")
+	f.IntVar(&r.processes, "nproc", 1, "train with so many processes on this machine, which share the work of each update: one for each GPU, or, with device cpu, on its cores by Open MPI's mpirun; they may also be started by hand (docs/training.md)")
 	f.IntVar(&r.restarts, "max_restarts", 0, "with nproc: start again from the newest checkpoint, so many times, when a process is lost")
 }
 
@@ -41,13 +40,26 @@ func (r *rankFlags) launch(cmd *cobra.Command, c trainer.Config) error {
 		return err
 	}
 	args := commandLine(cmd, launched, map[string]string{"model": c.Model, "train_file": c.TrainFile, "eval_file": c.EvalFile}) // where names on a hub were found
+	start := collective.Launch
+	gpus, err := ranksOnGPUs(c.Device)
+	if err != nil {
+		return inputError{err}
+	}
+	if gpus > 0 {
+		if start = collective.LaunchLocal; r.processes > gpus {
+			return inputError{fmt.Errorf("--nproc is %d, and this machine has %d NVIDIA devices, one for each process: start fewer, or use --device cpu", r.processes, gpus)}
+		}
+	}
 	if c.Threads == 0 {
 		args = append(args, fmt.Sprintf("--threads=%d", max(1, runtime.NumCPU()/r.processes)))
 	}
 	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
 	for left := r.restarts; ; left-- {
-		err := collective.Launch(ctx, r.processes, program, args, cmd.OutOrStdout(), stderr)
-		var exit *exec.ExitError
+		err := start(ctx, r.processes, program, args, cmd.OutOrStdout(), stderr)
+		var exit interface {
+			error
+			ExitCode() int
+		}
 		switch {
 		case err == nil:
 			return nil
@@ -55,8 +67,8 @@ func (r *rankFlags) launch(cmd *cobra.Command, c trainer.Config) error {
 			return errors.Join(context.Cause(ctx), errEnded)
 		case !errors.As(err, &exit):
 			return inputError{err}
-		case ended(err, exit).exit() != exitLost || left == 0: // it has failed by itself, and would again
-			return ended(err, exit)
+		case ended(err, exit.ExitCode()).exit() != exitLost || left == 0: // it has failed by itself, and would again
+			return ended(err, exit.ExitCode())
 		}
 		fmt.Fprintf(stderr, "criticrm: a process was lost; starting again from the newest checkpoint, %d more times at most\n", left-1)
 		args = append(args, "--resume=auto")
@@ -71,10 +83,10 @@ type endedError struct {
 	why  string // of one that was ended
 }
 
-func ended(err error, exit *exec.ExitError) endedError {
-	e := endedError{code: exit.ExitCode()}
-	if err != error(exit) {
-		e.why = ": " + err.Error()
+func ended(err error, code int) endedError {
+	e := endedError{code: code}
+	if who := collective.Ended(err); who != "" {
+		e.why = ": " + who
 	}
 	return e
 }
