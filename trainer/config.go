@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -142,6 +143,7 @@ type Config struct {
 	LoadBest        bool    `yaml:"load_best_model_at_end" resume:"free" help:"the final model is that of the best evaluation, whose checkpoint is kept whatever save_total_limit says, and not that of the last update"`
 	Metric          string  `yaml:"metric_for_best_model" resume:"free" help:"figure of the evaluations that says which is best, as accuracy or eval_easy_accuracy; empty: loss. While lambda is 1, figures of rewards do not count"`
 	GreaterIsBetter string  `yaml:"greater_is_better" resume:"free" same:"True=true,False=false" help:"true or false; empty: false for names that end in loss or perplexity"`
+	Average         int     `yaml:"average_checkpoints" help:"the final model is the mean of so many checkpoints: that of the last update and those before it, every save_steps updates; 0: that of the last update"`
 	Patience        int     `yaml:"early_stopping_patience" alias:"early_stopping_steps" resume:"free" help:"stop when so many evaluations, without a gap, were no better than the best; 0: never"`
 	Threshold       float64 `yaml:"early_stopping_threshold" resume:"free" help:"by how much an evaluation must be better to count as better for early_stopping_patience"`
 }
@@ -255,6 +257,7 @@ func (c Config) Validate() error {
 		{"eval_steps", float64(c.EvalSteps), 0, inf, false},
 		{"save_steps", float64(c.SaveSteps), 0, inf, false},
 		{"save_total_limit", float64(c.SaveTotalLimit), 0, inf, false},
+		{"average_checkpoints", float64(c.Average), 0, 1 << 20, false},
 		{"early_stopping_patience", float64(c.Patience), 0, inf, false},
 		{"early_stopping_threshold", c.Threshold, 0, math.MaxFloat64, false},
 	} {
@@ -279,7 +282,7 @@ func (c Config) Validate() error {
 	if err := c.checkReports(); err != nil {
 		return err
 	}
-	if err := c.checkBest(); err != nil {
+	if err := errors.Join(c.checkBest(), c.checkAverage()); err != nil {
 		return err
 	}
 	if c.HeadPosition != "" {

@@ -28,13 +28,14 @@ const maxSaveErrors = 3
 
 // Result is what a run came to.
 type Result struct {
-	Steps   int          // updates of the whole run, with those before a resume
-	Skipped int          // of them without an update, because a gradient was not finite
-	Last    Metrics      // of the last update that this process made
-	Best    *Best        // whose model is the final one, with load_best_model_at_end; nil: that of the last update
-	Evals   []Evaluation // the last ones, of each held-out data set
-	Dropped int          // examples that were not used, each time they came up
-	Tokens  int64        // through the model, in the whole run
+	Steps    int          // updates of the whole run, with those before a resume
+	Skipped  int          // of them without an update, because a gradient was not finite
+	Last     Metrics      // of the last update that this process made
+	Best     *Best        // whose model is the final one, with load_best_model_at_end; nil: that of the last update
+	Evals    []Evaluation // the last ones, of each held-out data set
+	Averaged []int        // the updates whose mean the final model is, with average_checkpoints
+	Dropped  int          // examples that were not used, each time they came up
+	Tokens   int64        // through the model, in the whole run
 	// NoRewards says why no update trained the reward head of a method that has one; "" where one did.
 	NoRewards string
 	Seconds   float64 // of this process
@@ -164,7 +165,7 @@ func (r *run) train(ctx context.Context) (err error) {
 			return err
 		}
 		if (r.st.Step == r.plan.Total || r.stopsEarly()) && !r.st.EvalDue {
-			return r.finish()
+			return r.finish(ctx)
 		}
 		if r.stopping(ctx) {
 			if err := r.settle(time.Time{}); err != nil { // it may have been asked since
@@ -257,7 +258,7 @@ func (r *run) setUp() error {
 		r.opt.clear()
 	}
 	r.console = newConsole(r.report, c, r.plan, r.st.Step)
-	if err := r.startBest(); err != nil {
+	if err := errors.Join(r.startBest(), r.startAverage()); err != nil {
 		return err
 	}
 	if p := r.plan; c.rewards() && p.Total > 0 && Lambda(c, p, p.Total-1) == 1 {
@@ -274,7 +275,10 @@ func (r *run) setUp() error {
 	return nil
 }
 
-func (r *run) checkpoints() string { return filepath.Join(r.c.OutputDir, "checkpoints") }
+// checkpointsDir is the directory of the checkpoints in output_dir.
+const checkpointsDir = "checkpoints"
+
+func (r *run) checkpoints() string { return filepath.Join(r.c.OutputDir, checkpointsDir) }
 
 // foreignDir refuses an output_dir in which something else lives, which a training would overwrite in part.
 func foreignDir(dir string) error {
@@ -498,13 +502,13 @@ func (r *run) count(p *Packed, examples int) {
 }
 
 // finish writes the last checkpoint and the final model, and proves that the model can be read back.
-func (r *run) finish() error {
+func (r *run) finish(ctx context.Context) error {
 	if r.c.OutputDir == "" || !r.first() {
 		return nil
 	}
 	err := r.save()
 	if err == nil {
-		err = r.takeBest()
+		err = errors.Join(r.takeBest(), r.takeAverage(ctx))
 	}
 	if err != nil {
 		return err

@@ -66,6 +66,8 @@ func scalars(list []pair) (step int64, values []tfevents.Value) {
 		name := "train/" + p.name
 		if rest, ok := strings.CutPrefix(p.name, "eval_"); ok {
 			name = "eval/" + rest
+		} else if rest, ok := strings.CutPrefix(p.name, averagedPrefix); ok {
+			name = "averaged/" + strings.TrimPrefix(rest, "eval_")
 		}
 		if p.name == "step" {
 			step = int64(p.value.(int))

@@ -138,6 +138,9 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 	if b := res.Best; b != nil {
 		fmt.Fprintf(w, ", of update %d: %s %.4g is the best", b.Step, b.Metric, b.Value)
 	}
+	if n := len(res.Averaged); n > 0 {
+		fmt.Fprintf(w, ", the mean of %d checkpoints", n)
+	}
 	fmt.Fprintln(w)
 	return nil
 }
