@@ -98,6 +98,8 @@ type Config struct {
 	WeightDecay   float64 `yaml:"weight_decay" alias:"wd" help:"decoupled decay of matrices, embeddings and adapters; norms and biases never decay, the reward head with head_weight_decay"`
 	HeadDecay     bool    `yaml:"head_weight_decay" help:"weight_decay applies to the reward head, too, as transformers does"`
 	MaxGradNorm   float64 `yaml:"max_grad_norm" alias:"clip" help:"clip the global gradient norm; 0: no clipping"`
+	SkipZScore    float64 `yaml:"skip_grad_norm_zscore" help:"an update whose gradient norm is over the mean of those before it by more than so many of their standard deviations changes nothing, and is counted; 6 is usual; 0: none is skipped"`
+	SkipWindow    int     `yaml:"skip_window" help:"skip_grad_norm_zscore looks at the norms of so many updates; the first half of them is never skipped"`
 	BF16          bool    `yaml:"bf16" common:"true" help:"bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32"`
 	Stochastic    bool    `yaml:"stochastic_rounding" help:"with bf16: no float32 masters; an update rounds each weight up or down by chance, right on average: 14 bytes a parameter in place of 18"`
 	GradientSum   string  `yaml:"gradient_sum" help:"order: gradients of micro-batches are added in their order, and those of several processes in the order of the ranks; tree: along a tree of 8 leaves, so that 1, 2, 4 and 8 processes have the same bits, for at least 8 micro-batches an update and the memory of up to 3 more gradients"`
@@ -155,7 +157,7 @@ func Default() Config {
 		Method: Critic, BatchSize: 8, BatchTokens: 8192, Overlong: "error", DataOrder: "shuffled", ScoreMin: -1, ScoreMax: -1,
 		PromptWeight: 1, DataMemory: 256,
 		Epochs: 3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01, HeadLRRatio: 1,
-		Optim: AdamW, LoraTargets: model.AllLinear, GradientSum: SumOrder, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
+		Optim: AdamW, LoraTargets: model.AllLinear, GradientSum: SumOrder, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1, SkipWindow: 128,
 		LambdaSchedule: "linear", LambdaBeta: 1, LambdaHold: 1. / 3, LMWeight: 1, LossType: BradleyTerry, Pairing: "cross",
 		Seed: 42, Device: kernels.AutoDevice, LoggingSteps: 10, SaveSteps: 500, AsyncSave: AsyncAuto, SaveDType: SaveTrained,
 	}
@@ -246,6 +248,8 @@ func (c Config) Validate() error {
 		{"adam_beta2", c.Beta2, 0, half, false},
 		{"adam_epsilon", c.Epsilon, 0, 1, true},
 		{"weight_decay", c.WeightDecay, 0, 1e3, false},
+		{"skip_grad_norm_zscore", c.SkipZScore, 0, 1e6, false},
+		{"skip_window", float64(c.SkipWindow), 0, 1 << 20, false},
 		{"max_grad_norm", c.MaxGradNorm, 0, 1e30, false},
 		{"lambda_beta", c.LambdaBeta, 0, 1, true},
 		{"lambda_hold", c.LambdaHold, 0, 1, false},
@@ -282,7 +286,7 @@ func (c Config) Validate() error {
 	if err := c.checkReports(); err != nil {
 		return err
 	}
-	if err := errors.Join(c.checkBest(), c.checkAverage()); err != nil {
+	if err := errors.Join(c.checkBest(), c.checkAverage(), c.checkSpikes()); err != nil {
 		return err
 	}
 	if c.HeadPosition != "" {

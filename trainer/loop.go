@@ -29,7 +29,8 @@ const maxSaveErrors = 3
 // Result is what a run came to.
 type Result struct {
 	Steps    int          // updates of the whole run, with those before a resume
-	Skipped  int          // of them without an update, because a gradient was not finite
+	Skipped  int          // of them without an update, because a gradient was not finite or a spike
+	Spikes   int          // of these, spikes (skip_grad_norm_zscore)
 	Last     Metrics      // of the last update that this process made
 	Best     *Best        // whose model is the final one, with load_best_model_at_end; nil: that of the last update
 	Evals    []Evaluation // the last ones, of each held-out data set
@@ -116,6 +117,7 @@ type pending struct {
 	start  time.Time
 	losses []func() model.Losses // of the micro-batches
 	norm   func() (float64, int) // nil: there was nothing to learn from
+	limit  float32               // of the norm, over which there was no update; 0: none
 	stop   bool                  // this rank was asked to stop
 }
 
@@ -250,7 +252,7 @@ func (r *run) setUp() error {
 			return err
 		}
 	}
-	r.opt = &optimizer{r.m, &r.c}
+	r.opt = &optimizer{m: r.m, c: &r.c}
 	if r.st.Step == 0 { // also over a resume, which cuts the lines of step 0
 		r.st.EvalDue = c.EvalOnStart && r.measures()
 	}
@@ -258,6 +260,7 @@ func (r *run) setUp() error {
 		r.opt.clear()
 	}
 	r.console = newConsole(r.report, c, r.plan, r.st.Step)
+	r.saySpikes()
 	if err := errors.Join(r.startBest(), r.startAverage()); err != nil {
 		return err
 	}
@@ -417,7 +420,8 @@ func (r *run) step(ctx context.Context) error {
 			return err
 		}
 		r.mayChange()
-		now.norm = r.opt.step(factor, r.st.Updates+1)
+		r.opt.skip = r.normLimit()
+		now.limit, now.norm = r.opt.skip, r.opt.step(factor, r.st.Updates+1)
 	}
 	r.count(p, len(index))
 	now.m = Metrics{Step: r.st.Step, NumTokens: r.st.Tokens, Epoch: float64(r.st.Step) / float64(r.plan.PerEpoch), Lambda: lambda, LearningRate: r.c.LearningRate * factor}
@@ -435,7 +439,6 @@ func (r *run) settle(end time.Time) error {
 	r.pending = nil
 	m := was.m
 	was.sumLosses(&m)
-	finiteStep := true
 	var bad int
 	if was.norm != nil {
 		m.GradNorm, bad = was.norm()
@@ -443,17 +446,7 @@ func (r *run) settle(end time.Time) error {
 	if err := r.share(&m, bad, was); err != nil {
 		return err
 	}
-	if was.norm != nil {
-		if m.Skipped = !finite(m.GradNorm, bad); m.Skipped {
-			r.st.Skipped++
-			r.st.SkipRow++
-			finiteStep = false
-			r.console.say("step %d: no update: the gradient has %d elements that are not finite", m.Step, bad)
-		} else {
-			r.st.Updates++
-			r.st.SkipRow = 0
-		}
-	}
+	finiteStep := was.norm == nil || r.took(&m, bad, was.limit)
 	if err := r.m.Dev.Fault(); err != nil {
 		return fmt.Errorf("trainer: step %d: %w; the newest checkpoint is %s", m.Step, err, r.newest())
 	}
@@ -529,7 +522,7 @@ func (r *run) finishResult() {
 		r.console.say("warning: %s", r.result.NoRewards)
 	}
 	res := &r.result
-	res.Steps, res.Skipped, res.Tokens, res.Dropped = r.st.Step, r.st.Skipped, r.st.Tokens, r.st.Dropped
+	res.Steps, res.Skipped, res.Spikes, res.Tokens, res.Dropped = r.st.Step, r.st.Skipped, r.st.Spikes, r.st.Tokens, r.st.Dropped
 	if res.PackedTokens > 0 {
 		res.Sharing /= float64(res.PackedTokens)
 		if r.c.BatchTokens > 0 {

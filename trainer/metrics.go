@@ -39,7 +39,8 @@ type Metrics struct {
 	GradNorm        float64
 	NumTokens       int64 // since the run's start
 	TokensPerSecond float64
-	Skipped         bool // no update: the gradient was not finite
+	NormLimit       float64 // over which a gradient norm is a spike; 0: there is none
+	Skipped         bool    // no update: the gradient was not finite, or a spike
 }
 
 // pair is a name and a value of a log line.
@@ -67,6 +68,9 @@ func (m Metrics) pairs() []pair {
 	}
 	list = append(append(list, rewardPairs(m.Rewards)...), perplexity(m.CritiqueLoss)...)
 	list = append(list, pair{"learning_rate", m.LearningRate}, pair{"grad_norm", m.GradNorm}, pair{"num_tokens", m.NumTokens}, pair{"tokens_per_second", m.TokensPerSecond})
+	if m.NormLimit > 0 {
+		list = append(list, pair{"grad_norm_limit", m.NormLimit})
+	}
 	if m.Skipped {
 		list = append(list, pair{"skipped", true})
 	}
