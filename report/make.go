@@ -99,7 +99,11 @@ func (r *run) lossSection() (*section, error) {
 			to, title = &s.Hidden, ": "+p.title
 		}
 		plots := p.training.lossPlots(title)
-		if err := show(to, plots[0], plots[1]); err != nil {
+		list := []shower{plots[0], plots[1]}
+		for _, plot := range p.training.heldOutPlots(title) {
+			list = append(list, plot)
+		}
+		if err := show(to, append(list, p.training.lastTable(title))...); err != nil {
 			return nil, err
 		}
 		for _, n := range p.training.notes {

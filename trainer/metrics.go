@@ -46,7 +46,7 @@ type Metrics struct {
 // pair is a name and a value of a log line.
 type pair struct {
 	name  string
-	value any // int, int64, float64, bool
+	value any // int, int64, float64, bool, *Histogram
 }
 
 // pairs are the fields of a log line under Hugging Face's names. What does not exist (NaN) is left out, except that the
@@ -106,6 +106,8 @@ func jsonLine(list []pair) []byte {
 			b = append(b, "null"...)
 		} else if ok {
 			b = strconv.AppendFloat(b, f, 'g', -1, 64)
+		} else if h, ok := p.value.(*Histogram); ok {
+			b = append(b, h.text()...)
 		} else {
 			b = fmt.Append(b, p.value)
 		}
@@ -128,7 +130,7 @@ func consoleLine(list []pair) string {
 	for _, p := range list {
 		if f, ok := p.value.(float64); ok {
 			parts = append(parts, fmt.Sprintf("'%s': '%.4g'", p.name, f))
-		} else if p.name != "step" {
+		} else if _, picture := p.value.(*Histogram); p.name != "step" && !picture {
 			parts = append(parts, fmt.Sprintf("'%s': '%v'", p.name, p.value))
 		}
 	}
