@@ -24,6 +24,7 @@ type training struct {
 	curve map[string][]Point
 	files []string // names of the held-out files, "" for one without; a picture has the first maxHeldOut
 	steps int
+	total int // updates that it will make; 0: not known
 	notes []string
 
 	categories map[string][]string // of held-out files, by name
@@ -113,6 +114,11 @@ func (t *training) add(line []byte, last int) (int, error) {
 		}
 	}
 	t.steps = max(t.steps, step)
+	if step == 0 && values["max_steps"] != nil {
+		if err := json.Unmarshal(values["max_steps"], &t.total); err != nil {
+			return 0, fmt.Errorf("max_steps is no whole number")
+		}
+	}
 	for _, m := range members {
 		key, raw := m.Key, values[m.Key]
 		if string(raw) == "null" || step == 0 && raw[0] == '{' && !spreadKey.MatchString(key) { // it was not finite; or the facts of a file

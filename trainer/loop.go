@@ -86,6 +86,7 @@ func WithFacts(f modeldir.Facts) Option { return func(o *options) { o.facts = f 
 type run struct {
 	options
 	background
+	pages    pages
 	m        *model.Model
 	data     Dataset
 	c        Config
@@ -160,9 +161,11 @@ func (r *run) train(ctx context.Context) (err error) {
 				return err
 			}
 		}
+		due := r.st.EvalDue
 		if err := r.evaluate(r.work(ctx)); err != nil && r.work(ctx).Err() == nil {
 			return err
 		}
+		r.page(due && !r.st.EvalDue)
 		if err := r.saveMaybe(); err != nil {
 			return err
 		}
@@ -196,6 +199,7 @@ func (r *run) rescue(err error) error {
 // close gives back what setUp took, as far as it came.
 func (r *run) close() error {
 	errs := []error{r.collect(true)}
+	r.lastPage()
 	r.copy.giveBack()
 	if r.console != nil {
 		r.console.close()

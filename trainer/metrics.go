@@ -142,6 +142,10 @@ type Report struct {
 	Log      io.Writer     // lines for people, stderr as a rule; nil: none
 	Terminal bool          // show a progress bar on Log in place of a line per logging_steps
 	OnStep   func(Metrics) // called after each update; nil: not
+
+	// Page makes a page about the training from the files in its output_dir: behind evaluations, and as often as it costs little, on a goroutine of its own with
+	// running true; and at the end, or when the training is stopped, with running false. nil: there is none.
+	Page func(dir string, running bool) error
 }
 
 func (r Report) say(format string, args ...any) {

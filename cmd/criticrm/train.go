@@ -94,7 +94,7 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 	if err != nil {
 		return inputError{err}
 	}
-	res, err := trainer.Run(cmd.Context(), dev, c, trainer.Report{Log: stderr, Terminal: progress.IsTerminal(stderr)}, trainer.WithGroup(group))
+	res, err := trainer.Run(cmd.Context(), dev, c, trainer.Report{Log: stderr, Terminal: progress.IsTerminal(stderr), Page: writeReport}, trainer.WithGroup(group))
 	if end := group.Close(); err == nil { // behind an error it is the group's, which is known
 		err = end
 	}
