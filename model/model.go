@@ -46,6 +46,10 @@ type Options struct {
 	// half a byte a parameter. Embeddings, heads and norms stay as they are.
 	NF4 bool
 
+	// Over is Load's of an adapter: the weights of its base are those of this model, which is open, has no adapter, and must stay open and as it is for as long.
+	// The two may be used by turns. nil: the base is read.
+	Over *Model
+
 	// Config is Load's, of whoever has read and checked the directory's already; nil: Load reads config.json.
 	Config *Config
 }
@@ -154,6 +158,9 @@ func Load(dev *kernels.Device, dir string, o Options) (*Model, error) {
 		o.Config = &c
 	}
 	c := *o.Config
+	if err := o.checkOver(c, adapted); err != nil {
+		return nil, err
+	}
 	files, err := checkpoint.OpenModelDir(base)
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)

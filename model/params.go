@@ -150,6 +150,9 @@ func (m *Model) allocate() (err error) {
 	d, real := m.Dev, m.opt.DType
 	var size place
 	m.each(func(_ *weight, kind ParamKind, cols int, parts ...part) {
+		if m.borrows(kind) {
+			return
+		}
 		trained := m.trained(kind, parts[0].name)
 		for _, p := range parts {
 			if m.trained(kind, p.name) != trained && err == nil {
@@ -193,7 +196,12 @@ func (m *Model) allocate() (err error) {
 		}
 	}
 	var at place
+	lend := m.lender()
 	m.each(func(w *weight, kind ParamKind, cols int, parts ...part) {
+		if m.borrows(kind) {
+			m.params = append(m.params, lend(w, parts)...)
+			return
+		}
 		m.bind(w, kind, cols, parts, &at)
 	})
 	if !m.ownHead() && m.TieWordEmbeddings {
