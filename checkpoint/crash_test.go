@@ -371,11 +371,11 @@ func saveParts(manifestFirst bool) saver {
 		if err := vfs.MkdirAll(fsys, ckptDir, 0o755); err != nil {
 			return err
 		}
-		jobs, meta, err := plan(state, 1024)
+		jobs, meta, err := plan(state, 1024, "")
 		if err != nil {
 			return err
 		}
-		m := &Manifest{Format: formatVersion, Step: state.Step, Meta: meta}
+		m := &Manifest{Format: formatWhole, Step: state.Step, Meta: meta}
 		var files []file
 		for i := range jobs {
 			if err := jobs[i].read(state, &buffers{}); err != nil {

@@ -116,7 +116,7 @@ func TestFilesOfAnotherCheckpoint(t *testing.T) {
 		"newer format": {func(d *vfstest.Sim) {
 			m := &Manifest{Format: 3, Step: 2, Files: []FileInfo{}}
 			d.Put(two+manifestName, m.encode())
-		}, "step-00000002/manifest.json: format 3 is newer than this program knows (1); use a newer version of it"},
+		}, "step-00000002/manifest.json: format 3 is newer than this program knows (2); use a newer version of it"},
 		"bit of a data file": {func(d *vfstest.Sim) {
 			b := d.Get(two + "tensors-00001.zst")
 			b[len(b)/2] ^= 4

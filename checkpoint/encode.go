@@ -17,6 +17,10 @@ type State struct {
 	Tensors []TensorData    // weights, master weights, moments; names are unique, order is kept
 	Meta    json.RawMessage // everything else: config, position in the data, random streams; stored compactly
 
+	// Ranges, where it is given, says which bytes of each of Tensors are here: from the first number up to the second. Names may be repeated then: it is for
+	// WritePart.
+	Ranges [][2]int64
+
 	// Read, where it is given, is where Save has the content of Tensors from, in place of their Data, so that never all of it is in
 	// memory: it fills dst with the bytes of Tensors[i] from begin on, whole elements and a few megabytes. It is called on Save's goroutine, once for each
 	// byte and in order. Its error ends the save.
@@ -25,9 +29,11 @@ type State struct {
 
 // check is all that the tensors must satisfy to be saved.
 func (s *State) check() error {
-	infos := make([]TensorInfo, len(s.Tensors))
+	var infos []TensorInfo
 	for i, t := range s.Tensors {
-		infos[i] = t.TensorInfo
+		if s.Ranges == nil || i == 0 || s.Tensors[i-1].Name != t.Name {
+			infos = append(infos, t.TensorInfo)
+		}
 	}
 	if err := checkTensors(infos); err != nil || s.Read != nil {
 		return err
@@ -58,8 +64,8 @@ type file struct {
 	stored []byte
 }
 
-// plan checks the state and cuts it into files of at most fileRaw bytes each.
-func plan(s *State, fileRaw int64) ([]job, json.RawMessage, error) {
+// plan checks the state and cuts it into files of at most fileRaw bytes each, whose names begin with prefix.
+func plan(s *State, fileRaw int64, prefix string) ([]job, json.RawMessage, error) {
 	if s.Step < 0 {
 		return nil, nil, fmt.Errorf("step %d is negative", s.Step)
 	}
@@ -77,19 +83,21 @@ func plan(s *State, fileRaw int64) ([]job, json.RawMessage, error) {
 		if shape == nil {
 			shape = []int64{}
 		}
-		total, _ := t.Bytes() // checked above
-		for begin := int64(0); begin == 0 || begin < total; {
+		begin, end := int64(0), int64(0)
+		end, _ = t.Bytes() // checked above
+		if s.Ranges != nil {
+			begin, end = s.Ranges[i][0], s.Ranges[i][1]
+		}
+		for first := true; first || begin < end; first = false {
 			if len(jobs) == 0 || jobs[len(jobs)-1].raw+8 > fileRaw { // no room for one element
-				jobs = append(jobs, job{name: fmt.Sprintf("tensors-%05d.zst", len(jobs))})
+				jobs = append(jobs, job{name: fmt.Sprintf("%stensors-%05d.zst", prefix, len(jobs))})
 			}
 			j := &jobs[len(jobs)-1]
-			n := min(total-begin, (fileRaw-j.raw)/8*8)
+			n := min(end-begin, (fileRaw-j.raw)/8*8)
 			j.pieces = append(j.pieces, Piece{t.Name, t.DType, shape, j.raw, begin, n})
 			j.from = append(j.from, i)
 			j.raw += n
-			if begin += n; total == 0 {
-				break
-			}
+			begin += n
 		}
 	}
 	return jobs, meta, nil

@@ -234,7 +234,7 @@ func ratio(t TensorData) float64 {
 
 func oneJob(ts ...TensorData) *job {
 	s := &State{Tensors: ts}
-	jobs, _, err := plan(s, maxFileRaw)
+	jobs, _, err := plan(s, maxFileRaw, "")
 	if err != nil || len(jobs) != 1 || jobs[0].read(s, &buffers{}) != nil {
 		panic("one job expected")
 	}

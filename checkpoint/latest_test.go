@@ -86,7 +86,7 @@ func newerFormat(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Format++
+	m.Format = formatVersion + 1
 	if err := os.WriteFile(filepath.Join(dir, manifestName), m.encode(), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -216,7 +216,17 @@ func LoadEach(path string, begin func(*Manifest) error, use func(p Piece, data [
 		return err
 	}
 	defer root.Close()
-	return readAll(root, name, &buffers{}, begin, use)
+	return readAll(root, name, &buffers{}, begin, nil, use)
+}
+
+// LoadSome is LoadEach of the files that want (nil: all) says yes to.
+func LoadSome(path string, begin func(*Manifest) error, want func(*FileInfo) bool, use func(p Piece, data []byte) error) error {
+	root, name, err := openStep(path)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return readAll(root, name, &buffers{}, begin, want, use)
 }
 
 // Verify is Load without keeping the content.
@@ -251,13 +261,17 @@ func load(fsys vfs.FS, dir string) (*State, error) {
 		s.Step, s.Meta = m.Step, m.Meta
 		return nil
 	}
-	err := readAll(fsys, dir, &buffers{}, begin, func(p Piece, data []byte) error {
-		if p.Begin == 0 {
+	at := map[string]int{}
+	err := readAll(fsys, dir, &buffers{}, begin, nil, func(p Piece, data []byte) error {
+		i, known := at[p.Name]
+		if !known {
+			i = len(s.Tensors)
+			at[p.Name] = i
 			info := TensorInfo{p.Name, p.DType, p.Shape}
 			total, _ := info.Bytes() // checked with the manifest
 			s.Tensors = append(s.Tensors, TensorData{TensorInfo: info, Data: make([]byte, total)})
 		}
-		copy(s.Tensors[len(s.Tensors)-1].Data[p.Begin:], data)
+		copy(s.Tensors[i].Data[p.Begin:], data)
 		return nil
 	})
 	if err != nil {
@@ -269,7 +283,7 @@ func load(fsys vfs.FS, dir string) (*State, error) {
 // readAll verifies a checkpoint, with begin before the first file, and hands the bytes of the pieces to use, in order; either may be nil.
 // Files are read one after the other through fresh descriptors, on this goroutine, so that the order is the same in every run; hashing,
 // decompression and planes run on all cores.
-func readAll(fsys vfs.FS, dir string, free *buffers, begin func(*Manifest) error, use func(p Piece, data []byte) error) error {
+func readAll(fsys vfs.FS, dir string, free *buffers, begin func(*Manifest) error, want func(*FileInfo) bool, use func(p Piece, data []byte) error) error {
 	m, err := checkSizes(fsys, dir)
 	if err != nil {
 		return err
@@ -279,21 +293,30 @@ func readAll(fsys vfs.FS, dir string, free *buffers, begin func(*Manifest) error
 			return err
 		}
 	}
+	files := m.Files
+	if want != nil {
+		files = slices.DeleteFunc(slices.Clone(files), func(f FileInfo) bool { return !want(&f) })
+	}
+	return readFiles(fsys, dir, files, free, use)
+}
+
+// readFiles is readAll of files of a checkpoint.
+func readFiles(fsys vfs.FS, dir string, files []FileInfo, free *buffers, use func(p Piece, data []byte) error) error {
 	base := path.Base(dir)
 	type result struct {
 		data []byte
 		err  error
 	}
-	stored := make([][]byte, len(m.Files))
+	stored := make([][]byte, len(files))
 	read := func(i int) (err error) {
-		f := &m.Files[i]
+		f := &files[i]
 		if stored[i], err = vfs.ReadFileInto(fsys, join(dir, f.Name), f.Stored, free.get); err != nil {
 			return fmt.Errorf("%s: %w", base, shorter(err))
 		}
 		return nil
 	}
 	work := func(i int) result {
-		f := &m.Files[i]
+		f := &files[i]
 		raw, err := f.decode(stored[i], free.get)
 		free.put(stored[i])
 		stored[i] = nil
@@ -307,15 +330,15 @@ func readAll(fsys vfs.FS, dir string, free *buffers, begin func(*Manifest) error
 		free.put(raw)
 		return result{data, nil}
 	}
-	return inOrder(len(m.Files), read, work, func(i int, r result) error {
+	return inOrder(len(files), read, work, func(i int, r result) error {
 		if r.err != nil {
-			return fmt.Errorf("%s/%s: %w", base, m.Files[i].Name, r.err)
+			return fmt.Errorf("%s/%s: %w", base, files[i].Name, r.err)
 		}
 		defer free.put(r.data)
 		if use == nil {
 			return nil
 		}
-		for _, p := range m.Files[i].Tensors {
+		for _, p := range files[i].Tensors {
 			if err := use(p, r.data[p.Offset:p.Offset+p.Bytes]); err != nil {
 				return err
 			}

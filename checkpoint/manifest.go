@@ -2,21 +2,29 @@ package checkpoint
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"criticrm/checkpoint/vfs"
 	"criticrm/strictjson"
 )
 
-// formatVersion is the version of the directory layout, the manifest and the data files that this program writes.
-const formatVersion = 1
+// Versions of the directory layout, the manifest and the data files. In version 1 the pieces of a tensor follow each other, and what one process writes is
+// of it; in version 2, which several processes write together, they stand in any order.
+const (
+	formatWhole   = 1
+	formatParts   = 2
+	formatVersion = formatParts // the newest that this program reads
+)
 
 const manifestName = "manifest.json"
 
@@ -132,6 +140,7 @@ func (m *Manifest) check() error {
 	}
 	names, tensors := map[string]bool{}, map[string]bool{}
 	var open *Piece // the piece before
+	parts := map[string][]*Piece{}
 	for i := range m.Files {
 		f := &m.Files[i]
 		if !dataName.MatchString(f.Name) || names[f.Name] {
@@ -144,9 +153,14 @@ func (m *Manifest) check() error {
 		at := int64(0)
 		for k := range f.Tensors {
 			p := &f.Tensors[k]
-			if err := p.follows(open, tensors); err != nil {
+			err := p.inside()
+			if err == nil && m.Format == formatWhole {
+				err = p.follows(open, tensors)
+			}
+			if err != nil {
 				return fmt.Errorf("file %s: %w", f.Name, err)
 			}
+			parts[p.Name] = append(parts[p.Name], p)
 			if p.Offset != at || p.Bytes > f.Raw-at {
 				return fmt.Errorf("file %s: tensor %s is not where it should be", f.Name, quote(p.Name))
 			}
@@ -157,14 +171,44 @@ func (m *Manifest) check() error {
 			return fmt.Errorf("file %s: tensors have %d bytes of %d", f.Name, at, f.Raw)
 		}
 	}
-	if open != nil && !open.closes() {
-		return fmt.Errorf("tensor %s is not complete", quote(open.Name))
+	if m.Format == formatWhole {
+		if open != nil && !open.closes() {
+			return fmt.Errorf("tensor %s is not complete", quote(open.Name))
+		}
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(parts)) {
+		if err := covered(parts[name]); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// follows checks a piece, and that it continues the tensor of the piece before or begins a new one.
-func (p *Piece) follows(before *Piece, seen map[string]bool) error {
+// covered says whether pieces are, in some order, a whole tensor.
+func covered(list []*Piece) error {
+	slices.SortFunc(list, func(a, b *Piece) int { return cmp.Compare(a.Begin, b.Begin) })
+	for i, p := range list {
+		end := int64(0)
+		if i > 0 {
+			before := list[i-1]
+			end = before.Begin + before.Bytes
+			if before.DType != p.DType || shapeText(before.Shape) != shapeText(p.Shape) {
+				return fmt.Errorf("tensor %s: its pieces have different types or shapes", quote(p.Name))
+			}
+		}
+		if p.Begin != end {
+			return fmt.Errorf("tensor %s: a piece begins at byte %d, the one before it ends at %d", quote(p.Name), p.Begin, end)
+		}
+	}
+	if last := list[len(list)-1]; !last.closes() {
+		return fmt.Errorf("tensor %s is not complete", quote(last.Name))
+	}
+	return nil
+}
+
+// inside checks a piece by itself.
+func (p *Piece) inside() error {
 	if err := checkName(p.Name); err != nil {
 		return err
 	}
@@ -177,6 +221,11 @@ func (p *Piece) follows(before *Piece, seen map[string]bool) error {
 	if p.Bytes < 0 || p.Begin < 0 || p.Begin > total || p.Bytes > total-p.Begin || p.Bytes%size != 0 || p.Begin%size != 0 {
 		return fmt.Errorf("tensor %s: bytes %d from %d are not inside it", quote(p.Name), p.Bytes, p.Begin)
 	}
+	return nil
+}
+
+// follows checks that a piece continues the tensor of the piece before or begins a new one.
+func (p *Piece) follows(before *Piece, seen map[string]bool) error {
 	if p.Begin > 0 {
 		if before == nil || before.Name != p.Name || before.DType != p.DType ||
 			shapeText(before.Shape) != shapeText(p.Shape) || before.Begin+before.Bytes != p.Begin {

@@ -141,21 +141,26 @@ func (s *Store) Protect(steps ...int64) { s.stays = steps }
 // the caller may go on training. An error with a path means that the new checkpoint is safe, but the removal of old ones
 // or of LATEST's temporary file failed.
 func (s *Store) Save(state *State, keep int) (path string, err error) {
-	jobs, meta, err := plan(state, s.fileRaw)
+	jobs, meta, err := plan(state, s.fileRaw, "")
 	if err != nil {
 		return "", fmt.Errorf("saving step %d failed: %w", state.Step, err)
 	}
-	m := &Manifest{Format: formatVersion, Step: state.Step, Meta: meta, Files: []FileInfo{}}
+	m := &Manifest{Format: formatWhole, Step: state.Step, Meta: meta, Files: []FileInfo{}}
 	name, need, err := s.save(m, state, jobs)
 	if err != nil {
 		return "", s.failed(state.Step, need, err)
 	}
+	return s.announce(state.Step, name, keep)
+}
+
+// announce makes a saved checkpoint the latest one, and prunes.
+func (s *Store) announce(step int64, name string, keep int) (path string, err error) {
 	path = filepath.Join(s.shown, name)
 	if err := vfs.WriteAtomic(s.fs, join(s.dir, latestName), []byte(name+"\n")); err != nil {
-		return path, fmt.Errorf("step %d is saved, but: %w", state.Step, err)
+		return path, fmt.Errorf("step %d is saved, but: %w", step, err)
 	}
 	if err := s.prune(name, keep); err != nil {
-		return path, fmt.Errorf("step %d is saved, but pruning failed: %w", state.Step, err)
+		return path, fmt.Errorf("step %d is saved, but pruning failed: %w", step, err)
 	}
 	return path, nil
 }
@@ -184,6 +189,25 @@ func MiB(n uint64) string {
 
 // save is the durable part. It gives the name of the directory, and the space that was thought to be needed.
 func (s *Store) save(m *Manifest, state *State, jobs []job) (name string, need uint64, err error) {
+	raw := uint64(0)
+	for i := range jobs {
+		raw += uint64(jobs[i].raw)
+	}
+	tmp, need, err := s.prepare(m.Step, raw)
+	if err != nil {
+		return "", need, err
+	}
+	spare := &buffers{}
+	if err := s.fill(join(s.dir, tmp), m, state, jobs, spare); err != nil {
+		vfs.RemoveAll(s.fs, join(s.dir, tmp)) // frees the space; if it fails too, the next save removes it
+		return "", need, err
+	}
+	name, err = s.commit(tmp, m, func(dir string) error { return s.verify(dir, spare) })
+	return name, need, err
+}
+
+// prepare makes the temporary directory of a checkpoint of so many raw bytes, if there is room.
+func (s *Store) prepare(step int64, raw uint64) (tmp string, need uint64, err error) {
 	if err := s.clean(); err != nil {
 		return "", 0, err
 	}
@@ -191,7 +215,7 @@ func (s *Store) save(m *Manifest, state *State, jobs []job) (name string, need u
 	if err != nil {
 		return "", 0, err
 	}
-	need = needed(entries, jobs)
+	need = needed(entries, raw)
 	free, err := s.fs.Free(s.dir)
 	if err != nil {
 		return "", need, vfs.Wrap("statfs", s.shown, err)
@@ -199,25 +223,13 @@ func (s *Store) save(m *Manifest, state *State, jobs []job) (name string, need u
 	if free < need {
 		return "", need, vfs.Wrap("write", s.shown, syscall.ENOSPC)
 	}
-	tmp := fmt.Sprintf("%s%08d-0", tmpPrefix, m.Step)
-	if err := s.fs.Mkdir(join(s.dir, tmp), 0o755); err != nil {
-		return "", need, vfs.Wrap("mkdir", tmp, err)
-	}
-	spare := &buffers{}
-	if err := s.fill(join(s.dir, tmp), m, state, jobs, spare); err != nil {
-		vfs.RemoveAll(s.fs, join(s.dir, tmp)) // frees the space; if it fails too, the next save removes it
-		return "", need, err
-	}
-	name, err = s.commit(tmp, m, spare)
-	return name, need, err
+	tmp = fmt.Sprintf("%s%08d-0", tmpPrefix, step)
+	return tmp, need, vfs.Wrap("mkdir", tmp, s.fs.Mkdir(join(s.dir, tmp), 0o755))
 }
 
 // needed is an estimate with a reserve: a tenth over the last size, or the raw size when there is nothing to go by.
-func needed(entries []Entry, jobs []job) uint64 {
-	raw := uint64(64 << 10) // manifest, directory, file system blocks
-	for i := range jobs {
-		raw += uint64(jobs[i].raw)
-	}
+func needed(entries []Entry, raw uint64) uint64 {
+	raw += 64 << 10 // manifest, directory, file system blocks
 	for _, e := range entries {
 		if e.Complete() {
 			last := uint64(e.Stored) + uint64(e.Stored)/10 + 64<<10
@@ -238,6 +250,11 @@ func (s *Store) fill(tmp string, m *Manifest, state *State, jobs []job, free *bu
 	if err != nil {
 		return err
 	}
+	return s.fillManifest(tmp, m)
+}
+
+// fillManifest writes the manifest and makes the names of all files durable.
+func (s *Store) fillManifest(tmp string, m *Manifest) error {
 	if err := vfs.WriteNew(s.fs, join(tmp, manifestName), m.encode()); err != nil {
 		return shorter(err)
 	}
@@ -246,7 +263,7 @@ func (s *Store) fill(tmp string, m *Manifest, state *State, jobs []job, free *bu
 
 // commit gives the directory its final name and reads it back. If the step is there already with the same content, the
 // existing directory is verified and kept.
-func (s *Store) commit(tmp string, m *Manifest, free *buffers) (string, error) {
+func (s *Store) commit(tmp string, m *Manifest, verify func(dir string) error) (string, error) {
 	from := join(s.dir, tmp)
 	for repeat := 1; ; repeat++ {
 		name := stepDir(m.Step, repeat)
@@ -254,12 +271,12 @@ func (s *Store) commit(tmp string, m *Manifest, free *buffers) (string, error) {
 		_, err := s.fs.Lstat(to)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return name, s.rename(from, to, free)
+			return name, s.rename(from, to, verify)
 		case err != nil:
 			vfs.RemoveAll(s.fs, from)
 			return "", vfs.Wrap("lstat", name, err)
 		}
-		if old, err := readManifest(s.fs, to); err == nil && bytes.Equal(old.encode(), m.encode()) && s.verify(to, free) == nil {
+		if old, err := readManifest(s.fs, to); err == nil && bytes.Equal(old.encode(), m.encode()) && verify(to) == nil {
 			if err := vfs.RemoveAll(s.fs, from); err != nil {
 				return "", err
 			}
@@ -295,7 +312,7 @@ func (s *Store) renew(step int64, name string) error {
 
 // rename is the moment of the commit, with the proof that it worked. A checkpoint that did not become durable, or whose
 // bytes do not come back as written, loses its final name again.
-func (s *Store) rename(from, to string, free *buffers) error {
+func (s *Store) rename(from, to string, verify func(dir string) error) error {
 	if err := s.fs.Rename(from, to); err != nil {
 		vfs.RemoveAll(s.fs, from)
 		return vfs.Wrap("rename", from, err)
@@ -304,7 +321,7 @@ func (s *Store) rename(from, to string, free *buffers) error {
 		s.discard(from, to) // else a later save would find it, and a second fsync would succeed and mean nothing
 		return vfs.Wrap("fsync", s.shown, err)
 	}
-	if err := s.verify(to, free); err != nil {
+	if err := verify(to); err != nil {
 		if errors.Is(err, errDamaged) || errors.Is(err, errSelfHash) {
 			s.discard(from, to)
 		}
@@ -320,7 +337,7 @@ func (s *Store) discard(tmp, final string) {
 }
 
 func (s *Store) verify(dir string, free *buffers) error {
-	return readAll(s.fs, dir, free, nil, nil)
+	return readAll(s.fs, dir, free, nil, nil, nil)
 }
 
 // clean removes what interrupted saves and prunings left. The lock is held: no other process writes here.

@@ -12,6 +12,7 @@ package collective
 
 import (
 	"fmt"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -24,8 +25,8 @@ type Group struct {
 	dev        *kernels.Device
 	move       transport
 	control    *control
-	scratch    kernels.Tensor // (size, part) float32
-	sent       int64          // bytes, to other ranks
+	spare      []kernels.Tensor // float32, of calls that have ended
+	sent       int64            // bytes, to other ranks
 }
 
 // transport moves bytes between ranks. Each method begins one transfer of memory of the device and gives the function that says whether it
@@ -120,35 +121,95 @@ func (g *Group) Sum(what string, x kernels.Tensor, tree bool) error {
 }
 
 func (g *Group) sum(what string, x kernels.Tensor, tree bool) error {
-	lo, hi := Part(x.Len(), g.rank, g.size)
-	own := x.Rows(lo, hi)
-	if _, n := Part(bucket, 0, g.size); g.scratch.IsNil() {
-		g.scratch = g.dev.Alloc(kernels.F32, g.size*n)
-	}
-	from := span{}
+	cuts := make([]int, g.size+1)
 	for r := range g.size {
-		from.at, from.n = append(from.at, 4*r*own.Len()), append(from.n, own.Bytes())
+		_, cuts[r+1] = Part(x.Len(), r, g.size)
 	}
-	to := parts(x.Len(), g.size, 4)
-	contributions := g.scratch.View(g.size, own.Len())
-	if err := g.call(what, func() (done, error) { return g.move.exchange(contributions.Pointer(), from, x.Pointer(), to) }); err != nil {
+	own := x.Rows(cuts[g.rank], cuts[g.rank+1])
+	p, err := g.BeginReduce(what, own, x, cuts, tree, func() { g.dev.Zero(own) })
+	if err != nil {
 		return err
 	}
-	g.sent += int64(x.Bytes() - own.Bytes())
-	switch {
-	case own.Len() == 0:
-	case tree:
-		for step := 1; step < g.size; step *= 2 {
-			for r := 0; r < g.size; r += 2 * step {
-				g.dev.AddBiasBackward(contributions.Rows(r, r+1).View(own.Len()), contributions.Rows(r+step, r+step+1))
-			}
-		}
-		g.dev.Copy(own, contributions.Rows(0, 1).View(own.Len()))
-	default:
-		g.dev.Zero(own)
-		g.dev.AddBiasBackward(own, contributions) // own[i] += Σ_r contributions[r, i]
+	if err := p.Wait(); err != nil {
+		return err
 	}
 	return g.Gather(what, x)
+}
+
+// BeginReduce begins to add up the x of all ranks, flat float32 tensors, of which rank r gets elements [cuts[r], cuts[r+1]): behind Wait the sum
+// over the ranks, in the order of Sum, is added to own, which may lie in x. before (nil: nothing) is called behind the transfer, when x has been
+// read.
+func (g *Group) BeginReduce(what string, own, x kernels.Tensor, cuts []int, tree bool, before func()) (*Pending, error) {
+	n := own.Len()
+	from := span{}
+	for r := range g.size {
+		from.at, from.n = append(from.at, 4*r*n), append(from.n, 4*n)
+	}
+	memory := g.take(g.size * n)
+	contributions := memory.View(g.size, n)
+	p, err := g.begin(what, func() (done, error) {
+		return g.move.exchange(contributions.Pointer(), from, x.Pointer(), cut(cuts, 4))
+	})
+	if err != nil {
+		return nil, err
+	}
+	g.sent += int64(x.Bytes() - own.Bytes())
+	p.then = func() {
+		if before != nil {
+			before()
+		}
+		if n > 0 {
+			g.add(own, contributions, tree)
+		}
+		g.spare = append(g.spare, memory)
+	}
+	return p, nil
+}
+
+// add adds to own the contributions of all ranks.
+func (g *Group) add(own, contributions kernels.Tensor, tree bool) {
+	row := func(r int) kernels.Tensor { return contributions.Rows(r, r+1).View(own.Len()) }
+	if !tree {
+		g.dev.AddBiasBackward(own, contributions) // own[i] += Σ_r contributions[r, i]
+		return
+	}
+	for step := 1; step < g.size; step *= 2 {
+		for r := 0; r < g.size; r += 2 * step {
+			g.dev.AddBiasBackward(row(r), contributions.Rows(r+step, r+step+1))
+		}
+	}
+	g.dev.AddBiasBackward(own, contributions.Rows(0, 1))
+}
+
+// take gives memory for n float32, of what earlier calls have left if there is enough.
+func (g *Group) take(n int) kernels.Tensor {
+	best := -1
+	for i, t := range g.spare {
+		if t.Len() >= n && (best < 0 || t.Len() < g.spare[best].Len()) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return g.dev.Alloc(kernels.F32, max(n, 1))
+	}
+	t := g.spare[best]
+	g.spare = slices.Delete(g.spare, best, best+1)
+	return t
+}
+
+// BeginGather begins to complete x, a flat tensor of which rank r holds elements [cuts[r], cuts[r+1]).
+func (g *Group) BeginGather(what string, x kernels.Tensor, cuts []int) (*Pending, error) {
+	p := cut(cuts, x.Type().Size())
+	g.sent += int64(p.n[g.rank]) * int64(g.size-1)
+	return g.begin(what, func() (done, error) { return g.move.gather(x.Pointer(), p) })
+}
+
+// cut is the parts between cuts, of elements of a number of bytes.
+func cut(cuts []int, bytes int) (s span) {
+	for r := range len(cuts) - 1 {
+		s.at, s.n = append(s.at, cuts[r]*bytes), append(s.n, (cuts[r+1]-cuts[r])*bytes)
+	}
+	return s
 }
 
 // Gather completes x, a flat tensor of which each rank holds its [Part].
@@ -189,22 +250,52 @@ func (g *Group) Barrier(what string) error {
 
 // call makes one collective call: it waits for the device's own work and then for the others, as long as they are there.
 func (g *Group) call(what string, begin func() (done, error)) error {
-	if err := g.dev.Sync(); err != nil {
+	p, err := g.begin(what, begin)
+	if err != nil {
 		return err
 	}
+	return p.Wait()
+}
+
+// Pending is a call that has begun. It is nil for a group of one.
+type Pending struct {
+	g        *Group
+	what     string
+	finished done
+	then     func() // behind it; may be nil
+}
+
+// begin begins a call behind the device's work so far. Calls are waited for in the order in which they were begun.
+func (g *Group) begin(what string, begin func() (done, error)) (*Pending, error) {
+	if err := g.dev.Sync(); err != nil {
+		return nil, err
+	}
 	if err := g.control.enter(what); err != nil {
-		return err
+		return nil, err
 	}
 	finished, err := begin()
 	if err != nil {
-		return g.Fail(fmt.Errorf("collective: %s: %w", what, err))
+		return nil, g.Fail(fmt.Errorf("collective: %s: %w", what, err))
 	}
+	return &Pending{g: g, what: what, finished: finished}, nil
+}
+
+// Wait waits until the call has ended, as long as all ranks are there. What it moves may be read, and its memory changed, from then on.
+func (p *Pending) Wait() error {
+	if p == nil {
+		return nil
+	}
+	g := p.g
+	g.control.wait()
 	for wait := newPatience(); ; wait.turn() {
-		switch ok, err := finished(); {
+		switch ok, err := p.finished(); {
 		case err != nil:
-			return g.Fail(fmt.Errorf("collective: %s: %w", what, err))
+			return g.Fail(fmt.Errorf("collective: %s: %w", p.what, err))
 		case ok:
 			g.control.leave()
+			if p.then != nil {
+				p.then()
+			}
 			return nil
 		}
 		if err := g.control.failed(); err != nil {
@@ -218,10 +309,10 @@ func (g *Group) Close() error {
 	if g.Size() == 1 {
 		return nil
 	}
-	if !g.scratch.IsNil() {
-		g.dev.Free(g.scratch)
-		g.scratch = kernels.Tensor{}
+	for _, t := range g.spare {
+		g.dev.Free(t)
 	}
+	g.spare = nil
 	err := g.control.failed()
 	if err == nil {
 		err = g.Barrier("the end")

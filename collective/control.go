@@ -327,8 +327,15 @@ func (c *control) failed() error {
 func (c *control) enter(what string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.at, c.since = place{Call: c.at.Call + 1, What: what, Inside: true}, time.Now()
+	c.at, c.since = place{Call: c.at.Call + 1, What: what}, time.Now()
 	return c.err
+}
+
+// wait says that the rank does nothing but wait for the calls that it has begun.
+func (c *control) wait() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at.Inside, c.since = true, time.Now()
 }
 
 func (c *control) leave() {

@@ -21,7 +21,7 @@ static int (*Error_string)(int, char *, int *);
 static int (*Get_library_version)(char *, int *);
 static int (*Finalize)(void);
 static int (*Abort)(handle, int);
-static handle world, byte_type, errors_return, request_null;
+static handle world, byte_type, errors_return;
 
 static const struct {
     const char *name;
@@ -31,12 +31,10 @@ static const struct {
     F(Init_thread), F(Comm_rank), F(Comm_size), F(Comm_set_errhandler), F(Ialltoallv), F(Iallgatherv), F(Ibcast), F(Ibarrier), F(Test),
     F(Error_string), F(Get_library_version), F(Finalize), F(Abort),
 #undef F
-    {"ompi_mpi_comm_world", &world}, {"ompi_mpi_byte", &byte_type}, {"ompi_mpi_errors_return", &errors_return}, {"ompi_request_null", &request_null},
+    {"ompi_mpi_comm_world", &world}, {"ompi_mpi_byte", &byte_type}, {"ompi_mpi_errors_return", &errors_return},
 };
 
-static char   text[1024], version[512];
-static handle request;
-static handle no_request(void) { return request_null; }
+static char text[1024], version[512];
 
 static const char *load(void) {
     void *lib = dlopen("libmpi.so.40", RTLD_NOW | RTLD_GLOBAL);  // its plug-ins look for its symbols
@@ -63,7 +61,6 @@ const char *mpi_load(void) {
     int has = 0, n = 0;
     if (Init_thread(NULL, NULL, serialized, &has) || Comm_set_errhandler(world, errors_return)) return "Open MPI does not start";
     if (has < serialized) return "this Open MPI is built without threads";
-    request = no_request();
     Get_library_version(version, &n);
     char *comma = strchr(version, ',');
     if (comma) *comma = 0;
@@ -81,18 +78,18 @@ static int checked(int code) {
     return code ? -1 : 0;
 }
 
-int mpi_exchange(void *dst, const int *rn, const int *rat, const void *src, const int *sn, const int *sat) {
-    return checked(Ialltoallv(src, sn, sat, byte_type, dst, rn, rat, byte_type, world, &request));
+int mpi_exchange(void *dst, const int *rn, const int *rat, const void *src, const int *sn, const int *sat, void **request) {
+    return checked(Ialltoallv(src, sn, sat, byte_type, dst, rn, rat, byte_type, world, request));
 }
-int mpi_gather(void *p, const int *n, const int *at) {
-    return checked(Iallgatherv((void *)1, 0, byte_type, p, n, at, byte_type, world, &request));  // 1: MPI_IN_PLACE
+int mpi_gather(void *p, const int *n, const int *at, void **request) {
+    return checked(Iallgatherv((void *)1, 0, byte_type, p, n, at, byte_type, world, request));  // 1: MPI_IN_PLACE
 }
-int mpi_broadcast(void *p, int n, int root) { return checked(Ibcast(p, n, byte_type, root, world, &request)); }
-int mpi_barrier(void) { return checked(Ibarrier(world, &request)); }
+int mpi_broadcast(void *p, int n, int root, void **request) { return checked(Ibcast(p, n, byte_type, root, world, request)); }
+int mpi_barrier(void **request) { return checked(Ibarrier(world, request)); }
 
-int mpi_done(void) {
+int mpi_done(void **request) {
     int done = 0;
-    return checked(Test(&request, &done, NULL)) ? -1 : done;  // NULL: MPI_STATUS_IGNORE
+    return checked(Test(request, &done, NULL)) ? -1 : done;  // NULL: MPI_STATUS_IGNORE
 }
 
 const char *mpi_error(void) { return text; }

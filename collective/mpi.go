@@ -40,63 +40,51 @@ func ints(list ...[]int) []C.int {
 	return out
 }
 
-func begun(code C.int) (done, error) {
-	if code != 0 {
+// begin makes a transfer begin. The library keeps arrays of counts until it ends, so they are C's, as its name is, and freed behind it.
+func (m *mpi) begin(call func(counts func(i int) *C.int, request *unsafe.Pointer) C.int, counts ...[]int) (done, error) {
+	all := ints(counts...)
+	name := unsafe.Sizeof(unsafe.Pointer(nil))
+	held := C.malloc(C.size_t(name) + C.size_t(len(all))*C.size_t(unsafe.Sizeof(C.int(0))))
+	request, first := (*unsafe.Pointer)(held), unsafe.Add(held, name)
+	copy(unsafe.Slice((*C.int)(first), len(all)), all)
+	at := func(i int) *C.int { return (*C.int)(unsafe.Add(first, i*m.size*int(unsafe.Sizeof(C.int(0))))) }
+	if call(at, request) != 0 {
+		C.free(held)
 		return nil, errors.New(C.GoString(C.mpi_error()))
 	}
 	return func() (bool, error) {
-		switch C.mpi_done() {
+		switch C.mpi_done(request) {
 		case 0:
 			return false, nil
 		case 1:
+			C.free(held)
 			return true, nil
 		}
 		return false, errors.New(C.GoString(C.mpi_error()))
 	}, nil
 }
 
-// The library keeps arrays of counts until the transfer ends, so they are C's, made for each call and freed behind it.
-func (m *mpi) held(lists ...[]int) (at func(i int) *C.int, free func()) {
-	all := ints(lists...)
-	p := (*C.int)(C.malloc(C.size_t(len(all)) * C.size_t(unsafe.Sizeof(all[0]))))
-	copy(unsafe.Slice(p, len(all)), all)
-	return func(i int) *C.int {
-		return (*C.int)(unsafe.Add(unsafe.Pointer(p), i*m.size*int(unsafe.Sizeof(all[0]))))
-	}, func() { C.free(unsafe.Pointer(p)) }
-}
-
-// freeing frees when a transfer has ended.
-func freeing(d done, err error, free func()) (done, error) {
-	if err != nil {
-		free()
-		return nil, err
-	}
-	return func() (bool, error) {
-		ok, err := d()
-		if ok {
-			free()
-		}
-		return ok, err
-	}, nil
-}
-
 func (m *mpi) exchange(dst unsafe.Pointer, from span, src unsafe.Pointer, to span) (done, error) {
-	at, free := m.held(from.n, from.at, to.n, to.at)
-	d, err := begun(C.mpi_exchange(dst, at(0), at(1), src, at(2), at(3)))
-	return freeing(d, err, free)
+	return m.begin(func(at func(i int) *C.int, request *unsafe.Pointer) C.int {
+		return C.mpi_exchange(dst, at(0), at(1), src, at(2), at(3), request)
+	}, from.n, from.at, to.n, to.at)
 }
 
 func (m *mpi) gather(p unsafe.Pointer, parts span) (done, error) {
-	at, free := m.held(parts.n, parts.at)
-	d, err := begun(C.mpi_gather(p, at(0), at(1)))
-	return freeing(d, err, free)
+	return m.begin(func(at func(i int) *C.int, request *unsafe.Pointer) C.int {
+		return C.mpi_gather(p, at(0), at(1), request)
+	}, parts.n, parts.at)
 }
 
 func (m *mpi) broadcast(p unsafe.Pointer, bytes, root int) (done, error) {
-	return begun(C.mpi_broadcast(p, C.int(bytes), C.int(root)))
+	return m.begin(func(_ func(i int) *C.int, request *unsafe.Pointer) C.int {
+		return C.mpi_broadcast(p, C.int(bytes), C.int(root), request)
+	})
 }
 
-func (m *mpi) barrier() (done, error) { return begun(C.mpi_barrier()) }
+func (m *mpi) barrier() (done, error) {
+	return m.begin(func(_ func(i int) *C.int, request *unsafe.Pointer) C.int { return C.mpi_barrier(request) })
+}
 
 // end says good-bye. After a failure the others may never come, so nothing is waited for: the process is expected to end.
 func (m *mpi) end(failed bool) {

@@ -226,6 +226,38 @@ func (g *Group) Tell(what string, b []byte) ([]byte, error) {
 	return b, g.call(what, func() (done, error) { return g.move.broadcast(unsafe.Pointer(unsafe.SliceData(b)), len(b), 0) })
 }
 
+// Texts gives each rank's text to all, in the order of the ranks.
+func (g *Group) Texts(what, own string) ([]string, error) {
+	if g.Size() == 1 {
+		return []string{own}, nil
+	}
+	lengths, err := g.Share(what, []float64{float64(len(own))})
+	if err != nil {
+		return nil, err
+	}
+	s, total := span{}, 0
+	for _, n := range lengths {
+		s.at, s.n = append(s.at, total), append(s.n, int(n[0]))
+		total += int(n[0])
+	}
+	texts := make([]string, g.size)
+	if total == 0 {
+		return texts, nil
+	}
+	all := make([]byte, total)
+	copy(all[s.at[g.rank]:], own)
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	pin.Pin(unsafe.SliceData(all))
+	if err := g.call(what, func() (done, error) { return g.move.gather(unsafe.Pointer(unsafe.SliceData(all)), s) }); err != nil {
+		return nil, err
+	}
+	for r := range texts {
+		texts[r] = string(all[s.at[r] : s.at[r]+s.n[r]])
+	}
+	return texts, nil
+}
+
 // Agree is an error at the ranks where the text is not that of rank 0, and then at all.
 func (g *Group) Agree(what, text string) error {
 	first, err := g.Tell(what, []byte(text))

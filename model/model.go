@@ -50,6 +50,9 @@ type Options struct {
 	// The two may be used by turns. nil: the base is read.
 	Over *Model
 
+	// Sharding divides what training keeps among several processes.
+	Sharding Sharding
+
 	// Config is Load's, of whoever has read and checked the directory's already; nil: Load reads config.json.
 	Config *Config
 }
@@ -75,6 +78,7 @@ type Model struct {
 	pending                                           map[*Param][]float32
 	nowhere                                           kernels.Tensor // f32: gradients of norms that are not trained
 	lowest                                            int            // layer in which something is trained; len(blocks): none
+	shards                                            *shards        // nil: the model is not divided
 
 	acts    []acts // one per layer; see Model.shared
 	scratch scratch
@@ -224,9 +228,13 @@ func (m *Model) Size() int {
 func (m *Model) ZeroGrad() {
 	m.mustTrain()
 	m.Dev.Zero(m.flatG)
+	if m.shards != nil {
+		m.Dev.Zero(m.shards.flatOwn)
+	}
 }
 
-// Gradients are the gradients of all parameters as one flat tensor, in the order of Params, with zeros in between.
+// Gradients are the gradients of all parameters as one flat tensor, in the order of Params, with zeros in between. Where gradients are divided (Sharding of
+// stages 2 and 3) those of the layers are missing.
 func (m *Model) Gradients() kernels.Tensor {
 	m.mustTrain()
 	return m.flatG
@@ -236,7 +244,11 @@ func (m *Model) Gradients() kernels.Tensor {
 // It panics without Options.Train.
 func (m *Model) GradNorm() kernels.Tensor {
 	m.mustTrain()
-	m.Dev.GradNorm(m.gradNorm, m.flatG)
+	if m.shards != nil {
+		m.dividedNorm()
+	} else {
+		m.Dev.GradNorm(m.gradNorm, m.flatG)
+	}
 	return m.gradNorm
 }
 
@@ -252,6 +264,11 @@ var errNotTrained = errors.New("model: the model was opened without Options.Trai
 func (m *Model) Close() {
 	for _, t := range []kernels.Tensor{m.flatW, m.flatScore, m.flatG, m.flatMaster, m.flatM, m.flatV, m.codeM, m.codeV, m.scale, m.gradNorm, m.nowhere, m.packedCode, m.packedMost, m.packedScale, m.packedMap} {
 		m.Dev.Free(t)
+	}
+	if s := m.shards; s != nil {
+		for _, t := range []kernels.Tensor{s.g[0], s.g[1], s.w[0], s.w[1], s.flatOwn, s.flatOwnW, s.norms} {
+			m.Dev.Free(t)
+		}
 	}
 	for _, t := range m.kv {
 		m.Dev.Free(t)

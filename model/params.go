@@ -2,9 +2,11 @@ package model
 
 import (
 	"fmt"
+	"hash/crc32"
 	"math"
 	"slices"
 	"sync"
+	"unsafe"
 
 	"criticrm/kernels"
 	"criticrm/splitmix"
@@ -33,7 +35,9 @@ func (k ParamKind) String() string {
 // Options.StochasticRounding. What Options.Frozen names has none of these. With Options.Moments8Bit, M and V of matrices and embeddings are U8 codes in units of Scale, which
 // is nil elsewhere. First is the place of the first element among all parameters. Tensors have
 // the shape Shape, the reward head's are (H). Parameters that are multiplied together (q, k, v; gate, up) are neighbouring rows
-// of one tensor, so these are views.
+// of one tensor, so these are views. Own are the pieces whose state this process keeps: one that is all of it, none if the parameter is not trained. Where
+// the model is divided (Options.Sharding), Master, M, V and Scale are nil and their parts stand in Own, G is the gradient of this rank's own batches, and
+// with stage 3 the W of a layer is there only while the layer is worked on.
 type Param struct {
 	Name         string
 	Shape        []int // as in the file: (V, H), (O, I), (H); (1, H) for the reward head
@@ -42,6 +46,10 @@ type Param struct {
 	M, V         kernels.Tensor // the optimizer's moments
 	Scale        kernels.Tensor // (ceil(n/kernels.MomentBlock), 2) float32, or nil
 	First        int
+	Own          []Own
+
+	layer    int // see layerOf
+	gradient int // place of the first element among the gradients
 
 	NF4 *kernels.NF4 // a weight of 4 bits in place of W, which is not there; or nil
 }
@@ -149,11 +157,23 @@ const alignElems = 64
 func (m *Model) allocate() (err error) {
 	d, real := m.Dev, m.opt.DType
 	var size place
+	if m.opt.Sharding.on() {
+		if err := m.opt.Sharding.check(m.opt); err != nil {
+			return err
+		}
+		m.shards = &shards{Sharding: m.opt.Sharding}
+		m.shards.clear()
+	}
 	m.each(func(_ *weight, kind ParamKind, cols int, parts ...part) {
 		if m.borrows(kind) {
 			return
 		}
 		trained := m.trained(kind, parts[0].name)
+		if s := m.shards; s != nil { // where layers begin and end
+			if l := min(m.layerOf(parts[0].name), len(m.blocks)); l == len(s.at) {
+				s.at = append(s.at, size)
+			}
+		}
 		for _, p := range parts {
 			if m.trained(kind, p.name) != trained && err == nil {
 				err = fmt.Errorf("model: %s and %s are multiplied together: freeze both or neither", parts[0].name, p.name)
@@ -173,6 +193,9 @@ func (m *Model) allocate() (err error) {
 		return err
 	}
 	fresh := d.AllocZero
+	if m.shards != nil {
+		m.slotSizes(&size)
+	}
 	m.flatW = fresh(real, size.weight)
 	if size.packedCode > 0 {
 		m.packedCode, m.packedMost, m.packedScale, m.packedMap = fresh(kernels.U8, size.packedCode), fresh(kernels.U8, size.packedMost), fresh(kernels.F32, size.packedScale), fresh(kernels.F32, 256)
@@ -183,12 +206,8 @@ func (m *Model) allocate() (err error) {
 	}
 	if m.opt.Train {
 		m.flatG = fresh(kernels.F32, size.gradient)
-		m.flatM, m.flatV = fresh(kernels.F32, size.moment), fresh(kernels.F32, size.moment)
-		if m.opt.Moments8Bit {
-			m.codeM, m.codeV, m.scale = fresh(kernels.U8, size.code), fresh(kernels.U8, size.code), fresh(kernels.F32, 2*size.block)
-		}
-		if real != kernels.F32 && !m.opt.StochasticRounding {
-			m.flatMaster = fresh(kernels.F32, size.gradient)
+		if m.shards == nil {
+			m.allocateState(size)
 		}
 		m.gradNorm = fresh(kernels.F32, 2)
 		if m.opt.Frozen != nil {
@@ -207,11 +226,18 @@ func (m *Model) allocate() (err error) {
 	if !m.ownHead() && m.TieWordEmbeddings {
 		m.head = m.embed
 	}
+	if m.shards != nil {
+		m.divide()
+	}
 	for m.lowest < len(m.blocks) && !m.blocks[m.lowest].trained() {
 		m.lowest++
 	}
 	if !m.embed.G.IsNil() {
 		m.lowest = 0
+	}
+	if m.shards != nil {
+		m.spans = m.ownSpans()
+		return nil
 	}
 	for _, p := range m.params {
 		if p.NF4 != nil { // no op goes over its elements
@@ -219,10 +245,23 @@ func (m *Model) allocate() (err error) {
 		}
 		if n := len(m.spans); n == 0 || !m.spans[n-1].extend(p) {
 			span := *p
+			span.Own = nil
 			m.spans = append(m.spans, &span)
 		}
 	}
 	return nil
+}
+
+// allocateState makes what the optimizer keeps of all parameters.
+func (m *Model) allocateState(size place) {
+	fresh := m.Dev.AllocZero
+	m.flatM, m.flatV = fresh(kernels.F32, size.moment), fresh(kernels.F32, size.moment)
+	if m.opt.Moments8Bit {
+		m.codeM, m.codeV, m.scale = fresh(kernels.U8, size.code), fresh(kernels.U8, size.code), fresh(kernels.F32, 2*size.block)
+	}
+	if m.opt.DType != kernels.F32 && !m.opt.StochasticRounding {
+		m.flatMaster = fresh(kernels.F32, size.gradient)
+	}
 }
 
 // trained says whether a parameter is.
@@ -310,7 +349,10 @@ func (m *Model) bind(w *weight, kind ParamKind, cols int, parts []part, at *plac
 		}
 		return flat.Rows(at, at+rows*max(cols, 1)).View(shape(rows)...)
 	}
-	flatW, atW, flatMaster := m.flatW, at.weight, m.flatMaster
+	layer := m.layerOf(parts[0].name)
+	flatW, atW := m.weightAt(layer, at.weight)
+	flatG, atG := m.gradientAt(layer, at.gradient)
+	flatMaster := m.flatMaster
 	if kind == Head && !m.flatScore.IsNil() { // float32 beside bfloat16 weights: its own buffer, and no need of a master
 		flatW, atW, flatMaster = m.flatScore, 0, kernels.Tensor{}
 	}
@@ -320,13 +362,12 @@ func (m *Model) bind(w *weight, kind ParamKind, cols int, parts []part, at *plac
 		}
 		return view(flat, at, rows)
 	}
-	w.W, w.G = view(flatW, atW, rows), own(m.flatG, at.gradient, rows)
+	w.W, w.G = view(flatW, atW, rows), own(flatG, atG, rows)
 	for _, p := range parts {
 		n := p.rows * max(cols, 1)
-		q := &Param{Name: p.name, Shape: shape(p.rows), Kind: kind, W: view(flatW, atW, p.rows), G: own(m.flatG, at.gradient, p.rows),
-			Master: own(flatMaster, at.gradient, p.rows), First: at.weight}
+		q := &Param{Name: p.name, Shape: shape(p.rows), Kind: kind, W: view(flatW, atW, p.rows), G: own(flatG, atG, p.rows), First: at.weight, layer: layer, gradient: at.gradient}
 		switch {
-		case !trained:
+		case !trained || m.shards != nil:
 		case m.coded(kind):
 			blocks := (n + kernels.MomentBlock - 1) / kernels.MomentBlock
 			q.M, q.V = view(m.codeM, at.code, p.rows), view(m.codeV, at.code, p.rows)
@@ -334,14 +375,28 @@ func (m *Model) bind(w *weight, kind ParamKind, cols int, parts []part, at *plac
 		default:
 			q.M, q.V = view(m.flatM, at.moment, p.rows), view(m.flatV, at.moment, p.rows)
 		}
+		if trained && m.shards == nil {
+			q.Master = own(flatMaster, at.gradient, p.rows)
+			q.Own = []Own{{0, n, flattened(q.W), flattened(q.G), flattened(q.Master), flattened(q.M), flattened(q.V), q.Scale}}
+		}
 		if kind == Head {
 			q.Shape = []int{1, p.rows}
 		}
 		m.params = append(m.params, q)
 		at.pass(n, m.coded(kind), trained)
-		atW += n
+		atW, atG = atW+n, atG+n
 	}
 	at.align()
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// flattened is a tensor, or none, with one dimension.
+func flattened(t kernels.Tensor) kernels.Tensor {
+	if t.IsNil() {
+		return t
+	}
+	return t.View(t.Len())
 }
 
 // set writes a parameter's values from element at on, and the float32 master where there is one.
@@ -350,9 +405,22 @@ func (m *Model) set(p *Param, at int, x []float32) {
 		m.setPacked(p, at, x)
 		return
 	}
-	for _, t := range []kernels.Tensor{p.W, p.Master} {
-		if !t.IsNil() {
-			m.Dev.Upload(t.View(t.Len()).Rows(at, at+len(x)), x)
+	if s := m.shards; s != nil {
+		s.loaded = crc32.Update(s.loaded, castagnoli, unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), 4*len(x)))
+	}
+	if !m.isSlotted(p) {
+		m.Dev.Upload(p.W.View(p.W.Len()).Rows(at, at+len(x)), x)
+	}
+	for _, o := range p.Own {
+		lo, hi := max(at, o.Lo), min(at+len(x), o.Hi)
+		if lo >= hi {
+			continue
+		}
+		if m.isSlotted(p) {
+			m.Dev.Upload(o.W.Rows(lo-o.Lo, hi-o.Lo), x[lo-at:hi-at])
+		}
+		if !o.Master.IsNil() {
+			m.Dev.Upload(o.Master.Rows(lo-o.Lo, hi-o.Lo), x[lo-at:hi-at])
 		}
 	}
 }

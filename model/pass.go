@@ -204,8 +204,10 @@ func (m *Model) forward(s *deviceBatch, keep bool) {
 	if s.around != nil {
 		z.reserveAround(m, s.around.n)
 	}
+	m.beginForward()
 	var in, mlp kernels.Tensor
 	for l := range m.blocks {
+		m.useLayer(l, l+1)
 		b, a := &m.blocks[l], m.layer(l, keep)
 		r, compact := s.n, false
 		if l == last {
@@ -251,6 +253,8 @@ func (m *Model) backward(s *deviceBatch) {
 	d.Zero(z.dresr)
 	d.RMSNormBackward(z.dresr, m.normGradient(m.norm), t.f, t.df, t.x, m.norm.W, t.rstd, m.shift) // f as it was
 	for l := last; l >= m.lowest; l-- {
+		m.useLayer(l, m.below(l))
+		m.beginLayerGradients(l)
 		b, a := &m.blocks[l], m.layer(l, true)
 		if m.opt.GradientCheckpointing && l < last {
 			a.reserve(m, s.n, s.n, false)
@@ -265,6 +269,7 @@ func (m *Model) backward(s *deviceBatch) {
 			d.GatherBackward(z.datt2, z.dattr, s.rowPtr, s.rowSrc)
 		}
 		b.attendBackward(m, l, a, s, z)
+		m.shards.sendFrom(l)
 		if l == last && s.compact {
 			z.reserveBackward(m, s.n, s.n, false) // dres stays: its memory and size are the same
 		}
@@ -340,9 +345,14 @@ func (m *Model) TrainStepLater(b *Batch, o LossOptions) (losses func() Losses, e
 	}
 	s := m.upload(b, true)
 	m.forward(s, true)
+	m.beginGradients()
 	m.losses(s, o)
 	read := m.Dev.DownloadLater(m.tail.loss)
 	m.backward(s)
+	m.shards.sendFrom(beforeLayers)
+	if err := m.shardError(); err != nil {
+		return nil, err
+	}
 	pairs := len(b.SidePtr) > 2 && len(b.Leaf) > 0
 	return func() Losses {
 		x := read()
@@ -437,7 +447,7 @@ func (m *Model) Evaluate(b *Batch) (logprob, reward []float32, err error) {
 		m.Dev.RewardHead(t.reward, t.f.Rows(s.rows, s.rows+s.leaves), s.iota, m.score.W)
 		m.Dev.Download(reward, t.reward)
 	}
-	if err := m.Dev.Sync(); err != nil {
+	if err := errors.Join(m.shardError(), m.Dev.Sync()); err != nil {
 		return nil, nil, fmt.Errorf("model: evaluate: %w", err)
 	}
 	return logprob, reward, nil
@@ -461,7 +471,7 @@ func (m *Model) Logits(f *Forest) (hidden, logits []float32, err error) {
 		m.logits(m.tail.logits, m.tail.f)
 		m.Dev.Download(logits, m.tail.logits)
 	}
-	if err := m.Dev.Sync(); err != nil {
+	if err := errors.Join(m.shardError(), m.Dev.Sync()); err != nil {
 		return nil, nil, fmt.Errorf("model: logits: %w", err)
 	}
 	return hidden, logits, nil

@@ -124,7 +124,7 @@ func (m *Model) bytesAs(p *Param, t kernels.DType, host *[]float32) []byte {
 	if p.Kind == Head {
 		t = kernels.F32
 	}
-	from := p.W
+	from := m.use(p)
 	if from.Type() != t && !p.Master.IsNil() { // more than its bfloat16 has
 		from = p.Master
 	}

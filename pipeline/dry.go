@@ -303,7 +303,7 @@ func (d *dry) learn(ctx context.Context) error {
 		d.line(x.name, pairs*pair, pairs*pair/speed)
 		if x.name == "train" {
 			dev := cuda.Dry()
-			_, err := trainer.DryRun(ctx, dev, c, trainer.Report{}, func() {})
+			_, err := trainer.DryRun(ctx, dev, c, 1, trainer.Report{}, func() {})
 			if s, ok := cuda.StatsOf(dev); ok {
 				d.TrainMemory = s.HighReserved
 			}

@@ -60,6 +60,9 @@ func (r *run) startAverage() error {
 	if r.c.OutputDir == "" {
 		return errors.New("trainer: average_checkpoints: needs output_dir, for the checkpoints")
 	}
+	if r.m.Divided() > 0 {
+		return errors.New("trainer: average_checkpoints: does not go with zero_stage, where no process has the whole state: leave it out, and export the model with --average behind the training")
+	}
 	if have := len(r.c.averages(r.plan, r.plan.Total)); have < n {
 		return fmt.Errorf("trainer: average_checkpoints: %d are wanted, and a run of %d updates with a checkpoint every %d has %d: lower save_steps", n, r.plan.Total, r.c.savesEvery(r.plan), have)
 	}

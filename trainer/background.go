@@ -60,6 +60,9 @@ func (c *hostCopy) giveBack() {
 
 // inBackground says whether there is memory for a copy of the state; it is taken at the first checkpoint, when all else has its own.
 func (r *run) inBackground() bool {
+	if r.m.Divided() > 0 { // all ranks write, and meet in calls that only this goroutine may make
+		return false
+	}
 	if r.c.AsyncSave == AsyncNo || r.copy.bytes != nil {
 		return r.copy.bytes != nil
 	}

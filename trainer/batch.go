@@ -108,6 +108,7 @@ type Packed struct {
 	Leaf     []int          // of each of them, with gradient_sum: tree
 	Index    [][]int        // of each of them, the examples' numbers in the data set, in their order in the batch
 	All      int            // micro-batches of all ranks
+	Rounds   int            // the most that a rank has
 	Weight   float64        // sum of the loss weights of all rows
 	Pairs    int            // pairs whose rewards are learned from: see render.Size
 	Compared int            // of them, those whose rewards are compared
@@ -160,11 +161,14 @@ func packShare(data Dataset, indices []int, c *Config, limit, vocab int, g *coll
 	case g.Size() > 1:
 		bins, own = Deal(tokens, c.BatchTokens, g.Size()), func(i int) bool { return i%g.Size() == g.Rank() }
 	}
+	rounds := make([]int, max(g.Size(), 1))
 	for i, bin := range bins {
 		if len(bin) == 0 {
 			continue
 		}
 		p.All++
+		rounds[i%len(rounds)]++
+		p.Rounds = max(p.Rounds, rounds[i%len(rounds)])
 		if !own(i) {
 			continue
 		}

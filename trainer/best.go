@@ -333,6 +333,7 @@ func (r *run) takeBest() error {
 				b.Step, r.c.metric(), b.Value, err, named(r.result.Checkpoint))
 		}
 	}
+	r.m.Updated()
 	r.result.Best = &Best{r.c.metric(), b.Value, b.Step}
 	r.console.say("the model is that of update %d of %d: %s %.4g is the best", b.Step, r.st.Step, r.c.metric(), b.Value)
 	return nil

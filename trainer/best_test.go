@@ -51,7 +51,7 @@ func TestBestSettings(t *testing.T) {
 	if err := c.validateFiles(); err == nil || !strings.Contains(err.Error(), "early_stopping_patience: needs eval_file") {
 		t.Error(err)
 	}
-	if _, err := DryRun(context.Background(), nil, c, Report{}, nil); err == nil || !strings.Contains(err.Error(), "early_stopping_patience: needs eval_file") {
+	if _, err := DryRun(context.Background(), nil, c, 1, Report{}, nil); err == nil || !strings.Contains(err.Error(), "early_stopping_patience: needs eval_file") {
 		t.Errorf("a dry run: %v", err)
 	}
 	held := WithEval(pairs(3))

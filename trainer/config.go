@@ -103,6 +103,7 @@ type Config struct {
 	BF16          bool    `yaml:"bf16" common:"true" help:"bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32"`
 	Stochastic    bool    `yaml:"stochastic_rounding" help:"with bf16: no float32 masters; an update rounds each weight up or down by chance, right on average: 14 bytes a parameter in place of 18"`
 	GradientSum   string  `yaml:"gradient_sum" help:"order: gradients of micro-batches are added in their order, and those of several processes in the order of the ranks; tree: along a tree of 8 leaves, so that 1, 2, 4 and 8 processes have the same bits, for at least 8 micro-batches an update and the memory of up to 3 more gradients"`
+	ZeroStage     int     `yaml:"zero_stage" resume:"free" help:"what several processes divide among them instead of keeping it each: 0 nothing, 1 masters and moments, 2 gradients, too, 3 weights of the layers, too (ZeRO); checkpoints go on with any other"`
 	Freeze        string  `yaml:"freeze" help:"parameters that are not trained: regular expressions that their names contain, separated by commas, or all (but the reward head); they have no gradients, moments and masters"`
 	LastLayers    int     `yaml:"freeze_trainable_layers" help:"train nothing but the last so many layers, and the reward head; 0: everything that freeze does not name"`
 	LoraR         int     `yaml:"lora_r" alias:"lora_rank" help:"train a low-rank adapter (LoRA) of this rank, and the reward head, in place of the parameters; 0: none. The final model is a PEFT folder"`
@@ -232,6 +233,7 @@ func (c Config) Validate() error {
 		{"max_bad", float64(c.MaxBad), 0, 1 << 40, false},
 		{"data_memory", float64(c.DataMemory), 0, 1 << 30, false},
 		{"freeze_trainable_layers", float64(c.LastLayers), 0, 1 << 20, false},
+		{"zero_stage", float64(c.ZeroStage), 0, 3, false},
 		{"lora_r", float64(c.LoraR), 0, model.MaxRank, false},
 		{"lora_alpha", c.LoraAlpha, 0, 1e6, false},
 		{"max_critiques", float64(c.MaxCritiques), 0, 1 << 20, false},

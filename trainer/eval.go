@@ -48,10 +48,11 @@ func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 	var critique, weight, reward, accuracy, margin float64
 	by := newByCategory(data)
 	var differences []float64
-	for lo := g.Rank() * evalBatch; lo < data.Len(); lo += g.Size() * evalBatch {
+	for first := 0; first < data.Len(); first += g.Size() * evalBatch {
 		if err := ctx.Err(); err != nil {
 			return e, err
 		}
+		lo := first + g.Rank()*evalBatch
 		var index []int
 		for i := lo; i < min(lo+evalBatch, data.Len()); i++ {
 			index = append(index, i)
@@ -59,6 +60,10 @@ func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 		p, err := packExamples(data, index, &c, limit(m, c), m.VocabSize)
 		if err != nil {
 			return e, fmt.Errorf("trainer: evaluation: %w", err)
+		}
+		idle, err := lacking(m, g, len(p.Batches))
+		if err != nil {
+			return e, err
 		}
 		for n, b := range p.Batches {
 			logprob, rewards, err := m.Evaluate(b)
@@ -74,6 +79,11 @@ func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 			})
 			e.Rewards.Add(rewards)
 			reward, accuracy, margin, e.Ties = reward+s.loss, accuracy+s.accuracy, margin+s.margin, e.Ties+s.ties
+		}
+		for range idle {
+			if err := m.IdleForward(); err != nil {
+				return e, fmt.Errorf("trainer: evaluation: %w", err)
+			}
 		}
 		weight, e.Pairs, e.Compared, e.Tokens = weight+p.Weight, e.Pairs+p.Pairs, e.Compared+p.Compared, e.Tokens+p.Tokens
 		e.Examples, e.Dropped = e.Examples+p.Examples, e.Dropped+p.Dropped

@@ -17,7 +17,7 @@ type foreign struct {
 
 const (
 	noQuantised = "weights of 8 bits are not built: load_in_4bit keeps the base of an adapter in 4"
-	oneDevice   = "several GPUs do not train together yet; processes on CPUs do, each with the whole state: nproc, or mpirun and srun"
+	oneDevice   = "start several processes with nproc, or by mpirun and srun, and divide what they keep with zero_stage"
 )
 
 var (
@@ -58,7 +58,7 @@ var foreigns = []foreign{
 	{"bnb_4bit_quant_type", nil, []string{"nf4"}, "weights of 4 bits are NF4"},
 	{"use_bnb_nested_quant", []string{"bnb_4bit_use_double_quant"}, []string{"true"}, "maxima of blocks are always quantised, too"},
 	{"bnb_4bit_compute_dtype", nil, anything, ""},
-	{"deepspeed", []string{"fsdp", "fsdp_config", "ddp_timeout", "zero_stage", "ddp_find_unused_parameters", "local_rank"}, nil, oneDevice},
+	{"deepspeed", []string{"fsdp", "fsdp_config", "ddp_timeout", "ddp_find_unused_parameters", "local_rank"}, nil, oneDevice},
 	{"prompt_key", []string{"data.prompt_key"}, []string{"prompt", "none"}, "use columns prompt=VALUE"},
 	{"chosen_key", []string{"data.chosen_key"}, []string{"chosen"}, "use columns chosen=VALUE"},
 	{"rejected_key", []string{"data.rejected_key"}, []string{"rejected"}, "use columns rejected=VALUE"},

@@ -20,7 +20,7 @@ func TestForeign(t *testing.T) {
 		"use_peft: true\n":          "give lora_r, the rank",
 		"load_in_8bit: true\n":      "weights of 8 bits are not built",
 		"chosen_key: good\n":        "use columns chosen=good",
-		"deepspeed: ds.json\n":      "several GPUs do not train together yet",
+		"deepspeed: ds.json\n":      "divide what they keep with zero_stage",
 		"logging_strategy: epoch\n": "use logging_steps N",
 		"quux_corge: 1\n":           `:1: unknown key "quux_corge"`,
 	} {

@@ -236,6 +236,9 @@ func (r *run) setUp() error {
 	if _, err := r.saveType(); err != nil && c.OutputDir != "" {
 		return err
 	}
+	if err := r.checkDivided(); err != nil {
+		return err
+	}
 	if h, ok := r.data.(Hasher); ok {
 		sum, err := h.Hash()
 		if err != nil {
@@ -420,12 +423,13 @@ func (r *run) step(ctx context.Context) error {
 		return err // gradients alone, or a part of them, change nothing: the run stands after the step before
 	}
 	if p.Examples > 0 {
-		if err := r.group.Sum(fmt.Sprintf("the gradients of step %d", r.st.Step+1), r.m.Gradients(), r.c.GradientSum == SumTree); err != nil {
+		if err := r.sum(); err != nil {
 			return err
 		}
 		r.mayChange()
 		r.opt.skip = r.normLimit()
 		now.limit, now.norm = r.opt.skip, r.opt.step(factor, r.st.Updates+1)
+		r.m.Updated()
 	}
 	r.count(p, len(index))
 	now.m = Metrics{Step: r.st.Step, NumTokens: r.st.Tokens, Epoch: float64(r.st.Step) / float64(r.plan.PerEpoch), Lambda: lambda, LearningRate: r.c.LearningRate * factor}
@@ -500,7 +504,7 @@ func (r *run) count(p *Packed, examples int) {
 
 // finish writes the last checkpoint and the final model, and proves that the model can be read back.
 func (r *run) finish(ctx context.Context) error {
-	if r.c.OutputDir == "" || !r.first() {
+	if r.c.OutputDir == "" || !r.writes() {
 		return nil
 	}
 	err := r.save()
@@ -511,7 +515,7 @@ func (r *run) finish(ctx context.Context) error {
 		return err
 	}
 	dir := filepath.Join(r.c.OutputDir, "model")
-	if err := r.publishModel(dir); err != nil {
+	if err := r.m.Alone(func() error { return r.publishModel(dir) }); err != nil {
 		return err
 	}
 	r.result.ModelDir = dir

@@ -59,9 +59,11 @@ func (o *optimizer) step(factor float64, t int64) (norm func() (float64, int)) {
 // clear forgets all moments.
 func (o *optimizer) clear() {
 	for _, p := range o.m.Params() {
-		for _, t := range []kernels.Tensor{p.M, p.V, p.Scale} {
-			if !t.IsNil() {
-				o.m.Dev.Zero(t)
+		for _, own := range p.Own {
+			for _, t := range []kernels.Tensor{own.M, own.V, own.Scale} {
+				if !t.IsNil() {
+					o.m.Dev.Zero(t)
+				}
 			}
 		}
 	}
@@ -76,9 +78,11 @@ func (c *Config) trains(p *model.Param) error {
 		return fmt.Errorf("trainer: bf16 is %v, but parameter %s is %v", c.BF16, p.Name, p.W.Type())
 	case stays(p): // checkParams has seen to it
 		return nil
-	case p.W.Type() == kernels.BF16 && p.Master.IsNil() != c.Stochastic:
+	case len(p.Own) == 0: // another process keeps what is trained
+		return nil
+	case p.W.Type() == kernels.BF16 && p.Own[0].Master.IsNil() != c.Stochastic:
 		return fmt.Errorf("trainer: stochastic_rounding is %v, but the model was opened otherwise (parameter %s)", c.Stochastic, p.Name)
-	case p.Kind == model.Matrix && p.Scale.IsNil() != (c.Optim == AdamW):
+	case p.Kind == model.Matrix && p.Own[0].Scale.IsNil() != (c.Optim == AdamW):
 		return fmt.Errorf("trainer: optim is %s, but the model was opened for the other one (parameter %s)", c.Optim, p.Name)
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 
+	"criticrm/kernels"
 	"criticrm/model"
 )
 
@@ -46,11 +47,15 @@ func (r *run) meet() error {
 	if err := g.Agree("the sha256 of the weights that are not trained", r.st.Frozen); err != nil {
 		return err
 	}
+	if err := g.Agree("the sum of the first weights", r.m.Fingerprint()); err != nil {
+		return err
+	}
 	var all struct {
 		State state
 		Saved int
+		From  string
 	}
-	all.State, all.Saved = r.st, r.saved
+	all.State, all.Saved, all.From = r.st, r.saved, r.result.Checkpoint
 	b, err := json.Marshal(all)
 	if err != nil {
 		return err
@@ -62,12 +67,22 @@ func (r *run) meet() error {
 		return err
 	}
 	r.st, r.saved = all.State, all.Saved
+	if r.m.Divided() > 0 {
+		return r.meetDivided(all.From)
+	}
 	for _, p := range r.m.Spans() {
-		for _, b := range buffers(p) {
-			if r.saved < 0 && (b.t == p.M || b.t == p.V || b.t == p.Scale) {
-				continue // fresh moments are zeros everywhere
+		if stays(p) {
+			continue
+		}
+		state := []kernels.Tensor{p.W, p.Master}
+		if r.saved >= 0 { // fresh moments are zeros everywhere
+			state = append(state, p.M, p.V, p.Scale)
+		}
+		for _, t := range state {
+			if t.IsNil() {
+				continue
 			}
-			if err := g.Broadcast(b.role+" of "+p.Name, b.t.View(b.t.Len()), 0); err != nil {
+			if err := g.Broadcast("the state of "+p.Name, t.View(t.Len()), 0); err != nil {
 				return err
 			}
 		}

@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"criticrm/collective"
 	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/modeldir"
@@ -53,7 +54,7 @@ func Run(ctx context.Context, dev *kernels.Device, c Config, r Report, more ...O
 		return Result{}, o.group.Fail(err)
 	}
 	defer in.close()
-	m, err := in.load(dev, c)
+	m, err := in.load(dev, c, o.group)
 	if err != nil {
 		return Result{}, o.group.Fail(err)
 	}
@@ -103,7 +104,8 @@ func settingsLine(c Config, p Plan) string {
 // DryRun goes through the first epoch of a run, or all of it if it is shorter, on a device that computes nothing and takes note of the
 // memory (cuda.Dry). It reads and checks the records as Run does, but no weights, and writes nothing; output_dir may be empty. ready is
 // called when the model has its memory and before the first step.
-func DryRun(ctx context.Context, dev *kernels.Device, c Config, r Report, ready func()) (Result, error) {
+// With ranks above 1 it is one of so many processes, which go through the epoch together; it works alone on all of their batches, so what is measured is memory.
+func DryRun(ctx context.Context, dev *kernels.Device, c Config, ranks int, r Report, ready func()) (Result, error) {
 	if err := errors.Join(c.Validate(), c.checkEvalFile()); err != nil {
 		return Result{}, err
 	}
@@ -112,7 +114,9 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, r Report, ready 
 		return Result{}, err
 	}
 	defer in.close()
-	m, err := model.Blank(dev, in.dir.Config, c.optionsFor(in.dir.Config))
+	opt := c.optionsFor(in.dir.Config)
+	opt.Sharding = model.Sharding{Stage: c.ZeroStage, Ranks: ranks}
+	m, err := model.Blank(dev, in.dir.Config, opt)
 	if err != nil {
 		return Result{}, err
 	}
@@ -138,7 +142,7 @@ func Try(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 		return Result{}, err
 	}
 	defer in.close()
-	m, err := in.load(dev, c)
+	m, err := in.load(dev, c, nil)
 	if err != nil {
 		return Result{}, err
 	}
@@ -162,8 +166,9 @@ type input struct {
 }
 
 // load reads the weights, with the configuration that was read and checked with the rest of the directory.
-func (in input) load(dev *kernels.Device, c Config) (*model.Model, error) {
+func (in input) load(dev *kernels.Device, c Config, g *collective.Group) (*model.Model, error) {
 	o := c.optionsFor(in.dir.Config)
+	o.Sharding = model.Sharding{Stage: c.ZeroStage, Ranks: g.Size(), Group: g}
 	o.Config = &in.dir.Config
 	return model.Load(dev, c.Model, o)
 }

@@ -18,7 +18,7 @@ func (r *run) saveMaybe() error {
 	if err := r.collect(false); err != nil {
 		return err
 	}
-	if !r.saveDue() || r.saved == r.st.Step || r.writing != nil && r.writing.step == r.st.Step || !r.first() {
+	if !r.saveDue() || r.saved == r.st.Step || r.writing != nil && r.writing.step == r.st.Step || !r.writes() {
 		return nil
 	}
 	defer r.waited(time.Now())
@@ -82,7 +82,7 @@ func (r *run) save() error {
 	if err := r.collect(true); err != nil {
 		return err
 	}
-	if r.saved == r.st.Step || !r.first() {
+	if r.saved == r.st.Step || !r.writes() {
 		return nil
 	}
 	return r.write()
@@ -92,6 +92,10 @@ func (r *run) write() error {
 	s, _, err := r.snapshot()
 	if err != nil {
 		return err
+	}
+	if r.m.Divided() > 0 {
+		path, err := r.writeTogether(s)
+		return r.ended(r.st.Step, path, err)
 	}
 	r.protect()
 	path, err := r.store.Save(s, r.c.SaveTotalLimit)
@@ -123,6 +127,9 @@ func (r *run) ended(step int, path string, err error) error {
 	}
 	r.bestSaved(step, true)
 	r.saved, r.result.Checkpoint = step, path
+	if !r.first() {
+		return nil
+	}
 	if err := r.writeState(r.c.OutputDir); err != nil {
 		r.console.say("%v", err)
 	}
@@ -132,7 +139,7 @@ func (r *run) ended(step int, path string, err error) error {
 // interrupt writes a checkpoint and gives ErrInterrupted.
 func (r *run) interrupt(ctx context.Context) error {
 	stop := fmt.Errorf("%w at step %d of %d: %w", ErrInterrupted, r.st.Step, r.plan.Total, context.Cause(ctx))
-	if r.c.OutputDir == "" || !r.first() {
+	if r.c.OutputDir == "" || !r.writes() {
 		return stop
 	}
 	if err := r.save(); err != nil {

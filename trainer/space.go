@@ -27,7 +27,7 @@ type Space struct {
 func SpaceOf(m *model.Model, c Config, p Plan) (s Space) {
 	for _, param := range m.Params() {
 		for _, b := range buffers(param) {
-			s.Checkpoint += uint64(b.t.Bytes())
+			s.Checkpoint += uint64(b.t.Bytes() * m.Ranks()) // parts are of one size, but for 256 elements
 		}
 		if !m.HasAdapter() {
 			s.Model += uint64(param.W.Bytes())
@@ -40,7 +40,7 @@ func SpaceOf(m *model.Model, c Config, p Plan) (s Space) {
 		s.Kept += max(0, p.Total-1) / every
 	}
 	s.Files = checkpoint.SaveMemory()
-	if s.Kept > 1 && c.AsyncSave != AsyncNo {
+	if s.Kept > 1 && c.AsyncSave != AsyncNo && m.Divided() == 0 {
 		s.Copy = s.Checkpoint
 	}
 	if c.SaveTotalLimit > 0 {

@@ -42,30 +42,40 @@ type state struct {
 	Best *best `json:"best,omitempty"` // of the figure that is followed; nil: none is
 }
 
-// buffers lists the tensors of a parameter by the role they have in a checkpoint; there are none of one that is not trained.
+// buffers lists the tensors of a parameter that this process keeps, by the role they have in a checkpoint; there are none of one that is not trained.
 func buffers(p *model.Param) (list []buffer) {
-	if stays(p) {
-		return nil
-	}
-	for _, b := range []buffer{{"weight", p.W}, {"master", p.Master}, {"m", p.M}, {"v", p.V}, {"scale", p.Scale}} {
-		if !b.t.IsNil() {
-			list = append(list, b)
+	for _, o := range p.Own {
+		for _, b := range []buffer{{"weight", o.W, o.Lo}, {"master", o.Master, o.Lo}, {"m", o.M, o.Lo}, {"v", o.V, o.Lo}, {"scale", o.Scale, 2 * (o.Lo / kernels.MomentBlock)}} {
+			if !b.t.IsNil() {
+				list = append(list, b)
+			}
 		}
 	}
 	return list
 }
 
+// roles are what buffers can be.
+var roles = []string{"weight", "master", "m", "v", "scale"}
+
+// buffer is a tensor, or a part of one: from is its first element.
 type buffer struct {
 	role string
 	t    kernels.Tensor
+	from int
 }
 
-// stored is how a buffer of a parameter stands in a checkpoint: its type's name in safetensors, and its shape.
-func stored(p *model.Param, role string, t kernels.Tensor) (dtype string, shape []int64) {
-	if role == "scale" {
-		return "F32", shape64(t.Shape())
+// part are the bytes of the whole that the buffer is.
+func (b buffer) part() [2]int64 {
+	at := int64(b.from * b.t.Type().Size())
+	return [2]int64{at, at + int64(b.t.Bytes())}
+}
+
+// stored is how a buffer's whole stands in a checkpoint: its type's name in safetensors, and its shape.
+func stored(p *model.Param, b buffer) (dtype string, shape []int64) {
+	if b.role == "scale" {
+		return "F32", []int64{int64((p.Len() + kernels.MomentBlock - 1) / kernels.MomentBlock), 2}
 	}
-	return map[kernels.DType]string{kernels.F32: "F32", kernels.BF16: "BF16", kernels.U8: "U8"}[t.Type()], shape64(p.Shape)
+	return map[kernels.DType]string{kernels.F32: "F32", kernels.BF16: "BF16", kernels.U8: "U8"}[b.t.Type()], shape64(p.Shape)
 }
 
 // snapshot is everything that training changes, and nothing else: per parameter the weight as stored, the float32 master where there is one, and the
@@ -77,12 +87,18 @@ func snapshot(m *model.Model, st state) (*checkpoint.State, *downloads, error) {
 	r := &downloads{m: m}
 	for _, p := range m.Params() {
 		for _, b := range buffers(p) {
-			dtype, shape := stored(p, b.role, b.t)
+			dtype, shape := stored(p, b)
+			if m.Divided() > 0 {
+				out.Ranges = append(out.Ranges, b.part())
+			}
 			out.Tensors = append(out.Tensors, checkpoint.TensorData{TensorInfo: checkpoint.TensorInfo{Name: b.role + "/" + p.Name, DType: dtype, Shape: shape}})
 			r.tensors = append(r.tensors, download{t: b.t.View(b.t.Len()), positive: b.role == "v" || b.role == "scale"})
 		}
 	}
 	out.Read = func(dst []byte, i int, begin int64) error {
+		if out.Ranges != nil {
+			begin -= out.Ranges[i][0]
+		}
 		if err := r.read(dst, i, int(begin)); err != nil {
 			return unsound{fmt.Errorf("%s: %w", out.Tensors[i].Name, err)}
 		}
@@ -194,7 +210,8 @@ func (r *run) restore(path string) (st state, err error) {
 		}
 		return no
 	}
-	err = checkpoint.LoadEach(path, begin, func(p checkpoint.Piece, data []byte) error { return to.piece(p, data) })
+	want := func(f *checkpoint.FileInfo) bool { return slices.ContainsFunc(f.Tensors, to.wants) }
+	err = checkpoint.LoadSome(path, begin, want, func(p checkpoint.Piece, data []byte) error { return to.piece(p, data) })
 	switch {
 	case no != nil:
 		return st, no
@@ -204,10 +221,10 @@ func (r *run) restore(path string) (st state, err error) {
 	return st, r.m.Dev.Sync()
 }
 
-// restore is a checkpoint on its way into a model, bit for bit, a file at a time.
+// restore is a checkpoint on its way into a model, or into this process's parts of it, bit for bit, a file at a time.
 type restore struct {
 	m      *model.Model
-	places map[string]kernels.Tensor // where a tensor goes, flat
+	places map[string][]buffer // where a tensor goes
 }
 
 // newRestore looks whether a checkpoint has exactly the model's tensors.
@@ -218,23 +235,29 @@ func newRestore(m *model.Model, manifest *checkpoint.Manifest) (*restore, error)
 			have[p.Name] = p
 		}
 	}
-	r := &restore{m, map[string]kernels.Tensor{}}
+	r := &restore{m, map[string][]buffer{}}
+	known := map[string]bool{}
 	for _, p := range m.Params() {
+		for _, role := range roles {
+			known[role+"/"+p.Name] = true // of another process, where they are divided
+		}
 		for _, b := range buffers(p) {
 			name := b.role + "/" + p.Name
-			want, shape := stored(p, b.role, b.t)
+			want, shape := stored(p, b)
 			t, ok := have[name]
 			if !ok {
 				return nil, fmt.Errorf("trainer: resume: the checkpoint has no tensor %s: it is of another model or dtype", name)
 			}
-			if bytes, err := (checkpoint.TensorInfo{Name: name, DType: t.DType, Shape: t.Shape}).Bytes(); err != nil || t.DType != want || !slices.Equal(t.Shape, shape) || int(bytes) != b.t.Bytes() {
+			if bytes, err := (checkpoint.TensorInfo{Name: name, DType: t.DType, Shape: t.Shape}).Bytes(); err != nil || t.DType != want || !slices.Equal(t.Shape, shape) || bytes < b.part()[1] {
 				return nil, fmt.Errorf("trainer: resume: tensor %s is %s %v in the checkpoint, %s %v in the model", name, t.DType, t.Shape, want, shape)
 			}
-			delete(have, name)
-			r.places[name] = b.t.View(b.t.Len())
+			r.places[name] = append(r.places[name], b)
 		}
 	}
 	for name := range have {
+		if len(r.places[name]) > 0 || m.Divided() > 0 && known[name] {
+			continue
+		}
 		return nil, fmt.Errorf("trainer: resume: the model has no place for the checkpoint's tensor %s", name)
 	}
 	return r, nil
@@ -242,10 +265,23 @@ func newRestore(m *model.Model, manifest *checkpoint.Manifest) (*restore, error)
 
 // piece puts a part of a tensor in its place.
 func (r *restore) piece(p checkpoint.Piece, data []byte) error {
-	t := r.places[p.Name]
-	at := int(p.Begin) / t.Type().Size()
-	r.m.Dev.UploadBytes(t.Rows(at, at+len(data)/t.Type().Size()), data)
+	for _, b := range r.places[p.Name] {
+		here, size := b.part(), int64(b.t.Type().Size())
+		lo, hi := max(here[0], p.Begin), min(here[1], p.Begin+p.Bytes)
+		if lo < hi {
+			flat := b.t.View(b.t.Len())
+			r.m.Dev.UploadBytes(flat.Rows(int((lo-here[0])/size), int((hi-here[0])/size)), data[lo-p.Begin:hi-p.Begin])
+		}
+	}
 	return nil
+}
+
+// wants says whether a piece has something for this process.
+func (r *restore) wants(p checkpoint.Piece) bool {
+	return p.Bytes == 0 || slices.ContainsFunc(r.places[p.Name], func(b buffer) bool {
+		here := b.part()
+		return here[0] < p.Begin+p.Bytes && p.Begin < here[1]
+	})
 }
 
 func shape64(shape []int) []int64 {

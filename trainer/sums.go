@@ -27,6 +27,9 @@ func (r *run) gradients(ctx context.Context, p *Packed, o model.LossOptions, now
 		r.m.ZeroGrad()
 		for ; next < len(p.Batches) && r.work(ctx).Err() == nil && of(p.Leaf[next]); next++ {
 			b := p.Batches[next]
+			if r.c.GradientSum != SumTree && next == len(p.Batches)-1 {
+				r.m.SendGradients()
+			}
 			losses, err := r.m.TrainStepLater(b, o)
 			if err != nil {
 				return fmt.Errorf("trainer: step %d: %w", r.st.Step+1, err)
@@ -34,6 +37,11 @@ func (r *run) gradients(ctx context.Context, p *Packed, o model.LossOptions, now
 			now.losses = append(now.losses, losses)
 			tokens += b.Len()
 			r.console.within(r.st.Step+1, next+1, len(p.Batches), tokens, now.start)
+		}
+		for idle := len(p.Batches); idle < p.Rounds; idle++ {
+			if err := r.m.IdleStep(); err != nil {
+				return fmt.Errorf("trainer: step %d: %w", r.st.Step+1, err)
+			}
 		}
 		return nil
 	}
@@ -75,6 +83,15 @@ func (t *treeSums) close(dev *kernels.Device) {
 		dev.Free(x)
 	}
 	*t = treeSums{}
+}
+
+// sum makes the gradients those of all ranks.
+func (r *run) sum() error {
+	tree := r.c.GradientSum == SumTree
+	if r.m.Divided() > 0 {
+		return r.m.Reduce(tree)
+	}
+	return r.group.Sum(fmt.Sprintf("the gradients of step %d", r.st.Step+1), r.m.Gradients(), tree)
 }
 
 // checkRanks says whether a group of so many can train with the recipe.

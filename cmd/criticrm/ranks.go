@@ -94,7 +94,7 @@ func (d *deviceFlags) share(w collective.World) {
 
 // openGroup opens the group of a training.
 func openGroup(dev *kernels.Device, w collective.World, c trainer.Config) (*collective.Group, error) {
-	facts := map[string]string{"program": version.String()}
+	facts := map[string]string{"program": version.String(), "zero_stage": fmt.Sprint(c.ZeroStage)}
 	for _, f := range trainer.Fields() {
 		if !f.Free {
 			facts[f.Name] = f.Text(c)

@@ -58,7 +58,7 @@ A second signal ends it at once. The final model is output_dir/model.`,
 			return printRecipe(cmd, c)
 		}
 		if dryRun {
-			return dryTrain(cmd, c)
+			return dryTrain(cmd, c, ranks.processes)
 		}
 		if err := required(cmd, "model", c.Model, "train_file", c.TrainFile, "output_dir", c.OutputDir); err != nil {
 			return err
@@ -145,8 +145,11 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 	return nil
 }
 
-// dryTrain says what memory a run takes on a GPU, and whether the devices of this machine have it.
-func dryTrain(cmd *cobra.Command, c trainer.Config) error {
+// dryTrain says what memory a run takes on a GPU, or on each of several, and whether the devices of this machine have it.
+func dryTrain(cmd *cobra.Command, c trainer.Config, ranks int) error {
+	if ranks < 1 {
+		return inputError{fmt.Errorf("--nproc is %d: want at least 1", ranks)}
+	}
 	if err := required(cmd, "model", c.Model, "train_file", c.TrainFile); err != nil {
 		return err
 	}
@@ -156,17 +159,21 @@ func dryTrain(cmd *cobra.Command, c trainer.Config) error {
 	if err := findFiles(cmd, &c.TrainFile, &c.EvalFile); err != nil {
 		return err
 	}
-	dev := cuda.Dry()
-	defer dev.Close()
-	var model cuda.Stats
-	res, err := trainer.DryRun(cmd.Context(), dev, c, trainer.Report{Log: cmd.ErrOrStderr()}, func() { model, _ = cuda.StatsOf(dev) })
+	res, model, all, err := dryMemory(cmd, c, ranks, cmd.ErrOrStderr())
 	if err != nil {
 		return inputError{err}
 	}
-	all, _ := cuda.StatsOf(dev)
-	w := cmd.OutOrStdout()
-	fmt.Fprintf(w, "memory on a GPU: %s, of which weights, gradients and the optimizer's state are %s\n", cuda.Size(all.HighReserved), cuda.Size(model.Reserved))
+	w, each := cmd.OutOrStdout(), "a GPU"
+	if ranks > 1 {
+		each = fmt.Sprintf("each of %d GPUs with zero_stage %d", ranks, c.ZeroStage)
+	}
+	fmt.Fprintf(w, "memory on %s: %s, of which weights, gradients and the optimizer's state are %s\n", each, cuda.Size(all.HighReserved), cuda.Size(model.Reserved))
 	fmt.Fprintf(w, "(%d updates in %d micro-batches, %d tokens; the driver and cuBLASLt take some more)\n", res.Steps, res.MicroBatches, res.PackedTokens)
+	if ranks > 1 {
+		if err := dryStages(cmd, c, ranks); err != nil {
+			return err
+		}
+	}
 	sayFits(w, all.HighReserved)
 	fmt.Fprintf(w, "disk: %s for each checkpoint, of which %d lie there at once at most, and %s for the model, before compression\n",
 		checkpoint.MiB(res.Space.Checkpoint), res.Space.Kept, checkpoint.MiB(res.Space.Model))
@@ -187,6 +194,32 @@ func dryTrain(cmd *cobra.Command, c trainer.Config) error {
 		fmt.Fprintln(w, warning)
 	}
 	return err
+}
+
+// dryMemory is what a process of a run keeps from the first to the last update, and the most that it takes.
+func dryMemory(cmd *cobra.Command, c trainer.Config, ranks int, log io.Writer) (res trainer.Result, model, all cuda.Stats, err error) {
+	dev := cuda.Dry()
+	defer dev.Close()
+	res, err = trainer.DryRun(cmd.Context(), dev, c, ranks, trainer.Report{Log: log}, func() { model, _ = cuda.StatsOf(dev) })
+	all, _ = cuda.StatsOf(dev)
+	return res, model, all, err
+}
+
+// dryStages says what the other stages would take.
+func dryStages(cmd *cobra.Command, c trainer.Config, ranks int) error {
+	asked := c.ZeroStage
+	for c.ZeroStage = range 4 {
+		if c.ZeroStage == asked {
+			continue
+		}
+		_, model, all, err := dryMemory(cmd, c, ranks, io.Discard)
+		if err != nil {
+			fmt.Fprintf(cmd.OutOrStdout(), "with zero_stage %d: %v\n", c.ZeroStage, err)
+			continue
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "with zero_stage %d: %s, of which %s\n", c.ZeroStage, cuda.Size(all.HighReserved), cuda.Size(model.Reserved))
+	}
+	return cmd.Context().Err()
 }
 
 // sayFits tells for each GPU of this machine whether a training of so many bytes fits.

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestDivided: processes that divide masters and moments, gradients, or weights among them have the losses of one alone, up to rounding; two runs
+// have the same bytes; and what was stopped goes on with another number of processes and another stage, from the same place in the data.
+func TestDivided(t *testing.T) {
+	needsRanks(t)
+	dir, args := ranked(t)
+	must(t, args("alone", 1)...)
+	alone := steps(t, filepath.Join(dir, "alone"))
+	weights := func(run string) string { return readFile(t, filepath.Join(dir, run, "model", "model.safetensors")) }
+	for stage := 1; stage <= 3; stage++ {
+		for _, n := range []int{2, 3} {
+			name := fmt.Sprintf("stage%d-%d", stage, n)
+			must(t, args(name, n, "--zero_stage", fmt.Sprint(stage))...)
+			near(t, name, steps(t, filepath.Join(dir, name)), alone, 1e-4)
+		}
+		again := fmt.Sprintf("again%d", stage)
+		must(t, args(again, 2, "--zero_stage", fmt.Sprint(stage))...)
+		if weights(again) != weights(fmt.Sprintf("stage%d-2", stage)) {
+			t.Errorf("stage %d: two runs differ", stage)
+		}
+	}
+	metrics := filepath.Join(dir, "moved", "metrics.jsonl")
+	for i, n := range []int{4, 2, 3, 1} {
+		before := countLines(metrics)
+		code := signalled(t, syscall.SIGTERM, func() bool { return countLines(metrics) >= before+6 }, nil,
+			args("moved", n, "--resume", "auto", "--zero_stage", fmt.Sprint([]int{2, 3, 1, 0}[i]))...)
+		if code != 143 {
+			t.Fatalf("exit code %d of %d processes after SIGTERM", code, n)
+		}
+	}
+	must(t, args("moved", 2, "--resume", "latest", "--zero_stage", "3")...)
+	near(t, "moved", steps(t, filepath.Join(dir, "moved")), alone, 1e-4)
+}
+
+// TestDividedKinds: bfloat16 with and without masters, moments of 8 bits, an adapter, and gradient checkpointing, divided, are what they are for one
+// process, up to rounding; and what does not go together is refused.
+func TestDividedKinds(t *testing.T) {
+	needsRanks(t)
+	dir, args := ranked(t)
+	for name, x := range map[string]struct {
+		stages []int
+		within float64
+		more   []string
+	}{
+		"bf16":       {[]int{1, 2, 3}, 3e-2, []string{"--bf16"}},
+		"stochastic": {[]int{2}, 5e-2, []string{"--bf16", "--stochastic_rounding", "--lr", "0.001"}},
+		"8bit":       {[]int{1, 3}, 1e-3, []string{"--optim", "adamw_8bit", "--lr", "0.001"}},
+		"lora":       {[]int{1, 2}, 1e-4, []string{"--lora_r", "4"}},
+		"again":      {[]int{3}, 1e-4, []string{"--gradient_checkpointing", "--load_best_model_at_end", "--eval_steps", "8"}},
+		"frozen":     {[]int{2}, 1e-4, []string{"--freeze_trainable_layers", "1"}},
+		"small":      {[]int{2, 3}, 1e-4, []string{"--max_tokens_per_batch", "200"}},
+	} {
+		more := append([]string{"--max_steps", "16"}, x.more...)
+		must(t, args(name, 1, more...)...)
+		want := steps(t, filepath.Join(dir, name))
+		for _, stage := range x.stages {
+			run := fmt.Sprint(name, stage)
+			must(t, args(run, 2, append(more, "--zero_stage", fmt.Sprint(stage))...)...)
+			near(t, run, steps(t, filepath.Join(dir, run)), want, x.within)
+		}
+	}
+	for want, more := range map[string][]string{
+		"gradient_sum: tree adds whole gradients, and zero_stage 2 divides them": {"--zero_stage", "2", "--gradient_sum", "tree"},
+		"stage 3 divides weights that are trained, and some stay as they are":    {"--zero_stage", "3", "--lora_r", "4"},
+		"save_dtype: float32: the masters are divided":                           {"--zero_stage", "1", "--bf16", "--save_dtype", "float32"},
+		"async_save: yes: where the state is divided":                            {"--zero_stage", "1", "--async_save", "yes"},
+		"zero_stage: got 4, want from 0 to 3":                                    {"--zero_stage", "4"},
+	} {
+		code, _, errs := command(t, args("refused", 2, more...)...)
+		if code != exitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%v: %d: %s", more, code, errs)
+		}
+	}
+}

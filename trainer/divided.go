@@ -1,0 +1,141 @@
+package trainer
+
+// Training whose state is divided among processes (zero_stage): what all of them do together beside the steps.
+
+import (
+	"errors"
+	"fmt"
+
+	"criticrm/checkpoint"
+	"criticrm/collective"
+	"criticrm/model"
+)
+
+// writes says whether this process has a part in checkpoints: rank 0 has, and where the state is divided all have.
+func (r *run) writes() bool { return r.first() || r.m.Divided() > 0 }
+
+// checkDivided refuses a model that was opened otherwise than the recipe says, and what does not go with a state that is divided.
+func (r *run) checkDivided() error {
+	c, stage := &r.c, r.m.Divided()
+	if r.group.Size() > 1 && stage != c.ZeroStage {
+		return fmt.Errorf("trainer: zero_stage is %d, but the model was opened with %d", c.ZeroStage, stage)
+	}
+	switch {
+	case stage == 0:
+		return nil
+	case stage > 1 && c.GradientSum == SumTree:
+		return fmt.Errorf("trainer: config: gradient_sum: tree adds whole gradients, and zero_stage %d divides them: take zero_stage 0 or 1", stage)
+	case c.OutputDir != "" && c.AsyncSave == AsyncYes:
+		return errors.New("trainer: config: async_save: yes: where the state is divided (zero_stage), checkpoints are written while training waits: leave it out")
+	case c.OutputDir != "" && c.SaveDType == SaveF32 && c.BF16 && !c.Stochastic:
+		return errors.New("trainer: config: save_dtype: float32: the masters are divided (zero_stage), and the final model is made of the weights: take zero_stage 0, or save_dtype bfloat16")
+	}
+	return nil
+}
+
+// meetDivided gets each rank's parts of the state: of the checkpoint that rank 0 has found, or fresh, as they were loaded.
+func (r *run) meetDivided(from string) error {
+	if r.saved < 0 {
+		return r.m.Dev.Sync()
+	}
+	var err error
+	if !r.first() {
+		_, err = r.restore(from)
+		r.result.Checkpoint = from
+	}
+	if err := allOf(r.group, "what ranks have read of the checkpoint", err); err != nil {
+		return err
+	}
+	r.m.Updated()
+	return nil
+}
+
+// allOf is an error at all ranks if it is one at any: of each the text.
+func allOf(g *collective.Group, what string, own error) error {
+	text := ""
+	var bad unsound
+	if own != nil {
+		text = "disk:" + own.Error()
+		if errors.As(own, &bad) {
+			text = "run:" + bad.Error()
+		}
+	}
+	texts, err := g.Texts(what, text)
+	if err != nil {
+		return err
+	}
+	var list []error
+	isRun := false
+	for rank, t := range texts {
+		if kind, rest, failed := cutKind(t); failed {
+			isRun = isRun || kind == "run"
+			list = append(list, fmt.Errorf("rank %d: %s", rank, rest))
+		}
+	}
+	switch {
+	case list == nil:
+		return nil
+	case isRun:
+		return unsound{errors.Join(list...)}
+	}
+	return errors.Join(list...)
+}
+
+func cutKind(t string) (kind, rest string, ok bool) {
+	for _, kind := range []string{"disk", "run"} {
+		if n := len(kind); len(t) > n && t[:n+1] == kind+":" {
+			return kind, t[n+1:], true
+		}
+	}
+	return "", "", false
+}
+
+// writeTogether writes a checkpoint, each rank its parts. Path and error are the same at all ranks.
+func (r *run) writeTogether(s *checkpoint.State) (path string, err error) {
+	g := r.group
+	var shared *checkpoint.Shared
+	var dir string
+	if r.first() {
+		r.protect()
+		if shared, err = r.store.Begin(s.Step, SpaceOf(r.m, r.c, r.plan).Checkpoint); err == nil {
+			dir = shared.Dir()
+		}
+	}
+	if err := allOf(g, "the checkpoint's beginning", err); err != nil {
+		return "", err
+	}
+	name, err := g.Tell("the checkpoint's directory", []byte(dir))
+	if err != nil {
+		return "", unsound{err}
+	}
+	if err := allOf(g, "the checkpoint's parts", checkpoint.WritePart(string(name), g.Rank(), s)); err != nil {
+		if shared != nil {
+			shared.Abandon()
+		}
+		return "", err
+	}
+	if shared != nil {
+		path, err = shared.Commit(g.Size(), s.Meta, r.c.SaveTotalLimit)
+		if path != "" && err != nil { // it is safe; something older could not be removed
+			r.console.say("checkpoint of step %d: %v", s.Step, err)
+			err = nil
+		}
+	}
+	if err := allOf(g, "the checkpoint's end", err); err != nil {
+		return "", err
+	}
+	name, err = g.Tell("the checkpoint's name", []byte(path))
+	return string(name), err
+}
+
+// lacking is how many batches of an evaluation this rank has less than the one with the most, whose forward passes it has to take part in.
+func lacking(m *model.Model, g *collective.Group, own int) (n int, err error) {
+	if m.Divided() < 3 || g.Size() == 1 {
+		return 0, nil
+	}
+	all, err := g.Share("the batches of an evaluation", []float64{float64(own)})
+	for _, x := range all {
+		n = max(n, int(x[0])-own)
+	}
+	return n, err
+}

@@ -1,0 +1,121 @@
+package trainer
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"criticrm/collective"
+	"criticrm/kernels"
+	"criticrm/model"
+)
+
+// asRank names the stage at which TestDividedRank is a rank of TestVolume.
+const asRank = "CRITICRM_TEST_RANK_STAGE"
+
+// TestVolume: what ranks send each other is, to the byte, what ZeRO's stages are said to send (Rajbhandari et al. 2020, §7, with the passes of our
+// accumulation): with P parameters of 4 bytes and W ranks, all together (W-1)·4 bytes for
+//
+//	0: 2·P an update      1: 2·P      2: P a micro-batch, and P      3: P a micro-batch, what lies outside the layers, and each layer as often as it was not in a slot
+func TestVolume(t *testing.T) {
+	mpirun, err := exec.LookPath("mpirun")
+	if err != nil {
+		t.Skip("there is no mpirun: apt-get install openmpi-bin")
+	}
+	for _, ranks := range []int{2, 3} {
+		for stage := range 4 {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			cmd := exec.CommandContext(ctx, mpirun, "-n", strconv.Itoa(ranks), "--oversubscribe", "--bind-to", "none", os.Args[0], "-test.run=^TestDividedRank$", "-test.v")
+			cmd.Env = append(os.Environ(), asRank+"="+strconv.Itoa(stage), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
+			out, err := cmd.CombinedOutput()
+			cancel()
+			if err != nil || strings.Count(string(out), "sent as was said") != ranks {
+				t.Errorf("stage %d, %d ranks: %v\n%s", stage, ranks, err, out)
+			}
+		}
+	}
+}
+
+// TestDividedRank is a rank of TestVolume. Alone it does nothing.
+func TestDividedRank(t *testing.T) {
+	stage, err := strconv.Atoi(os.Getenv(asRank))
+	if err != nil {
+		t.Skip("for TestVolume only")
+	}
+	dev, err := kernels.OpenCPU(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	w, err := collective.Surroundings(os.Getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := collective.Open(dev, w, nil, collective.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := testConfig("")
+	c.ZeroStage, c.BatchTokens, c.MaxSteps, c.BatchSize, c.Accumulation = stage, 60, 3, 12, 1
+	o := c.options()
+	o.Sharding = model.Sharding{Stage: stage, Ranks: g.Size(), Group: g, Bucket: 5000}
+	// Sizes are multiples of 64, so that there are no gaps between parameters.
+	m, err := model.New(dev, model.Config{VocabSize: 64, HiddenSize: 64, IntermediateSize: 64, NumHiddenLayers: 4, NumAttentionHeads: 2, NumKeyValueHeads: 1,
+		MaxPositionEmbeddings: 64, InitializerRange: 0.1, EOSTokenIDs: []int32{tinyEnd}}, o, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	before := sentByAll(t, g)
+	res, err := Train(t.Context(), m, pairs(24), c, WithGroup(g))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := sentByAll(t, g) - before
+	if res.MicroBatches%(res.Steps*g.Size()) != 0 || res.MicroBatches < 2*res.Steps*g.Size() {
+		t.Fatalf("%d micro-batches of %d ranks in %d updates: the test wants several, and the same number at each rank", res.MicroBatches, g.Size(), res.Steps)
+	}
+	rounds, all, layer := res.MicroBatches/res.Steps/g.Size(), 0, 0
+	for _, p := range m.Params() {
+		all += p.Len()
+		if strings.HasPrefix(p.Name, "model.layers.0.") {
+			layer += p.Len()
+		}
+	}
+	update := map[int]int{
+		0: 2 * all,
+		1: 2 * all,
+		2: rounds*all + all,
+		3: rounds*all + (all - 4*layer) + layer*(6+4*(rounds-1)), // all four and back two; then two and back two
+	}[stage]
+	want := res.Steps * (g.Size() - 1) * 4 * update
+	if stage > 0 {
+		want += res.Steps * (g.Size() - 1) * 8 * g.Size() // norms
+	} else {
+		want += 4 * all * (g.Size() - 1) // the first weights, by rank 0
+	}
+	if sent != want {
+		t.Fatalf("stage %d, %d rounds: %d bytes sent in %d updates, want %d", stage, rounds, sent, res.Steps, want)
+	}
+	fmt.Println("sent as was said")
+	if err := g.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func sentByAll(t *testing.T, g *collective.Group) (n int) {
+	t.Helper()
+	all, err := g.Share("what was sent", []float64{float64(g.Sent())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range all {
+		n += int(x[0])
+	}
+	return n
+}
