@@ -80,13 +80,14 @@ type Model struct {
 	lowest                                            int            // layer in which something is trained; len(blocks): none
 	shards                                            *shards        // nil: the model is not divided
 
-	acts    []acts // one per layer; see Model.shared
-	scratch scratch
-	tail    tail
-	staging staging
-	kv      []kernels.Tensor // per layer (S, 2G, D): cache of Generate
-	sampled sampled
-	memory  map[*kernels.Tensor]kernels.Tensor // behind each view that fit has made
+	acts     []acts // one per layer; see Model.shared
+	scratch  scratch
+	tail     tail
+	staging  staging
+	embedLow kernels.Tensor   // (n, r) s·A[:, id] of the embedding's adapter
+	kv       []kernels.Tensor // per layer (S, 2G, D): cache of Generate
+	sampled  sampled
+	memory   map[*kernels.Tensor]kernels.Tensor // behind each view that fit has made
 }
 
 // New makes a model with random weights, which depend on the seed and on the parameters' names and shapes only.

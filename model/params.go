@@ -100,6 +100,9 @@ func (m *Model) each(f func(w *weight, kind ParamKind, cols int, parts ...part))
 		}
 	}
 	f(&m.embed, Embedding, h, part{embedName, c.VocabSize})
+	if m.embed.low != nil {
+		m.embed.low.eachOfEmbedding(f, c.VocabSize)
+	}
 	for l := range m.blocks {
 		b, at := &m.blocks[l], fmt.Sprintf("model.layers.%d.", l)
 		attention, parts := at+"self_attn.", m.parts(l)
@@ -232,7 +235,7 @@ func (m *Model) allocate() (err error) {
 	for m.lowest < len(m.blocks) && !m.blocks[m.lowest].trained() {
 		m.lowest++
 	}
-	if !m.embed.G.IsNil() {
+	if m.embedTrained() {
 		m.lowest = 0
 	}
 	if m.shards != nil {

@@ -108,7 +108,7 @@ type Config struct {
 	LastLayers    int     `yaml:"freeze_trainable_layers" help:"train nothing but the last so many layers, and the reward head; 0: everything that freeze does not name"`
 	LoraR         int     `yaml:"lora_r" alias:"lora_rank" help:"train a low-rank adapter (LoRA) of this rank, and the reward head, in place of the parameters; 0: none. The final model is a PEFT folder"`
 	LoraAlpha     float64 `yaml:"lora_alpha" help:"the adapter's products are multiplied by lora_alpha / lora_r; 0: lora_alpha is twice lora_r"`
-	LoraTargets   string  `yaml:"lora_target_modules" alias:"lora_target" same:"all=all-linear" help:"projections that have an adapter: all-linear, names as q_proj,v_proj, or a regular expression for whole names"`
+	LoraTargets   string  `yaml:"lora_target_modules" alias:"lora_target" same:"all=all-linear" help:"projections that have an adapter: all-linear, names as q_proj,v_proj, or a regular expression for whole names; the embedding has one if it is named (embed_tokens)"`
 	RSLoRA        bool    `yaml:"use_rslora" help:"multiply by lora_alpha / √lora_r (rank-stabilised LoRA)"`
 	LoadIn4bit    bool    `yaml:"load_in_4bit" help:"with lora_r: keep the projections of the base in 4 bits (QLoRA's NF4, doubly quantised, as bitsandbytes has it): about half a byte a parameter"`
 	Checkpointing bool    `yaml:"gradient_checkpointing" resume:"free" help:"keep only the input of each layer for the backward pass and compute the rest again: less memory, about a third more work, the same bits"`
