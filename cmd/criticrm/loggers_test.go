@@ -15,23 +15,31 @@ import (
 // readBack are programs that print, as JSON, the points that a logger has of a figure: [[step, value], …].
 var readBack = map[string]string{
 	"wandb": `
-import glob, json
+import glob, json, struct
 from wandb.proto import wandb_internal_pb2 as pb
-from wandb.sdk.internal.datastore import DataStore
+
+def records(path):  # LevelDB's log format: blocks of 32 KiB, records in parts behind a head of 7 bytes; the file's own head has as many
+    data, at, whole = open(path, "rb").read(), 7, b""
+    while at + 7 <= len(data):
+        if 32768 - at % 32768 < 7:
+            at += 32768 - at % 32768
+            continue
+        _, size, kind = struct.unpack_from("<IHB", data, at)
+        whole += data[at + 7 : at + 7 + size]
+        at += 7 + size
+        if kind in (1, 4):
+            yield whole
+            whole = b""
+
 points = []
 for path in glob.glob("wandb/offline-run-*/run-*.wandb"):
-    store = DataStore()
-    store.open_for_scan(path)
-    while True:
-        data = store.scan_data()
-        if data is None:
-            break
+    for data in records(path):
         record = pb.Record()
         record.ParseFromString(data)
         if record.HasField("history"):
             row = {i.key or ".".join(i.nested_key): json.loads(i.value_json) for i in record.history.item}
             if FIGURE in row:
-                points.append([row["_step"], row[FIGURE]])
+                points.append([record.history.step.num if record.history.HasField("step") else row["_step"], row[FIGURE]])
 print(json.dumps(points))
 `,
 	"mlflow": `

@@ -14,7 +14,7 @@ import (
 const reader = `
 import json, sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-acc = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0})
+acc = EventAccumulator(sys.argv[1], size_guidance={"scalars": 0, "histograms": 0})
 acc.Reload()
 out = {}
 histograms = {}
