@@ -1,9 +1,10 @@
 #!/bin/sh
-# Everything that only a GPU can show, on a machine that has one but no Go, in three calls of under ten minutes each:
+# Everything that only a GPU can show, on a machine that has one but no Go, in four calls of under ten minutes each:
 #   sh bench/gpu.sh build                here: cross-compiles into .gpu/, which git ignores: name it where only tracked files travel (ARCH=100: for another device)
 #   sh bench/gpu.sh run DIR one          there: is it right, how fast is it; the most important first
 #   sh bench/gpu.sh run DIR two          there: PyTorch beside it
 #   sh bench/gpu.sh run DIR three        there: compute-sanitizer, and what the profiler counts
+#   sh bench/gpu.sh run DIR four         there: NCCL, alone and, where there are two GPUs or more, between them
 #   sh bench/gpu.sh run DIR part ...     there: some of the parts alone
 #   sh bench/gpu.sh table DIR FROM ...   anywhere: one table in DIR of the logs of several calls
 #   sh bench/gpu.sh list                 the calls, their parts and the seconds that each may take; with DRY=1 run says its commands and runs none
@@ -12,12 +13,13 @@
 one="device:50 probes:80 conformance:120 curve:40 kernels:150 steps:120"
 two="device:60 peers:210 peersteps:200 again:90"
 three="device:60 sanitizer:370 ncu:130"
+four="nccl:240"
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
 # seconds_of PART: what it may take, of the first call that names it.
 seconds_of() {
-	for entry in $one $two $three; do
+	for entry in $one $two $three $four; do
 		[ "${entry%:*}" != "$1" ] || { echo "${entry#*:}" && return; }
 	done
 	return 1
@@ -37,6 +39,7 @@ build() {
 	"${GO:-go}" test -c "$@" -o .gpu/bench.test ./bench
 	"${GO:-go}" test -c "$@" -o .gpu/trainer.test ./trainer
 	"${GO:-go}" test -c "$@" -o .gpu/cuda.test ./cuda
+	"${GO:-go}" test -c "$@" -o .gpu/collective.test ./collective
 	cp bench/peers/gpu_*.py bench/peers/compare.py bench/peers/shapes.* .gpu
 	sed -n '/define KERNEL_OPS/,/[^\\]$/p' kernels/kernels.h | grep -o 'X([a-z0-9_]*)' | sed 's/X(\(.*\))/\1/' >.gpu/ops
 	git describe --always --dirty >.gpu/commit
@@ -67,7 +70,7 @@ case ${1:-} in
 build) build && exit ;;
 each) shift && each "$@"; exit ;;
 list)
-	for call in one two three; do
+	for call in one two three four; do
 		eval "entries=\$$call"
 		sum=0
 		# shellcheck disable=SC2154
@@ -91,15 +94,16 @@ table)
 	exit
 	;;
 run) ;;
-*) sed -n '2,11s/^# //p' "$0" >&2 && exit 2 ;;
+*) sed -n '2,12s/^# //p' "$0" >&2 && exit 2 ;;
 esac
 
-out=${2:?usage: gpu.sh run DIR one|two|three|part ...}
+out=${2:?usage: gpu.sh run DIR one|two|three|four|part ...}
 shift 2
 case ${1:-one} in
 one) set -- $(for entry in $one; do echo "${entry%:*}"; done) ;;
 two) set -- $(for entry in $two; do echo "${entry%:*}"; done) ;;
 three) set -- $(for entry in $three; do echo "${entry%:*}"; done) ;;
+four) set -- $(for entry in $four; do echo "${entry%:*}"; done) ;;
 esac
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
@@ -111,8 +115,8 @@ large=${LARGE:-L8,Q05}
 python=${PYTHON:-python3}
 : >"$out/summary.txt"
 
-# cuBLASLt comes with PyTorch, if the machine has no toolkit.
-for lib in $("$python" -c 'import glob, site, sys; print(*[d for s in set(site.getsitepackages() + sys.path) if s for d in glob.glob(s + "/nvidia/cu1*/lib") + glob.glob(s + "/nvidia/cublas/lib")])' 2>/dev/null); do
+# cuBLASLt and NCCL come with PyTorch, if the machine has no toolkit.
+for lib in $("$python" -c 'import glob, site, sys; print(*[d for s in set(site.getsitepackages() + sys.path) if s for d in glob.glob(s + "/nvidia/cu1*/lib") + glob.glob(s + "/nvidia/cublas/lib") + glob.glob(s + "/nvidia/nccl/lib")])' 2>/dev/null); do
 	export LD_LIBRARY_PATH="${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$lib"
 done
 
@@ -236,6 +240,16 @@ curve() {
 }
 
 again() { kernels; } # the spread against a second run; the table has the medians
+
+# NCCL: its calls with one rank; between GPUs sums to the bit and how fast they are, and that a rank that dies or stops is named.
+nccl() {
+	limited 60 nccl.txt "$bin/collective.test" -test.v -test.run '^TestNCCLAlone$'
+	limited 60 nccl.txt "$bin/collective.test" -test.v -test.run '^TestNCCLSums$'
+	limited 60 nccl.txt "$bin/collective.test" -test.v -test.run '^TestNCCLSpeed$'
+	limited 60 nccl.txt "$bin/collective.test" -test.v -test.run '^TestNCCLFaults$'
+	[ -z "${DRY:-}" ] || return 0
+	say "- $part: $(grep -c '^ *--- PASS' "$out/nccl.txt") passed, $(grep -c '^ *--- SKIP' "$out/nccl.txt") skipped: $(sed -n 's/.*\(NCCL [0-9.]*\|[0-9.]* GPUs are needed.*\|.* GB\/s\)$/\1/p' "$out/nccl.txt" | sort -u | tr '\n' ';')"
+}
 
 # What one launch of each kernel does to memory and tensor cores.
 ncu() {

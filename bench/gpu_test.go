@@ -64,7 +64,7 @@ func TestGPUScript(t *testing.T) {
 			t.Errorf("call %s takes %d s, said to be %d", call, sums[call], seconds)
 		}
 	}
-	if !strings.HasPrefix(parts["one"], " device probes conformance") || len(parts) != 3 {
+	if !strings.HasPrefix(parts["one"], " device probes conformance") || len(parts) != 4 {
 		t.Errorf("calls: %v", parts)
 	}
 	for call, names := range parts {

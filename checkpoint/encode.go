@@ -30,10 +30,12 @@ type State struct {
 // check is all that the tensors must satisfy to be saved.
 func (s *State) check() error {
 	var infos []TensorInfo
-	for i, t := range s.Tensors {
-		if s.Ranges == nil || i == 0 || s.Tensors[i-1].Name != t.Name {
+	seen := map[string]bool{}
+	for _, t := range s.Tensors {
+		if s.Ranges == nil || !seen[t.Name] {
 			infos = append(infos, t.TensorInfo)
 		}
+		seen[t.Name] = true
 	}
 	if err := checkTensors(infos); err != nil || s.Read != nil {
 		return err

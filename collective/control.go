@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"net"
 	"os"
@@ -37,9 +38,11 @@ type message struct {
 	Host  string            `json:"host,omitempty"`
 	PID   int               `json:"pid,omitempty"`
 	Facts map[string]string `json:"facts,omitempty"`
+	ID    []byte            `json:"id,omitempty"` // in rank 0's answer: by which ranks with GPUs find each other
 
 	At     *place `json:"at,omitempty"`     // where a rank is
 	Bye    bool   `json:"bye,omitempty"`    // it ends as it should
+	Talk   *talk  `json:"talk,omitempty"`   // of a call that shares bytes of the host
 	Failed *Error `json:"failed,omitempty"` // of either side
 }
 
@@ -47,6 +50,7 @@ type message struct {
 type place struct {
 	Call   int64         `json:"call"`
 	What   string        `json:"what"`
+	Past   uint64        `json:"past"` // a hash of all calls up to it
 	Inside bool          `json:"inside"`
 	For    time.Duration `json:"for"` // how long it has been there
 }
@@ -73,6 +77,7 @@ type control struct {
 	at      place
 	since   time.Time
 	closing bool
+	loss    func() // called once, when the group fails
 	stop    chan struct{}
 	done    sync.WaitGroup
 }
@@ -85,6 +90,7 @@ type peer struct {
 	heard time.Time // under control.mu, as the rest
 	at    place
 	bye   bool
+	talks []talk // that nobody has taken yet
 }
 
 func (m message) name() string { return fmt.Sprintf("rank %d (%s, process %d)", m.Rank, m.Host, m.PID) }
@@ -125,7 +131,7 @@ func (c *control) accept(l net.Listener, token string, size int) error {
 			return e
 		}
 	}
-	c.tell(message{Host: c.self.Host, PID: c.self.PID})
+	c.tell(message{Host: c.self.Host, PID: c.self.PID, ID: c.self.ID})
 	c.watch()
 	return nil
 }
@@ -146,17 +152,22 @@ type oneByte struct{ net.Conn }
 
 func (c oneByte) Read(b []byte) (int, error) { return c.Conn.Read(b[:min(1, len(b))]) }
 
-// join finds rank 0, at one of its addresses.
+// join finds rank 0, at one of its addresses, which may not be there yet.
 func (c *control) join(addresses []string, token string) error {
 	var conn net.Conn
 	var err error
-	for _, a := range addresses {
-		if conn, err = net.DialTimeout("tcp", a, c.limits.Meet/2); err == nil {
-			break
+	for start := time.Now(); conn == nil; {
+		for _, a := range addresses {
+			if conn, err = net.DialTimeout("tcp", a, c.limits.Meet/2); err == nil {
+				break
+			}
 		}
-	}
-	if err != nil {
-		return fmt.Errorf("collective: rank 0 cannot be reached at %s: %w", strings.Join(addresses, " or "), err)
+		if err != nil && time.Since(start) > c.limits.Meet {
+			return fmt.Errorf("collective: rank 0 cannot be reached at %s within %v: %w", strings.Join(addresses, " or "), c.limits.Meet, err)
+		}
+		if err != nil {
+			time.Sleep(beat / 5)
+		}
 	}
 	p := &peer{conn: conn, heard: time.Now()}
 	c.peers = []*peer{p}
@@ -249,6 +260,9 @@ func (c *control) listen(p *peer) {
 		if m.At != nil {
 			p.at = *m.At
 		}
+		if m.Talk != nil {
+			p.talks = append(p.talks, *m.Talk)
+		}
 		over := p.bye || c.closing
 		c.mu.Unlock()
 		switch {
@@ -273,12 +287,25 @@ func (c *control) judge(now time.Time) {
 		}
 	}
 	if lost == nil && c.rank == 0 {
+		lost = c.apart()
+	}
+	if lost == nil && c.rank == 0 {
 		lost = c.laggard(now)
 	}
 	c.mu.Unlock()
 	if lost != nil {
 		c.lose(lost)
 	}
+}
+
+// apart is a rank that makes another call than rank 0 in its place.
+func (c *control) apart() *Error {
+	for _, p := range c.peers {
+		if p.at.Call == c.at.Call && p.at.differs(c.at) != "" {
+			return &Error{p.Rank, false, fmt.Sprintf("%s %s, %s %s: the ranks have come apart", p.name(), c.at.differs(p.at), c.self.name(), c.at.made())}
+		}
+	}
+	return nil
 }
 
 func (c *control) laggard(now time.Time) *Error {
@@ -311,9 +338,25 @@ func (c *control) lose(e *Error) {
 	if first {
 		c.err = e
 	}
+	loss := c.loss
 	c.mu.Unlock()
-	if first {
-		c.tell(message{Failed: e})
+	if !first {
+		return
+	}
+	c.tell(message{Failed: e})
+	if loss != nil {
+		loss()
+	}
+}
+
+// atLoss has f called when the group fails, or now if it has.
+func (c *control) atLoss(f func()) {
+	c.mu.Lock()
+	c.loss = f
+	failed := c.err != nil
+	c.mu.Unlock()
+	if failed {
+		f()
 	}
 }
 
@@ -327,7 +370,9 @@ func (c *control) failed() error {
 func (c *control) enter(what string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.at, c.since = place{Call: c.at.Call + 1, What: what}, time.Now()
+	h := fnv.New64a()
+	fmt.Fprint(h, c.at.Past, what)
+	c.at, c.since = place{Call: c.at.Call + 1, What: what, Past: h.Sum64()}, time.Now()
 	return c.err
 }
 

@@ -15,7 +15,6 @@ static int (*Comm_set_errhandler)(handle, handle);
 static int (*Ialltoallv)(const void *, const int *, const int *, handle, void *, const int *, const int *, handle, handle, handle *);
 static int (*Iallgatherv)(const void *, int, handle, void *, const int *, const int *, handle, handle, handle *);
 static int (*Ibcast)(void *, int, handle, int, handle, handle *);
-static int (*Ibarrier)(handle, handle *);
 static int (*Test)(handle *, int *, void *);
 static int (*Error_string)(int, char *, int *);
 static int (*Get_library_version)(char *, int *);
@@ -28,7 +27,7 @@ static const struct {
     void      **to;
 } symbols[] = {
 #define F(name) {"MPI_" #name, (void **)&name}
-    F(Init_thread), F(Comm_rank), F(Comm_size), F(Comm_set_errhandler), F(Ialltoallv), F(Iallgatherv), F(Ibcast), F(Ibarrier), F(Test),
+    F(Init_thread), F(Comm_rank), F(Comm_size), F(Comm_set_errhandler), F(Ialltoallv), F(Iallgatherv), F(Ibcast), F(Test),
     F(Error_string), F(Get_library_version), F(Finalize), F(Abort),
 #undef F
     {"ompi_mpi_comm_world", &world}, {"ompi_mpi_byte", &byte_type}, {"ompi_mpi_errors_return", &errors_return},
@@ -85,7 +84,6 @@ int mpi_gather(void *p, const int *n, const int *at, void **request) {
     return checked(Iallgatherv((void *)1, 0, byte_type, p, n, at, byte_type, world, request));  // 1: MPI_IN_PLACE
 }
 int mpi_broadcast(void *p, int n, int root, void **request) { return checked(Ibcast(p, n, byte_type, root, world, request)); }
-int mpi_barrier(void **request) { return checked(Ibarrier(world, request)); }
 
 int mpi_done(void **request) {
     int done = 0;

@@ -82,10 +82,6 @@ func (m *mpi) broadcast(p unsafe.Pointer, bytes, root int) (done, error) {
 	})
 }
 
-func (m *mpi) barrier() (done, error) {
-	return m.begin(func(_ func(i int) *C.int, request *unsafe.Pointer) C.int { return C.mpi_barrier(request) })
-}
-
 // end says good-bye. After a failure the others may never come, so nothing is waited for: the process is expected to end.
 func (m *mpi) end(failed bool) {
 	if !failed {

@@ -11,7 +11,6 @@ void mpi_size(int *rank, int *size);
 int mpi_exchange(void *dst, const int *rn, const int *rat, const void *src, const int *sn, const int *sat, void **request);
 int mpi_gather(void *p, const int *n, const int *at, void **request);  // in place: rank r gives its part, all get all
 int mpi_broadcast(void *p, int n, int root, void **request);
-int mpi_barrier(void **request);
 int mpi_done(void **request);
 const char *mpi_error(void);
 const char *mpi_version(void);

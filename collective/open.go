@@ -64,17 +64,32 @@ func Surroundings(get func(string) string) (World, error) {
 }
 
 // Open makes the group that the process was started in; a process that was started alone has none, and nil is one. facts are what all ranks must share:
-// the program, what it was asked to do. Ranks on CPUs need Open MPI, and to be started by its mpirun or by a Slurm that starts it.
+// the program, what it was asked to do. Ranks on CPUs need Open MPI, and to be started by its mpirun or by a Slurm that starts it; ranks with a GPU each
+// need NCCL, and any launcher.
 func Open(dev *kernels.Device, w World, facts map[string]string, limits Limits) (*Group, error) {
 	if w.Size == 1 {
 		return nil, nil
 	}
 	if dev.Name() != "cpu" {
-		return nil, errors.New("collective: several GPUs cannot train together yet: start one process (no launcher, or WORLD_SIZE=1)")
+		return openGPUs(dev, w, facts, limits)
 	}
 	if w.Launcher == "Hydra" {
 		return nil, errors.New("collective: this process was started by Hydra, MPICH's launcher, whose interface is another one: Open MPI is needed (apt-get install openmpi-bin), and its mpirun")
 	}
+	m, err := w.openMPI()
+	if err != nil {
+		return nil, err
+	}
+	g := &Group{rank: w.Rank, size: w.Size, dev: dev, move: m, control: newControl(w.Rank, limits, facts)}
+	if err := g.meet(m); err != nil {
+		m.end(true)
+		return nil, err
+	}
+	return g, nil
+}
+
+// openMPI opens the library, which must say of the process what its launcher does.
+func (w World) openMPI() (*mpi, error) {
 	m, rank, size, err := openMPI()
 	if err != nil {
 		return nil, fmt.Errorf("collective: %w", err)
@@ -82,12 +97,7 @@ func Open(dev *kernels.Device, w World, facts map[string]string, limits Limits) 
 	if rank != w.Rank || size != w.Size {
 		return nil, fmt.Errorf("collective: %s says rank %d of %d, Open MPI rank %d of %d: start the ranks with Open MPI's mpirun, or with criticrm's --nproc", w.Launcher, w.Rank, w.Size, rank, size)
 	}
-	g := &Group{rank: rank, size: size, dev: dev, move: m, control: newControl(rank, limits, facts)}
-	if err := g.meet(); err != nil {
-		m.end(true)
-		return nil, err
-	}
-	return g, nil
+	return m, nil
 }
 
 // invitation is how rank 0 is reached.
@@ -101,7 +111,7 @@ type invitation struct {
 const hostBytes, invitationBytes = 256, 1024
 
 // meet makes the connections beside the library's own, which carries the invitation.
-func (g *Group) meet() error {
+func (g *Group) meet(m *mpi) error {
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	hosts := make([]byte, hostBytes*g.size)
@@ -111,7 +121,7 @@ func (g *Group) meet() error {
 	for r := range g.size {
 		s.at, s.n = append(s.at, hostBytes*r), append(s.n, hostBytes)
 	}
-	if err := g.early(func() (done, error) { return g.move.gather(unsafe.Pointer(&hosts[0]), s) }); err != nil {
+	if err := g.early(func() (done, error) { return m.gather(unsafe.Pointer(&hosts[0]), s) }); err != nil {
 		return err
 	}
 	one := true
@@ -130,7 +140,7 @@ func (g *Group) meet() error {
 		}
 		copy(buf, b)
 	}
-	if err := g.early(func() (done, error) { return g.move.broadcast(unsafe.Pointer(&buf[0]), len(buf), 0) }); err != nil {
+	if err := g.early(func() (done, error) { return m.broadcast(unsafe.Pointer(&buf[0]), len(buf), 0) }); err != nil {
 		return err
 	}
 	var inv invitation
@@ -203,91 +213,4 @@ func (g *Group) Fail(err error) error {
 		g.control.lose(&Error{g.rank, false, fmt.Sprintf("%s has failed: %v", g.control.self.name(), err)})
 	}
 	return err
-}
-
-// Tell gives the bytes of rank 0 to all.
-func (g *Group) Tell(what string, b []byte) ([]byte, error) {
-	if g.Size() == 1 {
-		return b, nil
-	}
-	n, err := g.Share(what, []float64{float64(len(b))})
-	if err != nil {
-		return nil, err
-	}
-	if g.rank > 0 {
-		b = make([]byte, int(n[0][0]))
-	}
-	if len(b) == 0 {
-		return b, nil
-	}
-	var pin runtime.Pinner
-	defer pin.Unpin()
-	pin.Pin(unsafe.SliceData(b))
-	return b, g.call(what, func() (done, error) { return g.move.broadcast(unsafe.Pointer(unsafe.SliceData(b)), len(b), 0) })
-}
-
-// Texts gives each rank's text to all, in the order of the ranks.
-func (g *Group) Texts(what, own string) ([]string, error) {
-	if g.Size() == 1 {
-		return []string{own}, nil
-	}
-	lengths, err := g.Share(what, []float64{float64(len(own))})
-	if err != nil {
-		return nil, err
-	}
-	s, total := span{}, 0
-	for _, n := range lengths {
-		s.at, s.n = append(s.at, total), append(s.n, int(n[0]))
-		total += int(n[0])
-	}
-	texts := make([]string, g.size)
-	if total == 0 {
-		return texts, nil
-	}
-	all := make([]byte, total)
-	copy(all[s.at[g.rank]:], own)
-	var pin runtime.Pinner
-	defer pin.Unpin()
-	pin.Pin(unsafe.SliceData(all))
-	if err := g.call(what, func() (done, error) { return g.move.gather(unsafe.Pointer(unsafe.SliceData(all)), s) }); err != nil {
-		return nil, err
-	}
-	for r := range texts {
-		texts[r] = string(all[s.at[r] : s.at[r]+s.n[r]])
-	}
-	return texts, nil
-}
-
-// Agree is an error at the ranks where the text is not that of rank 0, and then at all.
-func (g *Group) Agree(what, text string) error {
-	first, err := g.Tell(what, []byte(text))
-	if err == nil && string(first) != text {
-		err = g.Fail(fmt.Errorf("collective: rank %d: %s is %.200q here and %.200q at rank 0", g.rank, what, text, first))
-	}
-	return err
-}
-
-// Share gives each rank's numbers to all, in the order of the ranks. All give as many.
-func (g *Group) Share(what string, own []float64) ([][]float64, error) {
-	if g.Size() == 1 {
-		return [][]float64{own}, nil
-	}
-	n := len(own)
-	all := make([]float64, n*g.size)
-	var pin runtime.Pinner
-	defer pin.Unpin()
-	pin.Pin(unsafe.SliceData(all))
-	copy(all[n*g.rank:], own)
-	s := span{}
-	for r := range g.size {
-		s.at, s.n = append(s.at, 8*n*r), append(s.n, 8*n)
-	}
-	if err := g.call(what, func() (done, error) { return g.move.gather(unsafe.Pointer(unsafe.SliceData(all)), s) }); err != nil {
-		return nil, err
-	}
-	out := make([][]float64, g.size)
-	for r := range out {
-		out[r] = all[n*r : n*(r+1)]
-	}
-	return out, nil
 }

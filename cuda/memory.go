@@ -23,7 +23,8 @@ type memory struct {
 	later  []*buffer // of CopyOutLater
 	spare  []*buffer // of them, those that nobody uses
 	side   side      // of Beside
-	fault  error     // the first since the last Wait
+	lanes  []*lane
+	fault  error // the first since the last Wait
 }
 
 func openMemory(info Info) (*memory, error) {
@@ -102,6 +103,11 @@ func (m *memory) giveUp(addr uintptr) error {
 	defer m.side.mu.Unlock()
 	if err := m.stream.Synchronize(); err != nil {
 		return err
+	}
+	for _, l := range m.lanes {
+		if err := l.stream.Synchronize(); err != nil {
+			return err
+		}
 	}
 	return cu.MemFree(cu.DevicePtr(addr))
 }

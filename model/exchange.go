@@ -16,6 +16,7 @@ import (
 type traffic struct {
 	failed   error                         // the first failure, for whoever ends the pass
 	reducing map[int]*collective.Pending   // by bucket
+	taken    map[int]kernels.Tensor        // by bucket, without a group
 	next     int                           // bucket whose gradients are sent next
 	sends    bool                          // the backward pass sends gradients
 	coming   map[int][]*collective.Pending // weights, by layer
@@ -24,6 +25,7 @@ type traffic struct {
 }
 
 func (t *traffic) clear() {
+	t.taken = map[int]kernels.Tensor{}
 	t.reducing, t.coming, t.holds = map[int]*collective.Pending{}, map[int][]*collective.Pending{}, [2]int{-1, -1}
 }
 
@@ -45,10 +47,21 @@ func (m *Model) shardError() error {
 	return fmt.Errorf("model: %w", m.shards.failed)
 }
 
+// inFlight is how many buckets of gradients are on their way at once: each takes its own size of memory, for what other ranks send.
+const inFlight = 8
+
 // send begins to send the gradients of a bucket.
-func (s *shards) send(i int, tree bool) {
+func (m *Model) send(i int, tree bool) {
+	s := m.shards
 	b := s.buckets[i]
-	if !s.moves() {
+	if first := i - inFlight; first >= 0 {
+		m.arriveOne(first)
+	}
+	if s.Group == nil { // what the transfer would take is taken
+		s.taken[i] = m.Dev.Alloc(kernels.F32, s.Ranks*b.own.Len())
+		return
+	}
+	if s.failed != nil {
 		return
 	}
 	p, err := s.Group.BeginReduce("the gradients of "+b.name, b.own, b.g, b.cuts, tree, nil)
@@ -57,23 +70,36 @@ func (s *shards) send(i int, tree bool) {
 }
 
 // sendFrom sends what the backward pass has finished: all that is at or above a layer.
-func (s *shards) sendFrom(layer int) {
+func (m *Model) sendFrom(layer int) {
+	s := m.shards
 	if s == nil || !s.sends {
 		return
 	}
 	for ; s.next < len(s.buckets) && s.buckets[s.next].layer >= layer; s.next++ {
-		s.send(s.next, false)
+		m.send(s.next, false)
 	}
 }
 
 // arrive waits for the gradients of a layer's buckets, or of all with everything.
-func (s *shards) arrive(of func(layer int) bool) {
-	for i, b := range s.buckets {
-		if p := s.reducing[i]; p != nil && of(b.layer) {
-			delete(s.reducing, i)
-			if s.failed == nil {
-				s.fail(p.Wait())
-			}
+func (m *Model) arrive(of func(layer int) bool) {
+	for i, b := range m.shards.buckets {
+		if of(b.layer) {
+			m.arriveOne(i)
+		}
+	}
+}
+
+// arriveOne waits for the gradients of a bucket, if they are on their way.
+func (m *Model) arriveOne(i int) {
+	s := m.shards
+	if t, ok := s.taken[i]; ok {
+		m.Dev.Free(t)
+		delete(s.taken, i)
+	}
+	if p := s.reducing[i]; p != nil {
+		delete(s.reducing, i)
+		if s.failed == nil {
+			s.fail(p.Wait())
 		}
 	}
 }
@@ -87,7 +113,7 @@ func (m *Model) beginGradients() {
 		return
 	}
 	if s.Stage >= 2 {
-		s.arrive(everything)
+		m.arrive(everything)
 		m.Dev.Zero(m.flatG)
 		s.sends = true
 	}
@@ -97,7 +123,7 @@ func (m *Model) beginGradients() {
 // beginLayerGradients makes the slot of a layer's gradients ready.
 func (m *Model) beginLayerGradients(l int) {
 	if s := m.shards; s != nil && s.Stage >= 2 {
-		s.arrive(func(layer int) bool { return layer == l+2 })
+		m.arrive(func(layer int) bool { return layer == l+2 })
 		m.Dev.Zero(s.g[l%2])
 	}
 }
@@ -122,11 +148,11 @@ func (m *Model) Reduce(tree bool) error {
 			s.next = 0
 		}
 		for ; s.next < len(s.buckets); s.next++ {
-			s.send(s.next, tree)
+			m.send(s.next, tree)
 		}
 		s.sends = false
 	}
-	s.arrive(everything)
+	m.arrive(everything)
 	s.next = 0
 	return m.shardError()
 }
@@ -255,9 +281,9 @@ func (m *Model) IdleStep() error {
 	for l := len(m.blocks) - 1; l >= m.lowest; l-- {
 		m.useLayer(l, m.below(l))
 		m.beginLayerGradients(l)
-		s.sendFrom(l)
+		m.sendFrom(l)
 	}
-	s.sendFrom(beforeLayers)
+	m.sendFrom(beforeLayers)
 	return m.shardError()
 }
 
@@ -269,55 +295,98 @@ func (m *Model) below(l int) int {
 	return l - 1
 }
 
-// Alone lets rank 0 work with the weights while the others attend: each calls it, and f is called at rank 0. Its error is only that rank's.
+// Alone lets rank 0 work with the whole model while the others give it what it asks for: each rank calls it, and f is called at rank 0. Its error is only
+// that rank's.
 func (m *Model) Alone(f func() error) error {
 	s := m.shards
-	if s == nil || s.Stage < 3 || !s.moves() {
-		if s != nil {
-			for _, l := range append([]int{beforeLayers, behindLayers}, upTo(len(m.blocks))...) {
-				s.come(l)
-			}
-			if s.Group.Rank() > 0 {
-				return m.shardError()
-			}
-		}
+	if s == nil {
+		return f()
+	}
+	m.settle()
+	if !s.moves() {
 		return errors.Join(m.shardError(), f())
 	}
+	s.alone, s.holds = true, [2]int{-1, -1}
+	defer func() { s.alone = false }()
+	if s.Group.Rank() > 0 {
+		return m.attend()
+	}
+	err := f()
+	s.ask(noMore)
+	return errors.Join(m.shardError(), err)
+}
+
+// What rank 0 asks for: a layer's weights, or, from someMasters on, the masters of a bucket; or it is done.
+const (
+	noMore      = -1
+	someMasters = 1 << 30
+)
+
+// attend gives rank 0 what it asks for, until it is done.
+func (m *Model) attend() error {
+	s := m.shards
+	for s.failed == nil {
+		what, err := s.Group.Share("what rank 0 asks for", []float64{0})
+		if s.fail(err); err != nil || what[0][0] == noMore {
+			break
+		}
+		if n := int(what[0][0]); n >= someMasters {
+			m.Dev.Free(m.masters(n - someMasters))
+		} else {
+			m.prefetch(n)
+			s.come(n)
+		}
+	}
+	return m.shardError()
+}
+
+// ask tells the ranks that attend what rank 0 wants next.
+func (s *shards) ask(what int) {
+	if s.moves() {
+		_, err := s.Group.Share("what rank 0 asks for", []float64{float64(what)})
+		s.fail(err)
+	}
+}
+
+// settle waits for everything that is on its way.
+func (m *Model) settle() {
+	s := m.shards
+	m.arrive(everything)
 	s.come(beforeLayers)
 	s.come(behindLayers)
 	for l := range m.blocks {
 		s.come(l)
 	}
-	s.alone, s.holds = true, [2]int{-1, -1}
-	defer func() { s.alone = false }()
-	if s.Group.Rank() > 0 {
-		for s.failed == nil {
-			l, err := s.Group.Share("a layer that rank 0 asks for", []float64{0})
-			if s.fail(err); err != nil || l[0][0] < 0 {
-				break
-			}
-			m.prefetch(int(l[0][0]))
-			s.come(int(l[0][0]))
+}
+
+// masters gets the masters of a bucket from all ranks, which all call it.
+func (m *Model) masters(i int) kernels.Tensor {
+	s := m.shards
+	b, r := s.buckets[i], s.Group.Rank()
+	all := m.Dev.Alloc(kernels.F32, b.w.Len())
+	if b.master.Len() > 0 {
+		m.Dev.Copy(all.Rows(b.cuts[r], b.cuts[r+1]), b.master)
+	}
+	p, err := s.Group.BeginGather("the masters of "+b.name, all, b.cuts)
+	s.fail(err)
+	if err == nil {
+		s.fail(p.Wait())
+	}
+	return all
+}
+
+// downloadMaster fills x with a parameter's masters, where they are divided. It is for rank 0, in Alone.
+func (m *Model) downloadMaster(x []float32, p *Param) {
+	s := m.shards
+	for i, b := range s.buckets {
+		lo, hi := max(p.gradient, b.from), min(p.gradient+p.Len(), b.from+b.w.Len())
+		if lo >= hi || b.master.IsNil() {
+			continue
 		}
-		return m.shardError()
-	}
-	err := f()
-	s.ask(-1)
-	return errors.Join(m.shardError(), err)
-}
-
-func upTo(n int) (list []int) {
-	for i := range n {
-		list = append(list, i)
-	}
-	return list
-}
-
-// ask tells the ranks that attend which layer rank 0 wants next; -1: none any more.
-func (s *shards) ask(l int) {
-	if s.moves() {
-		_, err := s.Group.Share("a layer that rank 0 asks for", []float64{float64(l)})
-		s.fail(err)
+		s.ask(someMasters + i)
+		all := m.masters(i)
+		m.Dev.Download(x[lo-p.gradient:hi-p.gradient], all.Rows(lo-b.from, hi-b.from))
+		m.Dev.Free(all)
 	}
 }
 

@@ -266,7 +266,7 @@ func (m *Model) backward(s *deviceBatch) {
 			d.GatherBackward(z.datt2, z.dattr, s.rowPtr, s.rowSrc)
 		}
 		b.attendBackward(m, l, a, s, z)
-		m.shards.sendFrom(l)
+		m.sendFrom(l)
 		if l == last && s.compact {
 			z.reserveBackward(m, s.n, s.n, false) // dres stays: its memory and size are the same
 		}
@@ -340,7 +340,7 @@ func (m *Model) TrainStepLater(b *Batch, o LossOptions) (losses func() Losses, e
 	m.losses(s, o)
 	read := m.Dev.DownloadLater(m.tail.loss)
 	m.backward(s)
-	m.shards.sendFrom(beforeLayers)
+	m.sendFrom(beforeLayers)
 	if err := m.shardError(); err != nil {
 		return nil, err
 	}

@@ -124,6 +124,11 @@ func (m *Model) bytesAs(p *Param, t kernels.DType, host *[]float32) []byte {
 	if p.Kind == Head {
 		t = kernels.F32
 	}
+	if m.shards != nil && m.shards.alone && t == kernels.F32 && !m.flatMaster.IsNil() && p.W.Type() != t && !p.G.IsNil() {
+		*host = slices.Grow((*host)[:0], p.Len())[:p.Len()]
+		m.downloadMaster(*host, p)
+		return checkpoint.F32Bytes(*host)
+	}
 	from := m.use(p)
 	if from.Type() != t && !p.Master.IsNil() { // more than its bfloat16 has
 		from = p.Master

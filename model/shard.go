@@ -59,6 +59,9 @@ type bucket struct {
 	cuts  []int          // rank r has elements [cuts[r], cuts[r+1])
 	own   kernels.Tensor // this rank's part of the summed gradient
 	ownW  kernels.Tensor // its part of the weights, where w lies in a slot; else it is in w
+
+	from   int            // where it begins, among the gradients of all parameters
+	master kernels.Tensor // this rank's part of the masters, or nil
 }
 
 // What is of no layer.
@@ -323,7 +326,10 @@ func (m *Model) bindBucket(p *planned) {
 		b.cuts[i] -= p.lo
 	}
 	lo, hi := b.cuts[s.Group.Rank()], b.cuts[s.Group.Rank()+1]
-	b.own = s.flatOwn.Rows(p.at.gradient, p.at.gradient+hi-lo)
+	b.own, b.from = s.flatOwn.Rows(p.at.gradient, p.at.gradient+hi-lo), p.lo
+	if !m.flatMaster.IsNil() && first.W.Type() == m.opt.DType {
+		b.master = m.flatMaster.Rows(p.at.gradient, p.at.gradient+hi-lo)
+	}
 	weights := b.w.Rows(lo, hi)
 	if m.isSlotted(first) {
 		b.ownW = s.flatOwnW.Rows(p.at.weight, p.at.weight+hi-lo)

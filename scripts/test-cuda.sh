@@ -13,7 +13,7 @@ if sh scripts/cuda.sh; then
 	sh scripts/cuda.sh kernels
 	# shellcheck source=/dev/null
 	. build/cuda/env
-	packages="./cuda/... ./device $packages"
+	packages="./cuda/... ./device ./collective $packages"
 else
 	compiler=
 fi
@@ -27,6 +27,8 @@ flags="${CGO_CXXFLAGS:--O2 -g}"
 CGO_CXXFLAGS="$flags" $GO vet -tags cuda,emu $packages
 # shellcheck disable=SC2086
 CGO_CXXFLAGS="$flags" $GO test -timeout 60m -tags cuda,emu $packages
+# shellcheck disable=SC2086
+[ -z "$compiler" ] || CGO_CXXFLAGS="$flags" $GO test -timeout 10m -tags cuda,emu -run '^TestGPURanks$' ./cmd/criticrm
 
 if [ -z "$compiler" ]; then
 	echo "SKIPPED, for want of a CUDA compiler (see above): package cuda, that the kernels compile, and what they compile to" >&2
@@ -36,5 +38,5 @@ $GO run ./bench/sass -tools "$(dirname "$NVCC")" build/cuda/lib/libcriticrm_cuda
 	[ "$NVCC_STRICT" = OFF ] || exit 1
 	echo "no failure: what the kernels compile to is settled for another release of the compiler"
 }
-$GO vet -tags cuda ./cuda/... ./bench/... ./cmd/...
+$GO vet -tags cuda ./cuda/... ./collective ./bench/... ./cmd/...
 $GO test -timeout 60m -tags cuda ./cuda ./device

@@ -1,6 +1,7 @@
 package trainer
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -75,23 +76,24 @@ func Pack(sizes []int, capacity int) [][]int {
 	return bins
 }
 
-// Deal packs items for several ranks: as many micro-batches for each, of at most capacity (0: no bound), and no larger than they must be, so
-// that all ranks have about the same to do. Bin i is rank i mod ranks's; it may be empty where there are fewer items than bins. Largest first, each to
-// the bin with the least so far: the result is a function of the arguments.
-func Deal(sizes []int, capacity, ranks int) [][]int {
+// Deal packs items for several ranks: as many micro-batches for each, of at most capacity (0: no bound), and no more than there must be, so
+// that all ranks have about the same to do, which work tells of each item. Bin i is rank i mod ranks's; it may be empty where there are fewer items than bins.
+// The most work first, each to the bin with the least so far: the result is a function of the arguments.
+func Deal(sizes []int, work []float64, capacity, ranks int) [][]int {
 	order := make([]int, len(sizes))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return sizes[b] - sizes[a] })
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(work[b], work[a]) })
 	for n := ranks; ; n += ranks {
-		bins, load := make([][]int, n), make([]int, n)
+		bins, load, size := make([][]int, n), make([]float64, n), make([]int, n)
 		fits := true
 		for _, i := range order {
 			at := slices.Index(load, slices.Min(load))
-			fits = fits && (capacity <= 0 || len(bins[at]) == 0 || load[at]+sizes[i] <= capacity)
+			fits = fits && (capacity <= 0 || len(bins[at]) == 0 || size[at]+sizes[i] <= capacity)
 			bins[at] = append(bins[at], i)
-			load[at] += sizes[i]
+			load[at] += work[i]
+			size[at] += sizes[i]
 		}
 		if fits {
 			for _, b := range bins {
@@ -121,13 +123,15 @@ type Packed struct {
 // packExamples fetches the examples of the indices, checks and packs them. limit is the longest sequence, 0 for none. What is
 // longer was not made for it, by package render or by hand: it is an error, or with overlong: drop left out.
 func packExamples(data Dataset, indices []int, c *Config, limit, vocab int) (*Packed, error) {
-	return packShare(data, indices, c, limit, vocab, nil)
+	return packShare(data, indices, c, limit, vocab, nil, nil)
 }
 
-// packShare is packExamples of a group, which packs for all and keeps the micro-batches of its rank. The sums are those of all.
-func packShare(data Dataset, indices []int, c *Config, limit, vocab int, g *collective.Group) (*Packed, error) {
+// packShare is packExamples of a group, which packs for all and keeps the micro-batches of its rank. The sums are those of all. Work is dealt out as m
+// has it; nil: by tokens.
+func packShare(data Dataset, indices []int, c *Config, limit, vocab int, g *collective.Group, m *model.Model) (*Packed, error) {
 	p := &Packed{}
 	parts := c.Parts()
+	var work []float64
 	examples, tokens, numbers := make([]render.Example, 0, len(indices)), make([]int, 0, len(indices)), make([]int, 0, len(indices))
 	for _, i := range indices {
 		e, err := data.Example(i)
@@ -147,6 +151,10 @@ func packShare(data Dataset, indices []int, c *Config, limit, vocab int, g *coll
 			continue
 		}
 		examples, tokens, numbers = append(examples, e), append(tokens, s.Tokens), append(numbers, i)
+		work = append(work, float64(s.Tokens))
+		if m != nil {
+			work[len(work)-1] = m.Work(s.Tokens, s.Longest)
+		}
 		p.Examples++
 		p.Weight += s.Weight
 		p.Pairs += s.Pairs
@@ -157,9 +165,9 @@ func packShare(data Dataset, indices []int, c *Config, limit, vocab int, g *coll
 	bins, own := Pack(tokens, c.BatchTokens), func(int) bool { return true }
 	switch {
 	case c.GradientSum == SumTree:
-		bins, own = Deal(tokens, c.BatchTokens, leaves), func(i int) bool { lo, hi := ownLeaves(g); return i%leaves >= lo && i%leaves < hi }
+		bins, own = Deal(tokens, work, c.BatchTokens, leaves), func(i int) bool { lo, hi := ownLeaves(g); return i%leaves >= lo && i%leaves < hi }
 	case g.Size() > 1:
-		bins, own = Deal(tokens, c.BatchTokens, g.Size()), func(i int) bool { return i%g.Size() == g.Rank() }
+		bins, own = Deal(tokens, work, c.BatchTokens, g.Size()), func(i int) bool { return i%g.Size() == g.Rank() }
 	}
 	rounds := make([]int, max(g.Size(), 1))
 	for i, bin := range bins {

@@ -16,8 +16,14 @@ import (
 // headModel is a model with the head size of Llama's small relatives, so that the tensor-core kernels run.
 func headModel(t *testing.T, dev *kernels.Device, c Config) *model.Model {
 	t.Helper()
+	return sharedHeadModel(t, dev, c, model.Sharding{})
+}
+
+// sharedHeadModel is headModel with its state divided among ranks.
+func sharedHeadModel(t *testing.T, dev *kernels.Device, c Config, s model.Sharding) *model.Model {
+	t.Helper()
 	m, err := model.New(dev, model.Config{VocabSize: tinyVocab, HiddenSize: 32, IntermediateSize: 64, NumHiddenLayers: 2, NumAttentionHeads: 4, NumKeyValueHeads: 2,
-		HeadDim: 64, MaxPositionEmbeddings: 64, InitializerRange: 0.1, EOSTokenIDs: []int32{tinyEnd}}, model.Options{DType: c.dtype(), Train: true, Head: c.rewards()}, 1)
+		HeadDim: 64, MaxPositionEmbeddings: 64, InitializerRange: 0.1, EOSTokenIDs: []int32{tinyEnd}}, model.Options{DType: c.dtype(), Train: true, Head: c.rewards(), Sharding: s}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

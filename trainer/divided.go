@@ -27,8 +27,6 @@ func (r *run) checkDivided() error {
 		return fmt.Errorf("trainer: config: gradient_sum: tree adds whole gradients, and zero_stage %d divides them: take zero_stage 0 or 1", stage)
 	case c.OutputDir != "" && c.AsyncSave == AsyncYes:
 		return errors.New("trainer: config: async_save: yes: where the state is divided (zero_stage), checkpoints are written while training waits: leave it out")
-	case c.OutputDir != "" && c.SaveDType == SaveF32 && c.BF16 && !c.Stochastic:
-		return errors.New("trainer: config: save_dtype: float32: the masters are divided (zero_stage), and the final model is made of the weights: take zero_stage 0, or save_dtype bfloat16")
 	}
 	return nil
 }

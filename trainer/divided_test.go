@@ -1,15 +1,18 @@
 package trainer
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"criticrm/checkpoint"
 	"criticrm/collective"
 	"criticrm/kernels"
 	"criticrm/model"
@@ -17,6 +20,9 @@ import (
 
 // asRank names the stage at which TestDividedRank is a rank of TestVolume.
 const asRank = "CRITICRM_TEST_RANK_STAGE"
+
+// rankDir is its output_dir.
+const rankDir = "CRITICRM_TEST_RANK_DIR"
 
 // TestVolume: what ranks send each other is, to the byte, what ZeRO's stages are said to send (Rajbhandari et al. 2020, §7, with the passes of our
 // accumulation): with P parameters of 4 bytes and W ranks, all together (W-1)·4 bytes for
@@ -29,15 +35,53 @@ func TestVolume(t *testing.T) {
 	}
 	for _, ranks := range []int{2, 3} {
 		for stage := range 4 {
+			dir := filepath.Join(t.TempDir(), "run")
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			cmd := exec.CommandContext(ctx, mpirun, "-n", strconv.Itoa(ranks), "--oversubscribe", "--bind-to", "none", os.Args[0], "-test.run=^TestDividedRank$", "-test.v")
-			cmd.Env = append(os.Environ(), asRank+"="+strconv.Itoa(stage), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
+			cmd.Env = append(os.Environ(), asRank+"="+strconv.Itoa(stage), rankDir+"="+dir, "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
 			out, err := cmd.CombinedOutput()
 			cancel()
 			if err != nil || strings.Count(string(out), "sent as was said") != ranks {
 				t.Errorf("stage %d, %d ranks: %v\n%s", stage, ranks, err, out)
+				continue
 			}
+			sameAsModel(t, dir)
 		}
+	}
+}
+
+// sameAsModel wants the checkpoint of a run to be what its final model is, whoever has written which part.
+func sameAsModel(t *testing.T, dir string) {
+	t.Helper()
+	path, _, err := checkpoint.Latest(filepath.Join(dir, "checkpoints"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := checkpoint.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := checkpoint.OpenModelDir(filepath.Join(dir, "model"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	n := 0
+	for _, x := range state.Tensors {
+		name, ok := strings.CutPrefix(x.Name, "weight/")
+		if !ok || name == "score.weight" { // that is in a file of its own
+			continue
+		}
+		is, err := d.ReadF32(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; !bytes.Equal(checkpoint.F32Bytes(is), x.Data) {
+			t.Errorf("%s: %s is another one in the model", dir, name)
+		}
+	}
+	if n < 30 {
+		t.Errorf("%s: %d weights", dir, n)
 	}
 }
 
@@ -61,6 +105,7 @@ func TestDividedRank(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := testConfig("")
+	c.OutputDir = os.Getenv(rankDir)
 	c.ZeroStage, c.BatchTokens, c.MaxSteps, c.BatchSize, c.Accumulation = stage, 60, 3, 12, 1
 	o := c.options()
 	o.Sharding = model.Sharding{Stage: stage, Ranks: g.Size(), Group: g, Bucket: 5000}
@@ -94,6 +139,9 @@ func TestDividedRank(t *testing.T) {
 		3: rounds*all + (all - 4*layer) + layer*(6+4*(rounds-1)), // all four and back two; then two and back two
 	}[stage]
 	want := res.Steps * (g.Size() - 1) * 4 * update
+	if stage == 3 { // for the final model, and to compare it with what is in memory
+		want += 2 * 4 * layer * (g.Size() - 1) * 4
+	}
 	if stage > 0 {
 		want += res.Steps * (g.Size() - 1) * 8 * g.Size() // norms
 	} else {

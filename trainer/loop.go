@@ -410,7 +410,7 @@ func limitOf(context int, c Config) int {
 func (r *run) step(ctx context.Context) error {
 	now := &pending{start: time.Now()}
 	index := r.indices()
-	p, err := packShare(r.data, index, &r.c, limit(r.m, r.c), r.m.VocabSize, r.group)
+	p, err := packShare(r.data, index, &r.c, limit(r.m, r.c), r.m.VocabSize, r.group, r.m)
 	if err != nil {
 		return err
 	}

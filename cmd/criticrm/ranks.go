@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"runtime"
 	"slices"
 
@@ -25,7 +24,7 @@ type rankFlags struct {
 }
 
 func (r *rankFlags) bind(f *pflag.FlagSet) {
-	f.IntVar(&r.processes, "nproc", 1, "train with so many processes on this machine, started by Open MPI's mpirun, which share the work of each update and the cores; they may also be started by hand (docs/training.md)")
+	f.IntVar(&r.processes, "nproc", 1, "train with so many processes on this machine, which share the work of each update: one for each GPU, or, with device cpu, on its cores by Open MPI's mpirun; they may also be started by hand (docs/training.md)")
 	f.IntVar(&r.restarts, "max_restarts", 0, "with nproc: start again from the newest checkpoint, so many times, when a process is lost")
 }
 
@@ -56,13 +55,26 @@ func (r *rankFlags) launch(cmd *cobra.Command, c trainer.Config) error {
 			args = append(args, "--"+name+"="+inputs[name])
 		}
 	}
+	start := collective.Launch
+	gpus, err := ranksOnGPUs(c.Device)
+	if err != nil {
+		return inputError{err}
+	}
+	if gpus > 0 {
+		if start = collective.LaunchLocal; r.processes > gpus {
+			return inputError{fmt.Errorf("--nproc is %d, and this machine has %d NVIDIA devices, one for each process: start fewer, or use --device cpu", r.processes, gpus)}
+		}
+	}
 	if c.Threads == 0 {
 		args = append(args, fmt.Sprintf("--threads=%d", max(1, runtime.NumCPU()/r.processes)))
 	}
 	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
 	for left := r.restarts; ; left-- {
-		err := collective.Launch(ctx, r.processes, program, args, cmd.OutOrStdout(), stderr)
-		var exit *exec.ExitError
+		err := start(ctx, r.processes, program, args, cmd.OutOrStdout(), stderr)
+		var exit interface {
+			error
+			ExitCode() int
+		}
 		switch {
 		case err == nil:
 			return nil

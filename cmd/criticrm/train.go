@@ -85,6 +85,9 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 	}
 	flags.name, flags.threads = c.Device, c.Threads
 	flags.share(world)
+	if err := flags.ownGPU(world); err != nil {
+		return inputError{err}
+	}
 	dev, closeDevice, err := flags.open(stderr)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 
 #include <atomic>
+#include <functional>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -131,6 +132,7 @@ std::string describe_global(const void *p, size_t n);
 extern std::atomic<uint64_t> memory_epoch;  // changes with every release
 
 void run(grid_launch &);  // throws std::runtime_error
+void start_quietly(std::function<void()>);  // a thread that takes no signals of the process: they are others' business
 
 // What the thread sanitizer is told, in a build where kernels are compiled with -fsanitize=thread and the emulator with
 // -DEMU_TSAN alone. Threads of the GPU are fibers for it, of which only barriers order what they do.

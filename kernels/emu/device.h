@@ -40,6 +40,7 @@ emu_event   emu_record(void *stream);
 void        emu_follow(void *stream, emu_event);  // what is queued from now on runs after the event
 int         emu_passed(emu_event);                // runs nothing
 const char *emu_reach(emu_event);                 // runs its stream up to it; the stream's first error or NULL
+int         emu_pursue(emu_event, const char **); // whether it has passed; if not, a thread runs its stream up to it from now on. The error as emu_reach
 
 // Device memory: 64-byte aligned, between two guard pages, its end as near to the second as that allows; filled with 0xFF.
 // NULL if the device is full. Release checks the bytes between the memory and the guard pages, and says what is wrong.
@@ -73,6 +74,7 @@ const char *emu_driver_fault(void);
 int         emu_set_device(int device);
 void        emu_bind(void);
 const char *emu_unbound(void *stream);
+int         emu_device(void);  // whose context is current on the calling thread, among those that the driver has made streams on; -1: none
 
 // A fault of a device lasts as long as the process, also when everything on it is closed. From now on the process counts as another one.
 void emu_new_process(void);

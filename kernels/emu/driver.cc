@@ -2,22 +2,24 @@
 //
 // What is queued runs when somebody waits for it, so a missing wait shows. The driver is stricter than NVIDIA's: host memory of an
 // asynchronous copy must be page-locked, and memory that queued work may use must not be freed. There are three devices: one, one with
-// little memory, and one that is too old.
+// little memory, and one that is too old; or, where the environment has EMU_DEVICES, so many like the first.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "device.h"
 
 namespace {
 
 enum {  // CUresult
-    success = 0, invalid_value = 1, out_of_memory = 2, invalid_device = 101, invalid_context = 201, invalid_handle = 400, launch_failed = 719
+    success = 0, invalid_value = 1, out_of_memory = 2, invalid_device = 101, invalid_context = 201, invalid_handle = 400, not_ready = 600, launch_failed = 719
 };
 
 struct context {
@@ -37,10 +39,13 @@ struct event {
 
 struct driver {
     std::mutex lock;
-    context devices[3] = {{"software GPU", 8, 0, (size_t)8 << 30}, {"software GPU with little memory", 9, 0, (size_t)256 << 20}, {"software GPU of old", 7, 5, (size_t)1 << 30}};
+    std::vector<context> devices = {{"software GPU", 8, 0, (size_t)8 << 30}, {"software GPU with little memory", 9, 0, (size_t)256 << 20}, {"software GPU of old", 7, 5, (size_t)1 << 30}};
     std::map<uintptr_t, std::pair<context *, size_t>> memory;
     std::map<char *, size_t> pinned;  // by address, with length
     std::string fault;
+    driver() {
+        if (const char *n = getenv("EMU_DEVICES")) devices.assign(std::min(std::max(atoi(n), 1), 16), context(devices[0]));
+    }
 };
 driver &state() {
     static driver *d = new driver;
@@ -51,7 +56,7 @@ thread_local context *current;
 thread_local int runtime_device;  // of the thread, as the runtime counts: 0 until it is told
 
 int device_of(int i, context **c) {
-    if (i < 0 || i >= 3) return invalid_device;
+    if (i < 0 || i >= (int)state().devices.size()) return invalid_device;
     *c = &state().devices[i];
     return success;
 }
@@ -94,7 +99,7 @@ bool idle(context *c) {
 
 int init(unsigned) { return success; }
 int version(int *v) { return *v = 13000, success; }
-int count(int *n) { return *n = 3, success; }
+int count(int *n) { return *n = (int)state().devices.size(), success; }
 int get(int *device, int i) {
     context *c;
     return *device = i, device_of(i, &c);
@@ -291,6 +296,21 @@ int event_wait(event *e) {
     if (!e->recorded) return success;
     return waited(e->owner, [=] { return emu_reach(e->at); });
 }
+// A GPU goes on by itself; here the first question makes a thread do so.
+int event_query(event *e) {
+    if (e->owner->dead) return launch_failed;
+    if (!e->recorded) return success;
+    const char *error;
+    if (!emu_pursue(e->at, &error)) return not_ready;
+    std::lock_guard<std::mutex> hold(state().lock);
+    return error ? fail(e->owner, error, launch_failed) : success;
+}
+int stream_follow(void *stream, event *e, unsigned) {
+    std::lock_guard<std::mutex> hold(state().lock);
+    if (int code = check(stream)) return code;
+    if (e->recorded) emu_follow(stream, e->at);
+    return success;
+}
 
 const struct {
     const char *name;
@@ -322,6 +342,8 @@ const struct {
     {"cuEventDestroy_v2", (void *)event_destroy},
     {"cuEventRecord", (void *)event_record},
     {"cuEventSynchronize", (void *)event_wait},
+    {"cuEventQuery", (void *)event_query},
+    {"cuStreamWaitEvent", (void *)stream_follow},
 };
 
 }  // namespace
@@ -352,6 +374,12 @@ const char *emu_unbound(void *stream) {
     for (context &c : d.devices)
         if (&c != current && c.streams.count(stream)) return "the stream is of another context than the calling thread's";
     return nullptr;
+}
+
+int emu_device(void) {
+    driver &d = state();
+    std::lock_guard<std::mutex> hold(d.lock);
+    return current && !current->streams.empty() ? (int)(current - d.devices.data()) : -1;
 }
 
 void *emu_driver(const char *name) {

@@ -597,19 +597,21 @@ void help(int number) {
     }
 }
 
-void start_helpers(pool &p) {  // with its lock; signals of the process are others' business
+void start_helpers(pool &p) {  // with its lock
     if (p.wanted < 0) p.wanted = std::max(1, (int)std::thread::hardware_concurrency());
-    for (; p.started + 1 < p.wanted; p.started++) {
-        sigset_t block, old;
-        sigfillset(&block);
-        for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) sigdelset(&block, s);
-        pthread_sigmask(SIG_SETMASK, &block, &old);
-        std::thread(help, p.started + 1).detach();
-        pthread_sigmask(SIG_SETMASK, &old, nullptr);
-    }
+    for (; p.started + 1 < p.wanted; p.started++) start_quietly([n = p.started + 1] { help(n); });
 }
 
 }  // namespace
+
+void start_quietly(std::function<void()> f) {
+    sigset_t block, old;
+    sigfillset(&block);
+    for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) sigdelset(&block, s);
+    pthread_sigmask(SIG_SETMASK, &block, &old);
+    std::thread(std::move(f)).detach();
+    pthread_sigmask(SIG_SETMASK, &old, nullptr);
+}
 
 void run(grid_launch &l) {
     static std::once_flag once;

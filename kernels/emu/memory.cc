@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <numeric>
+#include <thread>
 
 #include "core.h"
 
@@ -131,6 +132,7 @@ struct queue {
     std::condition_variable moved;
     std::deque<std::function<void()>> work;
     uint64_t queued = 0, ran = 0, launches = 0;
+    uint64_t pursued = 0;  // a thread runs it up to there
     bool busy = false;
     std::string error, reported;
 };
@@ -416,4 +418,19 @@ const char *emu_reach(emu_event e) {
     if (!q) return nullptr;
     run_to(*q, e.at);
     return take_error(*q);
+}
+
+int emu_pursue(emu_event e, const char **error) {
+    *error = nullptr;
+    auto q = find(e.stream);
+    if (!q) return 1;
+    {
+        std::lock_guard<std::mutex> hold(q->lock);
+        if (q->ran < e.at) {
+            if (q->pursued < e.at) q->pursued = e.at, start_quietly([q, e] { run_to(*q, e.at); });
+            return 0;
+        }
+    }
+    *error = take_error(*q);
+    return 1;
 }

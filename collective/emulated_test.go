@@ -1,0 +1,5 @@
+//go:build cuda && emu
+
+package collective
+
+const emulated = true
