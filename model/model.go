@@ -46,6 +46,10 @@ type Options struct {
 	// half a byte a parameter. Embeddings, heads and norms stay as they are.
 	NF4 bool
 
+	// Over is Load's of an adapter: the weights of its base are those of this model, which is open, has no adapter, and must stay open and as it is for as long.
+	// The two may be used by turns. nil: the base is read.
+	Over *Model
+
 	// Sharding divides what training keeps among several processes.
 	Sharding Sharding
 
@@ -76,13 +80,14 @@ type Model struct {
 	lowest                                            int            // layer in which something is trained; len(blocks): none
 	shards                                            *shards        // nil: the model is not divided
 
-	acts    []acts // one per layer; see Model.shared
-	scratch scratch
-	tail    tail
-	staging staging
-	kv      []kernels.Tensor // per layer (S, 2G, D): cache of Generate
-	sampled sampled
-	memory  map[*kernels.Tensor]kernels.Tensor // behind each view that fit has made
+	acts     []acts // one per layer; see Model.shared
+	scratch  scratch
+	tail     tail
+	staging  staging
+	embedLow kernels.Tensor   // (n, r) s·A[:, id] of the embedding's adapter
+	kv       []kernels.Tensor // per layer (S, 2G, D): cache of Generate
+	sampled  sampled
+	memory   map[*kernels.Tensor]kernels.Tensor // behind each view that fit has made
 }
 
 // New makes a model with random weights, which depend on the seed and on the parameters' names and shapes only.
@@ -158,6 +163,9 @@ func Load(dev *kernels.Device, dir string, o Options) (*Model, error) {
 		o.Config = &c
 	}
 	c := *o.Config
+	if err := o.checkOver(c, adapted); err != nil {
+		return nil, err
+	}
 	files, err := checkpoint.OpenModelDir(base)
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)

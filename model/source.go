@@ -141,6 +141,7 @@ func (m *Model) read(s source, dir string) error {
 	byName, names := map[string]*Param{}, []string{}
 	for _, p := range m.params {
 		switch {
+		case m.borrows(p.Kind): // it is there
 		case s.inHead(p.Name):
 			x, err := s.head.ReadF32(p.Name)
 			if err != nil {

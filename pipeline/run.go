@@ -39,6 +39,8 @@ type Options struct {
 	Restart string        // forget this stage and what was made of it; "check": everything
 	Log     io.Writer     // progress and what people should know
 	Budget  time.Duration // how long a dry run measures each part; 0: 15 seconds
+
+	Page func(dir string, running bool) error // of each training, as trainer.Report has it
 }
 
 // InputError is a fault of what a run was given: nothing was made of it yet.

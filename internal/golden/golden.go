@@ -37,7 +37,7 @@ var repository = Set{
 	Tokenizers: []string{"tokenizer_llama3", "tokenizer_chatml"},
 	Chats:      []string{"tokenizer_llama3", "tokenizer_chatml"},
 	Kinds:      []string{"kinds"},
-	Adapters:   []string{"lora_llama", "lora_qwen2", "lora_phi3"},
+	Adapters:   []string{"lora_llama", "lora_qwen2", "lora_phi3", "lora_embedding", "lora_scaled_embedding"},
 
 	SentencePiece: []string{"spm"},
 }

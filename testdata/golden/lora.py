@@ -10,6 +10,8 @@ from transformers import AutoModelForSequenceClassification
 ADAPTERS = {
     "lora_llama": ("llama_tied", dict(r=4, lora_alpha=8, target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"])),
     "lora_qwen2": ("qwen2", dict(r=3, lora_alpha=5, use_rslora=True, target_modules=["q_proj", "v_proj"], rank_pattern={r"layers\.1\.self_attn\.v_proj": 2, r"layers\.1\.self_attn\.q_proj": 2})),
+    "lora_embedding": ("llama_tied", dict(r=4, lora_alpha=6, target_modules=["embed_tokens", "q_proj"])),
+    "lora_scaled_embedding": ("gemma3", dict(r=2, lora_alpha=4, target_modules=["embed_tokens", "down_proj"])),
     "lora_phi3": ("phi3", dict(r=8, lora_alpha=4, target_modules=r".*layers\.[01]\.(self_attn\.qkv_proj|mlp\.down_proj)")),
 }
 UPDATES = 20
@@ -30,7 +32,7 @@ def make(out):
         model = get_peft_model(plain, LoraConfig(task_type="SEQ_CLS", **settings))
         score = {n: p for n, p in model.named_parameters() if "score.modules_to_save" in n}
         for n, p in model.named_parameters():
-            if "lora_B" in n or n in score:
+            if "lora_B" in n or "lora_embedding_A" in n or n in score:
                 p.data.normal_(0, 0.1)
         model.peft_config["default"].base_model_name_or_path = "../" + base
         model.save_pretrained(folder)
