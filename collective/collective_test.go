@@ -222,7 +222,7 @@ func TestSums(t *testing.T) {
 func TestFaults(t *testing.T) {
 	for name, want := range map[string]string{
 		"die":    "collective: rank 1 (HOST, process ",
-		"stop":   "s: it is stopped, or its machine is gone; when last heard of, it had made",
+		"stop":   "s: it is stopped, or its machine is gone; when last heard of, it ",
 		"late":   "does not come to call 4",
 		"fail":   "has failed: the disk is full",
 		"differ": `rank 2 (HOST, process `,
@@ -238,6 +238,21 @@ func TestFaults(t *testing.T) {
 				t.Errorf("%s", out)
 			}
 		})
+	}
+}
+
+// All ranks may be in the same call, and the network is not.
+func TestStuck(t *testing.T) {
+	now := time.Now()
+	c := newControl(0, Limits{Call: time.Second}, nil)
+	c.at, c.since = place{Call: 5, What: "a sum", Inside: true}, now.Add(-3*time.Second)
+	c.peers = []*peer{{message: message{Rank: 1}, at: place{Call: 5, What: "a sum", Inside: true, For: 3 * time.Second}}}
+	if e := c.laggard(now); e == nil || !strings.Contains(e.Text, "all ranks wait in call 5 (a sum) since 3s") {
+		t.Errorf("%v", e)
+	}
+	c.peers[0].at.For = time.Second
+	if e := c.laggard(now); e != nil {
+		t.Errorf("%v", e)
 	}
 }
 

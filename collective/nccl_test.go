@@ -122,7 +122,7 @@ func TestNCCLFaults(t *testing.T) {
 	host, _ := os.Hostname()
 	for name, want := range map[string]string{
 		"die":    "collective: rank 1 (HOST, process ",
-		"stop":   "s: it is stopped, or its machine is gone; when last heard of, it had made",
+		"stop":   "s: it is stopped, or its machine is gone; when last heard of, it ",
 		"late":   "does not come to call ",
 		"fail":   "has failed: the disk is full",
 		"differ": `seed is "2" there and "1" here`,
