@@ -27,7 +27,7 @@ func init() {
 	if emulated {
 		most = 1<<18 + 77 // of a GPU in software
 	}
-	roles["speed"] = speed
+	roles["speed"], roles["beside"] = speed, beside
 	for name, f := range mistakes {
 		roles[name] = f
 	}
@@ -62,6 +62,59 @@ func TestNCCLSums(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNCCLBeside: what a device is given while transfers are in flight runs beside them, and several are in flight at once.
+func TestNCCLBeside(t *testing.T) {
+	out, err := gpuRanks(t, 2, "beside")
+	if err != nil || strings.Count(out, "is content") != 2 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func beside(g *Group, dev *kernels.Device) error {
+	const n, late = 1000, 2 * time.Second
+	var sums []kernels.Tensor
+	var calls []*Pending
+	other := dev.Alloc(kernels.F32, n)
+	if g.rank == 1 {
+		time.Sleep(late)
+	}
+	cuts := []int{0, 500, n}
+	for i := range 3 {
+		x, own := dev.Alloc(kernels.F32, n), dev.AllocZero(kernels.F32, 500)
+		host := make([]float32, n)
+		for j := range host {
+			host[j] = float32(1 + i + g.rank)
+		}
+		dev.Upload(x, host)
+		p, err := g.BeginReduce("a sum", own, x, cuts, false, nil)
+		if err != nil {
+			return err
+		}
+		sums, calls = append(sums, own), append(calls, p)
+		start := time.Now()
+		dev.Upload(other, host)
+		got := make([]float32, n)
+		dev.Download(got, other)
+		if took := time.Since(start); g.rank == 0 && i == 0 && (took > late/2 || got[n-1] != host[n-1]) {
+			return fmt.Errorf("what runs beside a transfer took %v", took)
+		}
+	}
+	for i, p := range calls {
+		if err := p.Wait(); err != nil {
+			return err
+		}
+		got := make([]float32, 500)
+		dev.Download(got, sums[i])
+		for _, v := range got {
+			if v != float32(3+2*i) {
+				return fmt.Errorf("sum %d is %v", i, v)
+			}
+		}
+	}
+	fmt.Printf("rank %d of %d is content\n", g.Rank(), g.Size())
+	return nil
 }
 
 // TestNCCLUnderMpirun: without MASTER_ADDR Open MPI tells ranks with GPUs where to meet.
