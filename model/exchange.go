@@ -16,6 +16,7 @@ import (
 type traffic struct {
 	failed   error                         // the first failure, for whoever ends the pass
 	reducing map[int]*collective.Pending   // by bucket
+	taken    map[int]kernels.Tensor        // by bucket, without a group
 	next     int                           // bucket whose gradients are sent next
 	sends    bool                          // the backward pass sends gradients
 	coming   map[int][]*collective.Pending // weights, by layer
@@ -24,6 +25,7 @@ type traffic struct {
 }
 
 func (t *traffic) clear() {
+	t.taken = map[int]kernels.Tensor{}
 	t.reducing, t.coming, t.holds = map[int]*collective.Pending{}, map[int][]*collective.Pending{}, [2]int{-1, -1}
 }
 
@@ -45,10 +47,21 @@ func (m *Model) shardError() error {
 	return fmt.Errorf("model: %w", m.shards.failed)
 }
 
+// inFlight is how many buckets of gradients are on their way at once: each takes its own size of memory, for what other ranks send.
+const inFlight = 8
+
 // send begins to send the gradients of a bucket.
-func (s *shards) send(i int, tree bool) {
+func (m *Model) send(i int, tree bool) {
+	s := m.shards
 	b := s.buckets[i]
-	if !s.moves() {
+	if first := i - inFlight; first >= 0 {
+		m.arriveOne(first)
+	}
+	if s.Group == nil { // what the transfer would take is taken
+		s.taken[i] = m.Dev.Alloc(kernels.F32, s.Ranks*b.own.Len())
+		return
+	}
+	if s.failed != nil {
 		return
 	}
 	p, err := s.Group.BeginReduce("the gradients of "+b.name, b.own, b.g, b.cuts, tree, nil)
@@ -57,23 +70,36 @@ func (s *shards) send(i int, tree bool) {
 }
 
 // sendFrom sends what the backward pass has finished: all that is at or above a layer.
-func (s *shards) sendFrom(layer int) {
+func (m *Model) sendFrom(layer int) {
+	s := m.shards
 	if s == nil || !s.sends {
 		return
 	}
 	for ; s.next < len(s.buckets) && s.buckets[s.next].layer >= layer; s.next++ {
-		s.send(s.next, false)
+		m.send(s.next, false)
 	}
 }
 
 // arrive waits for the gradients of a layer's buckets, or of all with everything.
-func (s *shards) arrive(of func(layer int) bool) {
-	for i, b := range s.buckets {
-		if p := s.reducing[i]; p != nil && of(b.layer) {
-			delete(s.reducing, i)
-			if s.failed == nil {
-				s.fail(p.Wait())
-			}
+func (m *Model) arrive(of func(layer int) bool) {
+	for i, b := range m.shards.buckets {
+		if of(b.layer) {
+			m.arriveOne(i)
+		}
+	}
+}
+
+// arriveOne waits for the gradients of a bucket, if they are on their way.
+func (m *Model) arriveOne(i int) {
+	s := m.shards
+	if t, ok := s.taken[i]; ok {
+		m.Dev.Free(t)
+		delete(s.taken, i)
+	}
+	if p := s.reducing[i]; p != nil {
+		delete(s.reducing, i)
+		if s.failed == nil {
+			s.fail(p.Wait())
 		}
 	}
 }
@@ -87,7 +113,7 @@ func (m *Model) beginGradients() {
 		return
 	}
 	if s.Stage >= 2 {
-		s.arrive(everything)
+		m.arrive(everything)
 		m.Dev.Zero(m.flatG)
 		s.sends = true
 	}
@@ -97,7 +123,7 @@ func (m *Model) beginGradients() {
 // beginLayerGradients makes the slot of a layer's gradients ready.
 func (m *Model) beginLayerGradients(l int) {
 	if s := m.shards; s != nil && s.Stage >= 2 {
-		s.arrive(func(layer int) bool { return layer == l+2 })
+		m.arrive(func(layer int) bool { return layer == l+2 })
 		m.Dev.Zero(s.g[l%2])
 	}
 }
@@ -122,11 +148,11 @@ func (m *Model) Reduce(tree bool) error {
 			s.next = 0
 		}
 		for ; s.next < len(s.buckets); s.next++ {
-			s.send(s.next, tree)
+			m.send(s.next, tree)
 		}
 		s.sends = false
 	}
-	s.arrive(everything)
+	m.arrive(everything)
 	s.next = 0
 	return m.shardError()
 }
@@ -255,9 +281,9 @@ func (m *Model) IdleStep() error {
 	for l := len(m.blocks) - 1; l >= m.lowest; l-- {
 		m.useLayer(l, m.below(l))
 		m.beginLayerGradients(l)
-		s.sendFrom(l)
+		m.sendFrom(l)
 	}
-	s.sendFrom(beforeLayers)
+	m.sendFrom(beforeLayers)
 	return m.shardError()
 }
 
@@ -325,7 +351,7 @@ func (s *shards) ask(what int) {
 // settle waits for everything that is on its way.
 func (m *Model) settle() {
 	s := m.shards
-	s.arrive(everything)
+	m.arrive(everything)
 	s.come(beforeLayers)
 	s.come(behindLayers)
 	for l := range m.blocks {
