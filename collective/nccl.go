@@ -261,5 +261,8 @@ func (e *nccl) end(failed bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ended = true
-	_ = e.lane.Close() // what has failed was told
+	if e.lane != nil {
+		_ = e.lane.Close() // what has failed was told
+		e.lane = nil
+	}
 }

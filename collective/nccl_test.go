@@ -22,7 +22,12 @@ const onGPU = "COLLECTIVE_TEST_GPU"
 
 func init() {
 	if os.Getenv(onGPU) != "" {
-		openDevice = func(w World) (*kernels.Device, error) { return cuda.Open(w.Local, cuda.Options{}) }
+		openDevice = func(w World) (*kernels.Device, error) {
+			if os.Getenv(role) == "same" {
+				w.Local = 0
+			}
+			return cuda.Open(w.Local, cuda.Options{})
+		}
 	}
 	if emulated {
 		most = 1<<18 + 77 // of a GPU in software
@@ -229,6 +234,7 @@ var mistakes = map[string]func(g *Group, dev *kernels.Device) error{
 		}
 		return g.broken("a broadcast", err)
 	},
+	"same": func(*Group, *kernels.Device) error { return errors.New("two ranks have one GPU") },
 	"twice": func(g *Group, dev *kernels.Device) error {
 		g.move.end(false)
 		_, err := g.move.broadcast(nil, 64, 0)
@@ -288,6 +294,7 @@ func TestNCCLMistakes(t *testing.T) {
 		"absent":  "rank 1 does not come to ncclBroadcast of 64 bytes from rank 1 in group 1, where rank 0 waits since 2 seconds",
 		"freed":   "NCCL does not broadcast: invalid argument: ncclBroadcast: 0x",
 		"twice":   "the group has ended",
+		"same":    "use the same device, 0",
 		"swapped": "makes call 2 (the gradients of b)",
 	} {
 		t.Run(name, func(t *testing.T) {
