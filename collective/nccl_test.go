@@ -41,6 +41,12 @@ func init() {
 // gpuRanks runs a role in n processes with a GPU each.
 func gpuRanks(t *testing.T, n int, name string, env ...string) (string, error) {
 	t.Helper()
+	return gpuRanksBy(t, n, name, []string{os.Args[0]}, env...)
+}
+
+// gpuRanksBy has a command start them.
+func gpuRanksBy(t *testing.T, n int, name string, command []string, env ...string) (string, error) {
+	t.Helper()
 	if !emulated {
 		list, err := cuda.Devices()
 		if err != nil || len(list) < n {
@@ -54,7 +60,7 @@ func gpuRanks(t *testing.T, n int, name string, env ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var out strings.Builder
-	err := LaunchLocal(ctx, n, os.Args[0], nil, &out, &out)
+	err := LaunchLocal(ctx, n, command[0], command[1:], &out, &out)
 	return out.String(), err
 }
 
@@ -130,6 +136,17 @@ func TestNCCLUnderMpirun(t *testing.T) {
 	t.Setenv(onGPU, "1")
 	t.Setenv("EMU_DEVICES", "2")
 	out, err := ranks(t, 2, "sums")
+	if err != nil || strings.Count(out, "is content") != 2 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestNCCLUnderSrun: in a job of Slurm the ranks meet on its first host. The variables are made up.
+func TestNCCLUnderSrun(t *testing.T) {
+	script := `export SLURM_PROCID=$RANK SLURM_NTASKS=$WORLD_SIZE SLURM_LOCALID=$LOCAL_RANK SLURM_JOB_NODELIST=localhost,other SLURM_JOB_ID=$PPID
+unset RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE MASTER_ADDR MASTER_PORT CRITICRM_TOKEN
+exec "$0"`
+	out, err := gpuRanksBy(t, 2, "sums", []string{"/bin/sh", "-c", script, os.Args[0]})
 	if err != nil || strings.Count(out, "is content") != 2 {
 		t.Errorf("%v\n%s", err, out)
 	}
