@@ -42,6 +42,7 @@ def main():
     import nf4
     import spm
     import texts
+    import unicode
 
     args.out.mkdir(parents=True, exist_ok=True)
     models.make(args.out)
@@ -50,6 +51,7 @@ def main():
     texts.make(args.out)
     kinds.make(args.out)
     spm.make(args.out)
+    unicode.make((HERE.parents[1] / "tokenizer" if args.out == HERE else args.out) / "unicode.txt")
     (args.out / "versions.json").write_text(json.dumps(versions, indent=2) + "\n")
 
 
