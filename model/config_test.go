@@ -510,7 +510,7 @@ func TestMinistral3Ends(t *testing.T) {
 	const file = `{"architectures": ["Ministral3ForCausalLM"], "model_type": "ministral3", "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1,
 		"num_attention_heads": 8, "vocab_size": 64, "max_position_embeddings": 262144, "rope_parameters": {"type": "yarn", "rope_type": "yarn", "rope_theta": 1000000.0, "factor": 16.0,
 		"original_max_position_embeddings": 16384, "max_position_embeddings": 262144, "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}}`
-	c, err := parseConfig([]byte(file))
+	c, err := model.LoadConfig(writeConfig(t, file))
 	if err != nil {
 		t.Fatal(err)
 	}
