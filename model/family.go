@@ -154,7 +154,7 @@ func (c *Config) readArchitecture(f *fields) (*family, error) {
 		}
 	}
 	if len(names) == 1 && strings.HasSuffix(names[0], "ForConditionalGeneration") {
-		return nil, fmt.Errorf("architectures %q is not supported: it sees more than text (supported: %s)", names, strings.Join(Architectures(), ", "))
+		return nil, fmt.Errorf("architectures %q is not supported: it sees more than text (supported: %s; 'criticrm convert' takes the text part out of Mistral3 and Gemma3)", names, strings.Join(Architectures(), ", "))
 	}
 	if found == nil {
 		return nil, fmt.Errorf("architectures %q is not supported (supported: %s)", names, strings.Join(Architectures(), ", "))

@@ -40,6 +40,7 @@ def main():
     import lora
     import models
     import nf4
+    import seeing
     import spm
     import texts
     import unicode
@@ -48,6 +49,7 @@ def main():
     models.make(args.out)
     lora.make(args.out)
     nf4.make(args.out)
+    seeing.make(args.out)
     texts.make(args.out)
     kinds.make(args.out)
     spm.make(args.out)
