@@ -2,7 +2,9 @@ package tokenizer
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode"
@@ -55,9 +57,14 @@ var uni = sync.OnceValue(func() *unicodeTables {
 func readTable(ranges []string) *unicode.RangeTable {
 	t := &unicode.RangeTable{}
 	for _, f := range ranges {
-		var lo, hi rune
-		if n, _ := fmt.Sscanf(f, "%x-%x", &lo, &hi); n < 2 {
-			hi = lo
+		first, last, ok := strings.Cut(f, "-")
+		if !ok {
+			last = first
+		}
+		lo, err := strconv.ParseUint(first, 16, 32)
+		hi, err2 := strconv.ParseUint(last, 16, 32)
+		if err = errors.Join(err, err2); err != nil {
+			panic(err) // TestUnicodeTables reads all of it
 		}
 		if hi < 1<<16 {
 			t.R16 = append(t.R16, unicode.Range16{Lo: uint16(lo), Hi: uint16(hi), Stride: 1})
