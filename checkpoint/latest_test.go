@@ -122,6 +122,26 @@ func TestProtect(t *testing.T) {
 	}
 }
 
+// Several may be protected: a run averages its last checkpoints.
+func TestProtectSeveral(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, step := range []int64{10, 20, 23, 26} { // two of interruptions
+		s.Protect(step, 20, 10)
+		if _, err := s.Save(stateAt(step), 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := List(dir)
+	if err != nil || len(entries) != 3 || entries[0].Step != 26 || entries[1].Step != 20 || entries[2].Step != 10 {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
+
 // Who has a directory open can be seen without taking part.
 func TestHolder(t *testing.T) {
 	dir := t.TempDir()

@@ -31,7 +31,7 @@ type Store struct {
 	lock    io.Closer
 	root    io.Closer
 	fileRaw int64
-	stays   int64 // the step that Protect has named, -1 for none
+	stays   []int64 // the steps that Protect has named
 }
 
 // Open makes dir if need be, with durable entries, and locks it. A directory that cannot be written is refused here and
@@ -66,7 +66,7 @@ func open(fsys vfs.FS, dir, shown string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", shown, vfs.Wrap("lock", lockName, err))
 	}
-	s := &Store{fs: fsys, dir: dir, shown: shown, lock: lock, fileRaw: defaultFileRaw, stays: -1}
+	s := &Store{fs: fsys, dir: dir, shown: shown, lock: lock, fileRaw: defaultFileRaw}
 	if err := s.probe(); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("%s cannot hold checkpoints: %w", shown, err)
@@ -127,8 +127,8 @@ func Save(dir string, state *State, keep int) (path string, err error) {
 	return path, errors.Join(err, s.Close())
 }
 
-// Protect names a step whose checkpoint later calls of Save do not remove. It counts as one of those that are kept.
-func (s *Store) Protect(step int64) { s.stays = step }
+// Protect names the steps whose checkpoints later calls of Save do not remove. They count among those that are kept.
+func (s *Store) Protect(steps ...int64) { s.stays = steps }
 
 // Save writes a checkpoint and gives its directory, step-00001234 for step 1234. When it returns a path, the
 // checkpoint survives a power cut and has been read back and verified: every file was made durable under a temporary
@@ -378,14 +378,16 @@ func (s *Store) prune(saved string, keep int) error {
 	var gone []string
 	counted, _, _ := stepOf(saved)
 	newStep := counted
-	if s.stays != newStep && slices.ContainsFunc(entries, func(e Entry) bool { return e.Complete() && e.Step == s.stays }) {
-		left--
+	for _, step := range s.stays {
+		if step != newStep && slices.ContainsFunc(entries, func(e Entry) bool { return e.Complete() && e.Step == step }) {
+			left--
+		}
 	}
 	for _, e := range entries {
 		if unreadable(e.Err) {
 			return e.Err
 		}
-		if !e.Complete() || e.Step == newStep || e.Step == counted || e.Step == s.stays {
+		if !e.Complete() || e.Step == newStep || e.Step == counted || slices.Contains(s.stays, e.Step) {
 			continue
 		}
 		if left > 0 {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
 	"criticrm/critic"
 	"criticrm/kernels"
@@ -22,6 +23,9 @@ type Options struct {
 	MaxSequences   int           // sequences decoded at once; 0: 256
 	MaxTokens      int           // tokens of a packed forward pass when rewards are read; 0: 8192
 	RequireReward  bool          // refuse a directory without a reward head
+
+	Over *Engine // of an adapter: the engine of its base, which is open and whose weights it shares (model.Options.Over); nil: the base is read
+	NF4  bool    // open a base in 4 bits, for adapters that were trained so; adapters say themselves
 }
 
 // Engine is an open model with what its directory says of it. The Renderer spells conversations; it implements [critic.Limits].
@@ -51,7 +55,14 @@ func Open(dev *kernels.Device, dir string, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := model.Load(dev, dir, model.Options{DType: o.DType, Config: &d.Config, NF4: d.Facts.Quantised == modeldir.NF4})
+	mo := model.Options{DType: o.DType, Config: &d.Config, NF4: o.NF4 || d.Facts.Quantised == modeldir.NF4}
+	if o.Over != nil {
+		if err := sameBase(dir, o.Over); err != nil {
+			return nil, err
+		}
+		mo.Over = o.Over.Model
+	}
+	m, err := model.Load(dev, dir, mo)
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +73,26 @@ func Open(dev *kernels.Device, dir string, o Options) (*Engine, error) {
 	e := Wrap(m, r, o)
 	e.Dir = d
 	return e, nil
+}
+
+// sameBase wants an adapter's base to be the directory of an open model.
+func sameBase(dir string, base *Engine) error {
+	of, err := modeldir.BaseOf(dir)
+	if err != nil {
+		return err
+	}
+	a, err := os.Stat(of)
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	b, err := os.Stat(base.Dir.Path)
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	if of == dir || !os.SameFile(a, b) {
+		return fmt.Errorf("engine: %s is no adapter of %s (its base is %s)", dir, base.Dir.Path, of)
+	}
+	return nil
 }
 
 // Wrap joins an open model to a renderer.

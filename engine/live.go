@@ -24,6 +24,7 @@ type Live struct {
 	ask     *critic.Ask
 	endings *model.Endings
 	keep    int
+	turn    sync.Locker // held while the device is used
 
 	mu     sync.Mutex
 	wake   chan struct{} // has room for one
@@ -40,6 +41,7 @@ type Live struct {
 type LiveOptions struct {
 	Ask        *critic.Ask // how samples that end without a score may go on; requests may ask for this alone. nil: they may not
 	KeepTokens int         // of prompts that stay in the cache for requests that begin alike; 0: none
+	Turn       sync.Locker // shared by all that use one device, step by step; nil: nobody else does
 }
 
 // writing is a call of Generate.
@@ -63,7 +65,10 @@ type reading struct {
 
 // NewLive starts an engine, which nothing else may use until Close.
 func NewLive(e *Engine, o LiveOptions) (*Live, error) {
-	l := &Live{e: e, ask: o.Ask, keep: o.KeepTokens, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	l := &Live{e: e, ask: o.Ask, keep: o.KeepTokens, turn: o.Turn, wake: make(chan struct{}, 1), ended: make(chan struct{})}
+	if l.turn == nil {
+		l.turn = new(sync.Mutex)
+	}
 	if o.Ask != nil {
 		paths, err := e.Endings(o.Ask)
 		if err != nil {
@@ -73,8 +78,11 @@ func NewLive(e *Engine, o LiveOptions) (*Live, error) {
 	}
 	var d *model.Decoder
 	if e.Model.HasLM() { // else it reads rewards alone
+		l.turn.Lock()
 		var err error
-		if d, err = l.decoder(); err != nil {
+		d, err = l.decoder()
+		l.turn.Unlock()
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -206,6 +214,7 @@ func (l *Live) run(d *model.Decoder) {
 			l.fail(errClosed, append(active, work...))
 			return
 		}
+		l.turn.Lock()
 		for _, w := range work {
 			if err := l.add(d, w); err != nil {
 				w.err = err
@@ -235,12 +244,14 @@ func (l *Live) run(d *model.Decoder) {
 			if d != nil && !errors.As(err, &lost) {
 				d, err = l.decoder()
 			}
+			l.turn.Unlock()
 			if err != nil {
 				l.end(err)
 				return
 			}
 			continue
 		}
+		l.turn.Unlock()
 		active = slices.DeleteFunc(active, func(w *writing) bool {
 			if w.out == nil {
 				return false

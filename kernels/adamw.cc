@@ -110,7 +110,7 @@ FLAT void update_block(const adamw_args *a, float clip, int64_t lo, int64_t hi) 
 }
 
 void adamw(kstream *s, const adamw_args *a) {
-    if (!norm_is_usable(a->norm)) return;
+    if (!norm_is_usable(a->norm, a->skip_norm)) return;
     const float clip = clip_factor(a->norm, a->max_norm);
     parallel_blocks(s, a->n, block, [=](int64_t lo, int64_t hi, arena &) { update_block(a, clip, lo, hi); });
 }
@@ -184,7 +184,7 @@ FLAT void update_codes(const adamw_8bit_args *a, float clip, int64_t lo, int64_t
 }
 
 void adamw_8bit(kstream *s, const adamw_8bit_args *a) {
-    if (!norm_is_usable(a->norm)) return;
+    if (!norm_is_usable(a->norm, a->skip_norm)) return;
     const float clip = clip_factor(a->norm, a->max_norm);
     parallel_blocks(s, a->n, block, [=](int64_t lo, int64_t hi, arena &) {
         for (int64_t at = lo; at < hi; at += moments) update_codes(a, clip, at, std::min(moments, hi - at));

@@ -66,7 +66,7 @@ template <int V> __global__ void __launch_bounds__(threads) grad_norm_kernel(flo
 }
 
 struct update {
-    float lr, beta1, beta2, eps, decay, inverse1, inverse2, max_norm;  // inverseK = 1/biasK
+    float lr, beta1, beta2, eps, decay, inverse1, inverse2, max_norm, skip_norm;  // inverseK = 1/biasK
     uint64_t seed, first;
     uint32_t step;
 };
@@ -103,7 +103,9 @@ template <int V> static __device__ __forceinline__ void step(float (&p)[V], floa
 }
 
 // Whether norm allows an update, and the factor of the gradient.
-static __device__ __forceinline__ bool usable(const float *norm) { return isfinite(norm[0]) && !(norm[1] > 0); }
+static __device__ __forceinline__ bool usable(const float *norm, const update &a) {
+    return isfinite(norm[0]) && !(norm[1] > 0) && !(a.skip_norm > 0 && norm[0] > a.skip_norm);
+}
 static __device__ __forceinline__ float clip_of(const float *norm, const update &a) {
     return a.max_norm > 0 && norm[0] > a.max_norm ? a.max_norm / norm[0] : 1.f;
 }
@@ -112,7 +114,7 @@ static __device__ __forceinline__ float clip_of(const float *norm, const update 
 // lie a block apart: so every access of a warp is a whole number of cache lines.
 template <class T, bool MASTER, int V>
 __global__ void __launch_bounds__(threads) adamw_kernel(T *w, float *master, float *m, float *v, const float *g, const float *norm, update a, int64_t n) {
-    if (!usable(norm)) return;
+    if (!usable(norm, a)) return;
     const float clip = clip_of(norm, a);
     const int64_t stride = (int64_t)gridDim.x * threads * 2;
     for (int64_t i = (int64_t)blockIdx.x * threads * 2 + threadIdx.x; i < n; i += stride) {
@@ -197,7 +199,7 @@ template <int V> static __device__ __forceinline__ void store_codes(uint8_t *p, 
 template <class T, bool MASTER, int V>
 __global__ void __launch_bounds__(threads) adamw_8bit_kernel(T *w, float *master, uint8_t *m, uint8_t *v, float *scale, const float *g, const float *norm, update a,
                                                              int64_t n) {
-    if (!usable(norm)) return;
+    if (!usable(norm, a)) return;
     const float clip = clip_of(norm, a);
     const int lane = threadIdx.x % 32;
     const int64_t stride = (int64_t)gridDim.x * (threads / 32);
@@ -255,7 +257,7 @@ __global__ void __launch_bounds__(threads) adamw_8bit_kernel(T *w, float *master
 }
 
 template <class A> update update_of(const A *a) {
-    return {a->lr, a->beta1, a->beta2, a->eps, a->weight_decay, 1 / a->bias1, 1 / a->bias2, a->max_norm, a->seed, (uint64_t)a->first, a->step};
+    return {a->lr, a->beta1, a->beta2, a->eps, a->weight_decay, 1 / a->bias1, 1 / a->bias2, a->max_norm, a->skip_norm, a->seed, (uint64_t)a->first, a->step};
 }
 
 template <class T, bool MASTER> void adamw_8bit(kstream *s, const adamw_8bit_args *a) {

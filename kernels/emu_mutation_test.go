@@ -77,6 +77,7 @@ var mutants = []mutant{
 	{"decode: keys beyond the last", "attention_decode.cu", "", "attention_decode/bf16/.*_D64", "        if (left < NT * 8) {\n", "        if (left < 0) {\n", "wrong"},
 	{"decode: warps are joined without a barrier", "attention_decode.cu", "", "attention_decode/bf16/.*_D64", "* f};\n    }\n    __syncthreads();\n", "* f};\n    }\n", "wrong"},
 	{"adamw: the other half of a word", "adamw.cu", "", "adamw/bf16/.*_by_chance_n1000", "half[0] | half[1] << 16", "half[1] | half[0] << 16", "wrong"},
+	{"adamw: a spike is taken", "adamw.cu", "", "adamw/.*/spike_n1000", "norm[0] > a.skip_norm", "norm[0] > 2 * a.skip_norm", "wrong"},
 	{"attention: rows are copied to another place than they are read from", "attention.cuh", "attention.cu", "attention/bf16/(causal193|gaps)", "tile + word<D>(row, threadIdx.x % words);", "tile + row * 2 * room<D> + threadIdx.x % words * 16;", "_D64\t.*\twrong"},
 	{"attention: operands in another order", "attention.cuh", "attention.cu", "attention/bf16/(causal193|gaps)", "ptx::mma_bf16(s[m][n], a[m], y[0], y[1]);", "ptx::mma_bf16(s[m][n], a[m], y[1], y[0]);", "wrong"},
 	{"attention: a matrix not transposed", "attention.cuh", "attention.cu", "attention/bf16/(causal193|gaps)", "ptx::ldmatrix_x4_trans(y, (b", "ptx::ldmatrix_x4(y, (b", "wrong"},

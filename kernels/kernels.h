@@ -435,14 +435,14 @@ typedef struct {
 // lose their lower half (not finite: no r is added). r is the upper half of word i%4 of Philox4x32-10 with key = seed and
 // counter = (low i/4, high i/4, step, 2), where i = first + the element's index: the same r however parameters are split into
 // calls. Equal p have equal w on all devices.
-// Nothing is changed if norm is not finite or norm[1] > 0.
+// Nothing is changed if norm is not finite, norm[1] > 0, or skip_norm > 0 and norm > skip_norm.
 typedef struct {
     void          *w;        // in/out (n)      real
     float         *master;   // in/out (n)             or NULL
     float         *m, *v;    // in/out (n)
     const float   *g;        // in  (n)
     const float   *norm;     // in  (2)                of all parameters' gradients
-    float          lr, beta1, beta2, eps, weight_decay, bias1, bias2, max_norm;   // biasK = 1 - βK^t
+    float          lr, beta1, beta2, eps, weight_decay, bias1, bias2, max_norm, skip_norm;   // biasK = 1 - βK^t
     uint64_t       seed;     // seed, step and first: for bf16 without master
     uint32_t       step;
     int64_t        first, n;
@@ -465,7 +465,7 @@ typedef struct {
     float         *scale;    // in/out (blocks, 2)     of m and v, blocks = ceil(n/256)
     const float   *g;        // in  (n)
     const float   *norm;     // in  (2)                of all parameters' gradients
-    float          lr, beta1, beta2, eps, weight_decay, bias1, bias2, max_norm;
+    float          lr, beta1, beta2, eps, weight_decay, bias1, bias2, max_norm, skip_norm;
     uint64_t       seed;     // seed, step and first: always
     uint32_t       step;
     int64_t        first, n;

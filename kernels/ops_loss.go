@@ -164,6 +164,7 @@ type AdamW struct {
 	LR, Beta1, Beta2, Eps, WeightDecay float32
 	Bias1, Bias2                       float32 // 1 - βᵗ
 	MaxNorm                            float32 // 0: no clipping
+	SkipNorm                           float32 // of a larger norm nothing is changed; 0: of any
 
 	// Of rounding by chance: what is drawn depends on these and on nothing else.
 	Seed  uint64
@@ -183,7 +184,7 @@ func (d *Device) AdamW(p AdamW) {
 	must(p.First >= 0, "kernels: adamw: first is negative")
 	a := C.adamw_args{w: p.W.ptr, master: p.Master.f32(), m: p.M.f32(), v: p.V.f32(), g: p.G.f32(), norm: p.Norm.f32(),
 		lr: C.float(p.LR), beta1: C.float(p.Beta1), beta2: C.float(p.Beta2), eps: C.float(p.Eps), weight_decay: C.float(p.WeightDecay),
-		bias1: C.float(p.Bias1), bias2: C.float(p.Bias2), max_norm: C.float(p.MaxNorm),
+		bias1: C.float(p.Bias1), bias2: C.float(p.Bias2), max_norm: C.float(p.MaxNorm), skip_norm: C.float(p.SkipNorm),
 		seed: C.uint64_t(p.Seed), step: C.uint32_t(p.Step), first: C.int64_t(p.First), n: C.int64_t(n), dtype: p.W.dt()}
 	C.call_adamw(d.table, d.stream, &a)
 }
@@ -205,7 +206,7 @@ func (d *Device) AdamW8bit(p AdamW, scale Tensor) {
 	must(p.First >= 0, "kernels: adamw_8bit: first is negative")
 	a := C.adamw_8bit_args{w: p.W.ptr, master: p.Master.f32(), m: (*C.uint8_t)(p.M.ptr), v: (*C.uint8_t)(p.V.ptr), scale: scale.f32(), g: p.G.f32(), norm: p.Norm.f32(),
 		lr: C.float(p.LR), beta1: C.float(p.Beta1), beta2: C.float(p.Beta2), eps: C.float(p.Eps), weight_decay: C.float(p.WeightDecay),
-		bias1: C.float(p.Bias1), bias2: C.float(p.Bias2), max_norm: C.float(p.MaxNorm),
+		bias1: C.float(p.Bias1), bias2: C.float(p.Bias2), max_norm: C.float(p.MaxNorm), skip_norm: C.float(p.SkipNorm),
 		seed: C.uint64_t(p.Seed), step: C.uint32_t(p.Step), first: C.int64_t(p.First), n: C.int64_t(n), dtype: p.W.dt()}
 	C.call_adamw_8bit(d.table, d.stream, &a)
 }

@@ -41,8 +41,8 @@ static inline void check_forest(const char *op, const int32_t *end, const int32_
     }
 }
 
-// norm as grad_norm gives it. The factor of clipping to it is min(1, max_norm/norm), and 1 where max_norm is 0.
-static inline bool norm_is_usable(const float *norm) { return isfinite(norm[0]) && !(norm[1] > 0); }
+// norm as grad_norm gives it. An update is made if it is finite and, where skip is not 0, not over skip. The factor of clipping to it is min(1, max_norm/norm), and 1 where max_norm is 0.
+static inline bool norm_is_usable(const float *norm, float skip) { return isfinite(norm[0]) && !(norm[1] > 0) && !(skip > 0 && norm[0] > skip); }
 static inline float clip_factor(const float *norm, float max_norm) { return max_norm > 0 && norm[0] > max_norm ? max_norm / norm[0] : 1.0f; }
 
 #endif

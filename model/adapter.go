@@ -138,7 +138,7 @@ func (l *LoRA) checkModules(modules []string) error {
 			}
 			return ends(m, want)
 		}) {
-			return fmt.Errorf("target modules: no projection is called %q; they are %s, and so on (adapters of the embedding and the LM head are not built)", want, shown)
+			return fmt.Errorf("target modules: no projection is called %q; they are %s, and so on or embed_tokens (an adapter of the LM head is not built)", want, shown)
 		}
 	}
 	return nil
@@ -297,7 +297,13 @@ func parseAdapter(raw []byte) (*LoRA, error) {
 	if l.alphas, err = patterns("alpha_pattern", f.AlphaPattern, math.SmallestNonzeroFloat64, math.MaxFloat64); err != nil {
 		return nil, err
 	}
-	return l, l.Check()
+	if err := l.Check(); err != nil {
+		return nil, err
+	}
+	if tied, _ := m["ensure_weight_tying"].(bool); tied && l.embeds() {
+		return nil, errors.New("ensure_weight_tying: got true with an adapter of embed_tokens: the LM head has it, too, which is not supported: merge the adapter with PEFT (merge_and_unload)")
+	}
+	return l, nil
 }
 
 // patterns are those of rank_pattern and alpha_pattern: names, or expressions, that a module's name ends with.
@@ -399,7 +405,7 @@ func (m *Model) writeAdapter(dir string, classifier bool) error {
 		case p.Kind == Head && !classifier:
 			head = append(head, m.tensorData(p, &host))
 		case p.Kind == Head || p.Kind == Adapter:
-			t := m.tensorData(p.full(), &host)
+			t := p.turnedData(m.tensorData(p.full(), &host))
 			t.Name = peftPrefix + t.Name
 			tensors = append(tensors, t)
 		case !p.G.IsNil():
@@ -465,17 +471,26 @@ func (m *Model) readAdapter(dir string) error {
 		if !ok {
 			return fmt.Errorf("model: %s: no tensor %q, which %s asks for: it is of another base, or was cut", path, name, AdapterConfigFile)
 		}
-		if want := shape64(p.Shape); !slices.Equal(info.Shape, want) {
+		if want := p.stored(); !slices.Equal(info.Shape, want) {
 			return fmt.Errorf("model: %s: tensor %q has shape %v, want %v: it is of another base, or another rank", path, name, info.Shape, want)
 		}
 		x, err := f.ReadF32(name)
 		if err != nil {
 			return fmt.Errorf("model: %w", err)
 		}
+		if p.turned() {
+			x = turn(x, p.Shape[1], p.Shape[0])
+		}
 		m.set(p, 0, x)
 		taken[name] = true
 	}
 	for _, name := range f.Names() {
+		if m.opt.LoRA.storedEmbedding(name) {
+			if err := m.sameEmbedding(f, path, name); err != nil {
+				return err
+			}
+			continue
+		}
 		if !taken[name] {
 			return fmt.Errorf("model: %s: tensor %q has no place in the model that %s and the base's %s describe", path, name, AdapterConfigFile, ConfigFile)
 		}

@@ -84,7 +84,7 @@ func (m *Model) makeAdapter() error {
 	}
 	err := l.Check()
 	if err == nil {
-		err = l.checkModules(m.modules())
+		err = l.checkModules(append(m.modules(), embedModule))
 	}
 	if err != nil {
 		return fmt.Errorf("model: adapter: %w", err)
@@ -92,6 +92,7 @@ func (m *Model) makeAdapter() error {
 	if m.opt.Frozen == nil {
 		m.opt.Frozen = func(string) bool { return true }
 	}
+	m.makeEmbeddingAdapter()
 	for i := range m.blocks {
 		b, parts := &m.blocks[i], m.parts(i)
 		for slot, w := range b.projections() {
@@ -166,8 +167,14 @@ func (m *Model) Merge() (err error) {
 	if m.opt.LoRA == nil {
 		return nil
 	}
+	if m.quantised {
+		return errors.New("model: merge: the base's weights are stored in 4 bits, which nothing is added to: keep the adapter apart, or name the base that they were made of in adapter_config.json")
+	}
 	if m.opt.NF4 {
 		return errors.New("model: merge: the weights are of 4 bits: open the base as it is stored")
+	}
+	if err := m.mergeEmbedding(); err != nil {
+		return err
 	}
 	var scaled kernels.Tensor
 	for l := range m.blocks {
@@ -206,6 +213,10 @@ func withoutAdapters(params []*Param) (kept []*Param) {
 // initialiseAdapter draws A as PEFT does, uniformly within 1/sqrt(I), by the seed and the parameter's name and index only; B stays 0, so
 // that the model is its base.
 func (m *Model) initialiseAdapter(p *Param) {
+	if strings.HasSuffix(p.Name, loraEmbeddingB) {
+		m.initialiseEmbeddingAdapter(p)
+		return
+	}
 	if !strings.HasSuffix(p.Name, loraA) {
 		return
 	}

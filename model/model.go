@@ -46,6 +46,10 @@ type Options struct {
 	// half a byte a parameter. Embeddings, heads and norms stay as they are.
 	NF4 bool
 
+	// Over is Load's of an adapter: the weights of its base are those of this model, which is open, has no adapter, and must stay open and as it is for as long.
+	// The two may be used by turns. nil: the base is read.
+	Over *Model
+
 	// Sharding divides what training keeps among several processes.
 	Sharding Sharding
 
@@ -70,19 +74,21 @@ type Model struct {
 	flatW, flatScore, flatG, flatMaster, flatM, flatV kernels.Tensor
 	codeM, codeV, scale                               kernels.Tensor // moments in 8 bits
 	gradNorm                                          kernels.Tensor // (2) f32
+	storedMap                                         []float32      // what the maxima of stored weights of 4 bits stand for
 	packedCode, packedMost, packedScale, packedMap    kernels.Tensor // weights of 4 bits, see kernels.NF4
 	pending                                           map[*Param][]float32
 	nowhere                                           kernels.Tensor // f32: gradients of norms that are not trained
 	lowest                                            int            // layer in which something is trained; len(blocks): none
 	shards                                            *shards        // nil: the model is not divided
 
-	acts    []acts // one per layer; see Model.shared
-	scratch scratch
-	tail    tail
-	staging staging
-	kv      []kernels.Tensor // per layer (S, 2G, D): cache of Generate
-	sampled sampled
-	memory  map[*kernels.Tensor]kernels.Tensor // behind each view that fit has made
+	acts     []acts // one per layer; see Model.shared
+	scratch  scratch
+	tail     tail
+	staging  staging
+	embedLow kernels.Tensor   // (n, r) s·A[:, id] of the embedding's adapter
+	kv       []kernels.Tensor // per layer (S, 2G, D): cache of Generate
+	sampled  sampled
+	memory   map[*kernels.Tensor]kernels.Tensor // behind each view that fit has made
 }
 
 // New makes a model with random weights, which depend on the seed and on the parameters' names and shapes only.
@@ -106,6 +112,11 @@ func Blank(dev *kernels.Device, c Config, o Options) (*Model, error) {
 func build(dev *kernels.Device, c Config, o Options, reward bool) (m *Model, err error) {
 	if o.DType != kernels.F32 && o.DType != kernels.BF16 {
 		return nil, fmt.Errorf("model: weights of type %v: want float32 or bfloat16", o.DType)
+	}
+	if c.quantised {
+		if o.NF4 = true; o.Train && o.LoRA == nil {
+			return nil, errors.New("model: its weights are of 4 bits (quantization_config), which are not trained themselves: train an adapter (lora_r)")
+		}
 	}
 	if o.StochasticRounding && o.DType != kernels.BF16 {
 		return nil, errors.New("model: stochastic rounding is for bfloat16 weights")
@@ -158,6 +169,9 @@ func Load(dev *kernels.Device, dir string, o Options) (*Model, error) {
 		o.Config = &c
 	}
 	c := *o.Config
+	if err := o.checkOver(c, adapted); err != nil {
+		return nil, err
+	}
 	files, err := checkpoint.OpenModelDir(base)
 	if err != nil {
 		return nil, fmt.Errorf("model: %w", err)

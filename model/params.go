@@ -100,6 +100,9 @@ func (m *Model) each(f func(w *weight, kind ParamKind, cols int, parts ...part))
 		}
 	}
 	f(&m.embed, Embedding, h, part{embedName, c.VocabSize})
+	if m.embed.low != nil {
+		m.embed.low.eachOfEmbedding(f, c.VocabSize)
+	}
 	for l := range m.blocks {
 		b, at := &m.blocks[l], fmt.Sprintf("model.layers.%d.", l)
 		attention, parts := at+"self_attn.", m.parts(l)
@@ -165,6 +168,9 @@ func (m *Model) allocate() (err error) {
 		m.shards.clear()
 	}
 	m.each(func(_ *weight, kind ParamKind, cols int, parts ...part) {
+		if m.borrows(kind) {
+			return
+		}
 		trained := m.trained(kind, parts[0].name)
 		if s := m.shards; s != nil { // where layers begin and end
 			if l := min(m.layerOf(parts[0].name), len(m.blocks)); l == len(s.at) {
@@ -212,7 +218,12 @@ func (m *Model) allocate() (err error) {
 		}
 	}
 	var at place
+	lend := m.lender()
 	m.each(func(w *weight, kind ParamKind, cols int, parts ...part) {
+		if m.borrows(kind) {
+			m.params = append(m.params, lend(w, parts)...)
+			return
+		}
 		m.bind(w, kind, cols, parts, &at)
 	})
 	if !m.ownHead() && m.TieWordEmbeddings {
@@ -224,7 +235,7 @@ func (m *Model) allocate() (err error) {
 	for m.lowest < len(m.blocks) && !m.blocks[m.lowest].trained() {
 		m.lowest++
 	}
-	if !m.embed.G.IsNil() {
+	if m.embedTrained() {
 		m.lowest = 0
 	}
 	if m.shards != nil {

@@ -220,10 +220,7 @@ func (m *Model) forward(s *deviceBatch, keep bool) {
 			m.input(a, l, s.n)
 		}
 		if l == 0 {
-			d.Embed(a.x, m.embed.W, s.id)
-			if m.embedScale != 1 {
-				d.Scale(a.x, m.embedScale)
-			}
+			m.embedTokens(a.x, s.id)
 		}
 		z.reserveNorms(m, s.n, r)
 		b.attend(m, l, a, s, z, in, mlp)
@@ -279,13 +276,7 @@ func (m *Model) backward(s *deviceBatch) {
 		}
 		span.End()
 	}
-	if m.embed.G.IsNil() {
-		return
-	}
-	if m.embedScale != 1 {
-		d.Scale(z.dres, m.embedScale)
-	}
-	d.EmbedBackward(m.embed.G, z.dres, s.idRow, s.idPtr, s.idSrc)
+	m.embedBackward(z.dres, s)
 }
 
 // LossOptions say what is minimised: Lambda·critique + (1 - Lambda)·reward. The scales make the sums over batches and devices

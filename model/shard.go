@@ -90,7 +90,7 @@ type shards struct {
 func (m *Model) layerOf(name string) int {
 	rest, ok := strings.CutPrefix(name, "model.layers.")
 	if !ok {
-		if name == embedName {
+		if strings.HasPrefix(name, embedModule+".") {
 			return beforeLayers
 		}
 		return behindLayers

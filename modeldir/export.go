@@ -25,8 +25,9 @@ var ErrNoHead = errors.New("the model has no reward head: train one, or use the 
 
 // Export writes a model that was opened from a directory as another one in the given form, with the tokenizer's files and what the model
 // was trained with, reads it back and wants the same values, bit for bit, from padded rows, too. All its files name one pad token, with
-// which no text ends. The new directory is whole or not there. The notes are what a person should know of it.
-func Export(m *model.Model, from, to, form string) (notes []string, err error) {
+// which no text ends. The new directory is whole or not there. changes are made to what the model was trained with, for a model that was changed
+// since it was opened. The notes are what a person should know of it.
+func Export(m *model.Model, from, to, form string, changes ...func(*Facts)) (notes []string, err error) {
 	if form == Classifier && !m.HasHead() {
 		return nil, fmt.Errorf("modeldir: %s: %w", from, ErrNoHead)
 	}
@@ -36,6 +37,9 @@ func Export(m *model.Model, from, to, form string) (notes []string, err error) {
 	facts, trained, err := ReadFacts(from)
 	if err != nil {
 		return nil, err
+	}
+	for _, change := range changes {
+		change(&facts)
 	}
 	if m.HasAdapter() && form != PEFT {
 		if err := m.Merge(); err != nil {

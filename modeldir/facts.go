@@ -67,6 +67,7 @@ type Facts struct {
 	TemplateDate string            `json:"template_date,omitempty"` // the day that the template's strftime_now gives; "": it has none
 	EndTokens    []int32           `json:"end_tokens,omitempty"`    // any of these ends a critique
 	EndOfTurn    int32             `json:"end_of_turn,omitempty"`   // the one that training puts behind texts
+	Averaged     []int             `json:"averaged,omitempty"`      // the updates whose weights' mean it is; none: it is of one update
 	Data         []Data            `json:"data,omitempty"`
 	Warning      string            `json:"warning,omitempty"`        // what a reader of this form of the model should know
 	Files        map[string]string `json:"files,omitempty"`          // sha256 of the model's files, by name

@@ -40,6 +40,8 @@ type Options struct {
 	Log     io.Writer     // progress and what people should know
 	Team    *Team         // processes that share rows; nil: this one alone
 	Budget  time.Duration // how long a dry run measures each part; 0: 15 seconds
+
+	Page func(dir string, running bool) error // of each training, as trainer.Report has it
 }
 
 // InputError is a fault of what a run was given: nothing was made of it yet.

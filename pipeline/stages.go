@@ -293,7 +293,7 @@ func (r *run) learn(ctx context.Context, c trainer.Config, file, dir string) (st
 	}
 	r.closeEngine()
 	c.TrainFile, c.OutputDir, c.Resume, c.Layout = file, dir, "auto", r.layout(file)
-	res, err := trainer.Run(ctx, r.dev, c, trainer.Report{Log: r.Log, Terminal: progress.IsTerminal(r.Log)})
+	res, err := trainer.Run(ctx, r.dev, c, trainer.Report{Log: r.Log, Terminal: progress.IsTerminal(r.Log), Page: r.Page})
 	if err != nil {
 		return "", err
 	}

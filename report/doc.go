@@ -7,7 +7,7 @@
 //	a scored file              what score and eval leave
 //
 // Every figure is measured again from the records and the lines of metrics.jsonl; summaries that lie beside them are not read. What is not
-// there is left out with a line that names the file. The same files give the same bytes.
+// there is left out with a line that names the file. The same files give the same bytes, but for a page with Refresh, which has the time.
 package report
 
 // Options are the settings of Make and Compare. How records are measured is, where it is not given here, as the section eval of the run's
@@ -22,6 +22,8 @@ type Options struct {
 	Wrong      int // pairs on which the model is wrong that are shown, the worst first
 	Critiques  int // critiques of a response that are shown
 	Characters int // of a text that are shown
+
+	Refresh int // of a training that is running: after how many seconds the page loads itself again; it shows the training alone; 0: it does not
 }
 
 // DefaultOptions shows 20 pairs with four critiques a side, and 2000 characters of a text.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Make reports on a run, a directory of training or a scored file.
@@ -17,7 +18,10 @@ func Make(in string, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &page{Title: "criticrm: " + r.name, Sub: r.summary(), Lead: r.lead(), Missing: r.missing}
+	if o.Refresh > 0 && r.kind != "training" {
+		return nil, fmt.Errorf("report: %s is no training, which alone has a page that loads itself again", in)
+	}
+	p := &page{Title: "criticrm: " + r.name, Sub: r.summary(), Lead: r.lead(), Missing: r.missing, Refresh: o.Refresh}
 	sections := []func() (*section, error){r.lossSection, r.filterSection, r.dataSection, r.recipeSection}
 	if r.main() != nil {
 		sections = slices.Concat([]func() (*section, error){r.accuracySection, sections[0], r.calibrationSection, r.lengthSection, r.wrongSection}, sections[1:])
@@ -38,6 +42,9 @@ func Make(in string, o Options) (*Report, error) {
 func (o Options) validate() error {
 	if o.Wrong < 0 || o.Critiques < 0 || o.Characters < 1 {
 		return fmt.Errorf("report: got %d pairs, %d critiques and %d characters to show, want 0 or more, and at least one character", o.Wrong, o.Critiques, o.Characters)
+	}
+	if o.Refresh < 0 {
+		return fmt.Errorf("report: got a refresh of %d seconds, want 0 or more", o.Refresh)
 	}
 	return nil
 }
@@ -61,6 +68,9 @@ func (r *run) summary() string {
 // lead is the result in a sentence.
 func (r *run) lead() []string {
 	main := r.main()
+	if r.o.Refresh > 0 {
+		return r.running()
+	}
 	if main == nil {
 		return nil
 	}
@@ -70,6 +80,16 @@ func (r *run) lead() []string {
 	}
 	c := percent(best.Mean, best.Interval)
 	return []string{sentence(fmt.Sprintf("%s prefers what people preferred in %s %% %s of %d held-out pairs.", main.named(best), c.Text, c.Small, best.N))}
+}
+
+// running says how far a training is, and when that was.
+func (r *run) running() []string {
+	t := r.parts[0].training
+	of := ""
+	if t.total > 0 {
+		of = fmt.Sprintf(" of %d", t.total)
+	}
+	return []string{fmt.Sprintf("The training runs: update %d%s at %s. This page loads itself again.", t.steps, of, time.Now().Format("15:04:05, 2 January"))}
 }
 
 // sentence begins with a capital: titles of parts do not.
@@ -99,7 +119,11 @@ func (r *run) lossSection() (*section, error) {
 			to, title = &s.Hidden, ": "+p.title
 		}
 		plots := p.training.lossPlots(title)
-		if err := show(to, plots[0], plots[1]); err != nil {
+		list := []shower{plots[0], plots[1]}
+		for _, plot := range p.training.heldOutPlots(title) {
+			list = append(list, plot)
+		}
+		if err := show(to, append(list, p.training.lastTable(title))...); err != nil {
 			return nil, err
 		}
 		for _, n := range p.training.notes {

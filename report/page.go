@@ -64,6 +64,7 @@ type page struct {
 	Sub      string
 	Lead     []string
 	Missing  []string
+	Refresh  int // seconds; 0: the page stays as it is
 	Sections []*section
 }
 
@@ -73,16 +74,19 @@ func (p *page) html() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Page(p.Title, body)
+	return shell(p.Title, body, p.Refresh)
 }
 
 // Page puts a body into a file of its own: the style is inside, and nothing is fetched or run.
-func Page(title string, body template.HTML) ([]byte, error) {
+func Page(title string, body template.HTML) ([]byte, error) { return shell(title, body, 0) }
+
+func shell(title string, body template.HTML, refresh int) ([]byte, error) {
 	b, err := execute("shell", struct {
-		Title string
-		Style template.CSS
-		Body  template.HTML
-	}{title, template.CSS(styleCSS), body})
+		Title   string
+		Style   template.CSS
+		Body    template.HTML
+		Refresh int
+	}{title, template.CSS(styleCSS), body, refresh})
 	return []byte(b), err
 }
 

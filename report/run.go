@@ -160,6 +160,9 @@ func (r *run) openTraining(dir string) (err error) {
 	if err := r.readRecipe(dir, recipeFile); err != nil {
 		return err
 	}
+	if r.o.Refresh > 0 { // what is measured otherwise would be measured again and again
+		return nil
+	}
 	p.eval, err = r.addEval(dir, evalFile, "accuracy, calibration, lengths and pairs to read (criticrm eval --out makes it)")
 	return err
 }

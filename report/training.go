@@ -24,14 +24,18 @@ type training struct {
 	curve map[string][]Point
 	files []string // names of the held-out files, "" for one without; a picture has the first maxHeldOut
 	steps int
+	total int // updates that it will make; 0: not known
 	notes []string
+
+	categories map[string][]string // of held-out files, by name
+	spreads    map[string][]spread // of their margins
 }
 
 // maxMetricsLine bounds a line, in bytes: the facts of the data may name many reasons.
 const maxMetricsLine = 16 << 20
 
 // plotted are the figures of metrics.jsonl that are drawn, by their key.
-var plotted = []string{"critique_loss", "reward_loss", "lambda", "accuracy", "learning_rate", "grad_norm"}
+var plotted = []string{"critique_loss", "reward_loss", "lambda", "accuracy", "learning_rate", "grad_norm", "critique_perplexity"}
 
 // heldOut are the figures of evaluations that are drawn: eval_accuracy, or with a name for each of several files eval_NAME_accuracy.
 var heldOut = regexp.MustCompile(`^eval_(?:(.+)_)??(critique_loss|reward_loss|accuracy)$`)
@@ -43,7 +47,7 @@ func readTraining(dir, name string) (*training, error) {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	defer f.Close()
-	t := &training{file: name, curve: map[string][]Point{}}
+	t := &training{file: name, curve: map[string][]Point{}, categories: map[string][]string{}, spreads: map[string][]spread{}}
 	in := bufio.NewReaderSize(f, 1<<16)
 	last := -1
 	for number := 1; ; number++ {
@@ -110,10 +114,22 @@ func (t *training) add(line []byte, last int) (int, error) {
 		}
 	}
 	t.steps = max(t.steps, step)
+	if step == 0 && values["max_steps"] != nil {
+		if err := json.Unmarshal(values["max_steps"], &t.total); err != nil {
+			return 0, fmt.Errorf("max_steps is no whole number")
+		}
+	}
 	for _, m := range members {
 		key, raw := m.Key, values[m.Key]
+		if string(raw) == "null" || step == 0 && raw[0] == '{' && !spreadKey.MatchString(key) { // it was not finite; or the facts of a file
+			continue
+		}
 		held := heldOut.FindStringSubmatch(key)
-		if held == nil && !slices.Contains(plotted, key) || string(raw) == "null" { // null: it was not finite
+		other, err := t.addHeldOut(key, raw, step)
+		if err != nil {
+			return 0, err
+		}
+		if held == nil && !other && !slices.Contains(plotted, key) {
 			continue
 		}
 		if held != nil && !slices.Contains(t.files, held[1]) {

@@ -75,6 +75,9 @@ func (c *call) do() (err error) {
 	if err := c.read(); err != nil {
 		return err
 	}
+	if c.s, err = c.s.named(c.r, c.body); err != nil {
+		return err
+	}
 	limit, err := c.limit()
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package serve
 
 import (
 	"net/http"
-	"slices"
 
 	"criticrm/critic"
 	"criticrm/version"
@@ -48,6 +47,14 @@ type modelInfo struct {
 }
 
 func (s *Server) models(c *call) error {
+	var list []modelInfo
+	for _, m := range s.all {
+		list = append(list, m.info())
+	}
+	return c.json(map[string]any{"object": "list", "data": list})
+}
+
+func (s *Server) info() modelInfo {
 	m := modelInfo{ID: s.names[0], Object: "model", Created: s.began.Unix(), OwnedBy: "criticrm", MaxLen: s.longest()}
 	i := &m.Critic
 	i.Label, i.Method, i.Rewards, i.Plain = s.Score.Model, s.dir.Facts.Method, s.Head, s.Plain
@@ -56,13 +63,5 @@ func (s *Server) models(c *call) error {
 	if !s.Plain {
 		i.Scale = &s.Score.Scale
 	}
-	return c.json(map[string]any{"object": "list", "data": []modelInfo{m}})
-}
-
-// known refuses a model that is not the server's; nil and "" stand for it.
-func (s *Server) known(model *string) error {
-	if model == nil || *model == "" || slices.Contains(s.names, *model) {
-		return nil
-	}
-	return &Error{Status: http.StatusNotFound, Code: "model_not_found", Param: "model", Message: "there is no model " + clip(*model) + ", this is " + s.names[0] + " (--served_model_name gives it more names)"}
+	return m
 }

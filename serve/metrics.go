@@ -53,12 +53,12 @@ func newMetrics(s *Server) *metrics {
 	reg.MustRegister(build)
 	gauge("criticrm_requests_inside", "Requests at work or waiting.", s.gate.inside)
 	gauge("criticrm_answers_written", "Answers of finished requests that are being written to their clients.", s.gate.written)
-	gauge("criticrm_samples_running", "Samples that the model is writing.", func() int { return s.back.Load().Running })
-	gauge("criticrm_samples_waiting", "Samples that wait for a place in the batch.", func() int { return s.back.Load().Waiting })
-	gauge("criticrm_cached_tokens", "Tokens of prompts that are kept because another request may begin with them.", func() int { return s.back.Load().CachedTokens })
-	total("criticrm_reused_tokens_total", "Tokens of prompts that were there already.", func() int { return s.back.Load().ReusedTokens })
-	total("criticrm_read_tokens_total", "Tokens of prompts that were computed.", func() int { return s.back.Load().ReadTokens })
-	total("criticrm_written_tokens_total", "Tokens written, also of requests that ended early.", func() int { return s.back.Load().WrittenTokens })
+	gauge("criticrm_samples_running", "Samples that the model is writing.", func() int { return s.load().Running })
+	gauge("criticrm_samples_waiting", "Samples that wait for a place in the batch.", func() int { return s.load().Waiting })
+	gauge("criticrm_cached_tokens", "Tokens of prompts that are kept because another request may begin with them.", func() int { return s.load().CachedTokens })
+	total("criticrm_reused_tokens_total", "Tokens of prompts that were there already.", func() int { return s.load().ReusedTokens })
+	total("criticrm_read_tokens_total", "Tokens of prompts that were computed.", func() int { return s.load().ReadTokens })
+	total("criticrm_written_tokens_total", "Tokens written, also of requests that ended early.", func() int { return s.load().WrittenTokens })
 	m.handler = promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
 	return m
 }

@@ -31,14 +31,20 @@ type Options struct {
 	IsLost func(error) bool    // an error of the backend after which it gives nothing but errors; nil: there is none
 }
 
-// Server serves a model.
+// Server serves a model, or several ([Server.Add]): each of them as a Server that shares all but the model with the others.
 type Server struct {
 	Options
 	dir    *modeldir.Dir
 	render *render.Renderer
 	back   Backend
-
 	names  []string
+
+	*shared
+}
+
+// shared is what the models of a server have in common.
+type shared struct {
+	all    []*Server                    // one for each model, the first one's in front
 	routes map[string]map[string]*route // by path and method
 	began  time.Time
 	keys   atomic.Pointer[[][32]byte]
@@ -59,6 +65,24 @@ func New(dir *modeldir.Dir, r *render.Renderer, back Backend, o Options) (*Serve
 	if err := o.Set.Validate(); err != nil {
 		return nil, err
 	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	s, err := of(dir, r, back, o, &shared{began: time.Now(), patience: writeTime, lost: make(chan error, 1)})
+	if err != nil {
+		return nil, err
+	}
+	s.names = o.Set.names(dir.Path)
+	s.gate.most, s.gate.mostWrite = o.Set.MaxQueue, max(o.Set.MaxQueue, o.Set.MaxConns)
+	s.work, s.end = context.WithCancelCause(context.Background())
+	s.metrics = newMetrics(s)
+	s.routes = table()
+	s.page, s.policy = page()
+	return s, s.Reload()
+}
+
+// of makes the Server of one model.
+func of(dir *modeldir.Dir, r *render.Renderer, back Backend, o Options, with *shared) (*Server, error) {
 	if err := o.Score.Validate(); err != nil {
 		return nil, err
 	}
@@ -69,16 +93,9 @@ func New(dir *modeldir.Dir, r *render.Renderer, back Backend, o Options) (*Serve
 		return nil, fmt.Errorf("serve: samples: %d, and max_samples allows %d", o.Score.Critiques, o.Set.MaxSamples)
 	}
 	o.Score.MinParsed, o.Score.Warn = 0, nil // guards of long runs
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
-	s := &Server{Options: o, dir: dir, render: r, back: back, names: o.Set.names(dir.Path), began: time.Now(), patience: writeTime, lost: make(chan error, 1)}
-	s.gate.most, s.gate.mostWrite = o.Set.MaxQueue, max(o.Set.MaxQueue, o.Set.MaxConns)
-	s.work, s.end = context.WithCancelCause(context.Background())
-	s.metrics = newMetrics(s)
-	s.routes = table()
-	s.page, s.policy = page()
-	return s, s.Reload()
+	s := &Server{Options: o, dir: dir, render: r, back: back, shared: with}
+	with.all = append(with.all, s)
+	return s, nil
 }
 
 // Reload reads the keys and the certificate again. On an error those that were read before hold.

@@ -117,7 +117,7 @@ func TestLoRAResume(t *testing.T) {
 		saved(t, base, 1)
 		data := pairs(27)
 		straight := testConfig(filepath.Join(t.TempDir(), "straight"))
-		straight.Model, straight.LoraR, straight.LoraTargets, straight.BF16 = base, 2, "q_proj,down_proj", bf16
+		straight.Model, straight.LoraR, straight.LoraTargets, straight.BF16 = base, 2, map[bool]string{false: "q_proj,down_proj", true: "embed_tokens,q_proj"}[bf16], bf16
 		m := withLoRA(t, straight, 1)
 		before := map[string][]float32{}
 		for _, p := range m.Params() {

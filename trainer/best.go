@@ -279,11 +279,14 @@ func (r *run) stopsEarly() bool {
 	return r.c.Patience > 0 && r.st.Best != nil && r.st.Best.Waited >= r.c.Patience
 }
 
-// protect tells the store which checkpoint stays whatever save_total_limit says. While the best one is written, the one before it stays, too: nothing is
+// protect tells the store which checkpoints stay whatever save_total_limit says. While the best one is written, the one before it stays, too: nothing is
 // removed before the new one is safe.
 func (r *run) protect() {
 	if r.c.LoadBest && r.st.Best != nil && r.st.Best.Saved != nil {
 		r.store.Protect(int64(r.st.Best.Saved.Step))
+	}
+	if r.c.Average > 0 {
+		r.store.Protect(r.protectAverage()...)
 	}
 }
 

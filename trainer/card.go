@@ -39,15 +39,19 @@ func (in input) card(c Config, dir string, step int) error {
 	if err != nil {
 		return err
 	}
-	if card.Results, err = evaluated(filepath.Join(c.OutputDir, "metrics.jsonl"), step); err != nil {
+	prefix := ""
+	if c.Average > 0 {
+		prefix = averagedPrefix
+	}
+	if card.Results, err = evaluated(filepath.Join(c.OutputDir, "metrics.jsonl"), step, prefix); err != nil {
 		return err
 	}
 	return card.Write(dir, filepath.Join(c.OutputDir, "model"))
 }
 
-// evaluated is the last evaluation up to an update in a run's metrics as a table; "": there is none. It is read from there since the process that
+// evaluated is the last evaluation up to an update in a run's metrics, of figures with a prefix, as a table; "": there is none. It is read from there since the process that
 // has made it may not be the one that writes the model.
-func evaluated(path string, last int) (string, error) {
+func evaluated(path string, last int, prefix string) (string, error) {
 	f, err := safefile.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
@@ -64,7 +68,7 @@ func evaluated(path string, last int) (string, error) {
 			break
 		}
 		var values map[string]any
-		if !strings.Contains(string(line), `"eval_`) || json.Unmarshal(line, &values) != nil {
+		if !strings.Contains(string(line), `"`+prefix+`eval_`) || json.Unmarshal(line, &values) != nil {
 			continue
 		}
 		step, _ := values["step"].(float64)
@@ -76,7 +80,7 @@ func evaluated(path string, last int) (string, error) {
 		}
 		var names []string
 		for name := range values {
-			if strings.HasPrefix(name, "eval_") && !strings.HasSuffix(name, "_runtime") { // which is no result
+			if strings.HasPrefix(name, prefix+"eval_") && !strings.HasSuffix(name, "_runtime") { // which is no result
 				names = append(names, name)
 			}
 		}

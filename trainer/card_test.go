@@ -25,7 +25,7 @@ func TestCardOfBest(t *testing.T) {
 		45: "after 30 updates",
 		60: "after 60 updates:\n\n| figure | value |\n|---|---|\n| `eval_accuracy` | 0.25 |\n",
 	} {
-		got, err := evaluated(path, last)
+		got, err := evaluated(path, last, "")
 		if err != nil || !strings.Contains(got, want) || (got == "") != (want == "") {
 			t.Errorf("%d: %q, %v, want %q", last, got, err, want)
 		}

@@ -2,6 +2,7 @@ package trainer
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -97,6 +98,8 @@ type Config struct {
 	WeightDecay   float64 `yaml:"weight_decay" alias:"wd" help:"decoupled decay of matrices, embeddings and adapters; norms and biases never decay, the reward head with head_weight_decay"`
 	HeadDecay     bool    `yaml:"head_weight_decay" help:"weight_decay applies to the reward head, too, as transformers does"`
 	MaxGradNorm   float64 `yaml:"max_grad_norm" alias:"clip" help:"clip the global gradient norm; 0: no clipping"`
+	SkipZScore    float64 `yaml:"skip_grad_norm_zscore" help:"an update whose gradient norm is over the mean of those before it by more than so many of their standard deviations changes nothing, and is counted; 6 is usual; 0: none is skipped"`
+	SkipWindow    int     `yaml:"skip_window" help:"skip_grad_norm_zscore looks at the norms of so many updates; the first half of them is never skipped"`
 	BF16          bool    `yaml:"bf16" common:"true" help:"bfloat16 weights and activations with float32 masters; losses, rewards and gradients of parameters stay float32"`
 	Stochastic    bool    `yaml:"stochastic_rounding" help:"with bf16: no float32 masters; an update rounds each weight up or down by chance, right on average: 14 bytes a parameter in place of 18"`
 	GradientSum   string  `yaml:"gradient_sum" help:"order: gradients of micro-batches are added in their order, and those of several processes in the order of the ranks; tree: along a tree of 8 leaves, so that 1, 2, 4 and 8 processes have the same bits, for at least 8 micro-batches an update and the memory of up to 3 more gradients"`
@@ -105,7 +108,7 @@ type Config struct {
 	LastLayers    int     `yaml:"freeze_trainable_layers" help:"train nothing but the last so many layers, and the reward head; 0: everything that freeze does not name"`
 	LoraR         int     `yaml:"lora_r" alias:"lora_rank" help:"train a low-rank adapter (LoRA) of this rank, and the reward head, in place of the parameters; 0: none. The final model is a PEFT folder"`
 	LoraAlpha     float64 `yaml:"lora_alpha" help:"the adapter's products are multiplied by lora_alpha / lora_r; 0: lora_alpha is twice lora_r"`
-	LoraTargets   string  `yaml:"lora_target_modules" alias:"lora_target" same:"all=all-linear" help:"projections that have an adapter: all-linear, names as q_proj,v_proj, or a regular expression for whole names"`
+	LoraTargets   string  `yaml:"lora_target_modules" alias:"lora_target" same:"all=all-linear" help:"projections that have an adapter: all-linear, names as q_proj,v_proj, or a regular expression for whole names; the embedding has one if it is named (embed_tokens)"`
 	RSLoRA        bool    `yaml:"use_rslora" help:"multiply by lora_alpha / √lora_r (rank-stabilised LoRA)"`
 	LoadIn4bit    bool    `yaml:"load_in_4bit" help:"with lora_r: keep the projections of the base in 4 bits (QLoRA's NF4, doubly quantised, as bitsandbytes has it): about half a byte a parameter"`
 	Checkpointing bool    `yaml:"gradient_checkpointing" resume:"free" help:"keep only the input of each layer for the backward pass and compute the rest again: less memory, about a third more work, the same bits"`
@@ -143,6 +146,7 @@ type Config struct {
 	LoadBest        bool    `yaml:"load_best_model_at_end" resume:"free" help:"the final model is that of the best evaluation, whose checkpoint is kept whatever save_total_limit says, and not that of the last update"`
 	Metric          string  `yaml:"metric_for_best_model" resume:"free" help:"figure of the evaluations that says which is best, as accuracy or eval_easy_accuracy; empty: loss. While lambda is 1, figures of rewards do not count"`
 	GreaterIsBetter string  `yaml:"greater_is_better" resume:"free" same:"True=true,False=false" help:"true or false; empty: false for names that end in loss or perplexity"`
+	Average         int     `yaml:"average_checkpoints" help:"the final model is the mean of so many checkpoints: that of the last update and those before it, every save_steps updates; 0: that of the last update"`
 	Patience        int     `yaml:"early_stopping_patience" alias:"early_stopping_steps" resume:"free" help:"stop when so many evaluations, without a gap, were no better than the best; 0: never"`
 	Threshold       float64 `yaml:"early_stopping_threshold" resume:"free" help:"by how much an evaluation must be better to count as better for early_stopping_patience"`
 }
@@ -154,7 +158,7 @@ func Default() Config {
 		Method: Critic, BatchSize: 8, BatchTokens: 8192, Overlong: "error", DataOrder: "shuffled", ScoreMin: -1, ScoreMax: -1,
 		PromptWeight: 1, DataMemory: 256,
 		Epochs: 3, LearningRate: 1e-6, Scheduler: "cosine", WarmupRatio: 0.1, MinLRRatio: 0.01, HeadLRRatio: 1,
-		Optim: AdamW, LoraTargets: model.AllLinear, GradientSum: SumOrder, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1,
+		Optim: AdamW, LoraTargets: model.AllLinear, GradientSum: SumOrder, Beta1: 0.9, Beta2: 0.95, Epsilon: 1e-8, MaxGradNorm: 1, SkipWindow: 128,
 		LambdaSchedule: "linear", LambdaBeta: 1, LambdaHold: 1. / 3, LMWeight: 1, LossType: BradleyTerry, Pairing: "cross",
 		Seed: 42, Device: kernels.AutoDevice, LoggingSteps: 10, SaveSteps: 500, AsyncSave: AsyncAuto, SaveDType: SaveTrained,
 	}
@@ -246,6 +250,8 @@ func (c Config) Validate() error {
 		{"adam_beta2", c.Beta2, 0, half, false},
 		{"adam_epsilon", c.Epsilon, 0, 1, true},
 		{"weight_decay", c.WeightDecay, 0, 1e3, false},
+		{"skip_grad_norm_zscore", c.SkipZScore, 0, 1e6, false},
+		{"skip_window", float64(c.SkipWindow), 0, 1 << 20, false},
 		{"max_grad_norm", c.MaxGradNorm, 0, 1e30, false},
 		{"lambda_beta", c.LambdaBeta, 0, 1, true},
 		{"lambda_hold", c.LambdaHold, 0, 1, false},
@@ -257,6 +263,7 @@ func (c Config) Validate() error {
 		{"eval_steps", float64(c.EvalSteps), 0, inf, false},
 		{"save_steps", float64(c.SaveSteps), 0, inf, false},
 		{"save_total_limit", float64(c.SaveTotalLimit), 0, inf, false},
+		{"average_checkpoints", float64(c.Average), 0, 1 << 20, false},
 		{"early_stopping_patience", float64(c.Patience), 0, inf, false},
 		{"early_stopping_threshold", c.Threshold, 0, math.MaxFloat64, false},
 	} {
@@ -281,7 +288,7 @@ func (c Config) Validate() error {
 	if err := c.checkReports(); err != nil {
 		return err
 	}
-	if err := c.checkBest(); err != nil {
+	if err := errors.Join(c.checkBest(), c.checkAverage(), c.checkSpikes()); err != nil {
 		return err
 	}
 	if c.HeadPosition != "" {

@@ -23,6 +23,7 @@ type Evaluation struct {
 	Seconds                        float64
 	Rewards                        model.Rewards
 	Categories                     []CategoryAccuracy // of examples that have categories, and more than one of them
+	Margins                        *Histogram         // of the pairs' mean differences; nil: there are none
 }
 
 // CategoryAccuracy is the accuracy of the pairs of a category; without pairs it is NaN.
@@ -46,6 +47,7 @@ func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 	start := time.Now()
 	var critique, weight, reward, accuracy, margin float64
 	by := newByCategory(data)
+	var differences []float64
 	for first := 0; first < data.Len(); first += g.Size() * evalBatch {
 		if err := ctx.Err(); err != nil {
 			return e, err
@@ -71,7 +73,10 @@ func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 			for i, lp := range logprob {
 				critique -= float64(b.Weight[i]) * float64(lp)
 			}
-			s := pairSums(b, rewards, c, func(pair int, accuracy float64) { by.add(p.Index[n][pair], accuracy) })
+			s := pairSums(b, rewards, c, func(pair int, accuracy, margin float64) {
+				by.add(p.Index[n][pair], accuracy)
+				differences = append(differences, margin)
+			})
 			e.Rewards.Add(rewards)
 			reward, accuracy, margin, e.Ties = reward+s.loss, accuracy+s.accuracy, margin+s.margin, e.Ties+s.ties
 		}
@@ -95,6 +100,10 @@ func evaluate(ctx context.Context, m *model.Model, data Dataset, c Config, lambd
 		if err := joinRewards(g, &e.Rewards); err != nil {
 			return e, err
 		}
+	}
+	var err error
+	if e.Margins, err = margins(g, differences); err != nil {
+		return e, err
 	}
 	n, compared := float64(e.Pairs), float64(e.Compared) // without pairs or rows the quotients are 0/0 = NaN
 	e.CritiqueLoss, e.RewardLoss, e.Accuracy, e.Margin, e.Categories = critique/weight, reward/n, accuracy/compared, margin/compared, by.accuracies()
@@ -154,8 +163,9 @@ type sums struct {
 }
 
 // pairSums is the pairs of the kernels' reward_loss in float64, without a gradient: with z = c - r - margin, weight·(-log σ(z) + smoothing·z), plus
-// center·(c + r)². A side that is alone is compared with 0. each hears the accuracy of every pair.
-func pairSums(b *model.Batch, reward []float32, c Config, each func(pair int, accuracy float64)) sums {
+// center·(c + r)². A side that is alone is compared with 0. each hears the accuracy and the mean difference of every
+// pair.
+func pairSums(b *model.Batch, reward []float32, c Config, each func(pair int, accuracy, margin float64)) sums {
 	var total sums
 	if len(b.List) > 0 {
 		return listSums(b, reward, c.pairing(), each)
@@ -219,7 +229,7 @@ func pairSums(b *model.Batch, reward []float32, c Config, each func(pair int, ac
 				}
 			}
 		}
-		each(p, s.accuracy/n)
+		each(p, s.accuracy/n, s.margin/n)
 		total.loss, total.accuracy, total.margin, total.ties = total.loss+s.loss/n, total.accuracy+s.accuracy/n, total.margin+s.margin/n, total.ties+s.ties
 	}
 	return total

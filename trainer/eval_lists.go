@@ -9,7 +9,7 @@ import (
 
 // listSums is pairSums of ranked lists: Σ over sides of log(1 + Σ exp(r' - r)) over the worse ones, the mean over terms; and of the comparisons in a
 // list the share that is right and the mean difference.
-func listSums(b *model.Batch, reward []float32, pairing kernels.Pairing, each func(list int, accuracy float64)) (total sums) {
+func listSums(b *model.Batch, reward []float32, pairing kernels.Pairing, each func(list int, accuracy, margin float64)) (total sums) {
 	for p := range len(b.List) - 1 {
 		var sides []int
 		terms := math.MaxInt
@@ -62,7 +62,7 @@ func listSums(b *model.Batch, reward []float32, pairing kernels.Pairing, each fu
 		}
 		total.loss, total.ties = total.loss+list.loss, total.ties+list.ties
 		if compared > 0 {
-			each(p, list.accuracy/compared)
+			each(p, list.accuracy/compared, list.margin/compared)
 			total.accuracy, total.margin = total.accuracy+list.accuracy/compared, total.margin+list.margin/compared
 		}
 	}

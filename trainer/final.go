@@ -63,6 +63,7 @@ func (r *run) finalFacts() modeldir.Facts {
 	f := r.facts
 	f.Method, f.Program = r.c.Method, "criticrm "+version.String()
 	f.HeadPosition = cmp.Or(f.HeadPosition, r.c.HeadPosition, "end")
+	f.Averaged = r.result.Averaged
 	f.MaxLength, f.Overlong = limit(r.m, r.c), r.c.Overlong
 	if r.m.Quantised() {
 		f.Quantised = modeldir.NF4

@@ -169,6 +169,9 @@ func (e Evaluation) pairs(step int) []pair {
 	if e.Ties > 0 {
 		list = append(list, pair{e.figure("ties"), e.Ties})
 	}
+	if e.Margins != nil {
+		list = append(list, pair{e.figure("margin_histogram"), e.Margins})
+	}
 	return append(list, pair{e.figure("samples"), e.Examples}, pair{e.figure("runtime"), e.Seconds})
 }
 

@@ -182,7 +182,7 @@ func TestCategoriesOfLists(t *testing.T) {
 		e.AppendTo(&b, render.Parts{Rewards: true, Lists: true})
 	}
 	var right []float64
-	listSums(&b, []float32{3, 2, 1, 2, 3, 1}, kernels.Mean, func(list int, accuracy float64) { right = append(right, float64(list), accuracy) })
+	listSums(&b, []float32{3, 2, 1, 2, 3, 1}, kernels.Mean, func(list int, accuracy, _ float64) { right = append(right, float64(list), accuracy) })
 	if !slices.Equal(right, []float64{0, 1, 1, 2. / 3}) {
 		t.Errorf("lists and their accuracies: %v", right)
 	}

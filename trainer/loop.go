@@ -29,13 +29,15 @@ const maxSaveErrors = 3
 
 // Result is what a run came to.
 type Result struct {
-	Steps   int          // updates of the whole run, with those before a resume
-	Skipped int          // of them without an update, because a gradient was not finite
-	Last    Metrics      // of the last update that this process made
-	Best    *Best        // whose model is the final one, with load_best_model_at_end; nil: that of the last update
-	Evals   []Evaluation // the last ones, of each held-out data set
-	Dropped int          // examples that were not used, each time they came up
-	Tokens  int64        // through the model, in the whole run
+	Steps    int          // updates of the whole run, with those before a resume
+	Skipped  int          // of them without an update, because a gradient was not finite or a spike
+	Spikes   int          // of these, spikes (skip_grad_norm_zscore)
+	Last     Metrics      // of the last update that this process made
+	Best     *Best        // whose model is the final one, with load_best_model_at_end; nil: that of the last update
+	Evals    []Evaluation // the last ones, of each held-out data set
+	Averaged []int        // the updates whose mean the final model is, with average_checkpoints
+	Dropped  int          // examples that were not used, each time they came up
+	Tokens   int64        // through the model, in the whole run
 	// NoRewards says why no update trained the reward head of a method that has one; "" where one did.
 	NoRewards string
 	Seconds   float64 // of this process
@@ -85,6 +87,7 @@ func WithFacts(f modeldir.Facts) Option { return func(o *options) { o.facts = f 
 type run struct {
 	options
 	background
+	pages    pages
 	m        *model.Model
 	data     Dataset
 	c        Config
@@ -116,6 +119,7 @@ type pending struct {
 	start  time.Time
 	losses []func() model.Losses // of the micro-batches
 	norm   func() (float64, int) // nil: there was nothing to learn from
+	limit  float32               // of the norm, over which there was no update; 0: none
 	stop   bool                  // this rank was asked to stop
 }
 
@@ -158,14 +162,16 @@ func (r *run) train(ctx context.Context) (err error) {
 				return err
 			}
 		}
+		due := r.st.EvalDue
 		if err := r.evaluate(r.work(ctx)); err != nil && r.work(ctx).Err() == nil {
 			return err
 		}
+		r.page(due && !r.st.EvalDue)
 		if err := r.saveMaybe(); err != nil {
 			return err
 		}
 		if (r.st.Step == r.plan.Total || r.stopsEarly()) && !r.st.EvalDue {
-			return r.finish()
+			return r.finish(ctx)
 		}
 		if r.stopping(ctx) {
 			if err := r.settle(time.Time{}); err != nil { // it may have been asked since
@@ -194,6 +200,7 @@ func (r *run) rescue(err error) error {
 // close gives back what setUp took, as far as it came.
 func (r *run) close() error {
 	errs := []error{r.collect(true)}
+	r.lastPage()
 	r.copy.giveBack()
 	if r.console != nil {
 		r.console.close()
@@ -253,7 +260,7 @@ func (r *run) setUp() error {
 			return err
 		}
 	}
-	r.opt = &optimizer{r.m, &r.c}
+	r.opt = &optimizer{m: r.m, c: &r.c}
 	if r.st.Step == 0 { // also over a resume, which cuts the lines of step 0
 		r.st.EvalDue = c.EvalOnStart && r.measures()
 	}
@@ -261,7 +268,8 @@ func (r *run) setUp() error {
 		r.opt.clear()
 	}
 	r.console = newConsole(r.report, c, r.plan, r.st.Step)
-	if err := r.startBest(); err != nil {
+	r.saySpikes()
+	if err := errors.Join(r.startBest(), r.startAverage()); err != nil {
 		return err
 	}
 	if p := r.plan; c.rewards() && p.Total > 0 && Lambda(c, p, p.Total-1) == 1 {
@@ -278,7 +286,10 @@ func (r *run) setUp() error {
 	return nil
 }
 
-func (r *run) checkpoints() string { return filepath.Join(r.c.OutputDir, "checkpoints") }
+// checkpointsDir is the directory of the checkpoints in output_dir.
+const checkpointsDir = "checkpoints"
+
+func (r *run) checkpoints() string { return filepath.Join(r.c.OutputDir, checkpointsDir) }
 
 // foreignDir refuses an output_dir in which something else lives, which a training would overwrite in part.
 func foreignDir(dir string) error {
@@ -421,7 +432,8 @@ func (r *run) step(ctx context.Context) error {
 		}
 		r.mayChange()
 		optimizer := trace.Begin(trace.Compute, "optimizer")
-		now.norm = r.opt.step(factor, r.st.Updates+1)
+		r.opt.skip = r.normLimit()
+		now.limit, now.norm = r.opt.skip, r.opt.step(factor, r.st.Updates+1)
 		optimizer.End()
 		r.m.Updated()
 	}
@@ -442,7 +454,6 @@ func (r *run) settle(end time.Time) error {
 	m := was.m
 	defer trace.BeginNumbered(trace.Host, "figures of update", m.Step).End()
 	was.sumLosses(&m)
-	finiteStep := true
 	var bad int
 	if was.norm != nil {
 		m.GradNorm, bad = was.norm()
@@ -450,17 +461,7 @@ func (r *run) settle(end time.Time) error {
 	if err := r.share(&m, bad, was); err != nil {
 		return err
 	}
-	if was.norm != nil {
-		if m.Skipped = !finite(m.GradNorm, bad); m.Skipped {
-			r.st.Skipped++
-			r.st.SkipRow++
-			finiteStep = false
-			r.console.say("step %d: no update: the gradient has %d elements that are not finite", m.Step, bad)
-		} else {
-			r.st.Updates++
-			r.st.SkipRow = 0
-		}
-	}
+	finiteStep := was.norm == nil || r.took(&m, bad, was.limit)
 	if err := r.m.Dev.Fault(); err != nil {
 		return fmt.Errorf("trainer: step %d: %w; the newest checkpoint is %s", m.Step, err, r.newest())
 	}
@@ -509,13 +510,13 @@ func (r *run) count(p *Packed, examples int) {
 }
 
 // finish writes the last checkpoint and the final model, and proves that the model can be read back.
-func (r *run) finish() error {
+func (r *run) finish(ctx context.Context) error {
 	if r.c.OutputDir == "" || !r.writes() {
 		return nil
 	}
 	err := r.save()
 	if err == nil {
-		err = r.takeBest()
+		err = errors.Join(r.takeBest(), r.takeAverage(ctx))
 	}
 	if err != nil {
 		return err
@@ -537,7 +538,7 @@ func (r *run) finishResult() {
 		r.console.say("warning: %s", r.result.NoRewards)
 	}
 	res := &r.result
-	res.Steps, res.Skipped, res.Tokens, res.Dropped = r.st.Step, r.st.Skipped, r.st.Tokens, r.st.Dropped
+	res.Steps, res.Skipped, res.Spikes, res.Tokens, res.Dropped = r.st.Step, r.st.Skipped, r.st.Spikes, r.st.Tokens, r.st.Dropped
 	if res.PackedTokens > 0 {
 		res.Sharing /= float64(res.PackedTokens)
 		if r.c.BatchTokens > 0 {

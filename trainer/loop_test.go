@@ -83,7 +83,7 @@ func stopAfter(n int) (context.Context, Option) {
 	}})
 }
 
-var wallClock = regexp.MustCompile(`"(tokens_per_second|eval_([a-z]+_)?runtime)": [^,}]*`)
+var wallClock = regexp.MustCompile(`"(tokens_per_second|(averaged_)?eval_([a-z]+_)?runtime)": [^,}]*`)
 
 // outcome is everything a run leaves that must not depend on interruptions: metrics without the wall clock, all tensors of the
 // last checkpoint, and the final model.

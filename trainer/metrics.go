@@ -39,13 +39,14 @@ type Metrics struct {
 	GradNorm        float64
 	NumTokens       int64 // since the run's start
 	TokensPerSecond float64
-	Skipped         bool // no update: the gradient was not finite
+	NormLimit       float64 // over which a gradient norm is a spike; 0: there is none
+	Skipped         bool    // no update: the gradient was not finite, or a spike
 }
 
 // pair is a name and a value of a log line.
 type pair struct {
 	name  string
-	value any // int, int64, float64, bool
+	value any // int, int64, float64, bool, *Histogram
 }
 
 // pairs are the fields of a log line under Hugging Face's names. What does not exist (NaN) is left out, except that the
@@ -67,6 +68,9 @@ func (m Metrics) pairs() []pair {
 	}
 	list = append(append(list, rewardPairs(m.Rewards)...), perplexity(m.CritiqueLoss)...)
 	list = append(list, pair{"learning_rate", m.LearningRate}, pair{"grad_norm", m.GradNorm}, pair{"num_tokens", m.NumTokens}, pair{"tokens_per_second", m.TokensPerSecond})
+	if m.NormLimit > 0 {
+		list = append(list, pair{"grad_norm_limit", m.NormLimit})
+	}
 	if m.Skipped {
 		list = append(list, pair{"skipped", true})
 	}
@@ -102,6 +106,8 @@ func jsonLine(list []pair) []byte {
 			b = append(b, "null"...)
 		} else if ok {
 			b = strconv.AppendFloat(b, f, 'g', -1, 64)
+		} else if h, ok := p.value.(*Histogram); ok {
+			b = append(b, h.text()...)
 		} else {
 			b = fmt.Append(b, p.value)
 		}
@@ -124,7 +130,7 @@ func consoleLine(list []pair) string {
 	for _, p := range list {
 		if f, ok := p.value.(float64); ok {
 			parts = append(parts, fmt.Sprintf("'%s': '%.4g'", p.name, f))
-		} else if p.name != "step" {
+		} else if _, picture := p.value.(*Histogram); p.name != "step" && !picture {
 			parts = append(parts, fmt.Sprintf("'%s': '%v'", p.name, p.value))
 		}
 	}
@@ -136,6 +142,10 @@ type Report struct {
 	Log      io.Writer     // lines for people, stderr as a rule; nil: none
 	Terminal bool          // show a progress bar on Log in place of a line per logging_steps
 	OnStep   func(Metrics) // called after each update; nil: not
+
+	// Page makes a page about the training from the files in its output_dir: behind evaluations, and as often as it costs little, on a goroutine of its own with
+	// running true; and at the end, or when the training is stopped, with running false. nil: there is none.
+	Page func(dir string, running bool) error
 }
 
 func (r Report) say(format string, args ...any) {

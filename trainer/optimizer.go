@@ -10,8 +10,9 @@ import (
 
 // optimizer updates all parameters of a model with AdamW.
 type optimizer struct {
-	m *model.Model
-	c *Config
+	m    *model.Model
+	c    *Config
+	skip float32 // norm over which the next step changes nothing; 0: none
 }
 
 // decays says whether weight decay applies.
@@ -21,7 +22,7 @@ func (c *Config) decays(p *model.Param) bool {
 
 // step queues update number t (from 1) with the learning rate times factor, from the gradients in the model. The function that
 // it gives waits for the gradient norm before clipping and the number of elements that are not finite; if there are any, or
-// the norm is not finite, the kernels change nothing.
+// the norm is not finite or over skip, the kernels change nothing.
 func (o *optimizer) step(factor float64, t int64) (norm func() (float64, int)) {
 	dev, c := o.m.Dev, o.c
 	sums := o.m.GradNorm()
@@ -40,7 +41,7 @@ func (o *optimizer) step(factor float64, t int64) (norm func() (float64, int)) {
 		}
 		u := kernels.AdamW{W: p.W, Master: p.Master, M: p.M, V: p.V, G: p.G, Norm: sums,
 			LR: float32(rate * factor), Beta1: float32(c.Beta1), Beta2: float32(c.Beta2), Eps: float32(c.Epsilon), WeightDecay: float32(decay),
-			Bias1: float32(bias1), Bias2: float32(bias2), MaxNorm: float32(c.MaxGradNorm),
+			Bias1: float32(bias1), Bias2: float32(bias2), MaxNorm: float32(c.MaxGradNorm), SkipNorm: o.skip,
 			Seed: c.Seed, Step: uint32(t), First: p.First}
 		if p.Scale.IsNil() {
 			dev.AdamW(u)
@@ -87,5 +88,5 @@ func (c *Config) trains(p *model.Param) error {
 	return nil
 }
 
-// finite says whether step made an update.
+// finite says whether a gradient is.
 func finite(norm float64, bad int) bool { return bad == 0 && !math.IsNaN(norm) && !math.IsInf(norm, 0) }

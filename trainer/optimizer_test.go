@@ -44,7 +44,7 @@ func TestOptimizerStep(t *testing.T) {
 		}
 		was = append(was, b)
 	}
-	o := &optimizer{m, &c}
+	o := &optimizer{m: m, c: &c}
 	norm, bad := o.step(factor, number)()
 	if err := m.Dev.Sync(); err != nil || bad != 0 || math.Abs(norm-math.Sqrt(sum)) > 1e-5*norm {
 		t.Fatalf("norm %v, want %v; %d", norm, math.Sqrt(sum), bad)

@@ -60,18 +60,22 @@ func (r *run) openReports() (err error) {
 	return nil
 }
 
-// scalars are the figures of a line under the tags that Hugging Face's TensorBoardCallback gives them.
+// scalars are the figures of a line, and its histogram, under the tags that Hugging Face's TensorBoardCallback gives them.
 func scalars(list []pair) (step int64, values []tfevents.Value) {
 	for _, p := range list {
 		name := "train/" + p.name
 		if rest, ok := strings.CutPrefix(p.name, "eval_"); ok {
 			name = "eval/" + rest
+		} else if rest, ok := strings.CutPrefix(p.name, averagedPrefix); ok {
+			name = "averaged/" + strings.TrimPrefix(rest, "eval_")
 		}
 		if p.name == "step" {
 			step = int64(p.value.(int))
 			continue
 		}
-		if v, ok := number64(p.value); ok {
+		if h, ok := p.value.(*Histogram); ok {
+			values = append(values, tfevents.Value{Tag: name, Histogram: h.event()})
+		} else if v, ok := number64(p.value); ok {
 			values = append(values, tfevents.Value{Tag: name, Value: v})
 		}
 	}

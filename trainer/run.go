@@ -153,7 +153,7 @@ func Try(ctx context.Context, dev *kernels.Device, c Config, r Report) (Result, 
 
 // unwritten is the recipe without what reads or writes checkpoints.
 func (c Config) unwritten() Config {
-	c.OutputDir, c.Resume, c.SaveStrategy, c.LoadBest, c.Patience = "", "", "", false, 0
+	c.OutputDir, c.Resume, c.SaveStrategy, c.LoadBest, c.Patience, c.Average = "", "", "", false, 0, 0
 	return c
 }
 

@@ -25,8 +25,8 @@ type state struct {
 	Updates  int64             `json:"updates"`   // updates that were made: the t of the optimizer's bias corrections
 	Consumed int64             `json:"consumed"`  // examples of the order that are behind
 	Tokens   int64             `json:"tokens"`    // tokens that went through the model
-	Skipped  int               `json:"skipped"`   // steps without an update because a gradient was not finite
-	SkipRow  int               `json:"skip_row"`  // how many of the last steps, without a gap
+	Skipped  int               `json:"skipped"`   // steps without an update because a gradient was not finite or a spike
+	SkipRow  int               `json:"skip_row"`  // how many of the last steps, without a gap, had a gradient that was not finite
 	Dropped  int               `json:"dropped"`   // examples that were not used
 	Examples int               `json:"examples"`  // length of the data set
 	DataHash string            `json:"data_hash"` // of the data set, "" if it cannot tell
@@ -35,6 +35,9 @@ type state struct {
 	Device   string            `json:"device"`    // that the run was on
 	Frozen   string            `json:"frozen"`    // sha256 of the weights that are not trained, "" if all are: they are not stored
 	Products string            `json:"products"`  // its algorithms for matrix products, which decide about the last bits
+
+	Spikes int       `json:"spikes,omitempty"` // of the skipped ones, those whose norm was over the limit
+	Norms  []float64 `json:"norms,omitempty"`  // the last gradient norms, with skip_grad_norm_zscore
 
 	Best *best `json:"best,omitempty"` // of the figure that is followed; nil: none is
 }

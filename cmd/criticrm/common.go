@@ -19,6 +19,7 @@ import (
 	"criticrm/internal/progress"
 	"criticrm/internal/settings"
 	"criticrm/internal/spell"
+	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/modeldir"
 	"criticrm/pipeline"
@@ -244,6 +245,9 @@ func printRecipe(cmd *cobra.Command, c interface{ Recipe() ([]byte, error) }) er
 type modelFlags struct {
 	pipeline.Model
 	report bool
+
+	over *engine.Engine // whose device, and whose weights, an adapter shares; nil: none
+	nf4  bool           // the base is opened in 4 bits
 }
 
 func (m *modelFlags) bind(cmd *cobra.Command, only ...string) {
@@ -262,12 +266,15 @@ func (m *modelFlags) open(cmd *cobra.Command, maxLength int, overlong string, re
 	if err := asModelDir(cmd, &m.Dir); err != nil {
 		return nil, nil, err
 	}
-	dev, closeDevice, err := m.device().open(cmd.ErrOrStderr())
-	if err != nil {
+	o := m.EngineOptions(m.Given(maxLength, overlong))
+	o.RequireReward, o.Over, o.NF4 = reward, m.over, m.nf4
+	var dev *kernels.Device
+	closeDevice := func() {}
+	if m.over != nil {
+		dev = m.over.Model.Dev
+	} else if dev, closeDevice, err = m.device().open(cmd.ErrOrStderr()); err != nil {
 		return nil, nil, err
 	}
-	o := m.EngineOptions(m.Given(maxLength, overlong))
-	o.RequireReward = reward
 	e, err = engine.Open(dev, m.Dir, o)
 	if err != nil {
 		closeDevice()

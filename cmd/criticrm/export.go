@@ -13,11 +13,13 @@ import (
 	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/modeldir"
+	"criticrm/trainer"
 )
 
 func newExport() *cobra.Command {
 	m := modelFlags{}
 	var out, format, kind string
+	var average int
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write a model for other programs",
@@ -35,6 +37,7 @@ All files name one pad token that ends no text.`,
 		Example: `  criticrm export --model run/model --format sequence-classification --out reward-model
   criticrm export --model run/model --format causal-lm --out critic
   criticrm export --model run/model --format peft --out adapter
+  criticrm export --model run/model --average 4 --format causal-lm --out averaged
   criticrm export --model run/model --format gguf --type q8_0 --out critic.gguf`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -46,6 +49,12 @@ All files name one pad token that ends no text.`,
 			}
 			if err := asModelDir(cmd, &m.Dir); err != nil {
 				return err
+			}
+			if average < 0 {
+				return inputError{fmt.Errorf("--average: got %d, want 0 or more", average)}
+			}
+			if format == convert.GGUF && average > 0 {
+				return inputError{fmt.Errorf("--average: a GGUF file is made of a model's files: export the mean as %s first", modeldir.Causal)}
 			}
 			if format == convert.GGUF {
 				return exportGGUF(cmd, m.Dir, out, kind)
@@ -65,7 +74,16 @@ All files name one pad token that ends no text.`,
 				return err
 			}
 			defer closeModel()
-			notes, err := modeldir.Export(mod, m.Dir, out, format)
+			var changes []func(*modeldir.Facts)
+			if average > 0 {
+				steps, err := trainer.AverageLast(mod, m.Dir, average)
+				if err != nil {
+					return inputError{err}
+				}
+				changes = append(changes, func(f *modeldir.Facts) { f.Averaged = steps })
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s: the mean of the checkpoints of updates %v; what is measured of %s is of another model\n", out, steps, m.Dir)
+			}
+			notes, err := modeldir.Export(mod, m.Dir, out, format, changes...)
 			if errors.Is(err, modeldir.ErrNoHead) {
 				return inputError{err}
 			} else if err != nil {
@@ -81,6 +99,7 @@ All files name one pad token that ends no text.`,
 	f := cmd.Flags()
 	m.bind(cmd, "model", "device", "threads")
 	f.StringVar(&out, "out", "", "new directory, or GGUF file")
+	f.IntVar(&average, "average", 0, "write the mean of the last so many checkpoints of the training, which lie beside its model, in place of the model; 0: not")
 	f.StringVar(&format, "format", modeldir.Classifier, strings.Join(exportFormats, ", "))
 	f.StringVar(&kind, "type", "", "matrices of a GGUF file: "+strings.Join(convert.GGUFTypes(), ", ")+" (default: bf16 for a model in bfloat16, else f16)")
 	return cmd

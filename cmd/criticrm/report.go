@@ -78,6 +78,22 @@ Every figure is measured again from the records; what is missing is said, there 
 	return cmd
 }
 
+// pageRefresh is after how many seconds the page of a training that is running loads itself again.
+const pageRefresh = 30
+
+// writeReport makes report.html of a run, or of a training, which may be running still. What the page says to be missing was not asked for.
+func writeReport(dir string, running bool) error {
+	o := report.DefaultOptions()
+	if running {
+		o.Refresh = pageRefresh
+	}
+	made, err := report.Make(dir, o)
+	if err != nil {
+		return err
+	}
+	return checkpoint.WriteFileAtomic(reportPath(false, dir), made.HTML)
+}
+
 // makeReport reports on one thing or compares several.
 func makeReport(cmd *cobra.Command, compare bool, in string, runs []string, o report.Options) (*report.Report, error) {
 	if compare {

@@ -9,7 +9,6 @@ import (
 	"criticrm/checkpoint"
 	"criticrm/cuda"
 	"criticrm/pipeline"
-	"criticrm/report"
 )
 
 func newRun() *cobra.Command {
@@ -112,7 +111,7 @@ func runAll(cmd *cobra.Command, c pipeline.Config, o pipeline.Options, flags dev
 		return err
 	}
 	defer closeDevice()
-	o.Log = cmd.ErrOrStderr()
+	o.Log, o.Page = cmd.ErrOrStderr(), writeReport
 	if dry {
 		estimate, err := pipeline.DryRun(cmd.Context(), dev, c, o)
 		if err != nil {
@@ -138,7 +137,7 @@ func runAll(cmd *cobra.Command, c pipeline.Config, o pipeline.Options, flags dev
 		fmt.Fprintf(w, "%s: done up to stage %s; without --stage the run goes on\n", c.OutputDir, o.Stage)
 		return nil
 	}
-	if err := writeReport(c.OutputDir); err != nil {
+	if err := writeReport(c.OutputDir, false); err != nil {
 		return err
 	}
 	fmt.Fprint(w, results)
@@ -152,13 +151,4 @@ func ofInput(err error) error {
 		return begin(err)
 	}
 	return err
-}
-
-// writeReport makes report.html of a finished run. What the page says to be missing was not asked for.
-func writeReport(dir string) error {
-	made, err := report.Make(dir, report.DefaultOptions())
-	if err != nil {
-		return err
-	}
-	return checkpoint.WriteFileAtomic(reportPath(false, dir), made.HTML)
 }

@@ -8,18 +8,23 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"criticrm/engine"
 	"criticrm/kernels"
+	"criticrm/model"
+	"criticrm/modeldir"
 	"criticrm/pipeline"
 	"criticrm/serve"
 )
 
 func newServe() *cobra.Command {
 	s, o := sampler{}, pipeline.DefaultScore()
+	var adapters []string
 	set := serve.DefaultSettings()
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -30,8 +35,12 @@ which trainers ask OpenRLHF's, vLLM's, SGLang's and LLaMA-Factory's servers, and
 
 --samples, --temperature and the like are what a request leaves open. The same request has the same answer, alone or among others: samples
 depend on the seed and on what is asked, not on when. SIGTERM lets running requests end, for --drain seconds; SIGHUP reads keys and
-certificates again. Other addresses than this machine's own need a key (--api_key_file).`,
+certificates again. Other addresses than this machine's own need a key (--api_key_file).
+
+--adapter NAME=DIR, as often as you like, serves adapters of --model beside it, over one copy of its weights; "model" of a request, or ?model=NAME
+in its address, says which one is asked. They take turns: a batch is of one of them.`,
 		Example: `  criticrm serve --model run/model
+  criticrm serve --model my-model --adapter helpful=run-a/model --adapter harmless=run-b/model
   criticrm serve --model run/model --host 0.0.0.0 --api_key_file keys --samples 4`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -41,18 +50,34 @@ certificates again. Other addresses than this machine's own need a key (--api_ke
 			if err := set.Validate(); err != nil {
 				return inputError{err}
 			}
+			more, err := parseAdapters(cmd, adapters)
+			if err != nil {
+				return err
+			}
+			s.model.nf4 = len(more) > 0 && more[0].quantised
 			s.o = o.Options()
 			closeModel, err := s.openServed(cmd)
 			if err != nil {
 				return err
 			}
 			defer closeModel()
-			return s.serve(cmd, set)
+			for i := range more {
+				a := &more[i]
+				a.model, a.o = s.model, o.Options()
+				a.model.Dir, a.model.over = a.dir, s.engine
+				closeAdapter, err := a.openServed(cmd)
+				if err != nil {
+					return fmt.Errorf("--adapter %s: %w", a.name, err)
+				}
+				defer closeAdapter()
+			}
+			return s.serve(cmd, set, more)
 		},
 	}
 	s.model.bind(cmd)
 	bindTable(cmd, &o, "samples", "ask_score", "max_length", "overlong", "temperature", "top_p", "top_k", "max_tokens", "seed")
 	bindTable(cmd, &set)
+	cmd.Flags().StringArrayVar(&adapters, "adapter", nil, "NAME=DIR: an adapter of the model to serve beside it under this name; may be given again")
 	return cmd
 }
 
@@ -72,10 +97,54 @@ func (s *sampler) openServed(cmd *cobra.Command) (func(), error) {
 	return closeModel, err
 }
 
-// serve serves the open model until the command is stopped.
-func (s *sampler) serve(cmd *cobra.Command, set serve.Settings) error {
+// live starts the open model.
+func (s *sampler) live(set serve.Settings, turn sync.Locker) (*engine.Live, error) {
+	s.engine.Progress = nil
+	return engine.NewLive(s.engine, engine.LiveOptions{Ask: s.o.Asks(), KeepTokens: set.KeepTokens, Turn: turn})
+}
+
+// served are a server's options with those of the open model.
+func (s *sampler) served(o serve.Options) serve.Options {
+	o.Score, o.Plain, o.Head = s.o, s.plain, s.engine.Model.HasHead()
+	return o
+}
+
+// servedAdapter is an adapter that is served beside its base.
+type servedAdapter struct {
+	sampler
+	name, dir string
+	quantised bool // it was trained over a base of 4 bits
+}
+
+// parseAdapters reads --adapter.
+func parseAdapters(cmd *cobra.Command, list []string) (all []servedAdapter, err error) {
+	for _, text := range list {
+		name, dir, ok := strings.Cut(text, "=")
+		if name = strings.TrimSpace(name); !ok || name == "" || dir == "" {
+			return nil, inputError{fmt.Errorf("--adapter: got %q, want NAME=DIR", text)}
+		}
+		if err := asModelDir(cmd, &dir); err != nil {
+			return nil, err
+		}
+		if !model.IsAdapter(dir) {
+			return nil, inputError{fmt.Errorf("--adapter %s: %s holds no adapter (adapter_config.json)", name, dir)}
+		}
+		facts, _, err := modeldir.ReadFacts(dir)
+		if err != nil {
+			return nil, begin(err)
+		}
+		a := servedAdapter{name: name, dir: dir, quantised: facts.Quantised == modeldir.NF4}
+		if len(all) > 0 && all[0].quantised != a.quantised {
+			return nil, inputError{fmt.Errorf("--adapter %s: some of the adapters were trained over a base of 4 bits and some were not: serve them apart, since they share its weights", name)}
+		}
+		all = append(all, a)
+	}
+	return all, nil
+}
+
+// serve serves the open model, and adapters of it, until the command is stopped.
+func (s *sampler) serve(cmd *cobra.Command, set serve.Settings, more []servedAdapter) error {
 	e, stderr := s.engine, cmd.ErrOrStderr()
-	e.Progress = nil
 	if set.Fixed {
 		e.Model.Dev.Fix(true)
 	}
@@ -83,15 +152,28 @@ func (s *sampler) serve(cmd *cobra.Command, set serve.Settings) error {
 		var lost kernels.Lost
 		return errors.As(err, &lost)
 	}
-	live, err := engine.NewLive(e, engine.LiveOptions{Ask: s.o.Asks(), KeepTokens: set.KeepTokens})
+	turn := new(sync.Mutex)
+	live, err := s.live(set, turn)
 	if err != nil {
 		return inputError{err}
 	}
 	defer live.Close()
-	srv, err := serve.New(e.Dir, e.Renderer, live, serve.Options{Set: set, Score: s.o, Plain: s.plain, Head: e.Model.HasHead(),
-		Log: slog.New(slog.NewTextHandler(stderr, nil)), IsLost: lost})
+	o := serve.Options{Set: set, Log: slog.New(slog.NewTextHandler(stderr, nil)), IsLost: lost}
+	srv, err := serve.New(e.Dir, e.Renderer, live, s.served(o))
 	if err != nil {
 		return inputError{err}
+	}
+	for i := range more {
+		a := &more[i]
+		live, err := a.live(set, turn)
+		if err != nil {
+			return inputError{fmt.Errorf("--adapter %s: %w", a.name, err)}
+		}
+		defer live.Close()
+		if err := srv.Add(a.name, a.engine.Dir, a.engine.Renderer, live, a.served(o)); err != nil {
+			return inputError{err}
+		}
+		fmt.Fprintf(stderr, "adapter %s: %s\n", a.name, a.o.Model)
 	}
 	l, err := srv.Listen()
 	if err != nil {

@@ -104,7 +104,7 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags, traceFile st
 	if err != nil {
 		return inputError{errors.Join(group.Fail(err), group.Close())}
 	}
-	res, err := trainer.Run(cmd.Context(), dev, c, trainer.Report{Log: stderr, Terminal: progress.IsTerminal(stderr)}, trainer.WithGroup(group))
+	res, err := trainer.Run(cmd.Context(), dev, c, trainer.Report{Log: stderr, Terminal: progress.IsTerminal(stderr), Page: writeReport}, trainer.WithGroup(group))
 	stopTrace()
 	if end := group.Close(); err == nil { // behind an error it is the group's, which is known
 		err = end
@@ -154,6 +154,9 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags, traceFile st
 	fmt.Fprintf(w, "model: %s", res.ModelDir)
 	if b := res.Best; b != nil {
 		fmt.Fprintf(w, ", of update %d: %s %.4g is the best", b.Step, b.Metric, b.Value)
+	}
+	if n := len(res.Averaged); n > 0 {
+		fmt.Fprintf(w, ", the mean of %d checkpoints", n)
 	}
 	fmt.Fprintln(w)
 	return nil

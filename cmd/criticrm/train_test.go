@@ -67,6 +67,21 @@ func steps(t *testing.T, run string) []float64 {
 	return losses
 }
 
+// TestTrainPage: a training leaves the report that 'criticrm report' makes of it, and its page no longer loads itself again.
+func TestTrainPage(t *testing.T) {
+	dir := t.TempDir()
+	in, run := writeFile(t, filepath.Join(dir, "in.jsonl"), sumPairs(8)), filepath.Join(dir, "run")
+	must(t, "train", "--model", tinyModel(t), "--method", "bt", "--train_file", in, "--eval_file", in, "--output_dir", run, "--max_steps", "4", "--eval_steps", "2", "--per_device_train_batch_size", "2", "--gradient_accumulation_steps", "1")
+	page := readFile(t, filepath.Join(run, "report.html"))
+	if !strings.Contains(page, "(4 updates)") || !strings.Contains(page, "Margins, held out") || strings.Contains(page, "The training runs") {
+		t.Errorf("%.2000s", page)
+	}
+	must(t, "report", "--in", run)
+	if readFile(t, filepath.Join(run, "report.html")) != page {
+		t.Error("'criticrm report' makes another page")
+	}
+}
+
 // TestTrainResume: a process stopped by SIGTERM and a run stopped in process go on and end with the bytes of an
 // uninterrupted run; the loss falls.
 func TestTrainResume(t *testing.T) {

@@ -1,4 +1,4 @@
-// Package tfevents writes scalars to TensorBoard's event files.
+// Package tfevents writes scalars and histograms to TensorBoard's event files.
 //
 // A file is a row of records (TFRecord): the length of the data as uint64 and its masked CRC-32C as uint32, the data, and its masked CRC-32C, all
 // little-endian. The data of a record is a message Event of tensorflow/core/util/event.proto; the messages are small enough to be written by hand.
@@ -15,10 +15,17 @@ import (
 	"time"
 )
 
-// Value is a scalar under its tag.
+// Value is a scalar under its tag, or a histogram.
 type Value struct {
-	Tag   string
-	Value float64
+	Tag       string
+	Value     float64
+	Histogram *Histogram // nil: it is a scalar
+}
+
+// Histogram counts values: Counts[i] of them lie over Limits[i-1], or Min, and up to Limits[i].
+type Histogram struct {
+	Min, Max, Sum, Squares float64
+	Limits, Counts         []float64
 }
 
 // Writer writes one event file. Each call of Scalars is one record, written at once.
@@ -52,15 +59,38 @@ func Create(dir string, from int64) (*Writer, error) {
 	return w, nil
 }
 
-// Scalars writes the values of a step.
+// Scalars writes the values of a step, histograms among them.
 func (w *Writer) Scalars(step int64, values []Value) error {
 	var summary []byte
 	for _, v := range values {
 		one := message(nil, 1, []byte(v.Tag))
-		one = binary.LittleEndian.AppendUint32(tag(one, 2, 5), math.Float32bits(float32(v.Value))) // simple_value
+		if h := v.Histogram; h != nil {
+			one = message(one, 5, h.proto()) // histo
+		} else {
+			one = binary.LittleEndian.AppendUint32(tag(one, 2, 5), math.Float32bits(float32(v.Value))) // simple_value
+		}
 		summary = message(summary, 1, one)
 	}
 	return w.write(message(event(time.Now(), step), 5, summary))
+}
+
+// proto is a HistogramProto.
+func (h *Histogram) proto() (b []byte) {
+	n := 0.0
+	for _, c := range h.Counts {
+		n += c
+	}
+	for i, x := range []float64{h.Min, h.Max, n, h.Sum, h.Squares} {
+		b = doubles(tag(b, i+1, 1), []float64{x})
+	}
+	return message(message(b, 6, doubles(nil, h.Limits)), 7, doubles(nil, h.Counts))
+}
+
+func doubles(b []byte, list []float64) []byte {
+	for _, x := range list {
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(x))
+	}
+	return b
 }
 
 // Close closes the file.

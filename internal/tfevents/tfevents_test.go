@@ -1,9 +1,11 @@
 package tfevents
 
 import (
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -27,7 +29,7 @@ func TestTensorBoardReads(t *testing.T) {
 			t.Fatal(err)
 		}
 		for step := from; step < to; step++ {
-			if err := w.Scalars(step, []Value{{"train/loss", float64(step)/4 + plus}, {"eval/λ " + strings.Repeat("x", 200), -1e-30}}); err != nil {
+			if err := w.Scalars(step, []Value{{Tag: "train/loss", Value: float64(step)/4 + plus}, {Tag: "eval/λ " + strings.Repeat("x", 200), Value: -1e-30}}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -53,6 +55,23 @@ func TestTensorBoardReads(t *testing.T) {
 		if e[0] != float64(i) || e[1] != want || e[2] < 1.7e9 {
 			t.Errorf("entry %d: %v, want value %v", i, e, want)
 		}
+	}
+}
+
+// TensorBoard reads histograms.
+func TestTensorBoardReadsHistograms(t *testing.T) {
+	dir := t.TempDir()
+	w, err := Create(dir, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &Histogram{Min: -1, Max: 3, Sum: 4.5, Squares: 11, Limits: []float64{0, 1, 2, 3}, Counts: []float64{1, 0, 3, 300}}
+	if err := errors.Join(w.Scalars(7, []Value{{Tag: "eval/margin_histogram", Histogram: h}, {Tag: "eval/loss", Value: 2}}), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	got := tfeventstest.ReadHistograms(t, dir)["eval/margin_histogram"]
+	if want := (tfeventstest.Histogram{Step: 7, Min: -1, Max: 3, Num: 304, Sum: 4.5, Squares: 11, Limits: h.Limits, Counts: h.Counts}); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 

@@ -108,11 +108,11 @@ func callStep(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor)
 	case *spec.AdamW[float64]:
 		d.AdamW(kernels.AdamW{W: t("W"), Master: t("Master"), M: t("M"), V: t("V"), G: t("G"), Norm: t("Norm"), LR: float32(o.LR),
 			Beta1: float32(o.Beta1), Beta2: float32(o.Beta2), Eps: float32(o.Eps), WeightDecay: float32(o.WeightDecay),
-			Bias1: float32(o.Bias1), Bias2: float32(o.Bias2), MaxNorm: float32(o.MaxNorm), Seed: o.Seed, Step: o.Step, First: o.First})
+			Bias1: float32(o.Bias1), Bias2: float32(o.Bias2), MaxNorm: float32(o.MaxNorm), SkipNorm: float32(o.SkipNorm), Seed: o.Seed, Step: o.Step, First: o.First})
 	case *spec.AdamW8bit[float64]:
 		d.AdamW8bit(kernels.AdamW{W: t("W"), Master: t("Master"), M: t("M"), V: t("V"), G: t("G"), Norm: t("Norm"), LR: float32(o.LR),
 			Beta1: float32(o.Beta1), Beta2: float32(o.Beta2), Eps: float32(o.Eps), WeightDecay: float32(o.WeightDecay),
-			Bias1: float32(o.Bias1), Bias2: float32(o.Bias2), MaxNorm: float32(o.MaxNorm), Seed: o.Seed, Step: o.Step, First: o.First}, t("Scale"))
+			Bias1: float32(o.Bias1), Bias2: float32(o.Bias2), MaxNorm: float32(o.MaxNorm), SkipNorm: float32(o.SkipNorm), Seed: o.Seed, Step: o.Step, First: o.First}, t("Scale"))
 	case *spec.Sample[float64]:
 		d.Sample(kernels.Sample{ID: t("ID"), LogProb: t("LogProb"), Logits: t("Logits"), Key: t("Key"), Step: t("Step"), Seed: o.Seed,
 			Temperature: float32(o.Temperature), TopP: float32(o.TopP), TopK: o.TopK})

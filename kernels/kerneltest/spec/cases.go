@@ -344,18 +344,20 @@ func (l *list) optim() {
 		maxNorm, wd   float64
 		step          int
 		scale         float64 // of gradient and momentum, if not 1
+		skip          float64
 		master, still bool
 	}{
 		{name: "first", norm: 2, wd: 0.1, step: 1}, {name: "later", norm: 2, maxNorm: 100, wd: 0.01, step: 1000},
 		{name: "clipped", norm: 50, maxNorm: 1, step: 7}, {name: "master", norm: 1, maxNorm: 1, step: 3, master: true},
 		{name: "norm_inf", norm: math.Inf(1), maxNorm: 1, step: 3}, {name: "norm_nan", norm: math.NaN(), step: 3},
 		{name: "not_finite", norm: 1, bad: 1, step: 3}, {name: "still", step: 2, wd: 0.1, still: true},
+		{name: "spike", norm: 2.5, maxNorm: 1, skip: 2.25, step: 3}, {name: "at_the_limit", norm: 2.5, maxNorm: 1, skip: 2.5, step: 3, master: true},
 		{name: "tiny", norm: 1e-8, step: 5, scale: 1e-8}, // eps is as large as the rest
 	}
 	for _, c := range limits {
 		for _, n := range []int{0, 1, 3, 17, 1000} {
 			step := func(g *Gen) *AdamW[float64] {
-				o := &AdamW[float64]{LR: 1e-3, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: c.wd, MaxNorm: c.maxNorm, N: n,
+				o := &AdamW[float64]{LR: 1e-3, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, WeightDecay: c.wd, MaxNorm: c.maxNorm, SkipNorm: c.skip, N: n,
 					Norm: []float64{c.norm, c.bad}, W: g.Normal(n, 1), M: g.Normal(n, 0.1), V: g.Normal(n, 0.1)}
 				o.Bias1, o.Bias2 = 1-math.Pow(o.Beta1, float64(c.step)), 1-math.Pow(o.Beta2, float64(c.step))
 				if c.still { // no gradient yet: the step is decay only, not 0/0

@@ -57,7 +57,7 @@ func codes(g *Gen, n int) (m, v []uint8, scale []float64, blocks int) {
 // coded is a with its moments in codes.
 func coded(g *Gen, a *AdamW[float64]) *AdamW8bit[float64] {
 	o := &AdamW8bit[float64]{LR: a.LR, Beta1: a.Beta1, Beta2: a.Beta2, Eps: a.Eps, WeightDecay: a.WeightDecay, Bias1: a.Bias1, Bias2: a.Bias2,
-		MaxNorm: a.MaxNorm, Norm: a.Norm, W: a.W, G: a.G, N: a.N, Seed: g.Uint64(), Step: g.Uint32(), First: g.IntN(3)*(1<<34) + 4*g.IntN(8)}
+		MaxNorm: a.MaxNorm, SkipNorm: a.SkipNorm, Norm: a.Norm, W: a.W, G: a.G, N: a.N, Seed: g.Uint64(), Step: g.Uint32(), First: g.IntN(3)*(1<<34) + 4*g.IntN(8)}
 	o.encode(a.M, a.V)
 	return o
 }

@@ -93,15 +93,15 @@ func TestHeader(t *testing.T) {
 // TestPack compares the places of arguments with those that a C compiler gives them, for the struct with the most kinds of fields.
 func TestPack(t *testing.T) {
 	c := Case{Op: "adamw", BF16: true}
-	args, at := header(t).Pack(c, &AdamW[float64]{LR: 1, MaxNorm: 2, Seed: 3, Step: 4, First: 5, N: 6})
+	args, at := header(t).Pack(c, &AdamW[float64]{LR: 1, MaxNorm: 2, SkipNorm: 2, Seed: 3, Step: 4, First: 5, N: 6})
 	for name, want := range map[string]int{"W": 0, "Master": 8, "M": 16, "V": 24, "G": 32, "Norm": 40} {
 		if at[name] != want {
 			t.Errorf("%s is at byte %d, want %d", name, at[name], want)
 		}
 	}
-	// lr at 48, max_norm at 76, seed at 80, step at 88, first after a gap at 96, n at 104, dtype at 112, and a gap at the end
-	want := make([]byte, 120)
-	want[50], want[51], want[79], want[80], want[88], want[96], want[104], want[112] = 0x80, 0x3f, 0x40, 3, 4, 5, 6, 1
+	// lr at 48, max_norm at 76, skip_norm at 80, seed after a gap at 88, step at 96, first after a gap at 104, n at 112, dtype at 120, and a gap at the end
+	want := make([]byte, 128)
+	want[50], want[51], want[79], want[83], want[88], want[96], want[104], want[112], want[120] = 0x80, 0x3f, 0x40, 0x40, 3, 4, 5, 6, 1
 	if !slices.Equal(args, want) {
 		t.Errorf("packed as\n%v, want\n%v", args, want)
 	}

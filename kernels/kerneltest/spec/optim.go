@@ -22,8 +22,8 @@ func (o *GradNorm[T]) Run() {
 }
 
 // clip is the factor of the gradient, and whether there is an update at all.
-func clip[T Real](norm []T, maxNorm T) (factor T, ok bool) {
-	if !finite(norm[0]) || norm[1] > 0 {
+func clip[T Real](norm []T, maxNorm, skipNorm T) (factor T, ok bool) {
+	if !finite(norm[0]) || norm[1] > 0 || skipNorm > 0 && norm[0] > skipNorm {
 		return 0, false
 	}
 	if maxNorm > 0 && norm[0] > maxNorm {
@@ -43,7 +43,7 @@ type AdamW[T Real] struct {
 	G                                  []T `arg:"in f32 N"`
 	Norm                               []T `arg:"in f32 2 exact"`
 	LR, Beta1, Beta2, Eps, WeightDecay T
-	Bias1, Bias2, MaxNorm              T
+	Bias1, Bias2, MaxNorm, SkipNorm    T
 	ByChance                           bool
 	Seed                               uint64
 	Step                               uint32
@@ -54,7 +54,7 @@ func (*AdamW[T]) twin() Op { return new(AdamW[float32]) }
 
 // Run updates, unless the norm says that the gradient is broken.
 func (o *AdamW[T]) Run() {
-	factor, ok := clip(o.Norm, o.MaxNorm)
+	factor, ok := clip(o.Norm, o.MaxNorm, o.SkipNorm)
 	if !ok {
 		return
 	}
@@ -103,7 +103,7 @@ type AdamW8bit[T Real] struct {
 	G                                  []T     `arg:"in f32 N"`
 	Norm                               []T     `arg:"in f32 2 exact"`
 	LR, Beta1, Beta2, Eps, WeightDecay T
-	Bias1, Bias2, MaxNorm              T
+	Bias1, Bias2, MaxNorm, SkipNorm    T
 	ByChance                           bool
 	Seed                               uint64
 	Step                               uint32
@@ -122,7 +122,7 @@ func (o *AdamW8bit[T]) Run() {
 		return
 	}
 	a := AdamW[T]{W: o.W, Master: o.Master, M: o.MExact, V: o.VExact, G: o.G, Norm: o.Norm, LR: o.LR, Beta1: o.Beta1, Beta2: o.Beta2, Eps: o.Eps,
-		WeightDecay: o.WeightDecay, Bias1: o.Bias1, Bias2: o.Bias2, MaxNorm: o.MaxNorm, N: o.N}
+		WeightDecay: o.WeightDecay, Bias1: o.Bias1, Bias2: o.Bias2, MaxNorm: o.MaxNorm, SkipNorm: o.SkipNorm, N: o.N}
 	a.Run()
 	for b := range o.Blocks {
 		var m, v T
@@ -135,7 +135,7 @@ func (o *AdamW8bit[T]) Run() {
 
 // Skips says that nothing is changed.
 func (o *AdamW8bit[T]) Skips() bool {
-	_, ok := clip(o.Norm, o.MaxNorm)
+	_, ok := clip(o.Norm, o.MaxNorm, o.SkipNorm)
 	return !ok
 }
 
