@@ -38,6 +38,7 @@ type Options struct {
 	Stage   string        // stop behind this stage; "": go to the end
 	Restart string        // forget this stage and what was made of it; "check": everything
 	Log     io.Writer     // progress and what people should know
+	Team    *Team         // processes that share rows; nil: this one alone
 	Budget  time.Duration // how long a dry run measures each part; 0: 15 seconds
 
 	Page func(dir string, running bool) error // of each training, as trainer.Report has it
@@ -62,6 +63,15 @@ type run struct {
 	engine *engine.Engine // the last one that was opened
 	opened string         // its directory
 	noted  []string       // what was said of models
+	doing  string         // the stage at work
+	duty   *stage.Duty    // of a helper; nil: this is none
+}
+
+func newRun(dev *kernels.Device, c Config, o Options) *run {
+	if o.Log == nil {
+		o.Log = io.Discard
+	}
+	return &run{Config: c, Options: o, dev: dev, dir: c.OutputDir, meter: progress.New(o.Log)}
 }
 
 // errStage ends a run that was to go no further.
@@ -69,10 +79,7 @@ var errStage = errors.New("the stage that was asked for is done")
 
 // Run makes what is not done yet of a run. The Config must be resolved. Results are nil where the run was to stop before them.
 func Run(ctx context.Context, dev *kernels.Device, c Config, o Options) (*Results, error) {
-	if o.Log == nil {
-		o.Log = io.Discard
-	}
-	r := &run{Config: c, Options: o, dev: dev, dir: c.OutputDir, meter: progress.New(o.Log)}
+	r := newRun(dev, c, o)
 	release, err := r.open()
 	if err != nil {
 		return nil, InputError{err}
@@ -296,6 +303,7 @@ func (r *run) do(ctx context.Context, name string, work func(context.Context) (s
 			return err
 		}
 		r.say("== %s", name)
+		r.doing = name
 		start := time.Now()
 		says, err := work(ctx)
 		r.meter.Close()
@@ -372,7 +380,7 @@ func (r *run) engineOf(dir string, reward bool) (*engine.Engine, error) {
 	}
 	o := r.EngineOptions(given)
 	o.RequireReward = reward
-	e, err := engine.Open(r.dev, dir, o)
+	e, err := engine.Open(r.asked(), dir, o)
 	if err != nil {
 		return nil, err
 	}

@@ -49,6 +49,9 @@ func (r *run) rows(ctx context.Context, s *stage.Stage, samples int) error {
 	r.meter.Samples(samples)
 	s.Progress = func(p stage.Progress) { r.meter.Records(p.Stage, p.Done, p.Total, p.Resumed) }
 	s.Read.MaxBad, s.Read.Layout = r.MaxBad, r.layout(s.In)
+	if r.duty != nil {
+		return s.Serve(ctx, r.duty)
+	}
 	_, err := s.Run(ctx)
 	r.meter.Close()
 	return err
@@ -228,6 +231,9 @@ func (r *run) write(ctx context.Context, elsewhere Remote, model, in, out string
 	if err != nil {
 		return nil, err
 	}
+	if !elsewhere.Elsewhere() {
+		r.share(s)
+	}
 	if err := r.rows(ctx, s, 2*o.Critiques); err != nil {
 		return nil, err
 	}
@@ -267,6 +273,9 @@ func (r *run) refine(ctx context.Context, k int) (string, error) {
 	}
 	s, stats, err := critic.RefineStage(r.in(k, "2-filtered.jsonl"), r.in(k, "3-refined.jsonl"), g, o)
 	if err == nil {
+		if g != nil && !r.Refine.Elsewhere() {
+			r.share(s)
+		}
 		err = r.rows(ctx, s, 0)
 	}
 	if err == nil {
@@ -279,6 +288,9 @@ func (r *run) refine(ctx context.Context, k int) (string, error) {
 
 // learn trains a fresh copy of the base model.
 func (r *run) learn(ctx context.Context, c trainer.Config, file, dir string) (string, error) {
+	if r.duty != nil { // it was done before rows are shared
+		return "", nil
+	}
 	r.closeEngine()
 	c.TrainFile, c.OutputDir, c.Resume, c.Layout = file, dir, "auto", r.layout(file)
 	res, err := trainer.Run(ctx, r.dev, c, trainer.Report{Log: r.Log, Terminal: progress.IsTerminal(r.Log), Page: r.Page})
@@ -339,6 +351,7 @@ func (r *run) scalar(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	r.share(s)
 	if err := r.rows(ctx, s, 2); err != nil {
 		return "", err
 	}

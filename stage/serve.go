@@ -98,8 +98,11 @@ func (d *Duty) tell(a *answer, rows ...byte) error {
 	return err
 }
 
-// Serve does what the process that has started this one asks for, in place of Run: nothing is written, and nothing observed. It ends when the
-// other one has nothing more to ask.
+// ErrServed is how a helper ends well: the process that has started it has no more to ask.
+var ErrServed = errors.New("stage: there is no more to do")
+
+// Serve does what the process that has started this one asks for, in place of Run: nothing is written, and nothing observed. It ends with
+// ErrServed when the other one has nothing more to ask.
 func (s *Stage) Serve(ctx context.Context, d *Duty) error {
 	own := *s
 	r := &execution{Stage: &own, res: &Result{}}
@@ -145,7 +148,7 @@ func (s *Stage) Serve(ctx context.Context, d *Duty) error {
 func (d *Duty) stopped(ctx context.Context) error {
 	select {
 	case <-d.ended:
-		return nil
+		return ErrServed
 	case <-time.After(beat / 2): // both may have been stopped by one signal
 		return fmt.Errorf("stopped: %w", ctx.Err())
 	}

@@ -144,7 +144,11 @@ func (r *execution) prepare(ctx context.Context) error {
 	if s := r.Shard; s != nil && s.Of > max(1, r.side.Input.Records) {
 		return fmt.Errorf("%s: %d parts of %d records: ask for %d at most", r.Name, s.Of, r.side.Input.Records, max(1, r.side.Input.Records))
 	}
-	if n := r.Team.size(); n > max(1, r.total) {
+	if n := r.Team.size(); n > max(1, r.total) && r.Team.Fewer {
+		fewer := *r.Team
+		fewer.Size = max(1, r.total)
+		r.Team = &fewer
+	} else if n > max(1, r.total) {
 		return fmt.Errorf("%s: %d processes are to share %d records: ask for %d at most", r.Name, n, r.total, max(1, r.total))
 	}
 	if err := SetAside(record.BadPath(r.Out), in.Bad); err != nil {

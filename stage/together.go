@@ -20,6 +20,7 @@ import (
 type Team struct {
 	Size    int                        // processes, this one too
 	Command func(rank int) *exec.Cmd   // of a helper, not started yet
+	Fewer   bool                       // may be fewer, where there are fewer records
 	Finer   bool                       // chunks may be smaller than Stage.Chunk: no result depends on them
 	Wrote   func(tokens, finished int) // what helpers say of their progress, from any goroutine; nil: it is not asked for
 }

@@ -180,11 +180,13 @@ type foreignValue struct {
 	name     string
 	isSwitch bool
 	to       settings.Foreign
+	given    string
 }
 
-func (v *foreignValue) String() string { return "" }
+func (v *foreignValue) String() string { return v.given }
 
 func (v *foreignValue) Set(value string) error {
+	v.given = value
 	_, err := v.to.Foreign(v.name, value)
 	return err
 }
@@ -365,10 +367,7 @@ func (o *fileFlags) runStage(cmd *cobra.Command, s *stage.Stage, m *progress.Met
 	s.Restart, s.Read.MaxBad, s.Read.Layout, s.Read.Reads = o.restart, o.maxBad, o.layout, append(s.Read.Reads, o.reads...)
 	if d, helps := stage.OnDuty(cmd.Context()); helps {
 		m.Tell(d.Wrote)
-		if err := s.Serve(cmd.Context(), d); err != nil {
-			return begin(err)
-		}
-		return errServed
+		return begin(s.Serve(cmd.Context(), d))
 	}
 	s.Shard = o.part
 	if s.Team = o.team; s.Team != nil {

@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	err := root.ExecuteContext(ctx)
-	if err == nil || errors.Is(err, errServed) {
+	if err == nil || errors.Is(err, stage.ErrServed) {
 		return exitOK
 	}
 	var told toldError

@@ -18,6 +18,7 @@ func newRun() *cobra.Command {
 		o                   pipeline.Options
 		printConfig, dryRun bool
 		dev                 deviceFlags
+		team                runTeam
 	)
 	cmd := &cobra.Command{
 		Use:   "run",
@@ -52,6 +53,7 @@ sampling is as in generate, what bt and cloud leave open is as in train; 'run --
 	f.StringVar(&o.Stage, "stage", "", "go no further than this stage")
 	f.StringVar(&o.Restart, "restart", "", "begin again: everything, or with =STAGE that stage and what follows from it")
 	f.Lookup("restart").NoOptDefVal = pipeline.Check
+	team.bind(f)
 	bindReport(f, &dev.report)
 	for _, s := range given.Sections() {
 		bindSection(cmd, s)
@@ -76,7 +78,7 @@ sampling is as in generate, what bt and cloud leave open is as in train; 'run --
 		if err := findInputs(cmd, &c.Dir, &c.TrainFile, &c.EvalFile); err != nil {
 			return err
 		}
-		return runAll(cmd, c, o, dev, dryRun)
+		return team.run(cmd, c, o, dev, dryRun)
 	}
 	return cmd
 }
@@ -104,7 +106,6 @@ func resolveRun(cmd *cobra.Command, recipe string, given *pipeline.Config) (pipe
 }
 
 func runAll(cmd *cobra.Command, c pipeline.Config, o pipeline.Options, flags deviceFlags, dry bool) error {
-	flags.name, flags.threads = c.Device, c.Threads
 	dev, closeDevice, err := flags.open(cmd.ErrOrStderr())
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package main
 // Several processes that share the rows of a command which asks a model: the same command, started by the first of them.
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -22,9 +21,6 @@ import (
 	"criticrm/pipeline"
 	"criticrm/stage"
 )
-
-// errServed is the end of a helper that has done what it was asked for.
-var errServed = errors.New("the process that has started this one has no more to ask")
 
 // bindTeam binds the number of processes.
 func (o *fileFlags) bindTeam(cmd *cobra.Command) {
@@ -53,6 +49,9 @@ func commandLine(cmd *cobra.Command, without map[string]bool, with map[string]st
 // ofFirst are flags of the first process alone.
 var ofFirst = map[string]bool{"nproc": true, "memory_report": true, "shard": true, "restart": true, "json": true, "rewardbench_out": true}
 
+// maxProcesses is what nobody means.
+const maxProcesses = 4096
+
 // nowhere is the output of a helper, which writes none.
 const nowhere = "nowhere"
 
@@ -69,8 +68,8 @@ func (o *fileFlags) share(cmd *cobra.Command, m *modelFlags, r pipeline.Remote) 
 	switch {
 	case o.processes == 1: // so it is of helpers
 		return close, nil
-	case o.processes < 1 || o.processes > 4096:
-		return close, inputError{fmt.Errorf("--nproc is %d: want 1 to 4096", o.processes)}
+	case o.processes < 1 || o.processes > maxProcesses:
+		return close, inputError{fmt.Errorf("--nproc is %d: want 1 to %d", o.processes, maxProcesses)}
 	case r.Elsewhere():
 		return close, inputError{fmt.Errorf("--nproc is for a model on this machine: engine %s has --concurrency, and takes several servers in --base_url", r.Engine)}
 	}

@@ -115,13 +115,13 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags, traceFile st
 	if world.Size > 1 && err == nil {
 		joinTraces(traceFile, world.Size, stderr)
 	}
-	if err != nil && group.Failed() != nil {
-		return toldError{err}
-	}
-	switch {
-	case err != nil && res.Steps == 0 && !errors.Is(err, trainer.ErrInterrupted) && !errors.Is(err, syscall.ENOSPC):
-		return inputError{err} // nothing was begun
-	case err != nil:
+	if err != nil {
+		if res.Steps == 0 && !errors.Is(err, trainer.ErrInterrupted) && !errors.Is(err, syscall.ENOSPC) {
+			err = inputError{err} // nothing was begun
+		}
+		if group.Failed() != nil {
+			err = toldError{err}
+		}
 		return err
 	}
 	w := cmd.OutOrStdout()
