@@ -15,6 +15,7 @@ import (
 	"time"
 	"unsafe"
 
+	"criticrm/internal/trace"
 	"criticrm/kernels"
 )
 
@@ -26,6 +27,7 @@ type Group struct {
 	control    *control
 	spare      []kernels.Tensor // float32, of calls that have ended
 	sent       int64            // bytes, to other ranks
+	traced     int64            // of them, that calls before had
 }
 
 // transport moves bytes between ranks. Each method begins one transfer of memory of the device and gives the function that says whether it
@@ -145,13 +147,13 @@ func (g *Group) BeginReduce(what string, own, x kernels.Tensor, cuts []int, tree
 	}
 	memory := g.take(g.size * n)
 	contributions := memory.View(g.size, n)
+	g.sent += int64(x.Bytes() - own.Bytes())
 	p, err := g.begin(what, func() (done, error) {
 		return g.move.exchange(contributions.Pointer(), from, x.Pointer(), cut(cuts, 4))
 	})
 	if err != nil {
 		return nil, err
 	}
-	g.sent += int64(x.Bytes() - own.Bytes())
 	p.then = func() {
 		if before != nil {
 			before()
@@ -225,12 +227,12 @@ func (g *Group) Broadcast(what string, x kernels.Tensor, root int) error {
 	if g.Size() == 1 {
 		return nil
 	}
-	if g.rank == root {
-		g.sent += int64(x.Bytes()) * int64(g.size-1)
-	}
 	const piece = 1 << 28 // bytes; counts of MPI are 31 bits
 	for at := 0; at < x.Bytes(); at += piece {
 		p, n := unsafe.Add(x.Pointer(), at), min(piece, x.Bytes()-at)
+		if g.rank == root {
+			g.sent += int64(n) * int64(g.size-1)
+		}
 		if err := g.call(what, func() (done, error) { return g.move.broadcast(p, n, root) }); err != nil {
 			return err
 		}
@@ -259,6 +261,8 @@ type Pending struct {
 	what     string
 	finished done
 	then     func() // behind it; may be nil
+	span     trace.Span
+	bytes    int64 // that this rank gives to others
 }
 
 // begin begins a call behind the device's work so far. Calls are waited for in the order in which they were begun.
@@ -269,11 +273,13 @@ func (g *Group) begin(what string, begin func() (done, error)) (*Pending, error)
 	if err := g.control.enter(what); err != nil {
 		return nil, err
 	}
-	finished, err := begin()
-	if err != nil {
+	p := &Pending{g: g, what: what, span: trace.BeginCall(what), bytes: g.sent - g.traced}
+	g.traced = g.sent
+	var err error
+	if p.finished, err = begin(); err != nil {
 		return nil, g.broken(what, err)
 	}
-	return &Pending{g: g, what: what, finished: finished}, nil
+	return p, nil
 }
 
 // Wait waits until the call has ended, as long as all ranks are there. What it moves may be read, and its memory changed, from then on.
@@ -289,6 +295,7 @@ func (p *Pending) Wait() error {
 			return g.broken(p.what, err)
 		case ok:
 			g.control.leave()
+			p.span.EndWith("bytes", p.bytes)
 			if p.then != nil {
 				p.then()
 			}
@@ -313,8 +320,14 @@ func (g *Group) Close() error {
 	if err == nil {
 		err = g.Barrier("the end")
 	}
+	if err == nil {
+		g.move.end(false)
+		err = g.control.failed()
+		g.control.close()
+		return err
+	}
 	g.control.close()
-	g.move.end(err != nil)
+	g.move.end(true)
 	return err
 }
 

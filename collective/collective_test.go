@@ -222,7 +222,7 @@ func TestSums(t *testing.T) {
 func TestFaults(t *testing.T) {
 	for name, want := range map[string]string{
 		"die":    "collective: rank 1 (HOST, process ",
-		"stop":   "s: it is stopped, or its machine is gone; when last heard of, it had made",
+		"stop":   "s: it is stopped, or its machine is gone; when last heard of, it ",
 		"late":   "does not come to call 4",
 		"fail":   "has failed: the disk is full",
 		"differ": `rank 2 (HOST, process `,

@@ -20,12 +20,26 @@ import (
 
 // Error is why a group has failed: what a rank did or said.
 type Error struct {
-	Rank int    // whose fault it is
+	Rank int    // whose fault it is; -1: nobody knows
 	Lost bool   // it is gone, stopped or stuck, and has said nothing: another try may go well
 	Text string // names it with its host and process
 }
 
 func (e *Error) Error() string { return "collective: " + e.Text }
+
+// unknown is the rank of an Error of which nobody knows.
+const unknown = -1
+
+// Teller is the rank that tells people of it, for all.
+func (e *Error) Teller() int {
+	switch {
+	case !e.Lost:
+		return e.Rank
+	case e.Rank == 0:
+		return 1
+	}
+	return 0
+}
 
 // beat is how often each side is heard; a connection that is silent longer than Limits.Silence is lost.
 const beat = 500 * time.Millisecond
@@ -77,7 +91,8 @@ type control struct {
 	at      place
 	since   time.Time
 	closing bool
-	loss    func() // called once, when the group fails
+	report  func(*Error) // called once, when the group fails, at the rank that tells of it; may be nil
+	loss    func()       // called once, when the group fails; may be nil
 	stop    chan struct{}
 	done    sync.WaitGroup
 }
@@ -114,7 +129,8 @@ func (c *control) accept(l net.Listener, token string, size int) error {
 	for len(missing) > 0 {
 		conn, err := l.Accept()
 		if err != nil {
-			return fmt.Errorf("collective: rank %v did not come within %v: %w", slices.Sorted(maps.Keys(missing)), c.limits.Meet, err)
+			list := slices.Sorted(maps.Keys(missing))
+			return &Error{list[0], true, fmt.Sprintf("%s: rank %v did not come within %v, before they have met: %v", c.self.name(), list, c.limits.Meet, err)}
 		}
 		p, err := c.hello(conn, token)
 		if err != nil || !missing[p.Rank] {
@@ -229,16 +245,30 @@ func (c *control) watch() {
 	c.done.Go(func() {
 		tick := time.NewTicker(beat)
 		defer tick.Stop()
-		for {
+		for last := time.Now(); ; {
 			select {
 			case <-c.stop:
 				return
 			case <-tick.C:
+				now := time.Now()
+				if now.Sub(last) > c.limits.Silence/2 {
+					c.slept(now)
+				}
+				last = now
 				c.tell(message{At: new(c.place())})
-				c.judge(time.Now())
+				c.judge(now)
 			}
 		}
 	})
+}
+
+// slept is called when this process has been stopped for a while: what it has not heard meanwhile says nothing.
+func (c *control) slept(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.peers {
+		p.heard = now
+	}
 }
 
 func (c *control) place() place {
@@ -338,12 +368,15 @@ func (c *control) lose(e *Error) {
 	if first {
 		c.err = e
 	}
-	loss := c.loss
+	loss, report := c.loss, c.report
 	c.mu.Unlock()
 	if !first {
 		return
 	}
 	c.tell(message{Failed: e})
+	if report != nil && e.Teller() == c.rank {
+		report(e)
+	}
 	if loss != nil {
 		loss()
 	}
@@ -364,6 +397,24 @@ func (c *control) failed() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
+}
+
+// OnFailure has report called when the group fails, at one rank: at once, since a launcher gives the others little time when one has died. What the
+// group's calls and Fail give afterwards is then known.
+func (g *Group) OnFailure(report func(*Error)) {
+	if g.Size() > 1 {
+		g.control.mu.Lock()
+		defer g.control.mu.Unlock()
+		g.control.report = report
+	}
+}
+
+// Failed is why the group has failed; nil: it has not.
+func (g *Group) Failed() error {
+	if g.Size() == 1 {
+		return nil
+	}
+	return g.control.failed()
 }
 
 // enter says that the rank begins a call.

@@ -60,7 +60,7 @@ func (l launched) end(failed bool) {
 // ended, too.
 func (g *Group) meetForGPUs(w World) (*mpi, error) {
 	if w.Launcher == "mpirun" && os.Getenv("MASTER_ADDR") == "" {
-		m, err := w.openMPI()
+		m, err := g.control.openMPI(w)
 		if err != nil {
 			return nil, fmt.Errorf("%w; or tell where rank 0 is: mpirun -x MASTER_ADDR -x MASTER_PORT", err)
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"criticrm/internal/trace"
 )
 
 // Bytes of the host go over the control's connections, by way of rank 0: they are few, no device has to be waited for, and ranks that make different
@@ -28,7 +30,9 @@ func (g *Group) talk(what string, own []byte) ([][]byte, error) {
 		return nil, err
 	}
 	g.control.wait()
+	span := trace.BeginCall(what)
 	all, err := g.control.talk(g.size, own)
+	span.End()
 	if err == nil {
 		g.control.leave()
 	}

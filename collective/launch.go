@@ -13,16 +13,17 @@ import (
 )
 
 // Launch runs a program in n processes on this machine, with Open MPI's mpirun, until all have ended: if one fails the others are ended, and its code
-// is in the error, an *exec.ExitError. When ctx ends they are asked to stop by SIGUSR1, which mpirun passes on, and waited for. They end
+// is in the error, an *exec.ExitError, with what mpirun knows of a process that a signal has ended. When ctx ends they are asked to stop by SIGUSR1, which mpirun passes on, and waited for. They end
 // with the process that launched them.
 func Launch(ctx context.Context, n int, program string, args []string, stdout, stderr io.Writer) error {
 	mpirun, err := exec.LookPath("mpirun")
 	if err != nil {
 		return errors.New("collective: there is no mpirun, which starts several processes: apt-get install openmpi-bin")
 	}
-	list := []string{"-q", "-n", strconv.Itoa(n), "--oversubscribe", "--bind-to", "none", program}
+	list := []string{"-n", strconv.Itoa(n), "--oversubscribe", "--bind-to", "none", program}
 	cmd := exec.Command(mpirun, append(list, args...)...)
-	cmd.Stdout, cmd.Stderr = stdout, stderr
+	said := &launcherSays{to: stderr}
+	cmd.Stdout, cmd.Stderr = stdout, said
 	cmd.Env = append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
 	cmd.SysProcAttr = endsWithUs(&syscall.SysProcAttr{Setpgid: true}) // a terminal's Ctrl-C is for this process, which passes it on
 	runtime.LockOSThread()                                            // whose end would be taken for the process's
@@ -35,7 +36,7 @@ func Launch(ctx context.Context, n int, program string, args []string, stdout, s
 	for stop := ctx.Done(); ; {
 		select {
 		case err := <-ended:
-			return err
+			return said.end(err)
 		case <-stop:
 			stop = nil
 			_ = cmd.Process.Signal(syscall.SIGUSR1)

@@ -11,22 +11,42 @@ import "C"
 import (
 	"errors"
 	"slices"
+	"time"
 	"unsafe"
 )
 
 func yield() { C.sched_yield() }
 
 // mpi is Open MPI, for memory of the host. A process has one, for its whole life.
-type mpi struct{ size int }
+type mpi struct {
+	size int
+	lost func() error // why the group has failed
+}
 
-// openMPI opens the library. rank and size are what it says.
-func openMPI() (m *mpi, rank, size int, err error) {
-	if why := C.mpi_load(); why != nil {
-		return nil, 0, 0, errors.New(C.GoString(why))
+// errNotStarted is the library's waiting for a rank that does not come.
+var errNotStarted = errors.New("not all ranks have started Open MPI")
+
+// openMPI opens the library, which waits until all ranks have done so. rank and size are what it says.
+func openMPI(limit time.Duration) (m *mpi, rank, size int, err error) {
+	opened := make(chan error, 1)
+	go func() {
+		var err error
+		if why := C.mpi_load(); why != nil {
+			err = errors.New(C.GoString(why))
+		}
+		opened <- err
+	}()
+	select {
+	case err = <-opened:
+	case <-time.After(limit):
+		err = errNotStarted
+	}
+	if err != nil {
+		return nil, 0, 0, err
 	}
 	var r, n C.int
 	C.mpi_size(&r, &n)
-	return &mpi{int(n)}, int(r), int(n), nil
+	return &mpi{size: int(n)}, int(r), int(n), nil
 }
 
 func (m *mpi) String() string { return C.GoString(C.mpi_version()) }
@@ -82,9 +102,21 @@ func (m *mpi) broadcast(p unsafe.Pointer, bytes, root int) (done, error) {
 	})
 }
 
-// end says good-bye. After a failure the others may never come, so nothing is waited for: the process is expected to end.
+// end says good-bye and waits until all others do, as long as they are there. After a failure they may never come: the process is expected to end.
 func (m *mpi) end(failed bool) {
-	if !failed {
-		C.mpi_end()
+	if failed {
+		return
+	}
+	parted := make(chan struct{})
+	go func() { C.mpi_end(); close(parted) }()
+	for {
+		select {
+		case <-parted:
+			return
+		case <-time.After(beat / 10):
+			if m.lost() != nil {
+				return
+			}
+		}
 	}
 }

@@ -76,11 +76,12 @@ func Open(dev *kernels.Device, w World, facts map[string]string, limits Limits) 
 	if w.Launcher == "Hydra" {
 		return nil, errors.New("collective: this process was started by Hydra, MPICH's launcher, whose interface is another one: Open MPI is needed (apt-get install openmpi-bin), and its mpirun")
 	}
-	m, err := w.openMPI()
+	c := newControl(w.Rank, limits, facts)
+	m, err := c.openMPI(w)
 	if err != nil {
 		return nil, err
 	}
-	g := &Group{rank: w.Rank, size: w.Size, dev: dev, move: m, control: newControl(w.Rank, limits, facts)}
+	g := &Group{rank: w.Rank, size: w.Size, dev: dev, move: m, control: c}
 	if err := g.meet(m); err != nil {
 		m.end(true)
 		return nil, err
@@ -89,14 +90,18 @@ func Open(dev *kernels.Device, w World, facts map[string]string, limits Limits) 
 }
 
 // openMPI opens the library, which must say of the process what its launcher does.
-func (w World) openMPI() (*mpi, error) {
-	m, rank, size, err := openMPI()
+func (c *control) openMPI(w World) (*mpi, error) {
+	m, rank, size, err := openMPI(c.limits.Meet)
+	if errors.Is(err, errNotStarted) {
+		return nil, &Error{unknown, true, fmt.Sprintf("%s: %v within %v: one of them is stopped or stuck, before they have met", c.self.name(), err, c.limits.Meet)}
+	}
 	if err != nil {
-		return nil, fmt.Errorf("collective: %w", err)
+		return nil, fmt.Errorf("collective: %s: %w", c.self.name(), err)
 	}
 	if rank != w.Rank || size != w.Size {
 		return nil, fmt.Errorf("collective: %s says rank %d of %d, Open MPI rank %d of %d: start the ranks with Open MPI's mpirun, or with criticrm's --nproc", w.Launcher, w.Rank, w.Size, rank, size)
 	}
+	m.lost = c.failed
 	return m, nil
 }
 
@@ -201,7 +206,7 @@ func (g *Group) early(begin func() (done, error)) error {
 		case ok:
 			return nil
 		case time.Since(start) > g.control.limits.Meet:
-			return fmt.Errorf("collective: not all %d ranks came within %v", g.size, g.control.limits.Meet)
+			return &Error{unknown, true, fmt.Sprintf("%s: not all %d ranks have come within %v, before they have met", g.control.self.name(), g.size, g.control.limits.Meet)}
 		}
 	}
 }

@@ -207,9 +207,9 @@ func (m *Model) Params() []*Param { return m.params }
 // them at once.
 func (m *Model) Spans() []*Param { return m.spans }
 
-// Work is how many multiplications a forward pass makes in the layers for so many tokens, the longest branch of which has so many: those of the
+// Multiplications is how many a forward pass makes in the layers for so many tokens, the longest branch of which has so many: those of the
 // projections, and of attention, whose queries see half of a branch on average.
-func (c *Config) Work(tokens, longest int) float64 {
+func (c *Config) Multiplications(tokens, longest int) float64 {
 	h, ad, gd, f := float64(c.HiddenSize), float64(c.NumAttentionHeads*c.HeadDim), float64(c.NumKeyValueHeads*c.HeadDim), float64(c.IntermediateSize)
 	return float64(c.NumHiddenLayers) * float64(tokens) * (h*(2*ad+2*gd) + 3*h*f + ad*float64(longest))
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"criticrm/internal/trace"
 	"criticrm/kernels"
 	"criticrm/kernels/tile"
 )
@@ -208,6 +209,7 @@ func (m *Model) forward(s *deviceBatch, keep bool) {
 	var in, mlp kernels.Tensor
 	for l := range m.blocks {
 		m.useLayer(l, l+1)
+		span := trace.BeginNumbered(trace.Compute, "forward of layer", l)
 		b, a := &m.blocks[l], m.layer(l, keep)
 		r, compact := s.n, false
 		if l == last {
@@ -229,6 +231,7 @@ func (m *Model) forward(s *deviceBatch, keep bool) {
 		z.reserveForward(m, r)
 		b.feed(m, a, z)
 		in, mlp = a.x1, z.mlp
+		span.End()
 	}
 	t, r := &m.tail, s.read()
 	m.fit(&t.x, m.opt.DType, r, m.HiddenSize)
@@ -250,6 +253,7 @@ func (m *Model) backward(s *deviceBatch) {
 	d.Zero(z.dresr)
 	d.RMSNormBackward(z.dresr, m.normGradient(m.norm), t.f, t.df, t.x, m.norm.W, t.rstd, m.shift) // f as it was
 	for l := last; l >= m.lowest; l-- {
+		span := trace.BeginNumbered(trace.Compute, "backward of layer", l)
 		m.useLayer(l, m.below(l))
 		m.beginLayerGradients(l)
 		b, a := &m.blocks[l], m.layer(l, true)
@@ -270,6 +274,7 @@ func (m *Model) backward(s *deviceBatch) {
 		if l == last && s.compact {
 			z.reserveBackward(m, s.n, s.n, false) // dres stays: its memory and size are the same
 		}
+		span.End()
 	}
 	m.embedBackward(z.dres, s)
 }
@@ -334,10 +339,14 @@ func (m *Model) TrainStepLater(b *Batch, o LossOptions) (losses func() Losses, e
 	if err != nil {
 		return nil, fmt.Errorf("model: batch: %w", err)
 	}
+	span := trace.Begin(trace.Host, "upload of a micro-batch")
 	s := m.upload(b, true)
+	span.EndWith("tokens", int64(s.n))
 	m.forward(s, true)
 	m.beginGradients()
+	span = trace.Begin(trace.Compute, "heads and losses")
 	m.losses(s, o)
+	span.End()
 	read := m.Dev.DownloadLater(m.tail.loss)
 	m.backward(s)
 	m.sendFrom(beforeLayers)

@@ -29,9 +29,10 @@ type sidecar struct {
 	MaxBad   int             `json:"max_bad"`
 	Layout   record.Layout   `json:"layout"` // that was said of the input's rows
 	Input    inputState      `json:"input"`
-	Done     int             `json:"done"`   // acknowledged rows
-	Bytes    int64           `json:"bytes"`  // their length
-	SHA256   string          `json:"sha256"` // and hash
+	Shard    *Shard          `json:"shard,omitempty"` // which part of the input's records; nil: all
+	Done     int             `json:"done"`            // acknowledged rows
+	Bytes    int64           `json:"bytes"`           // their length
+	SHA256   string          `json:"sha256"`          // and hash
 	Complete bool            `json:"complete"`
 }
 
@@ -63,6 +64,9 @@ func (s *sidecar) differs(old *sidecar) string {
 	case old.Input.Records != s.Input.Records || old.MaxBad != s.MaxBad:
 		return fmt.Sprintf("the number of bad rows allowed changed (%d → %d)", old.MaxBad, s.MaxBad)
 	}
+	if was, is := old.Shard.String(), s.Shard.String(); was != is {
+		return fmt.Sprintf("it was made of %s, and %s is asked for", was, is)
+	}
 	if old.Layout != s.Layout {
 		return fmt.Sprintf("schema, columns or ranked changed (%v → %v)", old.Layout, s.Layout)
 	}
@@ -88,7 +92,7 @@ func readSidecar(out string) (*sidecar, error) {
 	var s sidecar
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	if strictjson.Read(b, (*strictjson.Reader).Skip) != nil || d.Decode(&s) != nil || s.Done < 0 || s.Bytes < 0 || s.Input.Records < 0 {
+	if strictjson.Read(b, (*strictjson.Reader).Skip) != nil || d.Decode(&s) != nil || s.Done < 0 || s.Bytes < 0 || s.Input.Records < 0 || s.Shard != nil && !s.Shard.valid() {
 		return nil, fmt.Errorf("%s is not a stage's state", SidecarPath(out))
 	}
 	return &s, nil

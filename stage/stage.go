@@ -42,6 +42,8 @@ type Stage struct {
 	Chunks   func(done int) int // of the chunk behind so many records, to begin with smaller ones; nil: Chunk
 	Read     record.ReadOptions // Check, of what Work would refuse, is asked only where bad rows may be left out
 	Restart  bool               // forget an earlier output of this stage
+	Team     *Team              // processes that share the chunks; nil: this one does them all
+	Shard    *Shard             // the part of the input that is worked on, to be written to its Path; nil: all of it
 
 	Work     func(ctx context.Context, records []*record.Record) error
 	Observe  func(*record.Record) error // each finished record in order, those of earlier runs too; an error ends the run behind it; may be nil
@@ -64,6 +66,8 @@ type execution struct {
 	out  *os.File
 	sum  hash.Hash // of the acknowledged bytes
 	res  *Result
+
+	first, total int // records before the part, and of it
 }
 
 // Run reads the whole input once to check it, then does what is not done yet. A cancelled context ends it between
@@ -102,14 +106,11 @@ func (r *execution) prepare(ctx context.Context) error {
 			return fmt.Errorf("%s: input and output are the same file %s", r.Name, f.Path)
 		}
 	}
-	if r.Read.MaxBad == 0 { // Work finds the first one, too
-		r.Read.Check = nil
-	}
-	settings, err := json.Marshal(r.Settings)
+	settings, err := r.settled()
 	if err != nil {
-		return fmt.Errorf("%s: settings: %w", r.Name, err)
+		return err
 	}
-	r.side = sidecar{Version: sidecarVersion, Stage: r.Name, Settings: settings, MaxBad: r.Read.MaxBad, Layout: r.Read.Layout}
+	r.side = sidecar{Version: sidecarVersion, Stage: r.Name, Settings: settings, MaxBad: r.Read.MaxBad, Layout: r.Read.Layout, Shard: r.Shard}
 	if err := Unfinished(r.In); err != nil {
 		return fmt.Errorf("%s: input %w", r.Name, err)
 	}
@@ -138,12 +139,32 @@ func (r *execution) prepare(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", r.Name, err)
 	}
 	r.res.Found = in.Found
+	r.first, r.total = r.Shard.span(r.side.Input.Records)
+	r.total -= r.first
+	if s := r.Shard; s != nil && s.Of > max(1, r.side.Input.Records) {
+		return fmt.Errorf("%s: %d parts of %d records: ask for %d at most", r.Name, s.Of, r.side.Input.Records, max(1, r.side.Input.Records))
+	}
+	if n := r.Team.size(); n > max(1, r.total) {
+		return fmt.Errorf("%s: %d processes are to share %d records: ask for %d at most", r.Name, n, r.total, max(1, r.total))
+	}
 	if err := SetAside(record.BadPath(r.Out), in.Bad); err != nil {
 		return fmt.Errorf("%s: bad rows: %w", r.Name, err)
 	}
 	r.side.Input.Name = record.Title(r.In)
 	r.side.Input.SHA256, r.side.Input.Bytes, err = in.Sum()
 	return err
+}
+
+// settled gives the settings as JSON, and makes the reading the one of every process that works on the stage.
+func (r *execution) settled() (json.RawMessage, error) {
+	if r.Read.MaxBad == 0 { // Work finds the first one, too
+		r.Read.Check = nil
+	}
+	settings, err := json.Marshal(r.Settings)
+	if err != nil {
+		return nil, fmt.Errorf("%s: settings: %w", r.Name, err)
+	}
+	return settings, nil
 }
 
 // SetAside lists bad rows in a file, if there are some.
@@ -247,46 +268,90 @@ func (r *execution) work(ctx context.Context) error {
 		return err
 	}
 	defer in.Close()
+	for range r.first {
+		if _, err := in.Next(); err != nil {
+			return r.orChanged(err)
+		}
+	}
 	if err := r.skip(in); err != nil {
 		return err
 	}
 	r.report()
-	total := r.side.Input.Records
-	for r.side.Done < total {
-		if err := ctx.Err(); err != nil {
-			return r.interrupted(err)
-		}
-		size := r.Chunk
-		if r.Chunks != nil {
-			size = min(size, r.Chunks(r.side.Done))
-		}
-		chunk := make([]*record.Record, 0, size)
-		for len(chunk) < size && r.side.Done+len(chunk) < total {
-			rec, err := in.Next()
-			if err == io.EOF {
-				return r.inputChanged()
-			}
-			if err != nil {
-				return err
-			}
-			chunk = append(chunk, rec)
-		}
-		if err := r.Work(ctx, chunk); err != nil {
-			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-				return r.interrupted(ctx.Err())
-			}
-			return record.InFile(err, r.In)
-		}
-		if err := r.append(chunk); err != nil {
-			return err
-		}
-		r.report()
+	if r.Team.size() > 1 && r.side.Done < r.total {
+		err = r.together(ctx, in)
+	} else {
+		err = r.alone(ctx, in)
+	}
+	if err != nil {
+		return err
 	}
 	return r.finish(in)
 }
 
+// alone does what is left in this process.
+func (r *execution) alone(ctx context.Context, in *record.Reader) error {
+	for r.side.Done < r.total {
+		if err := ctx.Err(); err != nil {
+			return r.interrupted(err)
+		}
+		chunk, err := r.next(in, r.side.Done)
+		if err == nil {
+			err = r.failed(ctx, r.Work(ctx, chunk))
+		}
+		if err == nil {
+			err = r.append(chunk)
+		}
+		if err != nil {
+			return err
+		}
+		r.report()
+	}
+	return nil
+}
+
+// next reads the chunk that begins behind so many records.
+func (r *execution) next(in *record.Reader, at int) ([]*record.Record, error) {
+	size, left := r.Chunk, r.total-at
+	if r.Chunks != nil {
+		size = min(size, r.Chunks(at))
+	}
+	if r.Team.size() > 1 && r.Team.Finer { // so that they end together
+		size = min(size, max(1, left/(2*r.Team.Size)))
+	}
+	return r.take(in, min(size, left))
+}
+
+// take reads so many records.
+func (r *execution) take(in *record.Reader, n int) ([]*record.Record, error) {
+	chunk := make([]*record.Record, 0, n)
+	for len(chunk) < n {
+		rec, err := in.Next()
+		if err != nil {
+			return nil, r.orChanged(err)
+		}
+		chunk = append(chunk, rec)
+	}
+	return chunk, nil
+}
+
+// failed is an error of Work as the run's.
+func (r *execution) failed(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return r.interrupted(ctx.Err())
+	}
+	return record.InFile(err, r.In)
+}
+
 func (r *execution) interrupted(err error) error {
-	return fmt.Errorf("%s: stopped after %d of %d records, run it again to go on: %w", r.Name, r.side.Done, r.side.Input.Records, err)
+	return fmt.Errorf("%s: stopped after %d of %d records, run it again to go on: %w", r.Name, r.side.Done, r.total, err)
+}
+
+// orChanged is an error of reading records that were there before.
+func (r *execution) orChanged(err error) error {
+	if err == io.EOF {
+		return r.inputChanged()
+	}
+	return err
 }
 
 func (r *execution) inputChanged() error {
@@ -303,27 +368,21 @@ func (r *execution) skip(in *record.Reader) error {
 		return fmt.Errorf("%s: output: %w", r.Name, err)
 	}
 	defer f.Close()
-	// A row grows from stage to stage, so the limit of a line holds for inputs only.
-	o := r.Read
-	o.MaxLine, o.MaxBad, o.Check, o.Layout = 1<<30, 0, nil, record.Layout{}
-	done, err := record.NewReader(io.LimitReader(f, r.side.Bytes), r.Out, o)
+	done, err := r.written(io.LimitReader(f, r.side.Bytes))
 	if err != nil {
 		return err
 	}
 	defer done.Close()
 	for i := range r.side.Done {
 		want, err := in.Next()
-		if err == io.EOF {
-			return r.inputChanged()
-		}
 		if err != nil {
-			return err
+			return r.orChanged(err)
 		}
 		got, err := done.Next()
 		if err != nil {
 			return fmt.Errorf("%s: output row %d: %w: restart", r.Name, i+1, err)
 		}
-		if got.ID != want.ID || got.Prompt.Key() != want.Prompt.Key() || !slices.Equal(got.Texts(), want.Texts()) {
+		if !belong(got, want) {
 			return fmt.Errorf("%s: output row %d is record %.40q, the input has %.40q there: restart", r.Name, i+1, got.ID, want.ID)
 		}
 		if r.Observe != nil {
@@ -335,16 +394,40 @@ func (r *execution) skip(in *record.Reader) error {
 	return nil
 }
 
-// append writes one chunk, syncs it, and only then acknowledges it in the sidecar.
+// written reads finished rows. They grow from stage to stage, so the limit of a line holds for inputs only.
+func (r *execution) written(in io.Reader) (*record.Reader, error) {
+	o := r.Read
+	o.MaxLine, o.MaxBad, o.Check, o.Layout = 1<<30, 0, nil, record.Layout{}
+	return record.NewReader(in, r.Out, o)
+}
+
+// belong says whether a finished row is one of the input's.
+func belong(got, want *record.Record) bool {
+	return got.ID == want.ID && got.Prompt.Key() == want.Prompt.Key() && slices.Equal(got.Texts(), want.Texts())
+}
+
+// append keeps a chunk that was made here.
 func (r *execution) append(chunk []*record.Record) error {
-	var b []byte
+	b, err := rows(chunk)
+	if err != nil {
+		return err
+	}
+	return r.keep(b, chunk)
+}
+
+// rows are records as lines.
+func rows(chunk []*record.Record) (b []byte, err error) {
 	for _, rec := range chunk {
-		var err error
 		if b, err = rec.AppendJSON(b); err != nil {
-			return err
+			return nil, err
 		}
 		b = append(b, '\n')
 	}
+	return b, nil
+}
+
+// keep writes a chunk's rows, syncs them, and only then acknowledges them in the sidecar.
+func (r *execution) keep(b []byte, chunk []*record.Record) error {
 	if _, err := r.out.Write(b); err != nil {
 		return fmt.Errorf("%s: write %s: %w", r.Name, r.Out, err)
 	}
@@ -370,12 +453,17 @@ func (r *execution) append(chunk []*record.Record) error {
 
 func (r *execution) report() {
 	if r.Progress != nil {
-		r.Progress(Progress{Stage: r.Name, Done: r.side.Done, Total: r.side.Input.Records, Resumed: r.res.Resumed})
+		r.Progress(Progress{Stage: r.Name, Done: r.side.Done, Total: r.total, Resumed: r.res.Resumed})
 	}
 }
 
 // finish makes sure that the input is still the one that was checked, and declares the output complete.
 func (r *execution) finish(in *record.Reader) error {
+	for range r.side.Input.Records - r.first - r.total { // of later parts
+		if _, err := in.Next(); err != nil {
+			return r.orChanged(err)
+		}
+	}
 	if _, err := in.Next(); err != io.EOF {
 		return r.inputChanged()
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"criticrm/checkpoint"
+	"criticrm/internal/trace"
 	"criticrm/kernels"
 )
 
@@ -95,6 +96,7 @@ func (r *run) begin() error {
 	}
 	r.writing = w
 	go func() {
+		defer trace.BeginNumbered(trace.Writing, "checkpoint of update", w.step).End()
 		var x written
 		if beside != nil {
 			beforeCopy()

@@ -153,7 +153,7 @@ func packShare(data Dataset, indices []int, c *Config, limit, vocab int, g *coll
 		examples, tokens, numbers = append(examples, e), append(tokens, s.Tokens), append(numbers, i)
 		work = append(work, float64(s.Tokens))
 		if m != nil {
-			work[len(work)-1] = m.Work(s.Tokens, s.Longest)
+			work[len(work)-1] = m.Multiplications(s.Tokens, s.Longest)
 		}
 		p.Examples++
 		p.Weight += s.Weight

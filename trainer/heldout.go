@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"criticrm/internal/trace"
 )
 
 // heldOut is a data set that is measured, under a name if there are several.
@@ -202,6 +204,7 @@ func (r *run) evaluate(ctx context.Context) error {
 		r.st.EvalDue = false
 		return nil
 	}
+	defer trace.BeginNumbered(trace.Host, "evaluation behind update", r.st.Step).End()
 	lambda := Lambda(r.c, r.plan, max(r.st.Step-1, 0))
 	var list []Evaluation
 	for _, h := range r.held {

@@ -11,6 +11,7 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/collective"
+	"criticrm/internal/trace"
 	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/modeldir"
@@ -409,11 +410,14 @@ func limitOf(context int, c Config) int {
 // before, which the device has finished by then or soon will, so that the device never waits for the host.
 func (r *run) step(ctx context.Context) error {
 	now := &pending{start: time.Now()}
+	defer trace.BeginNumbered(trace.Host, "update", r.st.Step+1).End()
 	index := r.indices()
+	packing := trace.Begin(trace.Host, "packing")
 	p, err := packShare(r.data, index, &r.c, limit(r.m, r.c), r.m.VocabSize, r.group, r.m)
 	if err != nil {
 		return err
 	}
+	packing.EndWith("tokens", int64(p.Tokens))
 	lambda, factor := Lambda(r.c, r.plan, r.st.Step), LRFactor(r.c, r.plan, r.st.Step)
 	if err := r.gradients(ctx, p, p.lossOptions(&r.c, lambda), now); err != nil {
 		return err
@@ -427,8 +431,10 @@ func (r *run) step(ctx context.Context) error {
 			return err
 		}
 		r.mayChange()
+		optimizer := trace.Begin(trace.Compute, "optimizer")
 		r.opt.skip = r.normLimit()
 		now.limit, now.norm = r.opt.skip, r.opt.step(factor, r.st.Updates+1)
+		optimizer.End()
 		r.m.Updated()
 	}
 	r.count(p, len(index))
@@ -446,6 +452,7 @@ func (r *run) settle(end time.Time) error {
 	}
 	r.pending = nil
 	m := was.m
+	defer trace.BeginNumbered(trace.Host, "figures of update", m.Step).End()
 	was.sumLosses(&m)
 	var bad int
 	if was.norm != nil {
@@ -515,6 +522,7 @@ func (r *run) finish(ctx context.Context) error {
 		return err
 	}
 	dir := filepath.Join(r.c.OutputDir, "model")
+	defer trace.Begin(trace.Host, "final model").End()
 	if err := r.m.Alone(func() error { return r.publishModel(dir) }); err != nil {
 		return err
 	}

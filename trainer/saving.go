@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"criticrm/checkpoint"
+	"criticrm/internal/trace"
 )
 
 // saveMaybe writes a checkpoint after every save_steps updates, or begins to. One that the disk does not take is reported and training goes
@@ -22,6 +23,7 @@ func (r *run) saveMaybe() error {
 		return nil
 	}
 	defer r.waited(time.Now())
+	defer trace.BeginNumbered(trace.Host, "checkpoint behind update", r.st.Step).End()
 	begun := time.Now()
 	if w := r.writing; w != nil { // at most one is in flight
 		if err := r.collect(true); err != nil {
@@ -79,6 +81,7 @@ func (e notStored) Unwrap() error { return e.error }
 // save writes a checkpoint of the present step, unless there is one, and waits for it.
 func (r *run) save() error {
 	defer r.waited(time.Now())
+	defer trace.BeginNumbered(trace.Host, "checkpoint behind update", r.st.Step).End()
 	if err := r.collect(true); err != nil {
 		return err
 	}

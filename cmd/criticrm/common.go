@@ -326,7 +326,13 @@ type fileFlags struct {
 	maxBad  int
 	layout  record.Layout
 	reads   []string // columns that the command itself reads
-	stdin   func() io.Reader
+
+	shard     string
+	part      *stage.Shard // nil: all rows
+	processes int
+	team      *stage.Team // nil: this process alone
+	unnamed   bool        // nobody has asked for out, which will be removed
+	stdin     func() io.Reader
 }
 
 func (o *fileFlags) bind(cmd *cobra.Command) {
@@ -357,6 +363,17 @@ func (o *fileFlags) named(err error) error { return record.InFile(err, o.in) }
 func (o *fileFlags) runStage(cmd *cobra.Command, s *stage.Stage, m *progress.Meter) error {
 	defer m.Close()
 	s.Restart, s.Read.MaxBad, s.Read.Layout, s.Read.Reads = o.restart, o.maxBad, o.layout, append(s.Read.Reads, o.reads...)
+	if d, helps := stage.OnDuty(cmd.Context()); helps {
+		m.Tell(d.Wrote)
+		if err := s.Serve(cmd.Context(), d); err != nil {
+			return begin(err)
+		}
+		return errServed
+	}
+	s.Shard = o.part
+	if s.Team = o.team; s.Team != nil {
+		s.Team.Wrote = m.Wrote
+	}
 	s.Progress = func(p stage.Progress) { m.Records(p.Stage, p.Done, p.Total, p.Resumed) }
 	res, err := s.Run(cmd.Context())
 	m.Close()
@@ -364,7 +381,11 @@ func (o *fileFlags) runStage(cmd *cobra.Command, s *stage.Stage, m *progress.Met
 		return begin(err)
 	}
 	w := cmd.ErrOrStderr()
-	sayFound(w, o.in, record.BadPath(s.Out), res.Found)
+	listed := record.BadPath(s.Out)
+	if o.unnamed {
+		listed = ""
+	}
+	sayFound(w, o.in, listed, res.Found)
 	for i, issue := range res.Check.Issues {
 		if i == 5 {
 			fmt.Fprintln(w, "… ('criticrm inspect' counts all)")

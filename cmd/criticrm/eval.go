@@ -146,10 +146,15 @@ func (s *sampler) evalRecords(cmd *cobra.Command, elsewhere pipeline.Remote, jud
 		return nil, inputError{err}
 	}
 	if !asked {
-		if s.files.out != "" || judge || s.plain {
-			return nil, inputError{fmt.Errorf("--out, --judge and --plain need --model, or --engine openai for --judge (see '%s --help')", cmd.CommandPath())}
+		if s.files.out != "" || judge || s.plain || s.files.processes != 1 {
+			return nil, inputError{fmt.Errorf("--out, --judge, --plain and --nproc need --model, or --engine openai for --judge (see '%s --help')", cmd.CommandPath())}
 		}
 	} else {
+		remove, err := s.files.share(cmd, &s.model, elsewhere)
+		if err != nil {
+			return nil, err
+		}
+		defer remove()
 		closeModel, err := s.openScorer(cmd, elsewhere, !judge)
 		if err != nil {
 			return nil, err

@@ -28,6 +28,9 @@ the same command is given again, and ends with the same bytes.`,
 				return err
 			}
 			s.o = g.Options()
+			if _, err := s.files.share(cmd, &s.model, g.Remote); err != nil {
+				return err
+			}
 			closeModel, err := s.open(cmd, g.Remote, false)
 			if err != nil {
 				return err
@@ -49,5 +52,6 @@ the same command is given again, and ends with the same bytes.`,
 		},
 	}
 	s.bind(cmd, &g)
+	s.files.bindShard(cmd)
 	return cmd
 }

@@ -9,11 +9,19 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"criticrm/stage"
 )
 
 func main() {
 	ctx, stop := signalContext()
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := exitFailed
+	helping, err := stage.Answering(ctx, func() { os.Exit(exitFailed) })
+	if err == nil {
+		code = run(helping, os.Args[1:], os.Stdout, os.Stderr)
+	} else {
+		fmt.Fprintf(os.Stderr, "criticrm: %v\n", err)
+	}
 	stop()
 	os.Exit(code)
 }

@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"io"
 	"os"
 	"runtime"
-	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -40,21 +39,7 @@ func (r *rankFlags) launch(cmd *cobra.Command, c trainer.Config) error {
 	if err != nil {
 		return err
 	}
-	inputs := map[string]string{"model": c.Model, "train_file": c.TrainFile, "eval_file": c.EvalFile} // where names on a hub were found
-	var args []string
-	for at := cmd; at.HasParent(); at = at.Parent() {
-		args = append([]string{at.Name()}, args...)
-	}
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if _, found := inputs[f.Name]; !found && !launched[f.Name] {
-			args = append(args, "--"+f.Name+"="+f.Value.String())
-		}
-	})
-	for _, name := range slices.Sorted(maps.Keys(inputs)) {
-		if inputs[name] != "" {
-			args = append(args, "--"+name+"="+inputs[name])
-		}
-	}
+	args := commandLine(cmd, launched, map[string]string{"model": c.Model, "train_file": c.TrainFile, "eval_file": c.EvalFile}) // where names on a hub were found
 	start := collective.Launch
 	gpus, err := ranksOnGPUs(c.Device)
 	if err != nil {
@@ -82,8 +67,8 @@ func (r *rankFlags) launch(cmd *cobra.Command, c trainer.Config) error {
 			return errors.Join(context.Cause(ctx), errEnded)
 		case !errors.As(err, &exit):
 			return inputError{err}
-		case exit.ExitCode() != exitLost && exit.ExitCode() < 128 || left == 0: // it has failed by itself, and would again
-			return endedError{exit.ExitCode()}
+		case ended(err, exit.ExitCode()).exit() != exitLost || left == 0: // it has failed by itself, and would again
+			return ended(err, exit.ExitCode())
 		}
 		fmt.Fprintf(stderr, "criticrm: a process was lost; starting again from the newest checkpoint, %d more times at most\n", left-1)
 		args = append(args, "--resume=auto")
@@ -93,9 +78,36 @@ func (r *rankFlags) launch(cmd *cobra.Command, c trainer.Config) error {
 var errEnded = errors.New("all processes have stopped")
 
 // endedError is the end of processes that have said why.
-type endedError struct{ code int }
+type endedError struct {
+	code int
+	why  string // of one that was ended
+}
 
-func (e endedError) Error() string { return "training has failed" }
+func ended(err error, code int) endedError {
+	e := endedError{code: code}
+	if who := collective.Ended(err); who != "" {
+		e.why = ": " + who
+	}
+	return e
+}
+
+func (e endedError) Error() string { return "training has failed" + e.why }
+
+// exit is what the first process ends with in turn.
+func (e endedError) exit() int {
+	switch {
+	case e.code == exitLost || e.code >= 128: // a signal has ended one of them
+		return exitLost
+	case e.code == exitUsage || e.code == exitData:
+		return e.code
+	}
+	return exitFailed
+}
+
+// toldError is the error of a rank whose group has told of it.
+type toldError struct{ error }
+
+func (e toldError) Unwrap() error { return e.error }
 
 // share divides the cores among the ranks of this machine, where nobody has said how many threads each has.
 func (d *deviceFlags) share(w collective.World) {
@@ -105,12 +117,20 @@ func (d *deviceFlags) share(w collective.World) {
 }
 
 // openGroup opens the group of a training.
-func openGroup(dev *kernels.Device, w collective.World, c trainer.Config) (*collective.Group, error) {
+func openGroup(dev *kernels.Device, w collective.World, c trainer.Config, stderr io.Writer) (*collective.Group, error) {
 	facts := map[string]string{"program": version.String(), "zero_stage": fmt.Sprint(c.ZeroStage)}
 	for _, f := range trainer.Fields() {
 		if !f.Free {
 			facts[f.Name] = f.Text(c)
 		}
 	}
-	return collective.Open(dev, w, facts, collective.DefaultLimits())
+	limits, err := collective.LimitsHere()
+	if err != nil {
+		return nil, err
+	}
+	g, err := collective.Open(dev, w, facts, limits)
+	if g != nil {
+		g.OnFailure(func(e *collective.Error) { fmt.Fprintf(stderr, "criticrm: %s\n", oneLine(e.Error())) })
+	}
+	return g, err
 }

@@ -40,7 +40,13 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 				return inputError{err}
 			}
 			var g critic.Generator
+			if !o.NeedsGenerator() && (files.processes != 1 || files.shard != "") {
+				return inputError{fmt.Errorf("--nproc and --shard divide what a model is asked, and mode %s asks none", o.Mode)}
+			}
 			if o.NeedsGenerator() {
+				if _, err := files.share(cmd, &m, settings.Remote); err != nil {
+					return err
+				}
 				w, _, closeModel, err := m.writer(cmd, settings.Remote, critic.Reading{Overlong: settings.Overlong}, settings.AskScore, false, meter)
 				if err != nil {
 					return err
@@ -68,5 +74,7 @@ It reads the decisions of filter and adds its own; for another mode run filter a
 	m.bind(cmd)
 	files.bind(cmd)
 	bindTable(cmd, &settings)
+	files.bindTeam(cmd)
+	files.bindShard(cmd)
 	return cmd
 }

@@ -39,6 +39,9 @@ Rows keep all their fields and gain revisions, which 'criticrm critique-eval' me
 			if err != nil {
 				return inputError{err}
 			}
+			if _, err := files.share(cmd, &m, r.Remote); err != nil {
+				return err
+			}
 			meter := progress.New(cmd.ErrOrStderr())
 			w, _, closeModel, err := m.writer(cmd, r.Remote, critic.Reading{MaxLength: r.MaxLength}, "", false, meter)
 			if err != nil {
@@ -66,5 +69,7 @@ Rows keep all their fields and gain revisions, which 'criticrm critique-eval' me
 	m.bind(cmd, "model", "chat_template", "template_date", "bf16", "max_sequences", "device", "threads", "scale_min", "scale_max")
 	files.bind(cmd)
 	bindTable(cmd, &r)
+	files.bindTeam(cmd)
+	files.bindShard(cmd)
 	return cmd
 }

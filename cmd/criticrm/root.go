@@ -14,6 +14,7 @@ import (
 	"criticrm/internal/spell"
 	"criticrm/kernels"
 	"criticrm/record"
+	"criticrm/stage"
 )
 
 // Exit codes. 130 and 143 follow a signal, after everything is saved.
@@ -22,7 +23,7 @@ const (
 	exitFailed = 1  // the run failed
 	exitUsage  = 2  // wrong flags, recipe, model or file: nothing was begun
 	exitData   = 3  // a row of a data file is wrong
-	exitLost   = 75 // the device, or another process of a training, is lost to this one: a new one may go on (EX_TEMPFAIL of sysexits.h)
+	exitLost   = 75 // the device, or another process of the same work, is lost to this one: a new one may go on (EX_TEMPFAIL of sysexits.h)
 )
 
 // inputError is a fault of what the user gave, as opposed to one of the run.
@@ -44,10 +45,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	err := root.ExecuteContext(ctx)
-	if err == nil {
+	if err == nil || errors.Is(err, errServed) {
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "criticrm: %s\n", oneLine(reason(ctx, err)))
+	var told toldError
+	if !errors.As(err, &told) {
+		fmt.Fprintf(stderr, "criticrm: %s\n", oneLine(reason(ctx, err)))
+	}
 	return exitCode(ctx, err)
 }
 
@@ -85,9 +89,13 @@ func exitCode(ctx context.Context, err error) int {
 	if errors.As(err, &group) && group.Lost {
 		return exitLost
 	}
+	var helper *stage.LostError
+	if errors.As(err, &helper) {
+		return exitLost
+	}
 	var ended endedError
-	if errors.As(err, &ended) && (ended.code == exitUsage || ended.code == exitData) {
-		return ended.code
+	if errors.As(err, &ended) {
+		return ended.exit()
 	}
 	var row *record.RowError
 	if errors.As(err, &row) {
@@ -119,7 +127,7 @@ Its stages one by one, JSON Lines in and out:
 
 Flags may be written with dashes or underscores. Results go to standard output, everything else to standard error.
 Exit codes: 0 done, 1 the run failed, 2 wrong flags, recipe, model or file, 3 a wrong row in a data file,
-75 the GPU is lost to this process and a new one may go on, 130 and 143 stopped by SIGINT and SIGTERM
+75 the GPU or another process of the same work is lost and a new one may go on, 130 and 143 stopped by SIGINT and SIGTERM
 after everything was saved: the same command goes on (train: with --resume latest). A second signal
 ends a command at once.`,
 		SilenceUsage:  true,
@@ -147,7 +155,7 @@ ends a command at once.`,
 		commands []*cobra.Command
 	}{
 		{"The method", []*cobra.Command{newRun(), newGenerate(), newFilter(), newRefine(), newTrain(), newSynth()}},
-		{"Using and measuring models", []*cobra.Command{newScore(), newEval(), newCritiqueEval(), newRevise(), newServe(), newReport(), newWatch(), newExport(), newConvert()}},
+		{"Using and measuring models", []*cobra.Command{newScore(), newEval(), newCritiqueEval(), newRevise(), newMerge(), newServe(), newReport(), newWatch(), newExport(), newConvert()}},
 		{"Looking inside", []*cobra.Command{newData(), newInspect(), newPrompt(), newTokenize(), newLogits(), newFetch()}},
 		{"The demo", []*cobra.Command{newDemo(), newBase()}},
 		{"This program", []*cobra.Command{newDevices(), newEnv(), newVersion(), newMan()}},

@@ -34,6 +34,7 @@ func (s *sampler) bind(cmd *cobra.Command, what any) {
 	s.model.bind(cmd)
 	s.files.bind(cmd)
 	bindTable(cmd, what)
+	s.files.bindTeam(cmd)
 }
 
 // open opens the model, or asks for the servers, for the options, which it checks first and completes: prompts, scale and limits hold.

@@ -29,13 +29,21 @@ Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response)
 				return err
 			}
 			s.o = o.Options()
+			remove, err := s.files.share(cmd, &s.model, pipeline.DefaultRemote())
+			if err != nil {
+				return err
+			}
+			defer remove()
 			closeModel, err := s.openScorer(cmd, pipeline.DefaultRemote(), true)
 			if err != nil {
 				return err
 			}
 			defer closeModel()
 			if s.files.out != "" {
-				return s.scoreFile(cmd)
+				if err = s.scoreFile(cmd); err == nil && s.files.unnamed {
+					err = s.files.written(cmd.OutOrStdout())
+				}
+				return err
 			}
 			records, found, err := stage.ReadFile(s.files.in, s.readOptions())
 			if err != nil {
@@ -46,6 +54,7 @@ Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response)
 		},
 	}
 	s.bind(cmd, &o)
+	s.files.bindShard(cmd)
 	cmd.Flags().BoolVar(&s.plain, "plain", false, "no critiques: a scalar reward at the end of the response")
 	return cmd
 }
@@ -101,7 +110,11 @@ func (s *sampler) runScore(cmd *cobra.Command, step *stage.Stage, read *critic.R
 		return err
 	}
 	sayRead(cmd, *read)
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", s.files.out, what)
+	name := s.files.out
+	if s.files.unnamed {
+		name = s.files.in
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", name, what)
 	return nil
 }
 

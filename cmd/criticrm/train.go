@@ -21,7 +21,7 @@ import (
 
 func newTrain() *cobra.Command {
 	given := trainer.Default()
-	var recipe string
+	var recipe, traceFile string
 	var printConfig, dryRun bool
 	var dev deviceFlags
 	var ranks rankFlags
@@ -47,6 +47,7 @@ A second signal ends it at once. The final model is output_dir/model.`,
 	f.BoolVar(&printConfig, "print_config", false, "print the resolved recipe and stop")
 	f.BoolVar(&dryRun, "dry_run", false, "read and check all input, say how much memory of a GPU the run takes, and stop; no GPU is needed")
 	ranks.bind(f)
+	f.StringVar(&traceFile, "trace", "", traceHelp)
 	bindReport(f, &dev.report)
 	bindTable(cmd, &given)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -67,14 +68,16 @@ A second signal ends it at once. The final model is output_dir/model.`,
 			return err
 		}
 		if ranks != (rankFlags{processes: 1}) {
-			return ranks.launch(cmd, c)
+			err := ranks.launch(cmd, c)
+			joinTraces(traceFile, ranks.processes, cmd.ErrOrStderr())
+			return err
 		}
-		return train(cmd, c, dev)
+		return train(cmd, c, dev, traceFile)
 	}
 	return cmd
 }
 
-func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
+func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags, traceFile string) error {
 	stderr := cmd.ErrOrStderr()
 	world, err := collective.Surroundings(os.Getenv)
 	if err != nil {
@@ -93,16 +96,27 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags) error {
 		return err
 	}
 	defer closeDevice()
-	group, err := openGroup(dev, world, c)
+	group, err := openGroup(dev, world, c, stderr)
 	if err != nil {
 		return inputError{err}
 	}
+	stopTrace, err := startTrace(traceFile, world, dev, stderr)
+	if err != nil {
+		return inputError{errors.Join(group.Fail(err), group.Close())}
+	}
 	res, err := trainer.Run(cmd.Context(), dev, c, trainer.Report{Log: stderr, Terminal: progress.IsTerminal(stderr), Page: writeReport}, trainer.WithGroup(group))
+	stopTrace()
 	if end := group.Close(); err == nil { // behind an error it is the group's, which is known
 		err = end
 	}
 	if world.Rank > 0 && err == nil {
 		return nil // rank 0 tells
+	}
+	if world.Size > 1 && err == nil {
+		joinTraces(traceFile, world.Size, stderr)
+	}
+	if err != nil && group.Failed() != nil {
+		return toldError{err}
 	}
 	switch {
 	case err != nil && res.Steps == 0 && !errors.Is(err, trainer.ErrInterrupted) && !errors.Is(err, syscall.ENOSPC):

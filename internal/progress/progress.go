@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -24,8 +25,10 @@ const (
 	redraw    = 200 * time.Millisecond // of a bar
 )
 
-// Meter shows one stage after the other. Its methods are called from one goroutine.
+// Meter shows one stage after the other. Its methods are called from one goroutine, but for Wrote.
 type Meter struct {
+	mu    sync.Mutex
+	tell  func(tokens, finished int)
 	w     io.Writer
 	bar   *progressbar.ProgressBar
 	now   func() time.Time
@@ -46,6 +49,8 @@ func New(w io.Writer) *Meter { return &Meter{w: w, now: time.Now} }
 // Records tells that done of total records are finished, resumed of them by an earlier run; a total of 0 is not known. The first call of a stage
 // begins it.
 func (m *Meter) Records(stage string, done, total, resumed int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if stage != m.stage {
 		m.begin(stage, done, total, resumed)
 		return
@@ -59,7 +64,7 @@ func (m *Meter) Records(stage string, done, total, resumed int) {
 func (m *Meter) Samples(n int) { m.samples = n }
 
 func (m *Meter) begin(stage string, done, total, resumed int) {
-	m.Close()
+	m.end()
 	m.stage, m.start, m.last = stage, m.now(), m.now()
 	m.from, m.done, m.total, m.tokens, m.finished, m.tenth = done, done, total, 0, 0, 10*done/max(total, 1)
 	if resumed > 0 {
@@ -76,8 +81,17 @@ func (m *Meter) begin(stage string, done, total, resumed int) {
 	}
 }
 
-// Wrote adds tokens that went through the model, and samples or rewards that it has finished.
+// Tell has f called with what Wrote is told, in place of showing it.
+func (m *Meter) Tell(f func(tokens, finished int)) { m.tell = f }
+
+// Wrote adds tokens that went through the model, and samples or rewards that it has finished. It may be called from any goroutine.
 func (m *Meter) Wrote(tokens, finished int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.tell != nil {
+		m.tell(tokens, finished)
+		return
+	}
 	m.tokens, m.finished = m.tokens+tokens, m.finished+finished
 	m.show(false)
 }
@@ -153,6 +167,12 @@ func Round(d time.Duration) string {
 
 // Close ends the stage that is shown.
 func (m *Meter) Close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.end()
+}
+
+func (m *Meter) end() {
 	if m.bar != nil {
 		_ = m.bar.Exit()
 		fmt.Fprintln(m.w)
