@@ -14,7 +14,7 @@ endif
 # The program's version is git's, where git gives one: it does not in folders of another user.
 BUILD := $(GO) build -trimpath -buildvcs=$(shell git rev-parse -q HEAD >/dev/null 2>&1 && echo true || echo false)
 
-.PHONY: help demo real text test check check-native build cuda sass setup base golden readme report-check bench bench-compare lint hooks install uninstall dist clean
+.PHONY: help demo real text test check check-native build cuda sass setup base golden tokenizers readme report-check bench bench-compare lint hooks install uninstall dist clean
 
 help:                  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do printf '%-15s%s\n' "$$name" "$$what"; done
@@ -77,6 +77,10 @@ base: build            ## make the demo's base models again, the first from noth
 golden:                ## make testdata/golden again; installs PyTorch and transformers into build/golden
 	python3 -m venv build/golden && build/golden/bin/pip install -q -r testdata/golden/requirements.txt
 	build/golden/bin/python -B testdata/golden/make.py
+
+tokenizers: setup      ## ids of a million generated strings of each tokenizer, and of what text there is, against the Hugging Face library's (hours; COUNT=20000: minutes)
+	python3 -m venv build/tokenizers && build/tokenizers/bin/pip install -q $$(grep -E '^(tokenizers|transformers|sentencepiece|protobuf|numpy)=' testdata/golden/requirements.txt)
+	CRITICRM_PYTHON="$(CURDIR)/build/tokenizers/bin/python" CRITICRM_WIDE="$(or $(COUNT),1000000)" nice $(GO) test -count=1 -timeout 0 -v -run 'KindsWide|KindsData' ./tokenizer
 
 readme: setup          ## put the tables of `criticrm demo --full` into README.md and docs, and its plots: make readme RESULTS=runs/demo/results.json
 	@mkdir -p build

@@ -241,6 +241,21 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// All ranks may be in the same call, and the network is not.
+func TestStuck(t *testing.T) {
+	now := time.Now()
+	c := newControl(0, Limits{Call: time.Second}, nil)
+	c.at, c.since = place{Call: 5, What: "a sum", Inside: true}, now.Add(-3*time.Second)
+	c.peers = []*peer{{message: message{Rank: 1}, at: place{Call: 5, What: "a sum", Inside: true, For: 3 * time.Second}}}
+	if e := c.laggard(now); e == nil || !strings.Contains(e.Text, "all ranks wait in call 5 (a sum) since 3s") {
+		t.Errorf("%v", e)
+	}
+	c.peers[0].at.For = time.Second
+	if e := c.laggard(now); e != nil {
+		t.Errorf("%v", e)
+	}
+}
+
 func TestSurroundings(t *testing.T) {
 	for _, x := range []struct {
 		env  map[string]string

@@ -338,6 +338,19 @@ func (c *control) apart() *Error {
 	return nil
 }
 
+// stuck is a call in which all ranks are, and that does not end.
+func (c *control) stuck(own place) *Error {
+	for _, p := range c.peers {
+		if p.bye || !p.at.Inside || p.at.Call != own.Call || p.at.For < 2*c.limits.Call {
+			return nil
+		}
+	}
+	if !own.Inside || own.For < 2*c.limits.Call {
+		return nil
+	}
+	return &Error{c.rank, true, fmt.Sprintf("all ranks wait in call %d (%s) since %v: what is between them moves no data", own.Call, own.What, own.For.Round(time.Second))}
+}
+
 func (c *control) laggard(now time.Time) *Error {
 	type where struct {
 		message
@@ -350,6 +363,9 @@ func (c *control) laggard(now time.Time) *Error {
 		if !p.bye {
 			all = append(all, where{p.message, p.at})
 		}
+	}
+	if stuck := c.stuck(own); stuck != nil {
+		return stuck
 	}
 	last := slices.MinFunc(all, func(a, b where) int { return int(a.at.Call - b.at.Call) })
 	for _, w := range all {

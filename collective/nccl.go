@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unsafe"
 
 	"criticrm/kernels"
@@ -108,7 +109,7 @@ func (l *library) engine(g *Group, id []byte) (transport, error) {
 	}
 	err = e.call("start", func() C.int { return C.nccl_begin(e.comm, C.int(e.size), &x, C.int(e.rank)) })
 	if err == nil {
-		err = e.settle()
+		err = e.settleWithin(g.control.limits.Meet)
 	}
 	if err != nil {
 		e.end(true)
@@ -151,10 +152,17 @@ func (e *nccl) settled() (ok bool, err error) {
 }
 
 // settle waits until the last call is no longer in progress: other ranks have to come to it. If they do not, the control ends it.
-func (e *nccl) settle() error {
+func (e *nccl) settle() error { return e.settleWithin(0) }
+
+// settleWithin is settle for what the control does not watch: with a limit, unless that is 0.
+func (e *nccl) settleWithin(limit time.Duration) error {
+	start := time.Now()
 	for wait := newPatience(); ; wait.turn() {
 		if ok, err := e.settled(); ok || err != nil {
 			return err
+		}
+		if limit > 0 && time.Since(start) > limit {
+			return fmt.Errorf("NCCL has not connected the ranks within %v: NCCL_DEBUG=INFO has it say what it tries, NCCL_SOCKET_IFNAME names the network", limit)
 		}
 	}
 }
@@ -253,5 +261,8 @@ func (e *nccl) end(failed bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.ended = true
-	_ = e.lane.Close() // what has failed was told
+	if e.lane != nil {
+		_ = e.lane.Close() // what has failed was told
+		e.lane = nil
+	}
 }

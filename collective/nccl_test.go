@@ -22,12 +22,17 @@ const onGPU = "COLLECTIVE_TEST_GPU"
 
 func init() {
 	if os.Getenv(onGPU) != "" {
-		openDevice = func(w World) (*kernels.Device, error) { return cuda.Open(w.Local, cuda.Options{}) }
+		openDevice = func(w World) (*kernels.Device, error) {
+			if os.Getenv(role) == "same" {
+				w.Local = 0
+			}
+			return cuda.Open(w.Local, cuda.Options{})
+		}
 	}
 	if emulated {
 		most = 1<<18 + 77 // of a GPU in software
 	}
-	roles["speed"] = speed
+	roles["speed"], roles["beside"] = speed, beside
 	for name, f := range mistakes {
 		roles[name] = f
 	}
@@ -35,6 +40,12 @@ func init() {
 
 // gpuRanks runs a role in n processes with a GPU each.
 func gpuRanks(t *testing.T, n int, name string, env ...string) (string, error) {
+	t.Helper()
+	return gpuRanksBy(t, n, name, []string{os.Args[0]}, env...)
+}
+
+// gpuRanksBy has a command start them.
+func gpuRanksBy(t *testing.T, n int, name string, command []string, env ...string) (string, error) {
 	t.Helper()
 	if !emulated {
 		list, err := cuda.Devices()
@@ -49,7 +60,7 @@ func gpuRanks(t *testing.T, n int, name string, env ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var out strings.Builder
-	err := LaunchLocal(ctx, n, os.Args[0], nil, &out, &out)
+	err := LaunchLocal(ctx, n, command[0], command[1:], &out, &out)
 	return out.String(), err
 }
 
@@ -64,6 +75,59 @@ func TestNCCLSums(t *testing.T) {
 	}
 }
 
+// TestNCCLBeside: what a device is given while transfers are in flight runs beside them, and several are in flight at once.
+func TestNCCLBeside(t *testing.T) {
+	out, err := gpuRanks(t, 2, "beside")
+	if err != nil || strings.Count(out, "is content") != 2 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func beside(g *Group, dev *kernels.Device) error {
+	const n, late = 1000, 2 * time.Second
+	var sums []kernels.Tensor
+	var calls []*Pending
+	other := dev.Alloc(kernels.F32, n)
+	if g.rank == 1 {
+		time.Sleep(late)
+	}
+	cuts := []int{0, 500, n}
+	for i := range 3 {
+		x, own := dev.Alloc(kernels.F32, n), dev.AllocZero(kernels.F32, 500)
+		host := make([]float32, n)
+		for j := range host {
+			host[j] = float32(1 + i + g.rank)
+		}
+		dev.Upload(x, host)
+		p, err := g.BeginReduce("a sum", own, x, cuts, false, nil)
+		if err != nil {
+			return err
+		}
+		sums, calls = append(sums, own), append(calls, p)
+		start := time.Now()
+		dev.Upload(other, host)
+		got := make([]float32, n)
+		dev.Download(got, other)
+		if took := time.Since(start); g.rank == 0 && i == 0 && (took > late/2 || got[n-1] != host[n-1]) {
+			return fmt.Errorf("what runs beside a transfer took %v", took)
+		}
+	}
+	for i, p := range calls {
+		if err := p.Wait(); err != nil {
+			return err
+		}
+		got := make([]float32, 500)
+		dev.Download(got, sums[i])
+		for _, v := range got {
+			if v != float32(3+2*i) {
+				return fmt.Errorf("sum %d is %v", i, v)
+			}
+		}
+	}
+	fmt.Printf("rank %d of %d is content\n", g.Rank(), g.Size())
+	return nil
+}
+
 // TestNCCLUnderMpirun: without MASTER_ADDR Open MPI tells ranks with GPUs where to meet.
 func TestNCCLUnderMpirun(t *testing.T) {
 	if list, _ := cuda.Devices(); !emulated && len(list) < 2 {
@@ -72,6 +136,17 @@ func TestNCCLUnderMpirun(t *testing.T) {
 	t.Setenv(onGPU, "1")
 	t.Setenv("EMU_DEVICES", "2")
 	out, err := ranks(t, 2, "sums")
+	if err != nil || strings.Count(out, "is content") != 2 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestNCCLUnderSrun: in a job of Slurm the ranks meet on its first host. The variables are made up.
+func TestNCCLUnderSrun(t *testing.T) {
+	script := `export SLURM_PROCID=$RANK SLURM_NTASKS=$WORLD_SIZE SLURM_LOCALID=$LOCAL_RANK SLURM_JOB_NODELIST=localhost,other SLURM_JOB_ID=$PPID
+unset RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE MASTER_ADDR MASTER_PORT CRITICRM_TOKEN
+exec "$0"`
+	out, err := gpuRanksBy(t, 2, "sums", []string{"/bin/sh", "-c", script, os.Args[0]})
 	if err != nil || strings.Count(out, "is content") != 2 {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -122,7 +197,7 @@ func TestNCCLFaults(t *testing.T) {
 	host, _ := os.Hostname()
 	for name, want := range map[string]string{
 		"die":    "collective: rank 1 (HOST, process ",
-		"stop":   "s: it is stopped, or its machine is gone; when last heard of, it had made",
+		"stop":   "s: it is stopped, or its machine is gone; when last heard of, it ",
 		"late":   "does not come to call ",
 		"fail":   "has failed: the disk is full",
 		"differ": `seed is "2" there and "1" here`,
@@ -176,6 +251,7 @@ var mistakes = map[string]func(g *Group, dev *kernels.Device) error{
 		}
 		return g.broken("a broadcast", err)
 	},
+	"same": func(*Group, *kernels.Device) error { return errors.New("two ranks have one GPU") },
 	"twice": func(g *Group, dev *kernels.Device) error {
 		g.move.end(false)
 		_, err := g.move.broadcast(nil, 64, 0)
@@ -235,6 +311,7 @@ func TestNCCLMistakes(t *testing.T) {
 		"absent":  "rank 1 does not come to ncclBroadcast of 64 bytes from rank 1 in group 1, where rank 0 waits since 2 seconds",
 		"freed":   "NCCL does not broadcast: invalid argument: ncclBroadcast: 0x",
 		"twice":   "the group has ended",
+		"same":    "use the same device, 0",
 		"swapped": "makes call 2 (the gradients of b)",
 	} {
 		t.Run(name, func(t *testing.T) {

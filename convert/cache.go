@@ -4,6 +4,8 @@ package convert
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"criticrm/checkpoint/vfs"
+	"criticrm/gguf"
 	"criticrm/modeldir"
 	"criticrm/safefile"
 	"criticrm/strictjson"
@@ -31,7 +34,7 @@ type manifest struct {
 	Format  int               `json:"format"`
 	Program string            `json:"program"`
 	From    string            `json:"from"`   // the file's name
-	SHA256  string            `json:"sha256"` // of it
+	SHA256  string            `json:"sha256"` // of it; of a model in several files, of their hashes in hexadecimal, a line each
 	DType   string            `json:"dtype"`
 	Files   map[string]string `json:"files"` // sha256 of what was made, by name
 }
@@ -52,7 +55,7 @@ func Dir(ctx context.Context, path string, say func(line string)) (string, error
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
 
 func cached(ctx context.Context, path, cache string, say func(string)) (string, error) {
-	sum, err := safefile.SHA256(path)
+	sum, err := hash(gguf.Parts(path))
 	if err != nil {
 		return "", fmt.Errorf("convert: %w", err)
 	}
@@ -90,6 +93,19 @@ func cached(ctx context.Context, path, cache string, say func(string)) (string, 
 	}
 	say(fmt.Sprintf("%s: %s, converted as %s: %s", path, rep.What, rep.DType, dir))
 	return dir, nil
+}
+
+// hash is the sha256 of a file; of several, that of a text with theirs, a line each.
+func hash(paths []string) (string, error) {
+	all := sha256.New()
+	for _, path := range paths {
+		sum, err := safefile.SHA256(path)
+		if err != nil || len(paths) == 1 {
+			return sum, err
+		}
+		fmt.Fprintln(all, sum)
+	}
+	return hex.EncodeToString(all.Sum(nil)), nil
 }
 
 // wait takes a lock that another process may hold while it converts the same file.

@@ -105,9 +105,6 @@ func findFamily(file *gguf.File) (*family, error) {
 	if kind := m.Text("general.type"); kind != "" && kind != "model" {
 		return nil, fmt.Errorf("metadata \"general.type\": this file holds no model, but %q", kind)
 	}
-	if n := m.Whole("split.count", 1, 0, 1<<16); n > 1 {
-		return nil, fmt.Errorf("this is one of %d parts of a model, which are not read: put them together with 'llama-gguf-split --merge'", n)
-	}
 	var known []string
 	windows := m.Has(arch + ".attention.sliding_window")
 	for _, f := range families {

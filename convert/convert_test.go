@@ -360,9 +360,9 @@ func TestBadGGUF(t *testing.T) {
 	qwen := toGGUF(t, directory(t, "qwen2"), GGUFF16)
 	one := func(path, key string, v gguf.Value) string { return changed(t, path, gguf.Meta{{Key: key, Value: v}}) }
 	for want, path := range map[string]string{
-		`"general.architecture": "mamba" is not supported`: one(llama, "general.architecture", "mamba"),
-		`this file holds no model, but "adapter"`:          one(llama, "general.type", "adapter"),
-		`one of 3 parts`:                                             one(llama, "split.count", uint32(3)),
+		`"general.architecture": "mamba" is not supported`:           one(llama, "general.architecture", "mamba"),
+		`this file holds no model, but "adapter"`:                    one(llama, "general.type", "adapter"),
+		`this is the first of 3 files of a model, but its name`:      one(llama, "split.count", uint32(3)),
 		`metadata "llama.block_count": missing`:                      changed(t, llama, nil, "llama.block_count"),
 		`"llama.block_count": got 0`:                                 one(llama, "llama.block_count", uint32(0)),
 		`tensor "blk.7.attn_norm.weight" is missing`:                 one(llama, "llama.block_count", uint32(8)),

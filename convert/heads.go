@@ -52,7 +52,12 @@ func fromDir(ctx context.Context, from, to string, o Options) (*Report, error) {
 		return nil, fmt.Errorf("convert: %w", err)
 	}
 	defer weights.Close()
-	rep, err := importHead(ctx, from, to, config, weights, o)
+	var rep *Report
+	if sees(config) {
+		rep, err = importText(ctx, from, to, config, weights)
+	} else {
+		rep, err = importHead(ctx, from, to, config, weights, o)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("convert: %s: %w", from, err)
 	}

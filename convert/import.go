@@ -13,7 +13,6 @@ import (
 	"criticrm/gguf"
 	"criticrm/model"
 	"criticrm/modeldir"
-	"criticrm/safefile"
 )
 
 // fromGGUF converts a file.
@@ -52,7 +51,7 @@ func importGGUF(ctx context.Context, file *gguf.File, to string, o Options) (*Re
 		dtype = storedAs(file)
 	}
 	r.config["torch_dtype"] = map[string]string{BF16: "bfloat16", F32: "float32"}[dtype]
-	sum, err := safefile.SHA256(file.Path)
+	sum, err := hash(file.Names())
 	if err != nil {
 		return nil, err
 	}

@@ -101,7 +101,62 @@ func readQ8_0(y []float32, b []byte) {
 	}
 }
 
-// The types of 256 elements have 8 groups of 32, each with a scale and a least value of six bits, packed into 12 bytes.
+// readIQ4_NL looks the four bits of an element up.
+func readIQ4_NL(y []float32, b []byte) { lookUp(y, b[2:18], half(b), &curved) }
+
+// readMXFP4 is a block of the Open Compute Project's MXFP4: the scale is 2 to the power of a byte, and elements have a sign, two bits of
+// exponent and one more. fp4 is twice their numbers.
+func readMXFP4(y []float32, b []byte) {
+	lookUp(y, b[1:17], float32(math.Ldexp(1, int(b[0])-128)), &fp4)
+}
+
+var (
+	curved = [16]float32{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}
+	fp4    = [16]float32{0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12}
+)
+
+// lookUp reads 32 elements of four bits; element i and element 16+i share a byte.
+func lookUp(y []float32, b []byte, d float32, values *[16]float32) {
+	for i, q := range b {
+		y[i] = d * values[q&15]
+		y[16+i] = d * values[q>>4]
+	}
+}
+
+// The types of 256 elements with two or three bits have 16 groups of 16. Two bits of each stand in 64 bytes: element i of 128 in byte i%32.
+
+// readQ2_K: scale and least value of a group share a byte.
+func readQ2_K(y []float32, b []byte) {
+	scales, q, d, dmin := b[:16], b[16:80], half(b[80:]), half(b[82:])
+	for i := range y {
+		s := scales[i/16]
+		dg, mg := d*float32(s&15), dmin*float32(s>>4)
+		y[i] = float32(dg*float32(twoBits(q, i))) - mg
+	}
+}
+
+// readQ3_K: the third bits stand in 32 bytes, and clear means four less; scales of six bits in 12.
+func readQ3_K(y []float32, b []byte) {
+	high, q, s, d := b[:32], b[32:96], b[96:108], half(b[108:])
+	for i := range y {
+		g := i / 16
+		scale := int(s[g%8]>>(g/8*4)&15|s[8+g%4]>>(g/4*2)&3<<4) - 32
+		y[i] = float32(d*float32(scale)) * float32(int(twoBits(q, i))-4+int(high[i%32]>>(i/32)&1)*4)
+	}
+}
+
+func twoBits(q []byte, i int) byte { return q[i/128*32+i%32] >> (i % 128 / 32 * 2) & 3 }
+
+// readIQ4_XS: 8 groups of 32 with scales of six bits, two of them in front; the bits of elements are looked up.
+func readIQ4_XS(y []float32, b []byte) {
+	d, high, low, q := half(b), binary.LittleEndian.Uint16(b[2:]), b[4:8], b[8:136]
+	for g := range 8 {
+		scale := int(low[g/2]>>(g%2*4)&15|byte(high>>(2*g)&3)<<4) - 32
+		lookUp(y[32*g:32*g+32], q[16*g:16*g+16], d*float32(scale), &curved)
+	}
+}
+
+// Those with more have 8 groups of 32, each with a scale and a least value of six bits, packed into 12 bytes.
 
 func scaleMin(s []byte, group int) (scale, least float32) {
 	if group < 4 {

@@ -1,6 +1,7 @@
 // Package gguf reads and writes GGUF files, the form in which llama.cpp keeps models: metadata, and tensors that may be quantised.
 //
-// [Open] checks the whole header of a file: no count, length or offset of it is trusted, and every tensor lies in the file, by itself.
+// [Open] checks the whole header of a file: no count, length or offset of it is trusted, and every tensor lies in the file, by itself. Of a
+// model in several files it takes the first, and finds the others beside it ([Parts]).
 // [File.ReadF32] gives a tensor as float32, to the bit what ggml and its Python package gguf make of it. [Write] makes a file.
 //
 // The format is described by ggml's docs/gguf.md; versions 2 and 3 are read, little-endian. Files are read with read(2) and not through a
@@ -31,7 +32,8 @@ type File struct {
 	Meta    Meta
 
 	file    *os.File
-	data    int64 // where the tensors begin
+	data    int64   // where the tensors begin
+	others  []*File // the second part of a split model, and so on
 	tensors []Tensor
 	byName  map[string]int
 }
@@ -42,7 +44,8 @@ type Tensor struct {
 	Type  Type
 	Shape []int64 // row-major: the last is the one whose elements lie beside each other, which GGUF names first
 
-	offset int64 // behind File.data
+	part   int   // which file has it, the first is 0
+	offset int64 // behind File.data of that
 	bytes  int64
 }
 
@@ -70,8 +73,21 @@ func Is(path string) bool {
 	return err == nil && string(head) == magic
 }
 
-// Open opens a file and checks its header. Errors name the file, the byte and what is wrong there.
+// Open opens a file and checks its header, and of a split model those of all its files, whose tensors it has then. Errors name the file, the
+// byte and what is wrong there.
 func Open(path string) (*File, error) {
+	f, err := openOne(path)
+	if err == nil {
+		if err = f.openOthers(); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("gguf: %s: %w", path, err)
+		}
+	}
+	return f, err
+}
+
+// openOne opens a file by itself.
+func openOne(path string) (*File, error) {
 	file, err := safefile.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("gguf: %w", err)
@@ -88,8 +104,14 @@ func Open(path string) (*File, error) {
 	return f, nil
 }
 
-// Close closes the file.
-func (f *File) Close() error { return f.file.Close() }
+// Close closes the file, and the other files of a split model.
+func (f *File) Close() error {
+	err := f.file.Close()
+	for _, o := range f.others {
+		err = errors.Join(err, o.Close())
+	}
+	return err
+}
 
 // Tensors lists the tensors in the order of the file.
 func (f *File) Tensors() []Tensor { return slices.Clone(f.tensors) }
@@ -110,11 +132,15 @@ func (f *File) ReadRaw(name string) ([]byte, error) {
 		return nil, fmt.Errorf("gguf: %s: tensor %s is missing", f.Path, quote(name))
 	}
 	b := make([]byte, t.bytes)
-	if n, err := f.file.ReadAt(b, f.data+t.offset); n < len(b) {
+	in := f
+	if t.part > 0 {
+		in = f.others[t.part-1]
+	}
+	if n, err := in.file.ReadAt(b, in.data+t.offset); n < len(b) {
 		if errors.Is(err, io.EOF) {
 			err = fmt.Errorf("the file changed while it was read, %d bytes are gone", len(b)-n)
 		}
-		return nil, fmt.Errorf("gguf: %s: tensor %s: %w", f.Path, quote(name), err)
+		return nil, fmt.Errorf("gguf: %s: tensor %s: %w", in.Path, quote(name), err)
 	}
 	return b, nil
 }

@@ -53,8 +53,8 @@ func TestDequantize(t *testing.T) {
 			}
 		}
 	}
-	if n != 11 {
-		t.Errorf("%d tensors were compared, want 11", n)
+	if n != 16 {
+		t.Errorf("%d tensors were compared, want 16", n)
 	}
 }
 

@@ -30,7 +30,7 @@ func TestAgainstPython(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var tensors []Tensor
 	data := map[string][]byte{}
-	for _, kind := range []Type{F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K} {
+	for _, kind := range []Type{F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K, Q6_K, Q2_K, Q3_K, IQ4_NL, IQ4_XS, MXFP4} {
 		k := kinds[kind]
 		x := Tensor{Name: kind.String(), Type: kind, Shape: []int64{40, 4 * 256}}
 		n, _ := kind.size(x.Elements())
@@ -77,9 +77,12 @@ func TestAgainstPython(t *testing.T) {
 
 // finite clears a bit of every exponent of a block that is all ones.
 func finite(b []byte, kind Type) {
-	halves := map[Type][]int{F16: {0}, Q4_0: {0}, Q4_1: {0, 2}, Q5_0: {0}, Q5_1: {0, 2}, Q8_0: {0}, Q4_K: {0, 2}, Q5_K: {0, 2}, Q6_K: {208}}
+	halves := map[Type][]int{F16: {0}, Q4_0: {0}, Q4_1: {0, 2}, Q5_0: {0}, Q5_1: {0, 2}, Q8_0: {0}, Q4_K: {0, 2}, Q5_K: {0, 2}, Q6_K: {208}, Q2_K: {80, 82}, Q3_K: {108}, IQ4_NL: {0}, IQ4_XS: {0}}
 	for _, at := range halves[kind] {
 		b[at+1] &^= 0x40
+	}
+	if kind == MXFP4 {
+		b[0] &^= 0x10 // twelve times the largest scales is infinite
 	}
 	if kind == F32 || kind == BF16 {
 		b[len(b)-1] &^= 0x40

@@ -18,10 +18,16 @@ const (
 	Q5_0 Type = 6
 	Q5_1 Type = 7
 	Q8_0 Type = 8
+	Q2_K Type = 10
+	Q3_K Type = 11
 	Q4_K Type = 12
 	Q5_K Type = 13
 	Q6_K Type = 14
 	BF16 Type = 30
+
+	IQ4_NL Type = 20
+	IQ4_XS Type = 23
+	MXFP4  Type = 39
 )
 
 // kind says of a type how many elements a block has and in how many bytes, and reads one.
@@ -40,13 +46,19 @@ var kinds = map[Type]kind{
 	Q5_0: {"Q5_0", 32, 22, blocks(32, 22, readQ5_0)},
 	Q5_1: {"Q5_1", 32, 24, blocks(32, 24, readQ5_1)},
 	Q8_0: {"Q8_0", 32, 34, blocks(32, 34, readQ8_0)},
+	Q2_K: {"Q2_K", 256, 84, blocks(256, 84, readQ2_K)},
+	Q3_K: {"Q3_K", 256, 110, blocks(256, 110, readQ3_K)},
 	Q4_K: {"Q4_K", 256, 144, blocks(256, 144, readQ4_K)},
 	Q5_K: {"Q5_K", 256, 176, blocks(256, 176, readQ5_K)},
 	Q6_K: {"Q6_K", 256, 210, blocks(256, 210, readQ6_K)},
 
-	9: {name: "Q8_1"}, 10: {name: "Q2_K"}, 11: {name: "Q3_K"}, 15: {name: "Q8_K"}, 16: {name: "IQ2_XXS"}, 17: {name: "IQ2_XS"}, 18: {name: "IQ3_XXS"}, 19: {name: "IQ1_S"},
-	20: {name: "IQ4_NL"}, 21: {name: "IQ3_S"}, 22: {name: "IQ2_S"}, 23: {name: "IQ4_XS"}, 24: {name: "I8"}, 25: {name: "I16"}, 26: {name: "I32"}, 27: {name: "I64"}, 28: {name: "F64"},
-	29: {name: "IQ1_M"}, 34: {name: "TQ1_0"}, 35: {name: "TQ2_0"}, 39: {name: "MXFP4"}, 40: {name: "NVFP4"}, 41: {name: "Q1_0"},
+	IQ4_NL: {"IQ4_NL", 32, 18, blocks(32, 18, readIQ4_NL)},
+	IQ4_XS: {"IQ4_XS", 256, 136, blocks(256, 136, readIQ4_XS)},
+	MXFP4:  {"MXFP4", 32, 17, blocks(32, 17, readMXFP4)},
+
+	9: {name: "Q8_1"}, 15: {name: "Q8_K"}, 16: {name: "IQ2_XXS"}, 17: {name: "IQ2_XS"}, 18: {name: "IQ3_XXS"}, 19: {name: "IQ1_S"},
+	21: {name: "IQ3_S"}, 22: {name: "IQ2_S"}, 24: {name: "I8"}, 25: {name: "I16"}, 26: {name: "I32"}, 27: {name: "I64"}, 28: {name: "F64"},
+	29: {name: "IQ1_M"}, 34: {name: "TQ1_0"}, 35: {name: "TQ2_0"}, 40: {name: "NVFP4"}, 41: {name: "Q1_0"},
 }
 
 func (t Type) String() string {

@@ -229,13 +229,19 @@ func TestGGUF(t *testing.T) {
 	if err != nil || read(t, path) != "GGUF8" || len(names(t, filepath.Dir(path))) != 1 {
 		t.Error(path, err)
 	}
+	s.Add("models/org/split", map[string]string{"q/m-00001-of-00002.gguf": "GGUF1", "q/m-00002-of-00002.gguf": "GGUF2", "q/n-00001-of-00002.gguf": "GGUF3"}, ".gguf")
+	path, err = h.Model(t.Context(), name(t, "org/split/q/m-00001-of-00002.gguf", Model), parts)
+	if err != nil || read(t, path) != "GGUF1" || read(t, filepath.Join(filepath.Dir(path), "m-00002-of-00002.gguf")) != "GGUF2" || len(names(t, filepath.Dir(path))) != 2 {
+		t.Error(path, err)
+	}
 	for text, want := range map[string]string{
-		"org/tiny-GGUF":             "but GGUF files: name one of them: org/tiny-GGUF/tiny-Q4_0.gguf, org/tiny-GGUF/tiny-Q8_0.gguf",
-		"org/tiny-GGUF/other.gguf":  "it has no other.gguf, but GGUF files",
-		"org/tiny-GGUF@v2":          "there is no revision v2",
-		"org/none":                  "there is no such file or directory, and as a name on Hugging Face's hub: there is no model of this name",
-		"hf://org/none":             "hub: org/none: there is no model of this name",
-		"hf://models/org/none@main": "there is no model of this name",
+		"org/split/q/n-00001-of-00002.gguf": "it has no q/n-00002-of-00002.gguf, but GGUF files",
+		"org/tiny-GGUF":                     "but GGUF files: name one of them: org/tiny-GGUF/tiny-Q4_0.gguf, org/tiny-GGUF/tiny-Q8_0.gguf",
+		"org/tiny-GGUF/other.gguf":          "it has no other.gguf, but GGUF files",
+		"org/tiny-GGUF@v2":                  "there is no revision v2",
+		"org/none":                          "there is no such file or directory, and as a name on Hugging Face's hub: there is no model of this name",
+		"hf://org/none":                     "hub: org/none: there is no model of this name",
+		"hf://models/org/none@main":         "there is no model of this name",
 	} {
 		if _, err := h.Model(t.Context(), name(t, text, Model), parts); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", text, err, want)

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"criticrm/gguf"
 	"criticrm/safefile"
 )
 
@@ -239,16 +240,19 @@ func (p Parts) of(s *snapshot) (files []string, sure bool, err error) {
 	return append(files, shards...), sure, nil
 }
 
-// gguf gives the one file that is named.
+// gguf gives the file that is named, with the others of a model in several.
 func (p Parts) gguf(s *snapshot) ([]string, bool, error) {
-	if _, ok := s.tree[s.name.Path]; s.tree != nil && !ok {
-		all, err := s.files()
-		if err != nil {
-			return nil, false, err
+	files := gguf.Parts(s.name.Path)
+	for _, file := range files {
+		if _, ok := s.tree[file]; s.tree != nil && !ok {
+			all, err := s.files()
+			if err != nil {
+				return nil, false, err
+			}
+			return nil, false, noModel(s.name, file, all)
 		}
-		return nil, false, noModel(s.name, s.name.Path, all)
 	}
-	return []string{s.name.Path}, true, nil
+	return files, true, nil
 }
 
 // maxIndex bounds an index of shards, in bytes.

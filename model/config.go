@@ -45,6 +45,7 @@ type Config struct {
 	EOSTokenIDs []int32 `json:"eos_token_id"`
 	PadTokenID  *int32  `json:"pad_token_id"`
 
+	quantised  bool            // projections are stored in 4 bits, see readQuantised
 	classifier bool            // ForSequenceClassification: no LM head of its own, one label
 	raw        json.RawMessage // the file this was read from, which is kept for saving
 	keys       []string        // of that file, which were looked for
@@ -135,10 +136,8 @@ func (c *Config) refuse(f *fields, fam *family) error {
 			f.fail(k, "got true, but transformers has no such biases for model_type %q", c.ModelType)
 		}
 	}
-	for _, k := range []string{"quantization_config", "compression_config"} {
-		if f.has(k) {
-			f.fail(k, "quantised weights are not supported; use the float32 or bfloat16 model")
-		}
+	if c.readQuantised(f); f.has("compression_config") {
+		f.fail("compression_config", "quantised weights are not supported; use the float32 or bfloat16 model")
 	}
 	for _, k := range []string{"is_encoder_decoder", "add_cross_attention", "rope_interleaved", "use_bidirectional_attention"} {
 		if f.flag(k) {

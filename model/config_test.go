@@ -99,6 +99,10 @@ func TestConfigErrors(t *testing.T) {
 		{family("Phi3ForCausalLM", "phi3", change{"partial_rotary_factor": 0.2}), "partial_rotary_factor: got 0.2, want an even number"},
 		{family("Phi3ForCausalLM", "phi3", change{"rope_scaling": map[string]any{"type": "su", "short_factor": []int{1}, "long_factor": []int{1}, "original_max_position_embeddings": 64}}),
 			"original_max_position_embeddings: got 4096, but rope_scaling.original_max_position_embeddings is 64"},
+		{family("Ministral3ForCausalLM", "ministral3", change{"rope_scaling": map[string]any{"type": "yarn", "factor": 2}}), "rope_scaling.llama_4_scaling_beta: missing"},
+		{family("Ministral3ForCausalLM", "ministral3", change{"rope_scaling": nil, "rope_theta": nil}), "rope_parameters.llama_4_scaling_beta: missing"},
+		{family("Ministral3ForCausalLM", "ministral3", change{"rope_scaling": map[string]any{"rope_type": "linear", "factor": 2, "llama_4_scaling_beta": 0.1}}), `rope_type: got "linear", supported: ["yarn"]`},
+		{change{"rope_scaling": map[string]any{"type": "yarn", "factor": 2, "llama_4_scaling_beta": 0.1}}, "rope_scaling.llama_4_scaling_beta: is not known"},
 		{family("Olmo3ForCausalLM", "olmo3", change{"rope_theta": 10000}), "rope_theta: got 10000, which transformers takes for some layers only"},
 		{family("Olmo3ForCausalLM", "olmo3", change{"rope_theta": nil, "rope_parameters": map[string]any{"rope_type": "default"}}), "rope_parameters: want full_attention and sliding_attention in it"},
 		{family("Gemma3ForCausalLM", "gemma3_text", change{"rope_theta": nil, "rope_parameters": map[string]any{"full_attention": map[string]any{"rope_type": "default"}}}), "rope_parameters: want full_attention and sliding_attention in it"},
@@ -498,5 +502,19 @@ func TestBrokenSaveDoesNotLoad(t *testing.T) {
 	}
 	if _, err := model.Load(m.Dev, dir, model.Options{}); err == nil || !strings.Contains(err.Error(), "config.json") {
 		t.Errorf("half a save loads: %v", err)
+	}
+}
+
+// Ministral 3 as it is published ends where its queries begin to grow.
+func TestMinistral3Ends(t *testing.T) {
+	const file = `{"architectures": ["Ministral3ForCausalLM"], "model_type": "ministral3", "hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 1,
+		"num_attention_heads": 8, "vocab_size": 64, "max_position_embeddings": 262144, "rope_parameters": {"type": "yarn", "rope_type": "yarn", "rope_theta": 1000000.0, "factor": 16.0,
+		"original_max_position_embeddings": 16384, "max_position_embeddings": 262144, "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}}`
+	c, err := model.LoadConfig(writeConfig(t, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.MaxPositionEmbeddings != 16384 || c.HeadDim != 128 || c.Rope.AttentionFactor != 1 || c.Rope.QueryBeta != 0.1 || c.RMSNormEps != 1e-5 {
+		t.Errorf("got %+v", c)
 	}
 }

@@ -18,7 +18,7 @@ func (m *family) own() string {
 		{m.qkvBias, "biases of queries, keys and values"}, {m.qkNorm == perHead, "normalised heads"}, {m.qkNorm == wholeRow, "normalised queries and keys"},
 		{m.norms == normsAfter, "norms after each part"}, {m.norms == normsAround, "norms before and after each part"}, {m.like.HiddenAct == geluTanh, "GeGLU"},
 		{m.fused, "fused projections"}, {m.partial, "partly turned heads"}, {m.unturned != nil, "layers without rope"}, {m.slides == everywhere, "window"},
-		{m.slides > everywhere, "windows by layer"}, {m.localKey != "", "a rope of their own for layers with a window"}, {m.embedByWidth, "scaled embeddings"},
+		{m.slides > everywhere, "windows by layer"}, {m.growing, "YaRN up to its original positions"}, {m.localKey != "", "a rope of their own for layers with a window"}, {m.embedByWidth, "scaled embeddings"},
 		{slices.Contains(m.keys, "attn_logit_softcapping"), "soft caps"}, {slices.Contains(m.keys, "residual_multiplier"), "multipliers"},
 	} {
 		if w.has {

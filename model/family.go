@@ -9,7 +9,7 @@ import (
 )
 
 // families are all that open.
-var families = []*family{&llama, &smolLM3, &mistral, &ministral, &qwen2, &qwen3, &gemma2, &gemma3, &phi3, &olmo2, &olmo3, &granite}
+var families = []*family{&llama, &smolLM3, &mistral, &ministral, &ministral3, &qwen2, &qwen3, &gemma2, &gemma3, &phi3, &olmo2, &olmo3, &granite}
 
 // family says how a config.json of one model_type is read, and what its layers are made of. Blocks ask their weights and the numbers
 // of a layer, never the family.
@@ -37,6 +37,7 @@ type family struct {
 
 	ropes    map[string]string // rope_types under the names that they have here; nil: all of scalings
 	partial  bool              // partial_rotary_factor is read
+	growing  bool              // queries beyond the original positions are multiplied by what grows with the position; the ropes must be given
 	localKey string            // layers with a window have a rope of their own, whose theta is this key in files before transformers 5; noKey: it has none there
 }
 
@@ -153,7 +154,7 @@ func (c *Config) readArchitecture(f *fields) (*family, error) {
 		}
 	}
 	if len(names) == 1 && strings.HasSuffix(names[0], "ForConditionalGeneration") {
-		return nil, fmt.Errorf("architectures %q is not supported: it sees more than text (supported: %s)", names, strings.Join(Architectures(), ", "))
+		return nil, fmt.Errorf("architectures %q is not supported: it sees more than text (supported: %s; 'criticrm convert' takes the text part out of Mistral3 and Gemma3)", names, strings.Join(Architectures(), ", "))
 	}
 	if found == nil {
 		return nil, fmt.Errorf("architectures %q is not supported (supported: %s)", names, strings.Join(Architectures(), ", "))

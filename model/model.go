@@ -74,6 +74,7 @@ type Model struct {
 	flatW, flatScore, flatG, flatMaster, flatM, flatV kernels.Tensor
 	codeM, codeV, scale                               kernels.Tensor // moments in 8 bits
 	gradNorm                                          kernels.Tensor // (2) f32
+	storedMap                                         []float32      // what the maxima of stored weights of 4 bits stand for
 	packedCode, packedMost, packedScale, packedMap    kernels.Tensor // weights of 4 bits, see kernels.NF4
 	pending                                           map[*Param][]float32
 	nowhere                                           kernels.Tensor // f32: gradients of norms that are not trained
@@ -111,6 +112,11 @@ func Blank(dev *kernels.Device, c Config, o Options) (*Model, error) {
 func build(dev *kernels.Device, c Config, o Options, reward bool) (m *Model, err error) {
 	if o.DType != kernels.F32 && o.DType != kernels.BF16 {
 		return nil, fmt.Errorf("model: weights of type %v: want float32 or bfloat16", o.DType)
+	}
+	if c.quantised {
+		if o.NF4 = true; o.Train && o.LoRA == nil {
+			return nil, errors.New("model: its weights are of 4 bits (quantization_config), which are not trained themselves: train an adapter (lora_r)")
+		}
 	}
 	if o.StochasticRounding && o.DType != kernels.BF16 {
 		return nil, errors.New("model: stochastic rounding is for bfloat16 weights")

@@ -26,7 +26,10 @@ type Rope struct {
 	PartialRotaryFactor float64   `json:"partial_rotary_factor,omitempty"`            // this part of a head's channels is turned; 0: all
 	ShortFactor         []float64 `json:"short_factor,omitempty"`                     // longrope: one for each plane
 	LongFactor          []float64 `json:"long_factor,omitempty"`                      // longrope: beyond the original positions; kept, not used
+	QueryBeta           float64   `json:"llama_4_scaling_beta,omitempty"`             // how queries grow beyond the original positions; kept, not used
 }
+
+const queryBeta = "llama_4_scaling_beta"
 
 // scaling is a rope_type: the keys of its object, how they are read, and what it makes of the frequencies of n planes.
 type scaling struct {
@@ -93,7 +96,7 @@ func (c *Config) readRopes(f *fields, fam *family) {
 	c.Rope = c.readRope(f, r, theta, fam)
 	setDefault(&c.Rope.Theta, fam.like.Rope.Theta)
 	for _, r := range []*Rope{&c.Rope, c.LocalRope} {
-		if r != nil && r.Type == "longrope" {
+		if r != nil && (r.Type == "longrope" || r.QueryBeta != 0) {
 			c.MaxPositionEmbeddings = min(c.MaxPositionEmbeddings, max(r.OriginalPosition, 1))
 		}
 	}
@@ -117,6 +120,12 @@ func (c *Config) readRope(f, r *fields, theta float64, fam *family) Rope {
 	}
 	c.readPartial(&rope, f, r, fam)
 	known := []string{"rope_type", "type", "rope_theta", "partial_rotary_factor"}
+	if fam.growing {
+		known = append(known, queryBeta, "max_position_embeddings")
+		if rope.QueryBeta = r.positive(queryBeta, 0); !r.has(queryBeta) {
+			r.fail(queryBeta, "missing: model_type %q computes nothing without it", fam.name)
+		}
+	}
 	if rope.Type != "" {
 		s := scalingOf(fam.ropeType(rope.Type))
 		if s == nil {
@@ -384,6 +393,9 @@ func (r *Rope) object(theta bool) map[string]any {
 	object := map[string]any{"rope_type": r.Type}
 	if theta {
 		object["rope_theta"] = r.Theta
+	}
+	if r.QueryBeta != 0 {
+		object[queryBeta] = r.QueryBeta
 	}
 	for _, k := range scalingOf(r.Type).keys {
 		if v, ok := all[k]; ok && v != 0.0 {

@@ -42,6 +42,9 @@ func (m *Model) SaveSequenceClassification(dir string) error {
 }
 
 func (m *Model) save(dir string, classifier bool, t kernels.DType) error {
+	if m.quantised {
+		return errors.New("model: save: the weights are stored in 4 bits, which are not written: keep the directory")
+	}
 	if m.opt.NF4 {
 		return errors.New("model: save: the weights are of 4 bits: open the model as it is stored")
 	}

@@ -63,11 +63,19 @@ func (s source) has(name string) bool { return s.main.Has(name) || s.inHead(name
 // of another model, with more layers or a part that is not computed here.
 func (s source) check(c Config, dir string) error {
 	var want []checkpoint.TensorInfo
+	var stored error
 	plan := &Model{Config: c, hasReward: s.main.Has(headName), blocks: make([]block, c.NumHiddenLayers)}
 	plan.each(func(_ *weight, kind ParamKind, cols int, parts ...part) {
 		for _, p := range parts {
 			shape := []int64{int64(p.rows), int64(cols)}
 			switch {
+			case kind == Matrix && c.quantised:
+				tensors, err := s.storedNF4(p.name, p.rows, cols)
+				if stored == nil {
+					stored = err
+				}
+				want = append(want, tensors...)
+				continue
 			case kind == Head:
 				shape = []int64{1, int64(p.rows)}
 			case cols == 0:
@@ -76,6 +84,9 @@ func (s source) check(c Config, dir string) error {
 			want = append(want, checkpoint.TensorInfo{Name: p.name, Shape: shape})
 		}
 	})
+	if stored != nil {
+		return fmt.Errorf("%s: %w", dir, stored)
+	}
 	extra, err := s.main.Expect(want, fmt.Sprintf("%s: %d layers, tie_word_embeddings %v", ConfigFile, c.NumHiddenLayers, c.TieWordEmbeddings))
 	if err != nil {
 		return err
@@ -151,6 +162,10 @@ func (m *Model) read(s source, dir string) error {
 		case p.Kind == Adapter:
 			m.initialiseAdapter(p)
 		case p.Kind == Head && !s.has(p.Name): // zero, as it was made
+		case p.NF4 != nil && m.quantised:
+			if err := m.readStored(s, p); err != nil {
+				return err
+			}
 		default:
 			byName[p.Name], names = p, append(names, p.Name)
 		}

@@ -127,7 +127,7 @@ func StoredAs(dir string) (kernels.DType, error) {
 	defer d.Close()
 	most, dtype := int64(-1), kernels.F32
 	for _, t := range d.Tensors() { // the largest tensor decides
-		if n, err := t.Bytes(); err == nil && n > most {
+		if n, err := t.Bytes(); err == nil && n > most && t.DType != "U8" { // 4 bits have no say
 			most, dtype = n, kernels.F32
 			if t.DType == "BF16" {
 				dtype = kernels.BF16

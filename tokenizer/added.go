@@ -179,5 +179,5 @@ func startsWithWord(s string) bool {
 
 // wordRune is \w of Unicode TR 18.
 func wordRune(r rune) bool {
-	return unicode.In(r, unicode.L, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, unicode.Other_Alphabetic, unicode.Join_Control)
+	return unicode.Is(uni().words, r)
 }

@@ -16,6 +16,10 @@ func nfcString(s string) string {
 	if norm.NFC.IsNormalString(s) {
 		return s
 	}
+	return betweenNewer(s, composedString)
+}
+
+func composedString(s string) string {
 	out := make([]byte, 0, len(s)+len(s)/8)
 	done := 0 // s[:done] is in out
 	for i := 0; i < len(s); {
@@ -52,7 +56,7 @@ func decomposed(form norm.Form) func(string) string {
 		if form.IsNormalString(s) {
 			return s
 		}
-		return string(appendMarks(make([]byte, 0, 2*len(s)), decompose(s, form)))
+		return betweenNewer(s, func(s string) string { return string(appendMarks(make([]byte, 0, 2*len(s)), decompose(s, form))) })
 	}
 }
 

@@ -210,14 +210,14 @@ func lowerCase(s string) string {
 		if r == 'İ' {
 			return append(dst, "i\u0307"...)
 		}
-		return utf8.AppendRune(dst, unicode.ToLower(r))
+		return utf8.AppendRune(dst, lowerRune(r))
 	})
 }
 
-// stripAccents leaves out combining marks (\p{M}).
+// stripAccents leaves out combining marks.
 func stripAccents(s string) string {
 	return mapRunes(s, func(dst []byte, r rune) []byte {
-		if unicode.Is(unicode.M, r) {
+		if unicode.Is(uni().accents, r) {
 			return dst
 		}
 		return utf8.AppendRune(dst, r)

@@ -156,11 +156,11 @@ func readEscape(p string) (in runeSet, r rune, rest string) {
 	switch c := p[1]; {
 	case c == 'p':
 		name, rest, ok := strings.Cut(strings.TrimPrefix(p[2:], "{"), "}")
-		table := unicode.Categories[name]
-		if !ok || !strings.HasPrefix(p[2:], "{") || table == nil {
+		tables := uni().category(name)
+		if !ok || !strings.HasPrefix(p[2:], "{") || tables == nil {
 			return nil, 0, p
 		}
-		return func(r rune) bool { return unicode.Is(table, r) }, -1, rest
+		return func(r rune) bool { return unicode.In(r, tables...) }, -1, rest
 	case c == 's':
 		return unicode.IsSpace, -1, p[2:]
 	case c == 'r':

@@ -118,7 +118,7 @@ func readDigits(m map[string]any, _ *classes) (step, error) {
 	if !ok && m["individual_digits"] != nil {
 		return step{}, errors.New("individual_digits: want true or false")
 	}
-	return step{cut: cutRunes(func(r rune) bool { return unicode.Is(unicode.N, r) }, !single)}, nil
+	return step{cut: cutRunes(func(r rune) bool { return unicode.Is(uni().digits, r) }, !single)}, nil
 }
 
 // readPunctuation is Punctuation: \p{P}, and what else is punctuation in ASCII.
@@ -128,7 +128,7 @@ func readPunctuation(m map[string]any, _ *classes) (step, error) {
 		return step{}, fmt.Errorf(`behavior %v: want "Isolated" or "Contiguous"`, b)
 	}
 	return step{cut: cutRunes(func(r rune) bool {
-		return r < utf8.RuneSelf && strings.ContainsRune("$+<=>^`|~", r) || unicode.Is(unicode.P, r)
+		return unicode.Is(uni().punctuation, r)
 	}, b == "Contiguous")}, nil
 }
 

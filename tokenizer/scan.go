@@ -28,35 +28,57 @@ const (
 	others  = every &^ (spaces | letters | numbers)
 )
 
-// kinds are the tables of Unicode behind a set.
-func kinds() map[set][]*unicode.RangeTable {
-	return map[set][]*unicode.RangeTable{
-		upper: {unicode.Lu, unicode.Lt}, lower: {unicode.Ll}, letter: {unicode.Lm, unicode.Lo}, marks: {unicode.M}, numbers: {unicode.N}, puncts: {unicode.P}, symbols: {unicode.S},
-	}
+// kindTables is a set with the tables of Unicode behind it.
+type kindTables struct {
+	set    set
+	tables []*unicode.RangeTable
 }
 
-// classes tells the kind of each character of the basic plane.
-type classes [0x10000]set
+// makeKinds has no character twice. What there is most of beyond the flat planes comes first.
+func (u *unicodeTables) makeKinds() (list []kindTables) {
+	for _, k := range []struct {
+		set   set
+		names []string
+	}{{letter, []string{"Lo", "Lm"}}, {marks, []string{"M"}}, {upper, []string{"Lu", "Lt"}}, {lower, []string{"Ll"}}, {numbers, []string{"N"}}, {puncts, []string{"P"}}, {symbols, []string{"S"}}} {
+		var tables []*unicode.RangeTable
+		for _, name := range k.names {
+			tables = append(tables, u.category(name)...)
+		}
+		list = append(list, kindTables{k.set, tables})
+	}
+	return list
+}
+
+// flat is how many characters classes has a place for: two planes, with emoji.
+const flat = 0x20000
+
+// classes tells the kind of each of them.
+type classes [flat]set
 
 // newClasses makes the table. A tokenizer has one.
 func newClasses() *classes {
 	c := new(classes)
-	fill := func(t *unicode.RangeTable, s set) {
-		for _, r := range t.R16 {
-			for i := int(r.Lo); i <= int(r.Hi); i += int(r.Stride) {
-				c[i] = s
+	fill := func(lo, hi uint32, s set) {
+		for i := lo; i <= hi && i < flat; i++ {
+			c[i] = s
+		}
+	}
+	fill(0, flat, rest)
+	for _, k := range uni().kinds {
+		for _, t := range k.tables {
+			for _, r := range t.R16 {
+				fill(uint32(r.Lo), uint32(r.Hi), k.set)
+			}
+			for _, r := range t.R32 {
+				fill(r.Lo, r.Hi, k.set)
 			}
 		}
 	}
-	for i := range c {
-		c[i] = rest
-	}
-	for s, tables := range kinds() { // no character is in two
-		for _, t := range tables {
-			fill(t, s)
+	for r := range c {
+		if unicode.IsSpace(rune(r)) {
+			c[r] = tabs
 		}
 	}
-	fill(unicode.White_Space, tabs)
 	c[' '], c['\r'], c['\n'] = blank, newlines, newlines
 	return c
 }
@@ -75,31 +97,18 @@ func (c *classes) wide(s string, i int) (set, int) {
 	switch {
 	case r == utf8.RuneError && n == 1:
 		return rest, 1
-	case r < 0x10000:
+	case r < flat:
 		return c[r], n
 	}
 	return high(r), n
 }
 
-// high is the kind of a character beyond the basic plane, where there is no white space.
+// high is the kind of a character beyond those.
 func high(r rune) set {
-	switch {
-	case unicode.Is(unicode.So, r): // emoji first
-		return symbols
-	case unicode.In(r, unicode.Lo, unicode.Lm):
-		return letter
-	case unicode.Is(unicode.Lu, r): // there is no Lt
-		return upper
-	case unicode.Is(unicode.Ll, r):
-		return lower
-	case unicode.Is(unicode.N, r):
-		return numbers
-	case unicode.Is(unicode.M, r):
-		return marks
-	case unicode.Is(unicode.P, r):
-		return puncts
-	case unicode.Is(unicode.S, r):
-		return symbols
+	for _, k := range uni().kinds {
+		if unicode.In(r, k.tables...) {
+			return k.set
+		}
 	}
 	return rest
 }

@@ -71,7 +71,7 @@ func (r *run) checkParams() error {
 	if r.m.HasAdapter() != (r.c.LoraR > 0) {
 		return fmt.Errorf("trainer: lora_r is %d, but the model was opened otherwise (with an adapter: %v)", r.c.LoraR, r.m.HasAdapter())
 	}
-	if r.m.Quantised() != r.c.LoadIn4bit {
+	if r.m.Quantised() != (r.c.LoadIn4bit || r.m.Config.Quantised()) {
 		return fmt.Errorf("trainer: load_in_4bit is %v, but the model was opened otherwise", r.c.LoadIn4bit)
 	}
 	frozen := r.c.frozen(r.m.Config)

@@ -14,13 +14,14 @@ func newConvert() *cobra.Command {
 	var o convert.Options
 	cmd := &cobra.Command{
 		Use:   "convert",
-		Short: "Make a model directory of a GGUF file, or of another trainer's reward model",
+		Short: "Make a model directory of a GGUF file, of another trainer's reward model, or of the text part of a model that sees",
 		Long: `convert writes a Hugging Face directory (config.json, safetensors, tokenizer.json, chat template) of a GGUF file: what llama.cpp and its
-relatives run. Quantised weights (Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K) become the numbers that llama.cpp computes with; F32, F16
-and BF16 stay what they are. Architectures: llama, qwen2, qwen3, gemma2, gemma3, phi3, olmo2, granite, smollm3.
+relatives run. Quantised weights (Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS, MXFP4) become the numbers that llama.cpp
+computes with; F32, F16 and BF16 stay what they are. Of a model in several files give the first (-00001-of-0000N.gguf). Architectures: llama, qwen2, qwen3, gemma2, gemma3, phi3, olmo2, granite, smollm3.
 
 Of a directory it takes the reward head from where OpenRLHF (value_head_prefix), LLaMA-Factory (value_head.safetensors) and TRL
-(v_head.summary) put it; nothing else changes. Classifiers with score.weight need no conversion.
+(v_head.summary) put it; nothing else changes. Classifiers with score.weight need no conversion. Of a model that sees images (Gemma 3, Mistral
+3 and Ministral 3) it takes the part that reads and writes text.
 
 Every command takes a GGUF file as --model, too: it is converted once, into the user's cache, and verified when it is used again.`,
 		Example: `  criticrm convert --model SmolLM2-135M-Instruct.Q4_1.gguf --out smollm2

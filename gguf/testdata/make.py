@@ -11,7 +11,8 @@ from gguf import GGMLQuantizationType as T, GGUFWriter, dequantize, quantize
 from gguf.constants import GGML_QUANT_SIZES
 
 # Where the halves (scales, least values) stand in a block. All other bytes may be anything.
-HALVES = {T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q8_0: [0], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208]}
+HALVES = {T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q8_0: [0], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208],
+          T.Q2_K: [80, 82], T.Q3_K: [108], T.IQ4_NL: [0], T.IQ4_XS: [0], T.MXFP4: []}
 
 
 def blocks(rng, kind, rows, count):
@@ -22,6 +23,8 @@ def blocks(rng, kind, rows, count):
         h = (rng.standard_normal(rows * count) * 10.0 ** rng.randint(-7, 3, rows * count)).astype(np.float16)
         h[0] = 0
         raw[:, at:at + 2] = h.view(np.uint8).reshape(-1, 2)
+    if kind == T.MXFP4:     # an exponent; from 253 on an element may be infinite
+        raw[:, 0] = [0, 1, 2, 252, 127, 100][:rows * count]
     return raw.reshape(rows, count * size)
 
 

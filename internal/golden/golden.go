@@ -30,9 +30,9 @@ func (s Set) Dir(name string) string { return filepath.Join(s.Root, name) }
 
 // repository is what testdata/golden has.
 var repository = Set{
-	Causal: []string{"llama", "llama_tied", "llama_linear", "llama_dynamic", "llama_yarn", "llama_longrope", "llama_bias", "smollm3", "mistral", "mistral_window", "ministral",
+	Causal: []string{"llama", "llama_tied", "llama_linear", "llama_dynamic", "llama_yarn", "llama_longrope", "llama_bias", "smollm3", "mistral", "mistral_window", "ministral", "ministral3",
 		"qwen2", "qwen3", "gemma2", "gemma3", "phi3", "olmo2", "olmo3", "granite"},
-	Reward: []string{"llama_reward", "smollm3_reward", "ministral_reward", "qwen2_reward", "qwen3_reward", "gemma2_reward", "gemma3_reward", "phi3_reward", "olmo2_reward",
+	Reward: []string{"llama_reward", "smollm3_reward", "ministral_reward", "ministral3_reward", "qwen2_reward", "qwen3_reward", "gemma2_reward", "gemma3_reward", "phi3_reward", "olmo2_reward",
 		"olmo3_reward"},
 	Tokenizers: []string{"tokenizer_llama3", "tokenizer_chatml"},
 	Chats:      []string{"tokenizer_llama3", "tokenizer_chatml"},

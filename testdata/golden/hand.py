@@ -76,7 +76,7 @@ def head_size(cfg):
 def layer(cfg, i):
     """A layer's window, or None, and how positions turn it: frequencies, and a factor of cosines and sines; or None."""
     types = getattr(cfg, "layer_types", None)
-    window = getattr(cfg, "sliding_window", None) if cfg.model_type in ("mistral", "phi3") or types and types[i] == "sliding_attention" else None
+    window = getattr(cfg, "sliding_window", None) if cfg.model_type in ("mistral", "ministral3", "phi3") or types and types[i] == "sliding_attention" else None
     if not getattr(cfg, "no_rope_layers", [1] * (i + 1))[i]:
         return window, None
     rope = cfg.rope_parameters

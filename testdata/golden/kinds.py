@@ -204,8 +204,13 @@ def row(tok, text):
 
 def answer(path):
     """Each line of stdin has strings. The answer is, in int32, the number of ids of each and the ids, all of it behind its own length;
-    then a line with what the ids are decoded to, if that is asked for. With plain, special tokens are text."""
-    tok = Tokenizer.from_file(path)
+    then a line with what the ids are decoded to, if that is asked for. With plain, special tokens are text. A directory is opened by
+    transformers."""
+    if Path(path).is_dir():
+        from transformers import AutoTokenizer
+        tok = AutoTokenizer.from_pretrained(path).backend_tokenizer
+    else:
+        tok = Tokenizer.from_file(path)
     for line in sys.stdin:
         asked = json.loads(line)
         tok.encode_special_tokens = asked["plain"]

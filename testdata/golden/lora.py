@@ -2,6 +2,7 @@
 import json
 import shutil
 
+import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
@@ -26,14 +27,14 @@ def make(out):
     for name, (base, settings) in ADAPTERS.items():
         folder = out / name
         shutil.rmtree(folder, ignore_errors=True)
-        torch.manual_seed(len(name))
         plain = AutoModelForSequenceClassification.from_pretrained(out / base, num_labels=1, dtype=torch.float32, attn_implementation="eager")
         plain.config.pad_token_id = None
         model = get_peft_model(plain, LoraConfig(task_type="SEQ_CLS", **settings))
         score = {n: p for n, p in model.named_parameters() if "score.modules_to_save" in n}
+        rng = np.random.RandomState(len(name))      # torch's own draws have other last bits on other processors
         for n, p in model.named_parameters():
-            if "lora_B" in n or "lora_embedding_A" in n or n in score:
-                p.data.normal_(0, 0.1)
+            if "lora_" in n or n in score:
+                p.data = torch.from_numpy(rng.standard_normal(tuple(p.shape)) * 0.1).float()
         model.peft_config["default"].base_model_name_or_path = "../" + base
         model.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)

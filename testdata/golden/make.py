@@ -40,16 +40,20 @@ def main():
     import lora
     import models
     import nf4
+    import seeing
     import spm
     import texts
+    import unicode
 
     args.out.mkdir(parents=True, exist_ok=True)
     models.make(args.out)
     lora.make(args.out)
     nf4.make(args.out)
+    seeing.make(args.out)
     texts.make(args.out)
     kinds.make(args.out)
     spm.make(args.out)
+    unicode.make((HERE.parents[1] / "tokenizer" if args.out == HERE else args.out) / "unicode.txt")
     (args.out / "versions.json").write_text(json.dumps(versions, indent=2) + "\n")
 
 

@@ -77,6 +77,8 @@ both("smollm3", transformers.SmolLM3ForCausalLM, transformers.SmolLM3ForSequence
 small("mistral_window", transformers.MistralForCausalLM, 123, dict(sliding_window=9), old_rope=True)
 both("ministral", transformers.MinistralForCausalLM, transformers.MinistralForSequenceClassification, 125, dict(
     sliding_window=7, head_dim=16, num_attention_heads=2, layer_types=["sliding_attention", "full_attention"]))
+both("ministral3", transformers.Ministral3ForCausalLM, transformers.Ministral3ForSequenceClassification, 145, dict(
+    head_dim=16, num_attention_heads=2, sliding_window=11, rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.1)))
 both("qwen3", transformers.Qwen3ForCausalLM, transformers.Qwen3ForSequenceClassification, 129, dict(
     head_dim=16, num_attention_heads=4, num_key_value_heads=2, rope_parameters=dict(YARN, beta_fast=6.0, mscale=1.5, mscale_all_dim=0.5, truncate=False)))
 both("phi3", transformers.Phi3ForCausalLM, transformers.Phi3ForSequenceClassification, 135, dict(

@@ -1,5 +1,6 @@
 """Model directories that have a SentencePiece model in the place of a tokenizer.json, and what transformers makes of strings with
 the fast tokenizer that it makes of each."""
+import contextlib
 import io
 import json
 import tempfile
@@ -50,7 +51,7 @@ DIRECTORIES = {
 
 def learn(corpus, rules=False, **settings):
     model = io.BytesIO()
-    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as file:
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), open("rules.tsv", "w") as file:     # the model holds the name
         if rules:       # the library's own take a quarter of a megabyte
             for key, value in kinds.RULES.items():
                 if key == value:        # not allowed here

@@ -117,6 +117,10 @@ FIXED = {
 ATOMS = ["the", " critic", "Score", "'s", "'T", " 7", "42", "1234", "é", "e\u0301", "ß", " слово", "答", "🙂", "...", "!", " (", ")\n", "_", "-", "\u200d", "ﬁ", "²"]
 BLANKS = [" ", "  ", "   ", "\t", "\n", "\r\n", "\r", "\n\n", "\u00a0", "\u3000", "\u2028", "\u0085", "\x0b"]
 
+# Characters that are older than one table of the library and younger than another: letters, marks, digits, capitals, punctuation.
+YOUNG = ["\U00013d44's", "\u1acb\u0f73", "\u1c89\u1c8a \ua7cb", "a\u32ffb", "\U00010d40\U00011de1", "x\U00011938\u0301", "\u0898\u0323a\u08ca", "a\u2e4fb\u1b7e", "\U00016ea0word", "word\U00011bc0",
+         "\U0001e030\U0001fbf5", "\u2ffc\U0001fae9 \u2427", "\U0002ebf0\U00031350", "\U000e0100\U00010efc", "a\u0d3b\u0eba"]
+
 
 def old(point):
     """True for code points whose class is what it was in Unicode 3.2, so that every library's tables agree on them."""
@@ -152,6 +156,7 @@ def kind_strings(rng, added):
         yield "".join(some[k] for k in rng.randint(len(some), size=rng.randint(2, 10)))
     for _ in range(6):
         yield "".join(prose(rng, 2))
+    yield from YOUNG
 
 
 CHATS = [
