@@ -16,6 +16,7 @@ func (m *Model) borrows(kind ParamKind) bool {
 
 // checkOver says whether a model with a configuration can stand on another one.
 func (o *Options) checkOver(c Config, adapted bool) error {
+	nf4 := o.NF4 || c.quantised
 	switch base := o.Over; {
 	case base == nil:
 		return nil
@@ -25,8 +26,8 @@ func (o *Options) checkOver(c Config, adapted bool) error {
 		return errors.New("model: weights that are trained cannot be shared")
 	case base.opt.LoRA != nil:
 		return errors.New("model: the open model is an adapter itself: share its base")
-	case o.DType != base.opt.DType || o.NF4 != base.opt.NF4:
-		return fmt.Errorf("model: the open base has weights of %v (4 bits: %v), and the adapter wants %v (4 bits: %v): open both in one way", base.opt.DType, base.opt.NF4, o.DType, o.NF4)
+	case o.DType != base.opt.DType || nf4 != base.opt.NF4:
+		return fmt.Errorf("model: the open base has weights of %v (4 bits: %v), and the adapter wants %v (4 bits: %v): open both in one way", base.opt.DType, base.opt.NF4, o.DType, nf4)
 	case !reflect.DeepEqual(computed(c), computed(base.Config)):
 		return fmt.Errorf("model: the adapter's base has another %s than the open model", ConfigFile)
 	}

@@ -156,3 +156,34 @@ func TestOverRefuses(t *testing.T) {
 		}
 	}
 }
+
+// Adapters of a base that is stored in 4 bits share its weights, too.
+func TestOverStoredNF4(t *testing.T) {
+	dir := storedFour(t)
+	base := load(t, dir, model.Options{})
+	l := lora("q_proj,embed_tokens")
+	l.Base = dir
+	m, err := model.Load(base.Dev, dir, model.Options{Head: true, LoRA: l})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	fill(m)
+	fillEmbedding(m)
+	to := filepath.Join(t.TempDir(), "adapter")
+	if err := m.SaveAdapter(to, false); err != nil {
+		t.Fatal(err)
+	}
+	over, err := model.Load(base.Dev, to, model.Options{Over: base})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(over.Close)
+	b := &model.Batch{}
+	b.Open([]int32{3, 1, 4, 1, 5, 9, 2, 6})
+	b.Close()
+	b.Row, b.Target, b.Weight, b.Leaf = []int32{2}, []int32{1}, []float32{1}, []int32{7}
+	if !slices.Equal(evaluate(t, over, b), evaluate(t, m, b)) {
+		t.Error("the adapter over the base computes something else than alone")
+	}
+}

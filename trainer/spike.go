@@ -63,14 +63,17 @@ func (r *run) took(m *Metrics, bad int, limit float32) (finiteStep bool) {
 	return true
 }
 
-// remember takes a norm among the last ones. A spike counts as the limit that it is over, so that one of them does not hide the next, and a training
-// whose norms stay higher goes on.
+// spikeCounts is how many times its limit a spike counts among the last norms, at most: a single one, however large, does not hide the next for long, and norms that stay
+// higher raise the limit until it is over them. With 1 the limit could come to rest below them.
+const spikeCounts = 2
+
+// remember takes a norm among the last ones.
 func (r *run) remember(norm float64, limit float32) {
 	if r.c.SkipZScore == 0 {
 		return
 	}
 	if over(norm, limit) {
-		norm = float64(limit)
+		norm = min(norm, spikeCounts*float64(limit))
 	}
 	r.st.Norms = append(r.st.Norms, norm)
 	r.st.Norms = r.st.Norms[max(0, len(r.st.Norms)-r.c.SkipWindow):]

@@ -36,11 +36,44 @@ func TestNormLimit(t *testing.T) {
 		}
 		r.remember(x, limit)
 	}
-	if n := r.st.Norms; len(n) != 4 || n[0] != 2 || n[2] != 3 || n[3] != float64(float32(2.125+2*math.Sqrt((1.125*1.125+2*0.125*0.125+0.375*0.375+0.875*0.875-0.125*0.125)/3))) {
+	if n := r.st.Norms; len(n) != 4 || n[0] != 2 || n[2] != 3 || n[3] != 2*float64(float32(2.125+2*math.Sqrt((1.125*1.125+2*0.125*0.125+0.375*0.375+0.875*0.875-0.125*0.125)/3))) {
 		t.Errorf("%v", n)
 	}
 	if over(math.Inf(1), 0) || over(2, 2) || !over(2.5, 2) {
 		t.Error("over is wrong")
+	}
+}
+
+// Norms that stay higher are followed, with any settings; a single spike, however large, hides no other for longer than the window.
+func TestNormLimitFollows(t *testing.T) {
+	for _, c := range []Config{{SkipZScore: 0.5, SkipWindow: 8}, {SkipZScore: 6, SkipWindow: 128}, {SkipZScore: 0.01, SkipWindow: 2}} {
+		r := &run{c: c, console: &console{}}
+		at := func(i int) float64 { return 1 + 0.1*math.Sin(float64(i)) }
+		for i := range 2 * c.SkipWindow {
+			r.remember(at(i), r.normLimit())
+		}
+		taken := -1
+		for i := 0; i < 20*c.SkipWindow && taken < 0; i++ {
+			limit := r.normLimit()
+			if !over(100*at(i), limit) {
+				taken = i
+			}
+			r.remember(100*at(i), limit)
+		}
+		if taken < 0 || c.SkipZScore == 6 && taken > 20 {
+			t.Errorf("%+v: norms of 100 are taken from the %d-th on", c.SkipZScore, taken)
+		}
+	}
+	r := &run{c: Config{SkipZScore: 6, SkipWindow: 32}, console: &console{}}
+	for i := range 96 {
+		norm := 1 + 0.1*math.Sin(float64(i))
+		if i == 40 {
+			norm = 1e30
+		}
+		if limit := r.normLimit(); i > 75 && (limit > 3 || limit < 1) {
+			t.Errorf("update %d: a limit of %v", i, limit)
+		}
+		r.remember(norm, r.normLimit())
 	}
 }
 

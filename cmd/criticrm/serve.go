@@ -113,7 +113,7 @@ func (s *sampler) served(o serve.Options) serve.Options {
 type servedAdapter struct {
 	sampler
 	name, dir string
-	quantised bool // it was trained over a base of 4 bits
+	quantised bool // it was trained over a base of 4 bits, or its base is stored so
 }
 
 // parseAdapters reads --adapter.
@@ -133,7 +133,11 @@ func parseAdapters(cmd *cobra.Command, list []string) (all []servedAdapter, err 
 		if err != nil {
 			return nil, begin(err)
 		}
-		a := servedAdapter{name: name, dir: dir, quantised: facts.Quantised == modeldir.NF4}
+		config, err := model.LoadConfig(dir)
+		if err != nil {
+			return nil, begin(err)
+		}
+		a := servedAdapter{name: name, dir: dir, quantised: facts.Quantised == modeldir.NF4 || config.Quantised()}
 		if len(all) > 0 && all[0].quantised != a.quantised {
 			return nil, inputError{fmt.Errorf("--adapter %s: some of the adapters were trained over a base of 4 bits and some were not: serve them apart, since they share its weights", name)}
 		}
