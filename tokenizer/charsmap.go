@@ -5,8 +5,6 @@ import (
 	"errors"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/rivo/uniseg"
 )
 
 // charsmap is SentencePiece's precompiled_charsmap: a double array of byte strings, each with the text that takes its place.
@@ -80,7 +78,6 @@ func (c *charsmap) lookup(s string) (string, bool) {
 func (c *charsmap) normalize(s string) string {
 	const longest = 6 // bytes from which a grapheme is not looked up as a whole
 	out := make([]byte, 0, len(s))
-	state := -1
 	for s != "" {
 		// Two ASCII characters in a row are two graphemes, but for a line end.
 		if s[0] < utf8.RuneSelf && s[0] != '\r' && (len(s) == 1 || s[1] < utf8.RuneSelf) {
@@ -89,11 +86,12 @@ func (c *charsmap) normalize(s string) string {
 			} else {
 				out = append(out, s[0])
 			}
-			s, state = s[1:], -1
+			s = s[1:]
 			continue
 		}
-		var g string
-		g, s, _, state = uniseg.FirstGraphemeClusterInString(s, state)
+		n := firstGrapheme(s)
+		g := s[:n]
+		s = s[n:]
 		if len(g) < longest {
 			if text, ok := c.lookup(g); ok {
 				out = append(out, text...)

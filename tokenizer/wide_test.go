@@ -101,7 +101,7 @@ func wideText(r *rand.Rand, tok *Tokenizer, some rune) string {
 		if i == at {
 			b.WriteString(strings.Repeat(string(some), 1+r.IntN(5)/4))
 		}
-		switch r.IntN(8) {
+		switch r.IntN(9) {
 		case 0, 1:
 			b.WriteString(randomText(r, 8))
 		case 2:
@@ -117,10 +117,17 @@ func wideText(r *rand.Rand, tok *Tokenizer, some rune) string {
 			}
 		case 7:
 			b.WriteString(nfcRuneText(r))
+		case 8:
+			for range r.IntN(6) {
+				b.WriteRune(graphemeRunes[r.IntN(len(graphemeRunes))])
+			}
 		}
 	}
 	return b.String()
 }
+
+// graphemeRunes has characters of each kind that graphemes are made of, and some that charsmaps take.
+var graphemeRunes = []rune("ßﬁ①éee\u0301\u0301\u0327\u0915\u094d\u0937\u093f\u0903\u0995\u09cd\u200d\u200d❤❤🏽🇦🇧가각\u1100\u1161\u11a8\u0600\u0d4e\u200b\u200c\r\n\U00016d63\U00016d67\ufe0f\u20e3")
 
 func nfcRuneText(r *rand.Rand) string {
 	s := make([]rune, r.IntN(5))

@@ -119,7 +119,8 @@ BLANKS = [" ", "  ", "   ", "\t", "\n", "\r\n", "\r", "\n\n", "\u00a0", "\u3000"
 
 # Characters that are older than one table of the library and younger than another: letters, marks, digits, capitals, punctuation.
 YOUNG = ["\U00013d44's", "\u1acb\u0f73", "\u1c89\u1c8a \ua7cb", "a\u32ffb", "\U00010d40\U00011de1", "x\U00011938\u0301", "\u0898\u0323a\u08ca", "a\u2e4fb\u1b7e", "\U00016ea0word", "word\U00011bc0",
-         "\U0001e030\U0001fbf5", "\u2ffc\U0001fae9 \u2427", "\U0002ebf0\U00031350", "\U000e0100\U00010efc", "a\u0d3b\u0eba"]
+         "\U0001e030\U0001fbf5", "\u2ffc\U0001fae9 \u2427", "\U0002ebf0\U00031350", "\U000e0100\U00010efc", "a\u0d3b\u0eba", "e\u0301\U00010d6d",
+         "\u0915\u094d\u0937\u0301\u00df\u0301\u0600"]
 
 
 def old(point):

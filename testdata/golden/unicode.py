@@ -1,5 +1,6 @@
 """What the tokenizers library takes for a letter, a digit, a mark, a capital: each of its parts has tables of another release of Unicode.
 tokenizer/unicode.txt has them all, asked of the library code point by code point."""
+import kinds
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 CATEGORIES = "Cc Cf Ll Lm Lo Lt Lu Mc Me Mn Nd Nl No Pc Pd Pe Pf Pi Po Ps Sc Sk Sm So Zl Zp Zs".split()
@@ -75,6 +76,34 @@ def lower():
     return " ".join(f"{a:x}-{b:x}/{step}{by:+d}" for a, b, step, by in runs)
 
 
+def joined(*around):
+    """The points with which a text is one grapheme up to the last of its characters. around: the text, None for the point. A charsmap takes the
+    last one's mark away where that is in a grapheme of its own."""
+    last = around[-1]
+    normalize = normalizers.Precompiled(kinds.charsmap({last: "="})).normalize_str
+    before = [part if part else "" for part in around[:-1]]
+    at = around.index(None)
+    left, right = "".join(before[:at]), "".join(before[at:]) + last + "\u0301"
+    return [p for p in POINTS if normalize(left + chr(p) + right).endswith("\u0301")]
+
+
+def graphemes():
+    """What the rules of graphemes ask of a character (Unicode Standard Annex 29); Hangul and flags are ranges that do not change."""
+    smile, ka, virama, joiner = "\u2764", "\u0915", "\u094d", "\u200d"
+    before = normalizers.Precompiled(kinds.charsmap({"a": "="})).normalize_str
+    alone = normalizers.Precompiled(kinds.charsmap({"\u0301": "="})).normalize_str
+    return {
+        "joining": [p for p in POINTS if p != ord("a") and before("a" + chr(p)) == "="],
+        "control": [p for p in POINTS if not alone(chr(p) + "\u0301" + joiner).endswith(joiner)],
+        "prepended": joined(None, "a"),
+        "pictographic": joined(None, joiner, smile),
+        "extending": joined(smile, None, joiner, smile),
+        "consonants": joined(None, virama, ka),
+        "linking": joined(ka, None, ka),
+        "linked": joined(ka, virama, None, ka),
+    }
+
+
 def make(path):
     accents = normalizers.StripAccents().normalize_str
     tables = {name: ranges(matching(rf"\p{{{name}}}")) for name in CATEGORIES}
@@ -83,6 +112,7 @@ def make(path):
     tables["words"] = ranges(words())
     tables["accents"] = ranges(p for p in POINTS if accents(chr(p)) == "")
     tables["normal"] = ranges(normal())
+    tables |= {name: ranges(points) for name, points in graphemes().items()}
     tables["lower"] = lower()
     path.write_text("".join(f"{name} {table}\n" for name, table in tables.items()), encoding="ascii")
     print(f"{path.name}: {path.stat().st_size} bytes")
