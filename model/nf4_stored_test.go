@@ -14,7 +14,7 @@ import (
 	"criticrm/model"
 )
 
-func storedFour(t *testing.T) string { return golden.Repository(t).Dir("nf4_llama") }
+func storedFour(t *testing.T) string { return golden.Repository(t).Dir(golden.Repository(t).Stored[0]) }
 
 // TestStoredNF4: a directory whose weights bitsandbytes quantised computes what the numbers do that its bits stand for; they are on the device as they are in
 // the file; it trains with an adapter only.

@@ -22,6 +22,9 @@ type Set struct {
 	Kinds      []string // with many tokenizers, each a .json and a .jsonl
 	Adapters   []string // of PEFT, with rewards and the losses of a training
 
+	Stored []string // bases in 4 bits, as bitsandbytes stores them
+	Seeing []string // models that see images, of whose text part a model is made
+
 	SentencePiece []string // with many directories that have a tokenizer.model
 }
 
@@ -38,6 +41,9 @@ var repository = Set{
 	Chats:      []string{"tokenizer_llama3", "tokenizer_chatml"},
 	Kinds:      []string{"kinds"},
 	Adapters:   []string{"lora_llama", "lora_qwen2", "lora_phi3", "lora_embedding", "lora_scaled_embedding"},
+
+	Stored: []string{"nf4_llama"},
+	Seeing: []string{"seeing_mistral3", "seeing_gemma3"},
 
 	SentencePiece: []string{"spm"},
 }

@@ -10,7 +10,7 @@ import (
 // TestRepository: what the repository has and what the tests read are the same.
 func TestRepository(t *testing.T) {
 	s := Repository(t)
-	want := slices.Compact(slices.Sorted(slices.Values(slices.Concat(s.Causal, s.Reward, s.Tokenizers, s.Chats, s.Kinds, s.Adapters, s.SentencePiece))))
+	want := slices.Compact(slices.Sorted(slices.Values(slices.Concat(s.Causal, s.Reward, s.Tokenizers, s.Chats, s.Kinds, s.Adapters, s.Stored, s.Seeing, s.SentencePiece))))
 	entries, err := os.ReadDir(s.Root)
 	if err != nil {
 		t.Fatal(err)
