@@ -15,7 +15,7 @@ import (
 
 // The text part of a model that sees images computes what the whole does of texts.
 func TestTextPart(t *testing.T) {
-	for _, name := range []string{"seeing_mistral3", "seeing_gemma3"} {
+	for _, name := range golden.Repository(t).Seeing {
 		t.Run(name, func(t *testing.T) {
 			from, to := golden.Repository(t).Dir(name), filepath.Join(t.TempDir(), "to")
 			if _, err := model.LoadConfig(from); err == nil || !strings.Contains(err.Error(), "'criticrm convert' takes the text part out") {
@@ -67,7 +67,7 @@ func TestTextPart(t *testing.T) {
 // What is not known of such a model is refused by name.
 func TestBadTextPart(t *testing.T) {
 	read := func(name string) string {
-		b, err := os.ReadFile(filepath.Join(golden.Repository(t).Dir("seeing_mistral3"), name))
+		b, err := os.ReadFile(filepath.Join(golden.Repository(t).Dir(golden.Repository(t).Seeing[0]), name))
 		if err != nil {
 			t.Fatal(err)
 		}
