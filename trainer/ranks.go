@@ -66,7 +66,9 @@ func (r *run) meet() error {
 	if err := json.Unmarshal(b, &all); err != nil {
 		return err
 	}
-	r.st, r.saved = all.State, all.Saved
+	if r.st, r.saved = all.State, all.Saved; r.saved >= 0 && !r.first() { // rank 0 has done so, and says what cannot be
+		r.m.Dev.UseAlgorithms(r.st.Products)
+	}
 	if r.m.Divided() > 0 {
 		return r.meetDivided(all.From)
 	}

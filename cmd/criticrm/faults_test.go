@@ -40,6 +40,7 @@ const (
 type fault struct {
 	kind, moment string
 	n, rank      int
+	stage        int           // what the ranks divide: zero_stage
 	steps        int           // updates that are made before it
 	wait         time.Duration // behind that
 }
@@ -50,7 +51,7 @@ var (
 )
 
 func (f fault) String() string {
-	return fmt.Sprintf("%s rank %d of %d, %s (%d updates and %v)", f.kind, f.rank, f.n, f.moment, f.steps, f.wait)
+	return fmt.Sprintf("%s rank %d of %d, zero_stage %d, %s (%d updates and %v)", f.kind, f.rank, f.n, f.stage, f.moment, f.steps, f.wait)
 }
 
 // deadline is how long the training may go on behind the fault.
@@ -68,7 +69,7 @@ func (f fault) deadline() time.Duration {
 
 // drawn is the i-th fault: kinds and moments in turn, the rest by chance.
 func drawn(i int, r *rand.Rand) fault {
-	f := fault{kind: faultKinds[i%3], moment: faultMoments[i/3%4], n: 2 + r.IntN(2)}
+	f := fault{kind: faultKinds[i%3], moment: faultMoments[i/3%4], stage: i / 12 % 4, n: 2 + r.IntN(2)}
 	f.rank = r.IntN(f.n)
 	switch f.moment {
 	case "start":
@@ -102,6 +103,20 @@ func newFaulted(t *testing.T) *faulted {
 	}}
 }
 
+// train are the arguments of a training with a fault.
+func (x *faulted) train(f fault, name string, more ...string) []string {
+	return x.args(name, f.n, append(more, "--zero_stage", fmt.Sprint(f.stage))...)
+}
+
+// whole is the directory of a training without the fault.
+func (x *faulted) whole(t *testing.T, f fault) string {
+	name := fmt.Sprintf("whole%d-%d", f.n, f.stage)
+	if _, err := os.Stat(filepath.Join(x.dir, name)); err != nil {
+		must(t, x.train(f, name)...)
+	}
+	return filepath.Join(x.dir, name)
+}
+
 // ranksOf are the processes of the ranks that a process has launched, by their rank.
 func ranksOf(pid int) map[int]int {
 	list := map[int]int{}
@@ -129,8 +144,8 @@ type outcome struct {
 
 // try runs a training with a fault and looks at all that must hold; the error says what does not.
 func (x *faulted) try(t *testing.T, f fault, name string) (o outcome, err error) {
-	run := filepath.Join(x.dir, name)
-	cmd := exec.Command(os.Args[0], x.args(name, f.n)...)
+	run, whole := filepath.Join(x.dir, name), x.whole(t, f)
+	cmd := exec.Command(os.Args[0], x.train(f, name)...)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
@@ -166,7 +181,7 @@ func (x *faulted) try(t *testing.T, f fault, name string) (o outcome, err error)
 	if why := f.said(said.String(), code, pid, o.over); why != "" {
 		return o, fmt.Errorf("%s: exit code %d: %s", why, code, said.String())
 	}
-	return o, x.goesOn(f, name, code)
+	return o, x.goesOn(f, name, whole, code)
 }
 
 // await waits for the moment of a fault.
@@ -236,7 +251,7 @@ func (f fault) said(text string, code, pid int, over bool) string {
 }
 
 // goesOn looks at what a training has left, and has it go on.
-func (x *faulted) goesOn(f fault, name string, code int) error {
+func (x *faulted) goesOn(f fault, name, whole string, code int) error {
 	run, how := filepath.Join(x.dir, name), "latest"
 	path, _, err := checkpoint.Latest(filepath.Join(run, "checkpoints"))
 	switch {
@@ -249,14 +264,14 @@ func (x *faulted) goesOn(f fault, name string, code int) error {
 		return fmt.Errorf("the newest checkpoint: %w", err)
 	}
 	if code != exitOK {
-		cmd := exec.Command(os.Args[0], x.args(name, f.n, "--resume", how)...)
+		cmd := exec.Command(os.Args[0], x.train(f, name, "--resume", how)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("it does not go on (--resume %s): %w: %s", how, err, out)
 		}
 	}
 	for _, file := range []string{"model.safetensors", "critic_rm.json"} {
 		var both [2][]byte
-		for i, dir := range []string{run, filepath.Join(x.dir, fmt.Sprint("whole", f.n))} {
+		for i, dir := range []string{run, whole} {
 			if both[i], err = os.ReadFile(filepath.Join(dir, "model", file)); err != nil {
 				return err
 			}
@@ -286,9 +301,6 @@ func TestRankFaults(t *testing.T) {
 		}
 	}
 	x := newFaulted(t)
-	for n := 2; n <= 3 && (n == 2 || runs >= 12); n++ {
-		must(t, x.args(fmt.Sprint("whole", n), n)...)
-	}
 	r := rand.New(rand.NewPCG(uint64(seed), 0))
 	type sum struct {
 		runs, over, wrong int
@@ -299,7 +311,7 @@ func TestRankFaults(t *testing.T) {
 		f := drawn(i, r)
 		if runs < 12 { // one of each kind in the midst of the work, and one while a checkpoint is written
 			f = drawn([]int{3, 4, 5, 6}[i%4], r)
-			f.n = 2
+			f.n, f.stage = 2, i/2%2*2
 			f.rank %= f.n
 		}
 		if i < begin {
