@@ -11,6 +11,7 @@ import "C"
 import (
 	"errors"
 	"slices"
+	"sync"
 	"time"
 	"unsafe"
 )
@@ -21,6 +22,34 @@ func yield() { C.sched_yield() }
 type mpi struct {
 	size int
 	lost func() error // why the group has failed
+
+	mu   sync.Mutex // one call at a time
+	over chan struct{}
+}
+
+// turn is how often the library is called when nobody else calls it. What a rank has given away by a call that has ended may still lie in its
+// own queues, and goes on only inside of the library: others would wait for it until this rank's next call, or for ever, if this one waits for them
+// elsewhere.
+const turn = time.Millisecond
+
+// turns calls the library until the end.
+func (m *mpi) turns() {
+	tick := time.NewTicker(turn)
+	defer tick.Stop()
+	for {
+		select {
+		case <-m.over:
+			return
+		case <-tick.C:
+			m.mu.Lock()
+			select {
+			case <-m.over:
+			default:
+				C.mpi_turn()
+			}
+			m.mu.Unlock()
+		}
+	}
 }
 
 // errNotStarted is the library's waiting for a rank that does not come.
@@ -46,7 +75,9 @@ func openMPI(limit time.Duration) (m *mpi, rank, size int, err error) {
 	}
 	var r, n C.int
 	C.mpi_size(&r, &n)
-	return &mpi{size: int(n)}, int(r), int(n), nil
+	m = &mpi{size: int(n), over: make(chan struct{})}
+	go m.turns()
+	return m, int(r), int(n), nil
 }
 
 func (m *mpi) String() string { return C.GoString(C.mpi_version()) }
@@ -68,11 +99,15 @@ func (m *mpi) begin(call func(counts func(i int) *C.int, request *unsafe.Pointer
 	request, first := (*unsafe.Pointer)(held), unsafe.Add(held, name)
 	copy(unsafe.Slice((*C.int)(first), len(all)), all)
 	at := func(i int) *C.int { return (*C.int)(unsafe.Add(first, i*m.size*int(unsafe.Sizeof(C.int(0))))) }
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if call(at, request) != 0 {
 		C.free(held)
 		return nil, errors.New(C.GoString(C.mpi_error()))
 	}
 	return func() (bool, error) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
 		switch C.mpi_done(request) {
 		case 0:
 			return false, nil
@@ -104,6 +139,9 @@ func (m *mpi) broadcast(p unsafe.Pointer, bytes, root int) (done, error) {
 
 // end says good-bye and waits until all others do, as long as they are there. After a failure they may never come: the process is expected to end.
 func (m *mpi) end(failed bool) {
+	m.mu.Lock()
+	close(m.over)
+	m.mu.Unlock()
 	if failed {
 		return
 	}

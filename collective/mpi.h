@@ -12,6 +12,7 @@ int mpi_exchange(void *dst, const int *rn, const int *rat, const void *src, cons
 int mpi_gather(void *p, const int *n, const int *at, void **request);  // in place: rank r gives its part, all get all
 int mpi_broadcast(void *p, int n, int root, void **request);
 int mpi_done(void **request);
+void mpi_turn(void);  // lets the library go on with what is under way
 const char *mpi_error(void);
 const char *mpi_version(void);
 void mpi_end(void);    // when all ranks get here
