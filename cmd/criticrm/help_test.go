@@ -52,7 +52,7 @@ func TestForeignFlags(t *testing.T) {
 		"train --use_peft":                   "give lora_r, the rank",
 		"train --load_in_8bit":               "weights of 8 bits are not built",
 		"train --zzz 1":                      "unknown flag --zzz (see 'criticrm train --help-all')",
-		"run --train.deepspeed x":            "several GPUs do not train together yet",
+		"run --train.deepspeed x":            "divide what they keep with zero_stage",
 		"train --lr_scheduler_type greedy":   "nearest to it is cosine",
 		"trian":                              `did you mean "train"?`,
 		"deploy":                             `unknown command "deploy" (see`,

@@ -61,7 +61,7 @@ func TestUsageErrors(t *testing.T) {
 		{"filter --in a --out b --rule best", `critic: filter: got "best", want one of mean, mean+each, none`},
 		{"refine --in a --out b --mode best", `critic: refine: got "best", want one of rank, summarize, margin, random, random-all, none`},
 		{"refine --in a --out b", `--model is missing (see 'criticrm refine --help')`},
-		{"eval --in a --judge", `--out, --judge and --plain need --model, or --engine openai for --judge (see 'criticrm eval --help')`},
+		{"eval --in a --judge", `--out, --judge, --plain and --nproc need --model, or --engine openai for --judge (see 'criticrm eval --help')`},
 		{"export --model m --out o --format onnx", `--format: got "onnx", want sequence-classification, causal-lm, peft, gguf`},
 		{"inspect", `want one PATH, got 0 (see 'criticrm inspect --help')`},
 	} {
