@@ -36,7 +36,9 @@ func openGPUs(dev *kernels.Device, w World, facts map[string]string, limits Limi
 	if g.move, err = lib.engine(g, id); err != nil {
 		err = g.broken("the start of NCCL", err)
 		g.control.close()
-		m.end(true)
+		if m != nil {
+			m.end(true)
+		}
 		return nil, err
 	}
 	if m != nil {
