@@ -15,7 +15,7 @@ import (
 
 // What does not go together is refused by name.
 func TestBestSettings(t *testing.T) {
-	for recipe, want := range map[string]string{
+	validates(t, map[string]string{
 		"load_best_model_at_end: true\n":                                                                       "",
 		"load_best_model_at_end: true\neval_steps: 100\n":                                                      "",
 		"load_best_model_at_end: true\neval_strategy: steps\neval_steps: 50\nsave_steps: 150\n":                "",
@@ -32,16 +32,7 @@ func TestBestSettings(t *testing.T) {
 		"greater_is_better: perhaps\n":                                                                         `greater_is_better: got "perhaps", want one of true false`,
 		"save_strategy: sometimes\n":                                                                           `save_strategy: got "sometimes", want one of steps epoch best no`,
 		"greater_is_better: true\nload_best_model_at_end: true\nmetric_for_best_model: eval_reward_accuracy\n": "",
-	} {
-		c := Default()
-		err := ParseRecipe([]byte(recipe), &c)
-		if err == nil {
-			err = c.Validate()
-		}
-		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v, want %q", recipe, err, want)
-		}
-	}
+	})
 	words := Default() // as Python writes them
 	if err := ParseRecipe([]byte("load_best_model_at_end: True\ngreater_is_better: 'False'\n"), &words); err != nil || !words.LoadBest || words.GreaterIsBetter != "false" {
 		t.Errorf("%v %q, %v", words.LoadBest, words.GreaterIsBetter, err)

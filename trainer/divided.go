@@ -22,6 +22,9 @@ func (r *run) checkDivided() error {
 	}
 	switch {
 	case stage == 0:
+		if c.ZeroStage > 0 {
+			r.report.say("zero_stage %d divides nothing: there is one process (nproc)", c.ZeroStage)
+		}
 		return nil
 	case stage > 1 && c.GradientSum == SumTree:
 		return fmt.Errorf("trainer: config: gradient_sum: tree adds whole gradients, and zero_stage %d divides them: take zero_stage 0 or 1", stage)
@@ -48,44 +51,34 @@ func (r *run) meetDivided(from string) error {
 	return nil
 }
 
-// allOf is an error at all ranks if it is one at any: of each the text.
+// allOf is an error at all ranks if it is one at any: of each the text. It is an unsound if one of them is.
 func allOf(g *collective.Group, what string, own error) error {
-	text := ""
-	var bad unsound
+	text, ofRun := "", 0.0
 	if own != nil {
-		text = "disk:" + own.Error()
-		if errors.As(own, &bad) {
-			text = "run:" + bad.Error()
-		}
+		text = own.Error()
+	}
+	if bad := (unsound{}); errors.As(own, &bad) {
+		ofRun = 1
 	}
 	texts, err := g.Texts(what, text)
 	if err != nil {
 		return err
 	}
+	kinds, err := g.Share(what, []float64{ofRun})
+	if err != nil {
+		return err
+	}
 	var list []error
-	isRun := false
 	for rank, t := range texts {
-		if kind, rest, failed := cutKind(t); failed {
-			isRun = isRun || kind == "run"
-			list = append(list, fmt.Errorf("rank %d: %s", rank, rest))
+		ofRun = max(ofRun, kinds[rank][0])
+		if t != "" {
+			list = append(list, fmt.Errorf("rank %d: %s", rank, t))
 		}
 	}
-	switch {
-	case list == nil:
-		return nil
-	case isRun:
-		return unsound{errors.Join(list...)}
+	if err = errors.Join(list...); ofRun == 1 {
+		return unsound{err}
 	}
-	return errors.Join(list...)
-}
-
-func cutKind(t string) (kind, rest string, ok bool) {
-	for _, kind := range []string{"disk", "run"} {
-		if n := len(kind); len(t) > n && t[:n+1] == kind+":" {
-			return kind, t[n+1:], true
-		}
-	}
-	return "", "", false
+	return err
 }
 
 // writeTogether writes a checkpoint, each rank its parts. Path and error are the same at all ranks.

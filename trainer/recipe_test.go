@@ -155,3 +155,18 @@ func ExampleFields() {
 	// eval_on_start false - measure eval_file before the first update, too; after the last one it is measured in any case
 	// load_best_model_at_end false - the final model is that of the best evaluation, whose checkpoint is kept whatever save_total_limit says, and not that of the last update
 }
+
+// validates wants of each recipe that it is good, or refused with a text.
+func validates(t *testing.T, recipes map[string]string) {
+	t.Helper()
+	for recipe, want := range recipes {
+		c := Default()
+		err := ParseRecipe([]byte(recipe), &c)
+		if err == nil {
+			err = c.Validate()
+		}
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", recipe, err, want)
+		}
+	}
+}

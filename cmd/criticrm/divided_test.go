@@ -17,7 +17,9 @@ import (
 func TestDivided(t *testing.T) {
 	needsRanks(t)
 	dir, args := ranked(t)
-	must(t, args("alone", 1)...)
+	if _, errs := must(t, args("alone", 1, "--zero_stage", "1")...); !strings.Contains(errs, "zero_stage 1 divides nothing: there is one process") {
+		t.Errorf("%s", errs)
+	}
 	alone := steps(t, filepath.Join(dir, "alone"))
 	weights := func(run string) string { return readFile(t, filepath.Join(dir, run, "model", "model.safetensors")) }
 	for stage := 1; stage <= 3; stage++ {
