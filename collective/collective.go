@@ -289,13 +289,14 @@ func (p *Pending) Wait() error {
 	}
 	g := p.g
 	g.control.wait()
+	began := time.Now()
 	for wait := newPatience(); ; wait.turn() {
 		switch ok, err := p.finished(); {
 		case err != nil:
 			return g.broken(p.what, err)
 		case ok:
 			g.control.leave()
-			p.span.EndWith("bytes", p.bytes)
+			p.span.EndWith(trace.Number{Name: "bytes", N: p.bytes}, trace.Number{Name: trace.Waited, N: time.Since(began).Microseconds()})
 			if p.then != nil {
 				p.then()
 			}
@@ -331,18 +332,16 @@ func (g *Group) Close() error {
 	return err
 }
 
-// patience waits for others without taking the core that they may run on: at first a turn at a time, then ever longer up to a fifth of a
-// millisecond.
-type patience struct{ turns int }
+// patience waits for others without keeping the core that they may run on. What is on its way moves only while the library is called, so for a tenth of a
+// second it is called whenever nobody else wants the core; who has not come by then is waited for asleep, a fifth of a millisecond at a time.
+type patience struct{ began time.Time }
 
-func newPatience() *patience { return &patience{} }
+func newPatience() *patience { return &patience{time.Now()} }
 
 func (p *patience) turn() {
-	p.turns++
-	switch {
-	case p.turns < 100:
+	if time.Since(p.began) < 100*time.Millisecond {
 		yield()
-	default:
-		time.Sleep(min(time.Duration(p.turns-99)*2*time.Microsecond, 200*time.Microsecond))
+		return
 	}
+	time.Sleep(200 * time.Microsecond)
 }

@@ -341,7 +341,7 @@ func (m *Model) TrainStepLater(b *Batch, o LossOptions) (losses func() Losses, e
 	}
 	span := trace.Begin(trace.Host, "upload of a micro-batch")
 	s := m.upload(b, true)
-	span.EndWith("tokens", int64(s.n))
+	span.EndWith(trace.Number{Name: "tokens", N: int64(s.n)})
 	m.forward(s, true)
 	m.beginGradients()
 	span = trace.Begin(trace.Compute, "heads and losses")

@@ -417,7 +417,7 @@ func (r *run) step(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	packing.EndWith("tokens", int64(p.Tokens))
+	packing.EndWith(trace.Number{Name: "tokens", N: int64(p.Tokens)})
 	lambda, factor := Lambda(r.c, r.plan, r.st.Step), LRFactor(r.c, r.plan, r.st.Step)
 	if err := r.gradients(ctx, p, p.lossOptions(&r.c, lambda), now); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 
+	"criticrm/checkpoint"
 	"criticrm/collective"
 	"criticrm/internal/trace"
 	"criticrm/kernels"
@@ -36,7 +37,7 @@ func startTrace(path string, w collective.World, dev *kernels.Device, stderr io.
 
 // joinTraces makes one file of those of n ranks, as far as they are here.
 func joinTraces(path string, n int, stderr io.Writer) {
-	if path == "" {
+	if path == "" || n == 1 {
 		return
 	}
 	if _, err := os.Stat(trace.RankPath(path, 0)); errors.Is(err, fs.ErrNotExist) {
@@ -46,7 +47,16 @@ func joinTraces(path string, n int, stderr io.Writer) {
 	switch {
 	case err != nil:
 		fmt.Fprintf(stderr, "warning: %v: the ranks' own files stay beside it\n", err)
+		return
 	case len(missing) > 0:
 		fmt.Fprintf(stderr, "%s lacks ranks %v, which have written %s and so on elsewhere\n", path, missing, trace.RankPath(path, missing[0]))
+	}
+	sums, err := trace.Sums(path)
+	if err != nil {
+		fmt.Fprintf(stderr, "warning: %v\n", err)
+	}
+	for _, s := range sums {
+		fmt.Fprintf(stderr, "%s: rank %d gave %s to others in %d calls, and waited for them for %.2f s of its %.1f\n",
+			path, s.Rank, checkpoint.MiB(uint64(s.Bytes)), s.Calls, s.Waited.Seconds(), s.Lasted.Seconds())
 	}
 }

@@ -65,6 +65,18 @@ func countSpans(list []traced, rank int, name string) (n int, bytes int64) {
 	return n, bytes
 }
 
+// beside is how many spans of work begin while one of call lasts.
+func beside(list []traced, rank int, call, work string) (n int) {
+	for _, w := range list {
+		if w.Pid == rank && w.Name == work && slices.ContainsFunc(list, func(c traced) bool {
+			return c.Pid == rank && c.Name == call && c.Ts < w.Ts && w.Ts < c.Ts+c.Dur
+		}) {
+			n++
+		}
+	}
+	return n
+}
+
 // TestTrace: a training's spans are those that it is made of, and it ends with the bytes that it has without them.
 func TestTrace(t *testing.T) {
 	dir, args := ranked(t)
@@ -115,8 +127,17 @@ func TestTraceRanks(t *testing.T) {
 	if left, _ := filepath.Glob(file + ".*"); len(left) > 0 {
 		t.Errorf("left: %q", left)
 	}
-	must(t, args("zero", 2, "--max_steps", "3", "--zero_stage", "3", "--trace", file)...)
-	if n, _ := countSpans(spansOf(t, file), 1, `update \d+`); n != 3 {
+	_, said = must(t, args("zero", 2, "--max_steps", "3", "--zero_stage", "3", "--trace", file)...)
+	list = spansOf(t, file)
+	if n, _ := countSpans(list, 1, `update \d+`); n != 3 {
 		t.Errorf("zero_stage 3: %d updates", n)
+	}
+	for call, work := range map[string]string{"the gradients of layer 1": "backward of layer 0", "the weights of layer 1": "forward of layer 0"} {
+		if n := beside(list, 1, call, work); n < 3 {
+			t.Errorf("zero_stage 3: %s is on its way at the beginning of %s %d times", call, work, n)
+		}
+	}
+	if line := regexp.MustCompile(`t\.json: rank 1 gave \d+ KiB to others in \d+ calls, and waited for them for [0-9.]+ s of its [0-9.]+\n`); !line.MatchString(said) {
+		t.Errorf("%q is not in %q", line, said)
 	}
 }

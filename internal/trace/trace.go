@@ -172,11 +172,17 @@ func BeginCall(name string) Span {
 	return s
 }
 
-// End ends the span.
-func (s Span) End() { s.EndWith("", 0) }
+// Number is something that is counted of a span, such as its bytes.
+type Number struct {
+	Name string
+	N    int64
+}
 
-// EndWith ends the span and says a number of it, such as its bytes; "" says none.
-func (s Span) EndWith(what string, n int64) {
+// End ends the span.
+func (s Span) End() { s.EndWith() }
+
+// EndWith ends the span and says numbers of it.
+func (s Span) EndWith(numbers ...Number) {
 	r := s.r
 	if r == nil {
 		return
@@ -186,8 +192,13 @@ func (s Span) EndWith(what string, n int64) {
 	defer r.mu.Unlock()
 	text, _ := json.Marshal(s.name) // a string
 	b := fmt.Appendf(nil, `{"ph":"X","pid":%d,"tid":%d,"ts":%s,"dur":%s,"name":%s`, r.rank, s.row, micros(r.began.UnixNano()+int64(s.begun)), micros(int64(end-s.begun)), text)
-	if what != "" {
-		b = fmt.Appendf(b, `,"args":{%q:%d}`, what, n)
+	between := `,"args":{`
+	for _, x := range numbers {
+		b = fmt.Appendf(b, `%s%q:%d`, between, x.Name, x.N)
+		between = ","
+	}
+	if len(numbers) > 0 {
+		b = append(b, '}')
 	}
 	r.event(append(b, '}'))
 	switch {

@@ -58,7 +58,7 @@ func TestSpans(t *testing.T) {
 	outer := Begin(Host, `a "name"`)
 	BeginNumbered(Compute, "layer", 7).End()
 	a, b := BeginCall("a"), BeginCall("b")
-	a.EndWith("bytes", 12)
+	a.EndWith(Number{"bytes", 12}, Number{Waited, 5})
 	c := BeginCall("c")
 	b.End()
 	c.End()
@@ -68,7 +68,7 @@ func TestSpans(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for range 500 {
-				BeginCall("many").EndWith("bytes", 1)
+				BeginCall("many").EndWith(Number{"bytes", 1})
 			}
 		})
 	}
@@ -98,6 +98,11 @@ func TestSpans(t *testing.T) {
 	if got := named(list, "a")[0].Args["bytes"]; got != 12.0 {
 		t.Errorf("%v bytes", got)
 	}
+	sums, err := Sums(path)
+	if err != nil || len(sums) != 1 || sums[0].Rank != 3 || sums[0].Calls != 1 || sums[0].Bytes != 12 || sums[0].Waited != 5*time.Microsecond ||
+		sums[0].Lasted < 2*time.Millisecond || sums[0].Lasted > time.Since(before) {
+		t.Errorf("%+v %v", sums, err)
+	}
 	names := ""
 	for _, e := range list {
 		if e.Ph == "M" {
@@ -109,7 +114,7 @@ func TestSpans(t *testing.T) {
 			t.Errorf("%q lacks %q", names, want)
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() { BeginNumbered(Compute, "layer", 70000).EndWith("bytes", 1) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { BeginNumbered(Compute, "layer", 70000).EndWith(Number{"bytes", 1}) }); n > 0 {
 		t.Errorf("a span of nobody takes memory %v times", n)
 	}
 }
@@ -153,6 +158,6 @@ func TestJoin(t *testing.T) {
 
 func BenchmarkOff(b *testing.B) {
 	for b.Loop() {
-		BeginNumbered(Compute, "layer", 3).EndWith("bytes", 1)
+		BeginNumbered(Compute, "layer", 3).EndWith(Number{"bytes", 1})
 	}
 }
