@@ -167,19 +167,20 @@ func TestLinkIsThePlainWay(t *testing.T) {
 		}
 		x.file()
 		p := &plain{}
-		of, seen := pool(rng, 150), map[string]int{}
+		of, seen := pool(rng, 300), map[string]int{}
 		var numbers []int // of each row, in p
-		for range 700 {
-			text := of[rng.IntN(len(of))]
-			if rng.IntN(3) > 0 {
-				text += " " + word(rng)
+		for range 1000 {
+			list := strings.Fields(of[rng.IntN(len(of))])
+			for range rng.IntN(4) { // some are near duplicates of one another through others alone
+				list = append(list, word(rng)[:3])
 			}
+			text := strings.Join(list, " ")
 			k := x.sketcher.sketch(text)
 			if n, ok := seen[text]; ok {
 				k = p.sketches[n]
 			} else {
-				for band := range k.signature { // few keys: crowds
-					k.signature[band] = rng.Uint32N(3) << 30
+				for band := range k.signature { // few keys: crowds, after bands in which some of them become groups
+					k.signature[band] = rng.Uint32N([]uint32{40, 2}[band%2]) << 26
 				}
 				seen[text] = len(p.sketches)
 				p.sketches, p.sets = append(p.sketches, k), append(p.sets, x.sketcher.shingles(k.normal))

@@ -170,21 +170,27 @@ func (x *Index) first(id int32) int32 { return id - int32(x.same.Get(int(id))) }
 // join makes two prompts one group.
 func (x *Index) join(a, b int32, j float64) error {
 	if len(x.pairs) < maxAlike {
-		pair := Alike{Jaccard: j}
-		for i, id := range []int32{min(a, b), max(a, b)} {
-			p, err := x.prompt(id)
-			if err != nil {
-				return err
-			}
-			*[]*Place{&pair.First, &pair.Second}[i] = Place{int(p.file), int(p.line), x.parts[p.part]}
+		first, err := x.place(min(a, b))
+		if err != nil {
+			return err
 		}
-		x.pairs = append(x.pairs, pair)
+		second, err := x.place(max(a, b))
+		if err != nil {
+			return err
+		}
+		x.pairs = append(x.pairs, Alike{First: first, Second: second, Jaccard: j})
 	}
 	x.found++
 	if a, b = x.root(a), x.root(b); a != b {
 		x.parents.Set(int(max(a, b)), uint32(max(a, b)-min(a, b)))
 	}
 	return x.parents.Err()
+}
+
+// place is where a prompt stood first.
+func (x *Index) place(id int32) (Place, error) {
+	p, err := x.prompt(id)
+	return Place{int(p.file), int(p.line), x.parts[p.part]}, err
 }
 
 // root is the first prompt of a prompt's group. Errors are kept in parents.
