@@ -54,7 +54,7 @@ type Finding struct {
 
 // Check reads files and those that they are held against. Bad rows are counted, and end nothing.
 func Check(ctx context.Context, files, against []string, o Options) (*Report, error) {
-	x, err := NewIndex(o.Seed)
+	x, err := newIndex(o.Seed, o.memory())
 	if err != nil {
 		return nil, err
 	}

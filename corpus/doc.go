@@ -4,8 +4,9 @@
 // [Scan] reads a file record by record and finds its [File], the facts of one file alone; an [Index] that it fills finds what several files
 // share. [Check] is both, for `criticrm data check`. [Split] holds out prompts, [Convert] writes rows in a [Form].
 //
-// Files are streamed. What is kept of a record is bounded, whatever its texts: some hundred bytes of hashes and counts
-// (TestMemory holds it to a bound). Texts that near duplicates are compared by lie in a temporary file, and so do the hashes of rows beyond some MiB.
+// Files are streamed, and memory does not grow with them (TestMemoryIsBounded). What is kept of a record is some hundred bytes of hashes and
+// counts, whatever its texts (TestMemory), and beyond some MiB they lie in temporary files; so do the texts that near duplicates are compared by.
+// Exceptions: the distinct lengths of texts, and 12 bytes of each group of prompts while Split chooses among those of a category.
 //
 // # Near duplicates
 //

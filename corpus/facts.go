@@ -4,12 +4,15 @@ package corpus
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
 	"unicode/utf8"
 
+	"criticrm/internal/spill"
 	"criticrm/measure"
 	"criticrm/record"
 )
@@ -48,13 +51,10 @@ type File struct {
 
 	o       Options
 	check   *record.Checker
-	prompts map[[16]byte]int32 // places in rows, by the hash of the key
-	rows    []int32            // of each distinct prompt
+	asked   *spill.Sorter[asking] // of each row
 	lengths [3]map[string]*Lengths
-	pairs   []int32 // of each pair its prompt
-	longer  []int8  // 2: chosen, 1: equal, 0: rejected
-	groups  []string
-	names   map[string]string // categories, so that each is one string
+	groups  []string          // categories by their numbers
+	numbers map[string]uint64 // of categories
 }
 
 // Texts name the texts of a record in File's maps: what is asked, and what is answered; a document has its text only.
@@ -78,7 +78,8 @@ const (
 
 func newFile(name string, o Options) *File {
 	f := &File{Name: name, Kinds: map[string]int{}, Categories: map[string]int{}, Characters: map[string]Spread{}, TextBytes: map[string]Spread{},
-		Tokens: map[string]Spread{}, o: o, check: record.NewChecker(), prompts: map[[16]byte]int32{}, names: map[string]string{}}
+		Tokens: map[string]Spread{}, o: o, check: record.NewChecker(), numbers: map[string]uint64{}}
+	f.asked = newAsked(o.memory().sorted)
 	for i := range f.lengths {
 		f.lengths[i] = map[string]*Lengths{}
 	}
@@ -100,7 +101,7 @@ type measured struct {
 	sketch sketch
 	last   uint64 // fingerprint of the last turn; 0: there is none
 	known  bool   // sketch and last are made
-	key    [16]byte
+	key    [2]uint64
 }
 
 // measure is the slow part of adding a record.
@@ -128,7 +129,7 @@ func (o *Options) measure(rec *record.Record) (m measured) {
 			add(side.String(), rec.Text(side))
 		}
 		sum := sha256.Sum256([]byte(rec.Prompt.Key()))
-		copy(m.key[:], sum[:])
+		m.key = [2]uint64{binary.BigEndian.Uint64(sum[:]), binary.BigEndian.Uint64(sum[8:])}
 	}
 	if o.Tokens.Whole != nil && (rec.Document == nil || rec.Document.Messages != nil) {
 		m.whole, m.fault = o.Tokens.Whole(rec)
@@ -153,10 +154,12 @@ func (f *File) add(m *measured) error {
 	if _, ok := f.Categories[category]; !ok && len(f.Categories) >= maxCategories {
 		category = otherwise
 	}
-	if f.names[category] == "" {
-		f.names[category] = strings.Clone(category)
+	group, ok := f.numbers[category]
+	if !ok {
+		category = strings.Clone(category)
+		group = uint64(len(f.groups))
+		f.numbers[category], f.groups = group, append(f.groups, category)
 	}
-	category = f.names[category]
 	f.Categories[category]++
 	for _, t := range m.texts {
 		for unit, n := range t.lengths {
@@ -187,23 +190,18 @@ func (f *File) add(m *measured) error {
 		f.Kinds["documents"]++
 		return nil
 	}
-	prompt, ok := f.prompts[m.key]
-	if !ok {
-		prompt = int32(len(f.rows))
-		f.prompts[m.key], f.rows = prompt, append(f.rows, 0)
-	}
-	f.rows[prompt]++
 	if len(rec.ChosenCritiques)+len(rec.RejectedCritiques)+len(rec.Critiques) > 0 {
 		f.Critiques++
 	}
+	what := uint64(f.Rows) << pairBits
 	if rec.Paired() {
 		f.Kinds["pairs"]++
-		f.pair(m, prompt, category)
+		what |= group<<(1+winsBits) | f.pair(m)<<1 | isPair
 	} else {
 		f.Kinds["responses"]++
 		f.label(rec)
 	}
-	return nil
+	return f.asked.Add(asking{m.key, what})
 }
 
 func (f *File) length(unit int, name string, n int) {
@@ -216,22 +214,22 @@ func (f *File) length(unit int, name string, n int) {
 }
 
 // pair takes note of which response is longer, and which was shown first.
-func (f *File) pair(m *measured, prompt int32, category string) {
+func (f *File) pair(m *measured) (wins uint64) {
 	a, b := m.texts[1].lengths[inCharacters], m.texts[2].lengths[inCharacters]
-	wins := int8(1)
+	wins = 1
 	if a > b {
 		wins = 2
 	} else if a < b {
 		wins = 0
 	}
 	f.Longer += float64(wins) / 2
-	f.pairs, f.longer, f.groups = append(f.pairs, prompt), append(f.longer, wins), append(f.groups, category)
 	if side := m.rec.ShownFirst; side != nil {
 		if f.First == nil {
 			f.First = map[string]int{}
 		}
 		f.First[side.String()]++
 	}
+	return wins
 }
 
 func (f *File) label(rec *record.Record) {
@@ -273,16 +271,27 @@ func (f *File) finish(in *record.Reader) (err error) {
 		return err
 	}
 	f.Found, f.Schema, f.Notes, f.Aside = in.Found, in.Layouts(), in.Lines(), in.Aside
-	f.Prompts, f.Duplicates = len(f.rows), f.check.Counts
+	if err := f.asked.End(); err != nil {
+		return err
+	}
+	f.Duplicates = f.check.Counts
+	for _, err := range f.eachPrompt() {
+		if err != nil {
+			return err
+		}
+		f.Prompts++
+	}
 	for unit, to := range []map[string]Spread{f.Characters, f.TextBytes, f.Tokens} {
 		for name, l := range f.lengths[unit] {
 			to[name] = l.Spread()
 		}
 	}
-	if n := len(f.pairs); n > 0 {
+	if n := f.Kinds["pairs"]; n > 0 {
 		f.Longer = math.Round(1e4*f.Longer/float64(n)) / 1e4
 		if f.o.Draws > 0 {
-			f.bias()
+			if err := f.bias(); err != nil {
+				return err
+			}
 		}
 	}
 	for _, issue := range f.check.Issues[:min(len(f.check.Issues), maxListed)] {
@@ -290,16 +299,6 @@ func (f *File) finish(in *record.Reader) (err error) {
 	}
 	f.SHA256, f.Bytes, err = in.Sum()
 	return err
-}
-
-// bias measures how often the longer response is the chosen one, with an interval by prompt.
-func (f *File) bias() {
-	wins := make([]float64, len(f.longer))
-	for i, w := range f.longer {
-		wins[i] = float64(w) / 2
-	}
-	e := measure.NewBootstrapBy(f.pairs, f.groups, f.o.Draws, f.o.Level, f.o.Seed).Mean(wins)
-	f.Bias = &e
 }
 
 // Histogram are the lengths of a text: of what (Texts, or "whole" in tokens), in "characters", "bytes" or "tokens".
@@ -322,21 +321,7 @@ type Overlap struct {
 }
 
 // Close frees the temporary files that Overlaps needs; the facts stay.
-func (f *File) Close() error { return f.check.Close() }
-
-// Overlaps compares two files that are not closed. Errors are of temporary files.
-func Overlaps(first, second *File) (o Overlap, err error) {
-	if o.Swapped, err = first.check.Contradictions(second.check); err != nil {
-		return o, err
-	}
-	for key, at := range second.prompts {
-		if _, ok := first.prompts[key]; ok {
-			o.Prompts++
-			o.Rows += int(second.rows[at])
-		}
-	}
-	return o, nil
-}
+func (f *File) Close() error { return errors.Join(f.check.Close(), f.asked.Close()) }
 
 // Head says in a line what a file holds.
 func (f *File) Head() string {

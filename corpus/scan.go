@@ -23,7 +23,15 @@ type Options struct {
 	Seed      uint64
 	Progress  func(records int) // now and then
 
-	paths bool // files are named by their paths: several may have the same base
+	paths  bool    // files are named by their paths: several may have the same base
+	limits *limits // of what is in memory; nil: inMemory
+}
+
+func (o *Options) memory() limits {
+	if o.limits != nil {
+		return *o.limits
+	}
+	return inMemory
 }
 
 // Counter counts tokens; it is called from several goroutines. A nil function is of what is not known.

@@ -3,13 +3,16 @@ package corpus
 // A file is cut in two, by prompt.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 
+	"criticrm/internal/spill"
 	"criticrm/record"
 )
 
@@ -43,24 +46,27 @@ func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Option
 	if err := refuseSame(in, train, eval); err != nil {
 		return nil, err
 	}
-	x, err := NewIndex(s.Seed)
+	x, err := newIndex(s.Seed, o.memory())
 	if err != nil {
 		return nil, err
 	}
 	defer x.Close()
 	o.Index = x
-	var categories []int32 // of each row
+	categories := spill.NewArray(x.numbers, "the categories of rows") // of each row
+	defer categories.Close()
 	var names []string
-	known := map[string]int32{}
+	known := map[string]uint32{}
+	rows := 0
 	f, err := Scan(ctx, in, o, func(r *record.Record) error {
 		i, ok := known[r.Group()]
 		if !ok {
-			i = int32(len(names))
+			i = uint32(len(names))
 			names = append(names, r.Group())
 			known[r.Group()] = i
 		}
-		categories = append(categories, i)
-		return nil
+		categories.Set(rows, i)
+		rows++
+		return categories.Err()
 	})
 	if err != nil {
 		return nil, err
@@ -73,19 +79,19 @@ func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Option
 		return nil, err
 	}
 	out := &Splits{Categories: map[string][2]int{}, Found: f.Found}
-	held, err := x.choose(categories, s, out)
-	if err != nil {
+	held := spill.NewArray(x.numbers, "the prompts that are held out")
+	defer held.Close()
+	if err := x.choose(categories, s, out, held); err != nil {
 		return nil, fmt.Errorf("%s: %w", in, err)
 	}
-	if err := out.write(ctx, in, train, eval, f, o, func(row int) bool { return held[x.root(x.rows[0][row])] }, func(row int) string { return names[categories[row]] }); err != nil {
-		return nil, err
+	next, stop := iter.Pull2(x.rowsOf(0))
+	defer stop()
+	side := func() (bool, error) { // of the next row
+		id, err, _ := next()
+		return err == nil && held.Get(int(x.root(id))) != 0, errors.Join(err, x.parents.Err(), held.Err())
 	}
-	for id := range x.prompts {
-		if held[x.root(int32(id))] {
-			out.Eval.Prompts++
-		} else {
-			out.Train.Prompts++
-		}
+	if err := out.write(ctx, in, train, eval, f, o, side, func(row int) string { return names[categories.Get(row)] }); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
@@ -93,67 +99,160 @@ func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Option
 // prepare makes the groups: of near duplicates, or of one prompt each.
 func (x *Index) prepare(ctx context.Context, near bool) error {
 	if near {
-		return x.link(ctx, nil)
+		return x.alike(ctx, nil)
 	}
-	x.group = make([]int32, len(x.prompts))
-	for i := range x.group {
-		x.group[i] = int32(i)
-	}
-	return nil
+	return x.fold()
 }
 
-// choose holds out groups of prompts, by their first prompts. A group is of the category of its first row.
-func (x *Index) choose(categories []int32, s SplitOptions, out *Splits) (map[int32]bool, error) {
-	type group struct {
-		key      uint64 // the smallest fingerprint in it: it does not depend on the order of rows
-		rows     int
-		category int32
+// grouped is something of a group: the row or the fingerprint of one of its prompts.
+type grouped struct{ root, of uint64 }
+
+var groupedForm = spill.Form[grouped]{
+	Size:    16,
+	Put:     func(b []byte, g grouped) { spill.Put(b, g.root, g.of) },
+	Get:     func(b []byte) grouped { return grouped{spill.Word(b, 0), spill.Word(b, 1)} },
+	Compare: func(g, h grouped) int { return cmp.Or(cmp.Compare(g.root, h.root), cmp.Compare(g.of, h.of)) },
+}
+
+// group is one of prompts that stay together.
+type group struct {
+	category uint64 // of its first row
+	key      uint64 // the smallest fingerprint in it: it does not depend on the order of rows
+	root     uint64
+	rows     uint64
+}
+
+var groupForm = spill.Form[group]{
+	Size: 32,
+	Put:  func(b []byte, g group) { spill.Put(b, g.category, g.key, g.root, g.rows) },
+	Get: func(b []byte) group {
+		return group{spill.Word(b, 0), spill.Word(b, 1), spill.Word(b, 2), spill.Word(b, 3)}
+	},
+	Compare: func(g, h group) int { return cmp.Or(cmp.Compare(g.category, h.category), cmp.Compare(g.key, h.key)) },
+}
+
+// groups gives the groups in the order of their keys, category by category.
+func (x *Index) groups(category func(row int) uint32) (*spill.Sorter[group], error) {
+	rows := spill.NewSorter(groupedForm, x.sorted, "the groups of rows")
+	prints := spill.NewSorter(groupedForm, x.sorted, "the groups of prompts")
+	defer func() { rows.Close(); prints.Close() }()
+	row, id := 0, 0
+	for of, err := range x.rowsOf(0) {
+		if err == nil {
+			err = rows.Add(grouped{uint64(x.root(of)), uint64(row)})
+		}
+		if err != nil {
+			return nil, err
+		}
+		row++
 	}
-	groups := map[int32]*group{}
-	for row, id := range x.rows[0] {
-		g := groups[x.root(id)]
-		if g == nil {
-			g = &group{key: ^uint64(0)}
-			if groups[x.root(id)] = g; s.ByCategory {
-				g.category = categories[row]
+	for print, err := range x.fingerprints() {
+		if err == nil {
+			err = prints.Add(grouped{uint64(x.root(int32(id))), print})
+		}
+		if err != nil {
+			return nil, err
+		}
+		id++
+	}
+	if err := errors.Join(rows.End(), prints.End(), x.parents.Err()); err != nil {
+		return nil, err
+	}
+	sorted := spill.NewSorter(groupForm, x.sorted, "the groups of prompts")
+	next, stop := iter.Pull2(rows.Sorted())
+	defer stop()
+	r, fault, more := next()
+	for p, err := range prints.Sorted() {
+		if err == nil && more && r.root == p.root { // the smallest of its group: all rows are taken with it
+			g := group{category: uint64(category(int(r.of))), key: p.of, root: p.root}
+			for more && fault == nil && r.root == p.root {
+				g.rows++
+				r, fault, more = next()
+			}
+			err = sorted.Add(g)
+		}
+		if err := errors.Join(err, fault); err != nil {
+			return nil, errors.Join(err, sorted.Close())
+		}
+	}
+	if err := sorted.End(); err != nil {
+		return nil, errors.Join(err, sorted.Close())
+	}
+	return sorted, nil
+}
+
+// choose holds out groups of prompts: it sets the numbers of their first prompts.
+func (x *Index) choose(categories *spill.Array, s SplitOptions, out *Splits, held *spill.Array) error {
+	sorted, err := x.groups(func(row int) uint32 {
+		if s.ByCategory {
+			return categories.Get(row)
+		}
+		return 0
+	})
+	if err != nil {
+		return err
+	}
+	defer sorted.Close()
+	var sizes []int32 // of a category's groups; the permutation of them is the most that is in memory
+	kept, category := 0, uint64(0)
+	next, stop := iter.Pull2(sorted.Sorted())
+	defer stop()
+	end := func() error { // of a category
+		chosen := make([]uint64, len(sizes)/64+1)
+		for i := range hold(sizes, s.Share, s.Seed) {
+			chosen[i>>6] |= 1 << (i & 63)
+			kept++
+		}
+		for i := range sizes {
+			g, err, _ := next()
+			if err != nil {
+				return err
+			}
+			if chosen[i>>6]>>(i&63)&1 != 0 {
+				held.Set(int(g.root), 1)
 			}
 		}
-		g.rows++
+		out.Groups += len(sizes)
+		sizes = sizes[:0]
+		return held.Err()
 	}
-	for print, id := range x.byText {
-		g := groups[x.root(id)]
-		g.key = min(g.key, print)
-	}
-	out.Groups = len(groups)
-	sizes, roots := map[int32]map[uint64]int{}, map[uint64]int32{}
-	for root, g := range groups {
-		if sizes[g.category] == nil {
-			sizes[g.category] = map[uint64]int{}
+	for g, err := range sorted.Sorted() {
+		if err == nil && g.category != category {
+			err = end()
+			category = g.category
 		}
-		sizes[g.category][g.key] = g.rows
-		roots[g.key] = root
+		if err != nil {
+			return err
+		}
+		sizes = append(sizes, int32(g.rows))
+	}
+	if err := errors.Join(end(), categories.Err()); err != nil {
+		return err
 	}
 	mend := "another share"
 	if s.Near {
 		mend += ", or --near=false: then equal prompts alone stay together"
 	}
-	held := map[int32]bool{}
-	for _, of := range sizes {
-		for key := range Hold(of, s.Share, s.Seed) {
-			held[roots[key]] = true
+	switch {
+	case kept == 0:
+		return fmt.Errorf("nothing can be held out: it has %d groups of prompts that must stay together, and none is small enough for a share of %v (%s)", out.Groups, s.Share, mend)
+	case kept == out.Groups:
+		return fmt.Errorf("nothing is left: it has %d groups of prompts that must stay together, and a share of %v takes all of them (%s)", out.Groups, s.Share, mend)
+	}
+	for id := range int32(x.count()) {
+		switch {
+		case x.first(id) != id:
+		case held.Get(int(x.root(id))) != 0:
+			out.Eval.Prompts++
+		default:
+			out.Train.Prompts++
 		}
 	}
-	switch {
-	case len(held) == 0:
-		return nil, fmt.Errorf("nothing can be held out: it has %d groups of prompts that must stay together, and none is small enough for a share of %v (%s)", len(groups), s.Share, mend)
-	case len(held) == len(groups):
-		return nil, fmt.Errorf("nothing is left: it has %d groups of prompts that must stay together, and a share of %v takes all of them (%s)", len(groups), s.Share, mend)
-	}
-	return held, nil
+	return errors.Join(x.same.Err(), x.parents.Err(), held.Err())
 }
 
 // write reads the file again and gives each row to its side.
-func (out *Splits) write(ctx context.Context, in, train, eval string, f *File, o Options, held func(row int) bool, category func(row int) string) error {
+func (out *Splits) write(ctx context.Context, in, train, eval string, f *File, o Options, held func() (bool, error), category func(row int) string) error {
 	r, err := record.Open(in, o.Read)
 	if err != nil {
 		return err
@@ -189,7 +288,9 @@ func (out *Splits) write(ctx context.Context, in, train, eval string, f *File, o
 			return record.InFile(err, in)
 		}
 		side := 0
-		if held(row) {
+		if out, err := held(); err != nil {
+			return err
+		} else if out {
 			side = 1
 		}
 		counts := out.Categories[category(row)]

@@ -108,27 +108,36 @@ func (b *Bootstrap) Mean(x []float64) Estimate {
 			total[c] = partial{total[c].sum + x[i], total[c].n + 1}
 		}
 	}
-	e := Estimate{N: len(x)}
+	drawn := make([][]partial, b.draws)
+	flat := flatten(sums)
+	for d := range drawn {
+		drawn[d] = make([]partial, k)
+		key := splitmix.Mix(b.seed ^ splitmix.Mix(uint64(d)+1))
+		for i := range b.clusters {
+			for _, p := range flat[splitmix.Below(splitmix.Draw(key, uint64(i)), len(flat))] {
+				drawn[d][p.category].sum += p.sum
+				drawn[d][p.category].n += p.n
+			}
+		}
+	}
+	return b.estimate(total, drawn)
+}
+
+// estimate makes an Estimate of the sums of each category, over all pairs and over those of each draw.
+func (b *Bootstrap) estimate(total []partial, drawn [][]partial) (e Estimate) {
+	for _, p := range total {
+		e.N += int(p.n)
+	}
 	var ok bool
 	if e.Mean, e.Macro, ok = overall(total); !ok {
 		return e
 	}
 	means, macros := make([]float64, 0, b.draws), make([]float64, 0, b.draws)
-	perCategory := make([][]float64, k)
-	drawn := make([]partial, k)
-	flat := flatten(sums)
-	for d := range b.draws {
-		clear(drawn)
-		key := splitmix.Mix(b.seed ^ splitmix.Mix(uint64(d)+1))
-		for i := range b.clusters {
-			for _, p := range flat[splitmix.Below(splitmix.Draw(key, uint64(i)), len(flat))] {
-				drawn[p.category].sum += p.sum
-				drawn[p.category].n += p.n
-			}
-		}
-		mean, macro, _ := overall(drawn)
+	perCategory := make([][]float64, len(total))
+	for _, sums := range drawn {
+		mean, macro, _ := overall(sums)
 		means, macros = append(means, mean), append(macros, macro)
-		for c, p := range drawn {
+		for c, p := range sums {
 			if p.n > 0 {
 				perCategory[c] = append(perCategory[c], p.sum/p.n)
 			}

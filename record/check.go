@@ -73,7 +73,7 @@ const (
 func NewChecker() *Checker { return newChecker(checkKeys, checkLog) }
 
 func newChecker(keys, log int) *Checker {
-	return &Checker{Counts: map[string]int{}, seen: sightings{most: keys}, log: journal{most: log}}
+	return &Checker{Counts: map[string]int{}, seen: newSightings(keys), log: journal{most: log}}
 }
 
 // finding is an issue by where its records lie in the journal.
@@ -143,12 +143,12 @@ func (c *Checker) Finish() error {
 	if err := c.log.end(); err != nil {
 		return err
 	}
-	if err := c.seen.end(); err != nil {
+	if err := c.seen.End(); err != nil {
 		return err
 	}
 	var last sighting
 	id, first := int64(-1), nowhere // where the id, and the rows of the key, stand first
-	for s, err := range c.seen.sorted() {
+	for s, err := range c.seen.Sorted() {
 		if err != nil {
 			return err
 		}
@@ -247,7 +247,7 @@ func (c *Checker) Contradictions(with *Checker) (n int, err error) {
 
 // Close frees the temporary files; Issues and Counts stay.
 func (c *Checker) Close() error {
-	return errors.Join(c.seen.close(), c.log.close())
+	return errors.Join(c.seen.Close(), c.log.close())
 }
 
 func rowKey(parts ...string) (key rowHash) {

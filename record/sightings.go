@@ -3,14 +3,12 @@ package record
 // What a Checker keeps of records: keys in order, and a journal of where they stand. Both lie in temporary files once they are many.
 
 import (
-	"bufio"
 	"cmp"
-	"container/heap"
 	"encoding/binary"
 	"io"
 	"iter"
-	"slices"
 
+	"criticrm/internal/spill"
 	"criticrm/safefile"
 )
 
@@ -67,145 +65,24 @@ type firsts [2]int64
 
 var nowhere = firsts{-1, -1}
 
-// sightings are sorted in memory, and beyond most of them in sorted runs on disk, which are merged when they are read.
-type sightings struct {
-	most int
-	list []sighting
-	file *safefile.Scratch
-	runs []int64 // where they end in the file
+// sightings are sorted, beyond a bound in a temporary file.
+type sightings struct{ *spill.Sorter[sighting] }
+
+var sightingForm = spill.Form[sighting]{
+	Size: sightingSize,
+	Put:  func(b []byte, s sighting) { spill.Put(b, s.key[0], s.key[1], s.what) },
+	Get: func(b []byte) sighting {
+		return sighting{rowHash{spill.Word(b, 0), spill.Word(b, 1)}, spill.Word(b, 2)}
+	},
+	Compare: sighting.compare,
 }
 
-func (l *sightings) add(key rowHash, at int64, kind int) error {
-	if len(l.list) == l.most {
-		if err := l.spill(); err != nil {
-			return err
-		}
-	}
-	l.list = append(l.list, sighting{key, uint64(at)<<kindBits | uint64(kind)})
-	return nil
+func newSightings(most int) sightings {
+	return sightings{spill.NewSorter(sightingForm, most, "the hashes of rows, to find the ones that stand there twice")}
 }
 
-// spill writes what is in memory as a run.
-func (l *sightings) spill() (err error) {
-	if l.file == nil {
-		if l.file, err = safefile.NewScratch("the hashes of rows, to find the ones that stand there twice"); err != nil {
-			return err
-		}
-	}
-	slices.SortFunc(l.list, sighting.compare)
-	var b [sightingSize]byte
-	for _, s := range l.list {
-		for i, v := range [...]uint64{s.key[0], s.key[1], s.what} {
-			binary.LittleEndian.PutUint64(b[8*i:], v)
-		}
-		if _, err := l.file.Write(b[:]); err != nil {
-			return err
-		}
-	}
-	l.runs, l.list = append(l.runs, l.file.Size()), l.list[:0]
-	return nil
-}
-
-// end ends the adding.
-func (l *sightings) end() error {
-	if l.file == nil {
-		slices.SortFunc(l.list, sighting.compare)
-		return nil
-	}
-	if err := l.spill(); err != nil {
-		return err
-	}
-	l.list = nil
-	return l.file.Flush()
-}
-
-func (l *sightings) close() error {
-	l.list = nil
-	if l.file == nil {
-		return nil
-	}
-	err := l.file.Close()
-	l.file, l.runs = nil, nil
-	return err
-}
-
-// merged is how many bytes of all runs are read ahead, and leastRead the least of one.
-const (
-	merged    = 8 << 20
-	leastRead = 4 << 10
-)
-
-// run is one that is being read.
-type run struct {
-	in   *bufio.Reader
-	head sighting
-}
-
-// next reads the next one; io.EOF: there is none.
-func (r *run) next() error {
-	var b [sightingSize]byte
-	if _, err := io.ReadFull(r.in, b[:]); err != nil {
-		return err
-	}
-	r.head = sighting{rowHash{binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:])}, binary.LittleEndian.Uint64(b[16:])}
-	return nil
-}
-
-// merge is a heap of runs, the least in front.
-type merge []*run
-
-func (m merge) Len() int           { return len(m) }
-func (m merge) Less(i, j int) bool { return m[i].head.compare(m[j].head) < 0 }
-func (m merge) Swap(i, j int)      { m[i], m[j] = m[j], m[i] }
-func (m *merge) Push(x any)        { *m = append(*m, x.(*run)) }
-func (m *merge) Pop() any {
-	last := len(*m) - 1
-	r := (*m)[last]
-	*m = (*m)[:last]
-	return r
-}
-
-// sorted gives all in order, after end.
-func (l *sightings) sorted() iter.Seq2[sighting, error] {
-	if l.file == nil {
-		return func(yield func(sighting, error) bool) {
-			for _, s := range l.list {
-				if !yield(s, nil) {
-					return
-				}
-			}
-		}
-	}
-	return func(yield func(sighting, error) bool) {
-		var m merge
-		from := int64(0)
-		for _, to := range l.runs {
-			if from == to {
-				continue
-			}
-			r := &run{in: bufio.NewReaderSize(io.NewSectionReader(l.file, from, to-from), max(leastRead, merged/len(l.runs)))}
-			if err := r.next(); err != nil {
-				yield(sighting{}, err)
-				return
-			}
-			m, from = append(m, r), to
-		}
-		heap.Init(&m)
-		for len(m) > 0 {
-			if !yield(m[0].head, nil) {
-				return
-			}
-			switch err := m[0].next(); {
-			case err == nil:
-				heap.Fix(&m, 0)
-			case err == io.EOF:
-				heap.Pop(&m)
-			default:
-				yield(sighting{}, err)
-				return
-			}
-		}
-	}
+func (l sightings) add(key rowHash, at int64, kind int) error {
+	return l.Add(sighting{key, uint64(at)<<kindBits | uint64(kind)})
 }
 
 // texts are the rows of a key: which of both ways there are, and which of them are pairs where they stand first.
@@ -224,11 +101,11 @@ func (t *texts) other(way int) int {
 }
 
 // rows gives the keys of rows in order.
-func (l *sightings) rows() iter.Seq2[texts, error] {
+func (l sightings) rows() iter.Seq2[texts, error] {
 	return func(yield func(texts, error) bool) {
 		var t texts
 		open := false
-		for s, err := range l.sorted() {
+		for s, err := range l.Sorted() {
 			if err != nil {
 				yield(t, err)
 				return

@@ -57,6 +57,12 @@ func (s *Scratch) ReadAt(b []byte, at int64) (int, error) {
 	return n, s.fault(err)
 }
 
+// WriteAt writes at a place. Of one Scratch either Write or WriteAt is called.
+func (s *Scratch) WriteAt(b []byte, at int64) (int, error) {
+	n, err := s.file.WriteAt(b, at)
+	return n, s.fault(err)
+}
+
 // Close frees the room.
 func (s *Scratch) Close() error {
 	err := s.file.Close()
