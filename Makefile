@@ -82,11 +82,11 @@ tokenizers: setup      ## ids of a million generated strings of each tokenizer, 
 	python3 -m venv build/tokenizers && build/tokenizers/bin/pip install -q $$(grep -E '^(tokenizers|transformers|sentencepiece|protobuf|numpy)=' testdata/golden/requirements.txt)
 	CRITICRM_PYTHON="$(CURDIR)/build/tokenizers/bin/python" CRITICRM_WIDE="$(or $(COUNT),1000000)" nice $(GO) test -count=1 -timeout 0 -v -run 'KindsWide|KindsData' ./tokenizer
 
-readme: setup          ## put the tables of `criticrm demo --full` into README.md and docs, and its plots: make readme RESULTS=runs/demo/results.json
+readme: setup          ## put the tables of `criticrm demo --full` into README.md and docs, and its plots: make readme RESULTS=runs/demo/results.json (PAGES=docs/ablations.md: into this page alone)
 	@mkdir -p build
-	$(GO) run ./demo/readme "$(RESULTS)" build/report.html README.md docs/results.md
-	@sed 's#</head>#<style>h1,p,h2,h2+h3,h2+h3+div{display:none}</style></head>#' build/report.html >build/plots.html
-	sh scripts/chromium.sh build/plots.html docs/report.png 1200 880
+	$(GO) run ./demo/readme "$(RESULTS)" build/report.html $(or $(PAGES),README.md docs/results.md docs/ablations.md)
+	@[ "$(PAGES)" ] || sed 's#</head>#<style>h1,p,h2,h2+h3,h2+h3+div{display:none}</style></head>#' build/report.html >build/plots.html
+	@[ "$(PAGES)" ] || sh scripts/chromium.sh build/plots.html docs/report.png 1200 880
 
 report-check: setup    ## reports and the server's page in a headless Chromium at 1200 and 400 pixels (installed if there is none); pictures in build/report
 	@sh scripts/chromium.sh

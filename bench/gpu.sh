@@ -241,14 +241,16 @@ curve() {
 
 again() { kernels; } # the spread against a second run; the table has the medians
 
-# NCCL: its calls with one rank; between GPUs sums to the bit and how fast they are, and that a rank that dies or stops is named.
+# NCCL: its calls with one rank; between GPUs sums to the bit and how fast they are, and that a rank that dies or stops is named. The same sums between ranks on
+# the CPU, if there is an mpirun.
 nccl() {
 	limited 60 nccl.txt "$bin/collective.test" -test.v -test.run '^TestNCCLAlone$'
 	limited 60 nccl.txt "$bin/collective.test" -test.v -test.run '^TestNCCLSums$'
 	limited 60 nccl.txt "$bin/collective.test" -test.v -test.run '^TestNCCLSpeed$'
 	limited 60 nccl.txt "$bin/collective.test" -test.v -test.run '^TestNCCLFaults$'
+	limited 60 nccl.txt "$bin/collective.test" -test.v -test.run '^TestSums$'
 	[ -z "${DRY:-}" ] || return 0
-	say "- $part: $(grep -c '^ *--- PASS' "$out/nccl.txt") passed, $(grep -c '^ *--- SKIP' "$out/nccl.txt") skipped: $(sed -n 's/.*\(NCCL [0-9.]*\|[0-9.]* GPUs are needed.*\|.* GB\/s\)$/\1/p' "$out/nccl.txt" | sort -u | tr '\n' ';')"
+	say "- $part: $(grep -c '^ *--- PASS' "$out/nccl.txt") passed, $(grep -c '^ *--- SKIP' "$out/nccl.txt") skipped: $(sed -n 's/.*\(NCCL [0-9.]*\|[0-9.]* GPUs are needed.*\|.*no mpirun.*\|.* GB\/s\)$/\1/p' "$out/nccl.txt" | sort -u | tr '\n' ';')"
 }
 
 # What one launch of each kernel does to memory and tensor cores.

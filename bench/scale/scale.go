@@ -217,6 +217,7 @@ func publishedFigures() []published {
 		{"llm.q, 0.5B, 8 H100", 0, 8, ZeRO1, 65536, 1024, 1.18e6 / 8},
 		{"torchtitan, 8B, 8 H100 (500 W), 8,192 tokens", 1, 8, ZeRO3, 8192, 8192, 5762},
 		{"the same, compiled", 1, 8, ZeRO3, 8192, 8192, 6667},
+		{"Megatron-LM, 8B, 8 H100, fp8, 8,192 tokens", 1, 8, ZeRO2, 8192, 8192, 13812},
 		{"torchtitan, 70B, 256 H100, fp8, 8,192 tokens", 2, 256, ZeRO3, 16384, 8192, 852},
 	}
 }

@@ -1,11 +1,11 @@
 // Command readme puts the tables of a run of `criticrm demo`, best of --full, into pages, between the lines <!-- demo:NAME --> and <!-- end -->, so
 // that no figure there is typed by hand. Each table stands in one of the pages. It also writes the run's report:
 //
-//	go run ./demo/readme runs/demo/results.json build/report.html README.md docs/results.md
+//	go run ./demo/readme runs/demo/results.json build/report.html README.md docs/results.md docs/ablations.md
 //
 // RESULTS may be several files, separated by commas: rows that the first does not have are the next one's, marked where they are means of fewer seeds.
 //
-// NAME is main and differences (of all tasks, the rows that stand above the fold, a column for each), or TASK:all, TASK:ablations, TASK:differences and TASK:choices. What the
+// NAME is main and differences (of all tasks, the rows that stand above the fold, a column for each), run (its seeds and program), or TASK:all, TASK:ablations, TASK:differences and TASK:choices. What the
 // pages do not ask for is left out; what they ask for and the run does not have is an error.
 package main
 
@@ -71,6 +71,8 @@ func part(r *experiment.Results, name string) (string, error) {
 	switch name {
 	case "main":
 		return mainTable(r), nil
+	case "run":
+		return seeds(r) + " Program: " + r.Version + ".\n", nil
 	case "differences":
 		return mainDifferences(r), nil
 	}
@@ -84,11 +86,11 @@ func part(r *experiment.Results, name string) (string, error) {
 			return table(t, func(row *experiment.Row) bool { return row.Ablation == "" }), nil
 		case "ablations":
 			if !slices.ContainsFunc(t.Rows, func(row *experiment.Row) bool { return row.Ablation != "" }) {
-				return "No ablation is done yet.\n", nil
+				return "", fmt.Errorf("demo:%s: the run has no ablations", name)
 			}
-			return table(t, func(row *experiment.Row) bool { return row.Ablation != "" }), nil
+			return table(t, func(row *experiment.Row) bool { return row.Ablation != "" || row.Headline() }) + "\n" + differences(t, isAblation), nil
 		case "differences":
-			return differences(t), nil
+			return differences(t, func(d experiment.Difference) bool { return !isAblation(d) }), nil
 		case "choices":
 			if len(t.Notes) == 0 {
 				return "Nothing was looked for in this run: the settings are the recipe's.\n", nil
@@ -223,8 +225,8 @@ func mainDifferences(r *experiment.Results) string {
 	var b strings.Builder
 	b.WriteString(head + "\n" + line + "\n")
 	for _, d := range r.Tasks[0].Differences {
-		if strings.HasSuffix(d.What, " − ours") && !strings.HasPrefix(d.What, "second round") {
-			continue // an ablation
+		if isAblation(d) {
+			continue
 		}
 		fmt.Fprintf(&b, "| %s |", d.What)
 		for _, t := range r.Tasks {
@@ -240,14 +242,22 @@ func mainDifferences(r *experiment.Results) string {
 	return b.String()
 }
 
+// isAblation says whether ours is compared with itself, but for one thing.
+func isAblation(d experiment.Difference) bool {
+	return strings.HasSuffix(d.What, " − ours") && !strings.HasPrefix(d.What, "second round")
+}
+
 func points(d experiment.Difference) string {
 	return fmt.Sprintf("%+.1f [%+.1f, %+.1f]", d.Diff.Value, d.Diff.Low, d.Diff.High)
 }
 
-func differences(t *experiment.Task) string {
+func differences(t *experiment.Task, want func(experiment.Difference) bool) string {
 	var b strings.Builder
 	b.WriteString("| difference | read | points [95 %] | over the seeds |\n|---|---|---|---|\n")
 	for _, d := range t.Differences {
+		if !want(d) {
+			continue
+		}
 		over := "–"
 		if d.OverSeeds != nil {
 			over = fmt.Sprintf("[%+.1f, %+.1f]", d.OverSeeds.Low, d.OverSeeds.High)
