@@ -72,7 +72,7 @@ func part(r *experiment.Results, name string) (string, error) {
 	case "main":
 		return mainTable(r), nil
 	case "run":
-		return seeds(r) + " Program: " + r.Version + ".\n", nil
+		return seeds(r) + "\nProgram: " + r.Version + ".\n", nil
 	case "differences":
 		return mainDifferences(r), nil
 	}
