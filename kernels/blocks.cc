@@ -19,12 +19,13 @@ namespace {
 namespace ARCH {
 
 // A row of so many bytes as f32, rounded to T.
-template <class T, class B> FLAT void unpack_blocks(float *d, const uint8_t *b, const uint8_t *end) {
+template <class T, class B> FLAT void unpack_blocks(float *__restrict d, const uint8_t *__restrict b, const uint8_t *end) {
     const int n = 16;
-    for (; b < end; b += B::bytes, d += B::elements)
-        for (int at = 0; at < B::elements; at += n) {
-            B::template read<n>(b, at, d + at);
-            for (int i = at; i < at + n; i++) d[i] = as(d[i], T{});
+    for (; b < end; b += B::bytes)
+        for (int at = 0; at < B::elements; at += n, d += n) {
+            float x[n];
+            B::template read<n>(b, at, x);
+            for (int i = 0; i < n; i++) d[i] = as(x[i], T{});
         }
 }
 

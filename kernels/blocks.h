@@ -40,7 +40,7 @@ template <int type> struct ggml_block;
 // 32 elements: a scale; with _1 a least value; with five bits the high ones; then the low ones, of elements i and 16+i in a byte.
 template <> struct ggml_block<K_Q4_0> {
     enum { elements = 32, bytes = 18 };
-    template <int n> BLOCKS void read(const uint8_t *b, int at, float *y) {
+    template <int n> BLOCKS void read(const uint8_t *__restrict b, int at, float *__restrict y) {
         const float d = block_half(b);
         const int shift = at / 16 * 4;
         for (int i = 0; i < n; i++) y[i] = d * (float)((b[2 + at % 16 + i] >> shift & 15) - 8);
@@ -49,7 +49,7 @@ template <> struct ggml_block<K_Q4_0> {
 
 template <> struct ggml_block<K_Q4_1> {
     enum { elements = 32, bytes = 20 };
-    template <int n> BLOCKS void read(const uint8_t *b, int at, float *y) {
+    template <int n> BLOCKS void read(const uint8_t *__restrict b, int at, float *__restrict y) {
         const float d = block_half(b), m = block_half(b + 2);
         const int shift = at / 16 * 4;
         for (int i = 0; i < n; i++) y[i] = d * (float)(b[4 + at % 16 + i] >> shift & 15) + m;
@@ -58,7 +58,7 @@ template <> struct ggml_block<K_Q4_1> {
 
 template <> struct ggml_block<K_Q5_0> {
     enum { elements = 32, bytes = 22 };
-    template <int n> BLOCKS void read(const uint8_t *b, int at, float *y) {
+    template <int n> BLOCKS void read(const uint8_t *__restrict b, int at, float *__restrict y) {
         const float d = block_half(b);
         const uint32_t high = block_word(b + 2) >> at;
         const int shift = at / 16 * 4;
@@ -68,7 +68,7 @@ template <> struct ggml_block<K_Q5_0> {
 
 template <> struct ggml_block<K_Q5_1> {
     enum { elements = 32, bytes = 24 };
-    template <int n> BLOCKS void read(const uint8_t *b, int at, float *y) {
+    template <int n> BLOCKS void read(const uint8_t *__restrict b, int at, float *__restrict y) {
         const float d = block_half(b), m = block_half(b + 2);
         const uint32_t high = block_word(b + 4) >> at;
         const int shift = at / 16 * 4;
@@ -78,7 +78,7 @@ template <> struct ggml_block<K_Q5_1> {
 
 template <> struct ggml_block<K_Q8_0> {
     enum { elements = 32, bytes = 34 };
-    template <int n> BLOCKS void read(const uint8_t *b, int at, float *y) {
+    template <int n> BLOCKS void read(const uint8_t *__restrict b, int at, float *__restrict y) {
         const float d = block_half(b);
         for (int i = 0; i < n; i++) y[i] = d * (float)(int8_t)b[2 + at + i];
     }
@@ -103,7 +103,7 @@ BLOCKS ggml_group block_scales(const uint8_t *b, int group) {
 
 template <> struct ggml_block<K_Q4_K> {
     enum { elements = 256, bytes = 144 };
-    template <int n> BLOCKS void read(const uint8_t *b, int at, float *y) {
+    template <int n> BLOCKS void read(const uint8_t *__restrict b, int at, float *__restrict y) {
         const ggml_group g = block_scales(b, at / 32);
         const uint8_t *low = b + 16 + at / 64 * 32 + at % 32;
         const int shift = at / 32 % 2 * 4;
@@ -113,7 +113,7 @@ template <> struct ggml_block<K_Q4_K> {
 
 template <> struct ggml_block<K_Q5_K> {
     enum { elements = 256, bytes = 176 };
-    template <int n> BLOCKS void read(const uint8_t *b, int at, float *y) {
+    template <int n> BLOCKS void read(const uint8_t *__restrict b, int at, float *__restrict y) {
         const ggml_group g = block_scales(b, at / 32);
         const uint8_t *low = b + 48 + at / 64 * 32 + at % 32, *high = b + 16 + at % 32;
         const int shift = at / 32 % 2 * 4, bit = at / 32;
@@ -124,7 +124,7 @@ template <> struct ggml_block<K_Q5_K> {
 // 16 groups of 16 with a signed scale each: four low bits, two high ones, the scales, and the scale of all at the end.
 template <> struct ggml_block<K_Q6_K> {
     enum { elements = 256, bytes = 210 };
-    template <int n> BLOCKS void read(const uint8_t *b, int at, float *y) {
+    template <int n> BLOCKS void read(const uint8_t *__restrict b, int at, float *__restrict y) {
         const int half = at / 128, part = at % 128 / 32;  // halves of 128, of four parts of 32
         const uint8_t *low = b + 64 * half + part % 2 * 32 + at % 32, *high = b + 128 + 32 * half + at % 32;
         const float d = block_half(b + 208) * (float)(int8_t)b[192 + at / 16];
