@@ -27,9 +27,11 @@ const shardBytes = 5 << 30
 
 // Options say how a model is converted.
 type Options struct {
-	DType    string // of a GGUF file's weights, BF16 or F32; "": BF16, unless it would round most of the source's numbers
-	DropBias bool   // leave out the bias of a reward head: all rewards are lower by one number
-	DropHead bool   // leave out a reward head that has another form than one here
+	DType         string // of a GGUF file's weights, BF16 or F32; "": BF16, unless it would round most of the source's numbers
+	KeepQuantized bool   // of a GGUF file: leave the projections in the blocks that they are stored in, see model.BlocksMethod
+
+	DropBias bool // leave out the bias of a reward head: all rewards are lower by one number
+	DropHead bool // leave out a reward head that has another form than one here
 }
 
 // Report is what was converted.
@@ -52,6 +54,8 @@ func Convert(ctx context.Context, from, to string, o Options) (*Report, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("convert: %w", err)
+	case info.IsDir() && o.KeepQuantized:
+		return nil, fmt.Errorf("convert: %s is a directory: only GGUF files have weights in blocks (keep_quantized)", from)
 	case info.IsDir():
 		return fromDir(ctx, from, to, o)
 	}

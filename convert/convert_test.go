@@ -41,11 +41,14 @@ var tiny = map[string]string{
 }
 
 // directory writes the model of that name with random weights.
-func directory(t testing.TB, name string) string {
+func directory(t testing.TB, name string) string { return directoryOf(t, name, 48) }
+
+// directoryOf has feed-forward layers of so many channels.
+func directoryOf(t testing.TB, name string, inner int64) string {
 	t.Helper()
 	kind, _, _ := strings.Cut(name, "/")
 	f := families[slices.IndexFunc(families, func(f *family) bool { return f.modelType == kind })]
-	s := shape{vocab: rows, hidden: 32, layers: 7, heads: 4, keyHeads: 2, head: 8, inner: 48}
+	s := shape{vocab: rows, hidden: 32, layers: 7, heads: 4, keyHeads: 2, head: 8, inner: inner}
 	for _, n := range []int64{16, 32, 64} {
 		if strings.Contains(tiny[name], fmt.Sprintf(`"head_dim":%d`, n)) {
 			s.head = n

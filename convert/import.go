@@ -11,6 +11,7 @@ import (
 
 	"criticrm/checkpoint"
 	"criticrm/gguf"
+	"criticrm/kernels"
 	"criticrm/model"
 	"criticrm/modeldir"
 )
@@ -59,8 +60,20 @@ func importGGUF(ctx context.Context, file *gguf.File, to string, o Options) (*Re
 	rep := &Report{What: fmt.Sprintf("GGUF, %s, %s", f.arch, quantisations(file)), DType: dtype, Notes: r.notes}
 	var infos []checkpoint.TensorInfo
 	byName := map[string]tensor{}
+	blocks, types := map[string]kernels.BlockType{}, map[string]string{} // of projections that stay as they are
 	for _, t := range tensors {
-		infos = append(infos, checkpoint.TensorInfo{Name: t.hf, DType: dtype, Shape: t.shape})
+		info := checkpoint.TensorInfo{Name: t.hf, DType: dtype, Shape: t.shape}
+		if t.isProjection() && o.KeepQuantized {
+			stored, _ := file.Tensor(t.gguf)
+			block, ok := kernels.BlockTypeOf(stored.Type.String())
+			if !ok {
+				return nil, fmt.Errorf("tensor %q is %v: projections are kept in blocks of %s; leave out keep_quantized", t.gguf, stored.Type, kernels.BlockTypeNames())
+			}
+			row, _ := block.Row(int(t.shape[1]))
+			info.DType, info.Shape = "U8", []int64{t.shape[0], int64(row)}
+			blocks[t.hf], types[t.hf] = block, block.Name
+		}
+		infos = append(infos, info)
 		byName[t.hf] = t
 		n := int64(1)
 		for _, d := range t.shape {
@@ -68,11 +81,28 @@ func importGGUF(ctx context.Context, file *gguf.File, to string, o Options) (*Re
 		}
 		rep.Parameters += n
 	}
+	if o.KeepQuantized {
+		r.config["quantization_config"] = map[string]any{"quant_method": model.BlocksMethod, "tensors": types}
+		rep.DType += ", projections in their blocks"
+	}
 	content := func(name string) ([]byte, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		t := byName[name]
+		if block, ok := blocks[name]; ok {
+			b, err := file.ReadRaw(t.gguf)
+			if err != nil {
+				return nil, err
+			}
+			if at := block.Broken(b); at >= 0 {
+				return nil, fmt.Errorf("tensor %q: the scale of block %d is infinite or not a number: the file is damaged, or of a model that broke in training", t.gguf, at)
+			}
+			if t.change == interleaved {
+				b = interleave(b, t.heads, t.shape[0]/t.heads, false)
+			}
+			return b, nil
+		}
 		x, err := file.ReadF32(t.gguf)
 		if err != nil {
 			return nil, err

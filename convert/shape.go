@@ -95,10 +95,15 @@ func (t *tensor) turned(x []float32, back bool) []float32 {
 	return x
 }
 
+// isProjection says whether the tensor is a matrix of a layer.
+func (t *tensor) isProjection() bool {
+	return len(t.shape) == 2 && strings.HasPrefix(t.hf, "model.layers.")
+}
+
 // interleave brings the rows of each head, which alternate between its first and its second half, into their order; back undoes it.
-func interleave(x []float32, heads, size int64, back bool) []float32 {
+func interleave[T any](x []T, heads, size int64, back bool) []T {
 	row := int64(len(x)) / (heads * size)
-	out := make([]float32, len(x))
+	out := make([]T, len(x))
 	for h := range heads {
 		for i := range size {
 			mixed := h*size + i

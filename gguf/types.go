@@ -84,6 +84,9 @@ func readable() string {
 	return strings.Join(names, ", ")
 }
 
+// Block gives how many elements a block of the type has, and in how many bytes; 0 of a type that is known by its name only.
+func (t Type) Block() (elements, bytes int) { return int(kinds[t].block), int(kinds[t].bytes) }
+
 // size gives the bytes of n elements of a row; ok is false where they are not whole blocks.
 func (t Type) size(n int64) (bytes int64, ok bool) {
 	k := kinds[t]

@@ -210,6 +210,30 @@ typedef struct {
     kdtype         dtype;
 } matmul_nf4_dx_args;
 
+// How the weight of a product is stored in blocks of ggml's: the types of GGUF files that have one, under ggml's numbers. blocks.h reads them.
+typedef enum { K_Q4_0 = 2, K_Q4_1 = 3, K_Q5_0 = 6, K_Q5_1 = 7, K_Q8_0 = 8, K_Q4_K = 12, K_Q5_K = 13, K_Q6_K = 14 } kblock;
+
+// y[:, at … at+O) = x·wᵀ with a weight in blocks, a row after the other as a GGUF file has it. In float32 w is to the bit what ggml's
+// dequantize_row_… gives; it is rounded to bfloat16 where the rest is bfloat16.
+typedef struct {
+    void          *y;        // in/out (N, C)   real   the other columns stay
+    const void    *x;        // in  (N, I)      real   I: whole blocks
+    const uint8_t *code;     // in  (O, R)             the bytes of a row
+    int32_t        N, C, O, I, R, at;
+    kblock         type;
+    kdtype         dtype;
+} matmul_blocks_args;
+
+// dx = dy[:, at … at+O)·w, or dx += … if accumulate
+typedef struct {
+    void          *dx;       // out or += (N, I)    real
+    const void    *dy;       // in  (N, C)      real
+    const uint8_t *code;     // in  (O, R)
+    int32_t        N, C, O, I, R, at, accumulate;
+    kblock         type;
+    kdtype         dtype;
+} matmul_blocks_dx_args;
+
 // Bias of a projection, in place.  y[n] += b
 typedef struct {
     void          *y;        // +=  (N, O)      real
@@ -504,6 +528,7 @@ typedef struct {
     X(slice_norm) X(slice_norm_backward) X(add_bias) X(add_bias_backward) X(lora) X(lora_backward) \
     X(rope) X(rope_backward) X(matmul) X(matmul_dx) X(matmul_dw) X(swiglu) X(swiglu_backward)  \
     X(geglu) X(geglu_backward) X(scale) X(matmul_nf4) X(matmul_nf4_dx)                         \
+    X(matmul_blocks) X(matmul_blocks_dx)                                                       \
     X(attention) X(attention_backward) X(kv_store) X(kv_load) X(attention_decode)              \
     X(critique_loss) X(soft_cap)                                                               \
     X(reward_head) X(reward_loss) X(grad_norm) X(adamw) X(adamw_8bit) X(sample) X(logprobs)

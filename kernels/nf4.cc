@@ -1,5 +1,4 @@
-// nf4.cc: y = x·wᵀ and dx = dy·w with a weight of 4 bits, which is unpacked a few rows at a time: into panels or, for few rows of x, as it
-// is read.
+// nf4.cc: y = x·wᵀ and dx = dy·w with a weight of 4 bits, see unpacked.h.
 #ifndef ARCH
 #include <algorithm>
 #include <cmath>
@@ -14,6 +13,7 @@ void cpu_matmul_nf4_dx(kstream *s, const matmul_nf4_dx_args *a) { ARCH_RUN(matmu
 #else
 #include "rows.h"
 #include "product.h"
+#include "unpacked.h"
 
 namespace {
 namespace ARCH {
@@ -21,14 +21,7 @@ namespace ARCH {
 const int BLOCK = 64;
 const float nf4_values[16] = NF4_VALUES;
 
-INLINE float as(float x, float) { return x; }
-INLINE float as(float x, bf16) {  // rounded
-    bf16 t;
-    from_f32(&t, x);
-    return to_f32(t);
-}
-
-// The weight's rows as f32, rounded to T.
+// The weight's rows, rounded to T.
 template <class T, class A> struct nf4_rows {
     const A *a;
     int64_t width() const { return (int64_t)a->B * BLOCK; }
@@ -44,44 +37,14 @@ template <class T, class A> struct nf4_rows {
             }
         }
     }
-    const float *operator()(int64_t row, int rows, arena &scratch, int64_t *ld) const {
-        float *d = scratch.get<float>((size_t)rows * width());
-        for (int r = 0; r < rows; r++) unpack(d + r * width(), row + r);
-        *ld = width();
-        return d;
-    }
 };
 
 template <class T> void matmul_nf4_of(kstream *s, const matmul_nf4_args *a) {
-    const nf4_rows<T, matmul_nf4_args> w{a};
-    const int N = a->N, O = a->O, I = (int)w.width();
-    const T *x = (const T *)a->x;
-    T *y = (T *)a->y + a->at;
-    if (N <= FEW) {
-        product_of_few(s, y, a->C, x, w, N, O, I);
-        return;
-    }
-    float *b = s->scratch.get<float>((size_t)panels(O) * NR * I);
-    parallel_for(s, panels(O), [=](int64_t p, arena &scratch) {
-        const int j = (int)p * NR, rows = std::min(NR, O - j);
-        int64_t ld;
-        const float *wf = w(j, rows, scratch, &ld);  // before ld is read
-        pack_columns(b + p * NR * I, wf, ld, rows, I);
-    });
-    product<T, T>(s, y, nullptr, a->C, x, I, b, N, O, I);
+    multiply_unpacked(s, (T *)a->y + a->at, a->C, (const T *)a->x, nf4_rows<T, matmul_nf4_args>{a}, a->N, a->O);
 }
 
 template <class T> void matmul_nf4_dx_of(kstream *s, const matmul_nf4_dx_args *a) {
-    const nf4_rows<T, matmul_nf4_dx_args> w{a};
-    const int N = a->N, O = a->O, I = (int)w.width(), block = 64;
-    T *dx = (T *)a->dx;
-    float *b = s->scratch.get<float>((size_t)panels(I) * NR * O);
-    parallel_blocks(s, O, block, [=](int64_t lo, int64_t hi, arena &scratch) {
-        int64_t ld;
-        const float *rows = w(lo, (int)(hi - lo), scratch, &ld);
-        for (int p = 0; p < panels(I); p++) pack_rows(b + ((int64_t)p * O + lo) * NR, rows + p * NR, ld, std::min(NR, I - p * NR), (int)(hi - lo));
-    });
-    product<T, T>(s, dx, a->accumulate ? dx : nullptr, I, (const T *)a->dy + a->at, a->C, b, N, I, O);
+    multiply_unpacked_dx(s, (T *)a->dx, a->accumulate, (const T *)a->dy + a->at, a->C, nf4_rows<T, matmul_nf4_dx_args>{a}, a->N, a->O);
 }
 
 void matmul_nf4(kstream *s, const matmul_nf4_args *a) { a->dtype == K_BF16 ? matmul_nf4_of<bf16>(s, a) : matmul_nf4_of<float>(s, a); }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"criticrm/kernels"
 	"criticrm/safefile"
 )
 
@@ -45,10 +46,11 @@ type Config struct {
 	EOSTokenIDs []int32 `json:"eos_token_id"`
 	PadTokenID  *int32  `json:"pad_token_id"`
 
-	quantised  bool            // projections are stored in 4 bits, see readQuantised
-	classifier bool            // ForSequenceClassification: no LM head of its own, one label
-	raw        json.RawMessage // the file this was read from, which is kept for saving
-	keys       []string        // of that file, which were looked for
+	quantised  bool                         // projections are stored in 4 bits, see readQuantised
+	blockTypes map[string]kernels.BlockType // of projections by name, where they are stored in blocks, see readBlocks
+	classifier bool                         // ForSequenceClassification: no LM head of its own, one label
+	raw        json.RawMessage              // the file this was read from, which is kept for saving
+	keys       []string                     // of that file, which were looked for
 }
 
 // Reads says whether a key of config.json means something to the model's family, so that its value counts.

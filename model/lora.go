@@ -170,6 +170,9 @@ func (m *Model) Merge() (err error) {
 	if m.quantised {
 		return errors.New("model: merge: the base's weights are stored in 4 bits, which nothing is added to: keep the adapter apart, or name the base that they were made of in adapter_config.json")
 	}
+	if m.keepsBlocks() {
+		return errors.New("model: merge: the base's weights are in blocks: open it with Options.Unpack")
+	}
 	if m.opt.NF4 {
 		return errors.New("model: merge: the weights are of 4 bits: open the base as it is stored")
 	}

@@ -46,6 +46,9 @@ type Options struct {
 	// half a byte a parameter. Embeddings, heads and norms stay as they are.
 	NF4 bool
 
+	// Unpack has weights that are stored in blocks (Config.Blocks) as the numbers that they stand for, all of them; else those that are trained.
+	Unpack bool
+
 	// Over is Load's of an adapter: the weights of its base are those of this model, which is open, has no adapter, and must stay open and as it is for as long.
 	// The two may be used by turns. nil: the base is read.
 	Over *Model
@@ -76,6 +79,7 @@ type Model struct {
 	gradNorm                                          kernels.Tensor // (2) f32
 	storedMap                                         []float32      // what the maxima of stored weights of 4 bits stand for
 	packedCode, packedMost, packedScale, packedMap    kernels.Tensor // weights of 4 bits, see kernels.NF4
+	packedBlocks                                      kernels.Tensor // weights in blocks
 	pending                                           map[*Param][]float32
 	nowhere                                           kernels.Tensor // f32: gradients of norms that are not trained
 	lowest                                            int            // layer in which something is trained; len(blocks): none
@@ -93,6 +97,9 @@ type Model struct {
 
 // New makes a model with random weights, which depend on the seed and on the parameters' names and shapes only.
 func New(dev *kernels.Device, c Config, o Options, seed uint64) (*Model, error) {
+	if c.blockTypes != nil && !o.Unpack {
+		return nil, errors.New("model: random weights are not made in blocks (quantization_config)")
+	}
 	m, err := Blank(dev, c, o)
 	if err == nil {
 		m.initialise(seed)
@@ -117,6 +124,9 @@ func build(dev *kernels.Device, c Config, o Options, reward bool) (m *Model, err
 		if o.NF4 = true; o.Train && o.LoRA == nil {
 			return nil, errors.New("model: its weights are of 4 bits (quantization_config), which are not trained themselves: train an adapter (lora_r)")
 		}
+	}
+	if c.blockTypes != nil && o.NF4 {
+		return nil, errors.New("model: its weights are in blocks of a GGUF file already (quantization_config), and are not quantised again: leave load_in_4bit out, or take the model without --keep_quantized")
 	}
 	if o.StochasticRounding && o.DType != kernels.BF16 {
 		return nil, errors.New("model: stochastic rounding is for bfloat16 weights")
@@ -276,7 +286,7 @@ var errNotTrained = errors.New("model: the model was opened without Options.Trai
 
 // Close frees the model's memory on the device. The device stays open.
 func (m *Model) Close() {
-	for _, t := range []kernels.Tensor{m.flatW, m.flatScore, m.flatG, m.flatMaster, m.flatM, m.flatV, m.codeM, m.codeV, m.scale, m.gradNorm, m.nowhere, m.packedCode, m.packedMost, m.packedScale, m.packedMap} {
+	for _, t := range []kernels.Tensor{m.flatW, m.flatScore, m.flatG, m.flatMaster, m.flatM, m.flatV, m.codeM, m.codeV, m.scale, m.gradNorm, m.nowhere, m.packedCode, m.packedMost, m.packedScale, m.packedMap, m.packedBlocks} {
 		m.Dev.Free(t)
 	}
 	if s := m.shards; s != nil {

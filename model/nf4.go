@@ -98,10 +98,11 @@ func quantise(w []float32) quantised {
 	return q
 }
 
-// packed is a module's weight of 4 bits on the device, with where its columns of the product are.
+// packed is a module's weight of 4 bits or in blocks on the device, with where its columns of the product are.
 type packed struct {
-	*kernels.NF4
-	at int
+	nf4    *kernels.NF4 // or
+	blocks *kernels.Blocks
+	at     int
 }
 
 // packs says whether a weight is kept in 4 bits: the projections of the layers are, where they are not trained.
@@ -132,7 +133,7 @@ func (m *Model) bindPacked(w *weight, cols int, parts []part, to *place) {
 			Scale:  m.packedScale.Rows(to.packedScale, to.packedScale+scales),
 			Map:    m.packedMap,
 		}
-		w.packed = append(w.packed, packed{q, column})
+		w.packed = append(w.packed, packed{nf4: q, at: column})
 		m.params = append(m.params, &Param{Name: p.name, Shape: []int{p.rows, cols}, Kind: Matrix, NF4: q, First: to.weight})
 		column += p.rows
 		to.pack(p.rows, cols)
@@ -168,7 +169,11 @@ func (m *Model) multiply(y, x kernels.Tensor, w weight) {
 		return
 	}
 	for _, p := range w.packed {
-		m.Dev.MatmulNF4(y, x, *p.NF4, p.at)
+		if p.blocks != nil {
+			m.Dev.MatmulBlocks(y, x, *p.blocks, p.at)
+		} else {
+			m.Dev.MatmulNF4(y, x, *p.nf4, p.at)
+		}
 	}
 }
 
@@ -179,6 +184,10 @@ func (m *Model) multiplyDX(dx, dy kernels.Tensor, w weight, accumulate bool) {
 		return
 	}
 	for i, p := range w.packed {
-		m.Dev.MatmulNF4DX(dx, dy, *p.NF4, p.at, accumulate || i > 0)
+		if more := accumulate || i > 0; p.blocks != nil {
+			m.Dev.MatmulBlocksDX(dx, dy, *p.blocks, p.at, more)
+		} else {
+			m.Dev.MatmulNF4DX(dx, dy, *p.nf4, p.at, more)
+		}
 	}
 }

@@ -37,8 +37,11 @@ func (c *Config) readQuantised(f *fields) {
 	switch {
 	case q.err != nil:
 		f.err = q.err
+	case method == BlocksMethod:
+		c.readBlocks(f, q)
+		return
 	case method != "bitsandbytes" || !four:
-		f.fail(key, "quantised weights are not supported, but for bitsandbytes' of 4 bits; use the float32 or bfloat16 model")
+		f.fail(key, "quantised weights are not supported, but for bitsandbytes' of 4 bits and blocks of GGUF files; use the float32 or bfloat16 model")
 	case q.text("bnb_4bit_quant_type") != "nf4" || !q.flag("bnb_4bit_use_double_quant"):
 		f.fail(key, "of bitsandbytes' weights those of bnb_4bit_quant_type nf4 with bnb_4bit_use_double_quant are supported; use the float32 or bfloat16 model")
 	case q.has("bnb_4bit_quant_storage") && q.text("bnb_4bit_quant_storage") != "uint8":

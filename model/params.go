@@ -51,7 +51,8 @@ type Param struct {
 	layer    int // see layerOf
 	gradient int // place of the first element among the gradients
 
-	NF4 *kernels.NF4 // a weight of 4 bits in place of W, which is not there; or nil
+	NF4    *kernels.NF4    // a weight of 4 bits in place of W, which is not there; or nil
+	Blocks *kernels.Blocks // one in blocks; or nil
 }
 
 // Len is how many elements the parameter has.
@@ -63,10 +64,13 @@ func (p *Param) Len() int {
 	return n
 }
 
+// Packed says whether the parameter's weight is kept in fewer bits: it has no W, and is not trained.
+func (p *Param) Packed() bool { return p.NF4 != nil || p.Blocks != nil }
+
 // weight is what the forward and backward passes use: one or more parameters as one tensor, and its gradient.
 type weight struct {
 	W, G   kernels.Tensor
-	packed []packed // in place of W, where it is of 4 bits
+	packed []packed // in place of W, where it is of 4 bits or in blocks
 	low    *lowRank // or nil
 }
 
@@ -161,7 +165,7 @@ func (m *Model) allocate() (err error) {
 	d, real := m.Dev, m.opt.DType
 	var size place
 	if m.opt.Sharding.on() {
-		if err := m.opt.Sharding.check(m.opt); err != nil {
+		if err := m.opt.Sharding.check(m.opt, m.keepsBlocks()); err != nil {
 			return err
 		}
 		m.shards = &shards{Sharding: m.opt.Sharding}
@@ -180,6 +184,17 @@ func (m *Model) allocate() (err error) {
 		for _, p := range parts {
 			if m.trained(kind, p.name) != trained && err == nil {
 				err = fmt.Errorf("model: %s and %s are multiplied together: freeze both or neither", parts[0].name, p.name)
+			}
+			if m.inBlocks(kind, trained) {
+				info, stored := m.storedBlocks(p.name, p.rows, cols)
+				if stored != nil {
+					if err == nil {
+						err = fmt.Errorf("model: %w", stored)
+					}
+					continue
+				}
+				size.passBlocks(info)
+				continue
 			}
 			if m.packs(kind, trained) {
 				if cols%kernels.NF4Block != 0 && err == nil {
@@ -203,6 +218,9 @@ func (m *Model) allocate() (err error) {
 	if size.packedCode > 0 {
 		m.packedCode, m.packedMost, m.packedScale, m.packedMap = fresh(kernels.U8, size.packedCode), fresh(kernels.U8, size.packedMost), fresh(kernels.F32, size.packedScale), fresh(kernels.F32, 256)
 		d.Upload(m.packedMap, dynamicMap())
+	}
+	if size.packedBlocks > 0 {
+		m.packedBlocks = fresh(kernels.U8, size.packedBlocks)
 	}
 	if real != kernels.F32 && m.hasReward {
 		m.flatScore = fresh(kernels.F32, m.HiddenSize)
@@ -243,7 +261,7 @@ func (m *Model) allocate() (err error) {
 		return nil
 	}
 	for _, p := range m.params {
-		if p.NF4 != nil { // no op goes over its elements
+		if p.Packed() { // no op goes over its elements
 			continue
 		}
 		if n := len(m.spans); n == 0 || !m.spans[n-1].extend(p) {
@@ -300,6 +318,7 @@ type place struct {
 	weight, gradient, moment, code, block int
 
 	packedCode, packedMost, packedScale int // of weights of 4 bits: bytes, bytes and numbers
+	packedBlocks                        int // bytes
 }
 
 // pass goes past a parameter of n elements.
@@ -332,6 +351,10 @@ func (m *Model) coded(kind ParamKind) bool {
 // bind places one weight in the flat buffers, appends its parameters to the list, and moves to the next place.
 func (m *Model) bind(w *weight, kind ParamKind, cols int, parts []part, at *place) {
 	trained := m.trained(kind, parts[0].name)
+	if m.inBlocks(kind, trained) {
+		m.bindBlocks(w, cols, parts, at)
+		return
+	}
 	if m.packs(kind, trained) {
 		m.bindPacked(w, cols, parts, at)
 		return

@@ -132,6 +132,14 @@ func (m *Model) bytesAs(p *Param, t kernels.DType, host *[]float32) []byte {
 		m.downloadMaster(*host, p)
 		return checkpoint.F32Bytes(*host)
 	}
+	if p.Blocks != nil {
+		*host = slices.Grow((*host)[:0], p.Len())[:p.Len()]
+		m.unpackBlocks(*host, p)
+		if t == kernels.F32 {
+			return checkpoint.F32Bytes(*host)
+		}
+		return checkpoint.BF16Bytes(*host)
+	}
 	from := m.use(p)
 	if from.Type() != t && !p.Master.IsNil() { // more than its bfloat16 has
 		from = p.Master
@@ -162,6 +170,7 @@ func (m *Model) configFile(classifier bool, t kernels.DType) ([]byte, error) {
 		c.describe(file)
 	}
 	c.describeTokens(file)
+	delete(file, "quantization_config") // what is written is not in blocks
 	for _, k := range []string{"id2label", "label2id", "num_labels", "problem_type"} {
 		delete(file, k)
 	}

@@ -29,13 +29,13 @@ const usualBucket = 16 << 20
 func (s Sharding) on() bool { return s.Stage > 0 && s.Ranks > 1 }
 
 // check says why a model cannot be divided so.
-func (s Sharding) check(o Options) error {
+func (s Sharding) check(o Options, packed bool) error {
 	switch {
 	case s.Stage < 0 || s.Stage > 3:
 		return fmt.Errorf("model: sharding: stage %d: want 0 to 3", s.Stage)
 	case s.Group != nil && s.Group.Size() != s.Ranks:
 		return fmt.Errorf("model: sharding: %d ranks, the group has %d", s.Ranks, s.Group.Size())
-	case s.Stage == 3 && (o.Frozen != nil || o.LoRA != nil || o.NF4):
+	case s.Stage == 3 && (o.Frozen != nil || o.LoRA != nil || o.NF4 || packed):
 		return errors.New("model: sharding: stage 3 divides weights that are trained, and some stay as they are: take stage 2, at which nothing is kept for those")
 	case !o.Train:
 		return errors.New("model: sharding: nothing is trained")

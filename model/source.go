@@ -76,6 +76,13 @@ func (s source) check(c Config, dir string) error {
 				}
 				want = append(want, tensors...)
 				continue
+			case kind == Matrix && c.blockTypes != nil:
+				tensor, err := c.storedBlocks(p.name, p.rows, cols)
+				if stored == nil {
+					stored = err
+				}
+				want = append(want, tensor)
+				continue
 			case kind == Head:
 				shape = []int64{1, int64(p.rows)}
 			case cols == 0:
@@ -162,6 +169,10 @@ func (m *Model) read(s source, dir string) error {
 		case p.Kind == Adapter:
 			m.initialiseAdapter(p)
 		case p.Kind == Head && !s.has(p.Name): // zero, as it was made
+		case p.Kind == Matrix && m.blockTypes != nil:
+			if err := m.readBlocks(s, p); err != nil {
+				return err
+			}
 		case p.NF4 != nil && m.quantised:
 			if err := m.readStored(s, p); err != nil {
 				return err

@@ -10,7 +10,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -80,16 +79,11 @@ func hashFile(path string) (string, error) {
 	if filepath.Base(path) == model.AdapterConfigFile {
 		return hashAdapter(path)
 	}
-	f, err := safefile.Open(path)
+	sum, err := safefile.SHA256(path)
 	if err != nil {
 		return "", fmt.Errorf("modeldir: %w", err)
 	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("modeldir: read %s: %w", path, err)
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
+	return sum, nil
 }
 
 // Copy copies the tokenizer's files and the chat template of a model directory, and what other programs read beside them.

@@ -68,6 +68,10 @@ func frozenHash(m *model.Model) (string, error) {
 			list = []kernels.Tensor{q.Code, q.Absmax, q.Scale}
 			fmt.Fprintf(h, "offset %v\n", q.Offset)
 		}
+		if b := p.Blocks; b != nil {
+			list = []kernels.Tensor{b.Code}
+			fmt.Fprintf(h, "blocks %s\n", b.Type.Name)
+		}
 		for _, t := range list {
 			fmt.Fprintf(h, "%s %v %v\n", p.Name, t.Type(), t.Shape())
 			r.tensors = append(r.tensors[:0], download{t: t.View(t.Len())})

@@ -72,7 +72,7 @@ func (o *optimizer) clear() {
 // trains says why the recipe cannot train a parameter as its model was opened, or nil.
 func (c *Config) trains(p *model.Param) error {
 	switch {
-	case p.NF4 != nil: // it is not trained
+	case p.Packed(): // it is not trained
 		return nil
 	case p.Kind != model.Head && p.W.Type() != c.dtype():
 		return fmt.Errorf("trainer: bf16 is %v, but parameter %s is %v", c.BF16, p.Name, p.W.Type())

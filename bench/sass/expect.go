@@ -59,6 +59,7 @@ var expectations = []expectation{
 	{Name: `attention_decode\.decode_kernel<(float,4|bf16,8)>`, Wide: true, Blocks: 4},
 	{Name: `attention_decode\.decode_kernel<\w+,1>`, Quiet: true, Blocks: 4},
 	{Name: `attention_decode\.merge_kernel<\w+>`, Blocks: 12},
+	{Name: `blocks\.unpack_blocks_kernel<.*>`, Blocks: 4}, // it reads eight numbers' bits and their scale, byte by byte, and writes words
 	{Name: `critique_loss\.critique_loss_kernel<(float,4|bf16,8),(true|false)>`, Wide: true, Blocks: 3},
 	{Name: `critique_loss\.critique_loss_kernel<\w+,1,(true|false)>`, Quiet: true, Blocks: 3},
 	{Name: `critique_loss\.critique_loss_sum_kernel`, Quiet: true, Blocks: 1}, // a single block

@@ -286,7 +286,8 @@ func (m *modelFlags) open(cmd *cobra.Command, maxLength int, overlong string, re
 	return e, func() { e.Close(); closeDevice() }, nil
 }
 
-// openModel opens weights only: as they are stored or, asTrained, quantised as the base of an adapter was in training.
+// openModel opens weights only: asTrained, quantised as the base of an adapter was in training or as it is stored, or else as plain numbers where they
+// can be.
 func (m *modelFlags) openModel(cmd *cobra.Command, o model.Options, asTrained bool) (*model.Model, func(), error) {
 	if err := asModelDir(cmd, &m.Dir); err != nil {
 		return nil, nil, err
@@ -300,7 +301,7 @@ func (m *modelFlags) openModel(cmd *cobra.Command, o model.Options, asTrained bo
 		closeDevice()
 		return nil, nil, begin(err)
 	}
-	o.NF4 = asTrained && facts.Quantised == modeldir.NF4
+	o.NF4, o.Unpack = asTrained && facts.Quantised == modeldir.NF4, !asTrained
 	mod, err := model.Load(dev, m.Dir, o)
 	if err != nil {
 		closeDevice()

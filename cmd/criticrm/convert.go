@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"criticrm/convert"
+	"criticrm/kernels"
 )
 
 func newConvert() *cobra.Command {
@@ -26,6 +27,7 @@ Of a directory it takes the reward head from where OpenRLHF (value_head_prefix),
 Every command takes a GGUF file as --model, too: it is converted once, into the user's cache, and verified when it is used again.`,
 		Example: `  criticrm convert --model SmolLM2-135M-Instruct.Q4_1.gguf --out smollm2
   criticrm convert --model model.gguf --out model --dtype f32
+  criticrm convert --model model-Q4_K_M.gguf --out base --keep_quantized
   criticrm convert --model llama-factory-rm --out reward-model --drop_bias`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,6 +53,7 @@ Every command takes a GGUF file as --model, too: it is converted once, into the 
 	f.StringVar(&from, "model", "", "GGUF file, directory, or name on the hub")
 	f.StringVar(&out, "out", "", "new directory")
 	f.StringVar(&o.DType, "dtype", "", "bf16 or f32 (default: bf16, unless most of the numbers are F32 or F16, which it would round)")
+	f.BoolVar(&o.KeepQuantized, "keep_quantized", false, "of a GGUF file: leave the projections in its blocks ("+kernels.BlockTypeNames()+"), for adapters (--lora_r) over a small base, and for reading")
 	f.BoolVar(&o.DropBias, "drop_bias", false, "leave out what the reward head adds to every reward: their order and differences stay")
 	f.BoolVar(&o.DropHead, "drop_head", false, "leave out a reward head of another form (CLoud's): a model that writes critiques remains")
 	return cmd

@@ -3,6 +3,7 @@ package kerneltest
 import (
 	"fmt"
 
+	"criticrm/gguf"
 	"criticrm/kernels"
 	"criticrm/kernels/kerneltest/spec"
 )
@@ -50,6 +51,10 @@ func Call(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor) {
 		d.MatmulNF4(t("Y"), t("X"), nf4(t, o.Offset), o.At)
 	case *spec.MatmulNF4DX[float64]:
 		d.MatmulNF4DX(t("DX"), t("DY"), nf4(t, o.Offset), o.At, o.Accumulate)
+	case *spec.MatmulBlocks[float64]:
+		d.MatmulBlocks(t("Y"), t("X"), inBlocks(t, o.Type), o.At)
+	case *spec.MatmulBlocksDX[float64]:
+		d.MatmulBlocksDX(t("DX"), t("DY"), inBlocks(t, o.Type), o.At, o.Accumulate)
 	case *spec.LoRA[float64]:
 		d.LoRA(t("Y"), t("T"), t("B"), o.At, o.From)
 	case *spec.LoRABackward[float64]:
@@ -125,4 +130,12 @@ func callStep(d *kernels.Device, op spec.Op, t func(name string) kernels.Tensor)
 
 func nf4(t func(name string) kernels.Tensor, offset float64) kernels.NF4 {
 	return kernels.NF4{Code: t("Code"), Absmax: t("Absmax"), Scale: t("Scale"), Map: t("Map"), Offset: float32(offset)}
+}
+
+func inBlocks(t func(name string) kernels.Tensor, kind gguf.Type) kernels.Blocks {
+	b, ok := kernels.BlockTypeOf(kind.String())
+	if !ok {
+		panic(fmt.Sprintf("kerneltest: no blocks of %v", kind))
+	}
+	return kernels.Blocks{Type: b, Code: t("Code")}
 }

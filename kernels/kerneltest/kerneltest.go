@@ -39,6 +39,7 @@ func TestDevice(t *testing.T, open func() *kernels.Device, others ...func() *ker
 	t.Run("philox", func(t *testing.T) { testPhilox(t, devices[0]) })
 	t.Run("chance", func(t *testing.T) { testChance(t, devices[0]) })
 	t.Run("moments", func(t *testing.T) { testMoments(t, devices[0]) })
+	t.Run("blocks", func(t *testing.T) { testBlocks(t, devices[0]) })
 	t.Run("swiglu_again", func(t *testing.T) { testSwiGLUAgain(t, devices[0]) })
 	t.Run("rmsnorm_again", func(t *testing.T) { testRMSNormAgain(t, devices[0]) })
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"criticrm/gguf"
 )
 
 // Size is a model and its batches, as far as kernels see them.
@@ -177,6 +179,11 @@ func (s Size) Work() (list []Case) {
 				w := &MatmulNF4[float64]{N: n, C: o, O: o, B: i / 64, BF16: g.BF16}
 				w.Code, w.Absmax, w.Scale, w.Map, w.Offset = nf4(g, o, i/64)
 				w.S = len(w.Scale)
+				return w
+			})
+			add("matmul_blocks", "_"+m.name, func(g *Gen) Op { // the type of most weights in llama.cpp's Q4_0 files, whose rows may have any whole number of 32
+				w := &MatmulBlocks[float64]{N: n, C: o, O: o, I: i, R: i / 32 * 18, Type: gguf.Q4_0, BF16: g.BF16}
+				w.Code = blocks(g, 0, o*i/32)
 				return w
 			})
 		}

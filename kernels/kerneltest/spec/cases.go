@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+
+	"criticrm/gguf"
 )
 
 // Case is an op with arguments. The same case is a conformance test and, if it is small, a gradient check; those of
@@ -212,6 +214,7 @@ func Cases() []Case {
 	l.matmul()
 	l.lowRank()
 	l.fourBits()
+	l.inBlocks()
 	l.attention()
 	l.decode()
 	l.loss()
@@ -318,6 +321,75 @@ func (l *list) fourBits() {
 		l.add("matmul_nf4_dx", name+"_accumulate", back(true))
 		if n == 17 {
 			l.race(6)
+		}
+	}
+}
+
+// blockType is a type of matmul_blocks.
+type blockType struct {
+	gguf.Type
+	factor float64 // the largest of a scale
+	scales []int   // where they are in a block
+}
+
+var blockTypes = []blockType{
+	{gguf.Q4_0, 8, []int{0}}, {gguf.Q4_1, 15, []int{0, 2}}, {gguf.Q5_0, 16, []int{0}}, {gguf.Q5_1, 31, []int{0, 2}}, {gguf.Q8_0, 127, []int{0}},
+	{gguf.Q4_K, 63 * 15, []int{0, 2}}, {gguf.Q5_K, 63 * 31, []int{0, 2}}, {gguf.Q6_K, 127 * 32, []int{208}},
+}
+
+// blocks are random blocks of a type, of numbers of about 1/4. Their scales have both signs; one in eight is subnormal or zero.
+func blocks(g *Gen, kind int, n int) []uint8 {
+	t := blockTypes[kind]
+	_, size := t.Block()
+	b := make([]uint8, n*size)
+	for i := range b {
+		b[i] = uint8(g.IntN(256))
+	}
+	for i := range n {
+		for _, at := range t.scales {
+			e := max(15-2-int(math.Ceil(math.Log2(t.factor))), 0) // so that factor · 2^(e-15) is about 1/4
+			if g.IntN(8) == 0 {
+				e = 0
+			}
+			b[i*size+at+1] = b[i*size+at+1]&0x83 | uint8(e)<<2
+		}
+	}
+	return b
+}
+
+// BlocksOf are n random blocks of a type, the same each time.
+func BlocksOf(t gguf.Type, n int) []uint8 {
+	g := &Gen{Rand: rand.New(rand.NewPCG(uint64(t), uint64(n)))}
+	return blocks(g, slices.IndexFunc(blockTypes, func(b blockType) bool { return b.Type == t }), n)
+}
+
+func (l *list) inBlocks() {
+	for kind, t := range blockTypes {
+		elements, size := t.Block()
+		shapes := [][5]int{{17, 50, 33, 2, 16}} // N, C, O, blocks in a row, at
+		switch t.Type {
+		case gguf.Q4_K:
+			shapes = append(shapes, [][5]int{{1, 300, 300, 1, 0}, {300, 40, 40, 1, 0}, {0, 5, 5, 1, 0}}...)
+		case gguf.Q8_0:
+			shapes = append(shapes, [][5]int{{1, 1, 1, 1, 0}, {300, 140, 129, 3, 8}, {65, 36, 20, 32, 16}, {3, 2, 0, 2, 1}}...)
+		}
+		for _, s := range shapes {
+			n, c, o, i, at := s[0], s[1], s[2], s[3]*elements, s[4]
+			name := fmt.Sprintf("%v_N%d_C%d_O%d_I%d_at%d", t, n, c, o, i, at)
+			forward := func(g *Gen) Op {
+				return &MatmulBlocks[float64]{N: n, C: c, O: o, I: i, R: s[3] * size, At: at, Type: t.Type, BF16: g.BF16, Code: blocks(g, kind, o*s[3])}
+			}
+			back := func(accumulate bool) func(g *Gen) Op {
+				return func(g *Gen) Op {
+					return &MatmulBlocksDX[float64]{N: n, C: c, O: o, I: i, R: s[3] * size, At: at, Type: t.Type, BF16: g.BF16, Accumulate: accumulate, Code: blocks(g, kind, o*s[3])}
+				}
+			}
+			l.add("matmul_blocks", name, forward)
+			l.add("matmul_blocks_dx", name, back(false))
+			if n == 17 {
+				l.race(4)
+			}
+			l.add("matmul_blocks_dx", name+"_accumulate", back(true))
 		}
 	}
 }

@@ -41,7 +41,7 @@ func ReadHeader(text string) (*Header, error) {
 }
 
 // cSizes are the sizes of the types that args structs have beside pointers.
-var cSizes = map[string]int{"float": 4, "int32_t": 4, "uint32_t": 4, "int64_t": 8, "uint64_t": 8, "kdtype": 4, "kpairing": 4}
+var cSizes = map[string]int{"float": 4, "int32_t": 4, "uint32_t": 4, "int64_t": 8, "uint64_t": 8, "kdtype": 4, "kpairing": 4, "kblock": 4}
 
 var (
 	cComment     = regexp.MustCompile(`//[^\n]*`)

@@ -1,6 +1,10 @@
 package spec
 
-import "math"
+import (
+	"math"
+
+	"criticrm/gguf"
+)
 
 // Matmul is y = x·wᵀ (+ add).
 type Matmul[T Real] struct {
@@ -140,17 +144,78 @@ func (*MatmulNF4DX[T]) twin() Op { return new(MatmulNF4DX[float32]) }
 
 // Run unpacks and multiplies.
 func (o *MatmulNF4DX[T]) Run() {
-	w, width := unpackNF4(o.Code, o.Absmax, o.Scale, o.Map, o.Offset, o.BF16), 64*o.B
+	w := unpackNF4(o.Code, o.Absmax, o.Scale, o.Map, o.Offset, o.BF16)
+	timesPacked(o.DX, o.DY, w, o.N, o.C, o.O, 64*o.B, o.At, o.Accumulate)
+}
+
+// unpackBlocks gives the weight (o, i) that rows of ggml's blocks stand for.
+func unpackBlocks[T Real](code []uint8, kind gguf.Type, o, i int, round bool) []T {
+	x := make([]float32, o*i)
+	if err := gguf.Dequantize(x, code, kind); err != nil {
+		panic(err)
+	}
+	w := make([]T, len(x))
+	for j, v := range x {
+		if round {
+			v = RoundBF16(v)
+		}
+		w[j] = T(v)
+	}
+	return w
+}
+
+// MatmulBlocks is y[:, at … at+o) = x·wᵀ with a weight in ggml's blocks.
+type MatmulBlocks[T Real] struct {
+	Y                 []T     `arg:"in/out real N,C"`
+	X                 []T     `arg:"in real N,I"`
+	Code              []uint8 `arg:"in u8 O,R"`
+	N, C, O, I, R, At int
+	Type              gguf.Type
+	BF16              bool // w is rounded to bfloat16, as everything else is
+}
+
+func (*MatmulBlocks[T]) twin() Op { return new(MatmulBlocks[float32]) }
+
+// Run unpacks and multiplies.
+func (o *MatmulBlocks[T]) Run() {
+	w := unpackBlocks[T](o.Code, o.Type, o.O, o.I, o.BF16)
 	for n := range o.N {
-		for i := range width {
+		for j := range o.O {
+			o.Y[n*o.C+o.At+j] = dot(o.X[n*o.I:][:o.I], w[j*o.I:][:o.I])
+		}
+	}
+}
+
+// MatmulBlocksDX is dx = dy[:, at … at+o)·w, or dx += ….
+type MatmulBlocksDX[T Real] struct {
+	DX                []T     `arg:"acc real N,I"`
+	DY                []T     `arg:"in real N,C"`
+	Code              []uint8 `arg:"in u8 O,R"`
+	N, C, O, I, R, At int
+	Type              gguf.Type
+	Accumulate        bool
+	BF16              bool
+}
+
+func (*MatmulBlocksDX[T]) twin() Op { return new(MatmulBlocksDX[float32]) }
+
+// Run unpacks and multiplies.
+func (o *MatmulBlocksDX[T]) Run() {
+	timesPacked(o.DX, o.DY, unpackBlocks[T](o.Code, o.Type, o.O, o.I, o.BF16), o.N, o.C, o.O, o.I, o.At, o.Accumulate)
+}
+
+// timesPacked is dx (n, i) = dy[:, at … at+o)·w (o, i), or dx += …; dy (n, c).
+func timesPacked[T Real](dx, dy, w []T, n, c, o, i, at int, accumulate bool) {
+	for row := range n {
+		for k := range i {
 			var sum T
-			for j := range o.O {
-				sum += o.DY[n*o.C+o.At+j] * w[j*width+i]
+			for j := range o {
+				sum += dy[row*c+at+j] * w[j*i+k]
 			}
-			if o.Accumulate {
-				sum += o.DX[n*width+i]
+			if accumulate {
+				sum += dx[row*i+k]
 			}
-			o.DX[n*width+i] = sum
+			dx[row*i+k] = sum
 		}
 	}
 }

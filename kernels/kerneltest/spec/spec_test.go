@@ -96,6 +96,11 @@ func backward(r *Gen, op Op) (g gradient, ok bool) {
 		x := MatmulNF4DX[float64]{DX: zero(o.X), DY: dout, Code: o.Code, Absmax: o.Absmax, Scale: o.Scale, Map: o.Map, Offset: o.Offset, N: o.N, C: o.C, O: o.O, At: o.At, B: o.B, S: o.S, BF16: o.BF16}
 		x.Run()
 		g.by = map[string][]float64{"X": x.DX}
+	case *MatmulBlocks[float64]:
+		dout, sum = weigh(r, o.Y)
+		x := MatmulBlocksDX[float64]{DX: zero(o.X), DY: dout, Code: o.Code, Type: o.Type, N: o.N, C: o.C, O: o.O, I: o.I, R: o.R, At: o.At, BF16: o.BF16}
+		x.Run()
+		g.by = map[string][]float64{"X": x.DX}
 	case *LoRA[float64]:
 		dout, sum = weigh(r, o.Y)
 		b := LoRABackward[float64]{DT: zero(o.T), DB: zero(o.B), DY: dout, T: o.T, B: o.B, N: o.N, C: o.C, P: o.P, O: o.O, R: o.R, At: o.At, From: o.From}
@@ -137,7 +142,7 @@ func backward(r *Gen, op Op) (g gradient, ok bool) {
 }
 
 // hasBackward are the ops whose gradient must be checked.
-var hasBackward = []string{"embed", "gather", "rmsnorm", "slice_norm", "rope", "matmul", "add_bias", "lora", "matmul_nf4", "swiglu", "geglu", "attention", "critique_loss", "reward_loss"}
+var hasBackward = []string{"embed", "gather", "rmsnorm", "slice_norm", "rope", "matmul", "add_bias", "lora", "matmul_nf4", "matmul_blocks", "swiglu", "geglu", "attention", "critique_loss", "reward_loss"}
 
 // TestGradients compares each backward op with finite differences of its forward op, on every case that is small.
 func TestGradients(t *testing.T) {

@@ -1,0 +1,4 @@
+//go:build cuda && emu
+
+#include "emu/emu.h"
+#include "blocks.cu"
