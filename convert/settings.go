@@ -64,7 +64,10 @@ func familyOf(config *object) (*family, error) {
 // writeConfig makes the metadata of a model, but for its tokens.
 func writeConfig(config *object, f *family, vocab int64) (*writing, error) {
 	w := &writing{config: config, family: f}
-	for _, k := range []string{"quantization_config", "compression_config", "auto_map"} {
+	if config.has("quantization_config") {
+		w.fail("quantization_config is not supported: take the model with plain weights (of one from 'convert --keep_quantized', 'export --format causal-lm' makes it)")
+	}
+	for _, k := range []string{"compression_config", "auto_map"} {
 		if config.has(k) {
 			w.fail("%s is not supported", k)
 		}

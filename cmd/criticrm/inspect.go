@@ -229,12 +229,16 @@ func showFacts(w io.Writer, dir string) error {
 func showTensors(w io.Writer, tensors []checkpoint.TensorInfo) error {
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	var elements, bytes int64
+	what := "parameters"
 	for _, x := range tensors {
 		n := int64(1)
 		for _, d := range x.Shape {
 			n *= d
 		}
 		elements += n
+		if x.DType == "U8" { // bits of weights, and their parameters are others
+			what = "numbers as they are stored"
+		}
 		size, err := x.Bytes()
 		if err != nil {
 			return err
@@ -245,7 +249,7 @@ func showTensors(w io.Writer, tensors []checkpoint.TensorInfo) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d tensors, %d parameters, %d bytes\n", len(tensors), elements, bytes)
+	_, err := fmt.Fprintf(w, "%d tensors, %d %s, %d bytes\n", len(tensors), elements, what, bytes)
 	return err
 }
 

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"criticrm/internal/golden"
 )
 
 func TestInspect(t *testing.T) {
@@ -21,6 +23,7 @@ func TestInspect(t *testing.T) {
 		{[]string{run + "/checkpoints", "--verify"}, []string{", verified"}},
 		{[]string{run + "/checkpoints/step-00000010"}, []string{"checkpoint of step 10", "every hash is right", "examples: 2", "v/score.weight"}},
 		{[]string{run + "/model/model.safetensors"}, []string{`metadata "format": "pt"`, "model.norm.weight", "[32]"}},
+		{[]string{golden.Repository(t).Dir("nf4_llama")}, []string{"numbers as they are stored"}},
 		{[]string{records}, []string{"3 of 3 records kept", "4 critiques: 4 parsed (mean score 5.00)", `category "all": 3`, "duplicate id: 1", "duplicate row: 1", "contradiction: 1", "line 3 (id \"c\"): contradictory labels"}},
 		{[]string{tinyModel(t), "--text", "hi <|eot|>"}, []string{`"<|bos|><|start|>user\nhi <|eot|><|eot|><|start|>assistant\n"`, "ids: [0, 2, "}},
 		{[]string{tinyModel(t), "--generation=false", "--text", `[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]`}, []string{`<|start|>assistant\nb<|eot|>"`}},
