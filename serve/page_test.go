@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -32,6 +33,7 @@ type looked struct {
 		Dots, Writing    int
 		Again            []string
 		Forgotten        bool
+		Chosen           string // the model of the try
 		Dark             bool
 		Ratios           map[string]float64 // the least contrast of each kind of thing
 	}
@@ -152,6 +154,19 @@ func TestPage(t *testing.T) {
 	plain, _ := newServer(t, func(o *Options, f *fake) { o.Plain = true })
 	if got := visit(t, plain, 400, 900, "", url.Values{"prompt": {"a"}, "a": {"b"}, "plain": {"1"}}); len(got.Faults) > 0 || !strings.HasPrefix(got.Seen.Verdict, "Reward ") || len(got.Seen.Rewards) != 1 {
 		t.Errorf("a scalar model: %+v", got)
+	}
+	more := withMore(t)
+	for model, length := range map[string]int{"a": 2, "b": 0} { // the second reads rewards alone
+		got := visit(t, more, 400, 900, "", url.Values{"prompt": {"What is 1 + 1?"}, "a": {"2"}, "model": {model}, "samples": {"2"}, "plain": {"1"}})
+		want := ask(t, more, "/v1/reward", fmt.Sprintf(`{"model":%q,"prompt":"What is 1 + 1?","responses":["2"]%s}`, model, map[string]string{"a": `,"samples":2`}[model]))
+		reward, err := dig(want, "data", 0, "reward").(json.Number).Float64()
+		shown := fmt.Sprintf("%.2f ", reward)
+		if math.Abs(reward) < 10 {
+			shown = fmt.Sprintf("%.3f ", reward)
+		}
+		if v := got.Seen; err != nil || len(got.Faults) > 0 || v.Chosen != model || len(v.Critiques) != length || len(v.Rewards) != 1 || !strings.HasPrefix(strings.Replace(v.Rewards[0], "−", "-", 1), shown) || !strings.Contains(v.Tries[0], "· "+model+" · What") {
+			t.Errorf("model %s, reward %v: %+v", model, reward, got)
+		}
 	}
 	full, _ := newServer(t, func(o *Options, f *fake) { f.before = func(context.Context) error { return ErrBusy } })
 	if got := visit(t, full, 400, 900, "", url.Values{"prompt": {"a"}, "a": {"b"}, "plain": {"1"}, "picture": {"1"}}); !strings.Contains(got.Seen.Verdict, "Not judged: the queue is full") {

@@ -2,7 +2,7 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const store = "criticrm.tries", most = 12;
-  let model = null, running = null;
+  let models = [], model = null, running = null;
 
   const el = (tag, name, text) => {
     const e = document.createElement(tag);
@@ -30,21 +30,29 @@
       const r = await fetch("v1/models");
       const body = await r.json();
       if (!r.ok) throw new Error(failure(body, r.status));
-      model = body.data[0];
+      models = body.data;
     } catch (e) {
       say("The server does not answer: " + e.message, true);
       return;
     }
-    const c = model.criticrm;
-    $("model").textContent = model.id + " · " + (c.plain ? "rewards without critiques" : c.rewards ? "rewards behind critiques" : "critiques with scores, no reward head");
-    $("sampling").hidden = c.plain;
+    $("models").replaceChildren(...models.map((m) => el("option", "", m.id)));
+    $("which").hidden = models.length < 2;
+    choose(models[0]);
+    $("seed").value = 0;
+    tries();
+  }
+
+  // choose has a model judge, and what it is asked with by default.
+  function choose(m) {
+    model = m;
+    $("models").value = m.id;
+    const c = m.criticrm;
+    $("model").textContent = m.id + " · " + (c.plain ? "rewards without critiques" : c.rewards ? "rewards behind critiques" : "critiques with scores, no reward head");
+    $("sampling").style.display = c.plain ? "none" : "";
     $("samples").value = Math.min(c.max_samples, Math.max(c.samples, 4));
     $("samples").max = c.max_samples;
     $("temperature").value = Math.round(c.temperature * 1e6) / 1e6;
     $("tokens").value = c.max_tokens;
-    $("seed").value = 0;
-    if (c.plain) $("sampling").style.display = "none";
-    tries();
   }
 
   // card is the place of an answer's results.
@@ -146,7 +154,7 @@
     if (running || !model) return;
     const responses = [$("a").value];
     if ($("b").value !== "") responses.push($("b").value);
-    const ask = { prompt: $("prompt").value, responses, stream: true };
+    const ask = { model: model.id, prompt: $("prompt").value, responses, stream: true };
     if (!model.criticrm.plain) {
       ask.samples = Number($("samples").value);
       ask.temperature = Number($("temperature").value);
@@ -182,7 +190,7 @@
       }
       if (!out) throw new Error("the answer was cut off");
       finish(out, cards);
-      remember({ prompt: ask.prompt, responses, samples: ask.samples, temperature: ask.temperature, tokens: ask.max_tokens, seed: ask.seed, scores: out.data.map((d) => d.score) });
+      remember({ model: ask.model, prompt: ask.prompt, responses, samples: ask.samples, temperature: ask.temperature, tokens: ask.max_tokens, seed: ask.seed, scores: out.data.map((d) => d.score) });
     } catch (e) {
       document.querySelectorAll(".writing").forEach((x) => x.classList.remove("writing"));
       say(e.name === "AbortError" ? "Stopped." : "Not judged: " + e.message, e.name !== "AbortError");
@@ -202,7 +210,7 @@
   const save = (list) => { try { localStorage.setItem(store, JSON.stringify(list)); } catch { /* no room, or not allowed: the page works without */ } };
 
   function remember(t) {
-    const same = (x) => x.prompt === t.prompt && JSON.stringify(x.responses) === JSON.stringify(t.responses);
+    const same = (x) => x.model === t.model && x.prompt === t.prompt && JSON.stringify(x.responses) === JSON.stringify(t.responses);
     save([t].concat(load().filter((x) => !same(x))).slice(0, most));
     tries();
   }
@@ -212,9 +220,11 @@
     $("past").hidden = list.length === 0;
     $("tries").replaceChildren(...list.map((t) => {
       const li = el("li"), scores = (t.scores || []).map(show).join(" : ");
-      const b = el("button", "", (scores ? scores + " · " : "") + t.prompt.replace(/\s+/g, " ").slice(0, 200));
+      const b = el("button", "", (scores ? scores + " · " : "") + (models.length > 1 && t.model ? t.model + " · " : "") + t.prompt.replace(/\s+/g, " ").slice(0, 200));
       b.type = "button";
       b.addEventListener("click", () => {
+        const m = models.find((m) => m.id === t.model);
+        if (m) choose(m);
         $("prompt").value = t.prompt;
         $("a").value = t.responses[0] || "";
         $("b").value = t.responses[1] || "";
@@ -228,6 +238,7 @@
 
   $("form").addEventListener("submit", judge);
   $("form").addEventListener("keydown", (e) => { if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) { e.preventDefault(); $("form").requestSubmit(); } });
+  $("models").addEventListener("change", () => choose(models.find((m) => m.id === $("models").value)));
   $("stop").addEventListener("click", () => running && running.abort());
   $("forget").addEventListener("click", () => { try { localStorage.removeItem(store); } catch { /* nothing is kept then */ } tries(); });
   start();
