@@ -25,7 +25,7 @@ type Converted struct {
 // Convert writes the records of a file in a form, row by row. The output is there when it is whole; "-" is stdout, where rows come as they are
 // made. Rows that are left out, bad ones and those that the form cannot hold, are listed beside the output as record.BadPath says.
 func Convert(ctx context.Context, in, out string, stdout io.Writer, form *Form, o Options) (c *Converted, err error) {
-	if err := refuseSame(in, out); err != nil {
+	if err := refuseOutputs(in, out); err != nil {
 		return nil, err
 	}
 	r, err := record.Open(in, o.Read)

@@ -252,6 +252,8 @@ func TestSplit(t *testing.T) {
 		{"-", train, eval, "standard input can be read once"},
 		{in, eval, eval, "is to be both outputs"},
 		{in, in, eval, "is what is read"},
+		{in + "," + file(t, "second.jsonl", `{"prompt":"p","chosen":"a","rejected":"b"}`), train, in, "is what is read"},
+		{filepath.Dir(in), filepath.Join(filepath.Dir(in), "new.jsonl"), eval, "would be read as a part of"},
 		{file(t, "one.jsonl", `{"prompt":"p","chosen":"a","rejected":"b"}`), train, eval, "nothing is left"},
 		{file(t, "same.jsonl", `{"prompt":"p","chosen":"a","rejected":"b"}`, `{"prompt":"p","chosen":"c","rejected":"b"}`, `{"prompt":"P","chosen":"a","rejected":"d"}`), train, eval, "none is small enough"},
 	} {

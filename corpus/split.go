@@ -43,7 +43,7 @@ func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Option
 	if in == "-" {
 		return nil, errors.New("a split reads its input twice, and standard input can be read once: write it to a file first (criticrm data convert --in - --out FILE.jsonl)")
 	}
-	if err := refuseSame(in, train, eval); err != nil {
+	if err := refuseOutputs(in, train, eval); err != nil {
 		return nil, err
 	}
 	x, err := newIndex(s.Seed, o.memory())

@@ -96,15 +96,8 @@ func (r *execution) prepare(ctx context.Context) error {
 	if err := record.Rereadable(r.In); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: input %w", r.Name, err)
 	}
-	files, _ := record.Files(r.In) // what is wrong with them is said where they are opened
-	for _, f := range files {
-		a, err := os.Stat(f.Path)
-		if err != nil {
-			continue
-		}
-		if b, err := os.Stat(r.Out); err == nil && os.SameFile(a, b) {
-			return fmt.Errorf("%s: input and output are the same file %s", r.Name, f.Path)
-		}
+	if err := record.Apart(r.In, r.Out); err != nil {
+		return fmt.Errorf("%s: output %w", r.Name, err)
 	}
 	settings, err := r.settled()
 	if err != nil {

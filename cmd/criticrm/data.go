@@ -195,7 +195,7 @@ give the same bytes.`,
 			if err := required(cmd, "in", in, "html", html); err != nil {
 				return err
 			}
-			if err := refuseOutput(html, append([]string{in}, l.against...)); err != nil {
+			if err := refuseOutput("html", html, append(l.against, in)...); err != nil {
 				return err
 			}
 			r, err := l.check(cmd, []string{in})

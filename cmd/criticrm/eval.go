@@ -48,6 +48,9 @@ the rows are others: ` + benchmarkNames() + `.`,
 			if err := required(cmd, "in", s.files.in); err != nil {
 				return err
 			}
+			if err := refuseOutput("json", jsonFile, s.files.in, s.files.out); err != nil {
+				return err
+			}
 			s.o = e.Options()
 			if judge && !cmd.Flags().Changed("min_parsed") { // a judge is its scores
 				s.o.MinParsed = critic.DefaultGenerateOptions().MinParsed
