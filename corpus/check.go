@@ -147,7 +147,7 @@ func (r *Report) judge() {
 	}
 	for _, b := range r.Pairs {
 		if b.Swapped > 0 {
-			say(true, b.Second, "%d pairs are in %s the other way round, chosen and rejected swapped", b.Swapped, b.First)
+			say(true, b.Second, "%d rows are in %s the other way round: chosen and rejected swapped, or the other label", b.Swapped, b.First)
 		}
 		if n := b.Shared.Prompts + b.Shared.Near; n > 0 {
 			say(b.strict, b.Second, "%d prompts (%d rows) are also in %s, and %d more nearly are", b.Shared.Prompts, b.Shared.Rows, b.First, b.Shared.Near)

@@ -265,7 +265,7 @@ func TestCheck(t *testing.T) {
 		"wrong: " + train + ": 1 × contradiction",
 		"wrong: " + train + ": 2 of 6 records are longer than 10 tokens",
 		"wrong: " + train + ": 1 records cannot be rendered",
-		"wrong: " + held + ": 1 pairs are in " + train + " the other way round",
+		"wrong: " + held + ": 1 rows are in " + train + " the other way round",
 		"wrong: " + held + ": 1 prompts (2 rows) are also in " + train + ", and 1 more nearly are",
 		"note: " + train + ": 1 of 4 prompts nearly repeat an earlier one",
 		"not looked up, since their prompts are not known here: RewardBench 2; ",
