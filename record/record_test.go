@@ -259,6 +259,24 @@ func TestLimits(t *testing.T) {
 		}
 		recordtest.WantError(t, read(row(101)+end, record.ReadOptions{MaxLine: 100}), "f:1: line is longer than 100 bytes")
 	}
+	for _, n := range []int{101, 102, 5000, 60_000} { // a line that is too long is one bad row, and the next one is read
+		for _, end := range []string{"\n", "\r\n"} {
+			r, err := record.NewReader(strings.NewReader(row(90)+end+row(n)+end+row(91)), "f", record.ReadOptions{MaxLine: 100, MaxBad: 1})
+			var ids []string
+			for err == nil {
+				var rec *record.Record
+				if rec, err = r.Next(); err == nil {
+					ids = append(ids, rec.ID)
+				}
+			}
+			if err != io.EOF || strings.Join(ids, " ") != "row-1 row-3" || len(r.Bad) != 1 || !strings.Contains(r.Bad[0].Error(), "f:2: line is longer than 100 bytes") {
+				t.Errorf("%d bytes: %v, %v, %v", n, ids, r.Bad, err)
+			}
+		}
+	}
+	if err := read(row(90)+"\n"+row(1<<20), record.ReadOptions{MaxLine: 100, MaxBad: 1}); err == io.EOF {
+		t.Error("a line without bound is read to its end")
+	}
 	if err := read(row(16<<20), record.ReadOptions{MaxText: 16 << 20}); err != io.EOF {
 		t.Errorf("16 MiB line: %v", err)
 	}
