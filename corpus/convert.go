@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"criticrm/record"
+	"criticrm/stage"
 )
 
 // Converted is what Convert did.
@@ -119,6 +120,9 @@ func (l *leftOut) add(rows ...error) error {
 }
 
 func (l *leftOut) commit() (path string, err error) {
+	if l.to == nil && l.path != "" {
+		return "", stage.SetAside(l.path, nil)
+	}
 	if l.to == nil {
 		return "", nil
 	}

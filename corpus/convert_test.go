@@ -276,3 +276,17 @@ func TestHold(t *testing.T) {
 		t.Errorf("%v: a group is larger than the share", got)
 	}
 }
+
+// A list of bad rows that an earlier input has left goes where the next one has none.
+func TestConvertListOfAnother(t *testing.T) {
+	good := `{"prompt":"p","chosen":"a","rejected":"b"}`
+	out := filepath.Join(t.TempDir(), "o.jsonl")
+	for i, in := range []string{file(t, "bad.jsonl", good, `{"prompt":"p"}`), file(t, "good.jsonl", good)} {
+		if _, err := Convert(t.Context(), in, out, nil, form(t, "trl"), Options{Read: record.ReadOptions{MaxBad: 1}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(record.BadPath(out)); (err == nil) != (i == 0) {
+			t.Errorf("%s: the list of bad rows: %v", in, err)
+		}
+	}
+}

@@ -115,3 +115,17 @@ func TestLabelsOfTwoFiles(t *testing.T) {
 		t.Errorf("%d, %v", n, err)
 	}
 }
+
+// Reasons of rows with the same fault are the same, and names with digits stay what they are.
+func TestReason(t *testing.T) {
+	for msg, want := range map[string]string{
+		"not valid UTF-8":                             "not valid UTF-8",
+		`control character in a string: '\x00'`:       `control character in a string: '\x00'`,
+		`"answer_1": text is 12 bytes, limit 8388608`: `"answer_1": text is N bytes, limit N`,
+		"messages[3]: got number, want 1.5e-7":        "messages[N]: got number, want N",
+	} {
+		if reason, _ := record.Reason(&record.RowError{Msg: msg}); reason != want {
+			t.Errorf("%s: %s", msg, reason)
+		}
+	}
+}

@@ -167,6 +167,9 @@ func (r *execution) settled() (json.RawMessage, error) {
 // SetAside lists bad rows in a file, if there are some.
 func SetAside(path string, bad []error) error {
 	if len(bad) == 0 {
+		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 		return nil
 	}
 	b, err := record.Bad(bad)
