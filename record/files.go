@@ -69,6 +69,9 @@ func Files(input string) ([]File, error) {
 			files = append(files, File{Path: path, Weight: item.weight, Stream: isStream(path), item: item.text, group: i})
 		}
 	}
+	if weights > 0 && len(items) == 1 {
+		return nil, fmt.Errorf("%s: a weight says how much of a mixture an input is, and there is no other one: leave it out", clipLong(input))
+	}
 	if weights > 0 && weights < len(items) {
 		return nil, fmt.Errorf("%s: %d of %d have a weight: give all of them one, or none", clipLong(input), weights, len(items))
 	}

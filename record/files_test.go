@@ -206,6 +206,8 @@ func TestWeights(t *testing.T) {
 	if err != nil || plain == mixed || mixed == other {
 		t.Error("weights do not count in the sum", err)
 	}
+	_, err = record.ReadFile("a.jsonl:0.5", record.ReadOptions{}) // half of it, somebody might think
+	recordtest.WantError(t, err, "a.jsonl:0.5: a weight says how much of a mixture an input is, and there is no other one")
 	_, err = record.ReadFile("a.jsonl:1,e.jsonl:1", record.ReadOptions{})
 	recordtest.WantError(t, err, "e.jsonl: no examples, so that nothing can be mixed with it")
 }
@@ -249,7 +251,11 @@ func TestTitleOnHub(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if got := record.Title(path + ":0.5"); got != "org/d/data/train.jsonl:0.5" {
+	other := filepath.Join(t.TempDir(), "b.jsonl")
+	if err := os.WriteFile(other, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := record.Title(path + ":0.5," + other + ":0.5"); got != "org/d/data/train.jsonl:0.5,b.jsonl:0.5" {
 		t.Error(got)
 	}
 }
