@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -61,9 +62,17 @@ func Check(ctx context.Context, files, against []string, o Options) (*Report, er
 	defer x.Close()
 	o.Index, o.Read.MaxBad, o.paths = x, AnyBad, true
 	r := &Report{Against: len(against), Near: Nearness{Jaccard: Near, Shingle: shingle, Bands: bands, Rows: bandRows, Seed: o.Seed}, Benchmarks: []Match{}, Findings: []Finding{}}
-	behind, progress := 0, o.Progress
-	if progress != nil {
-		o.Progress = func(records int) { progress(behind + records) }
+	var behind Position
+	for _, path := range slices.Concat(files, against) {
+		if behind.Of >= 0 {
+			behind.Of += cmp.Or(record.Size(path), math.MinInt64)
+		}
+	}
+	if progress := o.Progress; progress != nil {
+		o.Progress = func(at Position) {
+			progress(Position{behind.Rows + at.Rows, behind.Read + at.Read, max(behind.Of, 0)})
+		}
+		o.Progress(Position{})
 	}
 	for i, path := range slices.Concat(files, against) {
 		if i == len(files) {
@@ -74,7 +83,7 @@ func Check(ctx context.Context, files, against []string, o Options) (*Report, er
 			return nil, err
 		}
 		defer f.Close()
-		behind += f.Rows
+		behind.Rows, behind.Read = behind.Rows+f.Rows, behind.Read+record.Size(path)
 		r.Files = append(r.Files, f)
 	}
 	if len(against) == 0 {

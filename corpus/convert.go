@@ -79,7 +79,7 @@ func Convert(ctx context.Context, in, out string, stdout io.Writer, form *Form, 
 			return c, err
 		}
 		if c.Rows++; o.Progress != nil && c.Rows%often == 0 {
-			o.Progress(c.Rows)
+			o.Progress(position(c.Rows, r))
 		}
 	}
 	c.Found = r.Found

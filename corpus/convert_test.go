@@ -146,8 +146,8 @@ func TestConvertLeavesNothing(t *testing.T) {
 	_, err := Convert(t.Context(), in, out, nil, form(t, "trl"), Options{})
 	check("a bad row", err, `few.jsonl:2: key "rejected" is missing`)
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err = Convert(ctx, "-", out, nil, form(t, "trl"), Options{Read: record.ReadOptions{Stdin: rows(3000, 5, 5)}, Progress: func(n int) {
-		if n > 1000 {
+	_, err = Convert(ctx, "-", out, nil, form(t, "trl"), Options{Read: record.ReadOptions{Stdin: rows(3000, 5, 5)}, Progress: func(at Position) {
+		if at.Rows > 1000 {
 			cancel()
 		}
 	}})

@@ -56,8 +56,11 @@ func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Option
 	defer categories.Close()
 	var names []string
 	known := map[string]uint32{}
-	rows := 0
-	f, err := Scan(ctx, in, o, func(r *record.Record) error {
+	rows, first := 0, o
+	if o.Progress != nil { // the file is read twice
+		first.Progress = func(at Position) { o.Progress(Position{at.Rows, at.Read, 2 * at.Of}) }
+	}
+	f, err := Scan(ctx, in, first, func(r *record.Record) error {
 		i, ok := known[r.Group()]
 		if !ok {
 			i = uint32(len(names))
@@ -305,7 +308,8 @@ func (out *Splits) write(ctx context.Context, in, train, eval string, f *File, o
 			return err
 		}
 		if o.Progress != nil && row%often == 0 {
-			o.Progress(f.Rows + row)
+			at := position(f.Rows+row, r)
+			o.Progress(Position{at.Rows, at.Read + at.Of, 2 * at.Of})
 		}
 	}
 	if sum, _, err := r.Sum(); err != nil || sum != f.SHA256 {

@@ -114,6 +114,29 @@ func Rereadable(input string) error {
 	return err
 }
 
+// Size is how many stored bytes an input has; 0 if nobody knows.
+func Size(input string) (n int64) {
+	files, err := Files(input)
+	for _, f := range files {
+		size := sizeOf(f.Path)
+		if f.Stream || size == 0 {
+			return 0
+		}
+		n += size
+	}
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func sizeOf(path string) int64 {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return info.Size()
+	}
+	return 0
+}
+
 func once(f File) error {
 	return fmt.Errorf("%s can be read once only, and here an input is read twice: write it to a file first (cat > pairs.jsonl)", f.Name())
 }
