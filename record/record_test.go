@@ -145,7 +145,7 @@ func TestBadRows(t *testing.T) {
 		{"62 equal", `{"prompt":"p","chosen":"c","rejected":"c"}`, `f: no examples (set aside: 1 with two equal responses)`},
 		{"62 label", `{"prompt":"p","completion":"c","label":"yes"}`, `"label": got string, want true or false`},
 		{"62 huge number", `{"prompt":"p","chosen":"c","rejected":"r","margin":1e999}`, "f:1@51: number 1e999 is out of range"},
-		{"62 NaN", `{"prompt":"p","margin":NaN}`, "f:1@23: invalid character 'N'"},
+		{"62 NaN", `{"prompt":"p","margin":NaN}`, "f:1@23: NaN is no value in JSON"},
 		{"62 margin text", `{"prompt":"p","chosen":"c","rejected":"r","margin":"1"}`, `"margin": got string, want a finite number`},
 		{"63 empty", `{"prompt":" \n","chosen":"c","rejected":"r"}`, `"prompt" is empty`},
 		{"63 empty response", `{"prompt":"p","chosen":"c","rejected":"\t"}`, `"rejected" is empty`},
