@@ -164,13 +164,13 @@ func (r *execution) settled() (json.RawMessage, error) {
 	return settings, nil
 }
 
-// SetAside lists bad rows in a file, if there are some.
+// SetAside lists bad rows in a file, if there are some. If there are none, the list of an earlier input goes.
 func SetAside(path string, bad []error) error {
 	if len(bad) == 0 {
-		if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
-			return err
+		if _, err := os.Lstat(path); err != nil { // as a rule it is not there
+			return nil
 		}
-		return nil
+		return os.Remove(path)
 	}
 	b, err := record.Bad(bad)
 	if err != nil {
