@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -61,9 +62,17 @@ func Check(ctx context.Context, files, against []string, o Options) (*Report, er
 	defer x.Close()
 	o.Index, o.Read.MaxBad, o.paths = x, AnyBad, true
 	r := &Report{Against: len(against), Near: Nearness{Jaccard: Near, Shingle: shingle, Bands: bands, Rows: bandRows, Seed: o.Seed}, Benchmarks: []Match{}, Findings: []Finding{}}
-	behind, progress := 0, o.Progress
-	if progress != nil {
-		o.Progress = func(records int) { progress(behind + records) }
+	var behind Position
+	for _, path := range slices.Concat(files, against) {
+		if behind.Of >= 0 {
+			behind.Of += cmp.Or(record.Size(path), math.MinInt64)
+		}
+	}
+	if progress := o.Progress; progress != nil {
+		o.Progress = func(at Position) {
+			progress(Position{behind.Rows + at.Rows, behind.Read + at.Read, max(behind.Of, 0)})
+		}
+		o.Progress(Position{})
 	}
 	for i, path := range slices.Concat(files, against) {
 		if i == len(files) {
@@ -74,7 +83,7 @@ func Check(ctx context.Context, files, against []string, o Options) (*Report, er
 			return nil, err
 		}
 		defer f.Close()
-		behind += f.Rows
+		behind.Rows, behind.Read = behind.Rows+f.Rows, behind.Read+record.Size(path)
 		r.Files = append(r.Files, f)
 	}
 	if len(against) == 0 {
@@ -147,7 +156,7 @@ func (r *Report) judge() {
 	}
 	for _, b := range r.Pairs {
 		if b.Swapped > 0 {
-			say(true, b.Second, "%d pairs are in %s the other way round, chosen and rejected swapped", b.Swapped, b.First)
+			say(true, b.Second, "%d rows are in %s the other way round: chosen and rejected swapped, or the other label", b.Swapped, b.First)
 		}
 		if n := b.Shared.Prompts + b.Shared.Near; n > 0 {
 			say(b.strict, b.Second, "%d prompts (%d rows) are also in %s, and %d more nearly are", b.Shared.Prompts, b.Shared.Rows, b.First, b.Shared.Near)

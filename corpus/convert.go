@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"criticrm/record"
+	"criticrm/stage"
 )
 
 // Converted is what Convert did.
@@ -25,7 +26,7 @@ type Converted struct {
 // Convert writes the records of a file in a form, row by row. The output is there when it is whole; "-" is stdout, where rows come as they are
 // made. Rows that are left out, bad ones and those that the form cannot hold, are listed beside the output as record.BadPath says.
 func Convert(ctx context.Context, in, out string, stdout io.Writer, form *Form, o Options) (c *Converted, err error) {
-	if err := refuseSame(in, out); err != nil {
+	if err := refuseOutputs(in, out); err != nil {
 		return nil, err
 	}
 	r, err := record.Open(in, o.Read)
@@ -78,7 +79,7 @@ func Convert(ctx context.Context, in, out string, stdout io.Writer, form *Form, 
 			return c, err
 		}
 		if c.Rows++; o.Progress != nil && c.Rows%often == 0 {
-			o.Progress(c.Rows)
+			o.Progress(position(c.Rows, r))
 		}
 	}
 	c.Found = r.Found
@@ -119,6 +120,9 @@ func (l *leftOut) add(rows ...error) error {
 }
 
 func (l *leftOut) commit() (path string, err error) {
+	if l.to == nil && l.path != "" {
+		return "", stage.SetAside(l.path, nil)
+	}
 	if l.to == nil {
 		return "", nil
 	}

@@ -146,8 +146,8 @@ func TestConvertLeavesNothing(t *testing.T) {
 	_, err := Convert(t.Context(), in, out, nil, form(t, "trl"), Options{})
 	check("a bad row", err, `few.jsonl:2: key "rejected" is missing`)
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err = Convert(ctx, "-", out, nil, form(t, "trl"), Options{Read: record.ReadOptions{Stdin: rows(3000, 5, 5)}, Progress: func(n int) {
-		if n > 1000 {
+	_, err = Convert(ctx, "-", out, nil, form(t, "trl"), Options{Read: record.ReadOptions{Stdin: rows(3000, 5, 5)}, Progress: func(at Position) {
+		if at.Rows > 1000 {
 			cancel()
 		}
 	}})
@@ -252,6 +252,8 @@ func TestSplit(t *testing.T) {
 		{"-", train, eval, "standard input can be read once"},
 		{in, eval, eval, "is to be both outputs"},
 		{in, in, eval, "is what is read"},
+		{in + "," + file(t, "second.jsonl", `{"prompt":"p","chosen":"a","rejected":"b"}`), train, in, "is what is read"},
+		{filepath.Dir(in), filepath.Join(filepath.Dir(in), "new.jsonl"), eval, "would be read as a part of"},
 		{file(t, "one.jsonl", `{"prompt":"p","chosen":"a","rejected":"b"}`), train, eval, "nothing is left"},
 		{file(t, "same.jsonl", `{"prompt":"p","chosen":"a","rejected":"b"}`, `{"prompt":"p","chosen":"c","rejected":"b"}`, `{"prompt":"P","chosen":"a","rejected":"d"}`), train, eval, "none is small enough"},
 	} {
@@ -272,5 +274,19 @@ func TestHold(t *testing.T) {
 	}
 	if got := Hold(map[int]int{1: 50, 2: 50}, .3, 1); len(got) != 0 {
 		t.Errorf("%v: a group is larger than the share", got)
+	}
+}
+
+// A list of bad rows that an earlier input has left goes where the next one has none.
+func TestConvertListOfAnother(t *testing.T) {
+	good := `{"prompt":"p","chosen":"a","rejected":"b"}`
+	out := filepath.Join(t.TempDir(), "o.jsonl")
+	for i, in := range []string{file(t, "bad.jsonl", good, `{"prompt":"p"}`), file(t, "good.jsonl", good)} {
+		if _, err := Convert(t.Context(), in, out, nil, form(t, "trl"), Options{Read: record.ReadOptions{MaxBad: 1}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(record.BadPath(out)); (err == nil) != (i == 0) {
+			t.Errorf("%s: the list of bad rows: %v", in, err)
+		}
 	}
 }

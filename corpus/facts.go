@@ -317,7 +317,7 @@ func (f *File) Histogram(name, unit string) []Bin {
 type Overlap struct {
 	Prompts int `json:"prompts"`
 	Rows    int `json:"rows"`              // of the second file with one of them
-	Swapped int `json:"swapped,omitempty"` // pairs of the second file that the first has the other way round
+	Swapped int `json:"swapped,omitempty"` // pairs of the second file that the first has the other way round, and responses with the other label
 }
 
 // Close frees the temporary files that Overlaps needs; the facts stay.

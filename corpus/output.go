@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"criticrm/checkpoint/vfs"
+	"criticrm/record"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -136,11 +137,10 @@ func (o *output) abort() error {
 
 var errGivenUp = errors.New("given up")
 
-// refuseSame keeps an output from replacing what it is made from.
-func refuseSame(in string, outs ...string) error {
-	from, err := os.Stat(in)
-	if in == "-" || err != nil {
-		from = nil
+// refuseOutputs keeps outputs from replacing what they are made from, and each other.
+func refuseOutputs(in string, outs ...string) error {
+	if err := record.Apart(in, outs...); err != nil {
+		return err
 	}
 	for i, out := range outs {
 		if out == "-" {
@@ -153,8 +153,6 @@ func refuseSame(in string, outs ...string) error {
 			return err
 		case to.IsDir():
 			return fmt.Errorf("%s is a directory, want the name of a file", out)
-		case from != nil && os.SameFile(from, to):
-			return fmt.Errorf("%s is what is read", out)
 		}
 		if !strings.HasSuffix(strings.TrimSuffix(strings.TrimSuffix(out, ".zst"), ".gz"), ".jsonl") {
 			return fmt.Errorf("%s: want a name that ends in .jsonl, .jsonl.zst or .jsonl.gz", out)

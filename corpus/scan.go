@@ -21,7 +21,7 @@ type Options struct {
 	Draws     int     // of the bootstrap behind File.Bias; 0: there is none
 	Level     float64 // of its interval
 	Seed      uint64
-	Progress  func(records int) // now and then
+	Progress  func(at Position) // now and then
 
 	paths  bool    // files are named by their paths: several may have the same base
 	limits *limits // of what is in memory; nil: inMemory
@@ -42,6 +42,18 @@ type Counter struct {
 
 // AnyBad is ReadOptions.MaxBad for a file whose bad rows are counted by reason, however many there are.
 const AnyBad = math.MaxInt
+
+// Position is how far the reading is.
+type Position struct {
+	Rows     int
+	Read, Of int64 // stored bytes; Of is 0 if nobody knows
+}
+
+func position(rows int, in *record.Reader) Position {
+	at := Position{Rows: rows}
+	at.Read, at.Of = in.Progress()
+	return at
+}
 
 // often is how many records lie between two calls of Progress.
 const often = 64
@@ -83,7 +95,7 @@ func Scan(ctx context.Context, path string, o Options, keep func(*record.Record)
 			in.Bad = nil
 		}
 		if o.Progress != nil && f.Rows%often == 0 {
-			o.Progress(f.Rows)
+			o.Progress(position(f.Rows, in))
 		}
 		return f.add(&m)
 	})

@@ -265,7 +265,7 @@ func TestCheck(t *testing.T) {
 		"wrong: " + train + ": 1 × contradiction",
 		"wrong: " + train + ": 2 of 6 records are longer than 10 tokens",
 		"wrong: " + train + ": 1 records cannot be rendered",
-		"wrong: " + held + ": 1 pairs are in " + train + " the other way round",
+		"wrong: " + held + ": 1 rows are in " + train + " the other way round",
 		"wrong: " + held + ": 1 prompts (2 rows) are also in " + train + ", and 1 more nearly are",
 		"note: " + train + ": 1 of 4 prompts nearly repeat an earlier one",
 		"not looked up, since their prompts are not known here: RewardBench 2; ",
@@ -339,5 +339,46 @@ func TestNearOfSeveralFiles(t *testing.T) {
 	text := strings.Join(r.Lines(), "\n")
 	if want := "near duplicates: " + first + ":1 and " + second + ":2 ("; !strings.Contains(text, want) {
 		t.Errorf("no %q in\n%s", want, text)
+	}
+}
+
+// Progress is of all bytes that are read, of several files too, and ends at them.
+func TestProgress(t *testing.T) {
+	var lines []string
+	for i := range 500 {
+		lines = append(lines, fmt.Sprintf(`{"prompt":"p%d","chosen":"a","rejected":"b"}`, i))
+	}
+	a, b := file(t, "a.jsonl", lines...), file(t, "b.jsonl", lines[:300]...)
+	sizes := record.Size(a) + record.Size(b)
+	if sizes == 0 || record.Size(a+","+b) != sizes || record.Size("-") != 0 {
+		t.Fatal(sizes)
+	}
+	dir := t.TempDir()
+	for name, c := range map[string]struct {
+		of   int64
+		rows int
+		run  func(o Options) error
+	}{
+		"check": {sizes, 800, func(o Options) error { _, err := Check(t.Context(), []string{a, b}, nil, o); return err }},
+		"list":  {sizes, 800, func(o Options) error { _, err := Check(t.Context(), []string{a + "," + b}, nil, o); return err }},
+		"convert": {sizes, 800, func(o Options) error {
+			_, err := Convert(t.Context(), a+","+b, filepath.Join(dir, "c.jsonl"), nil, form(t, "trl"), o)
+			return err
+		}},
+		"split": {2 * record.Size(a), 1000, func(o Options) error {
+			_, err := Split(t.Context(), a, filepath.Join(dir, "t.jsonl"), filepath.Join(dir, "e.jsonl"), SplitOptions{Share: .1}, o)
+			return err
+		}},
+	} {
+		var last Position
+		err := c.run(Options{Progress: func(at Position) {
+			if at.Rows < last.Rows || at.Read < last.Read || at.Of != c.of || at.Read > at.Of {
+				t.Errorf("%s: %+v behind %+v, want %d bytes", name, at, last, c.of)
+			}
+			last = at
+		}})
+		if err != nil || last.Read != c.of || last.Rows < c.rows-often {
+			t.Errorf("%s: %+v, %v", name, last, err)
+		}
 	}
 }

@@ -43,7 +43,7 @@ func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Option
 	if in == "-" {
 		return nil, errors.New("a split reads its input twice, and standard input can be read once: write it to a file first (criticrm data convert --in - --out FILE.jsonl)")
 	}
-	if err := refuseSame(in, train, eval); err != nil {
+	if err := refuseOutputs(in, train, eval); err != nil {
 		return nil, err
 	}
 	x, err := newIndex(s.Seed, o.memory())
@@ -56,8 +56,11 @@ func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Option
 	defer categories.Close()
 	var names []string
 	known := map[string]uint32{}
-	rows := 0
-	f, err := Scan(ctx, in, o, func(r *record.Record) error {
+	rows, first := 0, o
+	if o.Progress != nil { // the file is read twice
+		first.Progress = func(at Position) { o.Progress(Position{at.Rows, at.Read, 2 * at.Of}) }
+	}
+	f, err := Scan(ctx, in, first, func(r *record.Record) error {
 		i, ok := known[r.Group()]
 		if !ok {
 			i = uint32(len(names))
@@ -305,7 +308,8 @@ func (out *Splits) write(ctx context.Context, in, train, eval string, f *File, o
 			return err
 		}
 		if o.Progress != nil && row%often == 0 {
-			o.Progress(f.Rows + row)
+			at := position(f.Rows+row, r)
+			o.Progress(Position{at.Rows, at.Read + at.Of, 2 * at.Of})
 		}
 	}
 	if sum, _, err := r.Sum(); err != nil || sum != f.SHA256 {

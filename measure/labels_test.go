@@ -41,3 +41,13 @@ func TestLabels(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Averages over RewardBench's subsets are not its score: the report says so, also of rows that are not known as the benchmark's.
+func TestSubsetsOfRewardBench(t *testing.T) {
+	for _, c := range []struct{ second, want string }{{"hep-go", "none of these figures"}, {"mine", ""}} {
+		r := &Report{Methods: []Method{{Name: "reward", Estimate: Estimate{Categories: []Category{{Name: "alpacaeval-easy", N: 1}, {Name: c.second, N: 1}}}}}}
+		if line := r.NotOfficial(); line == "" != (c.want == "") || !strings.Contains(line, c.want) || !strings.HasPrefix(r.String(), line) {
+			t.Errorf("%s: %q", c.second, line)
+		}
+	}
+}

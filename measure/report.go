@@ -4,6 +4,7 @@ package measure
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -13,7 +14,10 @@ import (
 // NotOfficial is what must stand beside the figures of a benchmark's rows; "" beside those of others.
 func (r *Report) NotOfficial() string {
 	if r.Benchmark == "" {
-		return ""
+		if len(r.Methods) == 0 || slices.ContainsFunc(r.Methods[0].Categories, func(c Category) bool { return rewardBench.Sizes[0][c.Name] == 0 }) {
+			return ""
+		}
+		return "The categories are subsets of RewardBench, whose score is none of these figures: 'criticrm eval --benchmark " + rewardBench.Name + "' gives it."
 	}
 	return fmt.Sprintf("These are rows of the benchmark %s, and the figures are not its score, for which it has a rule: 'criticrm eval' of the scored rows gives it.", r.Benchmark)
 }

@@ -41,6 +41,9 @@ func (r *run) card(res *Results) error {
 // markdown is the table of the methods.
 func (res *Results) markdown() string {
 	var b strings.Builder
+	if line := res.notOfficial(); line != "" {
+		fmt.Fprintf(&b, "%s\n\n", line)
+	}
 	fmt.Fprintf(&b, "Preference accuracy on %d held-out pairs of %d prompts, in percent, with %.3g %% intervals by bootstrap over the prompts; "+
 		"m is how many critiques of a response are averaged.\n\n| method | pairs | m | accuracy | ties | n |\n|---|---|---|---|---|---|\n", res.EvalPairs, res.EvalPrompts, 100*res.Level)
 	for _, row := range res.shown() {

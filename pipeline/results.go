@@ -32,8 +32,9 @@ type Results struct {
 	Rows        []Row                `json:"rows"`
 	Differences []measure.Difference `json:"differences"` // of the best round and its rivals, on the pairs that both have measured
 	Rounds      []Round              `json:"rounds"`
-	Best        int                  `json:"best"`    // the round whose model is the run's
-	Stopped     string               `json:"stopped"` // why there are no more rounds
+	Best        int                  `json:"best"`                // the round whose model is the run's
+	Stopped     string               `json:"stopped"`             // why there are no more rounds
+	Benchmark   string               `json:"benchmark,omitempty"` // the held-out rows are of it, and the figures are not its score
 
 	dir     string
 	seconds float64
@@ -116,6 +117,7 @@ func (r *run) results(best int, why string) (*Results, error) {
 			}
 		}
 	}
+	res.Benchmark = list[0].report.Benchmark
 	res.EvalPairs, res.EvalPrompts = list[0].report.Pairs, list[0].report.Prompts
 	var data Data
 	if err := readJSON(r.path(DataFile), &data); err != nil {
@@ -272,6 +274,9 @@ func (res *Results) String() string {
 	}
 	fmt.Fprintf(&b, "%d held out (%d prompts); %s in all\n", res.EvalPairs, res.EvalPrompts,
 		progress.Round(time.Duration(res.seconds*float64(time.Second))))
+	if line := res.notOfficial(); line != "" {
+		fmt.Fprintln(&b, line)
+	}
 	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(w, "method\tpairs\tm\taccuracy [%.3g %%]\tties\tn\n", 100*res.Level)
 	for _, row := range res.shown() {
@@ -289,6 +294,11 @@ func (res *Results) String() string {
 	}
 	fmt.Fprintf(&b, "model:   %s\nresults: %s\n", filepath.Join(res.dir, ModelLink), filepath.Join(res.dir, ResultsFile))
 	return b.String()
+}
+
+// notOfficial is what must stand beside the figures; "" if the rows are of no benchmark.
+func (res *Results) notOfficial() string {
+	return (&measure.Report{Benchmark: res.Benchmark}).NotOfficial()
 }
 
 // shown are the rows that fit on a screen: of the best round one critique and all of them, of the others all.

@@ -107,6 +107,11 @@ func (r *run) open() (release func() error, err error) {
 			return nil, fmt.Errorf("--%s is missing", name)
 		}
 	}
+	for _, in := range []string{r.TrainFile, r.EvalFile} {
+		if err := record.Apart(in, filepath.Join(r.OutputDir, "generate.jsonl")); err != nil { // for all that a run writes
+			return nil, err
+		}
+	}
 	if err := r.openInputs(); err != nil {
 		return nil, err
 	}

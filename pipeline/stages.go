@@ -410,6 +410,9 @@ func (r *run) measure(to string) (string, error) {
 		return "", err
 	}
 	best := m.best()
+	if name := m.report.Benchmark; name != "" {
+		return fmt.Sprintf("%s: %d pairs of the benchmark %s measured, 'criticrm eval --in %s.jsonl' gives its score", best.Name, best.N, name, to), nil
+	}
 	return fmt.Sprintf("%s: accuracy %.1f [%.1f, %.1f] on %d pairs", best.Name, 100*best.Mean, 100*best.Interval.Low, 100*best.Interval.High, best.N), nil
 }
 

@@ -37,7 +37,8 @@ var field = regexp.MustCompile(`^(?:key )?"([^"]*)"`)
 
 var (
 	ofRecord = regexp.MustCompile(`^record "(?:[^"\\\\]|\\\\.)*": `)
-	figures  = regexp.MustCompile(`[0-9]+`)
+	// figures are numbers, and names with digits, which are none: UTF-8, \x00, "answer_1".
+	figures = regexp.MustCompile(`UTF-[0-9]+|\\x[0-9a-f]{2}|[A-Za-z_]+[0-9][A-Za-z0-9_]*|[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?`)
 )
 
 // maxReason bounds a reason, in bytes.
@@ -55,7 +56,12 @@ func Reason(err error) (reason, name string) {
 	if m := field.FindStringSubmatch(reason); m != nil {
 		name = m[1]
 	}
-	reason = figures.ReplaceAllString(reason, "N")
+	reason = figures.ReplaceAllStringFunc(reason, func(s string) string {
+		if s[0] < '0' || s[0] > '9' {
+			return s
+		}
+		return "N"
+	})
 	if len(reason) > maxReason {
 		reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
 	}

@@ -34,15 +34,18 @@ func (p Place) String() string {
 
 // Issue is one finding about two records.
 type Issue struct {
-	Kind        string // "duplicate id", "duplicate row", "contradiction"
+	Kind        string // "duplicate id", "duplicate row", "contradiction", "contradictory label"
 	ID          string // of the later record
 	At, Earlier Place  // of the later and the earlier record
 }
 
 func (i Issue) String() string {
 	what := i.Kind
-	if i.Kind == "contradiction" {
+	switch i.Kind {
+	case "contradiction":
 		what = "contradictory labels: same prompt, sides swapped"
+	case otherLabel:
+		what += ": same prompt and response, called right once and wrong once"
 	}
 	return fmt.Sprintf("%v (id %.40q): %s, see %v", i.At, i.ID, what, i.Earlier)
 }
@@ -117,6 +120,8 @@ func (c *Checker) Add(r *Record) error {
 	switch {
 	case r.Document != nil:
 		first = r.Document.key()
+	case !r.Paired() && r.Benchmark == nil:
+		return c.seen.add(rowKey(r.Prompt.Key(), *r.Response), at, labelKind(r.Correct))
 	case !r.Paired():
 		first = *r.Response
 	}
@@ -136,6 +141,20 @@ func (c *Checker) Add(r *Record) error {
 	}
 	return c.seen.add(rowKey(r.Prompt.Key(), first, second), at, kind)
 }
+
+// labelKind is what the key of a single response is of: one that is right and one that is wrong are each other's other way.
+func labelKind(correct *bool) int {
+	switch {
+	case correct == nil:
+		return isRow
+	case *correct:
+		return isRow | isLabelled
+	}
+	return isRow | isLabelled | isSwapped
+}
+
+// otherLabel is the kind of an issue of two equal responses.
+const otherLabel = "contradictory label"
 
 // Finish finds the issues, after the last record. Errors are of the temporary files.
 func (c *Checker) Finish() error {
@@ -183,14 +202,21 @@ func (c *Checker) Finish() error {
 
 // row looks at a record that follows those of the same texts.
 func (c *Checker) row(s sighting, first *firsts) {
-	way := s.way()
-	if first[way] >= 0 {
-		c.note("duplicate row", s.at(), first[way])
+	way, other := s.way(), s.otherWay()
+	if first.at[way] >= 0 {
+		c.note("duplicate row", s.at(), first.at[way])
 		return
 	}
-	first[way] = s.at()
-	if other := s.otherWay(); s.kind()&isPair != 0 && first[other] >= 0 {
-		c.note("contradiction", s.at(), first[other])
+	labelled := s.kind()&isLabelled != 0
+	first.at[way], first.labelled[way] = s.at(), labelled
+	switch {
+	case first.at[other] < 0:
+	case first.labelled[other] != labelled: // one of the two has no label
+		c.note("duplicate row", s.at(), first.at[other])
+	case labelled:
+		c.note(otherLabel, s.at(), first.at[other])
+	case s.kind()&isPair != 0:
+		c.note("contradiction", s.at(), first.at[other])
 	}
 }
 
@@ -215,7 +241,7 @@ func (c *Checker) place(m mark) Place {
 	return p
 }
 
-// Contradictions counts the pairs that another set has the other way round. Both are finished and not closed.
+// Contradictions counts the pairs that another set has the other way round, and responses with the other label. Both are finished and not closed.
 func (c *Checker) Contradictions(with *Checker) (n int, err error) {
 	if !c.done || !with.done {
 		panic("record: Contradictions of a Checker without Finish")
@@ -236,8 +262,8 @@ func (c *Checker) Contradictions(with *Checker) (n int, err error) {
 		if own.key != theirs.key {
 			continue
 		}
-		for way, pair := range theirs.pairs {
-			if pair && own.has[theirs.other(way)] {
+		for way, judged := range theirs.judged {
+			if judged && own.judged[theirs.other(way)] {
 				n++
 			}
 		}

@@ -69,6 +69,9 @@ func Files(input string) ([]File, error) {
 			files = append(files, File{Path: path, Weight: item.weight, Stream: isStream(path), item: item.text, group: i})
 		}
 	}
+	if weights > 0 && len(items) == 1 {
+		return nil, fmt.Errorf("%s: a weight says how much of a mixture an input is, and there is no other one: leave it out", clipLong(input))
+	}
 	if weights > 0 && weights < len(items) {
 		return nil, fmt.Errorf("%s: %d of %d have a weight: give all of them one, or none", clipLong(input), weights, len(items))
 	}
@@ -109,6 +112,29 @@ func Rereadable(input string) error {
 		}
 	}
 	return err
+}
+
+// Size is how many stored bytes an input has; 0 if nobody knows.
+func Size(input string) (n int64) {
+	files, err := Files(input)
+	for _, f := range files {
+		size := sizeOf(f.Path)
+		if f.Stream || size == 0 {
+			return 0
+		}
+		n += size
+	}
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func sizeOf(path string) int64 {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return info.Size()
+	}
+	return 0
 }
 
 func once(f File) error {
@@ -237,6 +263,9 @@ func (it item) paths() ([]string, error) {
 	}
 	var paths []string
 	for _, path := range found {
+		if hiddenMatch(it.text, path) {
+			continue
+		}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			below, err := folder(path)
 			if err != nil {
@@ -255,6 +284,17 @@ func (it item) paths() ([]string, error) {
 	return paths, nil
 }
 
+// hiddenMatch says whether a pattern has found a hidden file, or one in a hidden folder, without a dot of its own: like a shell's, it finds none.
+func hiddenMatch(pattern, path string) bool {
+	steps, names := strings.Split(filepath.Clean(pattern), "/"), strings.Split(filepath.Clean(path), "/")
+	for i := range min(len(steps), len(names)) {
+		if isHidden(names[i]) && !isHidden(steps[i]) {
+			return true
+		}
+	}
+	return false
+}
+
 // ours says of a file that this program writes beside rows what it is; "": it is another one.
 func ours(path string) string {
 	for _, end := range [...]string{".stage.json", ".bad.jsonl"} {
@@ -268,26 +308,13 @@ func ours(path string) string {
 // folder lists the data files in a folder and below, by their names. Files of several splits are an error: to train on a test split is what
 // nobody means.
 func folder(dir string) (paths []string, err error) {
-	splits := map[string]string{}            // and a file of each
-	root := dir + string(filepath.Separator) // what a link leads to
-	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		switch name := d.Name(); {
-		case err != nil:
-			return err
-		case path != root && strings.HasPrefix(name, "."):
-			if d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
-		case d.IsDir() || !dataName(name) || ours(name) != "":
-			return nil
-		}
+	splits := map[string]string{} // and a file of each
+	err = walk(dir, map[string]bool{}, func(path string) {
 		paths = append(paths, path)
 		rel, _ := filepath.Rel(dir, path)
 		if s := splitOf(rel); s != "" {
 			splits[s] = rel
 		}
-		return nil
 	})
 	switch {
 	case err != nil:
@@ -304,6 +331,44 @@ func folder(dir string) (paths []string, err error) {
 	}
 	slices.Sort(paths)
 	return paths, nil
+}
+
+// walk finds the data files in a folder and below, behind links too. A folder that is reached twice is read once: seen has those that were.
+func walk(dir string, seen map[string]bool, found func(path string)) error {
+	if at := real(dir); seen[at] {
+		return nil
+	} else {
+		seen[at] = true
+	}
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, d := range list {
+		path := filepath.Join(dir, d.Name())
+		if isHidden(d.Name()) {
+			continue
+		}
+		isData := dataName(d.Name()) && ours(d.Name()) == ""
+		if !d.IsDir() && d.Type()&fs.ModeSymlink == 0 && !isData {
+			continue
+		}
+		info, err := os.Stat(path)
+		switch {
+		case err == nil && info.IsDir():
+			err = walk(path, seen, found)
+		case !isData: // a link to something else, or to nothing
+			continue
+		case err == nil && !info.Mode().IsRegular():
+			err = fmt.Errorf("%s: is not a regular file", path)
+		case err == nil:
+			found(path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // HasData says whether a folder has data files, by their names.

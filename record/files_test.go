@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"criticrm/hub"
 	"criticrm/record"
 	"criticrm/record/recordtest"
@@ -204,6 +206,8 @@ func TestWeights(t *testing.T) {
 	if err != nil || plain == mixed || mixed == other {
 		t.Error("weights do not count in the sum", err)
 	}
+	_, err = record.ReadFile("a.jsonl:0.5", record.ReadOptions{}) // half of it, somebody might think
+	recordtest.WantError(t, err, "a.jsonl:0.5: a weight says how much of a mixture an input is, and there is no other one")
 	_, err = record.ReadFile("a.jsonl:1,e.jsonl:1", record.ReadOptions{})
 	recordtest.WantError(t, err, "e.jsonl: no examples, so that nothing can be mixed with it")
 }
@@ -247,7 +251,11 @@ func TestTitleOnHub(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if got := record.Title(path + ":0.5"); got != "org/d/data/train.jsonl:0.5" {
+	other := filepath.Join(t.TempDir(), "b.jsonl")
+	if err := os.WriteFile(other, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := record.Title(path + ":0.5," + other + ":0.5"); got != "org/d/data/train.jsonl:0.5,b.jsonl:0.5" {
 		t.Error(got)
 	}
 }
@@ -293,5 +301,60 @@ func TestNamed(t *testing.T) {
 		if !strings.HasPrefix(got, want) || want[0] != '!' && got != want {
 			t.Errorf("%s: %s, want %s", input, got, want)
 		}
+	}
+}
+
+// A folder is what is behind its links too, each folder once; patterns find hidden files no more than a shell's; what cannot be read is named.
+func TestLinksAndHidden(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"d/a.jsonl", "d/.e.jsonl", "d/.hid/f.jsonl", "d/notes.txt", "far/g.jsonl", "far/low/h.jsonl", ".top.jsonl", "x.jsonl"} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte("{}\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(to, name string) {
+		if err := os.Symlink(to, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("../far", "d/link")
+	link("..", "far/low/up") // a loop
+	link("nowhere", "d/readme")
+	link("self", "d/self")
+	link("../x.jsonl", "d/z.jsonl")
+	paths := func(input string) (list []string) {
+		files, err := record.Files(input)
+		if err != nil {
+			return []string{err.Error()}
+		}
+		for _, f := range files {
+			list = append(list, f.Path)
+		}
+		return list
+	}
+	for input, want := range map[string][]string{
+		"d":         {"d/a.jsonl", "d/link/g.jsonl", "d/link/low/h.jsonl", "d/z.jsonl"},
+		"*.jsonl":   {"x.jsonl"},
+		".*.jsonl":  {".top.jsonl"},
+		"d/*":       {"d/a.jsonl", "d/link/g.jsonl", "d/link/low/h.jsonl", "d/notes.txt", "d/z.jsonl"},
+		"*/*.jsonl": {"d/a.jsonl", "d/z.jsonl", "far/g.jsonl"},
+	} {
+		if input == "d/*" { // two links of nothing that a pattern finds
+			for _, name := range []string{"d/readme", "d/self"} {
+				if err := os.Remove(name); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if d := cmp.Diff(want, paths(input)); d != "" {
+			t.Errorf("%s: %s", input, d)
+		}
+	}
+	link("nowhere", "d/b.jsonl")
+	if got := paths("d"); len(got) != 1 || !strings.Contains(got[0], "d/b.jsonl: no such file") {
+		t.Error(got)
 	}
 }

@@ -94,6 +94,7 @@ var foreignKinds = [...]struct{ magic, what string }{
 	{"\xd0\xcf\x11\xe0", "an old Excel or Word file: save the table as CSV"},
 	{"BZh", "compressed with bzip2: unpack it, or compress it with zstd or gzip"},
 	{"\xfd7zXZ\x00", "compressed with xz: unpack it, or compress it with zstd or gzip"},
+	{"\x1f\x8b", "packed twice: unpack it once"}, {"\x28\xb5\x2f\xfd", "packed twice: unpack it once"},
 	{"\x04\x22\x4d\x18", "compressed with lz4: unpack it, or compress it with zstd or gzip"},
 	{"7z\xbc\xaf", "a 7z file: unpack it"},
 	{"SQLite format 3", "an SQLite database: export the table as CSV"},
@@ -132,6 +133,9 @@ func recognise(head []byte, p *part) (*kind, error) {
 		if k.is(head, p) {
 			return k, nil
 		}
+	}
+	if slices.Contains(parquetFile.endings, strings.ToLower(filepath.Ext(p.name))) {
+		return nil, p.fault(place{}, -1, "is no Parquet file, which its name says: its start is another one, cut off or damaged perhaps")
 	}
 	return &jsonLines, nil // which says what is wrong with it
 }

@@ -169,6 +169,20 @@ func TestRefusedKinds(t *testing.T) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
+	var once, twice bytes.Buffer
+	for _, step := range []struct{ to, from *bytes.Buffer }{{&once, bytes.NewBufferString("{}")}, {&twice, &once}} {
+		z := gzip.NewWriter(step.to)
+		z.Write(step.from.Bytes())
+		z.Close()
+	}
+	for want, in := range map[string]struct{ name, text string }{
+		"f.gz: is packed twice":           {"f.gz", twice.String()},
+		"f.parquet: is no Parquet file, ": {"f.parquet", "xPAR1"},
+	} {
+		if _, err := record.NewReader(strings.NewReader(in.text), in.name, record.ReadOptions{}); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 	if _, err := record.NewReader(io.MultiReader(strings.NewReader("PAR1")), "f", record.ReadOptions{}); err == nil || !strings.Contains(err.Error(), "is not read from front to back") {
 		t.Error(err)
 	}

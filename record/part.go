@@ -139,7 +139,7 @@ func (p *part) unpack() error {
 		return fmt.Errorf("record: read %s: %w", p.name, err)
 	}
 	switch {
-	case bytes.HasPrefix(head, []byte{0x28, 0xB5, 0x2F, 0xFD}):
+	case bytes.HasPrefix(head, []byte{0x28, 0xB5, 0x2F, 0xFD}), isSkippable(head):
 		p.whole = nil
 		return p.zstd(raw, head)
 	case bytes.HasPrefix(head, []byte{0x1F, 0x8B}):

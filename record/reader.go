@@ -83,6 +83,11 @@ func Open(input string, o ReadOptions) (*Reader, error) {
 		r.name = files[0].Name()
 	}
 	r.mix = newMix(r, files)
+	for _, p := range r.mix.parts {
+		if !p.file.Stream {
+			p.total = sizeOf(p.file.Path) // until it is opened
+		}
+	}
 	if err := r.mix.parts[0].open(); err != nil {
 		return nil, err
 	}

@@ -145,7 +145,7 @@ func TestBadRows(t *testing.T) {
 		{"62 equal", `{"prompt":"p","chosen":"c","rejected":"c"}`, `f: no examples (set aside: 1 with two equal responses)`},
 		{"62 label", `{"prompt":"p","completion":"c","label":"yes"}`, `"label": got string, want true or false`},
 		{"62 huge number", `{"prompt":"p","chosen":"c","rejected":"r","margin":1e999}`, "f:1@51: number 1e999 is out of range"},
-		{"62 NaN", `{"prompt":"p","margin":NaN}`, "f:1@23: invalid character 'N'"},
+		{"62 NaN", `{"prompt":"p","margin":NaN}`, "f:1@23: NaN is no value in JSON"},
 		{"62 margin text", `{"prompt":"p","chosen":"c","rejected":"r","margin":"1"}`, `"margin": got string, want a finite number`},
 		{"63 empty", `{"prompt":" \n","chosen":"c","rejected":"r"}`, `"prompt" is empty`},
 		{"63 empty response", `{"prompt":"p","chosen":"c","rejected":"\t"}`, `"rejected" is empty`},
@@ -258,6 +258,24 @@ func TestLimits(t *testing.T) {
 			t.Errorf("line at the limit, end %q: %v", end, err)
 		}
 		recordtest.WantError(t, read(row(101)+end, record.ReadOptions{MaxLine: 100}), "f:1: line is longer than 100 bytes")
+	}
+	for _, n := range []int{101, 102, 5000, 60_000} { // a line that is too long is one bad row, and the next one is read
+		for _, end := range []string{"\n", "\r\n"} {
+			r, err := record.NewReader(strings.NewReader(row(90)+end+row(n)+end+row(91)), "f", record.ReadOptions{MaxLine: 100, MaxBad: 1})
+			var ids []string
+			for err == nil {
+				var rec *record.Record
+				if rec, err = r.Next(); err == nil {
+					ids = append(ids, rec.ID)
+				}
+			}
+			if err != io.EOF || strings.Join(ids, " ") != "row-1 row-3" || len(r.Bad) != 1 || !strings.Contains(r.Bad[0].Error(), "f:2: line is longer than 100 bytes") {
+				t.Errorf("%d bytes: %v, %v, %v", n, ids, r.Bad, err)
+			}
+		}
+	}
+	if err := read(row(90)+"\n"+row(1<<20), record.ReadOptions{MaxLine: 100, MaxBad: 1}); err == io.EOF {
+		t.Error("a line without bound is read to its end")
 	}
 	if err := read(row(16<<20), record.ReadOptions{MaxText: 16 << 20}); err != io.EOF {
 		t.Errorf("16 MiB line: %v", err)

@@ -27,11 +27,12 @@ type sighting struct {
 
 // What a key is of; 0: an id.
 const (
-	isRow     = 1 << iota
-	isPair    // a row of two responses
-	isSwapped // whose key has its texts the other way round
-	isEven    // whose texts are equal
-	kindBits  = iota
+	isRow      = 1 << iota
+	isPair     // a row of two responses
+	isSwapped  // whose key has its texts the other way round
+	isEven     // whose texts are equal
+	isLabelled // a response that is called right, or, with isSwapped, wrong
+	kindBits   = iota
 )
 
 // sightingSize is a sighting's in a file, bytes.
@@ -60,10 +61,13 @@ func (s sighting) compare(t sighting) int {
 	return cmp.Or(s.key.compare(t.key), cmp.Compare(s.what&isRow, t.what&isRow), cmp.Compare(s.what, t.what))
 }
 
-// firsts are where the two rows of a key stand first in the journal; -1: nowhere.
-type firsts [2]int64
+// firsts are where the two rows of a key stand first in the journal, -1 for nowhere, and whether they are labelled responses.
+type firsts struct {
+	at       [2]int64
+	labelled [2]bool
+}
 
-var nowhere = firsts{-1, -1}
+var nowhere = firsts{at: [2]int64{-1, -1}}
 
 // sightings are sorted, beyond a bound in a temporary file.
 type sightings struct{ *spill.Sorter[sighting] }
@@ -85,12 +89,13 @@ func (l sightings) add(key rowHash, at int64, kind int) error {
 	return l.Add(sighting{key, uint64(at)<<kindBits | uint64(kind)})
 }
 
-// texts are the rows of a key: which of both ways there are, and which of them are pairs where they stand first.
+// texts are the rows of a key: which of both ways there are, and which of them are judged where they stand first, as pairs and labelled
+// responses are.
 type texts struct {
-	key   rowHash
-	has   [2]bool
-	pairs [2]bool
-	even  bool
+	key    rowHash
+	has    [2]bool
+	judged [2]bool
+	even   bool
 }
 
 func (t *texts) other(way int) int {
@@ -123,7 +128,7 @@ func (l sightings) rows() iter.Seq2[texts, error] {
 				t, open = texts{key: s.key, even: s.kind()&isEven != 0}, true
 			}
 			if way := s.way(); !t.has[way] {
-				t.has[way], t.pairs[way] = true, s.kind()&isPair != 0
+				t.has[way], t.judged[way] = true, s.kind()&(isPair|isLabelled) != 0
 			}
 		}
 		if open {

@@ -35,7 +35,7 @@ func (l *lines) read() ([]byte, error) {
 		part, err := l.p.in.ReadSlice('\n')
 		l.buf = append(l.buf, part...)
 		if len(l.buf) > most+2 || len(l.buf) > most && err != nil && err != bufio.ErrBufferFull {
-			return nil, l.long()
+			return nil, tooLong{l.long(), err == nil}
 		}
 		if err == bufio.ErrBufferFull {
 			continue
@@ -52,7 +52,35 @@ func (l *lines) read() ([]byte, error) {
 	return l.buf[start:], nil
 }
 
-func (l *lines) long() error {
+// tooLong is a line that has more than MaxLine bytes; it may be read to its end.
+type tooLong struct {
+	*RowError
+	ended bool
+}
+
+func (t tooLong) Unwrap() error { return t.RowError }
+
+// passed is how many times MaxLine a line may have that is passed over.
+const passed = 64
+
+// pass reads on to the end of a line that is too long.
+func (l *lines) pass(t tooLong) error {
+	for n := 0; !t.ended; {
+		part, err := l.p.in.ReadSlice('\n')
+		switch {
+		case err != nil && err != bufio.ErrBufferFull && err != io.EOF:
+			return l.p.broken(err)
+		case n > passed*l.p.r.o.MaxLine:
+			return t.RowError
+		}
+		n += len(part)
+		t.ended = err != bufio.ErrBufferFull
+	}
+	l.line++
+	return badRow(t.Msg)
+}
+
+func (l *lines) long() *RowError {
 	return l.p.fault(place{line: l.line + 1}, -1, "line is longer than %d bytes", l.p.r.o.MaxLine)
 }
 
@@ -77,13 +105,17 @@ func (s *jsonlRows) next() ([]byte, error) {
 	for {
 		s.buf = s.buf[:0]
 		line, err := s.read()
+		if t, ok := err.(tooLong); ok {
+			s.filled()
+			return nil, s.pass(t)
+		}
 		if err != nil {
 			return nil, err
 		}
 		line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 		if len(line) > s.p.r.o.MaxLine {
 			s.line--
-			return nil, s.long()
+			return nil, s.pass(tooLong{s.long(), true})
 		}
 		if i := bytes.IndexByte(line, '\r'); i >= 0 {
 			return nil, s.p.fault(s.place(), i, "lone carriage return: want LF or CRLF line ends")

@@ -13,10 +13,13 @@ import (
 // maxWindow is the largest zstd window that is decoded: a header of 10 bytes may ask for 512 MiB.
 const maxWindow = 8 << 20
 
+// skippable is the magic number of frames that hold no data, without its last digit.
+const skippable = 0x184D2A5
+
 // zstd reads a file that begins with head through the decoder.
 func (p *part) zstd(raw io.Reader, head []byte) error {
 	var h zstd.Header
-	if err := h.Decode(head); err != nil {
+	if err := h.Decode(head); err != nil && !isSkippable(head) {
 		return p.fault(place{}, -1, "damaged zstd header: %v", err)
 	}
 	window := h.WindowSize
@@ -37,6 +40,11 @@ func (p *part) zstd(raw io.Reader, head []byte) error {
 	p.closers = append(p.closers, func() error { z.Close(); return nil })
 	p.limit(z)
 	return nil
+}
+
+// isSkippable says whether a file begins with a frame without data, as parallel zstd writes one.
+func isSkippable(head []byte) bool {
+	return len(head) >= 8 && binary.LittleEndian.Uint32(head)>>4 == skippable
 }
 
 // note says what a zstd file lacks.
@@ -87,7 +95,7 @@ func (f *frames) start() {
 		return
 	}
 	switch magic := binary.LittleEndian.Uint32(h); {
-	case magic>>4 == 0x184D2A5:
+	case magic>>4 == skippable:
 		if len(h) == 8 {
 			f.skippable++
 			f.skip, f.head = uint64(binary.LittleEndian.Uint32(h[4:])), h[:0]

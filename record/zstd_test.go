@@ -49,3 +49,23 @@ func TestFrames(t *testing.T) {
 		}
 	}
 }
+
+// A file may begin with a frame without data.
+func TestFrameWithoutData(t *testing.T) {
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	file := append([]byte{0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3}, w.EncodeAll([]byte(`{"prompt":"p","chosen":"a","rejected":"b"}`+"\n"), nil)...)
+	in, err := NewReader(bytes.NewReader(file), "f.zst", ReadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := in.Next(); err != nil || r.Chosen != "a" {
+		t.Error(r, err)
+	}
+	if _, err := in.Next(); err != io.EOF || len(in.Notes) != 1 {
+		t.Error(err, in.Notes)
+	}
+}

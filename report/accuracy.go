@@ -116,9 +116,6 @@ func (r *run) accuracyTable() *Table {
 	if len(methods) == 0 {
 		return t
 	}
-	if line := main.eval.report.NotOfficial(); line != "" {
-		t.Note = line + " "
-	}
 	categories := methods[0].Categories
 	if len(categories) == 1 {
 		categories = nil

@@ -87,6 +87,14 @@ func (c comparison) nameApart(paths []string) {
 
 // lead says how far the first run's model is from the others.
 func (c comparison) lead() (out []string) {
+	if c.bench() {
+		for _, r := range c {
+			if main := r.main(); main != nil && main.eval.bench != nil {
+				out = append(out, r.name+": "+leadOf(main.eval.bench))
+			}
+		}
+		return out
+	}
 	a := c[0].main()
 	if a == nil || a.eval.best() == nil {
 		return nil
@@ -111,6 +119,9 @@ func (c comparison) lead() (out []string) {
 
 // accuracySection has a line for each method that any of the runs has.
 func (c comparison) accuracySection() (*section, error) {
+	if c.bench() {
+		return c.officialSection()
+	}
 	t := &Table{Head: []string{"method"}}
 	var keys []string
 	title := map[string]string{}

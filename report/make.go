@@ -74,6 +74,12 @@ func (r *run) lead() []string {
 	if main == nil {
 		return nil
 	}
+	if b := main.eval.bench; b != nil {
+		if line := leadOf(b); line != "" {
+			return []string{line}
+		}
+		return nil
+	}
 	best := main.eval.best()
 	if best == nil {
 		return nil
@@ -98,6 +104,22 @@ func sentence(line string) string { return strings.ToUpper(line[:1]) + line[1:] 
 func (r *run) accuracySection() (*section, error) {
 	main := r.main()
 	s := &section{Title: "Preference accuracy"}
+	if b := main.eval.bench; b != nil {
+		s.Title = "Scores"
+		for _, p := range r.parts {
+			if p.eval == nil || p.eval.bench == nil {
+				continue
+			}
+			t := officialTable(p.eval.bench)
+			if len(r.parts) > 1 {
+				t.Caption = sentence(p.title) + ": " + t.Caption
+			}
+			if err := show(&s.Parts, t); err != nil {
+				return nil, err
+			}
+		}
+		return s, show(&s.Parts, partsTable(b))
+	}
 	if labels := main.eval.report.Labels; labels != nil {
 		s.Words = append(s.Words, fmt.Sprintf("Rewards of %d labelled responses, %d of them right: AUC %.3f, %.1f %% on the right side of 0.", labels.N, labels.Right, labels.AUC, 100*labels.Accuracy))
 	}

@@ -45,6 +45,7 @@ type evaluation struct {
 	file   *fileFacts
 	pairs  []*record.Record // measure.Pairs
 	report *measure.Report
+	bench  *measure.BenchmarkReport // of rows of a public benchmark; nil: they are of none
 }
 
 // The files of a part.
@@ -304,6 +305,9 @@ func (r *run) readEval(path, name string) (*evaluation, error) {
 	e := &evaluation{file: f, pairs: measure.Pairs(records)}
 	if e.report, err = measure.Evaluate(records, r.eval); err != nil {
 		return nil, fmt.Errorf("report: %s: %w", name, err)
+	}
+	if e.bench, err = r.official(name, e, records); err != nil {
+		return nil, err
 	}
 	if n := len(records) - e.report.Records; n > 0 {
 		r.left("%s: %d of %d records are not measured: %s", name, n, len(records), record.Counts(e.report.LeftOut))

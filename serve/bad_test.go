@@ -49,7 +49,7 @@ func TestMalformed(t *testing.T) {
 		{"/v1/reward", `{"prompt":` + deep + strings.Repeat("]", 32) + `,"response":"b"}`, 400, "prompt[0]: got array, want object"},
 		{"/classify", `{"x":` + deep + strings.Repeat("]", 32) + `,"input":"b"}`, 400, "nested deeper than 32"},
 		{"/v1/reward", `{"prompt":"a","response":"b","temperature":1e999}`, 400, "temperature: number 1e999 is out of range"},
-		{"/v1/reward", `{"prompt":"a","response":"b","temperature":NaN}`, 400, "invalid character 'N'"},
+		{"/v1/reward", `{"prompt":"a","response":"b","temperature":NaN}`, 400, "NaN is no value in JSON"},
 		{"/v1/reward", `{"prompt":"a","response":"b","samples":1.5}`, 400, "samples: got 1.5, want a whole number"},
 		{"/v1/reward", `{"prompt":"a","response":"b","seed":-1.5}`, 400, "seed: got -1.5, want a whole number of 64 bits"},
 		{"/v1/reward", `{"prompt":"a"}`, 400, "response: it is missing"},

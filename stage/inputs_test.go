@@ -58,7 +58,7 @@ func TestSeveralInputs(t *testing.T) {
 	if err != nil || !strings.Contains(string(side), `"name": "a.jsonl,b.csv"`) {
 		t.Errorf("%s, %v", side, err)
 	}
-	wants(run("a.jsonl,b.csv", "a.jsonl", 0), "input and output are the same file a.jsonl")
+	wants(run("a.jsonl,b.csv", "a.jsonl", 0), "output a.jsonl is what is read")
 	wants(run("-", "piped.jsonl", 0), "standard input can be read once only")
 
 	// A part that a stage writes still, or that was changed since.

@@ -96,15 +96,8 @@ func (r *execution) prepare(ctx context.Context) error {
 	if err := record.Rereadable(r.In); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: input %w", r.Name, err)
 	}
-	files, _ := record.Files(r.In) // what is wrong with them is said where they are opened
-	for _, f := range files {
-		a, err := os.Stat(f.Path)
-		if err != nil {
-			continue
-		}
-		if b, err := os.Stat(r.Out); err == nil && os.SameFile(a, b) {
-			return fmt.Errorf("%s: input and output are the same file %s", r.Name, f.Path)
-		}
+	if err := record.Apart(r.In, r.Out); err != nil {
+		return fmt.Errorf("%s: output %w", r.Name, err)
 	}
 	settings, err := r.settled()
 	if err != nil {
@@ -171,10 +164,13 @@ func (r *execution) settled() (json.RawMessage, error) {
 	return settings, nil
 }
 
-// SetAside lists bad rows in a file, if there are some.
+// SetAside lists bad rows in a file, if there are some. If there are none, the list of an earlier input goes.
 func SetAside(path string, bad []error) error {
 	if len(bad) == 0 {
-		return nil
+		if _, err := os.Lstat(path); err != nil { // as a rule it is not there
+			return nil
+		}
+		return os.Remove(path)
 	}
 	b, err := record.Bad(bad)
 	if err != nil {

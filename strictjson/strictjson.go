@@ -464,6 +464,11 @@ func (r *Reader) noValue() error {
 	if r.i >= len(r.b) {
 		return r.truncated()
 	}
+	for _, word := range [...]string{"NaN", "Infinity"} { // Python writes them
+		if bytes.HasPrefix(r.b[r.i:], []byte(word)) {
+			return r.fail(Invalid, r.i, "%s is no value in JSON: want a number, or null", word)
+		}
+	}
 	return r.fail(Invalid, r.i, "invalid character %q", r.char())
 }
 

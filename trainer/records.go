@@ -31,6 +31,7 @@ type Records struct {
 	Shortened int            `json:"shortened,omitempty"`        // rows that were shortened to fit
 	Idle      int            `json:"unused_critiques,omitempty"` // rows with critiques that the method does not read
 	Margins   int            `json:"unused_margins,omitempty"`   // rows with a margin that the recipe does not use
+	Zeros     int            `json:"without_margin,omitempty"`   // rows without a margin, where the recipe subtracts it
 	BadRows   int            `json:"bad_rows,omitempty"`         // rows that could not be used, under max_bad
 	Cut       int            `json:"max_samples,omitempty"`      // rows after which the reading ended; 0: all were read
 	render.Counts
@@ -88,6 +89,9 @@ func (d *Records) String() string {
 	}
 	if d.Margins > 0 {
 		s += fmt.Sprintf(", %d rows have a margin, which is not used (set use_margin or scale_by_margin)", d.Margins)
+	}
+	if d.Zeros > 0 {
+		s += fmt.Sprintf(", %d rows have no margin, which counts as 0 (use_margin)", d.Zeros)
 	}
 	for _, n := range append(d.Found.Lines(), d.Found.Warnings()...) {
 		s += "; " + n
@@ -303,6 +307,9 @@ func (d *Records) add(rec *record.Record, x rendered, c Config) error {
 	}
 	if rec.Margin != nil && c.rewards() && !c.UseMargin && !c.ScaleByMargin {
 		d.Margins++
+	}
+	if rec.Margin == nil && c.rewards() && c.UseMargin {
+		d.Zeros++
 	}
 	document := !rec.Paired() && !c.rewards() // else it is an example with a label or a score
 	if len(rec.ChosenCritiques)+len(rec.RejectedCritiques)+len(rec.Critiques) > 0 && (document || !c.critiques()) {

@@ -40,14 +40,16 @@ func benchmarkNames() string {
 	return strings.Join(record.Benchmarks(), ", ")
 }
 
-// look sees that the first row is of the benchmark that is named, before a model reads all of them.
+// look sees that the first row is of the benchmark that is named, before a model reads all of them. What can be read once only is left to fits.
 func (b *benchmarkFlags) look(files *fileFlags) error {
 	if b.name == "" {
 		return nil
 	}
-	bench, err := measure.FindBenchmark(b.name)
-	if err != nil {
+	if _, err := measure.FindBenchmark(b.name); err != nil {
 		return inputError{err}
+	}
+	if record.Rereadable(files.in) != nil {
+		return nil
 	}
 	o := files.read()
 	o.MaxLine = 1 << 30
@@ -62,10 +64,23 @@ func (b *benchmarkFlags) look(files *fileFlags) error {
 		return nil
 	case err != nil:
 		return begin(err)
+	}
+	return b.fits(files, r, fmt.Sprintf("but one of the layout %q", in.Schema))
+}
+
+// fits sees that a row is of the benchmark that is named; other says what else it is.
+func (b *benchmarkFlags) fits(files *fileFlags, r *record.Record, other string) error {
+	if b.name == "" {
+		return nil
+	}
+	bench, err := measure.FindBenchmark(b.name)
+	switch {
+	case err != nil:
+		return inputError{err}
 	case r.Benchmark != nil && r.Benchmark.Name != bench.Name:
 		return begin(files.named(r.Fault("this is a row of %s, not of %s", r.Benchmark.Name, bench.Name)))
 	case r.Benchmark == nil && (!bench.AnyPairs || !r.Paired()):
-		return begin(files.named(r.Fault("this is no row of %s, but one of the layout %q: want the rows as they are published (docs/evaluation.md), or as this program has scored them", bench.Title, in.Schema)))
+		return begin(files.named(r.Fault("this is no row of %s, %s: want the rows as they are published (docs/evaluation.md), or as this program has scored them", bench.Title, other)))
 	}
 	return nil
 }

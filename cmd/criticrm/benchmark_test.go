@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -126,5 +128,32 @@ func TestBenchmarkTraining(t *testing.T) {
 		if want := "WARNING: 2 rows are of the public benchmark llmbar: a model that was trained on them cannot be measured by it"; !strings.Contains(out+errs, want) {
 			t.Errorf("no %q in\n%s%s", want, out, errs)
 		}
+	}
+}
+
+// TestBenchmarkPipe: rows that can be read once only are scored by the benchmark that is named, all of them, and refused where they are others.
+func TestBenchmarkPipe(t *testing.T) {
+	var text strings.Builder
+	for i := range 3000 { // more than is read ahead
+		fmt.Fprintf(&text, `{"prompt":"p%d","chosen":"c","rejected":"r","subset":"hep-go","chosen_reward":%d,"rejected_reward":0}`+"\n", i, i%2)
+	}
+	through := func(name string) (int, string, string) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		go func() { io.WriteString(w, text.String()); w.Close() }()
+		path := fmt.Sprintf("/dev/fd/%d", r.Fd())
+		if _, err := os.Stat(path); err != nil {
+			t.Skip("no /dev/fd here")
+		}
+		return command(t, "eval", "--in", path, "--benchmark", name, "--draws", "2")
+	}
+	if code, out, errs := through("rewardbench"); code != 0 || !strings.Contains(out, "): 3000 rows, not those") || !strings.Contains(out, "50.00") {
+		t.Errorf("%d: %s%s", code, out, errs)
+	}
+	if code, _, errs := through("judgebench"); code != exitData || !strings.Contains(errs, "this is no row of JudgeBench, but another") {
+		t.Errorf("%d: %s", code, errs)
 	}
 }

@@ -46,6 +46,11 @@ what those made of the responses; where a prompt has several responses, how ofte
 			if err := required(cmd, "in", files.in); err != nil {
 				return err
 			}
+			for flag, out := range map[string]string{"json": jsonFile, "items": itemsFile} {
+				if err := refuseOutput(flag, out, files.in, valid); err != nil {
+					return err
+				}
+			}
 			o, reading, err := c.Options()
 			if err != nil {
 				return inputError{err}

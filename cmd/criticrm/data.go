@@ -97,8 +97,7 @@ func (l *looking) check(cmd *cobra.Command, files []string) (*corpus.Report, err
 	}
 	meter := progress.New(cmd.ErrOrStderr())
 	defer meter.Close()
-	l.o.Progress = func(records int) { meter.Records("check", records, 0, 0) }
-	l.o.Progress(0)
+	l.o.Progress = readingOf(meter, "check")
 	r, err := corpus.Check(cmd.Context(), files, l.against, l.o)
 	return r, begin(err)
 }
@@ -195,7 +194,7 @@ give the same bytes.`,
 			if err := required(cmd, "in", in, "html", html); err != nil {
 				return err
 			}
-			if err := refuseOutput(html, append([]string{in}, l.against...)); err != nil {
+			if err := refuseOutput("html", html, append(l.against, in)...); err != nil {
 				return err
 			}
 			r, err := l.check(cmd, []string{in})
@@ -252,7 +251,7 @@ What a form has no place for is counted, and rows that it cannot hold at all are
 			}
 			meter := progress.New(cmd.ErrOrStderr())
 			defer meter.Close()
-			o := corpus.Options{Read: files.read(), Progress: func(records int) { meter.Records("convert", records, 0, 0) }}
+			o := corpus.Options{Read: files.read(), Progress: readingOf(meter, "convert")}
 			c, err := corpus.Convert(cmd.Context(), files.in, files.out, cmd.OutOrStdout(), form, o)
 			meter.Close()
 			if c == nil {
@@ -296,7 +295,7 @@ the order of the rows. Both files are there when both are whole.`,
 			}
 			meter := progress.New(cmd.ErrOrStderr())
 			defer meter.Close()
-			o := corpus.Options{Read: files.read(), Progress: func(records int) { meter.Records("split", records, 0, 0) }}
+			o := corpus.Options{Read: files.read(), Progress: readingOf(meter, "split")}
 			out, err := corpus.Split(cmd.Context(), files.in, train, eval, s, o)
 			meter.Close()
 			if err != nil {
@@ -319,6 +318,11 @@ the order of the rows. Both files are there when both are whole.`,
 	f.Uint64Var(&s.Seed, "seed", s.Seed, "of the choice")
 	files.bindRows(cmd)
 	return cmd
+}
+
+// readingOf shows how far a file is read.
+func readingOf(meter *progress.Meter, stage string) func(corpus.Position) {
+	return func(at corpus.Position) { meter.Read(stage, at.Rows, at.Read, at.Of) }
 }
 
 // atLeastOne wants files as arguments.

@@ -88,7 +88,7 @@ func TestDataConvertSplitStats(t *testing.T) {
 	if err != nil || !strings.Contains(string(page), "Lengths in tokens") || !strings.HasSuffix(out, " KB\n") {
 		t.Errorf("%v, %q", err, out)
 	}
-	if code, _, errs := command(t, "data", "stats", "--in", in, "--html", in); code != exitUsage || !strings.Contains(errs, "is what the report is made from") {
+	if code, _, errs := command(t, "data", "stats", "--in", in, "--html", in); code != exitUsage || !strings.Contains(errs, "is what is read") {
 		t.Errorf("%d %q", code, errs)
 	}
 }

@@ -48,6 +48,9 @@ the rows are others: ` + benchmarkNames() + `.`,
 			if err := required(cmd, "in", s.files.in); err != nil {
 				return err
 			}
+			if err := refuseOutput("json", jsonFile, s.files.in, s.files.out); err != nil {
+				return err
+			}
 			s.o = e.Options()
 			if judge && !cmd.Flags().Changed("min_parsed") { // a judge is its scores
 				s.o.MinParsed = critic.DefaultGenerateOptions().MinParsed
@@ -63,7 +66,7 @@ the rows are others: ` + benchmarkNames() + `.`,
 			if err := bench.look(&s.files); err != nil {
 				return err
 			}
-			records, err := s.evalRecords(cmd, remote, judge)
+			records, err := s.evalRecords(cmd, remote, judge, func(r *record.Record) error { return bench.fits(&s.files, r, "but another") })
 			if err != nil {
 				return err
 			}
@@ -140,7 +143,7 @@ func writeFigures(path string, v any) error {
 }
 
 // evalRecords reads the records, and with a model scores them first: through --out, or in memory.
-func (s *sampler) evalRecords(cmd *cobra.Command, elsewhere pipeline.Remote, judge bool) ([]*record.Record, error) {
+func (s *sampler) evalRecords(cmd *cobra.Command, elsewhere pipeline.Remote, judge bool, fits func(*record.Record) error) ([]*record.Record, error) {
 	in, asked := s.files.in, s.model.Dir != "" || elsewhere.Elsewhere()
 	if err := elsewhere.Validate(); err != nil {
 		return nil, inputError{err}
@@ -178,6 +181,11 @@ func (s *sampler) evalRecords(cmd *cobra.Command, elsewhere pipeline.Remote, jud
 	records, found, err := stage.ReadFile(in, o)
 	if err != nil {
 		return nil, begin(err)
+	}
+	if record.Rereadable(in) != nil && len(records) > 0 { // else that was seen before
+		if err := fits(records[0]); err != nil {
+			return nil, err
+		}
 	}
 	if !asked {
 		good, bad := measure.SetAside(records)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -143,5 +144,24 @@ func TestTrainingLossesAreTold(t *testing.T) {
 	if code, _, errs := command(t, "train", "--method", "bt", "--model", tinyModel(t), "--train_file", in, "--output_dir", filepath.Join(dir, "few"), "--chat_template", template, "--max_bad", "1", "--overlong", "drop"); code != exitData ||
 		!strings.Contains(lastLine(errs), in+`:9: record "row-9": `) {
 		t.Errorf("one bad row too many: %d %q", code, errs)
+	}
+}
+
+// TestRowsWithoutMargin: with use_margin, rows that have no margin are told.
+func TestRowsWithoutMargin(t *testing.T) {
+	dir := t.TempDir()
+	in := writeFile(t, filepath.Join(dir, "in.jsonl"), `{"prompt":"p","chosen":"a","rejected":"b","margin":null}
+{"prompt":"q","chosen":"a","rejected":"b","margin":0.5}
+{"prompt":"r","chosen":"a","rejected":"b"}
+`)
+	for _, use := range []bool{true, false} {
+		run := filepath.Join(dir, fmt.Sprint(use))
+		_, errs := must(t, "train", "--method", "bt", "--model", tinyModel(t), "--train_file", in, "--output_dir", run, "--max_steps", "1", fmt.Sprintf("--use_margin=%t", use))
+		if strings.Contains(errs, "2 rows have no margin, which counts as 0") != use || strings.Contains(errs, "1 rows have a margin, which is not used") == use {
+			t.Errorf("%t: %s", use, errs)
+		}
+		if strings.Contains(readFile(t, filepath.Join(run, "metrics.jsonl")), `"without_margin":2`) != use {
+			t.Errorf("%t: metrics.jsonl does not have it", use)
+		}
 	}
 }

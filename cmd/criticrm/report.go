@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"criticrm/checkpoint"
+	"criticrm/record"
 	"criticrm/report"
 )
 
@@ -47,7 +48,7 @@ Every figure is measured again from the records; what is missing is said, there 
 			if out == "" {
 				out = reportPath(compare, in)
 			}
-			if err := refuseOutput(out, append(args, in)); err != nil {
+			if err := refuseOutput("out", out, append(args, in)...); err != nil {
 				return err
 			}
 			for _, line := range made.Missing {
@@ -127,21 +128,19 @@ func reportPath(compare bool, in string) string {
 	return in + ".report.html"
 }
 
-// refuseOutput keeps a report from replacing what it was made from.
-func refuseOutput(out string, inputs []string) error {
-	to, err := os.Stat(out)
-	if errors.Is(err, fs.ErrNotExist) {
+// refuseOutput keeps a file of results from replacing what it is made from, and from being a directory. "": there is no such file.
+func refuseOutput(flag, out string, inputs ...string) error {
+	if out == "" {
 		return nil
 	}
-	if err != nil {
+	if to, err := os.Stat(out); err == nil && to.IsDir() {
+		return inputError{fmt.Errorf("--%s: %s is a directory, want the name of a file", flag, out)}
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return inputError{err}
 	}
-	if to.IsDir() {
-		return inputError{fmt.Errorf("--out: %s is a directory, want the name of a file", out)}
-	}
 	for _, in := range inputs {
-		if from, err := os.Stat(in); err == nil && os.SameFile(from, to) {
-			return inputError{fmt.Errorf("--out: %s is what the report is made from", out)}
+		if err := record.Apart(in, out); err != nil {
+			return inputError{fmt.Errorf("--%s: %w", flag, err)}
 		}
 	}
 	return nil

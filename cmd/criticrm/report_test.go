@@ -53,7 +53,7 @@ func TestReport(t *testing.T) {
 		{[]string{"report"}, exitUsage, "--in is missing"},
 		{[]string{"report", "--in", t.TempDir()}, exitUsage, "is no run"},
 		{[]string{"report", "--in", filepath.Join(run, "nothing")}, exitUsage, "no such file"},
-		{[]string{"report", "--in", in, "--out", in}, exitUsage, "is what the report is made from"},
+		{[]string{"report", "--in", in, "--out", in}, exitUsage, "is what is read"},
 		{[]string{"report", "--in", in, "--out", run}, exitUsage, "is a directory"},
 		{[]string{"report", "--in", in, other}, exitUsage, "unexpected argument"},
 		{[]string{"report", "--compare", in}, exitUsage, "want two or more"},

@@ -56,6 +56,9 @@ All answers stay in OUT.answers.jsonl, which goes on where it was when the comma
 			if err := ownOutput(files.out, answersPath(files.out)); err != nil {
 				return inputError{err}
 			}
+			if err := record.Apart(files.in, files.out); err != nil {
+				return inputError{err}
+			}
 			if o.Kind == synth.Safety && files.layout.Schema == "" {
 				files.layout.Schema = record.PromptOnly.Name
 			}
