@@ -4,6 +4,7 @@ package pipeline
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"criticrm/hub"
@@ -43,6 +44,15 @@ func (res *Results) markdown() string {
 	var b strings.Builder
 	if line := res.notOfficial(); line != "" {
 		fmt.Fprintf(&b, "%s\n\n", line)
+	}
+	if res.Benchmark != "" {
+		for i, row := range res.officialTable(math.MaxInt) {
+			fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
+			if i == 0 {
+				fmt.Fprintf(&b, "|%s\n", strings.Repeat("---|", len(row)))
+			}
+		}
+		return b.String()
 	}
 	fmt.Fprintf(&b, "Preference accuracy on %d held-out pairs of %d prompts, in percent, with %.3g %% intervals by bootstrap over the prompts; "+
 		"m is how many critiques of a response are averaged.\n\n| method | pairs | m | accuracy | ties | n |\n|---|---|---|---|---|---|\n", res.EvalPairs, res.EvalPrompts, 100*res.Level)

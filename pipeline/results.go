@@ -32,9 +32,11 @@ type Results struct {
 	Rows        []Row                `json:"rows"`
 	Differences []measure.Difference `json:"differences"` // of the best round and its rivals, on the pairs that both have measured
 	Rounds      []Round              `json:"rounds"`
-	Best        int                  `json:"best"`                // the round whose model is the run's
-	Stopped     string               `json:"stopped"`             // why there are no more rounds
-	Benchmark   string               `json:"benchmark,omitempty"` // the held-out rows are of it, and the figures are not its score
+	Best        int                  `json:"best"`                     // the round whose model is the run's
+	Stopped     string               `json:"stopped"`                  // why there are no more rounds
+	Benchmark   string               `json:"benchmark,omitempty"`      // the held-out rows are of it, and rows and differences are not its score
+	Official    []Official           `json:"official,omitempty"`       // which is here, by its rule
+	Part        bool                 `json:"benchmark_part,omitempty"` // they are not all of the rows that its owners have published
 
 	dir     string
 	seconds float64
@@ -127,8 +129,10 @@ func (r *run) results(best int, why string) (*Results, error) {
 	if data.Valid != nil {
 		res.TrainPairs, res.ValidPairs = data.Valid.Left, data.Valid.Rows
 	}
-	for _, v := range list {
+	for i, v := range list {
 		res.Rows = append(res.Rows, v.rows()...)
+		res.Official = append(res.Official, v.official(i == len(list)-1)...)
+		res.Part = res.Part || v.bench != nil && !v.bench.Whole
 	}
 	if length, ok := list[0].report.Method("length"); ok {
 		res.Rows = append(res.Rows, rowOf(MethodLength, &rival{}, length))
@@ -278,15 +282,11 @@ func (res *Results) String() string {
 		fmt.Fprintln(&b, line)
 	}
 	w := tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(w, "method\tpairs\tm\taccuracy [%.3g %%]\tties\tn\n", 100*res.Level)
-	for _, row := range res.shown() {
-		name, pairs, m := row.cells(len(res.Rounds) > 1)
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\n", name, pairs, m, percent(row.Mean, row.Interval), row.Ties, row.N)
+	for _, row := range res.officialTable(1) {
+		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
-	w.Flush()
-	w = tabwriter.NewWriter(&b, 0, 4, 2, ' ', 0)
-	for _, d := range res.Differences[:min(len(res.Differences), 7)] {
-		fmt.Fprintf(w, "%s\t%+.1f [%+.1f, %+.1f]\n", d.Name, 100*d.Mean, 100*d.Interval.Low, 100*d.Interval.High)
+	if res.Benchmark == "" {
+		res.figures(w)
 	}
 	w.Flush()
 	if len(res.Rounds) > 1 {
@@ -296,8 +296,28 @@ func (res *Results) String() string {
 	return b.String()
 }
 
-// notOfficial is what must stand beside the figures; "" if the rows are of no benchmark.
+// figures are the methods' accuracies, and their differences.
+func (res *Results) figures(w *tabwriter.Writer) {
+	fmt.Fprintf(w, "method\tpairs\tm\taccuracy [%.3g %%]\tties\tn\n", 100*res.Level)
+	for _, row := range res.shown() {
+		name, pairs, m := row.cells(len(res.Rounds) > 1)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\n", name, pairs, m, percent(row.Mean, row.Interval), row.Ties, row.N)
+	}
+	w.Flush() // the columns that follow are others
+	for _, d := range res.Differences[:min(len(res.Differences), 7)] {
+		fmt.Fprintf(w, "%s\t%+.1f [%+.1f, %+.1f]\n", d.Name, 100*d.Mean, 100*d.Interval.Low, 100*d.Interval.High)
+	}
+}
+
+// notOfficial is what must be said of the figures; "" if the rows are of no benchmark.
 func (res *Results) notOfficial() string {
+	if res.Benchmark != "" {
+		line := fmt.Sprintf("The held-out rows are of the benchmark %s; the scores are by its rule.", res.Benchmark)
+		if res.Part {
+			line += " They are not the published rows, so it does not compare with published scores."
+		}
+		return line
+	}
 	return (&measure.Report{Benchmark: res.Benchmark}).NotOfficial()
 }
 

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 
 	"criticrm/corpus"
 	"criticrm/critic"
@@ -373,6 +374,7 @@ func (r *run) cloud(ctx context.Context) (string, error) {
 type measured struct {
 	report  *measure.Report
 	records []*record.Record
+	bench   *measure.BenchmarkReport // nil: the rows are of no benchmark
 }
 
 // readOptions are for rows that a run has written itself: they grow from stage to stage.
@@ -396,8 +398,15 @@ func (r *run) readMeasured(path string) (*measured, error) {
 			}
 		}
 	}
-	report, err := measure.Evaluate(records, o)
-	return &measured{report, records}, err
+	m := &measured{records: records}
+	if m.report, err = measure.Evaluate(records, o); err != nil || m.report.Benchmark == "" {
+		return m, err
+	}
+	bench, err := measure.BenchmarkOf(records)
+	if err == nil {
+		m.bench, err = measure.EvaluateBenchmark(bench, records, o)
+	}
+	return m, err
 }
 
 // measure writes the figures of a scored file.
@@ -410,8 +419,13 @@ func (r *run) measure(to string) (string, error) {
 		return "", err
 	}
 	best := m.best()
-	if name := m.report.Benchmark; name != "" {
-		return fmt.Sprintf("%s: %d pairs of the benchmark %s measured, 'criticrm eval --in %s.jsonl' gives its score", best.Name, best.N, name, to), nil
+	if m.bench != nil {
+		for _, x := range m.bench.Methods {
+			if strings.HasPrefix(best.Name, x.Name) && len(x.Scores) > 0 {
+				return fmt.Sprintf("%s: %s by the rule of %s: %s", x.Name, x.Scores[0].Name, m.bench.Title, x.Scores[0].String()), nil
+			}
+		}
+		return fmt.Sprintf("%d rows of %s, which no method has scored", m.bench.Rows, m.bench.Title), nil
 	}
 	return fmt.Sprintf("%s: accuracy %.1f [%.1f, %.1f] on %d pairs", best.Name, 100*best.Mean, 100*best.Interval.Low, 100*best.Interval.High, best.N), nil
 }
