@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"criticrm/critic"
+	"criticrm/device/devicetest"
 	"criticrm/record"
 )
 
@@ -34,7 +35,8 @@ func askAll(t testing.TB, e *Engine, n int, a *critic.Ask, company int) ([]criti
 func TestAskedScores(t *testing.T) {
 	e := open(t, tinyDir(t, true), Options{})
 	ask := &critic.Ask{Lead: "\nScore:", Scale: critic.Scale{Min: 1, Max: 12}}
-	reqs, samples := askAll(t, e, 20, ask, 6)
+	n := devicetest.Fewer(20, 8)
+	reqs, samples := askAll(t, e, n, ask, 6)
 	rewards, err := e.Rewards(context.Background(), rewardRequests(reqs, samples))
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +69,7 @@ func TestAskedScores(t *testing.T) {
 	}
 	expect := *ask
 	expect.Expect = true
-	_, means := askAll(t, e, 20, &expect, 6)
+	_, means := askAll(t, e, n, &expect, 6)
 	for i, list := range means {
 		for k, s := range list {
 			if was := samples[i][k]; s.Text != was.Text || s.Asked.Chance != was.Asked.Chance || !(*s.Asked.Mean > 1 && *s.Asked.Mean < 12) {
@@ -76,7 +78,7 @@ func TestAskedScores(t *testing.T) {
 		}
 	}
 	if e.Model.Dev.Name() == "cpu" { // on a GPU last bits may differ with company
-		_, alone := askAll(t, e, 20, &expect, 1)
+		_, alone := askAll(t, e, n, &expect, 1)
 		for i, list := range alone {
 			for k, s := range list {
 				if was := means[i][k]; s.Text != was.Text || s.LogProb != was.LogProb || *s.Asked.Mean != *was.Asked.Mean || *s.Reward != *was.Reward {

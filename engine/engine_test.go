@@ -111,18 +111,18 @@ func rewardRequests(reqs []critic.Request, samples [][]critic.Sample) []critic.R
 // A reward that is read while sampling is the one that is read of the same tokens afterwards, wherever the head reads and
 // however the critique ends: at a stop token, cut, or at once.
 func TestSampledRewardsAreRead(t *testing.T) {
-	dir := tinyDir(t, true)
+	dir, n := tinyDir(t, true), devicetest.Fewer(40, 16)
 	for _, position := range []string{"end", "content"} {
 		e := open(t, dir, Options{Given: modeldir.Given{HeadPosition: position}})
-		reqs, samples := sampleAll(t, e, 40, 24)
+		reqs, samples := sampleAll(t, e, n, 24)
 		rewards, err := e.Rewards(context.Background(), rewardRequests(reqs, samples))
 		if err != nil {
 			t.Fatal(err)
 		}
 		ends := map[string]int{}
 		for i := range reqs {
-			if len(samples[i]) != 40 || len(rewards[i]) != 40 {
-				t.Fatalf("%d samples and %d rewards, want 40", len(samples[i]), len(rewards[i]))
+			if len(samples[i]) != n || len(rewards[i]) != n {
+				t.Fatalf("%d samples and %d rewards, want %d", len(samples[i]), len(rewards[i]), n)
 			}
 			for k, s := range samples[i] {
 				last := s.Tokens[len(s.Tokens)-1]

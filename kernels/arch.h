@@ -11,9 +11,11 @@
 // target_clones would be less text, but the compiler splits vectors before it knows the clone's registers, and gives up on
 // broadcasts and reductions; here all of it is compiled for the set, and tiles are sized by its registers. Standard headers must be
 // included before, as their templates must not be compiled for a set that the processor may lack.
+//
+// With -DARCH_NATIVE -march=native there is this processor's set alone, which takes half the time to compile: for tests.
 #include "cpu.h"
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(ARCH_NATIVE)
 
 #define ARCH v4
 #define W 16
@@ -38,13 +40,19 @@
 #endif
 
 #define ARCH base
+#if defined(ARCH_NATIVE) && defined(__AVX512VL__)
+#define W 16
+#elif defined(ARCH_NATIVE) && defined(__AVX2__)
+#define W 8
+#else
 #define W 4
+#endif
 #include "vec.h"
 #include ARCH_FILE
 #undef ARCH
 #undef W
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(ARCH_NATIVE)
 #define ARCH_RUN(f, ...)                                                     \
     do {                                                                     \
         if (__builtin_cpu_supports("x86-64-v4")) v4::f(__VA_ARGS__);         \

@@ -31,7 +31,7 @@ func TestNoDataRace(t *testing.T) {
 	dir := t.TempDir()
 	const sanitize = "-fsanitize=thread"
 	objects := compileAll(t, dir, append(sources, "testdata/cases_cpu.cc"), func(source, object string) error {
-		out, err := exec.Command("g++", "-O1", "-g1", "-std=gnu++17", "-w", "-fno-strict-aliasing", sanitize, "-c", "-o", object, source).CombinedOutput()
+		out, err := exec.Command("g++", "-O1", "-g1", "-march=native", "-DARCH_NATIVE", "-std=gnu++17", "-w", "-fno-strict-aliasing", sanitize, "-c", "-o", object, source).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("%s: %v\n%s", source, err, out)
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"criticrm/device/devicetest"
 	"criticrm/kernels"
 	"criticrm/model"
 )
@@ -35,7 +36,7 @@ func TestEndings(t *testing.T) {
 		for _, at := range []model.RewardAt{model.AtContent, model.AtEnd} {
 			o := withEndings(sampling, true)
 			o.Reward, o.MaxTokens = at, 6
-			reqs := genRequests(8)
+			reqs := genRequests(devicetest.Fewer(8, 4))
 			got := generate(t, m, reqs, o)
 			logprob, reward, err := m.Evaluate(branches(reqs, got, at))
 			if err != nil {
@@ -158,7 +159,7 @@ func TestEndingsAreDrawn(t *testing.T) {
 	o := sampling
 	o.Temperature, o.MaxTokens, o.Reward = 1, 1, model.NoReward
 	o.Endings = &model.Endings{Paths: verdicts(), All: true, Lacks: func(int, []int32, bool) bool { return true }}
-	const n = 3000
+	n := devicetest.Fewer(3000, 600)
 	got := generate(t, m, []model.GenRequest{{Prefix: []int32{9, 8, 30}, N: n, Key: 4}}, o)[0]
 	var want [6]float64
 	var seen [6]int
@@ -169,7 +170,7 @@ func TestEndingsAreDrawn(t *testing.T) {
 		}
 	}
 	for i := range want {
-		if sd := math.Sqrt(want[i] * (1 - want[i]/n)); math.Abs(float64(seen[i])-want[i]) > 4*sd {
+		if sd := math.Sqrt(want[i] * (1 - want[i]/float64(n))); math.Abs(float64(seen[i])-want[i]) > 4*sd {
 			t.Errorf("path %d is drawn %d times, its chances sum to %.1f (standard deviation %.1f)", i, seen[i], want[i], sd)
 		}
 	}

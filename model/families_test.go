@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"criticrm/device/devicetest"
 	"criticrm/internal/golden"
 	"criticrm/kernels"
 	"criticrm/model"
@@ -58,7 +59,7 @@ func TestFamiliesDecode(t *testing.T) {
 		for _, typ := range precisions {
 			m := withHead(t, dir, model.Options{DType: typ})
 			tol := map[kernels.DType]float64{kernels.F32: 3e-5, kernels.BF16: 0.15}[typ]
-			reqs := genRequests(3)
+			reqs := genRequests(devicetest.Fewer(3, 1))
 			o := sampling
 			o.MaxTokens = 20
 			got := generate(t, m, reqs, o)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"criticrm/device/devicetest"
 	"criticrm/kernels"
 	"criticrm/model"
 )
@@ -92,7 +93,7 @@ func TestSampledValues(t *testing.T) {
 // A request's tokens do not depend on how many run at once, on its neighbours, on the rewards, or on the number of threads.
 func TestSamplesDependOnKeyOnly(t *testing.T) {
 	m := newModel(t, tinyConfig(), model.Options{Head: true}, 0)
-	reqs := genRequests(5)
+	reqs := genRequests(devicetest.Fewer(5, 3))
 	want := generate(t, m, reqs, sampling)
 	same := func(what string, got []model.GenSample, want []model.GenSample) {
 		t.Helper()
@@ -166,7 +167,8 @@ func TestCacheGrows(t *testing.T) {
 	}
 	got := generate(t, newModel(t, tinyConfig(), model.Options{}, 0), reqs, o)
 	roomy := newModel(t, tinyConfig(), model.Options{}, 0)
-	generate(t, roomy, []model.GenRequest{{Prefix: randomIDs(200, 61, 99), N: 200}}, model.GenOptions{MaxTokens: 20})
+	generate(t, roomy, []model.GenRequest{{Prefix: randomIDs(2, 61, 99), N: 200}}, model.GenOptions{MaxTokens: 2})
+	room := model.CacheSlots(roomy)
 	for i := range reqs {
 		want := generate(t, roomy, reqs[i:i+1], o)[0]
 		for k := range want {
@@ -174,6 +176,9 @@ func TestCacheGrows(t *testing.T) {
 				t.Errorf("request %d, sample %d: %v, want %v", i, k, got[i][k].IDs, want[k].IDs)
 			}
 		}
+	}
+	if n := model.CacheSlots(roomy); n != room {
+		t.Errorf("the cache that had room has grown from %d slots to %d", room, n)
 	}
 }
 
@@ -183,7 +188,7 @@ func TestSequencesOutgrowTheirRoom(t *testing.T) {
 	c.MaxPositionEmbeddings = 512
 	m := newModel(t, c, model.Options{Head: true}, 0)
 	o := sampling
-	o.MaxTokens, o.Stop, o.MaxSequences = 300, []int32{2}, 6
+	o.MaxTokens, o.Stop, o.MaxSequences = devicetest.Fewer(300, 2*model.FirstRoom+12), []int32{2}, 6
 	reqs := genRequests(4)
 	got := generate(t, m, reqs, o)
 	logprob, reward, err := m.Evaluate(branches(reqs, got, o.Reward))

@@ -18,17 +18,18 @@ else
 	compiler=
 fi
 
-# nvcc gives a·b + c one rounding; so does g++ where the processor has an instruction for it.
-flags="${CGO_CXXFLAGS:--O2 -g}"
+# nvcc gives a·b + c one rounding; so does g++ where the processor has an instruction for it. The tests before these have compiled the CPU's
+# kernels for all instruction sets: here they are for this processor's alone.
+flags="${CGO_CXXFLAGS:--O2}"
 # Warnings are errors with the compiler that the code is checked with; another may find others.
 [ "$(g++ -dumpversion | cut -d. -f1)" != 12 ] || flags="$flags -Werror"
-! grep -qsw fma /proc/cpuinfo || flags="$flags -mfma"
+! grep -qsw fma /proc/cpuinfo || flags="$flags -march=native -DARCH_NATIVE"
+export CGO_CXXFLAGS="$flags"
 # shellcheck disable=SC2086
-CGO_CXXFLAGS="$flags" $GO vet -tags cuda,emu $packages
+$GO vet -tags cuda,emu $packages
 # shellcheck disable=SC2086
-CGO_CXXFLAGS="$flags" $GO test -timeout 60m -tags cuda,emu $packages
-# shellcheck disable=SC2086
-[ -z "$compiler" ] || CGO_CXXFLAGS="$flags" $GO test -timeout 10m -tags cuda,emu -run '^TestGPURanks$' ./cmd/criticrm
+$GO test -timeout 60m -tags cuda,emu $packages
+[ -z "$compiler" ] || $GO test -timeout 10m -tags cuda,emu -run '^TestGPURanks$' ./cmd/criticrm
 
 if [ -z "$compiler" ]; then
 	echo "SKIPPED, for want of a CUDA compiler (see above): package cuda, that the kernels compile, and what they compile to" >&2

@@ -20,6 +20,7 @@ import (
 	"criticrm/checkpoint"
 	"criticrm/checkpoint/vfs"
 	"criticrm/checkpoint/vfs/vfstest"
+	"criticrm/device/devicetest"
 )
 
 // killed names the output_dir of a run that TestKillIsExact starts in a process of its own.
@@ -124,7 +125,7 @@ func TestKillAtEveryWrite(t *testing.T) {
 	if len(changes) < 40 {
 		t.Fatalf("only %d operations: %v", len(changes), all.Ops())
 	}
-	every := 3
+	every := devicetest.Fewer(3, 9)
 	if testing.Short() {
 		every = 15
 	}

@@ -231,7 +231,7 @@ func TestMomentsStartAtZero(t *testing.T) {
 
 // A tiny model learns each kind of task by heart.
 func TestOverfit(t *testing.T) {
-	data := pairs(16)
+	data := pairs(devicetest.Fewer(16, 8))
 	documents := make(Slice, 8)
 	for i := range documents {
 		documents[i].Document = render.Branch{IDs: append(slices.Clone(data[i].Prompt), data[i].Chosen.Response.IDs...)}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"criticrm/device/devicetest"
 	"criticrm/render"
 )
 
@@ -22,7 +23,8 @@ func labels(d Slice) (out Slice) {
 // TestObjectives: each way to weigh and smooth pairs is learned; before the first update the loss is what the formulas say of equal rewards, and
 // behind each one the kernels' loss and the evaluation's, which is computed apart and in float64, are the same.
 func TestObjectives(t *testing.T) {
-	weighted := pairs(12)
+	n := devicetest.Fewer(12, 6)
+	weighted := pairs(n)
 	for i := range weighted {
 		weighted[i].Margin = float32(i%3 + 1)
 	}
@@ -32,13 +34,13 @@ func TestObjectives(t *testing.T) {
 		change func(*Config)
 		first  float64
 	}{
-		{"smoothing", pairs(12), func(c *Config) { c.LabelSmoothing = 0.2 }, math.Ln2},
+		{"smoothing", pairs(n), func(c *Config) { c.LabelSmoothing = 0.2 }, math.Ln2},
 		{"scaled", weighted, func(c *Config) { c.ScaleByMargin = true }, 2 * math.Ln2},
 		{"scaled, smoothed and centred", weighted, func(c *Config) { c.ScaleByMargin, c.LabelSmoothing, c.CenterCoefficient = true, 0.1, 0.01 }, 2 * math.Ln2},
-		{"labels", labels(pairs(12)), func(*Config) {}, math.Ln2},
-		{"labels, mean", labels(pairs(12)), func(c *Config) { c.Pairing = "mean" }, math.Ln2},
-		{"labels, zip, smoothed", labels(pairs(12)), func(c *Config) { c.Pairing, c.LabelSmoothing = "zip", 0.05 }, math.Ln2},
-		{"labels and pairs", slices.Concat(labels(pairs(6)), pairs(12)), func(*Config) {}, math.Ln2},
+		{"labels", labels(pairs(n)), func(*Config) {}, math.Ln2},
+		{"labels, mean", labels(pairs(n)), func(c *Config) { c.Pairing = "mean" }, math.Ln2},
+		{"labels, zip, smoothed", labels(pairs(n)), func(c *Config) { c.Pairing, c.LabelSmoothing = "zip", 0.05 }, math.Ln2},
+		{"labels and pairs", slices.Concat(labels(pairs(n/2)), pairs(n)), func(*Config) {}, math.Ln2},
 	} {
 		for _, method := range []string{BT, Critic} {
 			c := testConfig("")

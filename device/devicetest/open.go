@@ -35,3 +35,11 @@ func CPU(tb testing.TB, threads int) *kernels.Device {
 	tb.Cleanup(d.Close)
 	return d
 }
+
+// Fewer is how many of something are enough for a test on a GPU in software, and n elsewhere.
+func Fewer(n, emulated int) int {
+	if Emulated {
+		return emulated
+	}
+	return n
+}

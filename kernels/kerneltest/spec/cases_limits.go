@@ -12,10 +12,14 @@ func (l *list) limits() {
 	l.race(4)
 	tree := fixed("pairs_70_40_30_k2", pairs(70, 40, 30, 2, 2))
 	for _, s := range [][3]int{{2, 1, 16}, {2, 1, 64}, {1, 1, 128}} {
+		race := l.raceCores
+		if s[2] == 16 {
+			race = l.race
+		}
 		for _, window := range []int{1, 16, 64, 90, 139} {
 			l.attendBy(tree, scoring{window: window}, s[0], s[1], s[2], 1)
 		}
-		l.race(4)
+		race(4)
 		// key tiles that a window leaves, in the middle of a branch and behind it
 		for _, window := range []int{63, 64, 65, 130} {
 			l.attendBy(fixed("causal400", sequences(400)), scoring{window: window}, s[0], s[1], s[2], 1)
@@ -29,7 +33,7 @@ func (l *list) limits() {
 		l.attendBy(fixed("gaps", gaps), scoring{window: 70}, s[0], s[1], s[2], 1)
 		l.attendBy(fixed("gaps", gaps), scoring{top: 1}, s[0], s[1], s[2], 2)
 		l.attendBy(fixed("gaps", gaps), scoring{window: 100, scale: 0.25, top: 50}, s[0], s[1], s[2], 1)
-		l.race(2)
+		race(2)
 		// scores far above the cap, and far below it
 		l.attendBy(fixed("causal70", sequences(70)), scoring{top: 5}, s[0], s[1], s[2], 12)
 		l.attendBy(fixed("causal70", sequences(70)), scoring{top: 1000}, s[0], s[1], s[2], 1)
@@ -37,7 +41,11 @@ func (l *list) limits() {
 	for _, s := range [][3]int{{2, 1, 80}, {1, 1, 96}, {1, 1, 256}} {
 		l.attendBy(tree, scoring{window: 90}, s[0], s[1], s[2], 1)
 		l.attendBy(fixed("causal200", sequences(200)), scoring{window: 65, top: 3}, s[0], s[1], s[2], 1)
-		l.race(2)
+		if s[2] == 80 {
+			l.race(2)
+		} else {
+			l.raceCores(2)
+		}
 	}
 	for _, window := range []int{5, 20} {
 		l.attendBy(forest{"random300", func(g *Gen) *Forest { return random(g.Rand, 300) }, true}, scoring{window: window}, 2, 1, 8, 1)

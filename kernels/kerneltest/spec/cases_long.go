@@ -90,7 +90,7 @@ func (l *list) tensorCores() {
 		for _, n := range []int{63, 64, 65, 127, 128, 191, 193} {
 			l.attend(forest{fmt.Sprintf("causal%d", n), func(*Gen) *Forest { return sequences(n) }, true}, s[0], s[1], s[2], 1)
 			if n == 193 {
-				l.race(4)
+				l.raceCores(4)
 			}
 		}
 		b := 8192 / min(s[2], 128)
