@@ -192,19 +192,71 @@ func TestDocsRun(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // where GGUF files are converted
 	t.Setenv(asProgram, "1")                // what starts itself again is the program
 	targets := makeTargets(t)
-	for _, p := range pages(t) {
+	left := t.TempDir()
+	all := pages(t)
+	was := map[int]string{} // what a page had left before it and another went apart, by the other's number
+	for k, p := range all {
 		t.Run(p.name, func(t *testing.T) {
 			if len(p.lines) == 0 {
 				t.Skip("nothing to run")
 			}
 			docsFolder(t)
+			done, ran := 0, 0
+			if was[k] != "" {
+				dir := filepath.Join(t.TempDir(), "goes on")
+				if err := os.CopyFS(dir, os.DirFS(was[k])); err != nil {
+					t.Fatal(err)
+				}
+				t.Chdir(dir)
+				done = alike(p, all[:k])
+			}
 			for _, line := range p.lines {
+				if runs(line) {
+					if ran++; ran <= done {
+						continue
+					}
+				}
 				if err := try(t, line.text, targets); err != nil {
 					t.Fatalf("docs: %s:%d: %s: %v", p.name, line.at, line.text, err)
+				}
+				for j := k + 1; j < len(all); j++ {
+					if runs(line) && ran == alike(all[j], all[:j]) && ran == alike(all[j], all[k:k+1]) {
+						was[j] = filepath.Join(left, fmt.Sprint(j))
+						if err := errors.Join(os.RemoveAll(was[j]), os.CopyFS(was[j], os.DirFS("."))); err != nil {
+							t.Fatal(err)
+						}
+					}
 				}
 			}
 		})
 	}
+}
+
+// runs says whether a line is run, and not only looked at.
+func runs(line shellLine) bool { return strings.HasPrefix(line.text, "criticrm ") }
+
+// alike is how many lines that are run a page has at its beginning like one of others: they leave the same, and are run once.
+func alike(p page, others []page) (most int) {
+	of := func(p page) (list []string) {
+		for _, line := range p.lines {
+			if runs(line) {
+				list = append(list, line.text)
+			}
+		}
+		return list
+	}
+	lines := of(p)
+	for _, o := range others {
+		n := 0
+		for i, text := range of(o) {
+			if i >= len(lines) || lines[i] != text {
+				break
+			}
+			n++
+		}
+		most = max(most, n)
+	}
+	return most
 }
 
 // try runs a line, or looks at it.
