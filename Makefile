@@ -30,7 +30,8 @@ text: build            ## the experiment on real text, on pairs from files: make
 	@sh scripts/smollm2.sh
 	$(BIN) demo text --model build/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf $(ARGS)
 
-test: export CGO_CXXFLAGS ?= -O2 # debug information would take a fifth of the time to compile
+# Without debug information, which is a fifth of the time that C++ takes to compile.
+test: export CGO_CXXFLAGS ?= -O2
 test: setup lint       ## everything that is tested, without a GPU: the CUDA kernels run on a GPU in software
 	@sh scripts/chromium.sh --try
 	@sh scripts/openmpi.sh
