@@ -53,7 +53,7 @@ each() {
 	shift 2
 	export seconds ends
 	# shellcheck disable=SC2016
-	{ cat .gpu/ops; echo "(distribution|philox|chance|moments|swiglu_again|rmsnorm_again)"; } | xargs -P "$jobs" -I OP sh -c 'op=$1
+	{ cat .gpu/ops; echo "(distribution|philox|chance|moments|blocks|swiglu_again|rmsnorm_again)"; } | xargs -P "$jobs" -I OP sh -c 'op=$1
 		shift
 		left=$((ends - $(date +%s)))
 		[ "$left" -le "$seconds" ] || left=$seconds

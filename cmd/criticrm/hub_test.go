@@ -94,9 +94,10 @@ func TestNamesOnHub(t *testing.T) {
 	must(t, "fetch", "--repo_type", "dataset", "org/pairs/test")
 	s.Seen()
 	t.Setenv("HF_HUB_OFFLINE", "1")
-	must(t, "train", "--model", "org/tiny", "--train", "org/pairs/train", "--eval", "org/pairs/test:1", "--output_dir", "t", "--method", "bt", "--epochs", "1")
+	writeFile(t, "more.jsonl", `{"prompt":"What is more?","chosen":"this","rejected":"that"}`+"\n")
+	must(t, "train", "--model", "org/tiny", "--train", "org/pairs/train", "--eval", "org/pairs/test:1,more.jsonl:1", "--output_dir", "t", "--method", "bt", "--epochs", "1")
 	recipe := readFile(t, "t/recipe.yaml")
-	if want := filepath.Join(cache, "hub", "datasets--org--pairs", "snapshots"); !strings.Contains(recipe, "train_file: "+want) || !strings.Contains(recipe, "test.jsonl:1") {
+	if want := filepath.Join(cache, "hub", "datasets--org--pairs", "snapshots"); !strings.Contains(recipe, "train_file: "+want) || !strings.Contains(recipe, "test.jsonl:1,more.jsonl:1") {
 		t.Errorf("no %s in\n%s", want, recipe)
 	}
 	card := readFile(t, "t/model/README.md")
