@@ -195,7 +195,7 @@ conformance() {
 # By group, for the same reason as conformance's ops.
 kernels() {
 	for group in '(copy|matmul|grad_norm|adamw|adamw_8bit)$' '(attention|attention_backward)$' '(critique_loss|reward_loss)$/^[^_]*$' \
-		'(embed|embed_backward|gather|rmsnorm|rmsnorm_backward|slice_norm|slice_norm_backward|rope|add_bias|add_bias_backward|lora|lora_backward|swiglu|swiglu_backward|geglu|geglu_backward|scale|soft_cap)$' '(matmul_dx|matmul_dw|matmul_nf4)$/gate_up' '(attention_decode|sample|sample_top_p|logprobs)$'; do
+		'(embed|embed_backward|gather|rmsnorm|rmsnorm_backward|slice_norm|slice_norm_backward|rope|add_bias|add_bias_backward|lora|lora_backward|swiglu|swiglu_backward|geglu|geglu_backward|scale|soft_cap)$' '(matmul_dx|matmul_dw|matmul_nf4|matmul_blocks)$/gate_up' '(attention_decode|sample|sample_top_p|logprobs)$'; do
 		go_bench 25 "^BenchmarkLarge\$/^$group" -models "$large"
 	done
 }

@@ -267,7 +267,7 @@ def products(list):
         return lambda: F.linear(x, w)
 
     for c in list:
-        peer, make = {"matmul_nf4": ("linear, bf16 weight", packed), "matmul": ("linear", linear), "matmul_dx": ("matmul", dx), "matmul_dw": ("matmul, bf16 result", dw)}[c.op]
+        peer, make = {"matmul_nf4": ("linear, bf16 weight", packed), "matmul_blocks": ("linear, bf16 weight", linear), "matmul": ("linear", linear), "matmul_dx": ("matmul", dx), "matmul_dw": ("matmul, bf16 result", dw)}[c.op]
         measure(c.name, peer, lambda: make(c))
 
 
@@ -438,7 +438,7 @@ def everything(model):
     yield lambda: attention(model, "CAU16", m.Long, m.Longest)
     yield lambda: flex(model)
     yield lambda: losses(model)
-    yield lambda: products(c for c in cases(model, "matmul", "matmul_dx", "matmul_dw", "matmul_nf4") if c.name != SQUARE)
+    yield lambda: products(c for c in cases(model, "matmul", "matmul_dx", "matmul_dw", "matmul_nf4", "matmul_blocks") if c.name != SQUARE)
     yield lambda: rows(model)
     yield lambda: decoding(model)
     yield lambda: attention(model, m.Trees, 2 * m.K * m.Pairs, m.Prompt + m.Response + m.Critique)
