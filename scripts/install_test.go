@@ -91,7 +91,9 @@ func TestHelpHasEveryTarget(t *testing.T) {
 			t.Errorf("make help does not know %s", target)
 		}
 	}
-	if targets := regexp.MustCompile(`(?m)^[a-z-]+:`).FindAllString(string(text), -1); len(targets) != len(strings.Fields(string(phony[1]))) {
+	targets := regexp.MustCompile(`(?m)^[a-z-]+:.*`).FindAllString(string(text), -1)
+	targets = slices.DeleteFunc(targets, func(line string) bool { return strings.Contains(line, ": export ") }) // a variable of a target
+	if len(targets) != len(strings.Fields(string(phony[1]))) {
 		t.Errorf("the Makefile's targets are %v, its list is %s", targets, phony[1])
 	}
 }
