@@ -131,9 +131,11 @@ func mainTable(r *experiment.Results) string {
 // seeds says which seeds the main rows are means of.
 func seeds(r *experiment.Results) string {
 	var parts []string
+	some := false // rows are of fewer seeds
 	for _, t := range r.Tasks {
 		var list []string
 		for _, row := range t.Rows {
+			some = some || fewer(t, len(row.Seeds)) != ""
 			if row.Headline() {
 				for _, s := range row.Seeds {
 					list = append(list, fmt.Sprint(s.Seed))
@@ -147,7 +149,10 @@ func seeds(r *experiment.Results) string {
 	case !r.Full:
 		line += " The controls and ablations of `--full` are not among them."
 	case !r.Complete:
-		line += " Not all of `--full` is there; † marks rows of fewer seeds."
+		line += " Not all of `--full` is there."
+	}
+	if some {
+		line += " † marks rows of fewer seeds."
 	}
 	return line
 }
