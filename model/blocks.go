@@ -5,6 +5,8 @@ package model
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"criticrm/checkpoint"
 	"criticrm/gguf"
@@ -18,8 +20,8 @@ const BlocksMethod = "gguf"
 // Blocks says whether the projections of the directory that the config was read from are stored in blocks.
 func (c Config) Blocks() bool { return c.blockTypes != nil }
 
-// readBlocks reads a quantization_config of this kind.
-func (c *Config) readBlocks(f *fields, q *fields) {
+// readBlockTypes reads a quantization_config of this kind.
+func (c *Config) readBlockTypes(f *fields, q *fields) {
 	const key = "tensors"
 	types := q.object(key)
 	if types == nil {
@@ -27,7 +29,7 @@ func (c *Config) readBlocks(f *fields, q *fields) {
 		return
 	}
 	c.blockTypes = map[string]kernels.BlockType{}
-	for name := range types.m {
+	for _, name := range slices.Sorted(maps.Keys(types.m)) {
 		t, ok := kernels.BlockTypeOf(types.text(name))
 		if !ok {
 			f.fail("quantization_config", "%s: %.80q has the type %.40q: want one of %s", key, name, types.text(name), kernels.BlockTypeNames())

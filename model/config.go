@@ -47,7 +47,7 @@ type Config struct {
 	PadTokenID  *int32  `json:"pad_token_id"`
 
 	quantised  bool                         // projections are stored in 4 bits, see readQuantised
-	blockTypes map[string]kernels.BlockType // of projections by name, where they are stored in blocks, see readBlocks
+	blockTypes map[string]kernels.BlockType // of projections by name, where they are stored in blocks, see readBlockTypes
 	classifier bool                         // ForSequenceClassification: no LM head of its own, one label
 	raw        json.RawMessage              // the file this was read from, which is kept for saving
 	keys       []string                     // of that file, which were looked for

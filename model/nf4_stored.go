@@ -38,7 +38,7 @@ func (c *Config) readQuantised(f *fields) {
 	case q.err != nil:
 		f.err = q.err
 	case method == BlocksMethod:
-		c.readBlocks(f, q)
+		c.readBlockTypes(f, q)
 		return
 	case method != "bitsandbytes" || !four:
 		f.fail(key, "quantised weights are not supported, but for bitsandbytes' of 4 bits and blocks of GGUF files; use the float32 or bfloat16 model")
