@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"criticrm/critic"
+	"criticrm/measure"
 	"criticrm/modeldir"
 )
 
@@ -51,8 +52,11 @@ func TestOfficial(t *testing.T) {
 	if says, err := r.measure(strings.TrimSuffix(path, ".jsonl")); err != nil || !strings.Contains(says, "reward: score by the rule of RewardBench: 50.00 [") {
 		t.Error(says, err)
 	}
-	plain := &Results{Rows: res.Rows}
-	if text := plain.String(); !strings.Contains(text, "75.0 [") {
-		t.Error(text)
+	subsets := &measure.Report{Methods: []measure.Method{{Estimate: measure.Estimate{Categories: []measure.Category{{Name: "alpacaeval-easy"}, {Name: "hep-go"}}}}}}
+	plain := &Results{Rows: res.Rows, Notice: subsets.NotOfficial()}
+	for _, text := range []string{plain.String(), plain.markdown()} {
+		if !strings.Contains(text, "75.0 [") || !strings.Contains(text, "are subsets of RewardBench") {
+			t.Error(text)
+		}
 	}
 }

@@ -36,6 +36,7 @@ type Results struct {
 	Stopped     string               `json:"stopped"`                  // why there are no more rounds
 	Benchmark   string               `json:"benchmark,omitempty"`      // the held-out rows are of it, and rows and differences are not its score
 	Official    []Official           `json:"official,omitempty"`       // which is here, by its rule
+	Notice      string               `json:"notice,omitempty"`         // of rows that only have a benchmark's subsets: that the figures are not its score
 	Part        bool                 `json:"benchmark_part,omitempty"` // they are not all of the rows that its owners have published
 
 	dir     string
@@ -119,7 +120,9 @@ func (r *run) results(best int, why string) (*Results, error) {
 			}
 		}
 	}
-	res.Benchmark = list[0].report.Benchmark
+	if res.Benchmark = list[0].report.Benchmark; res.Benchmark == "" {
+		res.Notice = list[0].report.NotOfficial()
+	}
 	res.EvalPairs, res.EvalPrompts = list[0].report.Pairs, list[0].report.Prompts
 	var data Data
 	if err := readJSON(r.path(DataFile), &data); err != nil {
@@ -318,7 +321,7 @@ func (res *Results) notOfficial() string {
 		}
 		return line
 	}
-	return (&measure.Report{Benchmark: res.Benchmark}).NotOfficial()
+	return res.Notice
 }
 
 // shown are the rows that fit on a screen: of the best round one critique and all of them, of the others all.

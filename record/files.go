@@ -335,11 +335,11 @@ func folder(dir string) (paths []string, err error) {
 
 // walk finds the data files in a folder and below, behind links too. A folder that is reached twice is read once: seen has those that were.
 func walk(dir string, seen map[string]bool, found func(path string)) error {
-	if at := real(dir); seen[at] {
+	at := real(dir)
+	if seen[at] {
 		return nil
-	} else {
-		seen[at] = true
 	}
+	seen[at] = true
 	list, err := os.ReadDir(dir)
 	if err != nil {
 		return err

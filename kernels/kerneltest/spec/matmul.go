@@ -118,12 +118,8 @@ func (*MatmulNF4[T]) twin() Op { return new(MatmulNF4[float32]) }
 
 // Run unpacks and multiplies.
 func (o *MatmulNF4[T]) Run() {
-	w, i := unpackNF4(o.Code, o.Absmax, o.Scale, o.Map, o.Offset, o.BF16), 64*o.B
-	for n := range o.N {
-		for j := range o.O {
-			o.Y[n*o.C+o.At+j] = dot(o.X[n*i:][:i], w[j*i:][:i])
-		}
-	}
+	w := unpackNF4(o.Code, o.Absmax, o.Scale, o.Map, o.Offset, o.BF16)
+	columns(o.Y, o.X, w, o.N, o.C, o.O, 64*o.B, o.At)
 }
 
 // MatmulNF4DX is dx = dy[:, at … at+o)·w, or dx += ….
@@ -145,7 +141,7 @@ func (*MatmulNF4DX[T]) twin() Op { return new(MatmulNF4DX[float32]) }
 // Run unpacks and multiplies.
 func (o *MatmulNF4DX[T]) Run() {
 	w := unpackNF4(o.Code, o.Absmax, o.Scale, o.Map, o.Offset, o.BF16)
-	timesPacked(o.DX, o.DY, w, o.N, o.C, o.O, 64*o.B, o.At, o.Accumulate)
+	columnsDX(o.DX, o.DY, w, o.N, o.C, o.O, 64*o.B, o.At, o.Accumulate)
 }
 
 // unpackBlocks gives the weight (o, i) that rows of ggml's blocks stand for.
@@ -178,12 +174,7 @@ func (*MatmulBlocks[T]) twin() Op { return new(MatmulBlocks[float32]) }
 
 // Run unpacks and multiplies.
 func (o *MatmulBlocks[T]) Run() {
-	w := unpackBlocks[T](o.Code, o.Type, o.O, o.I, o.BF16)
-	for n := range o.N {
-		for j := range o.O {
-			o.Y[n*o.C+o.At+j] = dot(o.X[n*o.I:][:o.I], w[j*o.I:][:o.I])
-		}
-	}
+	columns(o.Y, o.X, unpackBlocks[T](o.Code, o.Type, o.O, o.I, o.BF16), o.N, o.C, o.O, o.I, o.At)
 }
 
 // MatmulBlocksDX is dx = dy[:, at … at+o)·w, or dx += ….
@@ -201,11 +192,20 @@ func (*MatmulBlocksDX[T]) twin() Op { return new(MatmulBlocksDX[float32]) }
 
 // Run unpacks and multiplies.
 func (o *MatmulBlocksDX[T]) Run() {
-	timesPacked(o.DX, o.DY, unpackBlocks[T](o.Code, o.Type, o.O, o.I, o.BF16), o.N, o.C, o.O, o.I, o.At, o.Accumulate)
+	columnsDX(o.DX, o.DY, unpackBlocks[T](o.Code, o.Type, o.O, o.I, o.BF16), o.N, o.C, o.O, o.I, o.At, o.Accumulate)
 }
 
-// timesPacked is dx (n, i) = dy[:, at … at+o)·w (o, i), or dx += …; dy (n, c).
-func timesPacked[T Real](dx, dy, w []T, n, c, o, i, at int, accumulate bool) {
+// columns is y[:, at … at+o) = x·wᵀ; y (n, c), x (n, i), w (o, i).
+func columns[T Real](y, x, w []T, n, c, o, i, at int) {
+	for row := range n {
+		for j := range o {
+			y[row*c+at+j] = dot(x[row*i:][:i], w[j*i:][:i])
+		}
+	}
+}
+
+// columnsDX is dx (n, i) = dy[:, at … at+o)·w (o, i), or dx += …; dy (n, c).
+func columnsDX[T Real](dx, dy, w []T, n, c, o, i, at int, accumulate bool) {
 	for row := range n {
 		for k := range i {
 			var sum T
