@@ -88,10 +88,7 @@ func (w Blocks) fits(i int) bool {
 
 // MatmulBlocks gives columns [at, at+O) of y (N, C) real: y[:, at:at+O] = x·wᵀ. x (N, I) of y's type; w (O, I).
 func (d *Device) MatmulBlocks(y, x Tensor, w Blocks, at int) {
-	must(y.real(2), "kernels: matmul_blocks: y is not (N, C) real")
-	must(x.real(2) && x.typ == y.typ && x.dim[0] == y.dim[0], "kernels: matmul_blocks: x is not (N, I) of y's type")
-	must(w.fits(x.dim[1]), "kernels: matmul_blocks: w is not (O, I) in whole blocks")
-	must(within(at, w.Code.dim[0], y.dim[1]), "kernels: matmul_blocks: the columns are not within those of y")
+	mustColumns("matmul_blocks", y, x, at, w.Code, w.fits(x.dim[1]))
 	a := C.matmul_blocks_args{y: y.ptr, x: x.ptr, code: w.Code.u8(), N: y.n(0), C: y.n(1), O: w.Code.n(0), I: x.n(1), R: w.Code.n(1), at: C.int32_t(at),
 		_type: C.kblock(w.Type.Number), dtype: y.dt()}
 	C.call_matmul_blocks(d.table, d.stream, &a)
@@ -99,10 +96,7 @@ func (d *Device) MatmulBlocks(y, x Tensor, w Blocks, at int) {
 
 // MatmulBlocksDX is dx = dy[:, at:at+O]·w, or dx += …. dx (N, I), dy (N, C) real of one type; w (O, I).
 func (d *Device) MatmulBlocksDX(dx, dy Tensor, w Blocks, at int, accumulate bool) {
-	must(dx.real(2), "kernels: matmul_blocks_dx: dx is not (N, I) real")
-	must(dy.real(2) && dy.typ == dx.typ && dy.dim[0] == dx.dim[0], "kernels: matmul_blocks_dx: dy is not (N, C) of dx's type")
-	must(w.fits(dx.dim[1]), "kernels: matmul_blocks_dx: w is not (O, I) in whole blocks")
-	must(within(at, w.Code.dim[0], dy.dim[1]), "kernels: matmul_blocks_dx: the columns are not within those of dy")
+	mustColumns("matmul_blocks_dx", dy, dx, at, w.Code, w.fits(dx.dim[1]))
 	a := C.matmul_blocks_dx_args{dx: dx.ptr, dy: dy.ptr, code: w.Code.u8(), N: dx.n(0), C: dy.n(1), O: w.Code.n(0), I: dx.n(1), R: w.Code.n(1), at: C.int32_t(at),
 		_type: C.kblock(w.Type.Number), dtype: dx.dt()}
 	if accumulate {

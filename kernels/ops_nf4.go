@@ -51,12 +51,27 @@ func (w NF4) fits(i int) bool {
 		w.Scale.dim[0] >= (o*blocks+NF4Scales-1)/NF4Scales
 }
 
+// mustColumns checks a product of columns [at, at+O) of y (N, C) and x (N, I), or of their gradients, with a packed weight that fits x, whose code has O rows.
+func mustColumns(op string, y, x Tensor, at int, code Tensor, fits bool) {
+	what := ""
+	switch {
+	case !y.real(2):
+		what = "y is not (N, C) real"
+	case !x.real(2) || x.typ != y.typ || x.dim[0] != y.dim[0]:
+		what = "x is not (N, I) of y's type"
+	case !fits:
+		what = "w is not (O, I) in whole blocks"
+	case !within(at, code.dim[0], y.dim[1]):
+		what = "the columns are not within those of y"
+	default:
+		return
+	}
+	panic("kernels: " + op + ": " + what)
+}
+
 // MatmulNF4 gives columns [at, at+O) of y (N, C) real: y[:, at:at+O] = x·wᵀ. x (N, I) of y's type; w (O, I).
 func (d *Device) MatmulNF4(y, x Tensor, w NF4, at int) {
-	must(y.real(2), "kernels: matmul_nf4: y is not (N, C) real")
-	must(x.real(2) && x.typ == y.typ && x.dim[0] == y.dim[0], "kernels: matmul_nf4: x is not (N, I) of y's type")
-	must(w.fits(x.dim[1]), "kernels: matmul_nf4: w is not (O, I) with I a multiple of 64")
-	must(within(at, w.Code.dim[0], y.dim[1]), "kernels: matmul_nf4: the columns are not within those of y")
+	mustColumns("matmul_nf4", y, x, at, w.Code, w.fits(x.dim[1]))
 	a := C.matmul_nf4_args{y: y.ptr, x: x.ptr, code: w.Code.u8(), absmax: w.Absmax.u8(), scale: w.Scale.f32(), _map: w.Map.f32(), offset: C.float(w.Offset),
 		N: y.n(0), C: y.n(1), O: w.Code.n(0), B: w.Absmax.n(1), S: w.Scale.n(0), at: C.int32_t(at), dtype: y.dt()}
 	C.call_matmul_nf4(d.table, d.stream, &a)
@@ -64,10 +79,7 @@ func (d *Device) MatmulNF4(y, x Tensor, w NF4, at int) {
 
 // MatmulNF4DX is dx = dy[:, at:at+O]·w, or dx += …. dx (N, I), dy (N, C) real of one type; w (O, I).
 func (d *Device) MatmulNF4DX(dx, dy Tensor, w NF4, at int, accumulate bool) {
-	must(dx.real(2), "kernels: matmul_nf4_dx: dx is not (N, I) real")
-	must(dy.real(2) && dy.typ == dx.typ && dy.dim[0] == dx.dim[0], "kernels: matmul_nf4_dx: dy is not (N, C) of dx's type")
-	must(w.fits(dx.dim[1]), "kernels: matmul_nf4_dx: w is not (O, I) with I a multiple of 64")
-	must(within(at, w.Code.dim[0], dy.dim[1]), "kernels: matmul_nf4_dx: the columns are not within those of dy")
+	mustColumns("matmul_nf4_dx", dy, dx, at, w.Code, w.fits(dx.dim[1]))
 	a := C.matmul_nf4_dx_args{dx: dx.ptr, dy: dy.ptr, code: w.Code.u8(), absmax: w.Absmax.u8(), scale: w.Scale.f32(), _map: w.Map.f32(), offset: C.float(w.Offset),
 		N: dx.n(0), C: dy.n(1), O: w.Code.n(0), B: w.Absmax.n(1), S: w.Scale.n(0), at: C.int32_t(at), dtype: dx.dt()}
 	if accumulate {
