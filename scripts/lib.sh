@@ -55,7 +55,12 @@ shown() { printf '%s' "$1" | sed 's|//[^/@]*@|//|g'; } # an address without its 
 download() { # download ADDRESS FILE
 	case $1 in file://*) cp "${1#file://}" "$2" && return ;; esac
 	if command -v curl >/dev/null 2>&1; then
-		curl --fail --silent --show-error --location --netrc-optional --connect-timeout 30 --speed-limit 1 --speed-time 60 --retry 2 -o "$2" "$1"
+		for try in 1 2 3; do
+			status=0
+			curl --fail --silent --show-error --location --netrc-optional --connect-timeout 30 --speed-limit 1 --speed-time 60 --retry 2 -o "$2" "$1" || status=$?
+			case $status in 18 | 56 | 92) ;; *) break ;; esac # broken off in the middle, which --retry lets be
+		done
+		return "$status"
 	elif command -v wget >/dev/null 2>&1; then
 		https_proxy=${https_proxy:-${HTTPS_PROXY:-}} http_proxy=${http_proxy:-${HTTP_PROXY:-}} wget --no-verbose --timeout 60 --tries 3 -O "$2" "$1"
 	else
