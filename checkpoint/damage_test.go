@@ -172,6 +172,24 @@ func TestForgedManifests(t *testing.T) {
 	}
 }
 
+// A save is acknowledged, and Verify content, only with the decompressed bytes that the manifest says the run had.
+func TestVerifyHashesTheContent(t *testing.T) {
+	disk, dir := tiny(t)
+	m, err := readManifest(disk, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verify := func() error { return readAll(disk, dir, &buffers{}, nil, nil, nil) }
+	if err := verify(); err != nil {
+		t.Fatal(err)
+	}
+	m.Files[0].RawSHA256 = sha256Hex(nil)
+	disk.Put(dir+"/"+manifestName, m.encode())
+	if err := verify(); err == nil || !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), "tensors-00000.zst: checksum mismatch (raw bytes)") {
+		t.Fatalf("content of another hash: %v", err)
+	}
+}
+
 func TestRealDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run", "ckpt")
 	if _, _, err := Latest(dir); !errors.Is(err, ErrNone) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/huff0"
 	"github.com/klauspost/compress/zstd"
 )
@@ -56,7 +57,7 @@ func encodeFrame(dst, raw []byte, cuts []int) []byte {
 			break
 		}
 	}
-	return binary.LittleEndian.AppendUint32(dst, uint32(xxh64(raw)))
+	return binary.LittleEndian.AppendUint32(dst, uint32(xxhash.Sum64(raw)))
 }
 
 // frameMax is the most bytes that a frame of so many raw ones has, cut in so many places.

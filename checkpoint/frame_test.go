@@ -41,15 +41,6 @@ func squares(x []float32) []float32 {
 // anew is memory of a decoder.
 func anew(n int) []byte { return make([]byte, n) }
 
-func TestXXH64(t *testing.T) {
-	// Known answers: "" and "a" of the xxHash project's own sanity checks; "abc" likewise.
-	for in, want := range map[string]uint64{"": 0xef46db3751d8e999, "a": 0xd24ec4f1a98c6e5b, "abc": 0x44bc2cf5ad770999} {
-		if got := xxh64([]byte(in)); got != want {
-			t.Errorf("xxh64(%q) = %x, want %x", in, got, want)
-		}
-	}
-}
-
 // frameCases are contents with all block kinds, at sizes around the block size.
 func frameCases() map[string][]byte {
 	rng := rand.New(rand.NewPCG(7, 7))
@@ -353,7 +344,7 @@ func BenchmarkFrame(b *testing.B) {
 	}
 }
 
-// BenchmarkDecode is one core: both hashes, decoder, planes.
+// BenchmarkDecode is one core of a load: hash, decoder, planes.
 func BenchmarkDecode(b *testing.B) {
 	for name, t := range benchTensors(4 << 20) {
 		b.Run(name, func(b *testing.B) {

@@ -195,8 +195,9 @@ func none(unfinished []int64, shown string) error {
 	return fmt.Errorf("%w in %s (%d unfinished: step %d)", ErrNone, shown, len(unfinished), slices.Max(unfinished))
 }
 
-// Load reads one step directory. Nothing is given out before every file's size and hashes, stored and decompressed, are
-// those of the manifest; errors name the file.
+// Load reads one step directory. Nothing is given out before every file's size and hash, as it is stored, are those of the manifest, and
+// its frame's checksum is right; that what is stored is what the run had was proved when it was saved, and Verify proves it again. Errors
+// name the file.
 func Load(path string) (*State, error) {
 	root, name, err := openStep(path)
 	if err != nil {
@@ -229,7 +230,7 @@ func LoadSome(path string, begin func(*Manifest) error, want func(*FileInfo) boo
 	return readAll(root, name, &buffers{}, begin, want, use)
 }
 
-// Verify is Load without keeping the content.
+// Verify is Load without keeping the content, which is compared with the manifest's hash of what was saved, too.
 func Verify(path string) error { return LoadEach(path, nil, nil) }
 
 // ReadManifest gives the manifest of a step directory, with its own checksum verified.
@@ -280,7 +281,8 @@ func load(fsys vfs.FS, dir string) (*State, error) {
 	return s, nil
 }
 
-// readAll verifies a checkpoint, with begin before the first file, and hands the bytes of the pieces to use, in order; either may be nil.
+// readAll reads a checkpoint, with begin before the first file, and hands the bytes of the pieces to use, in order; either may be nil. Without use
+// the decompressed bytes are hashed, too.
 // Files are read one after the other through fresh descriptors, on this goroutine, so that the order is the same in every run; hashing,
 // decompression and planes run on all cores.
 func readAll(fsys vfs.FS, dir string, free *buffers, begin func(*Manifest) error, want func(*FileInfo) bool, use func(p Piece, data []byte) error) error {
@@ -320,6 +322,9 @@ func readFiles(fsys vfs.FS, dir string, files []FileInfo, free *buffers, use fun
 		raw, err := f.decode(stored[i], free.get)
 		free.put(stored[i])
 		stored[i] = nil
+		if err == nil && use == nil && sha256Hex(raw) != f.RawSHA256 {
+			err = fmt.Errorf("checksum mismatch (raw bytes): %w", errDamaged)
+		}
 		if err != nil || use == nil {
 			return result{raw, err}
 		}
@@ -347,7 +352,7 @@ func readFiles(fsys vfs.FS, dir string, files []FileInfo, free *buffers, use fun
 	})
 }
 
-// decode checks the stored bytes before the decompressor sees them, and the raw ones after.
+// decode checks the stored bytes before the decompressor sees them; the frame's own checksum says that it did its work.
 func (f *FileInfo) decode(stored []byte, memory func(n int) []byte) ([]byte, error) {
 	if int64(len(stored)) != f.Stored {
 		return nil, fmt.Errorf("got %d bytes, want %d: %w", len(stored), f.Stored, errDamaged)
@@ -358,9 +363,6 @@ func (f *FileInfo) decode(stored []byte, memory func(n int) []byte) ([]byte, err
 	raw, err := decodeFrame(stored, f.Raw, memory)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", err, errDamaged)
-	}
-	if sha256Hex(raw) != f.RawSHA256 {
-		return nil, fmt.Errorf("checksum mismatch (raw bytes): %w", errDamaged)
 	}
 	return raw, nil
 }
