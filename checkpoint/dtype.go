@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -195,9 +196,7 @@ func toF32(dst []float32, dtype string, raw []byte) (ok bool) {
 			dst[i] = math.Float32frombits(le.Uint32(raw[4*i:]))
 		}
 	case "BF16":
-		for i := range dst {
-			dst[i] = math.Float32frombits(uint32(le.Uint16(raw[2*i:])) << 16)
-		}
+		widenBF16(dst, raw)
 	case "F16":
 		for i := range dst {
 			dst[i] = halfToF32(le.Uint16(raw[2*i:]))
@@ -247,13 +246,8 @@ func toInts(dst []int64, dtype string, raw []byte) (ok bool) {
 
 // nonFinite counts NaN and infinities and gives the index of the first.
 func nonFinite(x []float32) (count, first int) {
-	first = -1
-	for i, v := range x {
-		if math.Float32bits(v)&0x7f800000 == 0x7f800000 {
-			if count++; first < 0 {
-				first = i
-			}
-		}
+	if count = countNonFinite(x); count == 0 {
+		return 0, -1
 	}
-	return count, first
+	return count, slices.IndexFunc(x, func(v float32) bool { return math.Float32bits(v)&0x7f800000 == 0x7f800000 })
 }

@@ -1,21 +1,8 @@
 package checkpoint
 
-// #cgo CFLAGS: -O3 -Wall -Wextra
-// #cgo noescape split2
-// #cgo nocallback split2
-// #cgo noescape join2
-// #cgo nocallback join2
-// #cgo noescape split4
-// #cgo nocallback split4
-// #cgo noescape join4
-// #cgo nocallback join4
-// #include "planes.h"
-import "C"
-
 import (
 	"encoding/binary"
 	"math/bits"
-	"unsafe"
 )
 
 // Planes: the bytes of a tensor sorted by their place in the element. Float elements are rotated left by one bit first,
@@ -32,9 +19,6 @@ func rotated(dtype string) bool { return dtype[0] == 'F' || dtype == "BF16" }
 func splitPlanes(dst, src []byte, dtype string, at int) {
 	size := int(dtypeSize(dtype))
 	n := len(src) / size
-	if n == 0 {
-		return
-	}
 	plane := func(k int) []byte { from := k*(len(dst)/size) + at; return dst[from : from+n] }
 	rot := 0
 	if rotated(dtype) {
@@ -44,9 +28,9 @@ func splitPlanes(dst, src []byte, dtype string, at int) {
 	case 1:
 		copy(plane(0), src)
 	case 2:
-		C.split2(first(plane(0)), first(plane(1)), first(src), C.size_t(n), C.int(rot))
+		split2(plane(0), plane(1), src, rot)
 	case 4:
-		C.split4(first(plane(0)), first(plane(1)), first(plane(2)), first(plane(3)), first(src), C.size_t(n), C.int(rot))
+		split4(plane(0), plane(1), plane(2), plane(3), src, rot)
 	case 8:
 		for k := range 8 {
 			for i, p := 0, plane(k); i < n; i++ {
@@ -56,16 +40,10 @@ func splitPlanes(dst, src []byte, dtype string, at int) {
 	}
 }
 
-// first is the address of a slice's first byte, for planes.c.
-func first(b []byte) *C.uint8_t { return (*C.uint8_t)(unsafe.SliceData(b)) }
-
 // joinPlanes is the inverse of splitPlanes.
 func joinPlanes(dst, src []byte, dtype string) {
 	size := int(dtypeSize(dtype))
 	n := len(src) / size
-	if n == 0 {
-		return
-	}
 	dst = dst[:n*size]
 	plane := func(k int) []byte { return src[k*n : (k+1)*n] }
 	rot := 0
@@ -76,9 +54,9 @@ func joinPlanes(dst, src []byte, dtype string) {
 	case 1:
 		copy(dst, src)
 	case 2:
-		C.join2(first(dst), first(plane(0)), first(plane(1)), C.size_t(n), C.int(rot))
+		join2(dst, plane(0), plane(1), rot)
 	case 4:
-		C.join4(first(dst), first(plane(0)), first(plane(1)), first(plane(2)), first(plane(3)), C.size_t(n), C.int(rot))
+		join4(dst, plane(0), plane(1), plane(2), plane(3), rot)
 	case 8:
 		for i := range n {
 			var x uint64

@@ -1,6 +1,6 @@
-// The loops of planes.go: plain ones, which the compiler turns into vector code. turn: the elements are rotated by one bit. Elements lie
-// anywhere in memory, in the order of bytes of the machine, which is little-endian.
-#include "planes.h"
+// Loops over elements: plain ones, which the compiler turns into vector code. turn: they are rotated by one bit. Elements lie anywhere in
+// memory, in the order of bytes of the machine, which is little-endian.
+#include "loops.h"
 
 #include <string.h>
 
@@ -36,4 +36,28 @@ void join4(uint8_t *restrict dst, const uint8_t *restrict p0, const uint8_t *res
 		x = turn ? x >> 1 | x << 31 : x;
 		memcpy(dst + 4 * i, &x, 4);
 	}
+}
+
+void widen_bf16(float *restrict dst, const uint8_t *restrict src, size_t n) {
+	for (size_t i = 0; i < n; i++) {
+		uint16_t x;
+		memcpy(&x, src + 2 * i, 2);
+		const uint32_t bits = (uint32_t)x << 16;
+		memcpy(dst + i, &bits, 4);
+	}
+}
+
+size_t count_non_finite(const float *x, size_t n) {
+	size_t count = 0;
+	for (size_t i = 0; i < n;) {
+		const size_t end = n - i < 1 << 16 ? n : i + (1 << 16);
+		uint32_t some = 0;
+		for (; i < end; i++) {
+			uint32_t bits;
+			memcpy(&bits, x + i, 4);
+			some += (bits & 0x7f800000) == 0x7f800000;
+		}
+		count += some;
+	}
+	return count;
 }
