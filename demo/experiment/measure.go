@@ -238,6 +238,7 @@ func (m *measurer) keep(what, name string, rs []*record.Record) error {
 		return err
 	}
 	m.Files[what] = path
+	delete(m.figures, path) // of what it held before, with other settings
 	return checkpoint.WriteFileAtomic(m.in(path), b.Bytes())
 }
 
