@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math"
 	"runtime"
+	"time"
 
 	"criticrm/record"
 	"criticrm/stage"
@@ -22,9 +23,13 @@ type Options struct {
 	Level     float64 // of its interval
 	Seed      uint64
 	Progress  func(at Position) // now and then
+	Restart   bool              // forget what an interrupted run has left
+	Resumed   func(rows int)    // is told how many rows of an interrupted run are taken over
 
-	paths  bool    // files are named by their paths: several may have the same base
-	limits *limits // of what is in memory; nil: inMemory
+	paths  bool          // files are named by their paths: several may have the same base
+	limits *limits       // of what is in memory; nil: inMemory
+	every  time.Duration // between two savings of the state; 0: stateEvery, below 0: behind each row
+	saved  func()        // is called behind each of them
 }
 
 func (o *Options) memory() limits {

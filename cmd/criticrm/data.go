@@ -235,7 +235,10 @@ func newDataConvert() *cobra.Command {
 ` + strings.Join(forms, "\n") + `
 
 What a form has no place for is counted, and rows that it cannot hold at all are left out, counted and listed in OUT.bad.jsonl, with the bad rows that
---max_bad lets pass. The output is compressed if its name ends in .zst or .gz, and is there when it is whole. - is standard input or output.`,
+--max_bad lets pass. The output is compressed if its name ends in .zst or .gz, and is there when it is whole. - is standard input or output.
+
+The same command goes on where it was interrupted: what is written lies in OUT.part until then. A pipe cannot be read again: of standard input, and to
+standard output, it begins again.`,
 		Example: `  criticrm data convert --in pairs.jsonl --out pairs.trl.jsonl --to trl
   criticrm data convert --in harmless.jsonl.gz --out pairs.jsonl.zst --max_bad 100
   zcat rows.gz | criticrm data convert --in - --out - --columns chosen=good,rejected=bad`,
@@ -251,10 +254,10 @@ What a form has no place for is counted, and rows that it cannot hold at all are
 			}
 			meter := progress.New(cmd.ErrOrStderr())
 			defer meter.Close()
-			o := corpus.Options{Read: files.read(), Progress: readingOf(meter, "convert")}
+			o := files.goingOn(cmd, meter, "convert")
 			c, err := corpus.Convert(cmd.Context(), files.in, files.out, cmd.OutOrStdout(), form, o)
 			meter.Close()
-			if c == nil {
+			if c == nil || cmd.Context().Err() != nil {
 				return begin(err)
 			}
 			w := cmd.ErrOrStderr()
@@ -272,6 +275,7 @@ What a form has no place for is counted, and rows that it cannot hold at all are
 	f.StringVar(&files.in, "in", "", "file of rows, or - for standard input")
 	f.StringVar(&files.out, "out", "", "the new file, or - for standard output")
 	f.StringVar(&to, "to", to, "form of the output")
+	files.bindRestart(cmd)
 	files.bindRows(cmd)
 	return cmd
 }
@@ -285,7 +289,7 @@ func newDataSplit() *cobra.Command {
 		Short: "Cut a file of rows in two, by prompt",
 		Long: `split holds out a share of the rows. All rows with one prompt are on one side, and so are prompts that nearly repeat each other (--near=false: equal
 ones only), so that nothing that is measured on one part has been trained on in the other. The same file and seed give the same parts, whatever
-the order of the rows. Both files are there when both are whole.`,
+the order of the rows. Both files are there when both are whole; the same command goes on where it was interrupted.`,
 		Example: `  criticrm data split --in pairs.jsonl --train_out train.jsonl --eval_out eval.jsonl
   criticrm data split --in pairs.jsonl --share 0.05 --by_category --train_out train.jsonl.zst --eval_out eval.jsonl`,
 		Args: noArgs,
@@ -295,7 +299,7 @@ the order of the rows. Both files are there when both are whole.`,
 			}
 			meter := progress.New(cmd.ErrOrStderr())
 			defer meter.Close()
-			o := corpus.Options{Read: files.read(), Progress: readingOf(meter, "split")}
+			o := files.goingOn(cmd, meter, "split")
 			out, err := corpus.Split(cmd.Context(), files.in, train, eval, s, o)
 			meter.Close()
 			if err != nil {
@@ -316,8 +320,16 @@ the order of the rows. Both files are there when both are whole.`,
 	f.BoolVar(&s.Near, "near", s.Near, "prompts that nearly repeat each other are on one side")
 	f.BoolVar(&s.ByCategory, "by_category", false, "the share of each category")
 	f.Uint64Var(&s.Seed, "seed", s.Seed, "of the choice")
+	files.bindRestart(cmd)
 	files.bindRows(cmd)
 	return cmd
+}
+
+// goingOn are the options of a command that goes on where it was interrupted.
+func (o *fileFlags) goingOn(cmd *cobra.Command, meter *progress.Meter, stage string) corpus.Options {
+	return corpus.Options{Read: o.read(), Restart: o.restart, Progress: readingOf(meter, stage), Resumed: func(rows int) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: going on after %d rows\n", stage, rows)
+	}}
 }
 
 // readingOf shows how far a file is read.
