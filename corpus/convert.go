@@ -49,7 +49,7 @@ func Convert(ctx context.Context, in, out string, stdout io.Writer, form *Form, 
 	w, err := o.begin("data convert", in, struct {
 		To string `json:"to"`
 		reading
-	}{form.Name, reading{in, o.Read.MaxBad, o.Read.Layout}}, outs...)
+	}{form.Name, reading{in, o.Read.MaxBad, o.Read.Layout}}, false, outs...)
 	if err != nil {
 		return nil, err
 	}

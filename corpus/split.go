@@ -58,11 +58,12 @@ func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Option
 		reading
 		SplitOptions
 		Eval string `json:"eval_out"`
-	}{reading{in, o.Read.MaxBad, o.Read.Layout}, s, eval}, train, eval, record.BadPath(train))
+	}{reading{in, o.Read.MaxBad, o.Read.Layout}, s, eval}, true, train, eval, record.BadPath(train))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { w.close(err) }()
+	j := newJournal(w, w.files[0])
 	x, err := newIndex(s.Seed, o.memory())
 	if err != nil {
 		return nil, err
@@ -77,26 +78,26 @@ func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Option
 	if o.Progress != nil { // the file is read twice
 		first.Progress = func(at Position) { o.Progress(Position{at.Rows, at.Read, 2 * at.Of}) }
 	}
-	f, err := Scan(ctx, in, first, func(r *record.Record) error {
-		i, ok := known[r.Group()]
+	f, err := first.scan(ctx, in, j, nil, func(m *measured) error {
+		i, ok := known[m.Group]
 		if !ok {
 			i = uint32(len(names))
-			names = append(names, r.Group())
-			known[r.Group()] = i
+			names = append(names, m.Group)
+			known[m.Group] = i
 		}
 		categories.Set(rows, i)
 		rows++
 		return categories.Err()
 	})
 	if err != nil {
-		return nil, err
+		return nil, j.stopped(ctx, err)
 	}
 	defer f.Close()
 	if err := errors.Join(f.Unsound...); err != nil {
 		return nil, err
 	}
 	if err := x.prepare(ctx, s.Near); err != nil {
-		return nil, err
+		return nil, j.stopped(ctx, err)
 	}
 	out = &Splits{Categories: map[string][2]int{}, Found: f.Found}
 	held := spill.NewArray(x.numbers, "the prompts that are held out")
@@ -323,7 +324,7 @@ func (out *Splits) write(ctx context.Context, in string, w *work, f *File, held 
 		} else {
 			out.Eval.Rows++
 		}
-		if _, err := w.files[side].Write(append(line, '\n')); err != nil {
+		if _, err := w.files[1+side].Write(append(line, '\n')); err != nil {
 			return err
 		}
 		if w.o.Progress != nil && row%often == 0 {
@@ -335,9 +336,9 @@ func (out *Splits) write(ctx context.Context, in string, w *work, f *File, held 
 		return errors.Join(err, changed)
 	}
 	if n := len(f.Found.Bad); n > 0 {
-		out.List = w.files[2].out
+		out.List = w.files[3].out
 		if !w.Complete {
-			if err := addBad(w.files[2], f.Found.Bad...); err != nil {
+			if err := addBad(w.files[3], f.Found.Bad...); err != nil {
 				return err
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"criticrm/checkpoint"
@@ -30,9 +31,10 @@ type state struct {
 	Version  int             `json:"version"`
 	Command  string          `json:"command"`
 	Settings json.RawMessage `json:"settings"`
-	Complete bool            `json:"complete"` // all is written, and the files get their names
-	Bytes    []int64         `json:"bytes"`    // of each partial file
-	Input    *record.Mark    `json:"input,omitempty"`
+	Complete bool            `json:"complete"`          // all is written, and the files get their names
+	Bytes    []int64         `json:"bytes"`             // of each partial file
+	Scanned  []scanned       `json:"scanned,omitempty"` // files that are measured, the last of them in part
+	Input    *record.Mark    `json:"input,omitempty"`   // what of the input is written
 	Counts   json.RawMessage `json:"counts,omitempty"`
 }
 
@@ -45,6 +47,7 @@ const (
 // work is a command that writes files.
 type work struct {
 	state
+	name  string // for errors
 	path  string // of the state; "": the work cannot go on
 	files []*partial
 	o     *Options
@@ -54,26 +57,29 @@ type work struct {
 }
 
 // begin takes the files beside outputs, and what an earlier run has left there. The work can go on if the input can be read again. The caller
-// calls finish or close, or both.
-func (o *Options) begin(command, in string, settings any, outs ...string) (_ *work, err error) {
-	w := &work{o: o, last: time.Now()}
-	if o.every == 0 {
-		o.every = stateEvery
+// calls finish or close, or both. With rows the first of the files is one for a journal.
+func (o *Options) begin(command, in string, settings any, rows bool, outs ...string) (_ *work, err error) {
+	w, err := o.newWork(command, settings)
+	if err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			w.release()
 		}
 	}()
-	w.Version, w.Command = stateVersion, command
-	if w.Settings, err = json.Marshal(settings); err != nil {
-		return nil, err
+	if rows {
+		p, err := newPartial(outs[0]+".rows", true)
+		if err != nil {
+			return nil, err
+		}
+		w.files = append(w.files, p)
 	}
 	for _, out := range outs {
 		if err := record.Apart(in, out, out+record.PartEnd); err != nil {
 			return nil, err
 		}
-		p, err := newPartial(out)
+		p, err := newPartial(out, false)
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +88,7 @@ func (o *Options) begin(command, in string, settings any, outs ...string) (_ *wo
 	if len(outs) == 0 || record.Rereadable(in) != nil {
 		return w, w.cut()
 	}
-	w.path = outs[0] + record.PartEnd + ".json"
+	w.name, w.path = outs[0], outs[0]+record.PartEnd+".json"
 	old, err := readState(w.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -101,6 +107,14 @@ func (o *Options) begin(command, in string, settings any, outs ...string) (_ *wo
 	return w, w.cut()
 }
 
+func (o *Options) newWork(command string, settings any) (*work, error) {
+	if o.every == 0 {
+		o.every = stateEvery
+	}
+	b, err := json.Marshal(settings)
+	return &work{o: o, last: time.Now(), state: state{Version: stateVersion, Command: command, Settings: b}}, err
+}
+
 func readState(path string) (*state, error) {
 	b, err := safefile.Read(path, maxState)
 	if err != nil {
@@ -109,7 +123,7 @@ func readState(path string) (*state, error) {
 	var s state
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	if strictjson.Read(b, (*strictjson.Reader).Skip) != nil || d.Decode(&s) != nil || s.Input == nil {
+	if strictjson.Read(b, (*strictjson.Reader).Skip) != nil || d.Decode(&s) != nil || s.Input == nil && s.Scanned == nil || slices.ContainsFunc(s.Scanned, func(f scanned) bool { return f.Input == nil }) {
 		return nil, fmt.Errorf("%s is not the state of an interrupted command", path)
 	}
 	return &s, nil
@@ -127,7 +141,7 @@ func (w *work) resume(old *state) error {
 		what = stage.Differing(old.Settings, w.Settings)
 	}
 	if what != "" {
-		return w.cannot(what)
+		return w.cannot(errors.New(what))
 	}
 	there := false
 	for i, p := range w.files {
@@ -140,13 +154,16 @@ func (w *work) resume(old *state) error {
 		case info.Size() < old.Bytes[i]:
 			p.named = true
 		default:
-			there = there || old.Bytes[i] > 0
+			there = there || old.Bytes[i] > 0 && !p.scratch
 		}
 	}
 	if old.Complete && !there { // it was done, and only the state was left
 		return os.Remove(w.path)
 	}
 	w.state, w.kept = *old, true
+	if w.o.Resumed != nil {
+		w.o.Resumed(w.rows())
+	}
 	for i, p := range w.files {
 		p.size = old.Bytes[i]
 	}
@@ -154,9 +171,9 @@ func (w *work) resume(old *state) error {
 }
 
 // cannot says why the work does not go on. What an earlier run has left stays.
-func (w *work) cannot(what string) error {
+func (w *work) cannot(what error) error {
 	w.kept = true
-	return fmt.Errorf("cannot resume %s: %s: choose another output or --restart", w.files[0].out, what)
+	return fmt.Errorf("cannot resume %s: %w: choose another output or --restart", w.name, what)
 }
 
 // cut takes away what the files hold beyond the state.
@@ -177,21 +194,24 @@ func (w *work) pass(ctx context.Context, in *record.Reader, counts any) error {
 	if err := json.Unmarshal(w.Counts, counts); err != nil {
 		return fmt.Errorf("%s: %w (--restart begins again)", w.path, err)
 	}
-	if w.o.Resumed != nil {
-		w.o.Resumed(w.Input.Rows)
+	err := w.skip(ctx, in, w.Input)
+	if end := ctx.Err(); err != nil && end != nil {
+		return w.stopped(end, w.Input.Rows)
 	}
+	return err
+}
+
+// skip passes over the rows that are behind a mark.
+func (w *work) skip(ctx context.Context, in *record.Reader, to *record.Mark) error {
 	n := 0
-	err := in.Resume(w.Input, func() error {
+	err := in.Resume(to, func() error {
 		if n++; w.o.Progress != nil && n%often == 0 {
 			w.o.Progress(position(n, in))
 		}
 		return ctx.Err()
 	})
 	if errors.Is(err, record.ErrOther) {
-		return w.cannot(fmt.Sprintf("the input changed: %v", err))
-	}
-	if end := ctx.Err(); err != nil && end != nil {
-		return w.stopped(end, w.Input.Rows)
+		return w.cannot(fmt.Errorf("the input changed: %w", err))
 	}
 	return err
 }
@@ -307,16 +327,18 @@ type partial struct {
 	pack  *zstd.Encoder // nil: as it is
 	size  int64         // that the state knows
 	named bool          // an earlier run has given it its name
+
+	scratch bool // it becomes no file
 }
 
-func newPartial(out string) (*partial, error) {
-	p := &partial{out: out}
+func newPartial(out string, scratch bool) (*partial, error) {
+	p := &partial{out: out, scratch: scratch}
 	var err error
 	if p.file, err = stage.Take(p.path()); err != nil {
 		return nil, err
 	}
 	p.to = bufio.NewWriterSize(p.file, 1<<18)
-	if ext := filepath.Ext(out); ext == ".zst" || ext == ".gz" {
+	if ext := filepath.Ext(out); scratch || ext == ".zst" || ext == ".gz" {
 		if p.pack, err = zstd.NewWriter(p.to, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest)); err != nil {
 			p.close()
 			return nil, err
@@ -368,8 +390,8 @@ func (p *partial) sync() (int64, error) {
 
 // commit gives the file its name; an empty one takes away the file of that name, which is of another input.
 func (p *partial) commit(ctx context.Context) error {
-	if p.named {
-		return os.Remove(p.path()) // made by newPartial
+	if p.named || p.scratch { // made by newPartial
+		return os.Remove(p.path())
 	}
 	n, err := p.sync()
 	if err != nil {

@@ -3,12 +3,14 @@ package corpus
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"criticrm/record"
@@ -308,5 +310,109 @@ func TestOneRun(t *testing.T) {
 	_, err = Convert(t.Context(), part, strings.TrimSuffix(part, ".part"), nil, form(t, "trl"), Options{})
 	if b, _ := os.ReadFile(part); err == nil || !strings.Contains(err.Error(), "o.jsonl.part is what is read") || string(b) != text {
 		t.Errorf("%v, %s", err, b)
+	}
+}
+
+// A check of several files, one of them a mixture's part, with bad rows, ties and records of several kinds.
+func TestCheckGoesOn(t *testing.T) {
+	in := rowsToConvert(t, 20)
+	more := file(t, "more.jsonl", `{"prompt":"question 0 of many","response":"a","correct":true}`, `{"prompt":"question 0 of many","response":"a","correct":false}`, `{"text":"a document"}`)
+	ranked := file(t, "ranked.jsonl", `{"prompt":"question 4 of many","answers":[{"answer":"a","rank":1},{"answer":"b","rank":2},{"answer":"c","rank":3}]}`, `{"prompt":"q","answers":[]}`)
+	goesOn(t, func(ctx context.Context, dir string, o Options) (string, error) {
+		o.StateDir, o.Draws, o.Level, o.MaxLength = dir, 50, .9, 5
+		o.Read.Layout.Ranked = "all"
+		o.Tokens = Counter{Name: "bytes", Text: func(s string) int { return len(s) }, Whole: func(r *record.Record) (int, error) {
+			if r.Line == 5 {
+				return 0, r.Fault("not to be rendered")
+			}
+			return r.Line, nil
+		}}
+		o.limits = &limits{block: 4, cached: 3, rows: 5, numbers: 4, sorted: 3}
+		r, err := Check(ctx, []string{in + "," + more, ranked}, []string{more}, o)
+		if err != nil {
+			return "", err
+		}
+		b, err := json.MarshalIndent(r, "", " ")
+		return string(b) + strings.Join(r.Lines(), "\n"), err
+	})
+}
+
+// What an interrupted check has measured is not measured again.
+func TestCheckMeasuresOnce(t *testing.T) {
+	in := rowsToConvert(t, 60)
+	var calls atomic.Int64
+	o := Options{StateDir: t.TempDir(), every: -1, Tokens: Counter{Text: func(s string) int { calls.Add(1); return len(s) }}}
+	ctx, cancel := context.WithCancel(t.Context())
+	n := 0
+	o.saved = func() {
+		if n++; n == 20 {
+			cancel()
+		}
+	}
+	if _, err := Check(ctx, []string{in}, nil, o); err == nil {
+		t.Fatal("not interrupted")
+	}
+	calls.Store(0)
+	o.saved = nil
+	r, err := Check(t.Context(), []string{in}, nil, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := calls.Load(), int64(3*(r.Files[0].Rows-20)); got != want {
+		t.Errorf("%d texts were measured, want %d", got, want)
+	}
+}
+
+// Of another input a check begins again; so it does where its state is damaged, and while another one has it.
+func TestCheckBeginsAgain(t *testing.T) {
+	in := rowsToConvert(t, 20)
+	text, err := os.ReadFile(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, change := range map[string]func(state string){
+		"another input": func(string) {
+			os.WriteFile(in, bytes.Replace(text, []byte(`"question 0`), []byte(`"question 1`), 1), 0o644)
+		},
+		"a torn state": func(state string) { os.Truncate(state, 30) },
+		"another run": func(state string) {
+			f, err := stage.Take(strings.TrimSuffix(state, ".json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { f.Close() })
+		},
+	} {
+		dir := t.TempDir()
+		ctx, cancel := context.WithCancel(t.Context())
+		n := 0
+		o := Options{StateDir: dir, every: -1, saved: func() {
+			if n++; n == 6 {
+				cancel()
+			}
+		}}
+		if _, err := Check(ctx, []string{in}, nil, o); err == nil {
+			t.Fatal("not interrupted")
+		}
+		states, _ := filepath.Glob(filepath.Join(dir, "*.json"))
+		if len(states) != 1 {
+			t.Fatal(tree(t, dir))
+		}
+		change(states[0])
+		var told []int
+		r, err := Check(t.Context(), []string{in}, nil, Options{StateDir: dir, Resumed: func(rows int) { told = append(told, rows) }})
+		if err != nil {
+			t.Fatal(what, err)
+		}
+		want, err := Check(t.Context(), []string{in}, nil, Options{})
+		if err != nil || !reflect.DeepEqual(r.Lines(), want.Lines()) || what == "another input" != (len(told) == 2) {
+			t.Errorf("%s: %v, told %v\n%s\nwant\n%s", what, err, told, r.Lines(), want.Lines())
+		}
+		if left := tree(t, dir); (len(left) > 0) != (what == "another run") {
+			t.Errorf("%s: it leaves %v", what, left)
+		}
+		if err := os.WriteFile(in, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
