@@ -94,6 +94,7 @@ func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Option
 	}
 	defer f.Close()
 	if err := errors.Join(f.Unsound...); err != nil {
+		w.kept = false
 		return nil, err
 	}
 	if err := x.prepare(ctx, s.Near); err != nil {
@@ -103,6 +104,7 @@ func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Option
 	held := spill.NewArray(x.numbers, "the prompts that are held out")
 	defer held.Close()
 	if err := x.choose(categories, s, out, held); err != nil {
+		w.kept = false
 		return nil, fmt.Errorf("%s: %w", in, err)
 	}
 	next, stop := iter.Pull2(x.rowsOf(0))

@@ -15,7 +15,7 @@ import (
 type Mark struct {
 	Rows   int         `json:"rows"`             // that gave records
 	Layout string      `json:"layout,omitempty"` // of the first row
-	Found              // without Bad, and without what is found again when rows are passed over: Notes and Blank
+	Found              // without Bad, and without Notes and Blank, which are found again when rows are passed over
 	Faults []*RowError `json:"bad,omitempty"`
 	Files  []FileMark  `json:"files"`
 }
@@ -66,8 +66,8 @@ func (r *Reader) Mark() *Mark {
 	if len(r.waiting) > 0 {
 		return nil
 	}
-	m := &Mark{Rows: r.rows, Found: r.Found}
-	m.Bad, m.Notes, m.Blank = nil, nil, 0
+	m := &Mark{Rows: r.rows}
+	m.Turns, m.Began, m.Aside, m.Unread, m.Benchmarks = r.Turns, r.Began, r.Aside, r.Unread, r.Benchmarks // Each may add to the others by now
 	for _, err := range r.Bad {
 		row := &RowError{At: -1, Msg: err.Error()}
 		errors.As(err, &row)
