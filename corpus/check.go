@@ -58,7 +58,7 @@ type Finding struct {
 // as StateDir says.
 func Check(ctx context.Context, files, against []string, o Options) (*Report, error) {
 	r, err := o.check(ctx, files, against)
-	if errors.Is(err, record.ErrOther) && !o.Restart {
+	if (errors.Is(err, record.ErrOther) || errors.Is(err, errTorn)) && !o.Restart {
 		if o.Restart = true; o.Resumed != nil {
 			o.Resumed(0)
 		}

@@ -44,6 +44,9 @@ type journal struct {
 	n    int           // entries of it
 }
 
+// errTorn says that a journal does not have what its state says.
+var errTorn = errors.New("is damaged: --restart begins again")
+
 // newJournal goes on with what is left of an earlier run.
 func newJournal(w *work, to *partial) *journal {
 	if w.path == "" {
@@ -61,13 +64,11 @@ func (j *journal) replay(ctx context.Context, in *record.Reader, f *File, add fu
 	if j.file >= len(j.old) {
 		return nil
 	}
-	torn := func(err error) error {
-		return fmt.Errorf("%s is damaged (--restart begins again): %w", j.to.path(), err)
-	}
+	torn := fmt.Errorf("%s %w", j.to.path(), errTorn)
 	if j.from == nil {
 		z, err := zstd.NewReader(io.NewSectionReader(j.to.file, 0, j.to.size), zstd.WithDecoderConcurrency(1))
 		if err != nil {
-			return torn(err)
+			return torn
 		}
 		j.from = json.NewDecoder(bufio.NewReaderSize(z, 1<<16))
 	}
@@ -75,7 +76,7 @@ func (j *journal) replay(ctx context.Context, in *record.Reader, f *File, add fu
 	for ; j.n < at.Entries; j.n++ {
 		var e entry
 		if err := j.from.Decode(&e); err != nil || (e.Row == nil) == (e.Bad == nil) {
-			return torn(err)
+			return torn
 		}
 		if e.Bad != nil {
 			f.bad([]error{e.Bad})

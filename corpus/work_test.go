@@ -375,6 +375,12 @@ func TestCheckBeginsAgain(t *testing.T) {
 			os.WriteFile(in, bytes.Replace(text, []byte(`"question 0`), []byte(`"question 1`), 1), 0o644)
 		},
 		"a torn state": func(state string) { os.Truncate(state, 30) },
+		"a damaged journal": func(state string) {
+			part := strings.TrimSuffix(state, ".json")
+			b, _ := os.ReadFile(part)
+			b[len(b)/2] ^= 1
+			os.WriteFile(part, b, 0o644)
+		},
 		"another run": func(state string) {
 			f, err := stage.Take(strings.TrimSuffix(state, ".json"))
 			if err != nil {
@@ -405,7 +411,7 @@ func TestCheckBeginsAgain(t *testing.T) {
 			t.Fatal(what, err)
 		}
 		want, err := Check(t.Context(), []string{in}, nil, Options{})
-		if err != nil || !reflect.DeepEqual(r.Lines(), want.Lines()) || what == "another input" != (len(told) == 2) {
+		if err != nil || !reflect.DeepEqual(r.Lines(), want.Lines()) || (what == "another input" || what == "a damaged journal") != (len(told) == 2) {
 			t.Errorf("%s: %v, told %v\n%s\nwant\n%s", what, err, told, r.Lines(), want.Lines())
 		}
 		if left := tree(t, dir); (len(left) > 0) != (what == "another run") {
