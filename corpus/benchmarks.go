@@ -132,7 +132,7 @@ const maxFirst = 3
 // match looks a record's prompt up, and its last turn.
 func (x *Index) match(m *measured, file string) {
 	var hit [256]bool
-	for _, print := range []uint64{m.sketch.fingerprint, m.last} {
+	for _, print := range []uint64{m.Sketch.Fingerprint, m.Last} {
 		for _, i := range x.table[print] {
 			if key := [2]uint64{uint64(i), print}; !x.matched[key] {
 				x.matched[key] = true
@@ -144,7 +144,7 @@ func (x *Index) match(m *measured, file string) {
 			hit[i] = true
 			x.matches[i].Rows++
 			if len(x.matches[i].First) < maxFirst {
-				x.matches[i].First = append(x.matches[i].First, m.rec.Where(file))
+				x.matches[i].First = append(x.matches[i].First, m.Seen.Place(file).String())
 			}
 		}
 	}

@@ -97,7 +97,7 @@ func TestMatch(t *testing.T) {
 		{Messages: []tokenizer.Message{say("user", "How many legs has a beetle?"), say("assistant", "Six."), say("user", "And a spider?")}},
 		{Text: "How many legs has a beetle"},
 	} {
-		m := o.measure(&record.Record{Prompt: p, Chosen: "Six.", Rejected: "Eight.", Line: line + 1})
+		m := o.measure(&record.Record{Prompt: p, Chosen: "Six.", Rejected: "Eight.", Line: line + 1}, "f")
 		x.match(&m, "f")
 	}
 	got := x.Matches()

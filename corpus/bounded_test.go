@@ -126,7 +126,7 @@ func (p *plain) link() {
 	}
 	p.group = slices.Clone(order)
 	for band := range bands {
-		key := func(id int) uint32 { return p.sketches[id].signature[band] }
+		key := func(id int) uint32 { return p.sketches[id].Signature[band] }
 		slices.SortFunc(order, func(a, b int) int { return cmp.Or(cmp.Compare(key(a), key(b)), cmp.Compare(a, b)) })
 		var first []int
 		for i, id := range order {
@@ -179,11 +179,11 @@ func TestLinkIsThePlainWay(t *testing.T) {
 			if n, ok := seen[text]; ok {
 				k = p.sketches[n]
 			} else {
-				for band := range k.signature { // few keys: crowds, after bands in which some of them become groups
-					k.signature[band] = rng.Uint32N([]uint32{40, 2}[band%2]) << 26
+				for band := range k.Signature { // few keys: crowds, after bands in which some of them become groups
+					k.Signature[band] = rng.Uint32N([]uint32{40, 2}[band%2]) << 26
 				}
 				seen[text] = len(p.sketches)
-				p.sketches, p.sets = append(p.sketches, k), append(p.sets, x.sketcher.shingles(k.normal))
+				p.sketches, p.sets = append(p.sketches, k), append(p.sets, x.sketcher.shingles(k.Normal))
 			}
 			numbers = append(numbers, seen[text])
 			if err := x.add(&k, len(numbers), ""); err != nil {

@@ -5,6 +5,7 @@ package corpus
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -53,8 +54,31 @@ type Finding struct {
 	Text  string `json:"text"`
 }
 
-// Check reads files and those that they are held against. Bad rows are counted, and end nothing.
+// Check reads files and those that they are held against. Bad rows are counted, and end nothing. If it was interrupted, the next call goes on,
+// as StateDir says.
 func Check(ctx context.Context, files, against []string, o Options) (*Report, error) {
+	r, err := o.check(ctx, files, against)
+	if (errors.Is(err, record.ErrOther) || errors.Is(err, errTorn)) && !o.Restart {
+		if o.Restart = true; o.Resumed != nil {
+			o.Resumed(0)
+		}
+		r, err = o.check(ctx, files, against)
+	}
+	return r, err
+}
+
+func (o Options) check(ctx context.Context, files, against []string) (_ *Report, err error) {
+	j, end, err := o.remember("data check", struct {
+		Files   []string      `json:"files"`
+		Against []string      `json:"against"`
+		Layout  record.Layout `json:"layout"`
+		Seed    uint64        `json:"seed"`
+		Tokens  string        `json:"tokens"`
+	}{files, against, o.Read.Layout, o.Seed, o.Tokens.Name}, slices.Concat(files, against)...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { end(err) }()
 	x, err := newIndex(o.Seed, o.memory())
 	if err != nil {
 		return nil, err
@@ -78,9 +102,9 @@ func Check(ctx context.Context, files, against []string, o Options) (*Report, er
 		if i == len(files) {
 			r.Benchmarks = append(r.Benchmarks, x.Matches()...)
 		}
-		f, err := Scan(ctx, path, o, nil)
+		f, err := o.scan(ctx, path, j, nil, nil)
 		if err != nil {
-			return nil, err
+			return nil, j.stopped(ctx, err)
 		}
 		defer f.Close()
 		behind.Rows, behind.Read = behind.Rows+f.Rows, behind.Read+record.Size(path)
@@ -90,7 +114,7 @@ func Check(ctx context.Context, files, against []string, o Options) (*Report, er
 		r.Benchmarks = append(r.Benchmarks, x.Matches()...)
 	}
 	if err := x.link(ctx, nil); err != nil {
-		return nil, err
+		return nil, j.stopped(ctx, err)
 	}
 	r.Near.Pairs, r.Near.Uncompared = x.pairs, x.over
 	for i, f := range r.Files[:len(files)] {

@@ -11,43 +11,60 @@ import (
 	"slices"
 
 	"criticrm/record"
-	"criticrm/stage"
 )
 
 // Converted is what Convert did.
 type Converted struct {
-	Rows  int            // that were written
-	Lost  map[string]int // parts of rows that the form has no place for, and the rows that had them
-	Left  map[string]int // rows that the form cannot hold, by reason
-	Found record.Found   // of the input
-	List  string         // file with the rows that were left out; "": there is none, or there are no such rows
+	Rows  int            `json:"rows"`           // that were written
+	Lost  map[string]int `json:"lost,omitempty"` // parts of rows that the form has no place for, and the rows that had them
+	Left  map[string]int `json:"left,omitempty"` // rows that the form cannot hold, by reason
+	Found record.Found   `json:"-"`              // of the input
+	List  string         `json:"-"`              // file with the rows that were left out; "": there is none, or there are no such rows
+}
+
+// reading is what the rows of an input depend on, as settings of a work.
+type reading struct {
+	In            string `json:"in"`
+	MaxBad        int    `json:"max_bad"`
+	record.Layout        // schema, columns, ranked
 }
 
 // Convert writes the records of a file in a form, row by row. The output is there when it is whole; "-" is stdout, where rows come as they are
-// made. Rows that are left out, bad ones and those that the form cannot hold, are listed beside the output as record.BadPath says.
+// made. Rows that are left out, bad ones and those that the form cannot hold, are listed beside the output as record.BadPath says. If it was
+// interrupted, the next call goes on, unless the input is a pipe or the output a stream.
 func Convert(ctx context.Context, in, out string, stdout io.Writer, form *Form, o Options) (c *Converted, err error) {
 	if err := refuseOutputs(in, out); err != nil {
 		return nil, err
 	}
+	o.Read.Marks = true
 	r, err := record.Open(in, o.Read)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	to, err := create(out, stdout)
+	var outs []string
+	if out != "-" {
+		outs = []string{out, record.BadPath(out)}
+	}
+	w, err := o.begin("data convert", in, struct {
+		To string `json:"to"`
+		reading
+	}{form.Name, reading{in, o.Read.MaxBad, o.Read.Layout}}, false, outs...)
 	if err != nil {
 		return nil, err
 	}
-	defer to.abort()
-	var left leftOut
+	defer func() { w.close(err) }()
+	to, left := stdout, io.Discard
 	if out != "-" {
-		left.path = record.BadPath(out)
+		to, left = w.files[0], w.files[1]
 	}
-	defer func() { left.to.abort() }()
 	c = &Converted{Lost: map[string]int{}, Left: map[string]int{}}
+	if err := w.pass(ctx, r, c); err != nil {
+		return c, err
+	}
 	var line []byte
-	for done := 0; ; done++ {
-		if err := ctx.Err(); err != nil {
+	for done := 1; ; done++ {
+		if err := w.look(ctx, r, done, c); err != nil {
 			return c, err
 		}
 		rec, err := r.Next()
@@ -65,9 +82,10 @@ func Convert(ctx context.Context, in, out string, stdout io.Writer, form *Form, 
 		}
 		if err != nil {
 			if c.Left[err.Error()]++; len(c.Left) > maxCategories {
+				w.kept = false
 				return c, fmt.Errorf("%s: more than %d reasons why rows cannot be held", in, maxCategories)
 			}
-			if err := left.add(rec.Fault("%v", err)); err != nil {
+			if err := addBad(left, rec.Fault("%v", err)); err != nil {
 				return c, err
 			}
 			continue
@@ -83,50 +101,28 @@ func Convert(ctx context.Context, in, out string, stdout io.Writer, form *Form, 
 		}
 	}
 	c.Found = r.Found
-	if err := left.add(r.Bad...); err != nil {
-		return c, err
-	}
 	if c.Rows == 0 {
+		w.kept = false
 		return c, fmt.Errorf("%s: the form %s can hold none of its rows: %s", in, form.Name, record.Counts(c.Left))
 	}
-	if c.List, err = left.commit(); err != nil {
-		return c, err
-	}
-	return c, to.commit()
-}
-
-// leftOut is the list of rows that are left out, a file that is begun with the first of them.
-type leftOut struct {
-	path string // "": no list is made
-	to   *output
-}
-
-func (l *leftOut) add(rows ...error) error {
-	if l.path == "" || len(rows) == 0 {
-		return nil
-	}
-	if l.to == nil {
-		to, err := create(l.path, nil)
-		if err != nil {
-			return err
+	if !w.Complete {
+		if err := addBad(left, r.Bad...); err != nil {
+			return c, err
 		}
-		l.to = to
 	}
+	if out != "-" && len(r.Bad)+len(c.Left) > 0 {
+		c.List = record.BadPath(out)
+	}
+	return c, w.finish(ctx, r.Mark(), c)
+}
+
+// addBad lists rows that are left out.
+func addBad(to io.Writer, rows ...error) error {
 	b, err := record.Bad(rows)
-	if err == nil {
-		_, err = l.to.Write(b)
+	if err == nil && len(b) > 0 {
+		_, err = to.Write(b)
 	}
 	return err
-}
-
-func (l *leftOut) commit() (path string, err error) {
-	if l.to == nil && l.path != "" {
-		return "", stage.SetAside(l.path, nil)
-	}
-	if l.to == nil {
-		return "", nil
-	}
-	return l.path, l.to.commit()
 }
 
 // Lines say for people what is not in the output, and where it is listed.

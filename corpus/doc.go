@@ -8,6 +8,8 @@
 // counts, whatever its texts (TestMemory), and beyond some MiB they lie in temporary files; so do the texts that near duplicates are compared by.
 // Exceptions: the distinct lengths of texts, and 12 bytes of each group of prompts while Split chooses among those of a category.
 //
+// Convert, Split and Check go on where they were interrupted: a work has partial outputs and a state beside them, a journal what was measured.
+//
 // # Near duplicates
 //
 // Prompts are compared by their shingles: all runs of five characters of the [Normal] text. A signature has 100 minima of as many seeded hash

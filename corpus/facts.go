@@ -3,6 +3,7 @@ package corpus
 // The facts of one file.
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -88,36 +89,61 @@ func newFile(name string, o Options) *File {
 
 // text is one text of a record with its lengths.
 type text struct {
-	name    string
-	lengths [3]int
+	Name    string `json:"name"`
+	Lengths [3]int `json:"lengths"`
 }
 
 // measured is what of a record needs no other record: several are measured at a time.
 type measured struct {
-	rec    *record.Record
-	texts  []text
-	whole  int
-	fault  error // of the chat template
-	sketch sketch
-	last   uint64 // fingerprint of the last turn; 0: there is none
-	known  bool   // sketch and last are made
-	key    [2]uint64
+	Seen      record.Seen `json:"seen"`
+	Group     string      `json:"group,omitempty"`
+	Kind      string      `json:"kind"`
+	Critiques bool        `json:"critiques,omitempty"`
+	Correct   *bool       `json:"correct,omitempty"`
+	First     string      `json:"first,omitempty"` // of a pair: the response that was shown first
+	Texts     []text      `json:"texts"`
+	Whole     int         `json:"whole,omitempty"`
+	Fault     string      `json:"fault,omitempty"` // of the chat template
+	Sketch    *sketch     `json:"sketch,omitempty"`
+	Last      uint64      `json:"last,omitempty"` // fingerprint of the last turn; 0: there is none
+	Key       [2]uint64   `json:"key"`
+
+	line []byte // of a journal
 }
 
-// measure is the slow part of adding a record.
-func (o *Options) measure(rec *record.Record) (m measured) {
-	m.rec = rec
+// The kinds of records, by which they are counted.
+const (
+	pairKind     = "pairs"
+	responseKind = "responses"
+	documentKind = "documents"
+)
+
+// measure is the slow part of adding a record of a file with this name.
+func (o *Options) measure(rec *record.Record, file string) (m measured) {
+	m.Seen, m.Group, m.Correct = record.See(rec), rec.Group(), rec.Correct
+	m.Critiques = len(rec.ChosenCritiques)+len(rec.RejectedCritiques)+len(rec.Critiques) > 0
+	switch {
+	case rec.Document != nil:
+		m.Kind = documentKind
+	case rec.Paired():
+		m.Kind = pairKind
+	default:
+		m.Kind = responseKind
+	}
+	if rec.ShownFirst != nil {
+		m.First = rec.ShownFirst.String()
+	}
 	add := func(name, s string) {
-		t := text{name: name, lengths: [3]int{inCharacters: utf8.RuneCountInString(s), inBytes: len(s)}}
+		t := text{Name: name, Lengths: [3]int{inCharacters: utf8.RuneCountInString(s), inBytes: len(s)}}
 		if o.Tokens.Text != nil {
-			t.lengths[inTokens] = o.Tokens.Text(s)
+			t.Lengths[inTokens] = o.Tokens.Text(s)
 		}
-		m.texts = append(m.texts, t)
+		m.Texts = append(m.Texts, t)
 	}
 	if d := rec.Document; d != nil {
 		switch {
 		case d.IDs != nil:
-			m.texts = append(m.texts, text{name: "document", lengths: [3]int{inTokens: len(d.IDs)}})
+			m.Texts = append(m.Texts, text{Name: "document", Lengths: [3]int{inTokens: len(d.IDs)}})
 		case d.Messages != nil:
 			add("document", record.Prompt{Messages: d.Messages}.String())
 		default:
@@ -129,15 +155,18 @@ func (o *Options) measure(rec *record.Record) (m measured) {
 			add(side.String(), rec.Text(side))
 		}
 		sum := sha256.Sum256([]byte(rec.Prompt.Key()))
-		m.key = [2]uint64{binary.BigEndian.Uint64(sum[:]), binary.BigEndian.Uint64(sum[8:])}
+		m.Key = [2]uint64{binary.BigEndian.Uint64(sum[:]), binary.BigEndian.Uint64(sum[8:])}
 	}
 	if o.Tokens.Whole != nil && (rec.Document == nil || rec.Document.Messages != nil) {
-		m.whole, m.fault = o.Tokens.Whole(rec)
+		var fault error
+		if m.Whole, fault = o.Tokens.Whole(rec); fault != nil {
+			m.Fault = record.InFile(fault, file).Error()
+		}
 	}
 	if o.Index != nil {
-		m.sketch, m.known = o.Index.sketcher.sketch(asked(rec)), true
+		m.Sketch = new(o.Index.sketcher.sketch(asked(rec)))
 		if last := lastTurn(rec.Prompt); last != "" {
-			m.last = Fingerprint(last)
+			m.Last = Fingerprint(last)
 		}
 	}
 	return m
@@ -145,12 +174,11 @@ func (o *Options) measure(rec *record.Record) (m measured) {
 
 // add takes a measured record.
 func (f *File) add(m *measured) error {
-	rec := m.rec
-	if err := f.check.Add(rec); err != nil {
+	if err := f.check.AddSeen(&m.Seen); err != nil {
 		return err
 	}
 	f.Rows++
-	category := rec.Group()
+	category := m.Group
 	if _, ok := f.Categories[category]; !ok && len(f.Categories) >= maxCategories {
 		category = otherwise
 	}
@@ -161,47 +189,45 @@ func (f *File) add(m *measured) error {
 		f.numbers[category], f.groups = group, append(f.groups, category)
 	}
 	f.Categories[category]++
-	for _, t := range m.texts {
-		for unit, n := range t.lengths {
-			if unit == inTokens && f.o.Tokens.Text == nil && t.lengths[inCharacters] > 0 {
+	for _, t := range m.Texts {
+		for unit, n := range t.Lengths {
+			if unit == inTokens && f.o.Tokens.Text == nil && t.Lengths[inCharacters] > 0 {
 				continue
 			}
-			f.length(unit, t.name, n)
+			f.length(unit, t.Name, n)
 		}
 	}
 	switch {
-	case m.fault != nil:
+	case m.Fault != "":
 		if f.Unrendered++; f.Unrendered <= maxListed {
-			f.Issues = append(f.Issues, record.InFile(m.fault, f.Name).Error())
+			f.Issues = append(f.Issues, m.Fault)
 		}
-	case m.whole > 0:
-		f.length(inTokens, Whole, m.whole)
-		if f.o.MaxLength > 0 && m.whole > f.o.MaxLength {
+	case m.Whole > 0:
+		f.length(inTokens, Whole, m.Whole)
+		if f.o.MaxLength > 0 && m.Whole > f.o.MaxLength {
 			f.Over++
 		}
 	}
-	if m.known {
-		if err := f.o.Index.add(&m.sketch, rec.Number(), rec.Part()); err != nil {
+	if m.Sketch != nil {
+		if err := f.o.Index.add(m.Sketch, cmp.Or(m.Seen.Row, m.Seen.Line), m.Seen.File); err != nil {
 			return err
 		}
 		f.o.Index.match(m, f.Name)
 	}
-	if rec.Document != nil {
-		f.Kinds["documents"]++
+	f.Kinds[m.Kind]++
+	if m.Kind == documentKind {
 		return nil
 	}
-	if len(rec.ChosenCritiques)+len(rec.RejectedCritiques)+len(rec.Critiques) > 0 {
+	if m.Critiques {
 		f.Critiques++
 	}
 	what := uint64(f.Rows) << pairBits
-	if rec.Paired() {
-		f.Kinds["pairs"]++
+	if m.Kind == pairKind {
 		what |= group<<(1+winsBits) | f.pair(m)<<1 | isPair
 	} else {
-		f.Kinds["responses"]++
-		f.label(rec)
+		f.label(m.Correct)
 	}
-	return f.asked.Add(asking{m.key, what})
+	return f.asked.Add(asking{m.Key, what})
 }
 
 func (f *File) length(unit int, name string, n int) {
@@ -215,7 +241,7 @@ func (f *File) length(unit int, name string, n int) {
 
 // pair takes note of which response is longer, and which was shown first.
 func (f *File) pair(m *measured) (wins uint64) {
-	a, b := m.texts[1].lengths[inCharacters], m.texts[2].lengths[inCharacters]
+	a, b := m.Texts[1].Lengths[inCharacters], m.Texts[2].Lengths[inCharacters]
 	wins = 1
 	if a > b {
 		wins = 2
@@ -223,23 +249,23 @@ func (f *File) pair(m *measured) (wins uint64) {
 		wins = 0
 	}
 	f.Longer += float64(wins) / 2
-	if side := m.rec.ShownFirst; side != nil {
+	if m.First != "" {
 		if f.First == nil {
 			f.First = map[string]int{}
 		}
-		f.First[side.String()]++
+		f.First[m.First]++
 	}
 	return wins
 }
 
-func (f *File) label(rec *record.Record) {
+func (f *File) label(correct *bool) {
 	if f.Labels == nil {
 		f.Labels = map[string]int{}
 	}
 	switch {
-	case rec.Correct == nil:
+	case correct == nil:
 		f.Labels["none"]++
-	case *rec.Correct:
+	case *correct:
 		f.Labels["correct"]++
 	default:
 		f.Labels["incorrect"]++
@@ -286,7 +312,7 @@ func (f *File) finish(in *record.Reader) (err error) {
 			to[name] = l.Spread()
 		}
 	}
-	if n := f.Kinds["pairs"]; n > 0 {
+	if n := f.Kinds[pairKind]; n > 0 {
 		f.Longer = math.Round(1e4*f.Longer/float64(n)) / 1e4
 		if f.o.Draws > 0 {
 			if err := f.bias(); err != nil {
@@ -338,7 +364,7 @@ func (f *File) Head() string {
 // Kinds lists the records of a file by kind: "3 pairs".
 func Kinds(kinds map[string]int) string {
 	var parts []string
-	for _, kind := range []string{"pairs", "responses", "documents"} {
+	for _, kind := range []string{pairKind, responseKind, documentKind} {
 		if n := kinds[kind]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, kind))
 		}

@@ -14,14 +14,14 @@ import (
 
 // sketch is what a prompt is added to an Index by. It is made of the text alone, so several are made at a time.
 type sketch struct {
-	normal      string
-	fingerprint uint64
-	signature   [bands]uint32
+	Normal      string        `json:"normal"`
+	Fingerprint uint64        `json:"fingerprint"`
+	Signature   [bands]uint32 `json:"signature"`
 }
 
 func (s *sketcher) sketch(text string) sketch {
 	normal := Normal(text)
-	return sketch{normal: normal, fingerprint: fingerprint(normal), signature: s.signature(s.hashes(nil, normal))}
+	return sketch{Normal: normal, Fingerprint: fingerprint(normal), Signature: s.signature(s.hashes(nil, normal))}
 }
 
 // Index holds the prompts of files, in the order in which they came. Its memory does not grow with them: beyond some MiB they lie in temporary
@@ -98,16 +98,16 @@ func (x *Index) part(name string) int32 {
 
 // add takes a row's prompt; file is the last one begun, part the file that the row stands in if that is a list of several.
 func (x *Index) add(s *sketch, line int, part string) error {
-	id, ok := x.byText[s.fingerprint]
+	id, ok := x.byText[s.Fingerprint]
 	if !ok {
 		if len(x.byText) == x.cached {
 			clear(x.byText)
 			x.forgot = true
 		}
 		id = int32(x.count())
-		x.byText[s.fingerprint] = id
-		p := prompt{print: s.fingerprint, file: int32(len(x.rows) - 1), line: int32(line), part: x.part(part)}
-		if err := x.put(p, &s.signature, s.normal); err != nil {
+		x.byText[s.Fingerprint] = id
+		p := prompt{print: s.Fingerprint, file: int32(len(x.rows) - 1), line: int32(line), part: x.part(part)}
+		if err := x.put(p, &s.Signature, s.Normal); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,6 @@
 package corpus
 
-// Files that are written row by row and are there when they are whole.
+// Files that are there when they are whole.
 
 import (
 	"errors"
@@ -19,21 +19,17 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// output takes lines. Its file has its name when commit returns nil, and not before; one that was there stays until then. Exactly one of commit and
+// output takes bytes. Its file has its name when commit returns nil, and not before; one that was there stays until then. Exactly one of commit and
 // abort must be called, abort may follow.
 type output struct {
 	path   string
 	to     io.WriteCloser // the compressor, or in itself
 	in     *io.PipeWriter
 	result chan error // nil: over
-	direct io.Writer  // a stream: what is written cannot be taken back
 }
 
-// create begins a file, compressed as its name's end says: .zst with a checksum, .gz, or not. "-" is stdout.
-func create(path string, stdout io.Writer) (*output, error) {
-	if path == "-" {
-		return &output{path: path, direct: stdout}, nil
-	}
+// create begins a file, compressed as its name's end says: .zst with a checksum, .gz, or not.
+func create(path string) (*output, error) {
 	root, err := vfs.OpenRoot(filepath.Dir(path))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -80,11 +76,8 @@ func chunks(r io.Reader) iter.Seq2[[]byte, error] {
 	}
 }
 
-// Write takes lines, whole or not.
+// Write takes bytes.
 func (o *output) Write(b []byte) (int, error) {
-	if o.direct != nil {
-		return o.direct.Write(b)
-	}
 	if o.result == nil {
 		return 0, fmt.Errorf("%s: %w", o.path, errGivenUp)
 	}
@@ -100,9 +93,6 @@ func (o *output) Write(b []byte) (int, error) {
 
 // commit gives the file its name.
 func (o *output) commit() error {
-	if o.direct != nil {
-		return nil
-	}
 	if o.result == nil {
 		return fmt.Errorf("%s: %w", o.path, errGivenUp)
 	}
@@ -120,7 +110,7 @@ func (o *output) commit() error {
 
 // abort takes away what was written. It gives the error that ended the writing, if it was not the caller who ended it.
 func (o *output) abort() error {
-	if o == nil || o.direct != nil || o.result == nil {
+	if o == nil || o.result == nil {
 		return nil
 	}
 	o.in.CloseWithError(errGivenUp)

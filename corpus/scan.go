@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math"
 	"runtime"
+	"time"
 
 	"criticrm/record"
 	"criticrm/stage"
@@ -22,9 +23,14 @@ type Options struct {
 	Level     float64 // of its interval
 	Seed      uint64
 	Progress  func(at Position) // now and then
+	Restart   bool              // forget what an interrupted run has left
+	StateDir  string            // where Check keeps what it has measured, for when it is interrupted; "": nowhere
+	Resumed   func(rows int)    // is told how many rows of an interrupted run are taken over
 
-	paths  bool    // files are named by their paths: several may have the same base
-	limits *limits // of what is in memory; nil: inMemory
+	paths  bool          // files are named by their paths: several may have the same base
+	limits *limits       // of what is in memory; nil: inMemory
+	every  time.Duration // between two savings of the state; 0: stateEvery, below 0: behind each row
+	saved  func()        // is called behind each of them
 }
 
 func (o *Options) memory() limits {
@@ -36,6 +42,7 @@ func (o *Options) memory() limits {
 
 // Counter counts tokens; it is called from several goroutines. A nil function is of what is not known.
 type Counter struct {
+	Name  string // of what counts: another one has another name
 	Text  func(text string) int
 	Whole func(r *record.Record) (int, error) // of the longest of its conversations
 }
@@ -58,11 +65,15 @@ func position(rows int, in *record.Reader) Position {
 // often is how many records lie between two calls of Progress.
 const often = 64
 
-// Scan reads a file and finds its facts. keep, which may be nil, gets every record before it is counted, and may change it; an error of it ends the
-// reading. The caller closes the file.
+// Scan reads a file and finds its facts. keep, which may be nil, gets every record before it is counted, and may change its category; an error of it ends the reading. The caller closes the file.
 func Scan(ctx context.Context, path string, o Options, keep func(*record.Record) error) (*File, error) {
+	return o.scan(ctx, path, nil, keep, nil)
+}
+
+// scan is Scan with a journal; each gets what every record is counted by, those of an earlier run too.
+func (o Options) scan(ctx context.Context, path string, j *journal, keep func(*record.Record) error, each func(*measured) error) (*File, error) {
 	check := o.Read.Check
-	o.Read.Check = nil // Each asks it, on several goroutines
+	o.Read.Check, o.Read.Marks = nil, j != nil // Each asks it, on several goroutines
 	in, err := record.Open(path, o.Read)
 	if err != nil {
 		return nil, err
@@ -80,25 +91,48 @@ func Scan(ctx context.Context, path string, o Options, keep func(*record.Record)
 			err = check(rec)
 		}
 		if err == nil {
-			m = o.measure(rec)
+			m = o.measure(rec, f.Name)
+			err = j.line(&m)
 		}
 		return m, err
+	}
+	add := func(m *measured) error {
+		if each != nil {
+			if err := each(m); err != nil {
+				return err
+			}
+		}
+		if o.Progress != nil && f.Rows%often == 0 {
+			o.Progress(position(f.Rows, in))
+		}
+		return f.add(m)
+	}
+	if err := j.replay(ctx, in, f, add); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	err = record.Each(ctx, in, runtime.GOMAXPROCS(0), measure, func(rec *record.Record, m measured) error {
 		if keep != nil {
 			if err := keep(rec); err != nil {
 				return record.InFile(err, in.Name())
 			}
+			m.Group = rec.Group()
 		}
+		var bad []error
 		if o.Read.MaxBad == AnyBad { // their number has no bound
-			f.bad(in.Bad)
-			in.Bad = nil
+			bad, in.Bad = in.Bad, nil
+			f.bad(bad)
 		}
-		if o.Progress != nil && f.Rows%often == 0 {
-			o.Progress(position(f.Rows, in))
+		if err := j.put(&m, bad); err != nil {
+			return err
 		}
-		return f.add(&m)
+		if err := add(&m); err != nil {
+			return err
+		}
+		return j.look(in, f.Rows)
 	})
+	if j != nil {
+		j.at(in.Mark())
+	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

@@ -18,25 +18,32 @@ import (
 
 // SplitOptions say what is held out.
 type SplitOptions struct {
-	Share      float64 // of the rows, more than 0 and less than 1
-	Seed       uint64
-	Near       bool // near duplicates are on one side
-	ByCategory bool // the share is that of each category, as far as its prompts allow it
+	Share      float64 `json:"share"` // of the rows, more than 0 and less than 1
+	Seed       uint64  `json:"seed"`
+	Near       bool    `json:"near"`        // near duplicates are on one side
+	ByCategory bool    `json:"by_category"` // the share is that of each category, as far as its prompts allow it
 }
 
 // Splits is what Split did.
 type Splits struct {
-	Train, Eval struct{ Rows, Prompts int }
-	Groups      int               // of prompts that are kept together
-	Categories  map[string][2]int // rows of each on both sides
-	Found       record.Found
-	List        string // file with the bad rows; "": there are none
+	Train      Side              `json:"train"`
+	Eval       Side              `json:"eval"`
+	Groups     int               `json:"groups"`     // of prompts that are kept together
+	Categories map[string][2]int `json:"categories"` // rows of each on both sides
+	Found      record.Found      `json:"-"`
+	List       string            `json:"-"` // file with the bad rows; "": there are none
+}
+
+// Side is what one of both files holds.
+type Side struct {
+	Rows    int `json:"rows"`
+	Prompts int `json:"prompts"`
 }
 
 // Split writes the rows of a file to two files. Rows with the same prompt, up to Normal and without system messages, are on one side, and so are
 // near duplicates if Near says so; of documents the text counts. It reads the file twice: what is held out depends on the file's rows and the
-// seed alone, and both files are there when both are whole.
-func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Options) (*Splits, error) {
+// seed alone, and both files are there when both are whole. If it was interrupted, the next call goes on.
+func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Options) (out *Splits, err error) {
 	if !(s.Share > 0 && s.Share < 1) {
 		return nil, fmt.Errorf("share: got %v, want more than 0 and less than 1", s.Share)
 	}
@@ -46,6 +53,17 @@ func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Option
 	if err := refuseOutputs(in, train, eval); err != nil {
 		return nil, err
 	}
+	o.Read.Marks = true
+	w, err := o.begin("data split", in, struct {
+		reading
+		SplitOptions
+		Eval string `json:"eval_out"`
+	}{reading{in, o.Read.MaxBad, o.Read.Layout}, s, eval}, true, train, eval, record.BadPath(train))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { w.close(err) }()
+	j := newJournal(w, w.files[0])
 	x, err := newIndex(s.Seed, o.memory())
 	if err != nil {
 		return nil, err
@@ -60,31 +78,33 @@ func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Option
 	if o.Progress != nil { // the file is read twice
 		first.Progress = func(at Position) { o.Progress(Position{at.Rows, at.Read, 2 * at.Of}) }
 	}
-	f, err := Scan(ctx, in, first, func(r *record.Record) error {
-		i, ok := known[r.Group()]
+	f, err := first.scan(ctx, in, j, nil, func(m *measured) error {
+		i, ok := known[m.Group]
 		if !ok {
 			i = uint32(len(names))
-			names = append(names, r.Group())
-			known[r.Group()] = i
+			names = append(names, m.Group)
+			known[m.Group] = i
 		}
 		categories.Set(rows, i)
 		rows++
 		return categories.Err()
 	})
 	if err != nil {
-		return nil, err
+		return nil, j.stopped(ctx, err)
 	}
 	defer f.Close()
 	if err := errors.Join(f.Unsound...); err != nil {
+		w.kept = false
 		return nil, err
 	}
 	if err := x.prepare(ctx, s.Near); err != nil {
-		return nil, err
+		return nil, j.stopped(ctx, err)
 	}
-	out := &Splits{Categories: map[string][2]int{}, Found: f.Found}
+	out = &Splits{Categories: map[string][2]int{}, Found: f.Found}
 	held := spill.NewArray(x.numbers, "the prompts that are held out")
 	defer held.Close()
 	if err := x.choose(categories, s, out, held); err != nil {
+		w.kept = false
 		return nil, fmt.Errorf("%s: %w", in, err)
 	}
 	next, stop := iter.Pull2(x.rowsOf(0))
@@ -93,7 +113,7 @@ func Split(ctx context.Context, in, train, eval string, s SplitOptions, o Option
 		id, err, _ := next()
 		return err == nil && held.Get(int(x.root(id))) != 0, errors.Join(err, x.parents.Err(), held.Err())
 	}
-	if err := out.write(ctx, in, train, eval, f, o, side, func(row int) string { return names[categories.Get(row)] }); err != nil {
+	if err := out.write(ctx, in, w, f, side, func(row int) string { return names[categories.Get(row)] }); err != nil {
 		return nil, err
 	}
 	return out, nil
@@ -255,23 +275,25 @@ func (x *Index) choose(categories *spill.Array, s SplitOptions, out *Splits, hel
 }
 
 // write reads the file again and gives each row to its side.
-func (out *Splits) write(ctx context.Context, in, train, eval string, f *File, o Options, held func() (bool, error), category func(row int) string) error {
-	r, err := record.Open(in, o.Read)
+func (out *Splits) write(ctx context.Context, in string, w *work, f *File, held func() (bool, error), category func(row int) string) error {
+	r, err := record.Open(in, w.o.Read)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	var sides [2]*output
-	for i, path := range []string{train, eval} {
-		if sides[i], err = create(path, nil); err != nil {
+	if err := w.pass(ctx, r, out); err != nil {
+		return err
+	}
+	row := out.Train.Rows + out.Eval.Rows
+	for range row { // those of an earlier run
+		if _, err := held(); err != nil {
 			return err
 		}
-		defer sides[i].abort()
 	}
 	changed := fmt.Errorf("%s changed while it was read", in)
 	var line []byte
-	for row := 0; ; row++ {
-		if err := ctx.Err(); err != nil {
+	for ; ; row++ {
+		if err := w.look(ctx, r, row, out); err != nil {
 			return err
 		}
 		rec, err := r.Next()
@@ -304,26 +326,26 @@ func (out *Splits) write(ctx context.Context, in, train, eval string, f *File, o
 		} else {
 			out.Eval.Rows++
 		}
-		if _, err := sides[side].Write(append(line, '\n')); err != nil {
+		if _, err := w.files[1+side].Write(append(line, '\n')); err != nil {
 			return err
 		}
-		if o.Progress != nil && row%often == 0 {
+		if w.o.Progress != nil && row%often == 0 {
 			at := position(f.Rows+row, r)
-			o.Progress(Position{at.Rows, at.Read + at.Of, 2 * at.Of})
+			w.o.Progress(Position{at.Rows, at.Read + at.Of, 2 * at.Of})
 		}
 	}
 	if sum, _, err := r.Sum(); err != nil || sum != f.SHA256 {
 		return errors.Join(err, changed)
 	}
-	left := leftOut{path: record.BadPath(train)}
-	defer func() { left.to.abort() }()
-	if err := left.add(f.Found.Bad...); err != nil {
-		return err
+	if n := len(f.Found.Bad); n > 0 {
+		out.List = w.files[3].out
+		if !w.Complete {
+			if err := addBad(w.files[3], f.Found.Bad...); err != nil {
+				return err
+			}
+		}
 	}
-	if out.List, err = left.commit(); err != nil {
-		return err
-	}
-	return errors.Join(sides[0].commit(), sides[1].commit())
+	return w.finish(ctx, r.Mark(), out)
 }
 
 // Lines say for people what is where.

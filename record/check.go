@@ -92,36 +92,71 @@ func (f finding) order() int64 {
 	return 2*f.at + 1
 }
 
+// Seen is what a Checker keeps of a record.
+type Seen struct {
+	ID   string    `json:"id"`
+	Line int       `json:"line,omitempty"`
+	Row  int       `json:"row,omitempty"`
+	Part int       `json:"part,omitempty"` // number of the file, of several
+	File string    `json:"file,omitempty"` // its name
+	Keys [4]uint64 `json:"keys"`           // the hashes of the id and of the row
+	Kind int       `json:"kind"`           // of the row's
+}
+
+// See makes it. It is the slow part of adding a record, and needs no other one.
+func See(r *Record) Seen {
+	s := Seen{ID: r.ID, Line: r.Line, Row: r.Row, Part: r.part, File: r.Part()}
+	key, kind := r.rowKey()
+	id := rowKey(r.ID)
+	s.Keys, s.Kind = [4]uint64{id[0], id[1], key[0], key[1]}, kind
+	return s
+}
+
+// Place is where the record stands; file names its file unless that is one of several.
+func (s *Seen) Place(file string) Place {
+	return Place{File: cmp.Or(s.File, file), Line: s.Line, Row: s.Row}
+}
+
 // Add takes note of one record. Errors are of the temporary files.
 func (c *Checker) Add(r *Record) error {
+	s := See(r)
+	return c.AddSeen(&s)
+}
+
+// AddSeen is Add of what See has made.
+func (c *Checker) AddSeen(s *Seen) error {
 	if c.done {
 		panic("record: Checker.Add after Finish")
 	}
 	c.n++
-	here := mark{line: r.Line, row: r.Row}
-	if r.Line == 0 && r.Row == 0 {
+	here := mark{file: s.Part, line: s.Line, row: s.Row}
+	if s.Line == 0 && s.Row == 0 {
 		here.line = c.n
 	}
-	if r.part > 0 {
-		here.file = r.part
-		for len(c.files) < r.part {
+	if s.Part > 0 {
+		for len(c.files) < s.Part {
 			c.files = append(c.files, "")
 		}
-		c.files[r.part-1] = r.File
+		c.files[s.Part-1] = s.File
 	}
-	at, err := c.log.add(here, r.ID)
+	at, err := c.log.add(here, s.ID)
 	if err != nil {
 		return err
 	}
-	if err := c.seen.add(rowKey(r.ID), at, 0); err != nil {
+	if err := c.seen.add(rowHash(s.Keys[:2]), at, 0); err != nil {
 		return err
 	}
+	return c.seen.add(rowHash(s.Keys[2:]), at, s.Kind)
+}
+
+// rowKey is the hash of a record's texts, and what it is of.
+func (r *Record) rowKey() (rowHash, int) {
 	first, second := r.Chosen, r.Rejected
 	switch {
 	case r.Document != nil:
 		first = r.Document.key()
 	case !r.Paired() && r.Benchmark == nil:
-		return c.seen.add(rowKey(r.Prompt.Key(), *r.Response), at, labelKind(r.Correct))
+		return rowKey(r.Prompt.Key(), *r.Response), labelKind(r.Correct)
 	case !r.Paired():
 		first = *r.Response
 	}
@@ -139,7 +174,7 @@ func (c *Checker) Add(r *Record) error {
 		kind |= isSwapped
 		first, second = second, first
 	}
-	return c.seen.add(rowKey(r.Prompt.Key(), first, second), at, kind)
+	return rowKey(r.Prompt.Key(), first, second), kind
 }
 
 // labelKind is what the key of a single response is of: one that is right and one that is wrong are each other's other way.

@@ -72,6 +72,7 @@ func Each[T any](ctx context.Context, r *Reader, workers int, do func(*Record) (
 				return err
 			}
 			for i, rec := range list {
+				r.waiting = list[i+1:] // Mark asks
 				if err := keep(rec, j.out[i]); err != nil {
 					return err
 				}

@@ -295,9 +295,12 @@ func hiddenMatch(pattern, path string) bool {
 	return false
 }
 
+// PartEnd is behind the name of an output while it is not whole. Behind that, .json is of the state of the command that writes it.
+const PartEnd = ".part"
+
 // ours says of a file that this program writes beside rows what it is; "": it is another one.
 func ours(path string) string {
-	for _, end := range [...]string{".stage.json", ".bad.jsonl"} {
+	for _, end := range [...]string{".stage.json", ".bad.jsonl", PartEnd + ".json"} {
 		if strings.HasSuffix(path, end) {
 			return end
 		}

@@ -41,8 +41,10 @@ type part struct {
 	frames  *frames // of a zstd file
 	closers []func() error
 
-	schema  *Schema // of its first row
-	ordinal int     // of the last row among those that are not blank, 1-based
+	schema  *Schema           // of its first row
+	ordinal int               // of the last row among those that are not blank, 1-based
+	chained [sha256.Size]byte // of the rows so far, with Marks
+	chain   []byte
 	half    *Record // of the row before, which may belong to the next one
 	given   int     // records
 	ended   bool

@@ -30,6 +30,8 @@ type ReadOptions struct {
 	Apart bool
 	// Check says what else is wrong with a row, as a RowError: such a row is bad, too. Any other error ends the reading. nil: nothing.
 	Check func(*Record) error
+	// Marks is set where Mark or Resume will be called.
+	Marks bool
 	// Stdin is what the input "-" stands for; nil: the process's standard input.
 	Stdin io.Reader
 }
@@ -61,6 +63,7 @@ type Reader struct {
 	name    string
 	o       ReadOptions
 	mix     mix       // the files and whose turn it is
+	reached []reached // of each file, the rows that take has counted; with Marks
 	rows    int       // that gave records
 	waiting []*Record // of the row that was read last
 	given   *Schema   // that Layout names
@@ -82,7 +85,7 @@ func Open(input string, o ReadOptions) (*Reader, error) {
 	if len(files) == 1 {
 		r.name = files[0].Name()
 	}
-	r.mix = newMix(r, files)
+	r.begin(files)
 	for _, p := range r.mix.parts {
 		if !p.file.Stream {
 			p.total = sizeOf(p.file.Path) // until it is opened
@@ -101,8 +104,13 @@ func NewReader(in io.Reader, name string, o ReadOptions) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.mix = newMix(r, []File{{Path: name}})
+	r.begin([]File{{Path: name}})
 	return r, r.mix.parts[0].begin(in)
+}
+
+// begin takes the files.
+func (r *Reader) begin(files []File) {
+	r.mix, r.reached = newMix(r, files), make([]reached, len(files))
 }
 
 func newReader(name string, o ReadOptions) (*Reader, error) {
@@ -185,17 +193,27 @@ func (r *Reader) Next() (*Record, error) {
 
 // found is what a row has given.
 type found struct {
-	file   string
-	list   []*Record
-	asides map[aside]int
-	unread []string
-	turns  bool  // the prompt was a transcript
-	began  bool  // the prompt is what both responses begin with
-	err    error // why it is not used; an aside is one, too
+	file    string
+	part    *part
+	reached reached // in part, this row included
+	list    []*Record
+	asides  map[aside]int
+	unread  []string
+	turns   bool  // the prompt was a transcript
+	began   bool  // the prompt is what both responses begin with
+	err     error // why it is not used; an aside is one, too
 }
 
 // row reads up to the next row. An error is final; what is wrong with the row alone is the row's.
 func (r *Reader) row() (*found, error) {
+	f, err := r.next()
+	if err == nil {
+		f.reached = f.part.reached()
+	}
+	return f, err
+}
+
+func (r *Reader) next() (*found, error) {
 	for r.done == nil {
 		p, err := r.mix.turn()
 		if err != nil {
@@ -210,17 +228,17 @@ func (r *Reader) row() (*found, error) {
 				r.done = err
 			} else if p.half != nil { // nothing can belong to it any more
 				p.half = nil
-				return &found{file: p.name, err: AsideAlone}, nil
+				return &found{file: p.name, part: p, err: AsideAlone}, nil
 			}
 			continue
 		case errors.As(err, &bad):
-			p.ordinal++
-			return &found{file: p.name, err: p.fault(p.src.place(), -1, "%s", string(bad))}, nil
+			p.row([]byte(bad))
+			return &found{file: p.name, part: p, err: p.fault(p.src.place(), -1, "%s", string(bad))}, nil
 		case err != nil:
 			r.done = err
 			continue
 		}
-		p.ordinal++
+		p.row(text)
 		f := r.parse(p, text)
 		if f.err == nil && p.schema.join != nil && !r.o.Apart {
 			p.join(f)
@@ -235,6 +253,7 @@ func (r *Reader) row() (*found, error) {
 
 // take counts a row and gives its records, none if it is set aside or bad. Rows come in the order of the file; an error is final.
 func (r *Reader) take(f *found) ([]*Record, error) {
+	r.reached[f.part.index()] = f.reached
 	var why aside
 	var row *RowError
 	switch {
@@ -281,7 +300,7 @@ func (r *Reader) end(err error) error {
 
 // parse decodes one row and holds its file to the schema of its first row.
 func (r *Reader) parse(p *part, text []byte) *found {
-	f := &found{file: p.name}
+	f := &found{file: p.name, part: p}
 	at := p.src.place()
 	var members []strictjson.Member
 	err := strictjson.Read(text, func(v *strictjson.Reader) (err error) { members, err = v.Members(); return err })
@@ -371,7 +390,7 @@ func ParseRecord(line []byte) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.mix = newMix(r, []File{{Path: "record"}})
+	r.begin([]File{{Path: "record"}})
 	p := r.mix.parts[0]
 	if err := p.beginAs(bytes.NewReader(line), &jsonLines); err != nil {
 		return nil, err

@@ -230,15 +230,32 @@ func (r *execution) openOutput() (err error) {
 // Lock takes a file, which is made if it is not there, for this process until release is called or the process ends. It fails at once where
 // another process has it.
 func Lock(path string) (release func() error, err error) {
+	f, err := Take(path)
+	if err != nil {
+		return nil, err
+	}
+	return f.Close, nil
+}
+
+// Take is Lock of a file that is read and written: until it is closed.
+func Take(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	if err := lockFile(f); err != nil {
+	err = lockFile(f)
+	if err == nil { // whoever had it may have renamed or removed it meanwhile
+		mine, fault := f.Stat()
+		now, gone := os.Stat(path)
+		if fault != nil || gone != nil || !os.SameFile(mine, now) {
+			err = fmt.Errorf("%s is in use by another run", path)
+		}
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}
-	return f.Close, nil
+	return f, nil
 }
 
 // resume takes over the state of an earlier run if it was the same work and its bytes are intact.

@@ -342,8 +342,12 @@ func (o *fileFlags) bind(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.in, "in", "", inputHelp)
 	f.StringVar(&o.out, "out", "", "output, JSON Lines; an interrupted run goes on where it stopped")
-	f.BoolVar(&o.restart, "restart", false, "forget an earlier output and begin again")
+	o.bindRestart(cmd)
 	o.bindRows(cmd)
+}
+
+func (o *fileFlags) bindRestart(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.restart, "restart", false, "forget an earlier output and begin again")
 }
 
 // bindRows binds what says how the input's rows are read.

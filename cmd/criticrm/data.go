@@ -5,10 +5,14 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -97,7 +101,7 @@ func (l *looking) check(cmd *cobra.Command, files []string) (*corpus.Report, err
 	}
 	meter := progress.New(cmd.ErrOrStderr())
 	defer meter.Close()
-	l.o.Progress = readingOf(meter, "check")
+	l.o.Progress, l.o.StateDir, l.o.Resumed = readingOf(meter, "check"), stateDir(), tellResumed(cmd, "check")
 	r, err := corpus.Check(cmd.Context(), files, l.against, l.o)
 	return r, begin(err)
 }
@@ -105,6 +109,7 @@ func (l *looking) check(cmd *cobra.Command, files []string) (*corpus.Report, err
 // tokens counts with the tokenizer and, of a model directory, with the chat template and the limit of the model.
 func (l *looking) tokens(cmd *cobra.Command) error {
 	if filepath.Base(l.model) == tokenizer.File {
+		l.o.Tokens.Name = stamp(l.model)
 		tok, err := tokenizer.Load(l.model)
 		if err != nil {
 			return begin(err)
@@ -116,6 +121,7 @@ func (l *looking) tokens(cmd *cobra.Command) error {
 	if err := asLightDir(cmd, &l.model); err != nil {
 		return err
 	}
+	l.o.Tokens.Name = stamp(l.model)
 	d, err := modeldir.Open(l.model, modeldir.Given{})
 	if err != nil {
 		return begin(err)
@@ -147,7 +153,9 @@ Benchmarks are known by hashes of their prompts: a match is of equal text up to 
 --against FILE looks for the prompts of any file, near duplicates included.
 
 With --strict the exit code is 3 if something is wrong: bad rows, duplicates, contradictions, records over --max_length, prompts of a benchmark or of
-a file that is given with --against.`,
+a file that is given with --against.
+
+The same command goes on where it was interrupted: what it knows of rows lies in the folder for temporary files (TMPDIR) until it is done.`,
 		Example: `  criticrm data check pairs.jsonl
   criticrm data check pairs.jsonl --model llama --max_length 2048
   criticrm data check train.jsonl --against held-out.jsonl --against reward-bench-2.jsonl --strict
@@ -235,7 +243,10 @@ func newDataConvert() *cobra.Command {
 ` + strings.Join(forms, "\n") + `
 
 What a form has no place for is counted, and rows that it cannot hold at all are left out, counted and listed in OUT.bad.jsonl, with the bad rows that
---max_bad lets pass. The output is compressed if its name ends in .zst or .gz, and is there when it is whole. - is standard input or output.`,
+--max_bad lets pass. The output is compressed if its name ends in .zst or .gz, and is there when it is whole. - is standard input or output.
+
+The same command goes on where it was interrupted: what is written lies in OUT.part until then. A pipe cannot be read again: of standard input, and to
+standard output, it begins again.`,
 		Example: `  criticrm data convert --in pairs.jsonl --out pairs.trl.jsonl --to trl
   criticrm data convert --in harmless.jsonl.gz --out pairs.jsonl.zst --max_bad 100
   zcat rows.gz | criticrm data convert --in - --out - --columns chosen=good,rejected=bad`,
@@ -251,10 +262,10 @@ What a form has no place for is counted, and rows that it cannot hold at all are
 			}
 			meter := progress.New(cmd.ErrOrStderr())
 			defer meter.Close()
-			o := corpus.Options{Read: files.read(), Progress: readingOf(meter, "convert")}
+			o := files.goingOn(cmd, meter, "convert")
 			c, err := corpus.Convert(cmd.Context(), files.in, files.out, cmd.OutOrStdout(), form, o)
 			meter.Close()
-			if c == nil {
+			if c == nil || cmd.Context().Err() != nil {
 				return begin(err)
 			}
 			w := cmd.ErrOrStderr()
@@ -272,6 +283,7 @@ What a form has no place for is counted, and rows that it cannot hold at all are
 	f.StringVar(&files.in, "in", "", "file of rows, or - for standard input")
 	f.StringVar(&files.out, "out", "", "the new file, or - for standard output")
 	f.StringVar(&to, "to", to, "form of the output")
+	files.bindRestart(cmd)
 	files.bindRows(cmd)
 	return cmd
 }
@@ -285,7 +297,7 @@ func newDataSplit() *cobra.Command {
 		Short: "Cut a file of rows in two, by prompt",
 		Long: `split holds out a share of the rows. All rows with one prompt are on one side, and so are prompts that nearly repeat each other (--near=false: equal
 ones only), so that nothing that is measured on one part has been trained on in the other. The same file and seed give the same parts, whatever
-the order of the rows. Both files are there when both are whole.`,
+the order of the rows. Both files are there when both are whole; the same command goes on where it was interrupted.`,
 		Example: `  criticrm data split --in pairs.jsonl --train_out train.jsonl --eval_out eval.jsonl
   criticrm data split --in pairs.jsonl --share 0.05 --by_category --train_out train.jsonl.zst --eval_out eval.jsonl`,
 		Args: noArgs,
@@ -295,7 +307,7 @@ the order of the rows. Both files are there when both are whole.`,
 			}
 			meter := progress.New(cmd.ErrOrStderr())
 			defer meter.Close()
-			o := corpus.Options{Read: files.read(), Progress: readingOf(meter, "split")}
+			o := files.goingOn(cmd, meter, "split")
 			out, err := corpus.Split(cmd.Context(), files.in, train, eval, s, o)
 			meter.Close()
 			if err != nil {
@@ -316,8 +328,46 @@ the order of the rows. Both files are there when both are whole.`,
 	f.BoolVar(&s.Near, "near", s.Near, "prompts that nearly repeat each other are on one side")
 	f.BoolVar(&s.ByCategory, "by_category", false, "the share of each category")
 	f.Uint64Var(&s.Seed, "seed", s.Seed, "of the choice")
+	files.bindRestart(cmd)
 	files.bindRows(cmd)
 	return cmd
+}
+
+// goingOn are the options of a command that goes on where it was interrupted.
+func (o *fileFlags) goingOn(cmd *cobra.Command, meter *progress.Meter, stage string) corpus.Options {
+	return corpus.Options{Read: o.read(), Restart: o.restart, Progress: readingOf(meter, stage), Resumed: tellResumed(cmd, stage)}
+}
+
+func tellResumed(cmd *cobra.Command, stage string) func(rows int) {
+	return func(rows int) { fmt.Fprintf(cmd.ErrOrStderr(), "%s: going on after %d rows\n", stage, rows) }
+}
+
+// stateDir is the user's folder among temporary files in which commands without an output keep how far they are; "": there is none that is safe.
+func stateDir() string {
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("criticrm-%d", os.Getuid()))
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return ""
+	}
+	info, err := os.Lstat(dir)
+	if err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 {
+		return ""
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || int(owner.Uid) != os.Getuid() {
+		return ""
+	}
+	return dir
+}
+
+// stamp tells the files of a model from those of another one.
+func stamp(path string) string {
+	files, _ := filepath.Glob(filepath.Join(path, "*"))
+	text := path
+	for _, file := range append(files, path) {
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			text += fmt.Sprintf(" %s %d %d", filepath.Base(file), info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return text
 }
 
 // readingOf shows how far a file is read.

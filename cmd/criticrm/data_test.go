@@ -1,10 +1,13 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"criticrm/corpus"
@@ -91,4 +94,78 @@ func TestDataConvertSplitStats(t *testing.T) {
 	if code, _, errs := command(t, "data", "stats", "--in", in, "--html", in); code != exitUsage || !strings.Contains(errs, "is what is read") {
 		t.Errorf("%d %q", code, errs)
 	}
+}
+
+// Each command, stopped by a signal or killed, goes on or begins again, and ends as one that was let be.
+func TestDataGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", filepath.Join(dir, "tmp"))
+	if err := os.Mkdir(filepath.Join(dir, "tmp"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	at := func(name string) string { return filepath.Join(dir, name) }
+	var b strings.Builder
+	for i := range 4000 {
+		fmt.Fprintf(&b, `{"id":"%d","prompt":"What is %x and %x?","chosen":"%s","rejected":"b","margin":1}`+"\n", i, sha256.Sum256([]byte{byte(i)}), sha256.Sum256([]byte{byte(i >> 8)}), strings.Repeat("a", 900+i%50))
+	}
+	in := writeFile(t, at("in.jsonl"), b.String()+`{"prompt":"p"}`+"\n")
+	for _, c := range []struct {
+		name, part string
+		outs, args []string
+	}{
+		{"convert", at("o.jsonl.part"), []string{at("o.jsonl"), at("o.jsonl.bad.jsonl")}, []string{"data", "convert", "--in", in, "--out", at("o.jsonl"), "--to", "trl", "--max_bad", "1"}},
+		{"split", at("t.jsonl.rows.part"), []string{at("t.jsonl"), at("e.jsonl.gz")}, []string{"data", "split", "--in", in, "--train_out", at("t.jsonl"), "--eval_out", at("e.jsonl.gz"), "--max_bad", "1"}},
+		{"split", at("t.jsonl.part"), []string{at("t.jsonl"), at("e.jsonl.gz")}, []string{"data", "split", "--in", in, "--train_out", at("t.jsonl"), "--eval_out", at("e.jsonl.gz"), "--max_bad", "1"}},
+		{"check", at("tmp/criticrm-*/*.part"), nil, []string{"data", "check", in, "--draws", "10"}},
+	} {
+		whole, _ := must(t, c.args...)
+		want := map[string]string{}
+		for _, out := range c.outs {
+			want[out] = readFile(t, out)
+		}
+		begun := func() bool {
+			found, _ := filepath.Glob(c.part)
+			for _, path := range found {
+				if info, err := os.Stat(path); err == nil && info.Size() > 0 {
+					return true
+				}
+			}
+			return false
+		}
+		for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+			for _, out := range c.outs {
+				os.Remove(out)
+			}
+			if code := signalled(t, s, begun, c.outs, c.args...); s == syscall.SIGTERM && code != 128+int(s) {
+				t.Errorf("%s: exit code %d", c.name, code)
+			}
+			for _, out := range c.outs {
+				if _, err := os.Stat(out); err == nil {
+					t.Errorf("%s: stopped by %v, it leaves %s", c.name, s, out)
+				}
+			}
+			said, errs := must(t, c.args...)
+			if on := strings.Contains(errs, c.name+": going on after "); said != whole || on != (s == syscall.SIGTERM) {
+				t.Errorf("%s behind %v: %q %q, want %q", c.name, s, said, errs, whole)
+			}
+			for out, text := range want {
+				if readFile(t, out) != text {
+					t.Errorf("%s behind %v: %s is another one", c.name, s, out)
+				}
+			}
+			left, _ := filepath.Glob(at("*.part*"))
+			if more, _ := filepath.Glob(at("tmp/criticrm-*/*")); len(left)+len(more) > 0 {
+				t.Errorf("%s behind %v: %v %v are left", c.name, s, left, more)
+			}
+		}
+	}
+	args := []string{"data", "convert", "--in", in, "--out", at("o.jsonl"), "--max_bad", "1", "--to"}
+	os.Remove(at("o.jsonl"))
+	begun := func() bool { info, err := os.Stat(at("o.jsonl.part")); return err == nil && info.Size() > 0 }
+	signalled(t, syscall.SIGTERM, begun, []string{at("o.jsonl")}, append(args, "trl")...)
+	want := "cannot resume " + at("o.jsonl") + `: to was "trl", now "cloud": choose another output or --restart`
+	if code, _, errs := command(t, append(args, "cloud")...); code != exitUsage || !strings.Contains(errs, want) {
+		t.Errorf("%d %q, want %q", code, errs, want)
+	}
+	must(t, append(args, "cloud", "--restart")...)
 }
