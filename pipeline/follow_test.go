@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"criticrm/demo"
 	"criticrm/internal/settings"
@@ -227,5 +228,26 @@ func TestResolveFollowed(t *testing.T) {
 		if err != nil || back.Train != c.Train || back.ValidShare != c.ValidShare || c.wants(BT) && back.BT != c.BT {
 			t.Errorf("%q: %v\n%+v\n%+v", x.text, err, back, c)
 		}
+	}
+}
+
+// A dry run knows of the critiques that trainings are measured behind, and of the measuring.
+func TestDryRunFollowed(t *testing.T) {
+	dir := t.TempDir()
+	c := choosing(small(t, dir, "run"))
+	c.Train.EvalFile, c.Train.Metric = "x="+c.TrainFile+",y="+pairs(t, filepath.Join(dir, "y.jsonl"), demo.Pairs(7, 5, demo.Validation)), "y_accuracy"
+	e, log, err := dryRun(t, t.Context(), c, 3*time.Second)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	of := map[string]EstimateLine{}
+	for _, l := range e.Lines {
+		of[l.Stage] = l
+	}
+	if got, want := of["follow"].Tokens/of["generate"].Tokens, 45./40; got < want-1e-9 || got > want+1e-9 {
+		t.Errorf("tokens of follow are %v of those of generate, want %v", got, want)
+	}
+	if l := of["train"]; !(l.Seconds > 0 && l.Tokens > 0) {
+		t.Errorf("%+v", l)
 	}
 }

@@ -149,7 +149,7 @@ func (r *run) lossSection() (*section, error) {
 			return nil, err
 		}
 		if best := p.training.best; best != "" {
-			s.Words = append(s.Words, sentence(fmt.Sprintf("%s: what is kept %s.", p.title, best)))
+			s.Words = append(s.Words, sentence(fmt.Sprintf("%s, %s.", p.title, best)))
 		}
 		for _, n := range p.training.notes {
 			s.Words = append(s.Words, n)

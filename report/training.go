@@ -97,7 +97,7 @@ func (t *training) chosen(model string) error {
 		return fmt.Errorf("report: %s: %w", factsFile, err)
 	}
 	if best := facts.Best; best != nil {
-		t.best = fmt.Sprintf("is that of update %d of %d: %s %.4g is the best", best.Update, best.Of, best.Metric, best.Value)
+		t.best = fmt.Sprintf("of update %d of %d: %s %.4g is the best", best.Update, best.Of, best.Metric, best.Value)
 	}
 	return nil
 }

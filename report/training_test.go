@@ -75,7 +75,7 @@ func TestRunningTraining(t *testing.T) {
 	if r, err = Make(dir, DefaultOptions()); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, r.HTML, "Model: what is kept is that of update 2 of 3: eval_accuracy 0.75 is the best.")
+	contains(t, r.HTML, "Model, of update 2 of 3: eval_accuracy 0.75 is the best.")
 	write(t, facts, "{")
 	if _, err := Make(dir, DefaultOptions()); err == nil || !strings.Contains(err.Error(), factsFile) {
 		t.Error(err)
