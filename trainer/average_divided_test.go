@@ -2,17 +2,13 @@ package trainer
 
 import (
 	"bytes"
-	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
-	"criticrm/collective"
 	"criticrm/kernels"
 	"criticrm/model"
 )
@@ -31,10 +27,6 @@ func averagingConfig(stage int, bf16 bool) Config {
 // The mean of the last checkpoints of ranks that divide the state is, to the bit, that of ranks that do not, and that which one process makes of the same
 // checkpoints; it is measured.
 func TestAverageDivided(t *testing.T) {
-	mpirun, err := exec.LookPath("mpirun")
-	if err != nil {
-		t.Skip("there is no mpirun: apt-get install openmpi-bin")
-	}
 	dev, err := kernels.OpenCPU(1)
 	if err != nil {
 		t.Fatal(err)
@@ -44,14 +36,7 @@ func TestAverageDivided(t *testing.T) {
 		var want []byte
 		for stage := range 4 {
 			dir := filepath.Join(t.TempDir(), "run")
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-			cmd := exec.CommandContext(ctx, mpirun, "-n", "2", "--oversubscribe", "--bind-to", "none", os.Args[0], "-test.run=^TestAveragingRank$", "-test.v")
-			cmd.Env = append(os.Environ(), averagingRank+"="+kind+strconv.Itoa(stage), rankDir+"="+dir, "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
-			out, err := cmd.CombinedOutput()
-			cancel()
-			if err != nil {
-				t.Fatalf("stage %d: %v\n%s", stage, err, out)
-			}
+			twoRanks(t, "TestAveragingRank", averagingRank+"="+kind+strconv.Itoa(stage), rankDir+"="+dir)
 			got, err := os.ReadFile(filepath.Join(dir, "model", "model.safetensors"))
 			if err != nil {
 				t.Fatal(err)
@@ -91,19 +76,7 @@ func TestAveragingRank(t *testing.T) {
 	if err != nil {
 		t.Skip("for TestAverageDivided only")
 	}
-	dev, err := kernels.OpenCPU(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dev.Close()
-	w, err := collective.Surroundings(os.Getenv)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := collective.Open(dev, w, nil, collective.DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
+	dev, g := asOneRank(t)
 	c := averagingConfig(stage, bf16)
 	c.OutputDir = os.Getenv(rankDir)
 	m := dividedModel(t, dev, c, g)

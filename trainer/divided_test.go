@@ -164,6 +164,43 @@ func TestDividedRank(t *testing.T) {
 	}
 }
 
+// twoRanks runs a test of this program as two ranks, and gives what they say.
+func twoRanks(t *testing.T, test string, env ...string) string {
+	t.Helper()
+	mpirun, err := exec.LookPath("mpirun")
+	if err != nil {
+		t.Skip("there is no mpirun: apt-get install openmpi-bin")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, mpirun, "-n", "2", "--oversubscribe", "--bind-to", "none", os.Args[0], "-test.run=^"+test+"$", "-test.v")
+	cmd.Env = append(append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", env, err, out)
+	}
+	return string(out)
+}
+
+// asOneRank opens the device and the group of a process that twoRanks has started.
+func asOneRank(t *testing.T) (*kernels.Device, *collective.Group) {
+	t.Helper()
+	dev, err := kernels.OpenCPU(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(dev.Close)
+	w, err := collective.Surroundings(os.Getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := collective.Open(dev, w, nil, collective.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dev, g
+}
+
 func sentByAll(t *testing.T, g *collective.Group) (n int) {
 	t.Helper()
 	all, err := g.Share("what was sent", []float64{float64(g.Sent())})

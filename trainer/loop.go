@@ -199,7 +199,7 @@ func (r *run) rescue(err error) error {
 
 // close gives back what setUp took, as far as it came.
 func (r *run) close() error {
-	errs := []error{r.collect(true)}
+	errs := []error{r.abandon()}
 	r.lastPage()
 	r.copy.giveBack()
 	if r.console != nil {
