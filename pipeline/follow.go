@@ -104,6 +104,9 @@ func (r *run) openFollowed() error {
 	}
 	for _, f := range files {
 		x := followed{name: f.Name, file: cmp.Or(f.Name, "eval"), path: f.Path}
+		if err := r.apart(f.Path); err != nil {
+			return err
+		}
 		if x.sum, _, err = record.Sum(f.Path); err != nil {
 			return fmt.Errorf("train.eval_file: %w", err)
 		}

@@ -155,6 +155,14 @@ func TestEvalFiles(t *testing.T) {
 	if _, _, err := finish(t, added, nil, Options{}); err == nil || !strings.Contains(err.Error(), "stage round-1/train is done and eval_file was null, now ") {
 		t.Error(err)
 	}
+	inside := choosing(small(t, dir, "inside/run"))
+	if inside.Train.EvalFile = filepath.Join(dir, "inside"); os.Mkdir(inside.Train.EvalFile, 0o755) != nil {
+		t.Fatal("no folder")
+	}
+	pairs(t, filepath.Join(dir, "inside", "rows.jsonl"), demo.Pairs(7, 6, demo.Validation))
+	if _, _, err := finish(t, inside, nil, Options{}); err == nil || !strings.Contains(err.Error(), "would be read as a part of") {
+		t.Error(err)
+	}
 	part := pairs(t, filepath.Join(dir, "part.jsonl"), demo.Pairs(6, 2, demo.Validation))
 	for _, x := range []struct{ name, files, metric, want, warns string }{
 		{"none", "a=" + a + ",b=" + b, "", "train.metric_for_best_model: eval_accuracy is not measured; there are eval_a_loss, ", ""},

@@ -109,20 +109,13 @@ func (r *run) open() (release func() error, err error) {
 			return nil, fmt.Errorf("--%s is missing", name)
 		}
 	}
-	if err := r.openInputs(); err != nil {
-		return nil, err
-	}
-	inputs := []string{r.TrainFile, r.EvalFile}
-	for _, f := range r.followed {
-		inputs = append(inputs, f.path)
-	}
-	for _, in := range inputs {
-		if in == "" { // the validation split
-			continue
-		}
-		if err := record.Apart(in, filepath.Join(r.OutputDir, "generate.jsonl")); err != nil { // for all that a run writes
+	for _, in := range []string{r.TrainFile, r.EvalFile} {
+		if err := r.apart(in); err != nil {
 			return nil, err
 		}
+	}
+	if err := r.openInputs(); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(r.dir, 0o777); err != nil {
 		return nil, err
@@ -137,6 +130,14 @@ func (r *run) open() (release func() error, err error) {
 		return nil, errors.Join(err, release())
 	}
 	return release, nil
+}
+
+// apart refuses an input that what the run writes would join. A dry run writes nothing.
+func (r *run) apart(in string) error {
+	if r.dir == "" {
+		return nil
+	}
+	return record.Apart(in, filepath.Join(r.OutputDir, "generate.jsonl")) // for all that a run writes
 }
 
 // stageNames checks the stages that the options name, and gives them their full names.
