@@ -68,12 +68,26 @@ type Facts struct {
 	EndTokens    []int32           `json:"end_tokens,omitempty"`    // any of these ends a critique
 	EndOfTurn    int32             `json:"end_of_turn,omitempty"`   // the one that training puts behind texts
 	Averaged     []int             `json:"averaged,omitempty"`      // the updates whose weights' mean it is; none: it is of one update
+	Best         *Best             `json:"best,omitempty"`          // the evaluation by which its update was chosen; nil: it is the last one
 	Data         []Data            `json:"data,omitempty"`
 	Warning      string            `json:"warning,omitempty"`        // what a reader of this form of the model should know
 	Files        map[string]string `json:"files,omitempty"`          // sha256 of the model's files, by name
 	Base         map[string]string `json:"base,omitempty"`           // of an adapter: sha256 of the base's weights and config.json, by name
 	Quantised    string            `json:"base_quantised,omitempty"` // how the projections of the base were kept in training: NF4, or "" as they are stored
 	SHA256       string            `json:"sha256,omitempty"`         // of this file with the value empty, so that no change goes unseen
+}
+
+// Best is the evaluation that a training has chosen its model by.
+type Best struct {
+	Metric string  `json:"metric"`
+	Value  float64 `json:"value"`
+	Update int     `json:"update"` // whose model it is
+	Of     int     `json:"of"`     // updates that were made
+}
+
+// String says it for people.
+func (b Best) String() string {
+	return fmt.Sprintf("of update %d of %d: %s %.4g is the best", b.Update, b.Of, b.Metric, b.Value)
 }
 
 // Data is a file that the model was trained or evaluated on.

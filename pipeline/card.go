@@ -45,6 +45,11 @@ func (res *Results) markdown() string {
 	if line := res.notOfficial(); line != "" {
 		fmt.Fprintf(&b, "%s\n\n", line)
 	}
+	for _, c := range res.Chosen {
+		if k, _ := split(c.Dir + "/"); k == res.Best {
+			fmt.Fprintf(&b, "The model is that %v.\n\n", c.Best)
+		}
+	}
 	if res.Benchmark != "" {
 		for i, row := range res.officialTable(math.MaxInt) {
 			fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))

@@ -31,7 +31,7 @@ type Top struct {
 	OutputDir     string           `yaml:"output_dir" common:"true" alias:"output,out" resume:"free" help:"directory of the run; the same command goes on where it was"`
 	Baselines     string           `yaml:"baselines" common:"true" resume:"free" help:"models to train for comparison, by comma: bt (scalar Bradley-Terry), cloud (all critiques, no filter); the base model as judge and the length are always measured"`
 	Rounds        int              `yaml:"rounds" common:"true" resume:"free" help:"repeat at most this often, with the trained model as the critic, until the validation split gains nothing"`
-	ValidShare    float64          `yaml:"valid_share" help:"share of the training prompts that is held out to choose the round by; -1: 0.1 with rounds over 1, else none"`
+	ValidShare    float64          `yaml:"valid_share" help:"share of the training prompts that is held out to choose the round by, and to measure trainings on that ask for it and have no train.eval_file; -1: 0.1 where there is something to choose or to measure, else none"`
 	record.Layout `yaml:",inline"` // of train_file and eval_file
 	MaxBad        int              `yaml:"max_bad" group:"The run" help:"rows of each file that may be bad: they are left out and listed; one more ends the run"`
 	MaxLength     int              `yaml:"max_length" resume:"free" help:"tokens of a whole sequence, for every stage that does not set its own; 0: as the model was trained, else the model's context"`
@@ -59,11 +59,18 @@ const (
 
 // notTrain are settings of train that a run decides on.
 func notTrain() map[string]string {
-	not := map[string]string{"train_file": "the stage before", "max_samples": "the stage before", "max_eval_samples": "the run", "eval_file": "the run", "output_dir": "the run", "resume": "the run", "method": "the stage"}
+	not := map[string]string{"train_file": "the stage before", "max_samples": "the stage before", "max_eval_samples": "the run", "output_dir": "the run", "resume": "the run", "method": "the stage"}
 	for _, name := range []string{"model", "prompts", "examples", "chat_template", "template_date", "scale_min", "scale_max", "override", "head_position",
 		"bf16", "device", "threads", "max_bad", "schema", "columns", "ranked"} {
 		not[name] = name + " at the top"
 	}
+	return not
+}
+
+// notRival is notTrain of the baselines, which are measured on what train is.
+func notRival() map[string]string {
+	not := notTrain()
+	not["eval_file"] = "train.eval_file"
 	return not
 }
 
@@ -72,7 +79,7 @@ func (c *Config) Sections() []settings.Section {
 	return []settings.Section{
 		{Into: &c.Top}, {Name: "generate", Into: &c.Generate}, {Name: "filter", Into: &c.Filter}, {Name: "refine", Into: &c.Refine},
 		{Name: "train", Into: &c.Train, Not: notTrain()}, {Name: "eval", Into: &c.Eval},
-		{Name: BT, Into: &c.BT, Not: notTrain()}, {Name: Cloud, Into: &c.Cloud, Not: notTrain()},
+		{Name: BT, Into: &c.BT, Not: notRival()}, {Name: Cloud, Into: &c.Cloud, Not: notRival()},
 	}
 }
 
@@ -119,11 +126,6 @@ func (c *Config) Resolve(set Set) error {
 			fill()
 		}
 	}
-	if c.ValidShare == -1 {
-		if c.ValidShare = 0; c.Rounds > 1 {
-			c.ValidShare = 0.1
-		}
-	}
 	g := &c.Generate
 	fill("generate.seed", func() { g.Seed = c.Seed })
 	fill("refine.seed", func() { c.Refine.Seed = c.Seed })
@@ -159,13 +161,29 @@ func (c *Config) Resolve(set Set) error {
 			c.Cloud.MaxCritiques = c.Refine.TopK
 		}
 	})
+	byAccuracy := func(name string, t *trainer.Config) { // critiques are measured that no label has selected: their loss says little
+		if t.Picks() != "" {
+			fill(name+".metric_for_best_model", func() { t.Metric = cmp.Or(t.Metric, "accuracy") })
+		}
+	}
+	byAccuracy("train", &c.Train)
 	for name, rival := range map[string]*trainer.Config{BT: &c.BT, Cloud: &c.Cloud} {
 		like := c.Train
 		like.Method = name
+		if asks(&like) {
+			like.EvalFile = cmp.Or(like.EvalFile, validSplit)
+		}
 		for _, f := range settings.Fields(c.Train) { // what the method does not read stays as it is by default, or would be warned of
 			if like.Reads(f.Name) && !(name == Cloud && f.Name == "max_critiques") {
 				fill(name+"."+f.Name, func() { f.Assign(rival, &c.Train) })
 			}
+		}
+		byAccuracy(name, rival)
+	}
+	if c.ValidShare == -1 {
+		c.ValidShare = 0
+		if c.Rounds > 1 || c.Train.EvalFile == "" && slices.ContainsFunc(c.trainings(), func(t training) bool { return asks(t.Config) }) {
+			c.ValidShare = 0.1
 		}
 	}
 	c.settle(&c.Train, trainer.Critic)
@@ -181,7 +199,7 @@ func (c *Config) settle(t *trainer.Config, method string) {
 		t.PromptDir, t.Examples, t.ScoreMin, t.ScoreMax = c.Prompts, c.Examples, c.ScaleMin, c.ScaleMax
 	}
 	t.BF16, t.Device, t.Threads, t.MaxBad, t.Method = c.BF16, c.Device, c.Threads, c.MaxBad, method
-	t.TrainFile, t.EvalFile, t.OutputDir, t.Resume, t.Layout = "", "", "", "", record.Layout{}
+	t.TrainFile, t.OutputDir, t.Resume, t.Layout = "", "", "", record.Layout{}
 }
 
 // validate checks all settings; its errors name the section.
@@ -223,15 +241,7 @@ func (c *Config) validate() error {
 			return fmt.Errorf("%s: %w", x.section, x.err)
 		}
 	}
-	for _, x := range []struct {
-		section string
-		c       *trainer.Config
-	}{{"train", &c.Train}, {BT, &c.BT}, {Cloud, &c.Cloud}} {
-		if s := x.c.NeedsEval(); s != "" {
-			return fmt.Errorf("%s.%s: a run measures behind its trainings, and has no held-out rows for them: use criticrm train on 3-refined.jsonl, or rounds, of which the best is kept", x.section, s)
-		}
-	}
-	return nil
+	return c.validateFollowed()
 }
 
 // values are the settings of a struct that a finished stage depends on, by name.

@@ -97,8 +97,6 @@ func TestRecipeErrors(t *testing.T) {
 		{"filter: {rule: best}", `filter: critic: filter: got "best"`},
 		{"refine: {mode: best}", `refine: critic: refine: got "best"`},
 		{"train: {optim: sgd}", `train: trainer: config: optim: got "sgd"`},
-		{"train: {load_best_model_at_end: true}", `train.load_best_model_at_end: a run measures behind its trainings`},
-		{"bt: {eval_on_start: true}", `bt.eval_on_start: a run measures behind its trainings`},
 		{"eval: {curve: '1,x'}", `eval: curve: got "1,x"`},
 		{"max_sequences: -1", `max_sequences`},
 		{"max_bad: -1", `max_bad: got -1`},

@@ -61,6 +61,9 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, o Options) (*Est
 	trained, held := &facts.Train, &facts.Eval
 	e := &Estimate{Device: dev.String()}
 	d := &dry{run: r, Estimate: e, train: float64(trained.Rows) * (1 - r.ValidShare), valid: float64(trained.Rows) * r.ValidShare, held: float64(held.Rows)}
+	if d.followed, err = r.followedRows(ctx, d.valid); err != nil {
+		return nil, InputError{err}
+	}
 	for _, f := range []func(context.Context) error{
 		func(ctx context.Context) error { return d.write(ctx, sampleOf(rows)) },
 		d.filterAndRefine,
@@ -70,7 +73,7 @@ func DryRun(ctx context.Context, dev *kernels.Device, c Config, o Options) (*Est
 			return nil, err
 		}
 	}
-	if _, e.Disk, err = r.space(d.train, d.valid, d.held); err != nil {
+	if _, e.Disk, err = r.space(d.train, d.valid, d.held, d.followed); err != nil {
 		return nil, err
 	}
 	if s, ok := cuda.StatsOf(dev); ok {
@@ -97,6 +100,7 @@ type dry struct {
 	*run
 	*Estimate
 	train, valid, held float64 // rows
+	followed           float64 // that trainings are measured on
 	sample             []*record.Record
 	critique           float64 // tokens of one
 	speed              float64 // tokens a second when critiques are written
@@ -171,6 +175,10 @@ func (d *dry) write(ctx context.Context, rows []*record.Record) error {
 	rounds := float64(d.Rounds)
 	t, s := critiques(d.train, d.Generate.Critiques)
 	d.line("generate", rounds*t, rounds*s)
+	if d.followed > 0 {
+		t, s = critiques(d.followRounds()*d.followed, d.Generate.Critiques)
+		d.line("follow", t, s)
+	}
 	t, s = critiques(d.held+d.valid, d.Eval.Samples)
 	d.line("eval", rounds*t, rounds*s)
 	models := 1.0 // the judge
@@ -289,6 +297,7 @@ func (d *dry) learn(ctx context.Context) error {
 		}
 		d.say("measuring %s, for at most %v …", x.name, d.Budget)
 		c := x.c
+		c.EvalFile = "" // measuring is counted below
 		c.TrainFile = filepath.Join(dir, "sample.jsonl")
 		plan := trainer.NewPlan(c, max(1, int(math.Round(x.rows))))
 		c.Accumulation = plan.Batch / c.BatchSize
@@ -300,9 +309,16 @@ func (d *dry) learn(ctx context.Context) error {
 			return err
 		}
 		pairs := float64(plan.Total) * float64(min(plan.Batch, plan.Examples))
-		d.line(x.name, pairs*pair, pairs*pair/speed)
+		measured := 0.0
+		if d.measures(&x.c) { // forward alone, a third of the work
+			measured = d.followed * float64(c.Evaluations(plan)) / 3
+		}
+		d.line(x.name, pairs*pair, (pairs+measured)*pair/speed)
 		if x.name == "train" {
 			dev := cuda.Dry()
+			if c.NeedsEval() != "" {
+				c.EvalFile = c.TrainFile
+			}
 			_, err := trainer.DryRun(ctx, dev, c, 1, trainer.Report{}, func() {})
 			if s, ok := cuda.StatsOf(dev); ok {
 				d.TrainMemory = s.HighReserved

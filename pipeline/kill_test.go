@@ -21,9 +21,9 @@ import (
 // killed names the folder of a run that TestKilledAnywhere starts in a process of its own.
 const killed = "CRITICRM_TEST_KILLED_PIPELINE"
 
-// killConfig is a run with everything in it: two rounds, a validation split, both baselines.
+// killConfig is a run with everything in it: two rounds, a validation split, best models, both baselines.
 func killConfig(t *testing.T, dir, out string) Config {
-	c := small(t, dir, out)
+	c := choosing(small(t, dir, out))
 	c.Rounds, c.Baselines = 2, "bt,cloud"
 	if err := c.Resolve(nil); err != nil {
 		t.Fatal(err)

@@ -32,6 +32,7 @@ type Results struct {
 	Rows        []Row                `json:"rows"`
 	Differences []measure.Difference `json:"differences"` // of the best round and its rivals, on the pairs that both have measured
 	Rounds      []Round              `json:"rounds"`
+	Chosen      []Chosen             `json:"chosen,omitempty"`         // by which evaluations trainings have chosen their models
 	Best        int                  `json:"best"`                     // the round whose model is the run's
 	Stopped     string               `json:"stopped"`                  // why there are no more rounds
 	Benchmark   string               `json:"benchmark,omitempty"`      // the held-out rows are of it, and rows and differences are not its score
@@ -93,7 +94,10 @@ func (r *run) results(best int, why string) (*Results, error) {
 			return err
 		}
 		if v.dir != "base" {
-			v.pairs, err = pairsOf(r.path(v.dir + "/train/model"))
+			var best *modeldir.Best
+			if v.pairs, best, err = trainedOn(r.path(v.dir + "/train/model")); best != nil {
+				res.Chosen = append(res.Chosen, Chosen{v.dir, *best})
+			}
 		}
 		list = append(list, v)
 		return err
@@ -151,15 +155,15 @@ func (r *run) results(best int, why string) (*Results, error) {
 	return res, r.link(best)
 }
 
-// pairsOf is how many pairs a model was trained on, as it says itself.
-func pairsOf(dir string) (int, error) {
+// trainedOn is how many pairs a model was trained on, and by what it was chosen, as it says itself.
+func trainedOn(dir string) (pairs int, best *modeldir.Best, err error) {
 	f, _, err := modeldir.ReadFacts(dir)
 	for _, d := range f.Data {
 		if d.Use == "train" {
-			return d.Used, err
+			pairs = d.Used
 		}
 	}
-	return 0, err
+	return pairs, f.Best, err
 }
 
 func rowOf(method string, v *rival, m *measure.Method) Row {
@@ -294,6 +298,9 @@ func (res *Results) String() string {
 	w.Flush()
 	if len(res.Rounds) > 1 {
 		fmt.Fprintf(&b, "best is round %d of %d; %s\n", res.Best, len(res.Rounds), res.Stopped)
+	}
+	for _, line := range res.chosen() {
+		fmt.Fprintln(&b, line)
 	}
 	fmt.Fprintf(&b, "model:   %s\nresults: %s\n", filepath.Join(res.dir, ModelLink), filepath.Join(res.dir, ResultsFile))
 	return b.String()

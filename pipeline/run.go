@@ -3,7 +3,8 @@
 //
 //	recipe.yaml   the resolved recipe           state.json    finished stages, their settings and what they left
 //	data.json     facts of the two files        results.json  every method measured, and their differences
-//	round-1/      1-critiques.jsonl, 2-filtered.jsonl, 3-refined.jsonl, train/ (metrics.jsonl, checkpoints/, model/), eval.jsonl, eval.json
+//	held/         rows of train.eval_file, facts of them in held.json
+//	round-1/      1-critiques.jsonl, 2-filtered.jsonl, 3-refined.jsonl, follow/, train/ (metrics.jsonl, checkpoints/, model/), eval.jsonl, eval.json
 //	base/         the base model as judge       bt/, cloud/   the baselines: train/, eval.jsonl, eval.json
 //	model         the model directory of the best round
 //
@@ -53,18 +54,19 @@ func (e InputError) Unwrap() error { return e.error }
 type run struct {
 	Config
 	Options
-	dev    *kernels.Device
-	dir    string
-	state  *state
-	label  string        // of the base model
-	base   *modeldir.Dir // but for its weights
-	sums   [2]string     // sha256 of train_file and eval_file
-	meter  *progress.Meter
-	engine *engine.Engine // the last one that was opened
-	opened string         // its directory
-	noted  []string       // what was said of models
-	doing  string         // the stage at work
-	duty   *stage.Duty    // of a helper; nil: this is none
+	dev      *kernels.Device
+	dir      string
+	state    *state
+	label    string        // of the base model
+	base     *modeldir.Dir // but for its weights
+	sums     [2]string     // sha256 of train_file and eval_file
+	followed []followed    // what trainings are measured on; none: nothing is
+	meter    *progress.Meter
+	engine   *engine.Engine // the last one that was opened
+	opened   string         // its directory
+	noted    []string       // what was said of models
+	doing    string         // the stage at work
+	duty     *stage.Duty    // of a helper; nil: this is none
 }
 
 func newRun(dev *kernels.Device, c Config, o Options) *run {
@@ -108,7 +110,7 @@ func (r *run) open() (release func() error, err error) {
 		}
 	}
 	for _, in := range []string{r.TrainFile, r.EvalFile} {
-		if err := record.Apart(in, filepath.Join(r.OutputDir, "generate.jsonl")); err != nil { // for all that a run writes
+		if err := r.apart(in); err != nil {
 			return nil, err
 		}
 	}
@@ -130,6 +132,14 @@ func (r *run) open() (release func() error, err error) {
 	return release, nil
 }
 
+// apart refuses an input that what the run writes would join. A dry run writes nothing.
+func (r *run) apart(in string) error {
+	if r.dir == "" {
+		return nil
+	}
+	return record.Apart(in, filepath.Join(r.OutputDir, "generate.jsonl")) // for all that a run writes
+}
+
 // stageNames checks the stages that the options name, and gives them their full names.
 func (r *run) stageNames() (err error) {
 	for _, name := range []*string{&r.Stage, &r.Restart} {
@@ -142,6 +152,8 @@ func (r *run) stageNames() (err error) {
 		switch k, what := split(*name); {
 		case (what == BT || what == Cloud) && !r.wants(what) && name == &r.Stage:
 			return fmt.Errorf("stage %s: it is not among the baselines", what)
+		case what == held && !r.fromFiles() && name == &r.Stage, what == follow && !r.follows(k) && name == &r.Stage:
+			return fmt.Errorf("stage %s: no training reads what it makes: give train.eval_file, or for the validation split train.eval_strategy", what)
 		case k > r.Rounds, what == validate && r.Rounds == 1:
 			return fmt.Errorf("stage %s: there are %d rounds", *name, r.Rounds)
 		}
@@ -188,7 +200,7 @@ func (r *run) openInputs() (err error) {
 			return err
 		}
 	}
-	return nil
+	return r.openFollowed()
 }
 
 // given is what the recipe wants of the base model's directory; the stages have limits of their own.
@@ -206,18 +218,20 @@ func (r *run) settings(name string) any {
 			s["seed"] = r.Seed
 		}
 		return s
-	case generate:
+	case held:
+		return r.givenSums()
+	case generate, follow:
 		return values(r.Generate, nil)
 	case filter:
 		return values(r.Filter, nil)
 	case refine:
 		return values(r.Refine, nil)
 	case train:
-		return values(r.Train, notTrain())
+		return r.trained(&r.Train)
 	case BT:
-		return map[string]any{"train": values(r.BT, notTrain()), "eval": values(r.Eval, nil)}
+		return map[string]any{"train": r.trained(&r.BT), "eval": values(r.Eval, nil)}
 	case Cloud:
-		return map[string]any{"train": values(r.Cloud, notTrain()), "eval": values(r.Eval, nil)}
+		return map[string]any{"train": r.trained(&r.Cloud), "eval": values(r.Eval, nil)}
 	}
 	return values(r.Eval, nil) // eval, validate and base
 }
@@ -245,7 +259,14 @@ func (r *run) unchanged() error {
 
 // stages goes through all of them. It says which round is best and why there are no more.
 func (r *run) stages(ctx context.Context) (best int, why string, err error) {
-	if err := r.do(ctx, Check, r.check); err != nil {
+	err = r.do(ctx, Check, r.check)
+	if err == nil && r.fromFiles() {
+		err = r.do(ctx, held, r.hold)
+	}
+	if err == nil && len(r.followed) > 0 {
+		err = r.chosenBy()
+	}
+	if err != nil {
 		if ctx.Err() == nil && !errors.Is(err, errStage) {
 			err = InputError{err}
 		}
@@ -286,8 +307,8 @@ func (r *run) round(ctx context.Context, k int) error {
 	for _, s := range []struct {
 		what string
 		work func(context.Context, int) (string, error)
-	}{{generate, r.generate}, {filter, r.filter}, {refine, r.refine}, {train, r.train}, {eval, r.eval}, {validate, r.validate}} {
-		if s.what == validate && r.Rounds == 1 {
+	}{{generate, r.generate}, {filter, r.filter}, {refine, r.refine}, {follow, r.follow}, {train, r.train}, {eval, r.eval}, {validate, r.validate}} {
+		if s.what == validate && r.Rounds == 1 || s.what == follow && !r.follows(k) {
 			continue
 		}
 		err := r.do(ctx, round(k, s.what), func(ctx context.Context) (string, error) { return s.work(ctx, k) })
@@ -304,7 +325,7 @@ func (r *run) do(ctx context.Context, name string, work func(context.Context) (s
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("%s: stopped before it, run the same command again to go on: %w", name, err)
 		}
-		if err := os.MkdirAll(filepath.Dir(r.path(outputs(name)[0])), 0o777); err != nil {
+		if err := os.MkdirAll(filepath.Dir(r.path(r.left(name)[0])), 0o777); err != nil {
 			return err
 		}
 		r.say("== %s", name)
@@ -333,7 +354,7 @@ func (r *run) finished(name, says string, took time.Duration) error {
 		return err
 	}
 	d := &done{Name: name, Settings: b, Outputs: map[string]string{}, Seconds: took.Seconds(), Says: says}
-	for _, o := range outputs(name) {
+	for _, o := range r.left(name) {
 		sum, err := hashFile(r.path(o))
 		if errors.Is(err, os.ErrNotExist) && name == Check {
 			continue // there is no split

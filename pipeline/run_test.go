@@ -81,7 +81,7 @@ func must(t *testing.T, c Config, o Options) (*Results, string) {
 	return r, log
 }
 
-var wallClock = regexp.MustCompile(`"(tokens_per_second|eval_runtime)": [^,}]*`)
+var wallClock = regexp.MustCompile(`"(tokens_per_second|eval_([a-z]+_)?runtime)": [^,}]*`)
 
 // contents are the files of a run, by name, without what may differ between two of the same: clocks, and the folder's own name.
 func contents(t *testing.T, dir string) map[string]string {

@@ -19,7 +19,7 @@ const (
 )
 
 // space is what a run writes, in bytes: what its largest training cannot do without, and all of it at most.
-func (r *run) space(train, valid, held float64) (least, all uint64, err error) {
+func (r *run) space(train, valid, held, followed float64) (least, all uint64, err error) {
 	critiques := func(rows float64, of, maxTokens int) float64 {
 		return 2 * rows * float64(of) * float64(tokenBytes*cmp.Or(maxTokens, r.base.MaxTokens)+critiqueBytes)
 	}
@@ -28,32 +28,23 @@ func (r *run) space(train, valid, held float64) (least, all uint64, err error) {
 		models++
 	}
 	rows := rounds*3*critiques(train, r.Generate.Critiques, r.Generate.MaxTokens) + // generate, filter, refine
-		critiques(rounds*(valid+held)+models*held, r.Eval.Samples, r.Eval.MaxTokens)
+		critiques(rounds*(valid+held)+models*held, r.Eval.Samples, r.Eval.MaxTokens) +
+		critiques(r.followRounds()*followed, r.Generate.Critiques, r.Generate.MaxTokens)
 	all = uint64(rows)
-	for _, x := range []struct {
-		c     trainer.Config
-		times int
-	}{{r.Train, r.Rounds}, {r.BT, r.trainings(BT)}, {r.Cloud, r.trainings(Cloud)}} {
-		if x.times == 0 {
-			continue
+	for _, t := range r.trainings() {
+		times := 1
+		if t.section == "train" {
+			times = r.Rounds
 		}
 		dev := cuda.Dry()
-		s, err := trainer.Needs(dev, x.c, max(1, int(train)))
+		s, err := trainer.Needs(dev, *t.Config, max(1, int(train)))
 		dev.Close()
 		if err != nil {
 			return 0, 0, err
 		}
-		least, all = max(least, s.Least()), all+uint64(x.times)*s.All()
+		least, all = max(least, s.Least()), all+uint64(times)*s.All()
 	}
 	return least, all, nil
-}
-
-// trainings of a baseline.
-func (r *run) trainings(baseline string) int {
-	if r.wants(baseline) {
-		return 1
-	}
-	return 0
 }
 
 // fits compares what a run writes with what is free: too little for one training is an error, too little for everything a warning.
@@ -69,8 +60,8 @@ func fits(dir string, free, least, all uint64) (warning string, err error) {
 }
 
 // room looks whether the disk takes what the run will write.
-func (r *run) room(train, valid, held float64) error {
-	least, all, err := r.space(train, valid, held)
+func (r *run) room(train, valid, held, followed float64) error {
+	least, all, err := r.space(train, valid, held, followed)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"criticrm/corpus"
@@ -60,10 +61,22 @@ func (r *run) rows(ctx context.Context, s *stage.Stage, samples int) error {
 
 // layout is what is said of the rows of a file: nothing of those that the run has written.
 func (r *run) layout(file string) (l record.Layout) {
-	if file == r.TrainFile || file == r.EvalFile {
+	if file == r.TrainFile || file == r.EvalFile || slices.ContainsFunc(r.followed, func(f followed) bool { return f.path == file }) {
 		l = r.Layout
 	}
 	return l
+}
+
+// inspect is inspect by the run's prompts and limits, where the options have none.
+func (r *run) inspect(ctx context.Context, renderer *render.Renderer, path string, o critic.GenerateOptions, keep func(*record.Record) error) (*File, error) {
+	reads := r.base.Prompts.Columns()
+	if r.Eval.Category != "" {
+		reads = append(reads, r.Eval.Category)
+	}
+	o.Prompts, o.Scale, o.AskScore = r.base.Prompts, r.base.Scale, cmp.Or(o.AskScore, r.base.AskScore())
+	o.Sampling.MaxTokens = cmp.Or(o.Sampling.MaxTokens, r.base.MaxTokens)
+	o.Reading = within(critic.Reading{Limits: renderer, MaxLength: r.base.MaxLength, Overlong: r.base.Overlong}, o.MaxLength, o.Overlong)
+	return inspect(ctx, path, renderer, o, record.ReadOptions{MaxBad: r.MaxBad, Reads: reads, Layout: r.layout(path)}, keep)
 }
 
 // look reads both files, says what is in them, and gives the rows to train on to keep, if it is not nil.
@@ -78,19 +91,12 @@ func (r *run) look(ctx context.Context, keep func(*record.Record)) (d Data, err 
 	if r.dir != "" {
 		listed = record.BadPath(r.path(DataFile))
 	}
-	reads := r.base.Prompts.Columns()
-	if r.Eval.Category != "" {
-		reads = append(reads, r.Eval.Category)
-	}
 	for i, x := range []struct {
 		path string
 		o    critic.GenerateOptions
 		keep func(*record.Record) error
 	}{{r.TrainFile, r.Generate.Options(), keeping(keep)}, {r.EvalFile, r.Eval.Options(), r.categorised}} {
-		x.o.Prompts, x.o.Scale, x.o.AskScore = r.base.Prompts, r.base.Scale, cmp.Or(x.o.AskScore, r.base.AskScore())
-		x.o.Sampling.MaxTokens = cmp.Or(x.o.Sampling.MaxTokens, r.base.MaxTokens)
-		x.o.Reading = within(critic.Reading{Limits: renderer, MaxLength: r.base.MaxLength, Overlong: r.base.Overlong}, x.o.MaxLength, x.o.Overlong)
-		f, err := inspect(ctx, x.path, renderer, x.o, record.ReadOptions{MaxBad: r.MaxBad, Reads: reads, Layout: r.Layout}, x.keep)
+		f, err := r.inspect(ctx, renderer, x.path, x.o, x.keep)
 		if f != nil {
 			defer f.Close()
 		}
@@ -171,9 +177,13 @@ func (r *run) check(ctx context.Context) (string, error) {
 	says, left, valid := fmt.Sprintf("%d pairs to train on, %d held out", trained.Rows, held.Rows), trained.Rows, 0
 	if d.Valid != nil {
 		left, valid = d.Valid.Left, d.Valid.Rows
-		says = fmt.Sprintf("%d pairs to train on, %d to choose the round by, %d held out", d.Valid.Left, d.Valid.Rows, held.Rows)
+		says = fmt.Sprintf("%d pairs to train on, %d to choose by, %d held out", d.Valid.Left, d.Valid.Rows, held.Rows)
 	}
-	return says, r.room(float64(left), float64(valid), float64(held.Rows))
+	followed := 0.0
+	if r.measuresAny() && !r.fromFiles() { // else they are not known yet
+		followed = float64(valid)
+	}
+	return says, r.room(float64(left), float64(valid), float64(held.Rows), followed)
 }
 
 // trainFile is what is trained on: train_file, or what the validation split has left of it.
@@ -287,13 +297,16 @@ func (r *run) refine(ctx context.Context, k int) (string, error) {
 	return fmt.Sprint(stats), err
 }
 
-// learn trains a fresh copy of the base model.
-func (r *run) learn(ctx context.Context, c trainer.Config, file, dir string) (string, error) {
+// learn trains a fresh copy of the base model on a file, measured on others.
+func (r *run) learn(ctx context.Context, c trainer.Config, file, measured, dir string) (string, error) {
 	if r.duty != nil { // it was done before rows are shared
 		return "", nil
 	}
 	r.closeEngine()
-	c.TrainFile, c.OutputDir, c.Resume, c.Layout = file, dir, "auto", r.layout(file)
+	c.TrainFile, c.EvalFile, c.OutputDir, c.Resume, c.Layout = file, measured, dir, "auto", r.layout(file)
+	if !r.measures(&c) {
+		c.EvalFile = ""
+	}
 	res, err := trainer.Run(ctx, r.dev, c, trainer.Report{Log: r.Log, Terminal: progress.IsTerminal(r.Log), Page: r.Page})
 	if err != nil {
 		return "", err
@@ -302,11 +315,17 @@ func (r *run) learn(ctx context.Context, c trainer.Config, file, dir string) (st
 	if res.Last.Step > 0 {
 		says += fmt.Sprintf(", loss %.4g, accuracy %.3g in the last", res.Last.Loss, res.Last.Accuracy)
 	}
+	switch {
+	case res.Best != nil:
+		says += fmt.Sprintf("; the model is that %v", res.Best)
+	case c.LoadBest:
+		says += "; the model is that of the last update: no evaluation counted"
+	}
 	return says, nil
 }
 
 func (r *run) train(ctx context.Context, k int) (string, error) {
-	return r.learn(ctx, r.Train, r.in(k, "3-refined.jsonl"), r.in(k, "train"))
+	return r.learn(ctx, r.Train, r.in(k, "3-refined.jsonl"), r.evalFile(r.in(k, follow)), r.in(k, "train"))
 }
 
 func (r *run) eval(ctx context.Context, k int) (string, error) {
@@ -337,7 +356,7 @@ func (r *run) judge(ctx context.Context) (string, error) {
 
 // scalar trains and measures the Bradley–Terry model, which reads its rewards without critiques.
 func (r *run) scalar(ctx context.Context) (string, error) {
-	if _, err := r.learn(ctx, r.BT, r.trainFile(), r.path("bt/train")); err != nil {
+	if _, err := r.learn(ctx, r.BT, r.trainFile(), r.plainFile(), r.path("bt/train")); err != nil {
 		return "", err
 	}
 	e, err := r.engineOf(r.path("bt/train/model"), true)
@@ -364,7 +383,7 @@ func (r *run) scalar(ctx context.Context) (string, error) {
 
 // cloud trains and measures on the critiques of the first round, all of them in spite of the labels.
 func (r *run) cloud(ctx context.Context) (string, error) {
-	if _, err := r.learn(ctx, r.Cloud, r.in(1, "1-critiques.jsonl"), r.path("cloud/train")); err != nil {
+	if _, err := r.learn(ctx, r.Cloud, r.in(1, "1-critiques.jsonl"), r.evalFile(r.in(1, follow)), r.path("cloud/train")); err != nil {
 		return "", err
 	}
 	return r.score(ctx, r.path("cloud/train/model"), r.EvalFile, r.path("cloud/eval"))

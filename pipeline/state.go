@@ -26,6 +26,7 @@ const (
 	StateFile   = "state.json"
 	RecipeFile  = "recipe.yaml"
 	DataFile    = "data.json"
+	HeldFile    = "held.json"
 	ResultsFile = "results.json"
 	ModelLink   = "model"
 	ReportFile  = "report.html"
@@ -153,15 +154,17 @@ const (
 	generate = "generate"
 	filter   = "filter"
 	refine   = "refine"
+	follow   = "follow"
 	train    = "train"
 	eval     = "eval"
 	validate = "validate"
 	base     = "base"
+	held     = "held"
 )
 
-func ofRound() []string { return []string{generate, filter, refine, train, eval, validate} }
+func ofRound() []string { return []string{generate, filter, refine, follow, train, eval, validate} }
 
-func others() []string { return []string{Check, base, BT, Cloud} }
+func others() []string { return []string{Check, held, base, BT, Cloud} }
 
 // stageName gives the full name of a stage that a person has named.
 func stageName(name string) (string, error) {
@@ -196,18 +199,22 @@ func needs(name string) []string {
 			return []string{round(k-1, train)}
 		}
 		return []string{Check}
+	case follow:
+		return append(needs(round(k, generate)), held)
 	case filter:
 		return []string{round(k, generate)}
 	case refine:
 		return []string{round(k, filter)}
 	case train:
-		return []string{round(k, refine)}
+		return []string{round(k, refine), round(k, follow)}
 	case eval, validate:
 		return []string{round(k, train)}
 	case Cloud:
-		return []string{round(1, generate)}
+		return []string{round(1, generate), round(1, follow)}
+	case BT:
+		return []string{Check, held}
 	}
-	return []string{Check} // base and bt
+	return []string{Check} // base and held
 }
 
 // dependsOn says whether a stage is made of another's outputs, directly or not.
@@ -230,6 +237,10 @@ func outputs(name string) []string {
 	switch what {
 	case Check:
 		return []string{DataFile, trainSplit, validSplit} // the splits only where there is one
+	case held:
+		return []string{held, HeldFile}
+	case follow:
+		return at(follow)
 	case generate:
 		return at("1-critiques.jsonl")
 	case filter:
@@ -246,6 +257,20 @@ func outputs(name string) []string {
 		return []string{"base/eval.jsonl", "base/eval.json"}
 	}
 	return []string{what + "/train", what + "/eval.jsonl", what + "/eval.json"}
+}
+
+// left is outputs, with the files of a directory of rows.
+func (r *run) left(name string) (list []string) {
+	for _, o := range outputs(name) {
+		if base := filepath.Base(o); base != held && base != follow {
+			list = append(list, o)
+			continue
+		}
+		for _, f := range r.followed {
+			list = append(list, filepath.Join(o, f.file+".jsonl"))
+		}
+	}
+	return list
 }
 
 // forget removes what a stage has left, finished or not, and what was made of it.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"strings"
 
 	"criticrm/kernels"
 	"criticrm/stage"
@@ -28,9 +29,11 @@ func Help(ctx context.Context, dev *kernels.Device, c Config, o Options, name st
 	}
 	defer r.closeEngine()
 	k, what := split(name)
+	what, file, _ := strings.Cut(what, "/")
 	work, ok := map[string]func(context.Context) (string, error){
 		generate: func(ctx context.Context) (string, error) { return r.generate(ctx, k) },
 		refine:   func(ctx context.Context) (string, error) { return r.refine(ctx, k) },
+		follow:   func(ctx context.Context) (string, error) { return r.helpFollow(ctx, k, file) },
 		eval:     func(ctx context.Context) (string, error) { return r.eval(ctx, k) },
 		validate: func(ctx context.Context) (string, error) { return r.validate(ctx, k) },
 		base:     r.judge, BT: r.scalar, Cloud: r.cloud,

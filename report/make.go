@@ -148,6 +148,9 @@ func (r *run) lossSection() (*section, error) {
 		if err := show(to, append(list, p.training.lastTable(title))...); err != nil {
 			return nil, err
 		}
+		if best := p.training.best; best != "" {
+			s.Words = append(s.Words, sentence(fmt.Sprintf("%s, %s.", p.title, best)))
+		}
 		for _, n := range p.training.notes {
 			s.Words = append(s.Words, n)
 		}

@@ -158,6 +158,9 @@ func (r *run) openTraining(dir string) (err error) {
 	if p.training, err = readTraining(dir, metricsFile); err != nil {
 		return err
 	}
+	if err := p.training.chosen(filepath.Join(dir, modelLink)); err != nil {
+		return err
+	}
 	if err := r.readRecipe(dir, recipeFile); err != nil {
 		return err
 	}
@@ -234,6 +237,9 @@ func (r *run) openPart(p *part, dir string, round bool) (err error) {
 	metrics := filepath.Join(p.name, trainDir, metricsFile)
 	if exists(dir, metrics) {
 		if p.training, err = readTraining(dir, metrics); err != nil {
+			return err
+		}
+		if err := p.training.chosen(filepath.Join(dir, p.name, trainDir, modelLink)); err != nil {
 			return err
 		}
 	} else if p.name != "base" {

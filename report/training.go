@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -26,6 +27,7 @@ type training struct {
 	steps int
 	total int // updates that it will make; 0: not known
 	notes []string
+	best  string // by which evaluation its model was chosen; "": it is that of the last update
 
 	categories map[string][]string // of held-out files, by name
 	spreads    map[string][]spread // of their margins
@@ -67,6 +69,37 @@ func readTraining(dir, name string) (*training, error) {
 		}
 	}
 	return t, nil
+}
+
+// factsFile is what a model says of itself, and maxFacts bounds it, in bytes.
+const (
+	factsFile = "critic_rm.json"
+	maxFacts  = 8 << 20
+)
+
+// chosen reads by what the model of a training was chosen, once it is there.
+func (t *training) chosen(model string) error {
+	b, err := safefile.Read(filepath.Join(model, factsFile), maxFacts)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var facts struct {
+		Best *struct {
+			Metric     string
+			Value      float64
+			Update, Of int
+		}
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &facts)
+	}
+	if err != nil {
+		return fmt.Errorf("report: %s: %w", factsFile, err)
+	}
+	if best := facts.Best; best != nil {
+		t.best = fmt.Sprintf("of update %d of %d: %s %.4g is the best", best.Update, best.Of, best.Metric, best.Value)
+	}
+	return nil
 }
 
 // readLine gives a line without its end; one without an end is io.ErrUnexpectedEOF.

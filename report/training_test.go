@@ -70,6 +70,19 @@ func TestRunningTraining(t *testing.T) {
 	if r, err = Make(dir, DefaultOptions()); err != nil || bytes.Contains(r.HTML, []byte("http-equiv=\"refresh\"")) || bytes.Contains(r.HTML, []byte("The training runs")) {
 		t.Errorf("%v", err)
 	}
+	facts := filepath.Join(dir, modelLink, factsFile)
+	write(t, facts, `{"best": {"metric": "eval_accuracy", "value": 0.75, "update": 2, "of": 3}}`)
+	if r, err = Make(dir, DefaultOptions()); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, r.HTML, "Model, of update 2 of 3: eval_accuracy 0.75 is the best.")
+	write(t, facts, "{")
+	if _, err := Make(dir, DefaultOptions()); err == nil || !strings.Contains(err.Error(), factsFile) {
+		t.Error(err)
+	}
+	if err := os.Remove(facts); err != nil {
+		t.Fatal(err)
+	}
 	scored := filepath.Join(dir, "scored.jsonl")
 	write(t, scored, "")
 	if _, err := Make(scored, o); err == nil {

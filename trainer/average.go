@@ -60,9 +60,6 @@ func (r *run) startAverage() error {
 	if r.c.OutputDir == "" {
 		return errors.New("trainer: average_checkpoints: needs output_dir, for the checkpoints")
 	}
-	if r.m.Divided() > 0 {
-		return errors.New("trainer: average_checkpoints: does not go with zero_stage, where no process has the whole state: leave it out, and export the model with --average behind the training")
-	}
 	if have := len(r.c.averages(r.plan, r.plan.Total)); have < n {
 		return fmt.Errorf("trainer: average_checkpoints: %d are wanted, and a run of %d updates with a checkpoint every %d has %d: lower save_steps", n, r.plan.Total, r.c.savesEvery(r.plan), have)
 	}
@@ -90,6 +87,7 @@ func (r *run) takeAverage(ctx context.Context) error {
 	if r.result.Averaged, err = average(r.m, use); err != nil {
 		return fmt.Errorf("trainer: average_checkpoints: %w; the last update is saved as %s", err, named(r.result.Checkpoint))
 	}
+	r.m.Updated()
 	r.console.say("the model is the mean of the checkpoints of updates %s", updates(r.result.Averaged))
 	return r.measureAverage(ctx)
 }
@@ -99,15 +97,15 @@ func (r *run) measureAverage(ctx context.Context) error {
 	if !r.measures() {
 		return nil
 	}
-	if r.group.Size() > 1 {
+	if r.group.Size() > 1 && r.m.Divided() == 0 { // the others have ended
 		r.console.say("average_checkpoints: several processes do not measure the averaged model: the figures above are of the last update; measure output_dir/model with criticrm eval")
 		return nil
 	}
 	lambda := Lambda(r.c, r.plan, max(r.st.Step-1, 0))
 	var list []Evaluation
 	for _, h := range r.held {
-		e, err := evaluate(ctx, r.m, h.data, r.c, lambda, nil)
-		if err != nil && ctx.Err() != nil {
+		e, err := evaluate(r.work(ctx), r.m, h.data, r.c, lambda, r.group)
+		if err != nil && r.work(ctx).Err() != nil {
 			r.console.say("average_checkpoints: stopped before the averaged model was measured; the model is written")
 			return nil
 		}
@@ -124,7 +122,7 @@ func (r *run) measureAverage(ctx context.Context) error {
 			line = append(line, pair{averagedPrefix + p.name, p.value})
 		}
 		r.console.say("%s", consoleLine(line))
-		if r.log.history.has(r.st.Step, line[2].name) {
+		if r.log == nil || r.log.history.has(r.st.Step, line[2].name) {
 			continue
 		}
 		if err := r.log.write(line); err != nil {
@@ -179,23 +177,47 @@ func AverageLast(m *model.Model, dir string, n int) (steps []int, err error) {
 	return average(m, use)
 }
 
-// average makes the trained weights of a model the means of those in checkpoints, of masters where there are any. Means are in float32, from the first to
-// the last: of equal values it is that value.
+// part is a weight, or the part of one whose state this process keeps, on its way to a mean.
+type part struct {
+	from      int            // its first element in the whole
+	w, master kernels.Tensor // flat
+	mean      []float32
+}
+
+// parts are those of a parameter that this process keeps.
+func parts(m *model.Model, p *model.Param) (list []*part) {
+	if m.Divided() == 0 {
+		whole := &part{w: p.W.View(p.W.Len()), master: p.Master}
+		if !p.Master.IsNil() {
+			whole.master = p.Master.View(p.Master.Len())
+		}
+		return []*part{whole}
+	}
+	for _, o := range p.Own {
+		list = append(list, &part{from: o.Lo, w: o.W.View(o.W.Len()), master: o.Master})
+	}
+	return list
+}
+
+// average makes the trained weights of a model, or this process's parts of them, the means of those in checkpoints, of masters where there are any. Means are in
+// float32, from the first to the last: of equal values it is that value.
 func average(m *model.Model, use []checkpoint.Entry) (steps []int, err error) {
 	params := map[string]*model.Param{}
 	for _, p := range m.Params() {
 		params[p.Name] = p
 	}
-	mean := map[string][]float32{}
+	into := map[string][]*part{}
+	trained := 0 // parameters
 	for _, e := range use {
 		steps = append(steps, int(e.Step))
 		n := float32(len(steps))
 		var roles map[string]string // where the best copy of a weight is, by parameter
 		begin := func(manifest *checkpoint.Manifest) (err error) {
 			roles, err = weightsOf(manifest, params)
-			if err == nil && len(mean) > 0 && len(roles) != len(mean) {
-				err = fmt.Errorf("it has %d trained parameters, the one before %d", len(roles), len(mean))
+			if err == nil && trained > 0 && len(roles) != trained {
+				err = fmt.Errorf("it has %d trained parameters, the one before %d", len(roles), trained)
 			}
+			trained = len(roles)
 			return err
 		}
 		err := checkpoint.LoadEach(e.Path, begin, func(p checkpoint.Piece, data []byte) error {
@@ -203,21 +225,24 @@ func average(m *model.Model, use []checkpoint.Entry) (steps []int, err error) {
 			if roles[name] != role {
 				return nil
 			}
-			if mean[name] == nil {
-				mean[name] = make([]float32, params[name].Len())
+			if into[name] == nil {
+				into[name] = parts(m, params[name])
 			}
-			intoMean(mean[name], data, p, n)
+			for _, to := range into[name] {
+				to.take(data, p, n)
+			}
 			return nil
 		})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Path, err)
 		}
 	}
-	for name, values := range mean {
-		p := params[name]
-		m.Dev.Upload(p.W.View(p.W.Len()), values)
-		if !p.Master.IsNil() {
-			m.Dev.Upload(p.Master.View(p.Master.Len()), values)
+	for _, list := range into {
+		for _, to := range list {
+			m.Dev.Upload(to.w, to.mean)
+			if !to.master.IsNil() {
+				m.Dev.Upload(to.master, to.mean)
+			}
 		}
 	}
 	return steps, m.Dev.Sync()
@@ -247,18 +272,24 @@ func weightsOf(manifest *checkpoint.Manifest, params map[string]*model.Param) (m
 	return roles, nil
 }
 
-// intoMean takes a part of the n-th tensor into the mean of those before it.
-func intoMean(mean []float32, data []byte, p checkpoint.Piece, n float32) {
-	if p.DType == "BF16" {
-		for i, at := 0, p.Begin/2; 2*i < len(data); i++ {
-			x := kernels.F32FromBF16(binary.LittleEndian.Uint16(data[2*i:]))
-			mean[at+int64(i)] += (x - mean[at+int64(i)]) / n
-		}
-		return
+// take takes a piece of the n-th tensor, as far as it is of this part, into the mean of those before it.
+func (to *part) take(data []byte, p checkpoint.Piece, n float32) {
+	if to.mean == nil {
+		to.mean = make([]float32, to.w.Len())
 	}
-	for i, at := 0, p.Begin/4; 4*i < len(data); i++ {
-		x := math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
-		mean[at+int64(i)] += (x - mean[at+int64(i)]) / n
+	size := 4
+	if p.DType == "BF16" {
+		size = 2
+	}
+	first := int(p.Begin)/size - to.from // element of the part that the piece begins with
+	for i := max(0, -first); i < len(data)/size && first+i < len(to.mean); i++ {
+		x, mean := float32(0), &to.mean[first+i]
+		if size == 2 {
+			x = kernels.F32FromBF16(binary.LittleEndian.Uint16(data[2*i:]))
+		} else {
+			x = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
+		}
+		*mean += (x - *mean) / n
 	}
 }
 

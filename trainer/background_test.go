@@ -62,20 +62,25 @@ func TestBackgroundBytes(t *testing.T) {
 		}
 	}
 	for _, bf16 := range []bool{false, true} {
-		want, got := all[fmt.Sprint(AsyncNo, bf16)], all[fmt.Sprint(AsyncYes, bf16)]
-		if len(want) != len(got) || len(want) < 5*2 {
-			t.Fatalf("%d files and %d", len(want), len(got))
-		}
-		for name, b := range want {
-			if filepath.Base(name) == "manifest.json" { // the recipe is in it, and its own hash
-				lines := strings.Split(strings.Replace(b, `"async_save":"no"`, `"async_save":"yes"`, 1), "\n")
-				other := strings.Split(got[name], "\n")
-				if len(lines) < 4 || !slices.Equal(lines[:len(lines)-2], other[:len(other)-2]) {
-					t.Errorf("bf16 %v: %s:\n%s\n%s", bf16, name, b, got[name])
-				}
-			} else if name != "LOCK" && got[name] != b {
-				t.Errorf("bf16 %v: %s differs", bf16, name)
+		sameCheckpoints(t, fmt.Sprint("bf16 ", bf16), all[fmt.Sprint(AsyncNo, bf16)], all[fmt.Sprint(AsyncYes, bf16)])
+	}
+}
+
+// sameCheckpoints wants the files of checkpoints that training has waited for, and of those that it has not.
+func sameCheckpoints(t *testing.T, what string, want, got map[string]string) {
+	t.Helper()
+	if len(want) != len(got) || len(want) < 5*2 {
+		t.Fatalf("%s: %d files and %d", what, len(want), len(got))
+	}
+	for name, b := range want {
+		if filepath.Base(name) == "manifest.json" { // the recipe is in it, and its own hash
+			lines := strings.Split(strings.Replace(b, `"async_save":"no"`, `"async_save":"yes"`, 1), "\n")
+			other := strings.Split(got[name], "\n")
+			if len(lines) < 4 || !slices.Equal(lines[:len(lines)-2], other[:len(other)-2]) {
+				t.Errorf("%s: %s:\n%s\n%s", what, name, b, got[name])
 			}
+		} else if name != "LOCK" && got[name] != b {
+			t.Errorf("%s: %s differs", what, name)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"criticrm/checkpoint"
+	"criticrm/modeldir"
 )
 
 // When checkpoints are written, besides those at the end and of an interruption.
@@ -44,8 +45,8 @@ func (c Config) evalStrategy() string {
 	return EvalEachEpoch
 }
 
-// picks is the setting that wants a figure to be followed; "": none does.
-func (c Config) picks() string {
+// Picks is the setting that wants a figure to be followed; "": none does.
+func (c Config) Picks() string {
 	switch {
 	case c.LoadBest:
 		return "load_best_model_at_end"
@@ -60,9 +61,9 @@ func (c Config) picks() string {
 // NeedsEval is the setting that needs held-out records while training; "": none does.
 func (c Config) NeedsEval() string {
 	if c.EvalOnStart {
-		return cmp.Or(c.picks(), "eval_on_start")
+		return cmp.Or(c.Picks(), "eval_on_start")
 	}
-	return c.picks()
+	return c.Picks()
 }
 
 // checkEvalFile refuses a recipe whose settings need held-out records and that names none.
@@ -76,8 +77,8 @@ func (c Config) checkEvalFile() error {
 // checkBest refuses settings that do not go together, as Hugging Face's do.
 func (c Config) checkBest() error {
 	switch eval, save := c.evalStrategy(), c.saveStrategy(); {
-	case c.picks() != "" && eval == EvalNever:
-		return fmt.Errorf("trainer: config: %s: needs evaluations, and eval_strategy is no", c.picks())
+	case c.Picks() != "" && eval == EvalNever:
+		return fmt.Errorf("trainer: config: %s: needs evaluations, and eval_strategy is no", c.Picks())
 	case !c.LoadBest || save == SaveBest:
 	case save == SaveNever:
 		return errors.New("trainer: config: load_best_model_at_end: needs checkpoints, and save_strategy is no")
@@ -89,8 +90,8 @@ func (c Config) checkBest() error {
 	return nil
 }
 
-// metric is the full name of the figure that is followed.
-func (c Config) metric() string {
+// Followed is the full name of the figure that Picks follows.
+func (c Config) Followed() string {
 	name := cmp.Or(c.Metric, "loss")
 	if !strings.HasPrefix(name, "eval_") {
 		name = "eval_" + name
@@ -103,7 +104,7 @@ func (c Config) greater() bool {
 	if c.GreaterIsBetter != "" {
 		return c.GreaterIsBetter == "true"
 	}
-	return !strings.HasSuffix(c.metric(), "loss") && !strings.HasSuffix(c.metric(), "perplexity")
+	return !strings.HasSuffix(c.Followed(), "loss") && !strings.HasSuffix(c.Followed(), "perplexity")
 }
 
 // mark is a value of the figure, and the update behind which it was measured.
@@ -135,16 +136,9 @@ type best struct {
 	Waited int    `json:"waited,omitempty"` // how many evaluations, without a gap, were no better
 }
 
-// Best is the evaluation whose model a run has left.
-type Best struct {
-	Metric string
-	Value  float64
-	Step   int
-}
-
 // startBest gets the following of a figure ready. What a checkpoint holds of another figure, or of other data, is forgotten, and said.
 func (r *run) startBest() error {
-	setting := r.c.picks()
+	setting := r.c.Picks()
 	if setting == "" {
 		return nil
 	}
@@ -154,8 +148,8 @@ func (r *run) startBest() error {
 	if r.c.LoadBest && r.c.OutputDir == "" {
 		return errors.New("trainer: load_best_model_at_end: needs output_dir, for the checkpoints")
 	}
-	if names := r.metricNames(); !slices.Contains(names, r.c.metric()) {
-		return fmt.Errorf("trainer: metric_for_best_model: %s is not measured; there are %s", r.c.metric(), strings.Join(names, ", "))
+	if names := r.metricNames(); !slices.Contains(names, r.c.Followed()) {
+		return fmt.Errorf("trainer: metric_for_best_model: %s is not measured; there are %s", r.c.Followed(), strings.Join(names, ", "))
 	}
 	of, err := r.followed()
 	if err != nil {
@@ -173,7 +167,7 @@ func (r *run) startBest() error {
 
 // followed identifies the figure that is followed.
 func (r *run) followed() (string, error) {
-	of := fmt.Sprintf("%s, greater %v", r.c.metric(), r.c.greater())
+	of := fmt.Sprintf("%s, greater %v", r.c.Followed(), r.c.greater())
 	for _, h := range r.held {
 		if d, ok := h.data.(Hasher); ok {
 			sum, err := d.Hash()
@@ -195,51 +189,58 @@ func (r *run) sayFollowed() {
 	if r.counts(1) {
 		return
 	}
-	if strings.HasSuffix(r.c.metric(), "_loss") && !strings.HasSuffix(r.c.metric(), "reward_loss") {
-		r.console.say("warning: metric_for_best_model: %s is a mean whose weights move with lambda: accuracy and reward_loss keep their meaning", r.c.metric())
+	if strings.HasSuffix(r.c.Followed(), "_loss") && !strings.HasSuffix(r.c.Followed(), "reward_loss") {
+		r.console.say("warning: metric_for_best_model: %s is a mean whose weights move with lambda: accuracy and reward_loss keep their meaning", r.c.Followed())
 	}
 	from := 1
 	for from < r.plan.Total && !r.counts(from) {
 		from++
 	}
-	r.console.say("%s counts from update %d on: rewards are not trained before", r.c.metric(), from)
+	r.console.say("%s counts from update %d on: rewards are not trained before", r.c.Followed(), from)
 }
 
 // counts says whether an evaluation behind an update counts. Figures of rewards do not while rewards are not trained: lambda was 1 until then, and
 // nothing could have become better.
 func (r *run) counts(step int) bool {
-	return step > 0 && (!r.c.rewards() || strings.Contains(r.c.metric(), "_critique_") || Lambda(r.c, r.plan, step-1) < 1)
+	return step > 0 && (!r.c.rewards() || strings.Contains(r.c.Followed(), "_critique_") || Lambda(r.c, r.plan, step-1) < 1)
 }
 
 // metricNames are the figures that an evaluation of the run's data can have.
 func (r *run) metricNames() (names []string) {
 	for _, h := range r.held {
-		e := Evaluation{Name: h.name}
-		if !r.c.rewards() {
-			e.RewardLoss, e.Accuracy, e.Margin = nan(), nan(), nan()
-		} else {
-			e.Rewards.N = 1
+		names = append(names, r.c.Figures(h.name, newByCategory(h.data).names)...)
+	}
+	return names
+}
+
+// Figures are the full names of those that an evaluation of rows of these categories can have; name is theirs in eval_file.
+func (c Config) Figures(name string, categories []string) (names []string) {
+	e := Evaluation{Name: name}
+	if !c.rewards() {
+		e.RewardLoss, e.Accuracy, e.Margin = nan(), nan(), nan()
+	} else {
+		e.Rewards.N = 1
+	}
+	if c.Method == BT {
+		e.CritiqueLoss = nan()
+	}
+	if len(categories) > 1 {
+		for _, of := range slices.Sorted(slices.Values(categories)) {
+			e.Categories = append(e.Categories, CategoryAccuracy{Name: of})
 		}
-		if r.c.Method == BT {
-			e.CritiqueLoss = nan()
-		}
-		e.Categories = newByCategory(h.data).accuracies()
-		for i := range e.Categories {
-			e.Categories[i].Accuracy = 0
-		}
-		for _, p := range e.figures() {
-			names = append(names, p.name)
-		}
+	}
+	for _, p := range e.figures() {
+		names = append(names, p.name)
 	}
 	return names
 }
 
 // follow takes the figures of an evaluation.
 func (r *run) follow(list []Evaluation) {
-	if r.c.picks() == "" || !r.counts(r.st.Step) {
+	if r.c.Picks() == "" || !r.counts(r.st.Step) {
 		return
 	}
-	value, name, greater := nan(), r.c.metric(), r.c.greater()
+	value, name, greater := nan(), r.c.Followed(), r.c.greater()
 	for _, e := range list {
 		for _, p := range e.figures() {
 			if p.name == name {
@@ -330,12 +331,12 @@ func (r *run) takeBest() error {
 	if b.Step != r.st.Step {
 		if err := r.restoreStep(b.Step); err != nil {
 			return fmt.Errorf("trainer: load_best_model_at_end: the state of update %d, whose %s is %.4g: %w; the last update is saved as %s: with load_best_model_at_end false and resume latest it becomes the model",
-				b.Step, r.c.metric(), b.Value, err, named(r.result.Checkpoint))
+				b.Step, r.c.Followed(), b.Value, err, named(r.result.Checkpoint))
 		}
 	}
 	r.m.Updated()
-	r.result.Best = &Best{r.c.metric(), b.Value, b.Step}
-	r.console.say("the model is that of update %d of %d: %s %.4g is the best", b.Step, r.st.Step, r.c.metric(), b.Value)
+	r.result.Best = &modeldir.Best{Metric: r.c.Followed(), Value: b.Value, Update: b.Step, Of: r.st.Step}
+	r.console.say("the model is that %v", r.result.Best)
 	return nil
 }
 

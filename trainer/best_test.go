@@ -143,7 +143,7 @@ func TestBestModelIsTheFinalOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Best == nil || r.Best.Step != 3 || r.Best.Metric != "eval_loss" || r.Steps != 20 || !strings.Contains(log.String(), fmt.Sprintf("the model is that of update 3 of 20: eval_loss %.4g is the best", r.Best.Value)) {
+	if r.Best == nil || r.Best.Update != 3 || r.Best.Metric != "eval_loss" || r.Steps != 20 || !strings.Contains(log.String(), fmt.Sprintf("the model is that of update 3 of 20: eval_loss %.4g is the best", r.Best.Value)) {
 		t.Errorf("%+v\n%s", r.Best, &log)
 	}
 	e, err := Evaluate(context.Background(), m, pairs(33)[27:], c, 0)
@@ -193,7 +193,7 @@ func TestEarlyStopping(t *testing.T) {
 	for _, resume := range []string{"", "latest"} {
 		c.Resume = resume
 		r, err := Train(context.Background(), tiny(t, c, 1), data, c, held, WithReport(Report{Log: &log}))
-		if err != nil || r.Steps != 9 || r.Best == nil || r.Best.Step != 3 {
+		if err != nil || r.Steps != 9 || r.Best == nil || r.Best.Update != 3 {
 			t.Fatalf("%d steps, %+v, %v", r.Steps, r.Best, err)
 		}
 	}
@@ -202,7 +202,7 @@ func TestEarlyStopping(t *testing.T) {
 	}
 	c.Patience = 0
 	r, err := Train(context.Background(), tiny(t, c, 1), data, c, held)
-	if err != nil || r.Steps != 20 || r.Best == nil || r.Best.Step != 3 {
+	if err != nil || r.Steps != 20 || r.Best == nil || r.Best.Update != 3 {
 		t.Errorf("%d steps, %+v, %v", r.Steps, r.Best, err)
 	}
 }
@@ -244,7 +244,7 @@ func TestBestOfOtherRows(t *testing.T) {
 	var log bytes.Buffer
 	c.Resume = "latest"
 	r, err := Train(context.Background(), tiny(t, c, 1), pairs(27), c, WithEval(pairs(33)[28:]), WithReport(Report{Log: &log}))
-	if err != nil || r.Best == nil || r.Best.Step != 9 || !strings.Contains(log.String(), "the best so far was of another figure or of other rows: it is forgotten") {
+	if err != nil || r.Best == nil || r.Best.Update != 9 || !strings.Contains(log.String(), "the best so far was of another figure or of other rows: it is forgotten") {
 		t.Errorf("%+v, %v\n%s", r.Best, err, &log)
 	}
 }
@@ -258,7 +258,7 @@ func TestBestAdapter(t *testing.T) {
 	held := pairs(33)[27:]
 	m := withLoRA(t, c, 1)
 	r, err := Train(context.Background(), m, pairs(27), c, WithEval(held))
-	if err != nil || r.Best == nil || r.Best.Step != 3 {
+	if err != nil || r.Best == nil || r.Best.Update != 3 {
 		t.Fatalf("%+v, %v", r.Best, err)
 	}
 	if e, err := Evaluate(context.Background(), m, held, c, 0); err != nil || e.Loss != r.Best.Value || e.Loss == r.Evals[0].Loss {

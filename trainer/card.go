@@ -26,9 +26,9 @@ func (in input) card(c Config, dir string, step int) error {
 	f.Method, f.Program = c.Method, "criticrm "+version.String()
 	card := modeldir.Card{Facts: f, Name: hub.Title(c.Model) + ", " + c.Method, Base: c.Model, Settings: settings.Section{Into: &c}.Differing(Default())}
 	inputs := []string{c.TrainFile}
-	held, err := c.evalFiles()
+	held, err := c.EvalFiles()
 	for _, f := range held {
-		inputs = append(inputs, f.path)
+		inputs = append(inputs, f.Path)
 	}
 	for _, input := range inputs {
 		files, _ := record.Files(input) // one that is gone by now costs the card the data set's name, not the run its model

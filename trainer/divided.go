@@ -28,8 +28,6 @@ func (r *run) checkDivided() error {
 		return nil
 	case stage > 1 && c.GradientSum == SumTree:
 		return fmt.Errorf("trainer: config: gradient_sum: tree adds whole gradients, and zero_stage %d divides them: take zero_stage 0 or 1", stage)
-	case c.OutputDir != "" && c.AsyncSave == AsyncYes:
-		return errors.New("trainer: config: async_save: yes: where the state is divided (zero_stage), checkpoints are written while training waits: leave it out")
 	}
 	return nil
 }
@@ -81,42 +79,66 @@ func allOf(g *collective.Group, what string, own error) error {
 	return err
 }
 
+// together is a checkpoint of which each rank writes its part.
+type together struct {
+	dir    string // of the parts
+	state  *checkpoint.State
+	shared *checkpoint.Shared // rank 0's
+}
+
 // writeTogether writes a checkpoint, each rank its parts. Path and error are the same at all ranks.
 func (r *run) writeTogether(s *checkpoint.State) (path string, err error) {
-	g := r.group
-	var shared *checkpoint.Shared
-	var dir string
+	t, err := r.beginTogether(s)
+	if err != nil {
+		return "", err
+	}
+	return r.endTogether(t, checkpoint.WritePart(t.dir, r.group.Rank(), s))
+}
+
+func (r *run) beginTogether(s *checkpoint.State) (t *together, err error) {
+	t = &together{state: s}
 	if r.first() {
 		r.protect()
-		if shared, err = r.store.Begin(s.Step, SpaceOf(r.m, r.c, r.plan).Checkpoint); err == nil {
-			dir = shared.Dir()
+		if t.shared, err = r.store.Begin(s.Step, SpaceOf(r.m, r.c, r.plan).Checkpoint); err == nil {
+			t.dir = t.shared.Dir()
 		}
 	}
-	if err := allOf(g, "the checkpoint's beginning", err); err != nil {
-		return "", err
+	if err := allOf(r.group, "the checkpoint's beginning", err); err != nil {
+		return nil, err
 	}
-	name, err := g.Tell("the checkpoint's directory", []byte(dir))
+	name, err := r.group.Tell("the checkpoint's directory", []byte(t.dir))
 	if err != nil {
-		return "", unsound{err}
+		return nil, unsound{err}
 	}
-	if err := allOf(g, "the checkpoint's parts", checkpoint.WritePart(string(name), g.Rank(), s)); err != nil {
-		if shared != nil {
-			shared.Abandon()
-		}
+	t.dir = string(name)
+	return t, nil
+}
+
+// endTogether makes the parts a checkpoint, if all have written theirs; own is what became of this rank's.
+func (r *run) endTogether(t *together, own error) (path string, err error) {
+	g := r.group
+	if err := allOf(g, "the checkpoint's parts", own); err != nil {
+		t.abandon()
 		return "", err
 	}
-	if shared != nil {
-		path, err = shared.Commit(g.Size(), s.Meta, r.c.SaveTotalLimit)
+	if t.shared != nil {
+		path, err = t.shared.Commit(g.Size(), t.state.Meta, r.c.SaveTotalLimit)
 		if path != "" && err != nil { // it is safe; something older could not be removed
-			r.console.say("checkpoint of step %d: %v", s.Step, err)
+			r.console.say("checkpoint of step %d: %v", t.state.Step, err)
 			err = nil
 		}
 	}
 	if err := allOf(g, "the checkpoint's end", err); err != nil {
 		return "", err
 	}
-	name, err = g.Tell("the checkpoint's name", []byte(path))
+	name, err := g.Tell("the checkpoint's name", []byte(path))
 	return string(name), err
+}
+
+func (t *together) abandon() {
+	if t.shared != nil {
+		t.shared.Abandon()
+	}
 }
 
 // lacking is how many batches of an evaluation this rank has less than the one with the most, whose forward passes it has to take part in.

@@ -85,6 +85,21 @@ func sameAsModel(t *testing.T, dir string) {
 	}
 }
 
+// dividedModel is one that the processes of a group divide. Sizes are multiples of 64, so that there are no gaps between parameters.
+func dividedModel(t *testing.T, dev *kernels.Device, c Config, g *collective.Group) *model.Model {
+	t.Helper()
+	o := c.options()
+	if g != nil {
+		o.Sharding = model.Sharding{Stage: c.ZeroStage, Ranks: g.Size(), Group: g, Bucket: 5000}
+	}
+	m, err := model.New(dev, model.Config{VocabSize: 64, HiddenSize: 64, IntermediateSize: 64, NumHiddenLayers: 4, NumAttentionHeads: 2, NumKeyValueHeads: 1,
+		MaxPositionEmbeddings: 64, InitializerRange: 0.1, EOSTokenIDs: []int32{tinyEnd}}, o, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 // TestDividedRank is a rank of TestVolume. Alone it does nothing.
 func TestDividedRank(t *testing.T) {
 	stage, err := strconv.Atoi(os.Getenv(asRank))
@@ -107,14 +122,7 @@ func TestDividedRank(t *testing.T) {
 	c := testConfig("")
 	c.OutputDir = os.Getenv(rankDir)
 	c.ZeroStage, c.BatchTokens, c.MaxSteps, c.BatchSize, c.Accumulation = stage, 60, 3, 12, 1
-	o := c.options()
-	o.Sharding = model.Sharding{Stage: stage, Ranks: g.Size(), Group: g, Bucket: 5000}
-	// Sizes are multiples of 64, so that there are no gaps between parameters.
-	m, err := model.New(dev, model.Config{VocabSize: 64, HiddenSize: 64, IntermediateSize: 64, NumHiddenLayers: 4, NumAttentionHeads: 2, NumKeyValueHeads: 1,
-		MaxPositionEmbeddings: 64, InitializerRange: 0.1, EOSTokenIDs: []int32{tinyEnd}}, o, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := dividedModel(t, dev, c, g)
 	defer m.Close()
 	before := sentByAll(t, g)
 	res, err := Train(t.Context(), m, pairs(24), c, WithGroup(g))
@@ -154,6 +162,43 @@ func TestDividedRank(t *testing.T) {
 	if err := g.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// twoRanks runs a test of this program as two ranks, and gives what they say.
+func twoRanks(t *testing.T, test string, env ...string) string {
+	t.Helper()
+	mpirun, err := exec.LookPath("mpirun")
+	if err != nil {
+		t.Skip("there is no mpirun: apt-get install openmpi-bin")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, mpirun, "-n", "2", "--oversubscribe", "--bind-to", "none", os.Args[0], "-test.run=^"+test+"$", "-test.v")
+	cmd.Env = append(append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", env, err, out)
+	}
+	return string(out)
+}
+
+// asOneRank opens the device and the group of a process that twoRanks has started.
+func asOneRank(t *testing.T) (*kernels.Device, *collective.Group) {
+	t.Helper()
+	dev, err := kernels.OpenCPU(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(dev.Close)
+	w, err := collective.Surroundings(os.Getenv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := collective.Open(dev, w, nil, collective.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dev, g
 }
 
 func sentByAll(t *testing.T, g *collective.Group) (n int) {

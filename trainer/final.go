@@ -39,7 +39,7 @@ func (r *run) saveModel(dir string) error {
 	if r.last != nil {
 		step := r.st.Step
 		if b := r.result.Best; b != nil {
-			step = b.Step
+			step = b.Update
 		}
 		if err := r.last(dir, step); err != nil {
 			return err
@@ -63,7 +63,7 @@ func (r *run) finalFacts() modeldir.Facts {
 	f := r.facts
 	f.Method, f.Program = r.c.Method, "criticrm "+version.String()
 	f.HeadPosition = cmp.Or(f.HeadPosition, r.c.HeadPosition, "end")
-	f.Averaged = r.result.Averaged
+	f.Averaged, f.Best = r.result.Averaged, r.result.Best
 	f.MaxLength, f.Overlong = limit(r.m, r.c), r.c.Overlong
 	if r.m.Quantised() {
 		f.Quantised = modeldir.NF4

@@ -40,45 +40,45 @@ func (h heldOut) use() string {
 	return "eval_" + h.name
 }
 
-// evalFile is one of the files of eval_file.
-type evalFile struct{ name, path string }
+// EvalFile is one of the inputs of eval_file, with its name if it has one.
+type EvalFile struct{ Name, Path string }
 
 // evalName is a name in front of a file. It becomes a part of the names of figures.
 var evalName = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9_.-]*)=`)
 
-// evalFiles lists what eval_file names: one input without a name, or name=input,name2=input2, where what has no name of its own is one more
+// EvalFiles lists what eval_file names: one input without a name, or name=input,name2=input2, where what has no name of its own is one more
 // file of the name before it.
-func (c Config) evalFiles() (list []evalFile, err error) {
+func (c Config) EvalFiles() (list []EvalFile, err error) {
 	text := c.EvalFile
-	fault := func(format string, args ...any) ([]evalFile, error) {
+	fault := func(format string, args ...any) ([]EvalFile, error) {
 		return nil, fmt.Errorf("trainer: config: eval_file: "+format, args...)
 	}
 	if text == "" {
 		return nil, nil
 	}
 	if _, err := os.Stat(text); err == nil { // a file whose name has such characters
-		return []evalFile{{path: text}}, nil
+		return []EvalFile{{Path: text}}, nil
 	}
 	for _, word := range strings.Split(text, ",") {
 		m := evalName.FindStringSubmatch(word)
 		if _, err := os.Stat(word); m == nil || err == nil {
 			if len(list) == 0 {
-				list = append(list, evalFile{path: word})
+				list = append(list, EvalFile{Path: word})
 			} else {
-				list[len(list)-1].path += "," + word
+				list[len(list)-1].Path += "," + word
 			}
 			continue
 		}
-		f := evalFile{m[1], strings.TrimPrefix(word, m[0])}
+		f := EvalFile{m[1], strings.TrimPrefix(word, m[0])}
 		switch {
-		case len(list) > 0 && list[0].name == "":
-			return fault("%s has a name, and %s before it has none: write name=file for each", f.name, list[0].path)
-		case slices.ContainsFunc(list, func(o evalFile) bool { return o.name == f.name }):
-			return fault("the name %s is given twice", f.name)
-		case f.path == "":
-			return fault("%s= names no file", f.name)
-		case f.name == "train" || slices.ContainsFunc(evalFigures, func(figure string) bool { return strings.HasPrefix(f.name+"_", figure+"_") }):
-			return fault("%s is the name of a figure, too: eval_%s would be read as one; choose another name", f.name, f.name)
+		case len(list) > 0 && list[0].Name == "":
+			return fault("%s has a name, and %s before it has none: write name=file for each", f.Name, list[0].Path)
+		case slices.ContainsFunc(list, func(o EvalFile) bool { return o.Name == f.Name }):
+			return fault("the name %s is given twice", f.Name)
+		case f.Path == "":
+			return fault("%s= names no file", f.Name)
+		case f.Name == "train" || slices.ContainsFunc(evalFigures, func(figure string) bool { return strings.HasPrefix(f.Name+"_", figure+"_") }):
+			return fault("%s is the name of a figure, too: eval_%s would be read as one; choose another name", f.Name, f.Name)
 		}
 		list = append(list, f)
 	}
@@ -191,6 +191,16 @@ func (r *run) checkHeld() error {
 		seen[h.name] = true
 	}
 	return nil
+}
+
+// Evaluations is how often a run measures each of its held-out rows.
+func (c Config) Evaluations(p Plan) int {
+	every := max(1, c.evalEvery(p.PerEpoch))
+	n := (p.Total + every - 1) / every
+	if c.EvalOnStart {
+		n++
+	}
+	return n
 }
 
 // evalNow says whether an evaluation follows the last step, as eval_strategy wants it; one stands at the end.

@@ -21,7 +21,7 @@ func TestEvalFiles(t *testing.T) {
 	odd := filepath.Join(dir, "a=b,c.jsonl")
 	write(t, odd, "")
 	t.Chdir(dir)
-	for text, want := range map[string][]evalFile{
+	for text, want := range map[string][]EvalFile{
 		"":                              nil,
 		"a.jsonl":                       {{"", "a.jsonl"}},
 		"a.jsonl:0.7,b.jsonl:0.3":       {{"", "a.jsonl:0.7,b.jsonl:0.3"}},
@@ -30,7 +30,7 @@ func TestEvalFiles(t *testing.T) {
 		"part/x=1/a.jsonl":              {{"", "part/x=1/a.jsonl"}},
 		"a=b,c.jsonl":                   {{"", "a=b,c.jsonl"}},
 	} {
-		got, err := Config{EvalFile: text}.evalFiles()
+		got, err := Config{EvalFile: text}.EvalFiles()
 		if err != nil || !slices.Equal(got, want) {
 			t.Errorf("%q: %v, %v, want %v", text, got, err, want)
 		}
@@ -42,7 +42,7 @@ func TestEvalFiles(t *testing.T) {
 		"accuracy=a.jsonl,hard=b.jsonl": "accuracy is the name of a figure",
 		"train=a.jsonl":                 "train is the name of a figure",
 	} {
-		if _, err := (Config{EvalFile: text}).evalFiles(); err == nil || !strings.Contains(err.Error(), "trainer: config: eval_file: "+want) {
+		if _, err := (Config{EvalFile: text}).EvalFiles(); err == nil || !strings.Contains(err.Error(), "trainer: config: eval_file: "+want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
 	}

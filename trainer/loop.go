@@ -29,15 +29,15 @@ const maxSaveErrors = 3
 
 // Result is what a run came to.
 type Result struct {
-	Steps    int          // updates of the whole run, with those before a resume
-	Skipped  int          // of them without an update, because a gradient was not finite or a spike
-	Spikes   int          // of these, spikes (skip_grad_norm_zscore)
-	Last     Metrics      // of the last update that this process made
-	Best     *Best        // whose model is the final one, with load_best_model_at_end; nil: that of the last update
-	Evals    []Evaluation // the last ones, of each held-out data set
-	Averaged []int        // the updates whose mean the final model is, with average_checkpoints
-	Dropped  int          // examples that were not used, each time they came up
-	Tokens   int64        // through the model, in the whole run
+	Steps    int            // updates of the whole run, with those before a resume
+	Skipped  int            // of them without an update, because a gradient was not finite or a spike
+	Spikes   int            // of these, spikes (skip_grad_norm_zscore)
+	Last     Metrics        // of the last update that this process made
+	Best     *modeldir.Best // whose model is the final one, with load_best_model_at_end; nil: that of the last update
+	Evals    []Evaluation   // the last ones, of each held-out data set
+	Averaged []int          // the updates whose mean the final model is, with average_checkpoints
+	Dropped  int            // examples that were not used, each time they came up
+	Tokens   int64          // through the model, in the whole run
 	// NoRewards says why no update trained the reward head of a method that has one; "" where one did.
 	NoRewards string
 	Seconds   float64 // of this process
@@ -199,7 +199,7 @@ func (r *run) rescue(err error) error {
 
 // close gives back what setUp took, as far as it came.
 func (r *run) close() error {
-	errs := []error{r.collect(true)}
+	errs := []error{r.abandon()}
 	r.lastPage()
 	r.copy.giveBack()
 	if r.console != nil {

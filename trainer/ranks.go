@@ -96,12 +96,15 @@ func (r *run) meet() error {
 // from equal numbers must be equal: ranks that have come apart are an error.
 func (r *run) share(m *Metrics, bad int, was *pending) error {
 	if g := r.group; g.Size() > 1 {
-		stop := 0.0
+		stop, written := 0.0, 0.0
 		if was.stop {
 			stop = 1
 		}
+		if r.writing.ended() {
+			written = 1
+		}
 		all, err := g.Share(fmt.Sprintf("the figures of step %d", m.Step), []float64{stop, m.GradNorm, float64(bad), m.Loss, m.CritiqueLoss, m.RewardLoss, m.Accuracy, m.Margin, float64(m.Ties),
-			float64(m.Rewards.N), float64(m.Rewards.Min), float64(m.Rewards.Max), m.Rewards.Sum, m.Rewards.Squares})
+			float64(m.Rewards.N), float64(m.Rewards.Min), float64(m.Rewards.Max), m.Rewards.Sum, m.Rewards.Squares, written})
 		if err != nil {
 			return err
 		}
@@ -112,7 +115,9 @@ func (r *run) share(m *Metrics, bad int, was *pending) error {
 		}
 		m.Loss, m.CritiqueLoss, m.RewardLoss, m.Accuracy, m.Margin, m.Ties = 0, 0, 0, 0, 0, 0
 		m.Rewards = model.Rewards{}
+		r.allWritten = true
 		for _, x := range all {
+			r.allWritten = r.allWritten && x[14] == 1
 			r.agreed = r.agreed || x[0] == 1
 			m.Loss, m.CritiqueLoss, m.RewardLoss = m.Loss+x[3], m.CritiqueLoss+x[4], m.RewardLoss+x[5]
 			m.Accuracy, m.Margin, m.Ties = m.Accuracy+x[6], m.Margin+x[7], m.Ties+int(x[8])

@@ -217,7 +217,7 @@ func (r *run) stateJSON() ([]byte, error) {
 		"num_input_tokens_seen": r.st.Tokens, "is_hyper_param_search": false, "is_local_process_zero": true, "is_world_process_zero": true,
 		"trial_name": nil, "trial_params": nil, "stateful_callbacks": map[string]any{}, "log_history": append([]map[string]any{}, rest.entries...),
 	}
-	if b := r.st.Best; b != nil && b.Best != nil && r.c.picks() != "" {
+	if b := r.st.Best; b != nil && b.Best != nil && r.c.Picks() != "" {
 		x["best_global_step"], x["best_metric"] = b.Best.Step, b.Best.Value
 	}
 	if b := r.st.Best; b != nil && b.Saved != nil && r.savesBest() {

@@ -227,7 +227,7 @@ func openInput(ctx context.Context, c *Config, r Report) (in input, err error) {
 			in.close()
 		}
 	}()
-	files, err := c.evalFiles()
+	files, err := c.EvalFiles()
 	if err != nil {
 		return in, err
 	}
@@ -254,11 +254,11 @@ func openInput(ctx context.Context, c *Config, r Report) (in input, err error) {
 		return in, nil
 	}
 	for _, f := range files {
-		d, err := loadHeldOut(ctx, f.path, in.render, *c, longest, r)
+		d, err := loadHeldOut(ctx, f.Path, in.render, *c, longest, r)
 		if err != nil {
 			return in, err
 		}
-		h := heldOut{f.name, d}
+		h := heldOut{f.Name, d}
 		in.held = append(in.held, h)
 		r.say("%s: %v", h.use(), d)
 		if err := sayOverlap(in.train, h, r); err != nil {

@@ -34,10 +34,17 @@ func (r *run) saveMaybe() error {
 			r.console.say("step %d: training waited %.1f s until the checkpoint of step %d was written: save_steps is shorter than the disk is fast", r.st.Step, late.Seconds(), w.step)
 		}
 	}
-	if r.inBackground() {
-		return r.begin()
+	beside, err := r.inBackground()
+	if err != nil {
+		return err
 	}
-	return r.judge(r.write())
+	if !beside {
+		return r.judge(r.write())
+	}
+	if err := r.begin(); err != nil {
+		return r.judge(err)
+	}
+	return nil
 }
 
 // judge says whether a run ends with what became of a checkpoint.

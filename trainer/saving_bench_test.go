@@ -62,7 +62,7 @@ func BenchmarkSaving(b *testing.B) {
 				for b.Loop() {
 					r.st.Step++
 					begun := time.Now()
-					if !r.inBackground() {
+					if beside, err := r.inBackground(); !beside || err != nil {
 						b.Fatal("no memory for a copy")
 					}
 					if err := r.begin(); err != nil {

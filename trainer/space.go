@@ -40,7 +40,7 @@ func SpaceOf(m *model.Model, c Config, p Plan) (s Space) {
 		s.Kept += max(0, p.Total-1) / every
 	}
 	s.Files = checkpoint.SaveMemory()
-	if s.Kept > 1 && c.AsyncSave != AsyncNo && m.Divided() == 0 {
+	if s.Kept > 1 && c.AsyncSave != AsyncNo {
 		s.Copy = s.Checkpoint
 	}
 	if c.SaveTotalLimit > 0 {

@@ -24,8 +24,8 @@ func readers() []reader {
 			return c.EvalFile != "" && (c.EvalStrategy == "" || c.EvalStrategy == EvalEverySteps)
 		}},
 		{"save_steps", "with save_strategy steps", func(c Config) bool { return c.saveStrategy() == SaveEverySteps }},
-		{"metric_for_best_model", best, func(c Config) bool { return c.picks() != "" }},
-		{"greater_is_better", best, func(c Config) bool { return c.picks() != "" }},
+		{"metric_for_best_model", best, func(c Config) bool { return c.Picks() != "" }},
+		{"greater_is_better", best, func(c Config) bool { return c.Picks() != "" }},
 		{"early_stopping_threshold", "with early_stopping_patience", func(c Config) bool { return c.Patience > 0 }},
 		{"max_eval_samples", "with eval_file", func(c Config) bool { return c.EvalFile != "" && c.EvalStrategy != EvalNever }},
 		{"eval_on_start", "with eval_file and eval_strategy epoch and steps", func(c Config) bool { return c.EvalFile != "" && c.EvalStrategy != EvalNever }},

@@ -117,7 +117,6 @@ func TestDividedKinds(t *testing.T) {
 	for want, more := range map[string][]string{
 		"gradient_sum: tree adds whole gradients, and zero_stage 2 divides them": {"--zero_stage", "2", "--gradient_sum", "tree"},
 		"stage 3 divides weights that are trained, and some stay as they are":    {"--zero_stage", "3", "--lora_r", "4"},
-		"async_save: yes: where the state is divided":                            {"--zero_stage", "1", "--async_save", "yes"},
 		"zero_stage: got 4, want from 0 to 3":                                    {"--zero_stage", "4"},
 	} {
 		code, _, errs := command(t, args("refused", 2, more...)...)

@@ -80,7 +80,7 @@ All files name one pad token that ends no text.`,
 				if err != nil {
 					return inputError{err}
 				}
-				changes = append(changes, func(f *modeldir.Facts) { f.Averaged = steps })
+				changes = append(changes, func(f *modeldir.Facts) { f.Averaged, f.Best = steps, nil })
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s: the mean of the checkpoints of updates %v; what is measured of %s is of another model\n", out, steps, m.Dir)
 			}
 			notes, err := modeldir.Export(mod, m.Dir, out, format, changes...)

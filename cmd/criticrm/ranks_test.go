@@ -119,7 +119,7 @@ func TestRanksMeasure(t *testing.T) {
 		out, _ := must(t, append(slices.Delete(all, at, at+2), more...)...)
 		said = append(said, strings.ReplaceAll(out, fmt.Sprint("best", n), "best"))
 	}
-	if said[0] != said[1] || !strings.Contains(said[0], "of update 5: eval_a_reward_loss") || !strings.Contains(said[0], "step 20: ") {
+	if said[0] != said[1] || !strings.Contains(said[0], "of update 5 of 20: eval_a_reward_loss") || !strings.Contains(said[0], "step 20: ") {
 		t.Errorf("one process says\n%s\ntwo say\n%s", said[0], said[1])
 	}
 	figures := func(n int) (list []float64) {

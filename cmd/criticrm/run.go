@@ -29,8 +29,11 @@ of the response and, with --baselines, models that are trained without critiques
 
 Every stage can be interrupted at any moment (Ctrl-C, SIGTERM, a crash): the same command goes on where it was and ends with the same
 bytes. Settings of a stage that is done are not changed behind its back: run names the change, and --restart=STAGE makes that stage and
-what follows from it again. --stage STAGE stops behind a stage. Stages: check, generate, filter, refine, train, eval, base, bt, cloud;
+what follows from it again. --stage STAGE stops behind a stage. Stages: check, held, generate, filter, refine, follow, train, eval, base, bt, cloud;
 those of later rounds are called round-2/generate and so on.
+
+Trainings that are asked to measure while they last (--train.load_best_model_at_end, --train.early_stopping_patience, --train.eval_steps) do
+so on the validation split, or on the files of --train.eval_file, behind critiques that the critic writes in stage follow.
 
 With --rounds N the trained model writes the critiques of the next round, from which a fresh copy of the base model learns, until the
 validation split (--valid_share of the training prompts) gains nothing.
@@ -75,7 +78,7 @@ sampling is as in generate, what bt and cloud leave open is as in train; 'run --
 		if err := required(cmd, "output_dir", c.OutputDir); err != nil && !dryRun {
 			return err
 		}
-		if err := findInputs(cmd, &c.Dir, &c.TrainFile, &c.EvalFile); err != nil {
+		if err := findInputs(cmd, &c.Dir, &c.TrainFile, &c.EvalFile, &c.Train.EvalFile); err != nil {
 			return err
 		}
 		return team.run(cmd, c, o, dev, dryRun)

@@ -65,7 +65,7 @@ func (t *runTeam) run(cmd *cobra.Command, c pipeline.Config, o pipeline.Options,
 	}
 	flags.name = devices[0]
 	o.Team = &pipeline.Team{Size: t.processes, Command: func(name string, rank int) *exec.Cmd {
-		with := map[string]string{"model": c.Dir, "train_file": c.TrainFile, "eval_file": c.EvalFile, "device": devices[rank], "threads": fmt.Sprint(threads), "helps": name}
+		with := map[string]string{"model": c.Dir, "train_file": c.TrainFile, "eval_file": c.EvalFile, "train.eval_file": c.Train.EvalFile, "device": devices[rank], "threads": fmt.Sprint(threads), "helps": name}
 		return exec.Command(program, commandLine(cmd, notOfHelpers, with)...)
 	}}
 	if devices[0] == "cpu" && c.Threads == 0 { // training has all cores

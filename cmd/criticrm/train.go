@@ -153,7 +153,7 @@ func train(cmd *cobra.Command, c trainer.Config, flags deviceFlags, traceFile st
 	}
 	fmt.Fprintf(w, "model: %s", res.ModelDir)
 	if b := res.Best; b != nil {
-		fmt.Fprintf(w, ", of update %d: %s %.4g is the best", b.Step, b.Metric, b.Value)
+		fmt.Fprintf(w, ", %v", b)
 	}
 	if n := len(res.Averaged); n > 0 {
 		fmt.Fprintf(w, ", the mean of %d checkpoints", n)
