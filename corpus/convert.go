@@ -75,6 +75,9 @@ func Convert(ctx context.Context, in, out string, stdout io.Writer, form *Form, 
 			c.Found = r.Found
 			return c, err
 		}
+		if w.Complete {
+			return c, w.grown()
+		}
 		var lost []string
 		line, lost, err = form.Append(line[:0], rec)
 		if err != nil && form.row == nil {

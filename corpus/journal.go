@@ -105,6 +105,9 @@ func (j *journal) put(m *measured, bad []error) error {
 	if j == nil {
 		return nil
 	}
+	if j.w.Input != nil { // what is written is of the rows that there were
+		return j.w.grown()
+	}
 	for _, err := range bad {
 		row := &record.RowError{At: -1, Msg: err.Error()}
 		errors.As(err, &row)
@@ -150,8 +153,10 @@ func (j *journal) stopped(ctx context.Context, err error) error {
 	if j == nil || err == nil || end == nil || !errors.Is(err, end) || len(j.w.Scanned) == 0 {
 		return err
 	}
-	if err := j.w.save(nil, nil); err != nil {
-		return err
+	if j.w.Input == nil { // else the state is of what is written, and stays
+		if err := j.w.save(nil, nil); err != nil {
+			return err
+		}
 	}
 	return j.w.stopped(end, j.w.rows())
 }
@@ -189,6 +194,7 @@ func (o *Options) remember(command string, settings any, inputs ...string) (j *j
 		return nil, none, nil
 	}
 	w.files, w.name, w.path = []*partial{p}, command, p.path()+".json"
+	w.side = w.path
 	old, err := readState(w.path)
 	if err == nil && !o.Restart {
 		err = w.resume(old)

@@ -48,7 +48,8 @@ const (
 type work struct {
 	state
 	name  string // for errors
-	path  string // of the state; "": the work cannot go on
+	side  string // the file of the state; "": the work has no files
+	path  string // the same; "": the work cannot go on, and the file says only whose the others are
 	files []*partial
 	o     *Options
 	kept  bool // the state is there, and is to stay
@@ -65,7 +66,7 @@ func (o *Options) begin(command, in string, settings any, rows bool, outs ...str
 	}
 	defer func() {
 		if err != nil {
-			w.release()
+			w.unused()
 		}
 	}()
 	if rows {
@@ -85,26 +86,52 @@ func (o *Options) begin(command, in string, settings any, rows bool, outs ...str
 		}
 		w.files = append(w.files, p)
 	}
-	if len(outs) == 0 || record.Rereadable(in) != nil {
-		return w, w.cut()
+	if len(outs) == 0 {
+		return w, nil
 	}
-	w.name, w.path = outs[0], outs[0]+record.PartEnd+".json"
-	old, err := readState(w.path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case o.Restart:
-		err = os.Remove(w.path)
-	case err != nil:
-		return nil, fmt.Errorf("%w (--restart begins again)", err)
-	default:
-		if err := w.resume(old); err != nil {
+	w.name, w.side = outs[0], outs[0]+record.PartEnd+".json"
+	if record.Rereadable(in) == nil {
+		w.path = w.side
+	}
+	if err := w.earlier(); err != nil {
+		return nil, err
+	}
+	if !w.kept { // before there is anything: what lies beside it is of this work
+		w.Bytes = make([]int64, len(w.files))
+		if err := w.write(); err != nil {
 			return nil, err
 		}
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
 	return w, w.cut()
+}
+
+// earlier looks at what an earlier run has left.
+func (w *work) earlier() error {
+	old, err := readState(w.side)
+	switch {
+	case w.o.Restart:
+		if err := os.Remove(w.side); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	case errors.Is(err, fs.ErrNotExist):
+		for _, p := range w.files {
+			info, err := p.file.Stat()
+			if err != nil {
+				return err
+			}
+			if info.Size() > 0 {
+				w.kept = true
+				return fmt.Errorf("%s is there, and nothing says that it is of this command: move it away, or --restart writes over it", p.path())
+			}
+		}
+	case err != nil:
+		return fmt.Errorf("%w (--restart begins again)", err)
+	case w.path == "":
+		return w.same(old)
+	default:
+		return w.resume(old)
+	}
+	return nil
 }
 
 func (o *Options) newWork(command string, settings any) (*work, error) {
@@ -123,14 +150,14 @@ func readState(path string) (*state, error) {
 	var s state
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	if strictjson.Read(b, (*strictjson.Reader).Skip) != nil || d.Decode(&s) != nil || s.Input == nil && s.Scanned == nil || slices.ContainsFunc(s.Scanned, func(f scanned) bool { return f.Input == nil }) {
+	if strictjson.Read(b, (*strictjson.Reader).Skip) != nil || d.Decode(&s) != nil || len(s.Bytes) == 0 || slices.ContainsFunc(s.Scanned, func(f scanned) bool { return f.Input == nil }) {
 		return nil, fmt.Errorf("%s is not the state of an interrupted command", path)
 	}
 	return &s, nil
 }
 
-// resume takes over the state of an earlier run if it was the same work.
-func (w *work) resume(old *state) error {
+// same refuses the state of other work.
+func (w *work) same(old *state) error {
 	what := ""
 	switch {
 	case old.Version != w.Version:
@@ -142,6 +169,14 @@ func (w *work) resume(old *state) error {
 	}
 	if what != "" {
 		return w.cannot(errors.New(what))
+	}
+	return nil
+}
+
+// resume takes over the state of an earlier run if it was the same work.
+func (w *work) resume(old *state) error {
+	if err := w.same(old); err != nil || old.Input == nil && old.Scanned == nil {
+		return err
 	}
 	there := false
 	for i, p := range w.files {
@@ -165,7 +200,9 @@ func (w *work) resume(old *state) error {
 		w.o.Resumed(w.rows())
 	}
 	for i, p := range w.files {
-		p.size = old.Bytes[i]
+		if p.scratch || old.Input != nil { // else no row is written, and empty frames may be
+			p.size = old.Bytes[i]
+		}
 	}
 	return nil
 }
@@ -174,6 +211,11 @@ func (w *work) resume(old *state) error {
 func (w *work) cannot(what error) error {
 	w.kept = true
 	return fmt.Errorf("cannot resume %s: %w: choose another output or --restart", w.name, what)
+}
+
+// grown is the error of an input that has more rows than when all of them were known.
+func (w *work) grown() error {
+	return w.cannot(errors.New("the input changed: it has more rows than before"))
 }
 
 // cut takes away what the files hold beyond the state.
@@ -222,6 +264,9 @@ func (w *work) look(ctx context.Context, in *record.Reader, row int, counts any)
 	if end == nil && w.o.every > 0 && (row%often > 0 || time.Since(w.last) < w.o.every) {
 		return nil
 	}
+	if w.Complete {
+		return w.stopped(end, w.Input.Rows)
+	}
 	at := in.Mark()
 	if at == nil { // inside of a row
 		return nil
@@ -246,11 +291,7 @@ func (w *work) save(at *record.Mark, counts any) (err error) {
 			return err
 		}
 	}
-	b, err := json.Marshal(&w.state)
-	if err != nil {
-		return err
-	}
-	if err := checkpoint.WriteFileAtomic(w.path, append(b, '\n')); err != nil {
+	if err := w.write(); err != nil {
 		return err
 	}
 	w.kept, w.last = true, time.Now()
@@ -258,6 +299,15 @@ func (w *work) save(at *record.Mark, counts any) (err error) {
 		w.o.saved()
 	}
 	return nil
+}
+
+// write keeps the state.
+func (w *work) write() error {
+	b, err := json.Marshal(&w.state)
+	if err != nil {
+		return err
+	}
+	return checkpoint.WriteFileAtomic(w.side, append(b, '\n'))
 }
 
 // stopped is the error of a context that has ended, before which the state was saved.
@@ -270,6 +320,9 @@ func (w *work) stopped(err error, rows int) error {
 
 // finish gives the files their names, the last first. at and counts are as of save.
 func (w *work) finish(ctx context.Context, at *record.Mark, counts any) error {
+	if w.Complete && len(at.Faults) != len(w.Input.Faults) {
+		return w.grown()
+	}
 	if !w.Complete {
 		w.Complete = true
 		if err := w.save(at, counts); err != nil {
@@ -285,8 +338,8 @@ func (w *work) finish(ctx context.Context, at *record.Mark, counts any) error {
 			return err
 		}
 	}
-	if w.path != "" {
-		if err := os.Remove(w.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if w.side != "" {
+		if err := os.Remove(w.side); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -301,11 +354,21 @@ func (w *work) close(err error) {
 		w.release()
 		return
 	}
-	if w.path != "" {
-		os.Remove(w.path)
+	if w.side != "" {
+		os.Remove(w.side)
 	}
 	for _, p := range w.files {
 		if p.file != nil {
+			os.Remove(p.path())
+		}
+	}
+	w.release()
+}
+
+// unused ends work that was not begun, without the files that it has made.
+func (w *work) unused() {
+	for _, p := range w.files {
+		if p.made {
 			os.Remove(p.path())
 		}
 	}
@@ -327,13 +390,18 @@ type partial struct {
 	pack  *zstd.Encoder // nil: as it is
 	size  int64         // that the state knows
 	named bool          // an earlier run has given it its name
+	made  bool          // it was not there
 
 	scratch bool // it becomes no file
 }
 
 func newPartial(out string, scratch bool) (*partial, error) {
 	p := &partial{out: out, scratch: scratch}
-	var err error
+	info, err := os.Lstat(p.path())
+	if err == nil && !info.Mode().IsRegular() { // what a link leads to is somebody's
+		return nil, fmt.Errorf("%s is there, and no plain file", p.path())
+	}
+	p.made = errors.Is(err, fs.ErrNotExist)
 	if p.file, err = stage.Take(p.path()); err != nil {
 		return nil, err
 	}
