@@ -11,6 +11,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"syscall"
 
 	"criticrm/record"
 )
@@ -55,13 +56,17 @@ type Finding struct {
 }
 
 // Check reads files and those that they are held against. Bad rows are counted, and end nothing. If it was interrupted, the next call goes on,
-// as StateDir says.
+// as StateDir says; where that has no room, it begins anew and keeps nothing.
 func Check(ctx context.Context, files, against []string, o Options) (*Report, error) {
 	r, err := o.check(ctx, files, against)
 	if (errors.Is(err, record.ErrOther) || errors.Is(err, errTorn)) && !o.Restart {
 		if o.Restart = true; o.Resumed != nil {
 			o.Resumed(0)
 		}
+		r, err = o.check(ctx, files, against)
+	}
+	if o.StateDir != "" && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)) {
+		o.StateDir = "" // without what is kept for another run there may be room
 		r, err = o.check(ctx, files, against)
 	}
 	return r, err
