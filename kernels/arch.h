@@ -20,7 +20,7 @@
 #define ARCH v4
 #define W 16
 #pragma GCC push_options
-#pragma GCC target("arch=x86-64-v4")
+#pragma GCC target("arch=x86-64-v4,tune=haswell")
 #include "vec.h"
 #include ARCH_FILE
 #pragma GCC pop_options
@@ -30,7 +30,7 @@
 #define ARCH v3
 #define W 8
 #pragma GCC push_options
-#pragma GCC target("arch=x86-64-v3")
+#pragma GCC target("arch=x86-64-v3,tune=haswell")
 #include "vec.h"
 #include ARCH_FILE
 #pragma GCC pop_options
