@@ -29,8 +29,8 @@
 //	state, err := checkpoint.Load(path)
 //
 // LoadEach reads a state that is too large to be held twice, piece by piece; State.Read is its counterpart in a save.
-// Both verify the hash of every file, as Verify does of the decompressed bytes, too, and refuse by file name. They never fall back to an older checkpoint by themselves: losing steps
-// silently would be a surprise; List shows what else there is.
+// Both verify the hash of every file, as Verify does of the decompressed bytes, too, and refuse by file name. They never
+// fall back to an older checkpoint by themselves: losing steps silently would be a surprise; List shows what else there is.
 //
 // The tensors' bytes are sorted into planes (planes.go) and coded in blocks of Huffman literals (frame.go), since
 // ordinary zstd stores bf16 weights at 100 % of their size. Files are encoded in parallel; equal states give equal bytes,

@@ -12,6 +12,8 @@
 // broadcasts and reductions; here all of it is compiled for the set, and tiles are sized by its registers. Standard headers must be
 // included before, as their templates must not be compiled for a set that the processor may lack.
 //
+// tune=haswell: a·b + c has one rounding everywhere, see -mtune in kernels.go; arch= by itself would forget that.
+//
 // With -DARCH_NATIVE -march=native there is this processor's set alone, which takes half the time to compile: for tests.
 #include "cpu.h"
 
