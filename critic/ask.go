@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"criticrm/tokenizer"
 )
 
 // What is done with critiques that end without a score.
@@ -69,8 +71,24 @@ func (t *Template) ask(how string, scale Scale) *Ask {
 	return &Ask{Lead: "\n" + t.verdict, Scale: scale, Expect: how == AskExpect, Before: t.begun(scale)}
 }
 
-// Begun is the role of a last message that is the assistant's and stays open: the model goes on behind its words.
-const Begun = "assistant_begun"
+// Roles of a last message whose turn stays open: the model goes on behind its words. Begun is of a turn of the model's own; BegunUser of the
+// user's, in which CLoud lets its models write.
+const (
+	Begun     = "assistant" + begunRole
+	BegunUser = "user" + begunRole
+
+	begunRole = "_begun"
+)
+
+// OpenTurn says whose turn it is that the last of the messages leaves open; "" if it leaves none.
+func OpenTurn(messages []tokenizer.Message) string {
+	if len(messages) > 0 {
+		if of, ok := strings.CutSuffix(messages[len(messages)-1].Role, begunRole); ok {
+			return of
+		}
+	}
+	return ""
+}
 
 // begins says whether the last section is the beginning of the model's turn: the assistant's, in words of the template's own. One with a text of
 // the record is a turn that is over.

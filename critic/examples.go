@@ -140,6 +140,7 @@ func (e *examples) before(t *Template, question []tokenizer.Message, scale Scale
 	if e == nil {
 		return question
 	}
+	open := OpenTurn(question) == "user"
 	var out []tokenizer.Message
 	if question[0].Role == "system" {
 		out, question = append(out, question[0]), question[1:]
@@ -151,6 +152,10 @@ func (e *examples) before(t *Template, question []tokenizer.Message, scale Scale
 			m = m[1:]
 		}
 		answer := x.critique
+		if open {
+			out = append(append(out, m[:len(m)-1]...), tokenizer.Message{Role: "user", Content: m[len(m)-1].Content + " " + answer})
+			continue
+		}
 		if begun != "" {
 			m, answer = m[:len(m)-1], begun+" "+x.critique
 		}

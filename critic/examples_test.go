@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"criticrm/record"
 	"criticrm/record/recordtest"
 	"criticrm/tokenizer"
@@ -129,6 +131,9 @@ func TestPromptSets(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := p.Ask(one(t, `{"prompt":"PROMPT","response":"RESPONSE"}`), record.Single, Scale{1, 5})
+		if OpenTurn(m) == "user" {
+			continue // see TestCloudPrompts
+		}
 		if last := m[len(m)-1].Content; !strings.Contains(last, "PROMPT") || !strings.Contains(last, "RESPONSE") {
 			t.Errorf("%s: the last message is %q", name, last)
 		}
@@ -150,5 +155,35 @@ func TestPromptSets(t *testing.T) {
 		os.Mkdir(name, 0o755)
 		_, err = LoadPrompts(name, "")
 		recordtest.WantError(t, err, "write ./"+name+" for the directory")
+	}
+}
+
+// CLoud's models write in a turn of the user's, which examples fill, too.
+func TestCloudPrompts(t *testing.T) {
+	p, err := LoadPrompts("cloud", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := "The following is a break down on the correctness and usefulness of the assistant's response to my question:"
+	want := []tokenizer.Message{{Role: "user", Content: "P"}, {Role: "assistant", Content: "R"}, {Role: BegunUser, Content: words}}
+	row := one(t, `{"prompt":"P","response":"R"}`)
+	if d := cmp.Diff(want, p.Ask(row, record.Single, DefaultScale())); d != "" {
+		t.Error(d)
+	}
+	file := filepath.Join(t.TempDir(), ExamplesFile)
+	if err := os.WriteFile(file, []byte(`{"prompt":"p","response":"r","critiques":[{"text":"So-so. Score: 4"}]}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = LoadPrompts("cloud", file); err != nil {
+		t.Fatal(err)
+	}
+	want = slices.Concat([]tokenizer.Message{{Role: "user", Content: "p"}, {Role: "assistant", Content: "r"}, {Role: "user", Content: words + " So-so. Score: 4"}}, want)
+	if d := cmp.Diff(want, p.Ask(row, record.Single, DefaultScale())); d != "" {
+		t.Error(d)
+	}
+	for _, text := range []string{"[user_begun]\n{prompt} {response}\n[user]\nmore", "[user_begun]\n{prompt} {response}\n[assistant]\nmore"} {
+		if _, err := ParseTemplate("x", text, []string{"prompt", "response"}, nil); err == nil || !strings.Contains(err.Error(), "x:3: [user_begun] must be the last section") {
+			t.Errorf("%q: %v", text, err)
+		}
 	}
 }

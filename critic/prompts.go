@@ -23,8 +23,9 @@ import (
 //go:embed prompts
 var promptFiles embed.FS
 
-// PromptSets are the names of the prompts that are built in beside the default ones: "small" is for models that follow instructions badly.
-func PromptSets() []string { return []string{"small"} }
+// PromptSets are the names of the prompts that are built in beside the default ones: "small" is for models that follow instructions badly, "cloud" is
+// what CLoud's models are asked with. What a set does not have is the default.
+func PromptSets() []string { return []string{"small", "cloud"} }
 
 // Prompts are the three templates of the method.
 type Prompts struct {
@@ -153,6 +154,9 @@ func LoadPrompts(dir, examples string) (*Prompts, error) {
 	for _, s := range p.slots() {
 		names = append(names, s.file)
 		source, err := fs.ReadFile(promptFiles, set+"/"+s.file)
+		if errors.Is(err, fs.ErrNotExist) {
+			source, err = fs.ReadFile(promptFiles, "prompts/"+s.file)
+		}
 		name := "built-in " + s.file
 		if dir != "" {
 			path := filepath.Join(dir, s.file)

@@ -12,7 +12,8 @@ package critic
 //	[verdict]
 //	Score:
 //
-// A last section [assistant] that has no text of the record is what the model's own turn begins with: it goes on behind the words.
+// A last section [assistant] that has no text of the record is what the model's own turn begins with: it goes on behind the words. So it does
+// behind a last section [user_begun], a turn of the user that stays open.
 //
 // A section is one message, its name the role; the model writes after the last one. [verdict] is none: it has the words that a score stands
 // behind, where one is asked for (Ask); "Score:" without it. "{name}" of a known placeholder is replaced,
@@ -112,6 +113,9 @@ func ParseTemplate(name, source string, required, optional []string) (*Template,
 			}
 			if role == "verdict" {
 				return nil, fmt.Errorf("critic: prompt %s:%d: [verdict] must be the last section", name, i+1)
+			}
+			if role == BegunUser && s != "[verdict]" {
+				return nil, fmt.Errorf("critic: prompt %s:%d: [%s] must be the last section: the model writes behind it", name, i+1, BegunUser)
 			}
 			if s == "[system]" && role != "" {
 				return nil, fmt.Errorf("critic: prompt %s:%d: [system] must be the first section", name, i+1)
@@ -222,7 +226,11 @@ func (t *Template) Messages(v Values) []tokenizer.Message {
 		if i == len(t.sections)-1 && t.begins() {
 			return append(out, tokenizer.Message{Role: Begun, Content: t.begun(v.Scale)})
 		}
-		out = append(out, tokenizer.Message{Role: s.role, Content: s.text(v)})
+		m := tokenizer.Message{Role: s.role, Content: s.text(v)}
+		if s.role == BegunUser {
+			m.Content = strings.TrimRight(m.Content, " \t")
+		}
+		out = append(out, m)
 	}
 	return out
 }

@@ -95,7 +95,7 @@ func (e *Engine) encode(r *critic.Request, prompt []int32, s record.Sampling, fr
 
 // begun says whether a conversation ends in a turn that the model is to go on with.
 func begun(messages []tokenizer.Message) bool {
-	return len(messages) > 0 && messages[len(messages)-1].Role == critic.Begun
+	return critic.OpenTurn(messages) != ""
 }
 
 // answer is what a server sends for either route.

@@ -84,9 +84,9 @@ func (d *Renderer) Encode(messages []tokenizer.Message, generation bool) ([]int3
 	if d.Chat == nil {
 		return nil, errors.New("render: the model has no chat template, which conversations need: give one with chat_template")
 	}
-	if n := len(messages) - 1; n > 0 && messages[n].Role == critic.Begun {
+	if of := critic.OpenTurn(messages); of != "" {
 		messages = slices.Clone(messages)
-		if messages[n].Role = "assistant"; generation {
+		if messages[len(messages)-1].Role = of; generation {
 			return d.Chat.Continue(messages)
 		}
 	}

@@ -48,8 +48,8 @@ func critiques(limit int) Options {
 }
 
 func (w words) Continue(m []tokenizer.Message) ([]int32, error) {
-	ids, err := w.Encode(m[:len(m)-1], true)
-	return append(ids, wordIDs(m[len(m)-1].Content)...), err
+	ids, err := w.Encode(m, false)
+	return ids[:len(ids)-1], err // without the turn's end
 }
 
 func testRenderer(t *testing.T) *Renderer {
@@ -266,16 +266,18 @@ func TestLongDocuments(t *testing.T) {
 	}
 }
 
-// A turn that the model has begun is left open where it is to write, and is a closed one of the assistant's elsewhere.
+// A turn that stays open is left so where the model is to write, and is a closed one elsewhere.
 func TestEncodeBegunTurn(t *testing.T) {
 	d := testRenderer(t)
-	m := []tokenizer.Message{{Role: "user", Content: "a"}, {Role: critic.Begun, Content: "b c"}}
-	for generation, want := range map[bool][]int32{true: {2, 10, 4, 3, 11, 12}, false: {2, 10, 4, 3, 11, 12, 4}} {
-		if got, err := d.Encode(m, generation); err != nil || !slices.Equal(got, want) {
-			t.Errorf("generation %v: %v, %v; want %v", generation, got, err, want)
+	for role, token := range map[string]int32{critic.Begun: 3, critic.BegunUser: 2} {
+		m := []tokenizer.Message{{Role: "user", Content: "a"}, {Role: role, Content: "b c"}}
+		for generation, want := range map[bool][]int32{true: {2, 10, 4, token, 11, 12}, false: {2, 10, 4, token, 11, 12, 4}} {
+			if got, err := d.Encode(m, generation); err != nil || !slices.Equal(got, want) {
+				t.Errorf("%s, generation %v: %v, %v; want %v", role, generation, got, err, want)
+			}
 		}
-	}
-	if m[1].Role != critic.Begun {
-		t.Error("the messages were changed")
+		if m[1].Role != role {
+			t.Error("the messages were changed")
+		}
 	}
 }

@@ -184,11 +184,15 @@ func (c *Chat) Encode(messages []Message, addGenerationPrompt bool) ([]int32, er
 	return c.spell(out)
 }
 
-// Continue gives the ids of a conversation whose last message the assistant has begun and is to go on with: they end with its words. It is an
-// error if the template has no such place: if it does not write the message where it lets the assistant write, or not as it is.
+// Continue gives the ids of a conversation, of several messages, whose last one is open and to be gone on with: they end with its words. It is an
+// error if the template has no such place: if it does not write the message as it is, or, of one that the assistant has begun, not where it lets the
+// assistant write.
 func (c *Chat) Continue(messages []Message) ([]int32, error) {
 	last := len(messages) - 1
-	before, err := c.render(messages[:last], true)
+	if last < 1 {
+		return nil, fmt.Errorf("tokenizer: a turn is open behind %d messages, want one or more", max(last, 0))
+	}
+	before, err := c.render(messages[:last], messages[last].Role == "assistant")
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +213,7 @@ func (c *Chat) Continue(messages []Message) ([]int32, error) {
 		}
 	}
 	if words := messages[last].Content; !strings.HasPrefix(text.S, before.S) || !strings.HasSuffix(text.S[len(before.S):], words) {
-		return nil, fmt.Errorf("tokenizer: %s: the template cannot let the assistant go on behind the words %q: it does not write them, as they are, where it lets it begin", c.name, clip(words))
+		return nil, fmt.Errorf("tokenizer: %s: the template cannot let the %s go on behind the words %q: it does not write them, as they are, where it lets it begin", c.name, messages[last].Role, clip(words))
 	}
 	return c.spell(text)
 }

@@ -26,6 +26,14 @@ func TestContinue(t *testing.T) {
 	if want := append(open, tok.Encode(ask[1].Content)...); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
+	user := []Message{ask[0], {Role: "assistant", Content: "Here."}, {Role: "user", Content: "Its review:"}}
+	closed, err := chat.Encode(user, false)
+	if got, e := chat.Continue(user); err != nil || e != nil || !slices.Equal(got, closed[:len(closed)-1]) { // without <|end|>
+		t.Errorf("a turn of the user's: %v, %v, %v; want the beginning of %v", got, err, e, closed)
+	}
+	if _, err := chat.Continue(user[:1]); err == nil || !strings.Contains(err.Error(), "behind 0 messages") {
+		t.Errorf("got %v", err)
+	}
 	for name, bad := range map[string]string{
 		"no place to write":    head,
 		"another place":        head + "{% if add_generation_prompt %}<|assistant|><think>{% endif %}",

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +25,7 @@ small model writes no critique with a score. Then it compares what 'demo' compar
 cold-started model as judge, SFT on the critiques that the labels select, training without the filter, Critic-RM, and Critic-RM with critiques
 that were shuffled. --other is measured on too; --null is a task of pairs about which the cold start says nothing. The table, results.json,
 a file for each model and split with what it wrote of each pair, and recount.py, which makes the table of them, lie in --output_dir. The same
-command goes on where it was stopped. A seed is a night on two cores; --quick is a twentieth of it.`,
+command goes on where it was stopped. A seed of --size night is a night on two cores.`,
 		Example: "  criticrm demo text --model build/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --pairs gsm8k-pairs.jsonl --output_dir runs/text",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,7 +65,7 @@ command goes on where it was stopped. A seed is a night on two cores; --quick is
 		namesRows(f, name)
 	}
 	f.StringVar(&o.Dir, "output_dir", "runs/text", "directory for all that is made")
-	f.BoolVar(&text.Quick, "quick", false, "few pairs, few critiques")
+	f.StringVar(&text.Size, "size", "night", "how many pairs and critiques: "+strings.Join(experiment.TextSizes(), ", "))
 	f.UintSliceVar(&seeds, "seeds", []uint{0}, "seeds, one run of the experiment each")
 	dev.bind(f)
 	return cmd

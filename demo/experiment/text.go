@@ -34,7 +34,7 @@ type Text struct {
 	Other       string // file of pairs that are only measured on, beside those; may be ""
 	OtherSubset string // of Other; "": all of it
 	Null        string // file of pairs that critiques by program say nothing about: a task of its own; may be ""
-	Quick       bool   // a small size
+	Size        string // of TextSizes
 
 	size size
 	cold []*record.Record
@@ -57,13 +57,30 @@ type size struct {
 // scalarSetting is a try of the scalar model.
 type scalarSetting struct{ rate, epochs float64 }
 
-func (o *Text) sized() size {
-	if o.Quick {
-		return size{"quick", 160, 40, 16, 40, [3]int{40, 16, 40}, []float64{0}, 1, []scalarSetting{{1e-4, 2}},
-			func(c *pipeline.Config) { c.Generate.Critiques, c.Train.Epochs, c.Cloud.Epochs = 4, 1, 1 }}
+// textSizes are quick, an evening on two cores and a night.
+var textSizes = []size{
+	{"quick", 160, 40, 16, 40, [3]int{40, 16, 40}, []float64{0}, 1, []scalarSetting{{1e-4, 2}},
+		func(c *pipeline.Config) { c.Generate.Critiques, c.Train.Epochs, c.Cloud.Epochs = 4, 1, 1 }},
+	{"evening", 600, 160, 40, 100, [3]int{100, 30, 100}, []float64{0, .7}, 4, []scalarSetting{{1e-4, 2}, {3e-5, 4}},
+		func(c *pipeline.Config) { c.Train.Epochs, c.Cloud.Epochs = 2, 2 }},
+	{"night", 1500, 600, 200, 300, [3]int{400, 100, 159}, []float64{0, .3, .7}, 4,
+		[]scalarSetting{{1e-4, 2}, {3e-5, 2}, {3e-4, 2}, {1e-4, 4}, {3e-5, 4}, {3e-4, 4}}, nil},
+}
+
+// TextSizes are the names that [Text.Size] can have, the smallest first.
+func TextSizes() (names []string) {
+	for _, s := range textSizes {
+		names = append(names, s.name)
 	}
-	return size{"night", 1500, 600, 200, 300, [3]int{400, 100, 159}, []float64{0, .3, .7}, 4,
-		[]scalarSetting{{1e-4, 2}, {3e-5, 2}, {3e-4, 2}, {1e-4, 4}, {3e-5, 4}, {3e-4, 4}}, nil}
+	return names
+}
+
+func (o *Text) sized() (size, error) {
+	i := slices.IndexFunc(textSizes, func(s size) bool { return s.name == o.Size })
+	if i < 0 {
+		return size{}, fmt.Errorf("demo: there is no size %q of the experiment on real text: there are %s", o.Size, strings.Join(TextSizes(), ", "))
+	}
+	return textSizes[i], nil
 }
 
 const (
@@ -77,7 +94,10 @@ const (
 // text reads the files and says what is done with them.
 func (r *runner) text() error {
 	o := r.Text
-	o.size = o.sized()
+	var err error
+	if o.size, err = o.sized(); err != nil {
+		return err
+	}
 	r.Pairs, r.Held, r.Valid, r.temperatures, r.averaged, r.sequences = o.size.pairs, o.size.held, o.size.valid, o.size.temperatures, o.size.averaged, 32
 	r.parts = []part{{mainPart, []*variant{
 		{name: llmJudge, method: judge},
@@ -122,7 +142,7 @@ func (r *runner) text() error {
 			"evaluation": {len(t.split(demo.Evaluation, 1<<30)), atMost(r.Held, t.most.held)},
 		} {
 			if n[0] < n[1] {
-				return fmt.Errorf("demo: %s: %d %s pairs are left, want %d: give a larger file, or --quick", t.Name, n[0], what, n[1])
+				return fmt.Errorf("demo: %s: %d %s pairs are left, want %d: give a larger file, or a smaller --size", t.Name, n[0], what, n[1])
 			}
 		}
 	}

@@ -51,7 +51,7 @@ func TestText(t *testing.T) {
 	dir := t.TempDir()
 	o := func(log *watched) Options {
 		return Options{Dir: dir, Seeds: []uint64{3}, Threads: 2, Version: "test", Log: log,
-			Text: &Text{Model: base, Pairs: file, Other: sums(t, 700), Null: sums(t, 150), Quick: true}}
+			Text: &Text{Model: base, Pairs: file, Other: sums(t, 700), Null: sums(t, 150), Size: "quick"}}
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	log := &watched{at: ours + " …", seen: stop}
@@ -83,7 +83,7 @@ func TestText(t *testing.T) {
 
 // What is in one split is in no other, and other pairs share no prompt with them.
 func TestTextSplits(t *testing.T) {
-	r := &runner{Options: Options{Log: &bytes.Buffer{}, Text: &Text{Pairs: sums(t, 600), Other: sums(t, 900), Quick: true}}}
+	r := &runner{Options: Options{Log: &bytes.Buffer{}, Text: &Text{Pairs: sums(t, 600), Other: sums(t, 900), Size: "quick"}}}
 	if err := r.what(); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestTextSplits(t *testing.T) {
 	if same > 10 || task.train(1, 20)[7].ID != a[7].ID {
 		t.Errorf("%d of 40 pairs are the same at another seed", same)
 	}
-	for _, few := range []*Text{{Pairs: sums(t, 300), Quick: true}, {Pairs: sums(t, 500)}} {
+	for _, few := range []*Text{{Pairs: sums(t, 300), Size: "quick"}, {Pairs: sums(t, 500)}} {
 		r := &runner{Options: Options{Log: &bytes.Buffer{}, Text: few}}
 		if err := r.what(); err == nil || !strings.Contains(err.Error(), "pairs are left, want") {
 			t.Errorf("%v", err)
