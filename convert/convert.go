@@ -31,7 +31,9 @@ type Options struct {
 	KeepQuantized bool   // of a GGUF file: leave the projections in the blocks that they are stored in, see model.BlocksMethod
 
 	DropBias bool // leave out the bias of a reward head: all rewards are lower by one number
-	DropHead bool // leave out a reward head that has another form than one here
+	DropHead bool // leave out a reward head that has another form than one that is trained here
+
+	BaseConfig string // config.json of the model that a CLoud model was made of
 }
 
 // Report is what was converted.

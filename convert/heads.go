@@ -1,7 +1,7 @@
 package convert
 
 // Directories whose reward head lies where other trainers put it: OpenRLHF (config.json names it), LLaMA-Factory and TRL (a value head, in
-// a file of its own or among the weights), CLoud (two layers, which no linear head is). The head becomes score.weight; nothing else changes.
+// a file of its own or among the weights), CLoud (cloud.go). The head becomes score.weight, or reward_head.safetensors beside an LM head; nothing else changes.
 
 import (
 	"context"
@@ -18,21 +18,19 @@ import (
 )
 
 const (
-	scoreName    = "score.weight"
-	lmHead       = "lm_head.weight"
-	valueFile    = "value_head.safetensors" // LLaMA-Factory's
-	summaryName  = "v_head.summary"         // TRL's, with .weight and .bias
-	cloudBase    = "reward_base_model."     // before CLoud's tensors
-	cloudHead    = "reward_head."
-	trlBase      = "pretrained_model." // before TRL's, in some versions
-	cloudClasses = "CLoudRewardModel"
+	scoreName   = "score.weight"
+	lmHead      = "lm_head.weight"
+	valueFile   = "value_head.safetensors" // LLaMA-Factory's
+	summaryName = "v_head.summary"         // TRL's, with .weight and .bias
+	trlBase     = "pretrained_model."      // before TRL's, in some versions
 )
 
 // head is a reward head as it was found.
 type head struct {
-	name string // of the tensor, without .weight
+	name string // of the tensor, without .weight; of a head with a hidden layer what its tensors begin with
 	file *checkpoint.SafetensorsFile
 	bias float32
+	deep bool // it has a hidden layer, see model.DeepHead
 }
 
 // fromDir converts a directory.
@@ -65,7 +63,11 @@ func fromDir(ctx context.Context, from, to string, o Options) (*Report, error) {
 }
 
 func importHead(ctx context.Context, from, to string, config *object, weights *checkpoint.ModelDir, o Options) (*Report, error) {
-	rep := &Report{What: "a model directory", DType: "as they are"}
+	rep := &Report{What: "a model directory", DType: "stored"}
+	cloud, config, err := readCloud(config, weights, o)
+	if err != nil {
+		return nil, err
+	}
 	h, err := findHead(from, config, weights, o, rep)
 	if err != nil {
 		return nil, err
@@ -97,7 +99,10 @@ func importHead(ctx context.Context, from, to string, config *object, weights *c
 		return nil, err
 	}
 	_, hasLM := renamed[lmHead]
-	asClassifier := h != nil && (classifier || !hasLM && !config.flag("tie_word_embeddings"))
+	if h != nil && h.deep && classifier {
+		return nil, errors.New("the base model's config.json is that of a classifier, and CLoud's is a causal model")
+	}
+	asClassifier := h != nil && !h.deep && (classifier || !hasLM && !config.flag("tie_word_embeddings"))
 	if h == nil && classifier {
 		return nil, errors.New("it is a classifier without a reward head")
 	}
@@ -119,7 +124,11 @@ func importHead(ctx context.Context, from, to string, config *object, weights *c
 	}
 	return rep, modeldir.Publish(to, func(dir string) error {
 		var score []float32
-		if h != nil {
+		if h != nil && h.deep {
+			if err := h.copyDeep(weights, dir); err != nil {
+				return err
+			}
+		} else if h != nil {
 			if score, err = h.values(weights); err != nil {
 				return err
 			}
@@ -145,19 +154,22 @@ func importHead(ctx context.Context, from, to string, config *object, weights *c
 		if err := modeldir.Copy(from, dir, ""); err != nil {
 			return err
 		}
-		return writeFiles(dir, []textFile{{model.ConfigFile, configText(config.m)}})
+		if err := writeFiles(dir, []textFile{{model.ConfigFile, configText(config.m)}}); err != nil {
+			return err
+		}
+		return cloud.finish(dir, rep)
 	})
 }
 
 // findHead finds the one reward head of a directory; nil where it is left out on purpose.
 func findHead(from string, config *object, weights *checkpoint.ModelDir, o Options, rep *Report) (*head, error) {
-	if slices.ContainsFunc(weights.Names(), func(n string) bool { return strings.HasPrefix(n, cloudHead) }) {
-		if !o.DropHead {
-			return nil, errors.New("this is a CLoud model: its head is a layer, tanh and another layer, and no linear reward head gives its rewards: convert it with drop_head, " +
-				"which leaves a model that writes critiques, and train a head")
+	if hasCloudHead(weights) {
+		if o.DropHead {
+			rep.Notes = append(rep.Notes, "the head of CLoud (reward_head.*) is left out: the model writes critiques and has no rewards")
+			return nil, nil
 		}
-		rep.Notes = append(rep.Notes, "the head of CLoud (reward_head.*) is left out: the model writes critiques and has no rewards")
-		return nil, nil
+		rep.Notes = append(rep.Notes, "its reward head has a hidden layer, which is read and not trained: --drop_head leaves a model that a new head can be trained on")
+		return &head{name: strings.TrimSuffix(cloudHead, "."), deep: true}, nil
 	}
 	if o.DropHead {
 		return nil, errors.New("drop_head is for models whose head has another form")
@@ -255,9 +267,6 @@ func kindOf(config *object) (family string, classifier bool, err error) {
 	var class string
 	if list := config.list("architectures"); len(list) == 1 {
 		class, _ = list[0].(string)
-	}
-	if class == cloudClasses {
-		return "", false, fmt.Errorf("config.json is that of a CLoud model, which says nothing of the model in it: put the config.json of its base model %q in its place", config.text("base_model_name_or_path"))
 	}
 	for _, suffix := range []string{"ForCausalLM", "ForSequenceClassification", "Model"} {
 		if f, ok := strings.CutSuffix(class, suffix); ok && f != "" {

@@ -41,7 +41,7 @@ func sees(config *object) bool {
 
 // importText writes the text part of a model that sees images.
 func importText(ctx context.Context, from, to string, config *object, weights *checkpoint.ModelDir) (*Report, error) {
-	rep := &Report{What: "the text part of a model that sees images", DType: "as they are"}
+	rep := &Report{What: "the text part of a model that sees images", DType: "stored"}
 	source, infos, left, err := textTensors(weights)
 	if err != nil {
 		return nil, err

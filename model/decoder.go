@@ -381,7 +381,7 @@ func (g *Decoder) draw(seqs []*sequence) {
 	}
 	g.readAsks(figures.Rows(2*n, 2*n+asked), t.logits)
 	if rewards {
-		d.RewardHead(figures.Rows(2*n+asked, 3*n+asked), t.f, g.rows(n), m.score.W)
+		m.rewards(figures.Rows(2*n+asked, 3*n+asked), t.f, g.rows(n))
 	} else {
 		figures = figures.Rows(0, 2*n+asked)
 	}

@@ -73,6 +73,7 @@ type Model struct {
 
 	embed, norm, head, score weight // head is the LM head: the embedding where they are tied, zero in a plain classifier
 	blocks                   []block
+	deep                     *deepHead // what the reward head has before score; nil: it is linear
 
 	flatW, flatScore, flatG, flatMaster, flatM, flatV kernels.Tensor
 	codeM, codeV, scale                               kernels.Tensor // moments in 8 bits
@@ -154,7 +155,7 @@ func build(dev *kernels.Device, c Config, o Options, reward bool) (m *Model, err
 	return m, nil
 }
 
-// Load reads a model directory: config.json, model.safetensors or its shards, and reward_head.safetensors if it is there.
+// Load reads a model directory: config.json, model.safetensors or its shards, and reward_head.safetensors if it is there: score.weight, or what DeepHead names.
 // Causal models and sequence classifiers with one label are read. Values are converted to the type that is asked for. Of a directory that holds
 // an adapter (IsAdapter) the base is read, and the adapter stays apart from it: see Merge. A new adapter (Options.LoRA) begins as PEFT's do:
 // the model computes what its base does, to the bit.
@@ -195,7 +196,10 @@ func Load(dev *kernels.Device, dir string, o Options) (*Model, error) {
 	if err := source.check(c, base); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
-	withHead := o.Head || source.has(headName)
+	if source.deep() && (o.Train || adapted) {
+		return nil, fmt.Errorf("model: %s: %w", base, errDeepHead)
+	}
+	withHead := o.Head || source.has(headName) || source.deep()
 	if adapted && !withHead {
 		if withHead, err = adapterHasHead(dir); err != nil {
 			return nil, err
@@ -291,6 +295,11 @@ func (m *Model) Close() {
 	}
 	if s := m.shards; s != nil {
 		for _, t := range []kernels.Tensor{s.g[0], s.g[1], s.w[0], s.w[1], s.flatOwn, s.flatOwnW, s.norms} {
+			m.Dev.Free(t)
+		}
+	}
+	if h := m.deep; h != nil {
+		for _, t := range []kernels.Tensor{h.dense, h.bias, h.c} {
 			m.Dev.Free(t)
 		}
 	}

@@ -444,7 +444,7 @@ func (m *Model) Evaluate(b *Batch) (logprob, reward []float32, err error) {
 	}
 	if s.leaves > 0 {
 		m.fit(&t.reward, kernels.F32, s.leaves)
-		m.Dev.RewardHead(t.reward, t.f.Rows(s.rows, s.rows+s.leaves), s.iota, m.score.W)
+		m.rewards(t.reward, t.f.Rows(s.rows, s.rows+s.leaves), s.iota)
 		m.Dev.Download(reward, t.reward)
 	}
 	if err := errors.Join(m.shardError(), m.Dev.Sync()); err != nil {

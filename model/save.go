@@ -48,6 +48,9 @@ func (m *Model) save(dir string, classifier bool, t kernels.DType) error {
 	if m.opt.NF4 {
 		return errors.New("model: save: the weights are of 4 bits: open the model as it is stored")
 	}
+	if m.deep != nil {
+		return fmt.Errorf("model: save: %w", errDeepHead)
+	}
 	if m.HasAdapter() {
 		return errors.New("model: save: the model is a base with an adapter: merge it, or use SaveAdapter")
 	}

@@ -99,7 +99,11 @@ func (s source) check(c Config, dir string) error {
 		return err
 	}
 	extra = slices.DeleteFunc(extra, func(name string) bool { return c.harmless(name) })
-	if s.head != nil {
+	if s.deep() {
+		if err := s.checkDeep(c.HiddenSize, dir); err != nil {
+			return err
+		}
+	} else if s.head != nil {
 		info, ok := s.head.Info(headName)
 		if n := int64(c.HiddenSize); !ok || !slices.Equal(info.Shape, []int64{1, n}) {
 			return fmt.Errorf("%s: want a tensor %q of shape [1, %d]", filepath.Join(dir, HeadFile), headName, n)
@@ -179,6 +183,11 @@ func (m *Model) read(s source, dir string) error {
 			}
 		default:
 			byName[p.Name], names = p, append(names, p.Name)
+		}
+	}
+	if s.deep() {
+		if err := m.readDeep(s.head); err != nil {
+			return err
 		}
 	}
 	err := s.main.EachF32(names, func(name string, at int, x []float32) error {

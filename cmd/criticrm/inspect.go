@@ -128,6 +128,9 @@ func showModel(w io.Writer, dir string) error {
 	}
 	if f, err := checkpoint.OpenSafetensors(filepath.Join(dir, model.HeadFile)); err == nil {
 		head = model.HeadFile
+		if f.Has(model.DeepHead[0]) {
+			head += " (a hidden layer: read, not trained)"
+		}
 		tensors = append(tensors, f.Tensors()...)
 		f.Close()
 	} else if !errors.Is(err, os.ErrNotExist) {
