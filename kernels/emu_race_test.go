@@ -18,7 +18,7 @@ import (
 var racing = append(slices.DeleteFunc(slices.Clone(mutants), func(m mutant) bool {
 	return !slices.Contains([]string{"sum: no barrier", "attention: no barrier after the wait", "attention: no __syncwarp before the store"}, m.name)
 }),
-	mutant{"blocks that do not wait for each other", "reward_loss.cu", "", "reward_loss/f32/four_four_x3_cross", "if (!last_block(counter, blocks)) return;", "if (b < blocks - 1) return;", ""},
+	mutant{"blocks that do not wait for each other", "reward_loss.cu", "", "reward_loss/f32/four_four_x3_cross", "if (!last_block(counter, blocks)) return;", "if (b < blocks - 1) return;\n    __syncthreads();", ""},
 	mutant{"a static array that is too small", "reward_loss.cu", "", "reward_loss/f32/four_four_x3_cross", "__shared__ totals part[warps];", "__shared__ totals part[warps - 1];", ""},
 )
 

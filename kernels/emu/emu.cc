@@ -477,7 +477,7 @@ void resize(worker &w, const dim3 &b) {
         char *bottom = reserve(stack_bytes + 2 * page_bytes);
         mprotect(bottom, page_bytes, PROT_NONE);
 #ifdef EMU_TSAN
-        t.tsan = __tsan_create_fiber(0);
+        t.tsan = i < most_fibers ? __tsan_create_fiber(0) : w.threads[i % most_fibers].tsan;
 #endif
         t.stack = bottom + page_bytes + stack_bytes + page_bytes - i * 1088 % page_bytes / 16 * 16;  // equal offsets would share cache sets
     }
@@ -541,10 +541,11 @@ void work(worker &w, grid_launch &l, bool one = false) {
 
 // ---- OS threads
 
-// For the sanitizer the threads of blocks are not ordered but by the launch, and each block has an OS thread, for it to see new static
-// shared memory, and new dynamic shared memory: only what blocks do to global memory can be a race of two blocks.
+// For the sanitizer the threads of a block and of the next are not ordered but by the launch, since two workers take turns, each with fibers and
+// meeting places of its own. Each block has an OS thread, for it to see new static shared memory, and new dynamic shared memory: only what blocks
+// do to global memory can be a race of two blocks.
 void run_sanitized(grid_launch &l) {
-    static worker *w = new worker;
+    static worker *w = new worker, *other = new worker;
     static grid_launch *now;
     now = &l;
     pthread_attr_t a;
@@ -555,6 +556,7 @@ void run_sanitized(grid_launch &l) {
         auto block = [](void *) -> void * { return work(*w, *now, true), nullptr; };
         if (pthread_create(&t, &a, block, nullptr)) throw std::runtime_error("no thread for a block");
         pthread_join(t, nullptr);
+        std::swap(w, other);
     }
     pthread_attr_destroy(&a);
     TSAN(acquire(&l));
