@@ -78,6 +78,9 @@ func TestCloud(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(d.Notes) > 0 {
+		t.Errorf("notes %q", d.Notes)
+	}
 	end, _ := d.Tok.ID(cloudEnd)
 	if d.Facts.Method != modeldir.Cloud || d.HeadPosition != "end" || len(d.EndTokens) < 2 || d.EndTokens[0] != end || d.EndTokens[1] != 3 || d.AskScore() != critic.AskOff {
 		t.Errorf("method %s, rewards at the %s, end tokens %v, scores asked for: %s", d.Facts.Method, d.HeadPosition, d.EndTokens, d.AskScore())

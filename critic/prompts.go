@@ -74,6 +74,13 @@ func (p *Prompts) Columns() (names []string) {
 	return names
 }
 
+// NamesScale says whether the critic is told the scale of the scores.
+func (p *Prompts) NamesScale() bool {
+	return slices.ContainsFunc(p.Critique.sections, func(s section) bool {
+		return slices.ContainsFunc(s.parts, func(x part) bool { return x.name == "min" || x.name == "max" || x.name == "middle" })
+	})
+}
+
 // Lacks is the error for a record without a column that the critic's prompt names.
 func (p *Prompts) Lacks(r *record.Record) error { return p.Critique.lacks(r) }
 

@@ -275,7 +275,7 @@ func (d *Dir) describe(g Given) {
 	if critiques && d.Facts.Prompts == nil && d.Prompts.Hash() == critic.DefaultPrompts().Hash() {
 		open = append(open, fmt.Sprintf("the built-in prompts (%s)", d.Prompts.Hash()))
 	}
-	if critiques && d.Facts.Scale == nil && d.Scale == critic.DefaultScale() {
+	if critiques && d.Facts.Scale == nil && d.Scale == critic.DefaultScale() && d.Prompts.NamesScale() {
 		open = append(open, fmt.Sprintf("scores from %d to %d", d.Scale.Min, d.Scale.Max))
 	}
 	_, err := os.Stat(filepath.Join(d.Path, model.HeadFile))
