@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -74,14 +73,16 @@ func ignore(error) error { return nil }
 // ranks runs a role in n processes.
 func ranks(t *testing.T, n int, name string) (string, error) {
 	t.Helper()
-	mpirun, err := exec.LookPath("mpirun")
-	if err != nil {
-		t.Skip("there is no mpirun: apt-get install openmpi-bin")
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, mpirun, "-n", strconv.Itoa(n), "--oversubscribe", "--bind-to", "none", os.Args[0])
-	cmd.Env = append(os.Environ(), role+"="+name, "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
+	cmd, done, err := Mpirun(ctx, n, os.Args[0])
+	if errors.Is(err, ErrNoMpirun) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	cmd.Env = append(cmd.Env, role+"="+name)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

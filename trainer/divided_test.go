@@ -3,9 +3,9 @@ package trainer
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -29,18 +29,10 @@ const rankDir = "CRITICRM_TEST_RANK_DIR"
 //
 //	0: 2·P an update      1: 2·P      2: P a micro-batch, and P      3: P a micro-batch, what lies outside the layers, and each layer as often as it was not in a slot
 func TestVolume(t *testing.T) {
-	mpirun, err := exec.LookPath("mpirun")
-	if err != nil {
-		t.Skip("there is no mpirun: apt-get install openmpi-bin")
-	}
 	for _, ranks := range []int{2, 3} {
 		for stage := range 4 {
 			dir := filepath.Join(t.TempDir(), "run")
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-			cmd := exec.CommandContext(ctx, mpirun, "-n", strconv.Itoa(ranks), "--oversubscribe", "--bind-to", "none", os.Args[0], "-test.run=^TestDividedRank$", "-test.v")
-			cmd.Env = append(os.Environ(), asRank+"="+strconv.Itoa(stage), rankDir+"="+dir, "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
-			out, err := cmd.CombinedOutput()
-			cancel()
+			out, err := asRanks(t, ranks, "TestDividedRank", asRank+"="+strconv.Itoa(stage), rankDir+"="+dir)
 			if err != nil || strings.Count(string(out), "sent as was said") != ranks {
 				t.Errorf("stage %d, %d ranks: %v\n%s", stage, ranks, err, out)
 				continue
@@ -167,19 +159,28 @@ func TestDividedRank(t *testing.T) {
 // twoRanks runs a test of this program as two ranks, and gives what they say.
 func twoRanks(t *testing.T, test string, env ...string) string {
 	t.Helper()
-	mpirun, err := exec.LookPath("mpirun")
-	if err != nil {
-		t.Skip("there is no mpirun: apt-get install openmpi-bin")
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, mpirun, "-n", "2", "--oversubscribe", "--bind-to", "none", os.Args[0], "-test.run=^"+test+"$", "-test.v")
-	cmd.Env = append(append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"), env...)
-	out, err := cmd.CombinedOutput()
+	out, err := asRanks(t, 2, test, env...)
 	if err != nil {
 		t.Fatalf("%v: %v\n%s", env, err, out)
 	}
-	return string(out)
+	return out
+}
+
+// asRanks runs a test of this program as some ranks.
+func asRanks(t *testing.T, ranks int, test string, env ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd, done, err := collective.Mpirun(ctx, ranks, os.Args[0], "-test.run=^"+test+"$", "-test.v")
+	if errors.Is(err, collective.ErrNoMpirun) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	cmd.Env = append(cmd.Env, env...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }
 
 // asOneRank opens the device and the group of a process that twoRanks has started.

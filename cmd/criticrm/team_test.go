@@ -78,7 +78,7 @@ func began(t *testing.T, out string, rows, n int, args ...string) (cmd *exec.Cmd
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline) && countLines(out) < 140; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline) && countLines(out) < teamRows; time.Sleep(2 * time.Millisecond) {
 		if countLines(out) < rows {
 			continue
 		}
@@ -90,13 +90,16 @@ func began(t *testing.T, out string, rows, n int, args ...string) (cmd *exec.Cmd
 	return nil, nil, nil
 }
 
+// teamRows are so many that a process is met at work, on a busy machine, too.
+const teamRows = 560
+
 // TestTeamFaults: whoever is killed or stopped, all end with one error that says which it was, and the same command, with any number of processes,
 // ends with the bytes of an uninterrupted one.
 func TestTeamFaults(t *testing.T) {
 	t.Setenv(asProgram, "1")
 	t.Setenv(limit.Silence, "3s")
 	dir := t.TempDir()
-	short := shared(t, dir, 140)["generate"]
+	short := shared(t, dir, teamRows)["generate"]
 	line := func(out string, more ...string) []string { return append(short(out, more...), "--max_tokens", "24") }
 	out := filepath.Join(dir, "lost")
 	must(t, line("whole")...)
@@ -132,7 +135,7 @@ func TestTeamFaults(t *testing.T) {
 		{"the first process is killed", 2, syscall.SIGKILL, true, -1, ""},
 		{"a helper is stopped", 2, syscall.SIGSTOP, false, exitLost, "criticrm: generate: rank 1 (process %d) has been silent for 3s: it is stopped or stuck; the same command goes on\n"},
 		{"a helper is asked to stop", 2, syscall.SIGTERM, false, exitFailed, "criticrm: generate: rank 1 (process %d) has failed (exit status 143): stopped: stopped by terminated\n"},
-		{"the first process is asked to stop", 3, syscall.SIGTERM, true, 143, " of 140 records, run it again to go on: stopped by terminated\n"},
+		{"the first process is asked to stop", 3, syscall.SIGTERM, true, 143, fmt.Sprintf(" of %d records, run it again to go on: stopped by terminated\n", teamRows)},
 	} {
 		cmd, said, helpers := began(t, out, rows+12, c.n-1, line("lost", "--nproc", fmt.Sprint(c.n))...)
 		pid := helpers[len(helpers)-1]

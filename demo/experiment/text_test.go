@@ -113,7 +113,7 @@ func TestTextSplits(t *testing.T) {
 	if same > 10 || task.train(1, 20)[7].ID != a[7].ID {
 		t.Errorf("%d of 40 pairs are the same at another seed", same)
 	}
-	for _, few := range []*Text{{Pairs: sums(t, 300), Size: "quick"}, {Pairs: sums(t, 500)}} {
+	for _, few := range []*Text{{Pairs: sums(t, 300), Size: "quick"}, {Pairs: sums(t, 500), Size: "evening"}, {Pairs: sums(t, 900), Size: "night"}} {
 		r := &runner{Options: Options{Log: &bytes.Buffer{}, Text: few}}
 		if err := r.what(); err == nil || !strings.Contains(err.Error(), "pairs are left, want") {
 			t.Errorf("%v", err)
