@@ -88,8 +88,8 @@ func (s *Server) llamaFactory(c *call) error {
 // up to where the response begins.
 func (s *Server) slime(c *call) error {
 	var p *record.Prompt
-	var response *string
-	b := body{"prompt": into(&p, func(r *strictjson.Reader) (p record.Prompt, err error) {
+	var response, model *string
+	b := body{"model": into(&model, (*strictjson.Reader).String), "prompt": into(&p, func(r *strictjson.Reader) (p record.Prompt, err error) {
 		if r.Kind() == "array" {
 			p.Messages, err = messages(false)(r)
 			return p, err
@@ -98,6 +98,9 @@ func (s *Server) slime(c *call) error {
 		return p, err
 	}), "response": into(&response, (*strictjson.Reader).String)}
 	if err := b.read(c.body, false); err != nil {
+		return err
+	}
+	if err := s.known(model); err != nil {
 		return err
 	}
 	switch {
