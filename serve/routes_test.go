@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"criticrm/critic"
 )
 
 func sorted(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
@@ -198,7 +200,45 @@ func TestKindsOfModels(t *testing.T) {
 	}
 }
 
-// Rewards are printed so that they are read as the same float32.
+// The id and the columns of a request count for whole texts, too, and what is not read is told.
+func TestColumns(t *testing.T) {
+	p, err := critic.ParseTemplate("rubric.txt", "[user]\n{prompt} {response}\nBy: {rubric}\n", []string{"prompt", "response"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asks, _ := newServer(t, func(o *Options, _ *fake) {
+		set := *o.Score.Prompts
+		set.Critique = p
+		o.Score.Prompts = &set
+	})
+	plain, _ := newServer(t, nil)
+	const as = `"prompt":"What is 2 + 2?","response":"It is 4."`
+	reward := func(s *Server, body string, notes ...any) any {
+		t.Helper()
+		got := ask(t, s, "/v1/reward", `{`+body+`}`)
+		told, _ := dig(got, "notes").([]any)
+		if !slices.Equal(told, notes) {
+			t.Errorf("%s: notes %q, want %q", body, told, notes)
+		}
+		return dig(got, "data", 0, "reward")
+	}
+	for _, more := range []string{`,"rubric":"be kind"`, `,"rubric":"be short"`, `,"rubric":"be kind","id":"x"`} {
+		if a, b := reward(asks, as+more), reward(asks, `"input":"`+rendered+`"`+more); a != b {
+			t.Errorf("%s: %v of messages, %v of the text that they are rendered as", more, a, b)
+		}
+	}
+	if reward(asks, as+`,"rubric":"be kind"`) == reward(asks, as+`,"rubric":"be short"`) {
+		t.Error("the rubric is not read")
+	}
+	if a, b := reward(plain, as+`,"id":"x"`), reward(plain, `"input":"`+rendered+`","id":"x"`); a != b || a == reward(plain, as) {
+		t.Errorf("of an id: %v and %v", a, b)
+	}
+	refused{"/v1/reward", `{"input":"` + rendered + `","id":""}`, 422, "id: want 1 to 256 bytes"}.try(t, plain)
+	refused{"/v1/reward", `{` + as + `}`, 422, `it has no "rubric"`}.try(t, asks)
+	reward(plain, as+`,"rubric":"be kind","reference":"4"`, "rubric is not read: the model's prompt for critiques does not name it", "reference is not read: the model's prompt for critiques does not name it")
+	reward(asks, as+`,"rubric":"be kind","plain":true`, notePlain, "rubric is not read: no critique is asked for")
+}
+
 // An empty response is judged like any other, with critiques and without, and does not take its neighbours with it.
 func TestEmptyResponse(t *testing.T) {
 	s, _ := newServer(t, nil)
@@ -216,6 +256,7 @@ func TestEmptyResponse(t *testing.T) {
 	ask(t, s, "/v1/reward", `{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":""}]}`)
 }
 
+// Rewards are printed so that they are read as the same float32.
 func TestRewardsRoundTrip(t *testing.T) {
 	for _, want := range []float32{0.1, 1e-30, -3.4028235e38, 1.1754944e-38, 16777217, 0.333333343} {
 		b, err := json.Marshal(rewardJSON{Reward: &want})
