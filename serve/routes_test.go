@@ -135,10 +135,40 @@ func TestActivation(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", x.more, got, want)
 		}
 	}
+	if got := number(dig(ask(t, s, "/classify", `{"text":"`+rendered+`","use_activation":true}`), "embedding", 0)); float32(got) != float32(1/(1+math.Exp(-raw))) {
+		t.Errorf("SGLang's form: got %v of %v", got, raw)
+	}
 	text := dig(ask(t, s, "/v1/embeddings", `{"input":"`+rendered+`","encoding_format":"base64"}`), "data", 0, "embedding").(string)
 	b, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(b) != 4 || math.Float32frombits(binary.LittleEndian.Uint32(b)) != float32(raw) {
 		t.Errorf("base64 %q, %v", text, err)
+	}
+}
+
+// truncate_prompt_tokens cuts messages and SGLang's texts as it does vLLM's, and leaves alone what is short.
+func TestTruncated(t *testing.T) {
+	s, _ := newServer(t, func(o *Options, _ *fake) { o.Plain = true })
+	const messages = `"messages":[{"role":"user","content":"What is 2 + 2?"},{"role":"assistant","content":"It is 4."}]`
+	ids := s.dir.Tok.EncodeSpecial(rendered)
+	want := func(ids []int32) string { return fmt.Sprint(float32(hash(ids)%1000)/100 - 5) }
+	for more, want := range map[string]string{
+		``: want(ids), `,"truncate_prompt_tokens":-1`: want(ids), `,"truncate_prompt_tokens":4`: want(ids[len(ids)-4:]), `,"truncate_prompt_tokens":4,"truncation_side":"right"`: want(ids[:4]),
+	} {
+		for _, text := range []string{messages, `"input":"` + rendered + `"`} {
+			if got := fmt.Sprint(dig(ask(t, s, "/classify", `{`+text+more+`}`), "data", 0, "probs", 0)); got != want {
+				t.Errorf("%s%s: got %s, want %s", text, more, got, want)
+			}
+		}
+		if got := fmt.Sprint(dig(ask(t, s, "/classify", `{"text":"`+rendered+`"`+more+`}`), "embedding", 0)); got != want {
+			t.Errorf("text%s: got %s, want %s", more, got, want)
+		}
+	}
+	if got := fmt.Sprint(dig(ask(t, s, "/v1/score/evaluation", `{"messages":["`+rendered+`"],"max_length":4}`), "scores", 0)); got != want(ids[:4]) {
+		t.Errorf("max_length: got %s, want %s", got, want(ids[:4]))
+	}
+	critic, _ := newServer(t, nil)
+	if got := ask(t, critic, "/classify", `{`+messages+`,"truncate_prompt_tokens":4}`); dig(got, "data", 0, "plain") != true {
+		t.Errorf("a critic's: %v", got)
 	}
 }
 

@@ -64,8 +64,8 @@ func (s *Server) llamaFactory(c *call) error {
 			*longest = min(*longest, limit)
 		}
 		q.truncate, q.side = longest, &right
-		if err := q.truncated(s, items); err != nil {
-			return at("max_length", err)
+		if err := q.truncated(s, items, "max_length"); err != nil {
+			return err
 		}
 	}
 	all, err := s.judgeForeign(c, items)

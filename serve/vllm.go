@@ -35,14 +35,7 @@ func (s *Server) extra(v *verdict) extra {
 
 // pool judges what a request of the two families has, and makes an entry of each.
 func (s *Server) pool(c *call, q *foreignRequest, prefix string, entry func(i int, v *verdict) any) error {
-	items, err := q.items(s, "input")
-	if err != nil {
-		return err
-	}
-	if err := q.truncated(s, items); err != nil {
-		return err
-	}
-	all, err := s.judgeForeign(c, items)
+	all, err := s.pooled(c, q)
 	if err != nil {
 		return err
 	}
@@ -53,16 +46,26 @@ func (s *Server) pool(c *call, q *foreignRequest, prefix string, entry func(i in
 	return c.json(out)
 }
 
+// pooled judges what a request of the two families has.
+func (s *Server) pooled(c *call, q *foreignRequest) ([]verdict, error) {
+	items, err := q.items(s, "input")
+	if err != nil {
+		return nil, err
+	}
+	if err := q.truncated(s, items, "truncate_prompt_tokens"); err != nil {
+		return nil, err
+	}
+	return s.judgeForeign(c, items)
+}
+
 // classify is POST /classify and /v1/classify. A body with text or input_ids is SGLang's, whose answer is a list of another form.
 func (s *Server) classify(c *call) error {
-	var q, sgl foreignRequest
-	b := q.vllm(q.body("input"))
-	b["text"], b["input_ids"] = sgl.texts, sgl.texts
-	if err := q.read(s, c, b); err != nil {
+	var q foreignRequest
+	if err := q.read(s, c, q.vllm(q.body("input", "text", "input_ids"))); err != nil {
 		return err
 	}
-	if sgl.input != nil {
-		return s.sglang(c, sgl)
+	if q.input != nil && q.name != "input" {
+		return s.sglang(c, &q)
 	}
 	return s.pool(c, &q, "classify-", func(i int, v *verdict) any {
 		return struct {
