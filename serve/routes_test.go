@@ -43,6 +43,7 @@ func TestForms(t *testing.T) {
 		{"/pooling", `{"model":"base","input":"` + rendered + `","task":"classify","encoding_format":"float"}`, "{created:number data:[{critiques:[" + critique + "] data:[number] index:number object:string}] id:string model:string object:string " + usage + "}"},
 		{"/v1/embeddings", `{"model":"base","input":"` + rendered + `"}`, "{created:number data:[{critiques:[" + critique + "] embedding:[number] index:number object:string}] id:string model:string object:string " + usage + "}"},
 		{"/v1/score/evaluation", `{"model":"base","messages":["` + rendered + `"],"max_length":null}`, "{id:string model:string object:string scores:[number]}"},
+		{"/v1/score/evaluation", `{"messages":["just words"]}`, "{id:string model:string object:string read_plain:[number] scores:[number]}"},
 		{"/slime", `{"prompt":"What is 2 + 2?","response":"4","label":null}`, "number"},
 		{"/slime", `{"prompt":[{"role":"user","content":"What?"}],"response":"4","label":"x"}`, "number"},
 		{"/v1/chat/completions", `{"model":"base","messages":[{"role":"user","content":"Hi"}],"max_tokens":5}`, "{choices:[{finish_reason:string index:number logprobs:null message:{content:string role:string}}] created:number id:string model:string object:string " + usage + "}"},
