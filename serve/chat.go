@@ -33,12 +33,7 @@ func (s *Server) chat(c *call) error {
 	b["messages"] = into(&q.messages, messages(false))
 	b["add_generation_prompt"] = into(&q.generate, (*strictjson.Reader).Bool)
 	b["continue_final_message"] = into(&q.goOn, (*strictjson.Reader).Bool)
-	for _, key := range []string{"tools", "functions"} {
-		refuse(b, key, "this model is asked about texts, and calls no tools", []any{})
-	}
-	refuse(b, "response_format", "texts have no schema", map[string]any{"type": "text"})
-	refuse(b, "chat_template", "the model's own chat template is used and no other")
-	refuse(b, "chat_template_kwargs", "the model's own chat template is used, as it is", map[string]any{})
+	refuseAll(b, unchatted)
 	if err := b.read(c.body, false); err != nil {
 		return err
 	}

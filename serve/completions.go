@@ -22,9 +22,7 @@ func (s *Server) completions(c *call) error {
 	b := q.body()
 	b["prompt"] = into(&q.prompt, texts(&q.many))
 	b["add_special_tokens"] = into(&q.special, (*strictjson.Reader).Bool)
-	refuse(b, "echo", "the prompt is not given back", false)
-	refuse(b, "suffix", "nothing is written between texts", "")
-	refuse(b, "best_of", "all choices are given", 1)
+	refuseAll(b, uncompleted)
 	if err := b.read(c.body, false); err != nil {
 		return err
 	}

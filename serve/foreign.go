@@ -48,11 +48,7 @@ func (q *foreignRequest) vllm(b body) body {
 	b["truncation_side"] = into(&q.side, (*strictjson.Reader).String)
 	b["encoding_format"] = into(&q.encoding, (*strictjson.Reader).String)
 	b["task"] = into(&q.task, (*strictjson.Reader).String)
-	refuse(b, "dimensions", "a reward has one")
-	refuse(b, "chat_template", "the model's own chat template is used and no other")
-	refuse(b, "chat_template_kwargs", "the model's own chat template is used, as it is", map[string]any{})
-	refuse(b, "add_generation_prompt", "a reward is read at the end of a response", false)
-	refuse(b, "continue_final_message", "a reward is read at the end of a response", false)
+	refuseAll(b, unread)
 	return b
 }
 

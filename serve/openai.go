@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -53,44 +52,8 @@ func (q *writeRequest) body() body {
 	}
 	b["stop_token_ids"] = into(&q.ends, int32s)                     // vLLM's
 	b["return_token_ids"] = into(&q.ids, (*strictjson.Reader).Bool) // vLLM's
-	refuse(b, "logprobs", "log-probabilities are not given", false)
-	refuse(b, "prompt_logprobs", "log-probabilities are not given", false)
-	refuse(b, "logit_bias", "logits are not changed", map[string]any{})
-	refuse(b, "frequency_penalty", "there are no penalties", 0)
-	refuse(b, "presence_penalty", "there are no penalties", 0)
-	refuse(b, "repetition_penalty", "there are no penalties", 1)
-	refuse(b, "repeat_penalty", "there are no penalties", 1)
-	refuse(b, "min_p", "min_p is not known", 0)
-	refuse(b, "min_tokens", "min_tokens is not known", 0)
-	refuse(b, "ignore_eos", "texts end where the model ends them", false)
-	refuse(b, "use_beam_search", "texts are sampled", false)
+	refuseAll(b, unwritten)
 	return b
-}
-
-// refuse has a member refused that would change the answer, but for the values with which it does not.
-func refuse(b body, key, why string, harmless ...any) {
-	b[key] = func(r *strictjson.Reader) error {
-		v, err := r.Value()
-		if err != nil {
-			return err
-		}
-		for _, h := range harmless {
-			if plainly(v) == plainly(h) {
-				return nil
-			}
-		}
-		return unserved("", "%s", why)
-	}
-}
-
-// plainly is a value as text, numbers by what they are worth.
-func plainly(v any) string {
-	if n, ok := v.(interface{ Float64() (float64, error) }); ok {
-		if f, err := n.Float64(); err == nil {
-			return strconv.FormatFloat(f, 'g', -1, 64)
-		}
-	}
-	return fmt.Sprintf("%v", v)
 }
 
 // prompts are tokens that the model goes on behind.
