@@ -132,6 +132,8 @@ func TestUnfit(t *testing.T) {
 		{"/classify", `{"text":"a","truncate_prompt_tokens":0}`, 400, "truncate_prompt_tokens: got 0, want 1 to 512"},
 		{"/v1/score/evaluation", `{"messages":["a"],"max_length":-4}`, 400, "max_length: got -4, want 1 to 512"},
 		{"/v1/chat/completions", `{"messages":[{"role":"user","content":"a"}],"n":65}`, 400, "n: got 65, want 1 to 64"},
+		{"/v1/chat/completions", `{"messages":[{"role":"user","content":"a"}],"max_tokens":5,"max_completion_tokens":6}`, 400, "max_completion_tokens: got 6, and max_tokens 5"},
+		{"/v1/completions", `{"prompt":"a","max_completion_tokens":1000}`, 400, "1000 to write, the model's context is 512"},
 		{"/v1/chat/completions", `{"messages":[{"role":"user","content":"a"}],"max_tokens":511}`, 400, "the model's context is 512"},
 		{"/v1/chat/completions", `{"messages":[{"role":"user","content":` + string(long) + `}]}`, 400, "the model's context is 512"},
 		{"/v1/chat/completions", `{"messages":[{"role":"user","content":"a"}],"stop":[""]}`, 400, "stop: want 1 to 256 bytes"},

@@ -43,7 +43,7 @@ func (s *Server) chat(c *call) error {
 	if q.messages == nil || len(*q.messages) == 0 {
 		return malformed("messages", "there are none")
 	}
-	w, _, err := q.reading(s)
+	w, err := q.reading(s)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (s *Server) chat(c *call) error {
 	if err != nil {
 		return unfit("messages", "%v", err)
 	}
-	if w, err = s.fit(w, ids, "messages", q.tokens != nil || q.completionTokens != nil); err != nil {
+	if w, err = q.fit(s, w, ids, "messages"); err != nil {
 		return err
 	}
 	if q.stream != nil && *q.stream {

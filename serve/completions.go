@@ -35,7 +35,7 @@ func (s *Server) completions(c *call) error {
 	if n := len(*q.prompt); n > s.Set.MaxItems {
 		return unfit("prompt", "got %d texts, at most %d in one request", n, s.Set.MaxItems)
 	}
-	w, _, err := q.reading(s)
+	w, err := q.reading(s)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (s *Server) completions(c *call) error {
 		if err != nil {
 			return err
 		}
-		one, err := s.fit(w, ids, param, q.tokens != nil)
+		one, err := q.fit(s, w, ids, param)
 		if err != nil {
 			return err
 		}
