@@ -207,7 +207,7 @@ func TestClosed(t *testing.T) {
 	if a, b := try(key), try(next); a != 401 || b != 200 {
 		t.Errorf("after: %d and %d", a, b)
 	}
-	for text, want := range map[string]string{"short": "a key of 5 characters, want at least 16", "": "has no key", key + " x": "a key with a space in it"} {
+	for text, want := range map[string]string{"short": "a key of 5 characters, want at least 16", "": "has no key", key + " x": "a key with a space in it", key + "é": "visible", "\ufeff" + key: "byte order mark", key + "\x00": "visible"} {
 		write(text)
 		if err := s.Reload(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
