@@ -213,7 +213,7 @@ func TestBackendFails(t *testing.T) {
 		err    error
 		status int
 		code   string
-	}{{ErrBusy, 503, "busy"}, {errors.New("secret place"), 500, "internal"}, {errors.New("panic"), 500, "internal"}, {fmt.Errorf("it fails: %w", lost), 500, "internal"}} {
+	}{{ErrBusy, 503, "busy"}, {fmt.Errorf("engine: %w", ErrNoText), 400, "writes no text"}, {errors.New("secret place"), 500, "internal"}, {errors.New("panic"), 500, "internal"}, {fmt.Errorf("it fails: %w", lost), 500, "internal"}} {
 		fail.Store(&x.err)
 		for _, path := range []string{"/v1/reward", "/v1/chat/completions"} {
 			body := good
