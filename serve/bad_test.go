@@ -70,6 +70,8 @@ func TestMalformed(t *testing.T) {
 		{"/classify", `{"text":"a","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`, 400, "messages: text is given, too"},
 		{"/classify", `{"input":"a","truncation_side":"middle"}`, 400, `truncation_side: got "middle", want left or right`},
 		{"/pooling", `{"input":"a","task":"token_classify"}`, 400, "rewards are read at the end of texts"},
+		{"/classify", `{"input":"a","task":"embed"}`, 400, "task: got \"embed\", want classify"},
+		{"/classify", `{"text":"a","encoding_format":"base64"}`, 400, "encoding_format: got \"base64\", want float"},
 		{"/pooling", `{"input":"a","encoding_format":"int8"}`, 400, "want float or base64"},
 		{"/v1/score/evaluation", `{"model":"base","messages":[]}`, 400, "the list is empty"},
 		{"/v1/chat/completions", `{"messages":[]}`, 400, "messages: there are none"},

@@ -64,6 +64,12 @@ func (s *Server) classify(c *call) error {
 	if err := q.read(s, c, q.vllm(q.body("input", "text", "input_ids"))); err != nil {
 		return err
 	}
+	if err := q.classifies(); err != nil {
+		return err
+	}
+	if q.encoding != nil && *q.encoding != "float" {
+		return unserved("encoding_format", "got %q, want float: /pooling knows base64", clip(*q.encoding))
+	}
 	if q.input != nil && q.name != "input" {
 		return s.sglang(c, &q)
 	}
@@ -84,8 +90,8 @@ func (s *Server) pooling(c *call) error {
 	if err := q.read(s, c, q.vllm(q.body("input"))); err != nil {
 		return err
 	}
-	if q.task != nil && *q.task != "classify" {
-		return unserved("task", "got %q, want classify: rewards are read at the end of texts", clip(*q.task))
+	if err := q.classifies(); err != nil {
+		return err
 	}
 	vector, err := q.vector()
 	if err != nil {
@@ -99,6 +105,14 @@ func (s *Server) pooling(c *call) error {
 			extra
 		}{i, "pooling", vector(q.activated(v)), s.extra(v)}
 	})
+}
+
+// classifies refuses a task whose answer would be another one.
+func (q *foreignRequest) classifies() error {
+	if q.task != nil && *q.task != "classify" {
+		return unserved("task", "got %q, want classify: rewards are read at the end of texts", clip(*q.task))
+	}
+	return nil
 }
 
 // vector is how a number is written as a vector of one.
