@@ -238,6 +238,35 @@ func TestClosed(t *testing.T) {
 	}
 }
 
+// Every route but /health wants the key: a new one cannot be forgotten.
+func TestAllRoutesAreClosed(t *testing.T) {
+	keys := filepath.Join(t.TempDir(), "keys")
+	const key = "0123456789abcdef"
+	if err := os.WriteFile(keys, []byte(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, f := newServer(t, func(o *Options, _ *fake) { o.Set.KeyFile = keys })
+	for path, methods := range s.routes {
+		for method := range methods {
+			for _, auth := range []string{"", "Bearer " + strings.ToUpper(key), "Bearer " + key[:15], "Bearer " + key + "0", "Bearer", key, "Basic " + key} {
+				want := 401
+				if path == "/health" {
+					want = 200
+				}
+				if w := send(s, method, path, `{"prompt":"a","response":"b"}`, "Authorization", auth); w.Code != want {
+					t.Errorf("%s %s with %q: %d, want %d", method, path, auth, w.Code, want)
+				}
+			}
+			if w := send(s, method, path, `{}`, "Authorization", "Bearer "+key); w.Code == 401 {
+				t.Errorf("%s %s with the key: %s", method, path, w.Body)
+			}
+		}
+	}
+	if n := f.calls.Load(); n != 0 {
+		t.Errorf("the backend was asked %d times", n)
+	}
+}
+
 // Without a key, names of other sites that lead here are refused: a page of theirs would ask in the name of who looks at it.
 func TestHosts(t *testing.T) {
 	s, _ := newServer(t, nil)
