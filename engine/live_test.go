@@ -266,6 +266,13 @@ func TestLiveRefuses(t *testing.T) {
 	}
 }
 
+// A model without words says so in the server's word for it.
+func TestLiveWithoutWords(t *testing.T) {
+	if err := new(Live).add(nil, &writing{}); !errors.Is(err, serve.ErrNoText) {
+		t.Error(err)
+	}
+}
+
 // Texts that begin alike are branches of one tree; every leaf is its text's.
 func TestForestOf(t *testing.T) {
 	texts := [][]int32{{1, 2, 3}, {1, 2}, {4}, {1, 2, 3}, {1, 5}, {1, 2, 3, 4}}
