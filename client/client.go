@@ -10,6 +10,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Client asks one server. The zero values of all fields but BaseURL will do. It may be used by several goroutines at once.
@@ -74,6 +76,14 @@ type Reward struct {
 	OwnScore  *float64   `json:"own_score"` // mean of the scores that the critiques end in; nil: none has one
 	Plain     bool       `json:"plain"`     // read without critiques
 	Critiques []Critique `json:"critiques"`
+	Shortened *Cut       `json:"shortened"` // nil: prompt and response were read whole
+}
+
+// Cut is what a server that is started to do so (--overlong) has not read of a text over its limit.
+type Cut struct {
+	Policy   string `json:"policy"`   // truncate-left or truncate-right
+	Prompt   int    `json:"prompt"`   // characters of the conversation, from its start
+	Response int    `json:"response"` // characters from the end
 }
 
 // Critique is one of a response, with the reward that is read behind it.
@@ -139,11 +149,42 @@ func (c *Client) Reward(ctx context.Context, q Request) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(q)
+	body, err := q.encode(q)
+	if err != nil {
+		return nil, err
+	}
+	return c.try(ctx, &q, func() (*Response, error) { return c.once(ctx, to, body, whole) })
+}
+
+// encode writes a body for the request. A text that JSON has no form for would be another one at the server, and have another reward.
+func (q *Request) encode(body any) ([]byte, error) {
+	bad := func(name string, at int, text string) error {
+		if utf8.ValidString(text) {
+			return nil
+		}
+		if at >= 0 {
+			name = fmt.Sprintf("%s[%d]", name, at)
+		}
+		return fmt.Errorf("client: %s is not valid UTF-8: mend it, as by strings.ToValidUTF8", name)
+	}
+	err := cmp.Or(bad("Prompt", -1, q.Prompt), bad("ID", -1, q.ID), bad("Model", -1, q.Model))
+	for i, m := range q.Messages {
+		err = cmp.Or(err, bad("Messages", i, m.Role), bad("Messages", i, m.Content))
+	}
+	for i := range q.Input {
+		err = cmp.Or(err, bad("Input", i, q.Input[i]))
+	}
+	for i := range q.Responses {
+		err = cmp.Or(err, bad("Responses", i, q.Responses[i]))
+	}
+	if err != nil {
+		return nil, err
+	}
+	b, err := json.Marshal(body)
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	return c.try(ctx, &q, func() (*Response, error) { return c.once(ctx, to, body, whole) })
+	return b, nil
 }
 
 // try sends a request until it is served, or another try is of no use.

@@ -17,7 +17,7 @@ import (
 
 const good = `{"id":"reward-1","object":"reward.list","created":1,"model":"tiny","data":[
  {"index":0,"score":1.7000000,"reward":1.7,"own_score":8,"plain":false,"critiques":[{"text":"Fine.\nScore: 8","score":1.7,"reward":1.7,"own_score":8,"finish_reason":"stop","tokens":7,"verdict":"written"}]},
- {"index":1,"score":null,"own_score":null,"plain":false,"critiques":[]}],
+ {"index":1,"score":null,"own_score":null,"plain":false,"critiques":[],"shortened":{"policy":"truncate-right","response":3}}],
  "usage":{"prompt_tokens":20,"total_tokens":27,"completion_tokens":7,"prompt_tokens_details":null},"later":{"unknown":1}}`
 
 func serve(t *testing.T, h http.HandlerFunc) *Client {
@@ -48,8 +48,23 @@ func TestReward(t *testing.T) {
 	q := two
 	q.Temperature, q.Seed, q.MaxTokens = &cold, &seed, 64
 	r, err := c.Reward(t.Context(), q)
-	if err != nil || *r.Data[0].Score != 1.7 || *r.Data[0].OwnScore != 8 || r.Data[0].Critiques[0].Tokens != 7 || r.Data[1].Score != nil || r.Usage.CompletionTokens != 7 {
+	if err != nil || *r.Data[0].Score != 1.7 || *r.Data[0].OwnScore != 8 || r.Data[0].Critiques[0].Tokens != 7 || r.Data[1].Score != nil || r.Data[0].Shortened != nil || *r.Data[1].Shortened != (Cut{Policy: "truncate-right", Response: 3}) || r.Usage.CompletionTokens != 7 {
 		t.Errorf("%v %+v", err, r)
+	}
+}
+
+// A text that JSON cannot carry is not sent as another one.
+func TestBrokenText(t *testing.T) {
+	c := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("it is sent") })
+	for want, q := range map[string]Request{
+		"Responses[1]": {Prompt: "a", Responses: []string{"b", "\xc3"}}, "Prompt": {Prompt: "\xff", Responses: []string{"b"}}, "Messages[0]": {Messages: []Message{{"user", "\xff"}}}, "Input[0]": {Input: []string{"\xff"}},
+	} {
+		if _, err := c.Reward(t.Context(), q); err == nil || !strings.Contains(err.Error(), want+" is not valid UTF-8") {
+			t.Errorf("%s: %v", want, err)
+		}
+		if _, err := c.Stream(t.Context(), q, func(Event) error { return nil }); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s streamed: %v", want, err)
+		}
 	}
 }
 

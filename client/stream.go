@@ -32,12 +32,12 @@ func (c *Client) Stream(ctx context.Context, q Request, each func(Event) error) 
 	if err != nil {
 		return nil, err
 	}
-	body, err := json.Marshal(struct {
+	body, err := q.encode(struct {
 		Request
 		Stream bool `json:"stream"`
 	}{q, true})
 	if err != nil {
-		return nil, fmt.Errorf("client: %w", err)
+		return nil, err
 	}
 	given := 0
 	var refused error // of each

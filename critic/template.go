@@ -64,6 +64,9 @@ type part struct {
 	name string
 }
 
+// Columns are those of record.PromptColumns that the template names.
+func (t *Template) Columns() []string { return t.columns }
+
 // Name and Source tell where the template comes from and its text.
 func (t *Template) Name() string   { return t.name }
 func (t *Template) Source() string { return t.source }

@@ -306,7 +306,7 @@ func (l *Live) fail(err error, work []*writing) {
 // add gives a request to the decoder.
 func (l *Live) add(d *model.Decoder, w *writing) (err error) {
 	if d == nil {
-		return errors.New("engine: a sequence classifier writes no text")
+		return fmt.Errorf("engine: a sequence classifier: %w", serve.ErrNoText)
 	}
 	s := w.Sampling
 	r := model.GenRequest{Prefix: w.Prompt, N: w.N, Key: w.Key}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"criticrm/critic"
+	"criticrm/kernels"
 	"criticrm/record"
 	"criticrm/serve"
 )
@@ -99,9 +101,16 @@ func (l *Live) answer(ctx context.Context, a asked) (out answer, err error) {
 	return out, err
 }
 
-// Two thousand requests in random mixtures, of which some callers go away, have the answers that each has alone: to the bit, on a fixed device.
+// Two thousand requests in random mixtures, of which some callers go away, have the answers that each has alone: to the bit, on a fixed device, in f32
+// and in bf16.
 func TestLiveAnswersDoNotDependOnCompany(t *testing.T) {
-	e := open(t, tinyDir(t, true), Options{MaxSequences: 12})
+	for _, typ := range []kernels.DType{kernels.F32, kernels.BF16} {
+		t.Run(fmt.Sprint(typ), func(t *testing.T) { answersInCompany(t, typ) })
+	}
+}
+
+func answersInCompany(t *testing.T, typ kernels.DType) {
+	e := open(t, tinyDir(t, true), Options{MaxSequences: 12, DType: typ})
 	o := critic.DefaultGenerateOptions()
 	o.AskScore = critic.AskSample
 	if err := o.Validate(); err != nil {
@@ -254,6 +263,13 @@ func TestLiveRefuses(t *testing.T) {
 	}
 	if _, err := l.Generate(ctx, serve.Work{N: 1, Prompt: []int32{1}}); !errors.Is(err, errClosed) {
 		t.Errorf("after Close: %v", err)
+	}
+}
+
+// A model without words says so in the server's word for it.
+func TestLiveWithoutWords(t *testing.T) {
+	if err := new(Live).add(nil, &writing{}); !errors.Is(err, serve.ErrNoText) {
+		t.Error(err)
 	}
 }
 

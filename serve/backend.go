@@ -41,5 +41,8 @@ type Load struct {
 	WrittenTokens    int
 }
 
-// ErrBusy is what Generate and Rewards give where the queue is full.
-var ErrBusy = errors.New("serve: the queue is full")
+// ErrBusy is what Generate and Rewards give where the queue is full; ErrNoText what Generate gives where the model has no words, but rewards alone.
+var (
+	ErrBusy   = errors.New("serve: the queue is full")
+	ErrNoText = errors.New("serve: the model writes no text")
+)

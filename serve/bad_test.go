@@ -65,7 +65,13 @@ func TestMalformed(t *testing.T) {
 		{"/v1/reward", `{"input":[-1]}`, 400, "token id -1"},
 		{"/get_reward", `{"queries":["a"]}`, 400, "query: it is missing"},
 		{"/classify", `{"input":"a","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`, 400, "want one of both"},
+		{"/classify", `{"text":"a","input":"b"}`, 400, "input: text is given, too: want one of both"},
+		{"/classify", `{"text":"a","input_ids":[1]}`, 400, "input_ids: text is given, too"},
+		{"/classify", `{"text":"a","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`, 400, "messages: text is given, too"},
+		{"/classify", `{"input":"a","truncation_side":"middle"}`, 400, `truncation_side: got "middle", want left or right`},
 		{"/pooling", `{"input":"a","task":"token_classify"}`, 400, "rewards are read at the end of texts"},
+		{"/classify", `{"input":"a","task":"embed"}`, 400, "task: got \"embed\", want classify"},
+		{"/classify", `{"text":"a","encoding_format":"base64"}`, 400, "encoding_format: got \"base64\", want float"},
 		{"/pooling", `{"input":"a","encoding_format":"int8"}`, 400, "want float or base64"},
 		{"/v1/score/evaluation", `{"model":"base","messages":[]}`, 400, "the list is empty"},
 		{"/v1/chat/completions", `{"messages":[]}`, 400, "messages: there are none"},
@@ -125,7 +131,11 @@ func TestUnfit(t *testing.T) {
 		{"/classify", `{"input":["a",""]}`, 400, "input[1]: the text is empty"},
 		{"/classify", `{"input":` + string(long) + `}`, 400, "the limit is 512"},
 		{"/classify", `{"input":"a","truncate_prompt_tokens":0}`, 400, "truncate_prompt_tokens: got 0, want 1 to 512"},
+		{"/classify", `{"text":"a","truncate_prompt_tokens":0}`, 400, "truncate_prompt_tokens: got 0, want 1 to 512"},
+		{"/v1/score/evaluation", `{"messages":["a"],"max_length":-4}`, 400, "max_length: got -4, want 1 to 512"},
 		{"/v1/chat/completions", `{"messages":[{"role":"user","content":"a"}],"n":65}`, 400, "n: got 65, want 1 to 64"},
+		{"/v1/chat/completions", `{"messages":[{"role":"user","content":"a"}],"max_tokens":5,"max_completion_tokens":6}`, 400, "max_completion_tokens: got 6, and max_tokens 5"},
+		{"/v1/completions", `{"prompt":"a","max_completion_tokens":1000}`, 400, "1000 to write, the model's context is 512"},
 		{"/v1/chat/completions", `{"messages":[{"role":"user","content":"a"}],"max_tokens":511}`, 400, "the model's context is 512"},
 		{"/v1/chat/completions", `{"messages":[{"role":"user","content":` + string(long) + `}]}`, 400, "the model's context is 512"},
 		{"/v1/chat/completions", `{"messages":[{"role":"user","content":"a"}],"stop":[""]}`, 400, "stop: want 1 to 256 bytes"},
@@ -199,7 +209,7 @@ func TestClosed(t *testing.T) {
 	if a, b := try(key), try(next); a != 401 || b != 200 {
 		t.Errorf("after: %d and %d", a, b)
 	}
-	for text, want := range map[string]string{"short": "a key of 5 characters, want at least 16", "": "has no key", key + " x": "a key with a space in it"} {
+	for text, want := range map[string]string{"short": "a key of 5 characters, want at least 16", "": "has no key", key + " x": "a key with a space in it", key + "é": "visible", "\ufeff" + key: "byte order mark", key + "\x00": "visible"} {
 		write(text)
 		if err := s.Reload(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
@@ -225,6 +235,35 @@ func TestClosed(t *testing.T) {
 	}
 	if code, body := post(t, s, "/v1/reward", `{"prompt":"`+strings.Repeat("a", 2<<20)+`"}`, "Authorization", "Bearer "+next); code != http.StatusRequestEntityTooLarge || !strings.Contains(body, "larger than 2097152 bytes") {
 		t.Errorf("%d %s", code, body)
+	}
+}
+
+// Every route but /health wants the key: a new one cannot be forgotten.
+func TestAllRoutesAreClosed(t *testing.T) {
+	keys := filepath.Join(t.TempDir(), "keys")
+	const key = "0123456789abcdef"
+	if err := os.WriteFile(keys, []byte(key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, f := newServer(t, func(o *Options, _ *fake) { o.Set.KeyFile = keys })
+	for path, methods := range s.routes {
+		for method := range methods {
+			for _, auth := range []string{"", "Bearer " + strings.ToUpper(key), "Bearer " + key[:15], "Bearer " + key + "0", "Bearer", key, "Basic " + key} {
+				want := 401
+				if path == "/health" {
+					want = 200
+				}
+				if w := send(s, method, path, `{"prompt":"a","response":"b"}`, "Authorization", auth); w.Code != want {
+					t.Errorf("%s %s with %q: %d, want %d", method, path, auth, w.Code, want)
+				}
+			}
+			if w := send(s, method, path, `{}`, "Authorization", "Bearer "+key); w.Code == 401 {
+				t.Errorf("%s %s with the key: %s", method, path, w.Body)
+			}
+		}
+	}
+	if n := f.calls.Load(); n != 0 {
+		t.Errorf("the backend was asked %d times", n)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"mime"
 	"net/http"
 	"runtime/debug"
@@ -145,7 +146,7 @@ func (c *call) limit() (time.Duration, error) {
 	}
 	ms, err := strconv.ParseInt(text, 10, 32)
 	if err != nil || ms < 1 {
-		return 0, malformed(timeoutHeader, "got %q, want milliseconds from 1 on", clip(text))
+		return 0, malformed(timeoutHeader, "got %q, want 1 to %d milliseconds; over %d the server's --deadline holds", clip(text), math.MaxInt32, most.Milliseconds())
 	}
 	return min(most, time.Duration(ms)*time.Millisecond), nil
 }

@@ -33,12 +33,7 @@ func (s *Server) chat(c *call) error {
 	b["messages"] = into(&q.messages, messages(false))
 	b["add_generation_prompt"] = into(&q.generate, (*strictjson.Reader).Bool)
 	b["continue_final_message"] = into(&q.goOn, (*strictjson.Reader).Bool)
-	for _, key := range []string{"tools", "functions"} {
-		refuse(b, key, "this model is asked about texts, and calls no tools", []any{})
-	}
-	refuse(b, "response_format", "texts have no schema", map[string]any{"type": "text"})
-	refuse(b, "chat_template", "the model's own chat template is used and no other")
-	refuse(b, "chat_template_kwargs", "the model's own chat template is used, as it is", map[string]any{})
+	refuseAll(b, unchatted)
 	if err := b.read(c.body, false); err != nil {
 		return err
 	}
@@ -48,7 +43,7 @@ func (s *Server) chat(c *call) error {
 	if q.messages == nil || len(*q.messages) == 0 {
 		return malformed("messages", "there are none")
 	}
-	w, _, err := q.reading(s)
+	w, err := q.reading(s)
 	if err != nil {
 		return err
 	}
@@ -67,7 +62,7 @@ func (s *Server) chat(c *call) error {
 	if err != nil {
 		return unfit("messages", "%v", err)
 	}
-	if w, err = s.fit(w, ids, "messages", q.tokens != nil || q.completionTokens != nil); err != nil {
+	if w, err = q.fit(s, w, ids, "messages"); err != nil {
 		return err
 	}
 	if q.stream != nil && *q.stream {

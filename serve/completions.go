@@ -22,9 +22,7 @@ func (s *Server) completions(c *call) error {
 	b := q.body()
 	b["prompt"] = into(&q.prompt, texts(&q.many))
 	b["add_special_tokens"] = into(&q.special, (*strictjson.Reader).Bool)
-	refuse(b, "echo", "the prompt is not given back", false)
-	refuse(b, "suffix", "nothing is written between texts", "")
-	refuse(b, "best_of", "all choices are given", 1)
+	refuseAll(b, uncompleted)
 	if err := b.read(c.body, false); err != nil {
 		return err
 	}
@@ -37,7 +35,7 @@ func (s *Server) completions(c *call) error {
 	if n := len(*q.prompt); n > s.Set.MaxItems {
 		return unfit("prompt", "got %d texts, at most %d in one request", n, s.Set.MaxItems)
 	}
-	w, _, err := q.reading(s)
+	w, err := q.reading(s)
 	if err != nil {
 		return err
 	}
@@ -48,7 +46,7 @@ func (s *Server) completions(c *call) error {
 		if err != nil {
 			return err
 		}
-		one, err := s.fit(w, ids, param, q.tokens != nil)
+		one, err := q.fit(s, w, ids, param)
 		if err != nil {
 			return err
 		}

@@ -72,6 +72,8 @@ func told(ctx context.Context, err error) *Error {
 		return gone()
 	case errors.Is(err, ErrBusy):
 		return &Error{Status: http.StatusServiceUnavailable, Code: "busy", Message: "the queue is full: try again", Retry: 1}
+	case errors.Is(err, ErrNoText):
+		return unserved("model", "it is a classifier, which gives rewards and writes no text: ask for rewards, as on /v1/reward")
 	case errors.As(err, &row):
 		return unfit("", "%s", row.Msg)
 	}

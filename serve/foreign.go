@@ -4,6 +4,7 @@ package serve
 
 import (
 	"math"
+	"slices"
 
 	"criticrm/strictjson"
 	"criticrm/tokenizer"
@@ -12,6 +13,7 @@ import (
 // foreignRequest is what such a route may be asked, by the names of its family.
 type foreignRequest struct {
 	model                *string
+	name                 string // the member that input came under
 	input                *[]text
 	many                 bool
 	messages             *[]tokenizer.Message
@@ -21,16 +23,20 @@ type foreignRequest struct {
 	side, encoding, task *string
 }
 
-// body reads texts under a name of the family's.
-func (q *foreignRequest) body(texts ...string) body {
+// body reads texts under one of the family's names for them.
+func (q *foreignRequest) body(names ...string) body {
 	b := body{"model": into(&q.model, (*strictjson.Reader).String)}
-	for _, name := range texts {
-		b[name] = q.texts
+	for _, name := range names {
+		b[name] = func(r *strictjson.Reader) error {
+			if q.name != "" {
+				return malformed("", "%s is given, too: want one of both", q.name)
+			}
+			q.name = name
+			return into(&q.input, texts(&q.many))(r)
+		}
 	}
 	return b
 }
-
-func (q *foreignRequest) texts(r *strictjson.Reader) error { return into(&q.input, texts(&q.many))(r) }
 
 // vllm adds vLLM's members.
 func (q *foreignRequest) vllm(b body) body {
@@ -42,11 +48,7 @@ func (q *foreignRequest) vllm(b body) body {
 	b["truncation_side"] = into(&q.side, (*strictjson.Reader).String)
 	b["encoding_format"] = into(&q.encoding, (*strictjson.Reader).String)
 	b["task"] = into(&q.task, (*strictjson.Reader).String)
-	refuse(b, "dimensions", "a reward has one")
-	refuse(b, "chat_template", "the model's own chat template is used and no other")
-	refuse(b, "chat_template_kwargs", "the model's own chat template is used, as it is", map[string]any{})
-	refuse(b, "add_generation_prompt", "a reward is read at the end of a response", false)
-	refuse(b, "continue_final_message", "a reward is read at the end of a response", false)
+	refuseAll(b, unread)
 	return b
 }
 
@@ -62,7 +64,7 @@ func (q *foreignRequest) read(s *Server, c *call, b body) error {
 func (q *foreignRequest) items(s *Server, name string) (items []item, err error) {
 	switch {
 	case q.input != nil && q.messages != nil:
-		return nil, malformed("messages", "%s is given, too: want one of both", name)
+		return nil, malformed("messages", "%s is given, too: want one of both", q.name)
 	case q.messages != nil && s.Plain && len(*q.messages) > 0 && (*q.messages)[len(*q.messages)-1].Role != "assistant":
 		ids, err := s.render.Encode(*q.messages, false)
 		if err != nil {
@@ -76,7 +78,7 @@ func (q *foreignRequest) items(s *Server, name string) (items []item, err error)
 		return nil, malformed(name, "it is missing")
 	}
 	for i := range *q.input {
-		items = append(items, item{param: element(name, i, q.many), whole: &(*q.input)[i], bos: q.special == nil || *q.special})
+		items = append(items, item{param: element(q.name, i, q.many), whole: &(*q.input)[i], bos: q.special == nil || *q.special})
 	}
 	return items, nil
 }
@@ -96,8 +98,12 @@ func (s *Server) judgeForeign(c *call, items []item) ([]verdict, error) {
 	return all, nil
 }
 
-// truncated takes away the tokens of whole texts that truncate_prompt_tokens leaves out, the first of them unless truncation_side is right.
-func (q *foreignRequest) truncated(s *Server, items []item) error {
+// truncated takes away the tokens that truncate_prompt_tokens (or what a family calls so) leaves out, the first of them unless truncation_side is right:
+// of whole texts, and of what the model's template makes of messages.
+func (q *foreignRequest) truncated(s *Server, items []item, name string) error {
+	if q.side != nil && *q.side != "left" && *q.side != "right" {
+		return malformed("truncation_side", "got %q, want left or right", clip(*q.side))
+	}
 	if q.truncate == nil {
 		return nil
 	}
@@ -108,30 +114,38 @@ func (q *foreignRequest) truncated(s *Server, items []item) error {
 	if limit == 0 {
 		limit = maxTokensEver
 	}
-	if err := within("truncate_prompt_tokens", most, 1, int64(limit)); err != nil {
+	if err := within(name, most, 1, int64(limit)); err != nil {
 		return err
-	}
-	if q.side != nil && *q.side != "left" && *q.side != "right" {
-		return malformed("truncation_side", "got %q, want left or right", clip(*q.side))
 	}
 	for i := range items {
 		it := &items[i]
-		if it.whole == nil {
+		ids, err := s.rendered(it)
+		if err != nil {
+			return err
+		}
+		if int64(len(ids)) <= most {
 			continue
 		}
-		ids, err := s.ids(it.whole, it.param, it.bos)
-		if err != nil || int64(len(ids)) <= most {
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		if ids = ids[int64(len(ids))-most:]; q.side != nil && *q.side == "right" {
+		if q.side != nil && *q.side == "right" {
 			ids = ids[:most]
+		} else {
+			ids = ids[int64(len(ids))-most:]
 		}
 		it.whole, it.bos = &text{ids: ids}, false
 	}
 	return nil
+}
+
+// rendered are the tokens of an item's whole text, or of its messages with the response.
+func (s *Server) rendered(it *item) ([]int32, error) {
+	if it.whole != nil {
+		return s.ids(it.whole, it.param, it.bos)
+	}
+	ids, err := s.render.Encode(append(slices.Clone(it.prompt.Messages), tokenizer.Message{Role: "assistant", Content: it.response}), false)
+	if err != nil {
+		return nil, unfit(it.param, "%v", err)
+	}
+	return ids, nil
 }
 
 // activated is a reward as it is asked for: as it is, or squashed by a sigmoid where that is said. Other servers squash unless told otherwise.

@@ -115,7 +115,7 @@ func (s *Server) settle(it *item, o *reading) error {
 	if ok {
 		split, err := conversation(it.param, list)
 		if ok = err == nil; ok {
-			split.bos = it.bos
+			split.bos, split.id, split.columns = it.bos, it.id, it.columns
 			*it = split
 			return nil
 		}

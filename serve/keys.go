@@ -35,6 +35,8 @@ func readKeys(path string) ([][32]byte, error) {
 			return nil, fmt.Errorf("serve: %s:%d: a key of %d characters, want at least %d", path, i+1, len(line), minKey)
 		case strings.ContainsAny(line, " \t"):
 			return nil, fmt.Errorf("serve: %s:%d: a key with a space in it", path, i+1)
+		case strings.ContainsFunc(line, func(r rune) bool { return r <= ' ' || r > '~' }): // each client would send it in its own way, or not at all
+			return nil, fmt.Errorf("serve: %s:%d: a key with a character that is none of ASCII's visible ones (a byte order mark in front of the file counts as one): write another", path, i+1)
 		}
 		keys = append(keys, sha256.Sum256([]byte(line)))
 	}

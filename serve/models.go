@@ -4,10 +4,13 @@ package serve
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
+	"criticrm/internal/spell"
 	"criticrm/modeldir"
 	"criticrm/render"
 	"criticrm/strictjson"
@@ -50,8 +53,12 @@ func (s *Server) named(r *http.Request, body []byte) (*Server, error) {
 	}
 	inBody := modelOf(body)
 	name := inBody
-	if q := r.URL.Query(); q.Has(modelQuery) {
-		if name = q.Get(modelQuery); inBody != "" && inBody != name {
+	asked, err := parameter(r.URL.RawQuery)
+	if err != nil {
+		return s, err
+	}
+	if asked != nil {
+		if name = *asked; inBody != "" && inBody != name {
 			return s, malformed("model", "the address names %s and the body %s", clip(name), clip(inBody))
 		}
 		if err := s.all[0].known(&name); err != nil {
@@ -64,6 +71,26 @@ func (s *Server) named(r *http.Request, body []byte) (*Server, error) {
 		}
 	}
 	return s, nil
+}
+
+// parameter is the model that an address names; nil: none. Whatever else is there would be left out without a word, and another model asked.
+func parameter(query string) (*string, error) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, malformed("", "the address's parameters cannot be read (%s): want ?model=NAME, or none", clip(err.Error()))
+	}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if key != modelQuery {
+			return nil, &Error{Status: http.StatusBadRequest, Code: unknownField, Param: clip(key), Message: fmt.Sprintf("unknown parameter %q in the address%s: there is none but model, the body says the rest", clip(key), spell.Hint(key, []string{modelQuery}))}
+		}
+	}
+	switch list := values[modelQuery]; len(list) {
+	case 0:
+		return nil, nil
+	case 1:
+		return &list[0], nil
+	}
+	return nil, malformed(modelQuery, "the address names it twice")
 }
 
 // modelOf is the model that a body names; "" of one that names none, or is no object.

@@ -92,6 +92,27 @@ func TestModelsByName(t *testing.T) {
 	}
 }
 
+// What an address says beside the model, or in a way that cannot be read, is refused: the first model would be asked without a word.
+func TestParameters(t *testing.T) {
+	s := withMore(t)
+	body := `{"prompt": "x", "response": "y", "plain": true}`
+	for query, want := range map[string]string{
+		"model=b%ZZ": "cannot be read", "model=a;b": "cannot be read", "Model=b": `unknown parameter \"Model\" in the address, did you mean \"model\"?`,
+		"seed=5": "the body says the rest", "model=a&model=b": "model: the address names it twice", "model=b&x": `unknown parameter \"x\"`,
+	} {
+		if code, text := post(t, s, "/v1/reward?"+query, body); code != 400 || !strings.Contains(text, want) {
+			t.Errorf("%s: %d %s; want %s", query, code, text, want)
+		}
+	}
+	one, _ := newServer(t, nil)
+	if code, text := post(t, one, "/get_reward?seed=5", `{"query": ["x"]}`); code != 400 {
+		t.Errorf("a server of one model: %d %s", code, text)
+	}
+	if code, text := post(t, s, "/slime", `{"model": "c", "prompt": "x", "response": "y"}`); code != http.StatusNotFound || !strings.Contains(text, "no model c") {
+		t.Errorf("slime: %d %s", code, text)
+	}
+}
+
 // The list has every model under its name, and the metrics are of all.
 func TestModelsAreListed(t *testing.T) {
 	s := withMore(t)

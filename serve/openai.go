@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -53,53 +52,20 @@ func (q *writeRequest) body() body {
 	}
 	b["stop_token_ids"] = into(&q.ends, int32s)                     // vLLM's
 	b["return_token_ids"] = into(&q.ids, (*strictjson.Reader).Bool) // vLLM's
-	refuse(b, "logprobs", "log-probabilities are not given", false)
-	refuse(b, "prompt_logprobs", "log-probabilities are not given", false)
-	refuse(b, "logit_bias", "logits are not changed", map[string]any{})
-	refuse(b, "frequency_penalty", "there are no penalties", 0)
-	refuse(b, "presence_penalty", "there are no penalties", 0)
-	refuse(b, "repetition_penalty", "there are no penalties", 1)
-	refuse(b, "repeat_penalty", "there are no penalties", 1)
-	refuse(b, "min_p", "min_p is not known", 0)
-	refuse(b, "min_tokens", "min_tokens is not known", 0)
-	refuse(b, "ignore_eos", "texts end where the model ends them", false)
-	refuse(b, "use_beam_search", "texts are sampled", false)
+	refuseAll(b, unwritten)
 	return b
 }
 
-// refuse has a member refused that would change the answer, but for the values with which it does not.
-func refuse(b body, key, why string, harmless ...any) {
-	b[key] = func(r *strictjson.Reader) error {
-		v, err := r.Value()
-		if err != nil {
-			return err
-		}
-		for _, h := range harmless {
-			if plainly(v) == plainly(h) {
-				return nil
-			}
-		}
-		return unserved("", "%s", why)
-	}
-}
-
-// plainly is a value as text, numbers by what they are worth.
-func plainly(v any) string {
-	if n, ok := v.(interface{ Float64() (float64, error) }); ok {
-		if f, err := n.Float64(); err == nil {
-			return strconv.FormatFloat(f, 'g', -1, 64)
-		}
-	}
-	return fmt.Sprintf("%v", v)
-}
-
-// prompts are tokens that the model goes on behind.
-func (q *writeRequest) reading(s *Server) (w Work, o record.Sampling, err error) {
-	o = s.Score.Sampling
+// reading is the work that is asked for, but for the prompt.
+func (q *writeRequest) reading(s *Server) (w Work, err error) {
+	o := s.Score.Sampling
 	o.Reward = false
 	w.N = 1
 	tokens, name := q.tokens, "max_tokens"
 	if q.completionTokens != nil {
+		if tokens != nil && *tokens != *q.completionTokens {
+			return w, malformed("max_completion_tokens", "got %d, and max_tokens %d: want one of both", *q.completionTokens, *tokens)
+		}
 		tokens, name = q.completionTokens, "max_completion_tokens"
 	}
 	if q.topK != nil && *q.topK == -1 {
@@ -113,13 +79,13 @@ func (q *writeRequest) reading(s *Server) (w Work, o record.Sampling, err error)
 	}{{"n", q.n, 1, int64(s.Set.MaxSamples), &w.N}, {name, tokens, 1, maxTokensEver, &o.MaxTokens}, {"top_k", q.topK, 0, 1 << 30, &o.TopK}} {
 		if x.v != nil {
 			if err := within(x.name, *x.v, x.least, x.most); err != nil {
-				return w, o, err
+				return w, err
 			}
 			*x.to = int(*x.v)
 		}
 	}
 	if err := sampling(&o, q.temperature, q.top); err != nil {
-		return w, o, err
+		return w, err
 	}
 	if q.seed != nil {
 		o.Seed = *q.seed
@@ -129,27 +95,28 @@ func (q *writeRequest) reading(s *Server) (w Work, o record.Sampling, err error)
 	}
 	if q.stop != nil {
 		if len(*q.stop) > maxStops {
-			return w, o, unfit("stop", "got %d strings, at most %d", len(*q.stop), maxStops)
+			return w, unfit("stop", "got %d strings, at most %d", len(*q.stop), maxStops)
 		}
 		for i, stop := range *q.stop {
 			if stop == "" || len(stop) > maxStop {
-				return w, o, unfit(element("stop", i, len(*q.stop) > 1), "want 1 to %d bytes", maxStop)
+				return w, unfit(element("stop", i, len(*q.stop) > 1), "want 1 to %d bytes", maxStop)
 			}
 		}
 	}
 	if q.ends != nil {
 		for i, id := range *q.ends {
 			if !slices.Contains(s.ends(), id) {
-				return w, o, unserved(element("stop_token_ids", i, true), "token %d is none of the model's end tokens, at which texts end", id)
+				return w, unserved(element("stop_token_ids", i, true), "token %d is none of the model's end tokens, at which texts end", id)
 			}
 		}
 	}
 	w.Sampling = o
-	return w, o, nil
+	return w, nil
 }
 
 // fit makes a prompt's work: what a request leaves open of max_tokens is no more than there is room for.
-func (s *Server) fit(w Work, prompt []int32, param string, asked bool) (Work, error) {
+func (q *writeRequest) fit(s *Server, w Work, prompt []int32, param string) (Work, error) {
+	asked := q.tokens != nil || q.completionTokens != nil
 	w.Prompt = prompt
 	w.Key = critic.KeyOf("completion", idsHash(prompt), record.Single, 0)
 	room := maxTokensEver

@@ -4,8 +4,8 @@ package serve
 
 import (
 	"context"
-
 	"fmt"
+	"slices"
 	"time"
 
 	"criticrm/record"
@@ -87,10 +87,10 @@ func (q *rewardRequest) items() (list []item, err error) {
 		for i := range *q.input {
 			list = append(list, item{param: element("input", i, q.many), whole: &(*q.input)[i]})
 		}
-		return list, nil
 	}
 	var p record.Prompt
 	switch {
+	case q.input != nil:
 	case q.prompt != nil:
 		p = *q.prompt
 		if len(p.Messages) == 0 && p.Text == "" {
@@ -259,6 +259,19 @@ type rewardList struct {
 	Notes   []string     `json:"notes,omitempty"`
 }
 
+// unread are notes about columns that the answer does not depend on.
+func (q *rewardRequest) unread(o *reading) (notes []string) {
+	for _, c := range record.PromptColumns() {
+		switch _, given := q.columns[c]; {
+		case given && o.plain:
+			notes = append(notes, c+" is not read: no critique is asked for")
+		case given && !slices.Contains(o.Prompts.Critique.Columns(), c):
+			notes = append(notes, c+" is not read: the model's prompt for critiques does not name it")
+		}
+	}
+	return notes
+}
+
 // The notes of an answer.
 const (
 	noteNoHead = "the model has no reward head: scores are the means of the scores that its critiques end in"
@@ -298,6 +311,7 @@ func (s *Server) reward(c *call) error {
 		case c.plain > 0:
 			out.Notes = append(out.Notes, noteWhole)
 		}
+		out.Notes = append(out.Notes, q.unread(&o)...)
 		return out
 	}
 	if q.stream == nil || !*q.stream {

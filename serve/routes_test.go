@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"criticrm/critic"
 )
 
 func sorted(m map[string]any) []string { return slices.Sorted(maps.Keys(m)) }
@@ -41,6 +43,7 @@ func TestForms(t *testing.T) {
 		{"/pooling", `{"model":"base","input":"` + rendered + `","task":"classify","encoding_format":"float"}`, "{created:number data:[{critiques:[" + critique + "] data:[number] index:number object:string}] id:string model:string object:string " + usage + "}"},
 		{"/v1/embeddings", `{"model":"base","input":"` + rendered + `"}`, "{created:number data:[{critiques:[" + critique + "] embedding:[number] index:number object:string}] id:string model:string object:string " + usage + "}"},
 		{"/v1/score/evaluation", `{"model":"base","messages":["` + rendered + `"],"max_length":null}`, "{id:string model:string object:string scores:[number]}"},
+		{"/v1/score/evaluation", `{"messages":["just words"]}`, "{id:string model:string object:string read_plain:[number] scores:[number]}"},
 		{"/slime", `{"prompt":"What is 2 + 2?","response":"4","label":null}`, "number"},
 		{"/slime", `{"prompt":[{"role":"user","content":"What?"}],"response":"4","label":"x"}`, "number"},
 		{"/v1/chat/completions", `{"model":"base","messages":[{"role":"user","content":"Hi"}],"max_tokens":5}`, "{choices:[{finish_reason:string index:number logprobs:null message:{content:string role:string}}] created:number id:string model:string object:string " + usage + "}"},
@@ -133,10 +136,40 @@ func TestActivation(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", x.more, got, want)
 		}
 	}
+	if got := number(dig(ask(t, s, "/classify", `{"text":"`+rendered+`","use_activation":true}`), "embedding", 0)); float32(got) != float32(1/(1+math.Exp(-raw))) {
+		t.Errorf("SGLang's form: got %v of %v", got, raw)
+	}
 	text := dig(ask(t, s, "/v1/embeddings", `{"input":"`+rendered+`","encoding_format":"base64"}`), "data", 0, "embedding").(string)
 	b, err := base64.StdEncoding.DecodeString(text)
 	if err != nil || len(b) != 4 || math.Float32frombits(binary.LittleEndian.Uint32(b)) != float32(raw) {
 		t.Errorf("base64 %q, %v", text, err)
+	}
+}
+
+// truncate_prompt_tokens cuts messages and SGLang's texts as it does vLLM's, and leaves alone what is short.
+func TestTruncated(t *testing.T) {
+	s, _ := newServer(t, func(o *Options, _ *fake) { o.Plain = true })
+	const messages = `"messages":[{"role":"user","content":"What is 2 + 2?"},{"role":"assistant","content":"It is 4."}]`
+	ids := s.dir.Tok.EncodeSpecial(rendered)
+	want := func(ids []int32) string { return fmt.Sprint(float32(hash(ids)%1000)/100 - 5) }
+	for more, want := range map[string]string{
+		``: want(ids), `,"truncate_prompt_tokens":-1`: want(ids), `,"truncate_prompt_tokens":4`: want(ids[len(ids)-4:]), `,"truncate_prompt_tokens":4,"truncation_side":"right"`: want(ids[:4]),
+	} {
+		for _, text := range []string{messages, `"input":"` + rendered + `"`} {
+			if got := fmt.Sprint(dig(ask(t, s, "/classify", `{`+text+more+`}`), "data", 0, "probs", 0)); got != want {
+				t.Errorf("%s%s: got %s, want %s", text, more, got, want)
+			}
+		}
+		if got := fmt.Sprint(dig(ask(t, s, "/classify", `{"text":"`+rendered+`"`+more+`}`), "embedding", 0)); got != want {
+			t.Errorf("text%s: got %s, want %s", more, got, want)
+		}
+	}
+	if got := fmt.Sprint(dig(ask(t, s, "/v1/score/evaluation", `{"messages":["`+rendered+`"],"max_length":4}`), "scores", 0)); got != want(ids[:4]) {
+		t.Errorf("max_length: got %s, want %s", got, want(ids[:4]))
+	}
+	critic, _ := newServer(t, nil)
+	if got := ask(t, critic, "/classify", `{`+messages+`,"truncate_prompt_tokens":4}`); dig(got, "data", 0, "plain") != true {
+		t.Errorf("a critic's: %v", got)
 	}
 }
 
@@ -198,7 +231,45 @@ func TestKindsOfModels(t *testing.T) {
 	}
 }
 
-// Rewards are printed so that they are read as the same float32.
+// The id and the columns of a request count for whole texts, too, and what is not read is told.
+func TestColumns(t *testing.T) {
+	p, err := critic.ParseTemplate("rubric.txt", "[user]\n{prompt} {response}\nBy: {rubric}\n", []string{"prompt", "response"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asks, _ := newServer(t, func(o *Options, _ *fake) {
+		set := *o.Score.Prompts
+		set.Critique = p
+		o.Score.Prompts = &set
+	})
+	plain, _ := newServer(t, nil)
+	const as = `"prompt":"What is 2 + 2?","response":"It is 4."`
+	reward := func(s *Server, body string, notes ...any) any {
+		t.Helper()
+		got := ask(t, s, "/v1/reward", `{`+body+`}`)
+		told, _ := dig(got, "notes").([]any)
+		if !slices.Equal(told, notes) {
+			t.Errorf("%s: notes %q, want %q", body, told, notes)
+		}
+		return dig(got, "data", 0, "reward")
+	}
+	for _, more := range []string{`,"rubric":"be kind"`, `,"rubric":"be short"`, `,"rubric":"be kind","id":"x"`} {
+		if a, b := reward(asks, as+more), reward(asks, `"input":"`+rendered+`"`+more); a != b {
+			t.Errorf("%s: %v of messages, %v of the text that they are rendered as", more, a, b)
+		}
+	}
+	if reward(asks, as+`,"rubric":"be kind"`) == reward(asks, as+`,"rubric":"be short"`) {
+		t.Error("the rubric is not read")
+	}
+	if a, b := reward(plain, as+`,"id":"x"`), reward(plain, `"input":"`+rendered+`","id":"x"`); a != b || a == reward(plain, as) {
+		t.Errorf("of an id: %v and %v", a, b)
+	}
+	refused{"/v1/reward", `{"input":"` + rendered + `","id":""}`, 422, "id: want 1 to 256 bytes"}.try(t, plain)
+	refused{"/v1/reward", `{` + as + `}`, 422, `it has no "rubric"`}.try(t, asks)
+	reward(plain, as+`,"rubric":"be kind","reference":"4"`, "rubric is not read: the model's prompt for critiques does not name it", "reference is not read: the model's prompt for critiques does not name it")
+	reward(asks, as+`,"rubric":"be kind","plain":true`, notePlain, "rubric is not read: no critique is asked for")
+}
+
 // An empty response is judged like any other, with critiques and without, and does not take its neighbours with it.
 func TestEmptyResponse(t *testing.T) {
 	s, _ := newServer(t, nil)
@@ -216,6 +287,7 @@ func TestEmptyResponse(t *testing.T) {
 	ask(t, s, "/v1/reward", `{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":""}]}`)
 }
 
+// Rewards are printed so that they are read as the same float32.
 func TestRewardsRoundTrip(t *testing.T) {
 	for _, want := range []float32{0.1, 1e-30, -3.4028235e38, 1.1754944e-38, 16777217, 0.333333343} {
 		b, err := json.Marshal(rewardJSON{Reward: &want})

@@ -100,20 +100,23 @@ func of(dir *modeldir.Dir, r *render.Renderer, back Backend, o Options, with *sh
 
 // Reload reads the keys and the certificate again. On an error those that were read before hold.
 func (s *Server) Reload() error {
+	keys, cert := s.keys.Load(), s.cert.Load()
 	if s.Set.KeyFile != "" {
-		keys, err := readKeys(s.Set.KeyFile)
+		list, err := readKeys(s.Set.KeyFile)
 		if err != nil {
 			return err
 		}
-		s.keys.Store(&keys)
+		keys = &list
 	}
 	if s.Set.TLSCert != "" {
-		cert, err := tls.LoadX509KeyPair(s.Set.TLSCert, s.Set.TLSKey)
+		pair, err := tls.LoadX509KeyPair(s.Set.TLSCert, s.Set.TLSKey)
 		if err != nil {
 			return fmt.Errorf("serve: tls_cert, tls_key: %w", err)
 		}
-		s.cert.Store(&cert)
+		cert = &pair
 	}
+	s.keys.Store(keys) // both or none
+	s.cert.Store(cert)
 	return nil
 }
 
@@ -139,7 +142,7 @@ func (s *Server) URL(l net.Listener) string {
 // done, also if some of it was not in time, and the backend's error if that is lost.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := &http.Server{
-		Handler: s, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, IdleTimeout: idleTime,
+		Handler: s, DisableGeneralOptionsHandler: true, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, IdleTimeout: idleTime,
 		BaseContext: func(net.Listener) context.Context { return s.work },
 		ErrorLog:    slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}

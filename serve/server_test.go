@@ -213,7 +213,7 @@ func TestBackendFails(t *testing.T) {
 		err    error
 		status int
 		code   string
-	}{{ErrBusy, 503, "busy"}, {errors.New("secret place"), 500, "internal"}, {errors.New("panic"), 500, "internal"}, {fmt.Errorf("it fails: %w", lost), 500, "internal"}} {
+	}{{ErrBusy, 503, "busy"}, {fmt.Errorf("engine: %w", ErrNoText), 400, "writes no text"}, {errors.New("secret place"), 500, "internal"}, {errors.New("panic"), 500, "internal"}, {fmt.Errorf("it fails: %w", lost), 500, "internal"}} {
 		fail.Store(&x.err)
 		for _, path := range []string{"/v1/reward", "/v1/chat/completions"} {
 			body := good
@@ -283,6 +283,7 @@ func TestRaw(t *testing.T) {
 		"an old client":       {fmt.Sprintf("POST /v1/reward HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(good), good), "HTTP/1.0 200"},
 		"chunks that are not": {post + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", "HTTP/1.1 400"},
 		"an odd expectation":  {post + "Expect: more\r\nContent-Length: 2\r\n\r\n{}", "HTTP/1.1 417"},
+		"options of all":      {"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", "HTTP/1.1 404"},
 		"no HTTP":             {"hello\r\n\r\n", "HTTP/1.1 400"},
 		"one behind another":  {strings.Repeat(fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", post, len(good), good), 3), "HTTP/1.1 200"},
 	} {

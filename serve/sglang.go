@@ -6,12 +6,8 @@ package serve
 import "time"
 
 // sglang is POST /classify with text: a rendered conversation or a list of them.
-func (s *Server) sglang(c *call, q foreignRequest) error {
-	var items []item
-	for i := range *q.input {
-		items = append(items, item{param: element("text", i, q.many), whole: &(*q.input)[i], bos: true})
-	}
-	all, err := s.judgeForeign(c, items)
+func (s *Server) sglang(c *call, q *foreignRequest) error {
+	all, err := s.pooled(c, q)
 	if err != nil {
 		return err
 	}
@@ -29,7 +25,7 @@ func (s *Server) sglang(c *call, q foreignRequest) error {
 	list := make([]entry, len(all))
 	for i := range all {
 		v := &all[i]
-		list[i] = entry{[]float32{*v.score()}, meta{element(c.id, i, true), v.prompt, v.written, time.Since(c.began).Seconds()}, s.extra(v)}
+		list[i] = entry{[]float32{q.activated(v)}, meta{element(c.id, i, true), v.prompt, v.written, time.Since(c.began).Seconds()}, s.extra(v)}
 	}
 	if !q.many {
 		return c.json(list[0])

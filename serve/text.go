@@ -21,6 +21,9 @@ func message(strict bool) func(r *strictjson.Reader) (tokenizer.Message, error) 
 			}
 			return r.String()
 		})}
+		if !strict {
+			refuseAll(b, unsaid)
+		}
 		if err := b.object(r, strict); err != nil {
 			return m, err
 		}

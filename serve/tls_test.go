@@ -47,7 +47,15 @@ func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	certificate(t, cert, key, "first")
-	v := start(t, func(o *Options, _ *fake) { o.Set.TLSCert, o.Set.TLSKey = cert, key })
+	const bearer, next = "0123456789abcdef", "fedcba9876543210"
+	keys := filepath.Join(dir, "keys")
+	write := func(text string) {
+		if err := os.WriteFile(keys, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(bearer)
+	v := start(t, func(o *Options, _ *fake) { o.Set.TLSCert, o.Set.TLSKey, o.Set.KeyFile = cert, key, keys })
 	try := func(file string, two bool) (proto, name string, err error) {
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -57,7 +65,13 @@ func TestTLS(t *testing.T) {
 		roots.AppendCertsFromPEM(b)
 		tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: two}
 		defer tr.CloseIdleConnections()
-		res, err := (&http.Client{Transport: tr}).Post(v.url+"/v1/reward", "application/json", strings.NewReader(good))
+		req, err := http.NewRequest(http.MethodPost, v.url+"/v1/reward", strings.NewReader(good))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Authorization", "Bearer "+bearer)
+		res, err := (&http.Client{Transport: tr}).Do(req)
 		if err != nil {
 			return "", "", err
 		}
@@ -82,9 +96,11 @@ func TestTLS(t *testing.T) {
 	if err := os.WriteFile(key, []byte("nothing"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	write(next)
 	if err := v.Reload(); err == nil || !strings.Contains(err.Error(), "tls_cert") {
 		t.Errorf("a bad key: %v", err)
 	}
+	// As the error says, all holds that was read before, the API key too.
 	if _, name, err := try(cert, false); err != nil || name != "second" {
 		t.Errorf("behind a bad key: %s, %v", name, err)
 	}

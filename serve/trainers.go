@@ -24,22 +24,33 @@ func (s *Server) openRLHF(c *call) error {
 	if err != nil {
 		return err
 	}
-	rewards, lengths, plain := make([]float32, len(all)), make([]float32, len(all)), make([]int, len(all))
+	rewards, lengths := make([]float32, len(all)), make([]float32, len(all))
 	for i := range all {
 		v := &all[i]
 		rewards[i] = *v.score()
 		if n := len(v.critiques); n > 0 {
 			lengths[i] = float32(v.written) / float32(n)
 		}
-		if v.plain && !s.Plain {
-			plain[i] = 1
-		}
 	}
 	logs := map[string]any{"critique_len": lengths}
-	if c.plain > 0 {
+	if plain := c.readPlain(all); plain != nil {
 		logs["read_plain"] = plain
 	}
 	return c.json(map[string]any{"rewards": rewards, "scores": rewards, "extra_logs": logs})
+}
+
+// readPlain has 1 for each text that a critic read without critiques, else 0; nil: there is none.
+func (c *call) readPlain(all []verdict) []int {
+	if c.plain == 0 {
+		return nil
+	}
+	list := make([]int, len(all))
+	for i := range all {
+		if all[i].plain {
+			list[i] = 1
+		}
+	}
+	return list
 }
 
 // llamaFactory is POST /v1/score/evaluation: rendered texts under the name messages.
@@ -64,8 +75,8 @@ func (s *Server) llamaFactory(c *call) error {
 			*longest = min(*longest, limit)
 		}
 		q.truncate, q.side = longest, &right
-		if err := q.truncated(s, items); err != nil {
-			return at("max_length", err)
+		if err := q.truncated(s, items, "max_length"); err != nil {
+			return err
 		}
 	}
 	all, err := s.judgeForeign(c, items)
@@ -81,15 +92,16 @@ func (s *Server) llamaFactory(c *call) error {
 		Object string    `json:"object"`
 		Model  string    `json:"model"`
 		Scores []float32 `json:"scores"`
-	}{"scoreval-" + c.id, "score.evaluation", s.names[0], scores})
+		Plain  []int     `json:"read_plain,omitempty"`
+	}{"scoreval-" + c.id, "score.evaluation", s.names[0], scores, c.readPlain(all)})
 }
 
 // slime is POST /slime: one sample in slime's form, answered by the bare number. The prompt is a text, a conversation, or one that is rendered already
 // up to where the response begins.
 func (s *Server) slime(c *call) error {
 	var p *record.Prompt
-	var response *string
-	b := body{"prompt": into(&p, func(r *strictjson.Reader) (p record.Prompt, err error) {
+	var response, model *string
+	b := body{"model": into(&model, (*strictjson.Reader).String), "prompt": into(&p, func(r *strictjson.Reader) (p record.Prompt, err error) {
 		if r.Kind() == "array" {
 			p.Messages, err = messages(false)(r)
 			return p, err
@@ -98,6 +110,9 @@ func (s *Server) slime(c *call) error {
 		return p, err
 	}), "response": into(&response, (*strictjson.Reader).String)}
 	if err := b.read(c.body, false); err != nil {
+		return err
+	}
+	if err := s.known(model); err != nil {
 		return err
 	}
 	switch {

@@ -35,14 +35,7 @@ func (s *Server) extra(v *verdict) extra {
 
 // pool judges what a request of the two families has, and makes an entry of each.
 func (s *Server) pool(c *call, q *foreignRequest, prefix string, entry func(i int, v *verdict) any) error {
-	items, err := q.items(s, "input")
-	if err != nil {
-		return err
-	}
-	if err := q.truncated(s, items); err != nil {
-		return err
-	}
-	all, err := s.judgeForeign(c, items)
+	all, err := s.pooled(c, q)
 	if err != nil {
 		return err
 	}
@@ -53,16 +46,32 @@ func (s *Server) pool(c *call, q *foreignRequest, prefix string, entry func(i in
 	return c.json(out)
 }
 
+// pooled judges what a request of the two families has.
+func (s *Server) pooled(c *call, q *foreignRequest) ([]verdict, error) {
+	items, err := q.items(s, "input")
+	if err != nil {
+		return nil, err
+	}
+	if err := q.truncated(s, items, "truncate_prompt_tokens"); err != nil {
+		return nil, err
+	}
+	return s.judgeForeign(c, items)
+}
+
 // classify is POST /classify and /v1/classify. A body with text or input_ids is SGLang's, whose answer is a list of another form.
 func (s *Server) classify(c *call) error {
-	var q, sgl foreignRequest
-	b := q.vllm(q.body("input"))
-	b["text"], b["input_ids"] = sgl.texts, sgl.texts
-	if err := q.read(s, c, b); err != nil {
+	var q foreignRequest
+	if err := q.read(s, c, q.vllm(q.body("input", "text", "input_ids"))); err != nil {
 		return err
 	}
-	if sgl.input != nil {
-		return s.sglang(c, sgl)
+	if err := q.classifies(); err != nil {
+		return err
+	}
+	if q.encoding != nil && *q.encoding != "float" {
+		return unserved("encoding_format", "got %q, want float: /pooling knows base64", clip(*q.encoding))
+	}
+	if q.input != nil && q.name != "input" {
+		return s.sglang(c, &q)
 	}
 	return s.pool(c, &q, "classify-", func(i int, v *verdict) any {
 		return struct {
@@ -81,8 +90,8 @@ func (s *Server) pooling(c *call) error {
 	if err := q.read(s, c, q.vllm(q.body("input"))); err != nil {
 		return err
 	}
-	if q.task != nil && *q.task != "classify" {
-		return unserved("task", "got %q, want classify: rewards are read at the end of texts", clip(*q.task))
+	if err := q.classifies(); err != nil {
+		return err
 	}
 	vector, err := q.vector()
 	if err != nil {
@@ -96,6 +105,14 @@ func (s *Server) pooling(c *call) error {
 			extra
 		}{i, "pooling", vector(q.activated(v)), s.extra(v)}
 	})
+}
+
+// classifies refuses a task whose answer would be another one.
+func (q *foreignRequest) classifies() error {
+	if q.task != nil && *q.task != "classify" {
+		return unserved("task", "got %q, want classify: rewards are read at the end of texts", clip(*q.task))
+	}
+	return nil
 }
 
 // vector is how a number is written as a vector of one.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,20 +22,39 @@ import (
 // serving runs criticrm serve until the test ends, and gives its address.
 func serving(t *testing.T, args ...string) (url string, stop func() (code int, stderr string)) {
 	t.Helper()
+	return servingBy(t, run, args...)
+}
+
+// apart is run in a process of its own, which is sent SIGTERM when the context ends.
+func apart(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), asProgram+"=1"), stdout, stderr
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		fmt.Fprintln(stderr, err)
+		return -1
+	}
+	return cmd.ProcessState.ExitCode()
+}
+
+func servingBy(t *testing.T, by func(ctx context.Context, args []string, stdout, stderr io.Writer) int, args ...string) (url string, stop func() (code int, stderr string)) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	found, code := make(chan string, 1), make(chan int, 1)
+	listens := regexp.MustCompile(`(?m)^serving .* at (http\S+)$`)
 	var mu sync.Mutex
 	var all bytes.Buffer
 	stderr := writerFunc(func(p []byte) (int, error) {
 		mu.Lock()
 		defer mu.Unlock()
+		told := listens.Match(all.Bytes())
 		all.Write(p)
-		if _, rest, ok := strings.Cut(string(p), " at http"); ok && strings.HasPrefix(string(p), "serving ") {
-			found <- "http" + strings.TrimSpace(rest)
+		if m := listens.FindSubmatch(all.Bytes()); m != nil && !told {
+			found <- string(m[1])
 		}
 		return len(p), nil
 	})
-	go func() { code <- run(ctx, append([]string{"serve", "--port", "0"}, args...), io.Discard, stderr) }()
+	go func() { code <- by(ctx, append([]string{"serve", "--port", "0"}, args...), io.Discard, stderr) }()
 	stop = sync.OnceValues(func() (int, string) {
 		cancel()
 		c := <-code
@@ -223,7 +243,7 @@ func TestServeBad(t *testing.T) {
 // asking again gives the same file. What is over the server's context is the row's fault.
 func TestServeAsEngine(t *testing.T) {
 	docsFolder(t)
-	url, stop := serving(t, "--model", "my-model", "--max_tokens", "40")
+	url, stop := servingBy(t, apart, "--model", "my-model", "--max_tokens", "40")
 	for _, route := range []string{"chat", "completions"} {
 		args := func(out string) []string {
 			return []string{"generate", "--engine", "openai", "--base_url", url + "/v1", "--engine_route", route, "--model", "my-model", "--in", "pairs.jsonl", "--out", out,
