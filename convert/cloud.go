@@ -94,6 +94,8 @@ func (c *cloud) finish(dir string, rep *Report) error {
 			return err
 		}
 		rep.Notes = append(rep.Notes, fmt.Sprintf("critiques end with %s, as CLoud's code has it: %s says so now", cloudEnd, model.GenerationFile))
+	} else if c.feedback == feedbackTeacher {
+		return fmt.Errorf("its tokenizer has no token %s, with which CLoud's code ends critiques and behind which it reads rewards: they would be read elsewhere", cloudEnd)
 	}
 	f := modeldir.Facts{Program: "CLoud", Method: modeldir.BT, HeadPosition: "end"}
 	if c.feedback == feedbackTeacher {
