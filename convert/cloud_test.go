@@ -130,6 +130,21 @@ func TestCloud(t *testing.T) {
 	}
 }
 
+// A template that keeps the space behind CLoud's words, which is left out here, is told; Llama 3's does not.
+func TestCloudSpace(t *testing.T) {
+	for keeps, content := range map[bool]string{true: "m['content']", false: "m['content'] | trim"} {
+		dir, base := cloudModel(t, cloudConfig, plain)
+		write(t, filepath.Join(dir, tokenizer.TemplateFile), "{{ bos_token }}{% for m in messages %}{{ '<|start_header_id|>' + m['role'] + '<|end_header_id|>\n\n' + "+content+" + '<|eot_id|>' }}{% endfor %}")
+		rep, err := Convert(t.Context(), dir, filepath.Join(t.TempDir(), "to"), Options{BaseConfig: base})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(strings.Join(rep.Notes, "; "), "keeps the space"); got != keeps {
+			t.Errorf("keeps it %v: notes %q", keeps, rep.Notes)
+		}
+	}
+}
+
 func openCPU(t *testing.T, dir string) (*model.Model, error) {
 	t.Helper()
 	dev, err := kernels.OpenCPU(1)
