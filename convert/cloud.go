@@ -94,6 +94,8 @@ func (c *cloud) finish(dir string, rep *Report) error {
 			return err
 		}
 		rep.Notes = append(rep.Notes, fmt.Sprintf("critiques end with %s, as CLoud's code has it: %s says so now", cloudEnd, model.GenerationFile))
+	} else if c.feedback == feedbackTeacher {
+		return fmt.Errorf("its tokenizer has no token %s, with which CLoud's code ends critiques and behind which it reads rewards: they would be read elsewhere", cloudEnd)
 	}
 	f := modeldir.Facts{Program: "CLoud", Method: modeldir.BT, HeadPosition: "end"}
 	if c.feedback == feedbackTeacher {
@@ -102,11 +104,31 @@ func (c *cloud) finish(dir string, rep *Report) error {
 			return err
 		}
 		f.Method, f.Prompts, f.PromptsHash, f.AskScore = modeldir.Cloud, p.Texts(), p.Hash(), critic.AskOff
+		if err := tellSpace(dir, tok, rep); err != nil {
+			return err
+		}
 	}
 	if _, err := os.Stat(filepath.Join(dir, model.HeadFile)); errors.Is(err, os.ErrNotExist) {
 		f.Method = modeldir.SFT
 	}
 	return f.Write(dir)
+}
+
+// tellSpace notes where CLoud's code would ask with a space behind the words, which Llama 3's template trims and a prompt here never ends in.
+func tellSpace(dir string, tok *tokenizer.Tokenizer, rep *Report) error {
+	chat, err := tokenizer.LoadChat(dir, tok, tokenizer.ChatOptions{})
+	if errors.Is(err, tokenizer.ErrNoTemplate) {
+		rep.Notes = append(rep.Notes, "it has no chat template, with which critiques are asked for: give one with --chat_template")
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	text, err := chat.Text([]tokenizer.Message{{Role: "user", Content: "question: "}}, false)
+	if err == nil && strings.Contains(text, "question: ") {
+		rep.Notes = append(rep.Notes, "warning: its chat template keeps the space that CLoud's code writes behind the words that ask; it is left out here, so critiques and rewards are others")
+	}
+	return err
 }
 
 // endWith puts a token before the end tokens of generation_config.json.

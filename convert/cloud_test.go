@@ -17,6 +17,7 @@ import (
 	"criticrm/modeldir"
 	"criticrm/record"
 	"criticrm/render"
+	"criticrm/tokenizer"
 )
 
 const cloudConfig = `{"architectures":["CLoudRewardModel"],"feedback_method":"teacher","base_model_name_or_path":"meta-llama/Meta-Llama-3-8B","torch_dtype":"bfloat16"}`
@@ -132,6 +133,21 @@ func TestCloud(t *testing.T) {
 	}
 }
 
+// A template that keeps the space behind CLoud's words, which is left out here, is told; Llama 3's does not.
+func TestCloudSpace(t *testing.T) {
+	for keeps, content := range map[bool]string{true: "m['content']", false: "m['content'] | trim"} {
+		dir, base := cloudModel(t, cloudConfig, plain)
+		write(t, filepath.Join(dir, tokenizer.TemplateFile), "{{ bos_token }}{% for m in messages %}{{ '<|start_header_id|>' + m['role'] + '<|end_header_id|>\n\n' + "+content+" + '<|eot_id|>' }}{% endfor %}")
+		rep, err := Convert(t.Context(), dir, filepath.Join(t.TempDir(), "to"), Options{BaseConfig: base})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(strings.Join(rep.Notes, "; "), "keeps the space"); got != keeps {
+			t.Errorf("keeps it %v: notes %q", keeps, rep.Notes)
+		}
+	}
+}
+
 func openCPU(t *testing.T, dir string) (*model.Model, error) {
 	t.Helper()
 	dev, err := kernels.OpenCPU(1)
@@ -158,16 +174,25 @@ func TestBadCloud(t *testing.T) {
 	}
 	classifier := filepath.Join(t.TempDir(), model.ConfigFile)
 	write(t, classifier, strings.Replace(string(b), "ForCausalLM", "ForSequenceClassification", 1))
+	wide := filepath.Join(t.TempDir(), model.ConfigFile)
+	write(t, wide, strings.Replace(string(b), `"intermediate_size":48`, `"intermediate_size":64`, 1))
+	endless, _ := cloudModel(t, cloudConfig, plain)
+	for _, f := range tokenizer.Files() {
+		os.Remove(filepath.Join(endless, f))
+	}
+	copyTokenizer(t, golden.Repository(t).Dir("tokenizer_chatml"), endless)
 	cases := map[string]struct {
 		dir string
 		o   Options
 	}{
-		`config.json of its base model "meta-llama/Meta-Llama-3-8B" with base_config`: {good, Options{}},
-		`feedback_method: got "parent", want teacher or vanilla`:                      {other, Options{BaseConfig: base}},
-		"which says where rewards are read (feedback_method)":                         {replaced, Options{}},
-		"base_config is for models whose config.json is CLoud's":                      {replaced, Options{BaseConfig: base}},
-		`want a tensor "reward_head.dense.bias"`:                                      {lacks, Options{BaseConfig: base}},
-		"is that of a classifier, and CLoud's is a causal model":                      {good, Options{BaseConfig: classifier}},
+		"model.layers.0.mlp.gate_proj.weight\": shape [48,32], config.json implies [64,32]": {good, Options{BaseConfig: wide}},
+		"its tokenizer has no token <|eot_id|>":                                             {endless, Options{BaseConfig: base}},
+		`config.json of its base model "meta-llama/Meta-Llama-3-8B" with base_config`:       {good, Options{}},
+		`feedback_method: got "parent", want teacher or vanilla`:                            {other, Options{BaseConfig: base}},
+		"which says where rewards are read (feedback_method)":                               {replaced, Options{}},
+		"base_config is for models whose config.json is CLoud's":                            {replaced, Options{BaseConfig: base}},
+		`want a tensor "reward_head.dense.bias"`:                                            {lacks, Options{BaseConfig: base}},
+		"is that of a classifier, and CLoud's is a causal model":                            {good, Options{BaseConfig: classifier}},
 		"no such file": {good, Options{BaseConfig: filepath.Join(t.TempDir(), "none.json")}},
 	}
 	for _, want := range slices.Sorted(maps.Keys(cases)) {

@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"criticrm/gguf"
 )
@@ -47,6 +48,7 @@ var gemma2Settings = []setting{
 }
 
 var gemma3Settings = []setting{
+	{"final_logit_softcapping", "final_logit_softcapping", false, false},
 	{"attention.sliding_window", "sliding_window", true, true},
 }
 
@@ -57,10 +59,17 @@ const (
 	maxWidth  = 1 << 24
 )
 
+// tensors are those of a file, or of one that is to be written.
+type tensors interface {
+	Tensor(name string) (t gguf.Tensor, ok bool)
+	Tensors() []gguf.Tensor
+	ReadF32(name string) ([]float32, error)
+}
+
 // reading makes a config.json of a file's metadata.
 type reading struct {
 	gguf.Fields
-	file   *gguf.File
+	file   tensors
 	family *family
 	shape  shape
 	config map[string]any
@@ -96,8 +105,8 @@ func (x float) MarshalJSON() ([]byte, error) {
 }
 
 // findFamily chooses the family of a file.
-func findFamily(file *gguf.File) (*family, error) {
-	m := &gguf.Fields{Meta: file.Meta}
+func findFamily(meta gguf.Meta) (*family, error) {
+	m := &gguf.Fields{Meta: meta}
 	arch := m.Text("general.architecture")
 	if m.Err != nil {
 		return nil, m.Err
@@ -119,8 +128,8 @@ func findFamily(file *gguf.File) (*family, error) {
 }
 
 // readConfig reads the settings of a file. The tokens that config.json names are added later.
-func readConfig(file *gguf.File, f *family) (*reading, error) {
-	r := &reading{Fields: gguf.Fields{Meta: file.Meta}, file: file, family: f, config: map[string]any{}}
+func readConfig(meta gguf.Meta, file tensors, f *family) (*reading, error) {
+	r := &reading{Fields: gguf.Fields{Meta: meta}, file: file, family: f, config: map[string]any{}}
 	for _, name := range []string{"attention.head_count", "attention.head_count_kv", "feed_forward_length"} {
 		r.Uniform(r.key(name))
 	}
@@ -132,7 +141,7 @@ func readConfig(file *gguf.File, f *family) (*reading, error) {
 	r.dimensions()
 	for name, what := range map[string]string{"expert_count": "a mixture of experts", "attention.max_alibi_bias": "ALiBi", "attention.clamp_kqv": "clamped queries and keys",
 		"use_parallel_residual": "parallel residuals", "attention.output_scale": "scaled attention", "attention.temperature_length": "attention whose temperature grows with the position"} {
-		if v := r.Meta.Get(r.key(name)); v != nil && v != false && fmt.Sprint(v) != "0" {
+		if v := r.Get(r.key(name)); v != nil && v != false && fmt.Sprint(v) != "0" {
 			r.fail("metadata %q: %s is not supported", r.key(name), what)
 		}
 	}
@@ -204,8 +213,11 @@ func (r *reading) dimensions() {
 	r.config["vocab_size"] = s.vocab
 }
 
-// layerTypes writes which layers see a window only: all but every n-th.
+// layerTypes writes which layers see a window only: all but every n-th, where the file does not say it.
 func (r *reading) layerTypes(n int64) {
+	if n = r.Whole(r.key("attention.sliding_window_pattern"), n, 1, maxLayers); r.Err != nil {
+		return
+	}
 	types := make([]string, r.shape.layers)
 	for i := range types {
 		types[i] = "sliding_attention"
@@ -271,7 +283,10 @@ func readGemma2(r *reading) {
 
 func readGemma3(r *reading) {
 	r.gemma(gemma3Layers27B)
-	r.config["attn_logit_softcapping"], r.config["final_logit_softcapping"] = nil, nil
+	r.config["attn_logit_softcapping"] = nil
+	if !r.Has(r.key("final_logit_softcapping")) {
+		r.config["final_logit_softcapping"] = nil
+	}
 	r.config["rope_local_base_freq"] = shortest(r.Number(r.key("rope.freq_base_swa"), 10000, false))
 	r.layerTypes(6)
 }
@@ -298,6 +313,20 @@ func readOlmo2(r *reading) {
 	}
 	if r.Has(r.key("attention.sliding_window")) {
 		r.fail("metadata %q: windows, as in OLMo 3, are not supported", r.key("attention.sliding_window"))
+	}
+}
+
+// tellUnread notes what the file says and nothing here has looked for, unless it changes nothing: it may be a setting on which numbers depend.
+func (r *reading) tellUnread() {
+	arch := r.family.arch + "."
+	for _, p := range append(r.Unread(arch), r.Unread("tokenizer.")...) {
+		switch name := strings.TrimPrefix(p.Key, arch); {
+		case name == "vocab_size", name == "rope.scaling.finetuned", name == "attention.causal" && p.Value == true:
+		case name == "tokenizer.ggml.pre", strings.HasSuffix(name, "_token_id"), name == "tokenizer.huggingface.json": // of SentencePiece's way; tokens that no text is given
+		case strings.HasPrefix(name, "tokenizer.ggml.add_") && p.Value == false:
+		default:
+			r.notes = append(r.notes, fmt.Sprintf("warning: nothing here reads metadata %q (%.60s)", p.Key, fmt.Sprint(p.Value)))
+		}
 	}
 }
 

@@ -36,6 +36,16 @@ type Options struct {
 	BaseConfig string // config.json of the model that a CLoud model was made of
 }
 
+// noHeads refuses what is said of reward heads, for models that are read without one.
+func (o Options) noHeads() error {
+	for name, given := range map[string]bool{"drop_bias": o.DropBias, "drop_head": o.DropHead, "base_config": o.BaseConfig != ""} {
+		if given {
+			return fmt.Errorf("leave out %s", name)
+		}
+	}
+	return nil
+}
+
 // Report is what was converted.
 type Report struct {
 	What       string // the source
@@ -60,6 +70,9 @@ func Convert(ctx context.Context, from, to string, o Options) (*Report, error) {
 		return nil, fmt.Errorf("convert: %s is a directory: only GGUF files have weights in blocks (keep_quantized)", from)
 	case info.IsDir():
 		return fromDir(ctx, from, to, o)
+	}
+	if err := o.noHeads(); err != nil {
+		return nil, fmt.Errorf("convert: %s is a GGUF file, which has no reward head: %w", from, err)
 	}
 	return fromGGUF(ctx, from, to, o)
 }

@@ -485,11 +485,11 @@ func FuzzPlan(f *testing.F) {
 			return
 		}
 		defer file.Close()
-		fam, err := findFamily(file)
+		fam, err := findFamily(file.Meta)
 		if err != nil {
 			return
 		}
-		r, err := readConfig(file, fam)
+		r, err := readConfig(file.Meta, file, fam)
 		if err != nil {
 			return
 		}

@@ -68,9 +68,13 @@ func writeGGUF(ctx context.Context, dir, path string, config *object, weights *c
 	if !ok || len(embed.Shape) != 2 {
 		return nil, fmt.Errorf("tensor \"model.embed_tokens.weight\" is missing, or no matrix")
 	}
-	w, err := writeConfig(config, f, embed.Shape[0])
+	like, likeErr := model.LoadConfig(dir)
+	w, err := writeConfig(config, like, f, embed.Shape[0])
 	if err != nil {
 		return nil, err
+	}
+	if likeErr != nil { // told now, since GGUF's own reasons say more
+		return nil, likeErr
 	}
 	name := filepath.Base(dir)
 	if abs, err := filepath.Abs(dir); err == nil {
@@ -105,6 +109,9 @@ func writeGGUF(ctx context.Context, dir, path string, config *object, weights *c
 	}
 	for _, e := range w.extra {
 		placed = append(placed, gguf.Tensor{Name: e.name, Type: gguf.F32, Shape: []int64{int64(len(e.values))}})
+	}
+	if err := w.check(placed); err != nil {
+		return nil, err
 	}
 	types := map[string]gguf.Type{}
 	for _, x := range placed {
@@ -193,4 +200,48 @@ func readBack(path string, sums map[string][sha256.Size]byte) error {
 		}
 	}
 	return nil
+}
+
+// check reads the settings of what is to be written as those of a file are read, and wants the model that config.json describes.
+func (w *writing) check(placed []gguf.Tensor) error {
+	f, err := findFamily(w.meta)
+	if err != nil {
+		return err
+	}
+	r, err := readConfig(w.meta, plan{placed, w.extra}, f)
+	if err != nil {
+		return err
+	}
+	is, err := model.ParseConfig(configText(r.config))
+	if err != nil {
+		return err
+	}
+	if what := w.like.Differs(is); what != "" {
+		return fmt.Errorf("config.json: %s: GGUF has no place for it, and llama.cpp would compute another model", what)
+	}
+	return nil
+}
+
+// plan is a file that is not written yet: its tensors, and the contents of those that are settings.
+type plan struct {
+	tensors []gguf.Tensor
+	extra   []extra
+}
+
+func (p plan) Tensors() []gguf.Tensor { return p.tensors }
+
+func (p plan) Tensor(name string) (t gguf.Tensor, ok bool) {
+	i := slices.IndexFunc(p.tensors, func(t gguf.Tensor) bool { return t.Name == name })
+	if i >= 0 {
+		t = p.tensors[i]
+	}
+	return t, i >= 0
+}
+
+func (p plan) ReadF32(name string) ([]float32, error) {
+	i := slices.IndexFunc(p.extra, func(e extra) bool { return e.name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("tensor %q is no setting", name)
+	}
+	return p.extra[i].values, nil
 }

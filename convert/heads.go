@@ -52,6 +52,9 @@ func fromDir(ctx context.Context, from, to string, o Options) (*Report, error) {
 	defer weights.Close()
 	var rep *Report
 	if sees(config) {
+		if err = o.noHeads(); err != nil {
+			return nil, fmt.Errorf("convert: %s: of a model that sees images the text part is taken, without a reward head: %w", from, err)
+		}
 		rep, err = importText(ctx, from, to, config, weights)
 	} else {
 		rep, err = importHead(ctx, from, to, config, weights, o)
@@ -157,8 +160,16 @@ func importHead(ctx context.Context, from, to string, config *object, weights *c
 		if err := writeFiles(dir, []textFile{{model.ConfigFile, configText(config.m)}}); err != nil {
 			return err
 		}
+		if err := model.Check(dir); err != nil {
+			return notSo(err, dir, "what comes of it does not open")
+		}
 		return cloud.finish(dir, rep)
 	})
+}
+
+// notSo says what is wrong with a directory that was written, whose name will be gone.
+func notSo(err error, dir, what string) error {
+	return fmt.Errorf("%s: %s", what, strings.TrimPrefix(strings.ReplaceAll(strings.TrimPrefix(err.Error(), "model: "), dir+string(filepath.Separator), ""), dir+": "))
 }
 
 // findHead finds the one reward head of a directory; nil where it is left out on purpose.

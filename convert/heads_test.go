@@ -180,6 +180,11 @@ func TestBadHeads(t *testing.T) {
 	base := []string{"LlamaForSequenceClassification", "LlamaForCausalLM"}
 	pickle := rewardModel(t, renameTo(""), nil, base...)
 	write(t, filepath.Join(pickle, "value_head.bin"), "PK")
+	short := directory(t, "llama/5")
+	h := number(summaryName+".weight", []int64{1, 16}, make([]float32, 16)...)
+	if err := checkpoint.WriteSafetensors(filepath.Join(short, valueFile), []checkpoint.TensorData{h}, nil); err != nil {
+		t.Fatal(err)
+	}
 	for want, c := range map[string]struct {
 		dir string
 		o   Options
@@ -193,6 +198,9 @@ func TestBadHeads(t *testing.T) {
 		`"score.bias" has 2 elements, a reward`:    {rewardModel(t, plain, []checkpoint.TensorData{number("score.bias", []int64{2}, 1, 2)}, base...), Options{}},
 		`got "BertPooler", want …ForCausalLM or`:   {rewardModel(t, plain, nil, base[0], "BertPooler"), Options{}},
 		"config.json: no such file":                {t.TempDir(), Options{}},
+		"does not open: reward_head.safetensors":   {short, Options{}},
+		"leave out drop_head":                      {golden.Repository(t).Dir("seeing_gemma3"), Options{DropHead: true}},
+		"has no reward head: leave out base_confi": {toGGUF(t, directory(t, "qwen2"), GGUFF16), Options{BaseConfig: "config.json"}},
 	} {
 		to := filepath.Join(t.TempDir(), "to")
 		if _, err := Convert(t.Context(), c.dir, to, c.o); err == nil || !strings.Contains(err.Error(), want) {

@@ -31,11 +31,11 @@ func fromGGUF(ctx context.Context, from, to string, o Options) (*Report, error) 
 }
 
 func importGGUF(ctx context.Context, file *gguf.File, to string, o Options) (*Report, error) {
-	f, err := findFamily(file)
+	f, err := findFamily(file.Meta)
 	if err != nil {
 		return nil, err
 	}
-	r, err := readConfig(file, f)
+	r, err := readConfig(file.Meta, file, f)
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +47,7 @@ func importGGUF(ctx context.Context, file *gguf.File, to string, o Options) (*Re
 	if err != nil {
 		return nil, err
 	}
+	r.tellUnread()
 	dtype := o.DType
 	if dtype == "" {
 		dtype = storedAs(file)

@@ -5,6 +5,7 @@ package convert
 import (
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -30,16 +31,31 @@ func (r *reading) readRope() {
 		r.config["partial_rotary_factor"] = float(float64(rotary) / float64(r.shape.head))
 	}
 	kind := r.Text(r.key("rope.scaling.type"))
-	factor := shortest(r.Number(r.key("rope.scaling.factor"), 0, kind == "linear" || kind == "yarn"))
+	number := r.Number(r.key("rope.scaling.factor"), r.Number(r.key("rope.scale_linear"), 0, false), kind == "linear" || kind == "yarn") // the older name
+	factor := shortest(number)
+	if kind == "" && number != 0 && number != 1 { // as llama.cpp takes it
+		kind = "linear"
+	}
+	for _, name := range []string{"yarn_log_multiplier", "yarn_ext_factor", "yarn_attn_factor", "alpha"} {
+		if key := r.key("rope.scaling." + name); r.Has(key) {
+			r.fail("metadata %q is not supported", key)
+		}
+	}
+	attention := r.Number(r.key("rope.scaling.attn_factor"), 1, false)
+	if !(attention > 0) || math.IsInf(attention, 0) {
+		r.fail("metadata %q: got %v, want a number above 0", r.key("rope.scaling.attn_factor"), attention)
+	}
 	original := r.Whole(r.key("rope.scaling.original_context_length"), 0, 0, maxWhole)
 	_, llama3 := r.file.Tensor(ropeFactors)
 	_, long := r.file.Tensor(ropeFactorsLong)
 	switch {
 	case r.Err != nil:
-	case llama3 && (kind == "" || kind == "none"):
+	case llama3 && attention == 1 && (kind == "" || kind == "none"):
 		r.readLlama3(rotary, original)
 	case long && (kind == "" || kind == "none" || kind == "longrope"):
-		r.readLongRope(rotary)
+		r.readLongRope(rotary, original, attention)
+	case attention != 1 && kind != "yarn":
+		r.fail("metadata %q: %v is not supported with the scaling %q", r.key("rope.scaling.attn_factor"), attention, kind)
 	case llama3 || long:
 		r.fail("metadata %q is %q, and there are factors as tensors: they contradict each other", r.key("rope.scaling.type"), kind)
 	case kind == "linear":
@@ -54,8 +70,8 @@ func (r *reading) readRope() {
 				scaling[s[1]] = shortest(r.Number(key, 0, true))
 			}
 		}
-		if key := r.key("rope.scaling.yarn_log_multiplier"); r.Has(key) {
-			r.fail("metadata %q is not supported", key)
+		if attention != 1 {
+			scaling["attention_factor"] = rounded(attention*yarnFactor(float64(factor)), 7)
 		}
 		r.config["rope_scaling"] = scaling
 	case kind != "" && kind != "none":
@@ -63,7 +79,19 @@ func (r *reading) readRope() {
 	}
 }
 
-var yarnSettings = [][2]string{{"attn_factor", "attention_factor"}, {"yarn_beta_fast", "beta_fast"}, {"yarn_beta_slow", "beta_slow"}}
+var yarnSettings = [][2]string{{"yarn_beta_fast", "beta_fast"}, {"yarn_beta_slow", "beta_slow"}}
+
+// yarnFactor is what YaRN multiplies cosines and sines by of its own: transformers' attention_factor replaces it, and attn_factor of a GGUF file multiplies it.
+func yarnFactor(factor float64) float64 { return 1 + 0.1*math.Log(max(factor, 1)) }
+
+// rounded takes a number that was computed of float32 to so many digits.
+func rounded(x float64, n int) float {
+	v, err := strconv.ParseFloat(strconv.FormatFloat(x, 'g', n, 64), 64)
+	if err != nil {
+		panic("convert: a number cannot be read again")
+	}
+	return float(v)
+}
 
 // llama3 divides frequencies as transformers' rope_type llama3 does.
 type llama3 struct {
@@ -127,8 +155,16 @@ func near(a, b []float32) bool {
 	return slices.EqualFunc(a, b, func(a, b float32) bool { return math.Abs(float64(a-b)) <= 1e-5*math.Abs(float64(b)) })
 }
 
-// readLongRope writes the factors of Phi 3, for short and for long texts.
-func (r *reading) readLongRope(rotary int64) {
+// longFactor is what longrope multiplies cosines and sines by where it is not told, for texts so many times longer than the original positions.
+func longFactor(scale float64, original int64) float64 {
+	if scale <= 1 || original <= 1 {
+		return 1
+	}
+	return math.Sqrt(1 + math.Log(scale)/math.Log(float64(original)))
+}
+
+// readLongRope writes the factors of Phi 3, for short and for long texts, and what cosines and sines are multiplied by where it is not the usual number.
+func (r *reading) readLongRope(rotary, original int64, attention float64) {
 	scaling := map[string]any{"type": "longrope", "rope_type": "longrope"}
 	for _, name := range []string{ropeFactorsLong, ropeFactorsShort} {
 		x, err := r.file.ReadF32(name)
@@ -144,6 +180,13 @@ func (r *reading) readLongRope(rotary int64) {
 			list[i] = shortest(float64(v))
 		}
 		scaling[strings.TrimSuffix(strings.TrimPrefix(name, "rope_factors_"), ".weight")+"_factor"] = list
+	}
+	longest, _ := r.config["max_position_embeddings"].(int64)
+	if original == 0 {
+		original = longest
+	}
+	if usual := longFactor(float64(longest)/float64(original), original); r.Has(r.key("rope.scaling.attn_factor")) && math.Abs(attention-usual) > 1e-6*usual {
+		scaling["attention_factor"] = shortest(attention)
 	}
 	r.config["rope_scaling"] = scaling
 }

@@ -7,14 +7,17 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"criticrm/gguf"
+	"criticrm/model"
 )
 
 // writing makes metadata of a config.json.
 type writing struct {
 	config *object
+	like   model.Config // what the file says, with the defaults of transformers' class; the zero value where it does not open
 	family *family
 	shape  shape
 	meta   gguf.Meta
@@ -62,8 +65,8 @@ func familyOf(config *object) (*family, error) {
 }
 
 // writeConfig makes the metadata of a model, but for its tokens.
-func writeConfig(config *object, f *family, vocab int64) (*writing, error) {
-	w := &writing{config: config, family: f}
+func writeConfig(config *object, like model.Config, f *family, vocab int64) (*writing, error) {
+	w := &writing{config: config, like: like, family: f}
 	if config.has("quantization_config") {
 		w.fail("quantization_config is not supported: take the model with plain weights (of one from 'convert --keep_quantized', 'export --format causal-lm' makes it)")
 	}
@@ -162,8 +165,8 @@ func (w *writing) want(key, value string) {
 
 // window writes a sliding window that cuts.
 func (w *writing) window() {
-	if n := w.config.whole("sliding_window", 0, 1<<30); n > 0 && n < w.config.whole("max_position_embeddings", -1, maxWhole) {
-		w.add("attention.sliding_window", uint32(n))
+	if l := w.like.Layers; len(l) > 0 && l[0].Window > 0 {
+		w.add("attention.sliding_window", uint32(l[0].Window))
 	}
 }
 
@@ -233,11 +236,7 @@ func writeGemma3(w *writing) {
 			w.fail("%s is not supported in gemma3", k)
 		}
 	}
-	local := w.local
-	if local == 0 {
-		local = 10000
-	}
-	w.add("rope.freq_base_swa", float32(local))
+	w.add("rope.freq_base_swa", float32(w.local))
 }
 
 func writePhi3(w *writing) {
@@ -250,9 +249,18 @@ func writePhi3(w *writing) {
 
 func writeOlmo2(w *writing) { w.want("hidden_act", "silu") }
 
-// canonicalRope brings both spellings of the rope settings, and that of Gemma 3 with one for each kind of layer, to rope_theta and rope_scaling.
+// canonicalRope brings both spellings of the rope settings, and that of Gemma 3 with one for each kind of layer, to rope_theta and rope_scaling. A
+// base that is left out is transformers' for the family, where llama.cpp would take 10000.
 func (w *writing) canonicalRope() {
 	c := w.config
+	defer func() {
+		if theta := w.like.Rope.Theta; !c.has("rope_theta") && theta > 0 {
+			c.m["rope_theta"] = json.Number(strconv.FormatFloat(theta, 'g', -1, 64))
+		}
+		if local := w.like.LocalRope; w.local == 0 && local != nil {
+			w.local = local.Theta
+		}
+	}()
 	r := c.object("rope_parameters")
 	if r == nil {
 		w.local = c.number("rope_local_base_freq", 0)
@@ -316,6 +324,9 @@ func (w *writing) writeRope() {
 				w.fail("rope_scaling.%s is not supported", k)
 			}
 		}
+		if s.has("attention_factor") {
+			w.add("rope.scaling.attn_factor", float32(s.number("attention_factor", 0)/yarnFactor(s.number("factor", 1))))
+		}
 		for _, k := range yarnSettings {
 			if s.has(k[1]) {
 				w.add("rope.scaling."+k[0], float32(s.number(k[1], 0)))
@@ -343,8 +354,11 @@ func (w *writing) writeRope() {
 		}
 		w.add("rope.scaling.original_context_length", uint32(original))
 		scale := float64(w.config.whole("max_position_embeddings", -1, maxWhole)) / float64(original)
-		if scale > 1 {
-			w.add("rope.scaling.attn_factor", float32(s.number("attention_factor", math.Sqrt(1+math.Log(scale)/math.Log(float64(original))))))
+		if s.has("factor") {
+			scale = s.number("factor", 1)
+		}
+		if scale > 1 || s.has("attention_factor") {
+			w.add("rope.scaling.attn_factor", float32(s.number("attention_factor", longFactor(scale, original))))
 		}
 	default:
 		w.fail("rope_scaling: rope_type %q is not supported", kind)

@@ -71,7 +71,13 @@ func importText(ctx context.Context, from, to string, config *object, weights *c
 		if err := modeldir.Copy(from, dir, ""); err != nil {
 			return err
 		}
-		return writeFiles(dir, []textFile{{model.ConfigFile, configText(text)}})
+		if err := writeFiles(dir, []textFile{{model.ConfigFile, configText(text)}}); err != nil {
+			return err
+		}
+		if err := model.Check(dir); err != nil {
+			return notSo(err, dir, "its text part does not open")
+		}
+		return nil
 	})
 }
 

@@ -3,6 +3,7 @@ package gguf
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Value is a metadata value: uint8…uint64 and int8…int64 as they are, float32, float64, bool, string, or a slice of one of these.
@@ -30,6 +31,27 @@ func (m Meta) Get(key string) Value {
 type Fields struct {
 	Meta Meta
 	Err  error
+
+	asked map[string]bool // keys that were looked for
+}
+
+// Get gives the value of a key, or nil.
+func (f *Fields) Get(key string) Value {
+	if f.asked == nil {
+		f.asked = map[string]bool{}
+	}
+	f.asked[key] = true
+	return f.Meta.Get(key)
+}
+
+// Unread lists what nobody has looked for, of keys that begin with a prefix.
+func (f *Fields) Unread(prefix string) (list []Pair) {
+	for _, p := range f.Meta {
+		if strings.HasPrefix(p.Key, prefix) && !f.asked[p.Key] {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 func (f *Fields) fail(key, format string, a ...any) {
@@ -39,11 +61,11 @@ func (f *Fields) fail(key, format string, a ...any) {
 }
 
 // Has says whether a key is there.
-func (f *Fields) Has(key string) bool { return f.Meta.Get(key) != nil }
+func (f *Fields) Has(key string) bool { return f.Get(key) != nil }
 
 // Whole reads an integer in [lo, hi] of any integer type; def is given where it is absent, and a negative def makes it required.
 func (f *Fields) Whole(key string, def, lo, hi int64) int64 {
-	v := f.Meta.Get(key)
+	v := f.Get(key)
 	if v == nil {
 		if def < 0 {
 			f.fail(key, "missing")
@@ -59,7 +81,7 @@ func (f *Fields) Whole(key string, def, lo, hi int64) int64 {
 
 // WholeOf reads an integer, or the element i of an array of them, as some files have one for each layer.
 func (f *Fields) WholeOf(key string, i int, def, lo, hi int64) int64 {
-	list := integers(f.Meta.Get(key))
+	list := integers(f.Get(key))
 	if list == nil {
 		return f.Whole(key, def, lo, hi)
 	}
@@ -72,7 +94,7 @@ func (f *Fields) WholeOf(key string, i int, def, lo, hi int64) int64 {
 
 // Uniform wants all elements of an array of integers to be the same; a single integer is.
 func (f *Fields) Uniform(key string) {
-	list := integers(f.Meta.Get(key))
+	list := integers(f.Get(key))
 	for _, n := range list {
 		if n != list[0] {
 			f.fail(key, "differs between layers, which is not supported")
@@ -82,7 +104,7 @@ func (f *Fields) Uniform(key string) {
 
 // Number reads a number; def is given where it is absent, and required says that it must not be.
 func (f *Fields) Number(key string, def float64, required bool) float64 {
-	v := f.Meta.Get(key)
+	v := f.Get(key)
 	switch x := v.(type) {
 	case nil:
 		if required {
@@ -103,7 +125,7 @@ func (f *Fields) Number(key string, def float64, required bool) float64 {
 
 // Text reads a string; "" where it is absent.
 func (f *Fields) Text(key string) string {
-	v := f.Meta.Get(key)
+	v := f.Get(key)
 	s, ok := v.(string)
 	if v != nil && !ok {
 		f.fail(key, "got %T, want a string", v)
@@ -113,7 +135,7 @@ func (f *Fields) Text(key string) string {
 
 // Flag reads a switch; def where it is absent.
 func (f *Fields) Flag(key string, def bool) bool {
-	v := f.Meta.Get(key)
+	v := f.Get(key)
 	if v == nil {
 		return def
 	}
@@ -126,7 +148,7 @@ func (f *Fields) Flag(key string, def bool) bool {
 
 // Texts reads an array of strings; nil where it is absent.
 func (f *Fields) Texts(key string) []string {
-	v := f.Meta.Get(key)
+	v := f.Get(key)
 	list, ok := v.([]string)
 	if v != nil && !ok {
 		f.fail(key, "got %T, want an array of strings", v)
@@ -136,7 +158,7 @@ func (f *Fields) Texts(key string) []string {
 
 // Integers reads an array of integers; nil where it is absent.
 func (f *Fields) Integers(key string) []int64 {
-	v := f.Meta.Get(key)
+	v := f.Get(key)
 	list := integers(v)
 	if v != nil && list == nil {
 		f.fail(key, "got %T, want an array of integers", v)
@@ -146,7 +168,7 @@ func (f *Fields) Integers(key string) []int64 {
 
 // Numbers reads an array of float32; nil where it is absent.
 func (f *Fields) Numbers(key string) []float32 {
-	v := f.Meta.Get(key)
+	v := f.Get(key)
 	list, ok := v.([]float32)
 	if v != nil && !ok {
 		f.fail(key, "got %T, want an array of float32", v)

@@ -86,6 +86,15 @@ func LoadConfig(dir string) (Config, error) {
 	return c, nil
 }
 
+// ParseConfig reads the text of a config.json.
+func ParseConfig(raw []byte) (Config, error) {
+	c, err := parseConfig(raw)
+	if err != nil {
+		return Config{}, fmt.Errorf("model: config: %w", err)
+	}
+	return c, nil
+}
+
 func parseConfig(raw []byte) (Config, error) {
 	m, err := parseObject(raw)
 	if err != nil {

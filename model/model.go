@@ -220,6 +220,28 @@ func Load(dev *kernels.Device, dir string, o Options) (*Model, error) {
 	return m, nil
 }
 
+// Check says whether a directory holds the tensors that its config.json describes, reward head included, as Load wants them. It reads no weights.
+func Check(dir string) error {
+	c, err := LoadConfig(dir)
+	if err != nil {
+		return err
+	}
+	files, err := checkpoint.OpenModelDir(dir)
+	if err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	defer files.Close()
+	source, err := openSource(dir, dir, files)
+	if err != nil {
+		return err
+	}
+	defer source.close()
+	if err := source.check(c, dir); err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	return nil
+}
+
 // Params lists all parameters, in the order of the layers; the tied LM head is the embedding and is listed once.
 func (m *Model) Params() []*Param { return m.params }
 

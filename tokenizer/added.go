@@ -156,6 +156,9 @@ func (t *Tokenizer) cutAdded(text string, m *trie, pick picker, plain func(from,
 		if a.rstrip {
 			end = len(text) - len(strings.TrimLeftFunc(text[end:], unicode.IsSpace))
 		}
+		if start >= end { // white space that the token before has taken already
+			continue
+		}
 		if from < start {
 			plain(from, start)
 		}

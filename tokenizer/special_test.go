@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -132,6 +133,29 @@ func TestClassDefaults(t *testing.T) {
 		s, err := LoadSpecial(specialDir(t, map[string]string{ConfigFile: config}), tok)
 		if err != nil || fmt.Sprint(s.Tokens) != want {
 			t.Errorf("%s: %v, %v, want %s", config, s.Tokens, err, want)
+		}
+	}
+}
+
+// An added token of white space is not found in white space that the one before it has taken: ids of the library.
+func TestAddedWhiteSpace(t *testing.T) {
+	const file = `{"version":"1.0","truncation":null,"padding":null,"added_tokens":[
+		{"id":4,"content":" ","single_word":false,"lstrip":true,"rstrip":%v,"normalized":false,"special":false},
+		{"id":5,"content":"A","single_word":false,"lstrip":false,"rstrip":true,"normalized":false,"special":false}],
+		"normalizer":null,"pre_tokenizer":null,"post_processor":null,"decoder":null,
+		"model":{"type":"Unigram","unk_id":0,"byte_fallback":false,"vocab":[["<unk>",0],["a",-1],["b",-1],["▁",-2]]}}`
+	for _, c := range []struct {
+		rstrip bool
+		text   string
+		want   []int32
+	}{{true, "   ", []int32{4}}, {true, "a  b", []int32{1, 4, 2}}, {true, "a\n  \nb", []int32{1, 4, 2}}, {false, "A b", []int32{5, 2}}, {false, "a  b", []int32{1, 4, 4, 2}}} {
+		path := filepath.Join(t.TempDir(), File)
+		if err := os.WriteFile(path, []byte(fmt.Sprintf(file, c.rstrip)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		tok := mustLoad(t, path)
+		if got := tok.EncodeSpecial(c.text); !slices.Equal(got, c.want) {
+			t.Errorf("%q, rstrip %v: %v, want %v", c.text, c.rstrip, got, c.want)
 		}
 	}
 }
