@@ -88,11 +88,20 @@ func readScores(r *record.Record, side record.Side, scale Scale) error {
 		if v := scale.scoreOf(c.Text, c.FinishReason); c.Origin == record.OriginGiven && c.Score == nil && v.OK {
 			c.Score = &v.Score
 		}
-		if s := c.Score; s != nil && (*s < float64(scale.Min) || *s > float64(scale.Max)) {
-			return r.Fault("%s: the score %v of critique %d is not on the scale from %d to %d (give scale_min and scale_max)", side, *s, i+1, scale.Min, scale.Max)
+		if err := scale.Holds(r, side, i); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// Holds refuses the score of a response's i-th critique if it is not on the scale.
+func (s Scale) Holds(r *record.Record, side record.Side, i int) error {
+	score := (*r.SideCritiques(side))[i].Score
+	if score == nil || *score >= float64(s.Min) && *score <= float64(s.Max) {
+		return nil
+	}
+	return r.Fault("%s: the score %v of critique %d is not on the scale from %d to %d (give scale_min and scale_max)", side, *score, i+1, s.Min, s.Max)
 }
 
 // Filter decides on every record and critique; earlier decisions are forgotten, so it can be run again with other

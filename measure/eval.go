@@ -184,8 +184,38 @@ func Pairs(records []*record.Record) []*record.Record {
 	return pairs
 }
 
-// ScaleOf is the scale that was asked for, else the one that the records were asked on; records of two scales are not one measurement.
+// ScaleOf is the scale that was asked for, else the one that the records were asked on; records of two scales are not one measurement. Scores
+// of labelled responses that are not on it are an error.
 func (o EvalOptions) ScaleOf(records []*record.Record) (critic.Scale, error) {
+	scale, err := o.scaleOf(records)
+	if err == nil {
+		err = OnScale(records, scale, false)
+	}
+	return scale, err
+}
+
+// OnScale refuses scores that are not on the scale, of sampled critiques of labelled responses, with pairs of those of pairs, too: on one side of
+// its middle all verdicts would be the same.
+func OnScale(records []*record.Record, scale critic.Scale, pairs bool) error {
+	for _, r := range records {
+		if !(r.Paired() && pairs || !r.Paired() && r.Correct != nil) {
+			continue
+		}
+		for _, side := range r.Sides() {
+			for i, c := range *r.SideCritiques(side) {
+				if c.Origin == record.OriginGiven {
+					continue
+				}
+				if err := scale.Holds(r, side, i); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (o EvalOptions) scaleOf(records []*record.Record) (critic.Scale, error) {
 	if o.Scale != (critic.Scale{}) {
 		return o.Scale, o.Scale.Validate()
 	}

@@ -155,6 +155,27 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// The middle of another scale would give the same verdict to all scores: an error where there are labels to measure verdicts by, and only there.
+func TestScoresOffTheScale(t *testing.T) {
+	r := &record.Record{ID: "s", Prompt: record.Prompt{Text: "p"}, Response: new("x"), Correct: new(true), Critiques: recordtest.Scores(8, 80)}
+	_, err := Evaluate([]*record.Record{r}, DefaultEvalOptions())
+	recordtest.WantError(t, err, `record "s": response: the score 80 of critique 2 is not on the scale from 1 to 10`)
+	o := DefaultEvalOptions()
+	o.Scale = critic.Scale{Min: 1, Max: 100}
+	if _, err := Evaluate([]*record.Record{r}, o); err != nil {
+		t.Error(err)
+	}
+	r.Critiques[1].Origin = record.OriginGiven // it is not measured
+	if _, err := Evaluate([]*record.Record{r}, DefaultEvalOptions()); err != nil {
+		t.Error(err)
+	}
+	pair := &record.Record{ID: "p", Prompt: record.Prompt{Text: "p"}, Chosen: "x", Rejected: "y", ChosenCritiques: recordtest.Scores(80), RejectedCritiques: recordtest.Scores(30)}
+	if _, err := Evaluate([]*record.Record{pair}, DefaultEvalOptions()); err != nil {
+		t.Error(err)
+	}
+	recordtest.WantError(t, OnScale([]*record.Record{pair}, critic.DefaultScale(), true), "chosen: the score 80 of critique 1")
+}
+
 // TestBootstrap compares with the normal approximation, and checks that prompts, not pairs, are drawn.
 func TestBootstrap(t *testing.T) {
 	var records []*record.Record

@@ -122,7 +122,10 @@ func readItems(cmd *cobra.Command, files *fileFlags, path, category string, read
 		}
 	}
 	asked := measure.EvalOptions{Scale: o.Scale}
-	if o.Scale, err = asked.ScaleOf(records); err != nil {
+	if o.Scale, err = asked.ScaleOf(records); err == nil {
+		err = measure.OnScale(records, o.Scale, reading.Pairs)
+	}
+	if err != nil {
 		return nil, nil, begin(record.InFile(err, path))
 	}
 	items, leftOut, err := quality.Items(records, reading)

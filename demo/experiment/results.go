@@ -279,7 +279,7 @@ func (r *Results) JSON() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// WriteExamples prints a few critiques to read, of the first task.
+// WriteExamples prints a few critiques to read, of the first task, and says how they were picked.
 func (r *Results) WriteExamples(w io.Writer) {
 	const few = 3
 	for _, t := range r.Tasks[:min(1, len(r.Tasks))] {
@@ -288,7 +288,9 @@ func (r *Results) WriteExamples(w io.Writer) {
 			if n == few || !e.BaseOff {
 				continue
 			}
-			n++
+			if n++; n == 1 {
+				fmt.Fprintln(w, "\ncritiques to read, of replies that the base gets wrong and Critic-RM right, the shortest of each kind:")
+			}
 			fmt.Fprintf(w, "\n%s\n  reply      %s  (%s)\n  base       %s   ✗\n  Critic-RM  %s  → reward %.2f\n", e.Prompt, e.Reply,
 				map[bool]string{true: "right", false: "wrong"}[e.Right], e.Base, e.Tuned, e.Reward)
 		}

@@ -265,6 +265,7 @@ func (b *builder) differences() {
 		{"selection by labels: SFT on the selected critiques − the judge", main(sft, readScore, atChosen), main(llmJudge, readScore, atChosen)},
 		{"the reward head: ours − SFT on the same critiques", mine, main(sft, readScore, atChosen)},
 		{"the same model: its reward − its own score", mine, main(ours, readScore, atChosen)},
+		{"CLoud-style: its reward − its own score", main(cloud, readReward, atChosen), main(cloud, readScore, atChosen)},
 		{"ours − the judge", mine, main(llmJudge, readScore, atChosen)},
 		{"ours − the judge, asked more often", mine, main(llmJudge+", asked more often", readScore, atChosen)},
 		{"ours − scalar RM", mine, main(scalarRM, readReward, atChosen)},

@@ -63,7 +63,8 @@ func publishedAs(mode string) func(*pipeline.Config) {
 	}
 }
 
-// asDefault is what criticrm run does by itself, but for what belongs to the size of the model: batch, learning rate and epochs.
+// asDefault is what criticrm run does by itself, but for what belongs to the size of the model (batch, learning rate and epochs), and for the
+// critiques, which are those of all rows: the recipe samples them at temperature 1.
 func asDefault(c *pipeline.Config) {
 	d := pipeline.Default()
 	c.Filter, c.Refine.Mode, c.Refine.TopK, c.Refine.MetaSamples = d.Filter, d.Refine.Mode, d.Refine.TopK, d.Refine.MetaSamples

@@ -229,6 +229,7 @@ func mainDifferences(r *experiment.Results) string {
 	}
 	var b strings.Builder
 	b.WriteString(head + "\n" + line + "\n")
+	some := ""
 	for _, d := range r.Tasks[0].Differences {
 		if isAblation(d) {
 			continue
@@ -240,11 +241,25 @@ func mainDifferences(r *experiment.Results) string {
 				b.WriteString(" – |")
 				continue
 			}
-			fmt.Fprintf(&b, " %s%s |", points(t.Differences[i]), fewer(t, len(t.Differences[i].Seeds)))
+			mark := unsure(t.Differences[i])
+			some += mark
+			fmt.Fprintf(&b, " %s%s%s |", points(t.Differences[i]), mark, fewer(t, len(t.Differences[i].Seeds)))
 		}
 		b.WriteByte('\n')
 	}
+	if some != "" {
+		b.WriteString("\n° Zero is in the interval over the seeds, though not in that over the prompts: another training may turn it round.\n")
+	}
 	return b.String()
+}
+
+// unsure marks a difference that other prompts would confirm, as far as the intervals tell, and other trainings might not.
+func unsure(d experiment.Difference) string {
+	beyond := func(i experiment.Interval) bool { return i.Low > 0 || i.High < 0 }
+	if d.OverSeeds != nil && beyond(d.Diff) && !beyond(*d.OverSeeds) {
+		return " °"
+	}
+	return ""
 }
 
 // isAblation says whether ours is compared with itself, but for one thing.
