@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"criticrm/checkpoint"
-	"criticrm/critic"
 	"criticrm/measure"
 	"criticrm/pipeline"
 	"criticrm/record"
@@ -52,8 +51,8 @@ the rows are others: ` + benchmarkNames() + `.`,
 				return err
 			}
 			s.o = e.Options()
-			if judge && !cmd.Flags().Changed("min_parsed") { // a judge is its scores
-				s.o.MinParsed = critic.DefaultGenerateOptions().MinParsed
+			if judge {
+				s.readsScores(cmd)
 			}
 			o, err := e.Measure()
 			if err != nil {

@@ -129,6 +129,11 @@ func TestEngineOpenAI(t *testing.T) {
 	if stdout, _ := must(t, "eval", "--engine", "openai", "--base_url", url, "--judge", "--in", in, "--samples", "2", "--prompts", prompts, "--out", at("judged.jsonl")); !strings.Contains(stdout, "judge") || countLines(at("judged.jsonl")) != 12 {
 		t.Errorf("%s", stdout)
 	}
+	score := []string{"score", "--engine", "openai", "--base_url", url, "--judge", "--in", in, "--samples", "2", "--prompts", prompts}
+	must(t, append(score, "--out", at("scored.jsonl"))...)
+	if stdout, _ := must(t, score...); stdout != readFile(t, at("judged.jsonl")) || readFile(t, at("scored.jsonl")) != stdout {
+		t.Errorf("score --judge writes other rows than eval: %.300s", stdout)
+	}
 }
 
 // With the model's directory prompts and scale are its own, prompts are sent as its ids, and ids that come back are kept if it spells them.
@@ -248,6 +253,8 @@ func TestEngineSettings(t *testing.T) {
 		{append(slices.Clone(there), "--api_key_env", "NOT_SET_ANYWHERE"), "NOT_SET_ANYWHERE, which is to hold the key, is not set"},
 		{append(slices.Clone(there), "--api_key_env", "TEST_KEY"), "no key: [key]"},
 		{[]string{"eval", "--in", in, "--engine", "openai", "--base_url", url}, "reads no rewards: take --judge"},
+		{[]string{"score", "--in", in, "--engine", "openai", "--base_url", url}, "reads no rewards: take --judge"},
+		{[]string{"score", "--in", in, "--engine", "openai", "--base_url", url, "--judge", "--plain"}, "--judge reads scores in critiques, and --plain asks for none"},
 	} {
 		code, stdout, stderr := command(t, c.args...)
 		if code != exitUsage || !strings.Contains(stderr, c.want) || strings.Contains(stdout+stderr, "sk-secret") {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -14,27 +15,43 @@ import (
 
 func newScore() *cobra.Command {
 	var s sampler
-	o := pipeline.DefaultScore()
+	o, remote := pipeline.DefaultScore(), pipeline.DefaultRemote()
+	var judge bool
 	cmd := &cobra.Command{
 		Use:   "score",
 		Short: "Write rewards of responses, with the critiques they are read after",
 		Long: `score samples m fresh critiques of each response and reads a reward after each; the reward of a response is their mean.
-With --plain, and by itself for models that were trained with method bt, it is read at the end of the response instead.
+With --plain, and by itself for models that were trained with method bt, it is read at the end of the response instead. With --judge a model
+without a reward head, or a server (--engine openai), writes critiques whose own scores are read; 'eval' measures them.
 Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response). Without --out the records go to standard output.`,
 		Example: `  criticrm score --model run/model --in pairs.jsonl --out scored.jsonl --samples 8
-  criticrm score --model run/model --in answers.jsonl | jq .reward`,
+  criticrm score --model run/model --in answers.jsonl | jq .reward
+  criticrm score --engine openai --base_url http://gpu1:8000/v1 --judge --in pairs.jsonl --out judged.jsonl --samples 4`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := required(cmd, "model", s.model.Dir, "in", s.files.in); err != nil {
+			wanted := []string{"in", s.files.in}
+			if !remote.Elsewhere() {
+				wanted = append([]string{"model", s.model.Dir}, wanted...)
+			}
+			if err := required(cmd, wanted...); err != nil {
 				return err
 			}
+			if err := remote.Validate(); err != nil {
+				return inputError{err}
+			}
+			if judge && s.plain {
+				return inputError{errors.New("--judge reads scores in critiques, and --plain asks for none: give one of them")}
+			}
 			s.o = o.Options()
-			remove, err := s.files.share(cmd, &s.model, pipeline.DefaultRemote())
+			if judge {
+				s.readsScores(cmd)
+			}
+			remove, err := s.files.share(cmd, &s.model, remote)
 			if err != nil {
 				return err
 			}
 			defer remove()
-			closeModel, err := s.openScorer(cmd, pipeline.DefaultRemote(), true)
+			closeModel, err := s.openScorer(cmd, remote, !judge)
 			if err != nil {
 				return err
 			}
@@ -55,6 +72,8 @@ Rows are pairs (prompt, chosen, rejected) or single responses (prompt, response)
 	}
 	s.bind(cmd, &o)
 	s.files.bindShard(cmd)
+	bindTable(cmd, &remote)
+	cmd.Flags().BoolVar(&judge, "judge", false, "a model without a reward head, or a server: critiques whose own scores are read")
 	cmd.Flags().BoolVar(&s.plain, "plain", false, "no critiques: a scalar reward at the end of the response")
 	return cmd
 }
@@ -82,6 +101,13 @@ func (s *sampler) openScorer(cmd *cobra.Command, r pipeline.Remote, reward bool)
 		}
 	}
 	return close, nil
+}
+
+// readsScores lets scoring stop where few critiques have a score, unless the user has spoken: a judge is its scores.
+func (s *sampler) readsScores(cmd *cobra.Command) {
+	if !cmd.Flags().Changed("min_parsed") {
+		s.o.MinParsed = critic.DefaultGenerateOptions().MinParsed
+	}
 }
 
 // scoreFile scores from file to file and can go on after an interruption.
