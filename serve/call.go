@@ -30,6 +30,7 @@ type call struct {
 	id    string
 	route *route
 	body  []byte
+	held  int64 // of Server.bodies
 	began time.Time
 	done  func() // says that the work is done and the answer is left; may be said again
 
@@ -52,6 +53,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.fail(err)
 	}
 	c.log()
+	s.bodies.give(c.held)
 }
 
 // do finds the route and has it answer, or gives the error that is the answer.
@@ -116,14 +118,19 @@ func (c *call) read() error {
 		c.w.Header().Set("Connection", "close")
 		return tooLarge
 	}
+	from := &bounded{r: http.MaxBytesReader(c.w, c.r.Body, most), of: &c.s.bodies}
 	var err error
-	c.body, err = io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, most))
+	c.body, err = io.ReadAll(from)
+	c.held = from.held
 	var large *http.MaxBytesError
 	switch timeout := interface{ Timeout() bool }(nil); {
 	case err == nil:
 		return nil
 	case errors.As(err, &large):
 		return tooLarge
+	case errors.Is(err, errBodies):
+		c.w.Header().Set("Connection", "close")
+		return &Error{Status: http.StatusServiceUnavailable, Code: "busy", Message: "there is no room for more bodies of requests: try again", Retry: c.s.gate.wait()}
 	case errors.As(err, &timeout) && timeout.Timeout():
 		c.w.Header().Set("Connection", "close")
 		return &Error{Status: http.StatusRequestTimeout, Code: "slow_body", Message: fmt.Sprintf("the body was not there within %v", bodyTime)}

@@ -50,6 +50,7 @@ type shared struct {
 	keys   atomic.Pointer[[][32]byte]
 	cert   atomic.Pointer[tls.Certificate]
 	gate   gate
+	bodies bodies
 
 	patience time.Duration // with a part of an answer that its client does not read
 	metrics  *metrics
@@ -74,6 +75,7 @@ func New(dir *modeldir.Dir, r *render.Renderer, back Backend, o Options) (*Serve
 	}
 	s.names = o.Set.names(dir.Path)
 	s.gate.most, s.gate.mostWrite = o.Set.MaxQueue, max(o.Set.MaxQueue, o.Set.MaxConns)
+	s.bodies.most = largeBodies * int64(o.Set.MaxBody)
 	s.work, s.end = context.WithCancelCause(context.Background())
 	s.metrics = newMetrics(s)
 	s.routes = table()

@@ -38,6 +38,7 @@ func DefaultSettings() Settings {
 // Limits that are not worth a setting.
 const (
 	maxHeader     = 16 << 10
+	largeBodies   = 64 // of the largest size that are in memory at once
 	headerTime    = 5 * time.Second
 	bodyTime      = 30 * time.Second // from the first byte of the header to the last of the body
 	writeTime     = 30 * time.Second // of a part of an answer that the client does not read
