@@ -302,7 +302,7 @@ func (res *Results) String() string {
 	for _, line := range res.chosen() {
 		fmt.Fprintln(&b, line)
 	}
-	fmt.Fprintf(&b, "model:   %s\nresults: %s\n", filepath.Join(res.dir, ModelLink), filepath.Join(res.dir, ResultsFile))
+	fmt.Fprintf(&b, "model:   %s\nresults: %s\nreport:  %s\n", filepath.Join(res.dir, ModelLink), filepath.Join(res.dir, ResultsFile), filepath.Join(res.dir, ReportFile))
 	return b.String()
 }
 
