@@ -31,15 +31,17 @@ var gsm8kModels = []string{"6b_finetuning", "6b_verification", "175b_finetuning"
 // GSM8KSolutions: a question, what four models wrote, and whether they came to the right result.
 var GSM8KSolutions = Schema{
 	Name: "GSM8K model solutions", Group: single, For: ForResponses,
-	Has: "`question`, `ground_truth` (it is not read), and `6b_finetuning`, `6b_verification`, `175b_finetuning`, `175b_verification`, each with " +
+	Has: "`question`, `ground_truth` (it is left out), and `6b_finetuning`, `6b_verification`, `175b_finetuning`, `175b_verification`, each with " +
 		"`solution` and `is_correct`: a response each",
 	From:  "GSM8K, `example_model_solutions.jsonl`",
 	Keys:  append([]string{"question", "ground_truth"}, gsm8kModels...),
-	Reads: append([]string{"question"}, gsm8kModels...),
-	Keeps: []string{"ground_truth"},
+	Reads: append([]string{"question", "ground_truth"}, gsm8kModels...),
 	decode: func(r *row) (list []*Record, err error) {
 		p, err := r.promptAt("question")
 		if err != nil {
+			return nil, err
+		}
+		if _, err := r.anyText("ground_truth"); err != nil { // written by a person: beside the models' it would be known by its style
 			return nil, err
 		}
 		for _, model := range gsm8kModels {
