@@ -92,6 +92,7 @@ func schemas() []*Schema {
 		&Messages,
 		&Text,
 		&GSM8K,
+		&GSM8KSolutions,
 		&MATH,
 		&Results,
 		&PromptOnly,

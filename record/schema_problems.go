@@ -4,8 +4,10 @@ package record
 // so they may also be learnt with method sft.
 
 import (
+	"strconv"
 	"strings"
 
+	"criticrm/strictjson"
 	"criticrm/tokenizer"
 )
 
@@ -21,6 +23,52 @@ var GSM8K = Schema{
 		return strings.Contains(r.peek("answer"), "####")
 	},
 	decode: one(func(rec *Record, r *row) error { return rec.decodeProblem(r, "question", "answer", "") }),
+}
+
+// gsm8kModels are the models whose solutions GSM8K's authors published, as the keys of a row.
+var gsm8kModels = []string{"6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification"}
+
+// GSM8KSolutions: a question, what four models wrote, and whether they came to the right result.
+var GSM8KSolutions = Schema{
+	Name: "GSM8K model solutions", Group: single, For: ForResponses,
+	Has: "`question`, `ground_truth` (it is left out), and `6b_finetuning`, `6b_verification`, `175b_finetuning`, `175b_verification`, each with " +
+		"`solution` and `is_correct`: a response each",
+	From:  "GSM8K, `example_model_solutions.jsonl`",
+	Keys:  append([]string{"question", "ground_truth"}, gsm8kModels...),
+	Reads: append([]string{"question", "ground_truth"}, gsm8kModels...),
+	decode: func(r *row) (list []*Record, err error) {
+		p, err := r.promptAt("question")
+		if err != nil {
+			return nil, err
+		}
+		if _, err := r.anyText("ground_truth"); err != nil { // written by a person: beside the models' it would be known by its style
+			return nil, err
+		}
+		for _, model := range gsm8kModels {
+			raw, ok := r.get(model)
+			if !ok {
+				return nil, r.missing(model)
+			}
+			if kind := strictjson.KindOf(raw); kind != "object" {
+				return nil, badField("%q: got %s, want object", model, kind)
+			}
+			o := r.nested(raw)
+			text, err := o.anyText("solution") // what is labelled may be empty
+			if err != nil {
+				return nil, badField("%s: %w", model, err)
+			}
+			rec := &Record{Prompt: p, Response: &text}
+			if err := o.optBool("is_correct", &rec.Correct); err != nil {
+				return nil, badField("%s: %w", model, err)
+			}
+			if rec.Correct == nil {
+				return nil, badField("%s: %w", model, o.missing("is_correct"))
+			}
+			rec.SetExtra("model", strconv.AppendQuote(nil, model))
+			list = append(list, rec)
+		}
+		return list, nil
+	},
 }
 
 // MATH: problem and solution, which has its result in \boxed{}; type or subject is the category.

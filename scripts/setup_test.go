@@ -37,7 +37,7 @@ func newMachine(t *testing.T, programs ...string) *machine {
 	}
 	dir := t.TempDir()
 	m := &machine{t: t, root: filepath.Join(dir, "root"), path: filepath.Join(dir, "path")}
-	for _, name := range []string{"lib.sh", "setup.sh", "fetch-go.sh", "chromium.sh"} {
+	for _, name := range []string{"lib.sh", "setup.sh", "fetch-go.sh", "chromium.sh", "gsm8k.sh"} {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -23,10 +23,12 @@ func newText() *cobra.Command {
 criticise answers from critiques that a program writes of other pairs: each equation calculated again. That is the cold start, without which a
 small model writes no critique with a score. Then it compares what 'demo' compares on held-out pairs: the length, a scalar reward model, the
 cold-started model as judge, SFT on the critiques that the labels select, training without the filter, Critic-RM, and Critic-RM with critiques
-that were shuffled. --other is measured on too; --null is a task of pairs about which the cold start says nothing. The table, results.json,
-a file for each model and split with what it wrote of each pair, and recount.py, which makes the table of them, lie in --output_dir. The same
-command goes on where it was stopped. A seed of --size night is a night on two cores.`,
-		Example: "  criticrm demo text --model build/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --pairs gsm8k-pairs.jsonl --output_dir runs/text",
+that were shuffled. --other is measured on too; --null is a task of pairs about which the cold start says nothing. Files may also hold
+labelled answers: of a question's right and wrong ones a pair is made, and of GSM8K's training rows (question, answer) the answer and the same
+one with a step broken by program. The table, results.json, a file for each model and split with what it wrote of each pair, and recount.py,
+which makes the table of them, lie in --output_dir. The same command goes on where it was stopped. A seed of --size night is a night on two
+cores.`,
+		Example: "  criticrm demo text --model build/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --pairs build/gsm8k/train.jsonl \\\n    --other build/gsm8k/example_model_solutions.jsonl --size evening --output_dir runs/text",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := required(cmd, "model", text.Model, "pairs", text.Pairs); err != nil {
@@ -64,6 +66,7 @@ command goes on where it was stopped. A seed of --size night is a night on two c
 	for _, name := range [...]string{"pairs", "other", "null"} {
 		namesRows(f, name)
 	}
+	f.IntVar(&text.MaxBad, "max_bad", 0, "bad rows of each file that are left out and listed before the file is refused")
 	f.StringVar(&o.Dir, "output_dir", "runs/text", "directory for all that is made")
 	f.StringVar(&text.Size, "size", "night", "how many pairs and critiques: "+strings.Join(experiment.TextSizes(), ", "))
 	f.UintSliceVar(&seeds, "seeds", []uint{0}, "seeds, one run of the experiment each")

@@ -35,6 +35,7 @@ type Text struct {
 	OtherSubset string // of Other; "": all of it
 	Null        string // file of pairs that critiques by program say nothing about: a task of its own; may be ""
 	Size        string // of TextSizes
+	MaxBad      int    // rows of each file that may be bad: they are left out and told of
 
 	size size
 	cold []*record.Record
@@ -63,7 +64,7 @@ var textSizes = []size{
 		func(c *pipeline.Config) { c.Generate.Critiques, c.Train.Epochs, c.Cloud.Epochs = 4, 1, 1 }},
 	{"evening", 600, 160, 40, 100, [3]int{100, 30, 100}, []float64{0, .7}, 4, []scalarSetting{{1e-4, 2}, {3e-5, 4}},
 		func(c *pipeline.Config) { c.Train.Epochs, c.Cloud.Epochs = 2, 2 }},
-	{"night", 1500, 600, 200, 300, [3]int{400, 100, 159}, []float64{0, .3, .7}, 4,
+	{"night", 1500, 600, 200, 300, [3]int{400, 100, 150}, []float64{0, .3, .7}, 4,
 		[]scalarSetting{{1e-4, 2}, {3e-5, 2}, {3e-4, 2}, {1e-4, 4}, {3e-5, 4}, {3e-4, 4}}, nil},
 }
 
@@ -184,13 +185,41 @@ func (r *runner) textHead() error {
 }
 
 func (r *runner) readPairs(path, subset string) (*text.Pairs, error) {
-	p, err := text.Read(path, subset)
+	p, err := text.Read(path, subset, r.Text.MaxBad)
 	if err != nil {
 		return nil, err
 	}
-	r.printf("%s: %d pairs with a prompt of their own; left out: %d of a prompt that was there, %d longer than %d bytes, %d of another kind or subset",
-		filepath.Base(path), len(p.Records), p.Again, p.Long, text.MaxText, p.Other)
+	for _, line := range p.Bad {
+		r.printf("%s", line)
+	}
+	made := ""
+	if p.Whole > 0 {
+		made = fmt.Sprintf(", %d worked answers of which no step can be broken", p.Whole)
+	}
+	if p.Alone > 0 {
+		made += fmt.Sprintf(", %d questions whose answers are all right or all wrong", p.Alone)
+	}
+	r.printf("%s: %d pairs with a prompt of their own; left out: %d of a prompt that was there, %d longer than %d bytes, %d of another kind or subset%s",
+		filepath.Base(path), len(p.Records), p.Again, p.Long, text.MaxText, p.Other, made)
+	r.broken(p.Records)
 	return p, nil
+}
+
+// broken says how often the program of the cold start finds the step wrong that was broken: the others it teaches to praise.
+func (r *runner) broken(pairs []*record.Record) {
+	n, seen := map[string]int{}, map[string]int{}
+	for _, p := range pairs {
+		if p.Subset != text.WrongResult && p.Subset != text.WrongOperator {
+			continue
+		}
+		n[p.Subset]++
+		if text.Preference(p) == 1 {
+			seen[p.Subset]++
+		}
+	}
+	for _, kind := range slices.Sorted(maps.Keys(n)) {
+		r.printf("broken by a %s: %d answers; the program of the cold start sees it in %d", kind, n[kind], seen[kind])
+	}
 }
 
 // inSet are pairs under the name of a set, by which results are split.

@@ -65,7 +65,7 @@ func TestRead(t *testing.T) {
 	if err := os.WriteFile(path, []byte(rows), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p, err := Read(path, "s")
+	p, err := Read(path, "s", 0)
 	if err != nil || len(p.Records) != 2 || p.Again != 1 || p.Other != 1 {
 		t.Fatalf("%+v %v", p, err)
 	}
