@@ -122,7 +122,11 @@ func (r *runner) text() error {
 			return err
 		}
 		other.Without(slices.Concat(held, valid, o.cold, main.Records))
-		evaluation = append(evaluation, inSet(other.Take(o.size.held), otherPairs)...)
+		others := other.Take(o.size.held)
+		if len(others) < o.size.held {
+			return fmt.Errorf("demo: %s: %d pairs to measure on are left, want %d: give a larger file, a smaller --size, or the subset as its rows spell it (--other_subset %q)", o.Other, len(others), o.size.held, o.OtherSubset)
+		}
+		evaluation = append(evaluation, inSet(others, otherPairs)...)
 	}
 	r.tasks = []*task{{Task: &demo.Task{Name: textTask, Title: "worked answers"}, records: fromFiles(evaluation, inSet(valid, synthetic), inSet(main.Records, synthetic))}}
 	if o.Null != "" {

@@ -113,6 +113,10 @@ func TestTextSplits(t *testing.T) {
 	if same > 10 || task.train(1, 20)[7].ID != a[7].ID {
 		t.Errorf("%d of 40 pairs are the same at another seed", same)
 	}
+	none := &runner{Options: Options{Log: &bytes.Buffer{}, Text: &Text{Pairs: sums(t, 600), Other: sums(t, 900), OtherSubset: "models", Size: "quick"}}}
+	if err := none.what(); err == nil || !strings.Contains(err.Error(), `sums.jsonl: 0 pairs to measure on are left, want 40`) || !strings.Contains(err.Error(), `(--other_subset "models")`) {
+		t.Errorf("a subset that no row has: %v", err)
+	}
 	for _, few := range []*Text{{Pairs: sums(t, 300), Size: "quick"}, {Pairs: sums(t, 500), Size: "evening"}, {Pairs: sums(t, 900), Size: "night"}} {
 		r := &runner{Options: Options{Log: &bytes.Buffer{}, Text: few}}
 		if err := r.what(); err == nil || !strings.Contains(err.Error(), "pairs are left, want") {
