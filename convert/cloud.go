@@ -65,15 +65,14 @@ func (h *head) copyDeep(weights *checkpoint.ModelDir, dir string) error {
 	var tensors []checkpoint.TensorData
 	for _, name := range model.DeepHead {
 		from := h.name + "." + name
-		i := slices.IndexFunc(weights.Tensors(), func(t checkpoint.TensorInfo) bool { return t.Name == from })
-		if i < 0 {
+		info, ok := weights.Info(from)
+		if !ok {
 			return fmt.Errorf("want a tensor %q", from)
 		}
 		raw, err := weights.ReadRaw(from)
 		if err != nil {
 			return err
 		}
-		info := weights.Tensors()[i]
 		info.Name = name
 		tensors = append(tensors, checkpoint.TensorData{TensorInfo: info, Data: raw})
 	}

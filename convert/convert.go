@@ -7,6 +7,7 @@ package convert
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -38,10 +39,13 @@ type Options struct {
 
 // noHeads refuses what is said of reward heads, for models that are read without one.
 func (o Options) noHeads() error {
-	for name, given := range map[string]bool{"drop_bias": o.DropBias, "drop_head": o.DropHead, "base_config": o.BaseConfig != ""} {
-		if given {
-			return fmt.Errorf("leave out %s", name)
-		}
+	switch {
+	case o.DropBias:
+		return errors.New("leave out drop_bias")
+	case o.DropHead:
+		return errors.New("leave out drop_head")
+	case o.BaseConfig != "":
+		return errors.New("leave out base_config")
 	}
 	return nil
 }

@@ -140,26 +140,21 @@ func (e *examples) before(t *Template, question []tokenizer.Message, scale Scale
 	if e == nil {
 		return question
 	}
-	open := OpenTurn(question) == "user"
 	var out []tokenizer.Message
 	if question[0].Role == "system" {
 		out, question = append(out, question[0]), question[1:]
 	}
-	begun := t.begun(scale)
 	for _, x := range e.list {
 		m := t.Messages(Values{Prompt: x.row.Prompt, Response: x.row.Text(x.side), Scale: scale, Row: x.row})
 		if m[0].Role == "system" {
 			m = m[1:]
 		}
-		answer := x.critique
-		if open {
-			out = append(append(out, m[:len(m)-1]...), tokenizer.Message{Role: "user", Content: m[len(m)-1].Content + " " + answer})
-			continue
+		answer := tokenizer.Message{Role: "assistant", Content: x.critique}
+		if of := OpenTurn(m); of != "" { // which the critique goes on with
+			last := len(m) - 1
+			m, answer = m[:last], tokenizer.Message{Role: of, Content: m[last].Content + " " + x.critique}
 		}
-		if begun != "" {
-			m, answer = m[:len(m)-1], begun+" "+x.critique
-		}
-		out = append(append(out, m...), tokenizer.Message{Role: "assistant", Content: answer})
+		out = append(append(out, m...), answer)
 	}
 	return append(out, question...)
 }

@@ -216,7 +216,7 @@ func placeholderAt(s string) (string, int) {
 // that is only {prompt} takes over a whole conversation; a system message in it is joined to the template's.
 func (t *Template) Messages(v Values) []tokenizer.Message {
 	var out []tokenizer.Message
-	for i, s := range t.sections {
+	for _, s := range t.sections {
 		if s.role == "user" && len(s.parts) == 1 && s.parts[0].name == "prompt" && len(v.Prompt.Messages) > 0 {
 			conv := v.Prompt.Conversation()
 			if len(out) == 1 && out[0].Role == "system" && conv[0].Role == "system" {
@@ -226,14 +226,14 @@ func (t *Template) Messages(v Values) []tokenizer.Message {
 			out = append(out, conv...)
 			continue
 		}
-		if i == len(t.sections)-1 && t.begins() {
-			return append(out, tokenizer.Message{Role: Begun, Content: t.begun(v.Scale)})
-		}
-		m := tokenizer.Message{Role: s.role, Content: s.text(v)}
-		if s.role == BegunUser {
-			m.Content = strings.TrimRight(m.Content, " \t")
-		}
-		out = append(out, m)
+		out = append(out, tokenizer.Message{Role: s.role, Content: s.text(v)})
+	}
+	last := &out[len(out)-1]
+	if t.begins() {
+		last.Role = Begun
+	}
+	if OpenTurn(out) != "" {
+		last.Content = strings.TrimRight(last.Content, " \t")
 	}
 	return out
 }

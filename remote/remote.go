@@ -173,8 +173,8 @@ func (e *Engine) can(reqs []critic.Request, s record.Sampling) error {
 		switch {
 		case r.Ask != nil:
 			return errors.New("remote: ask_score: another engine cannot be asked for the score of a critique that has ended: give ask_score off")
-		case e.o.Route == Chat && begun(r.Messages):
-			return errors.New("remote: the prompt's last section begins the assistant's turn, which servers go on with in different ways or not at all: take the completions route with the model's directory, or another prompt")
+		case e.o.Route == Chat && critic.OpenTurn(r.Messages) != "":
+			return errors.New("remote: the prompt's last section leaves a turn open, which servers go on with in different ways or not at all: take the completions route with the model's directory, or another prompt")
 		}
 	}
 	return nil

@@ -15,7 +15,6 @@ import (
 	"criticrm/record"
 	"criticrm/splitmix"
 	"criticrm/strictjson"
-	"criticrm/tokenizer"
 )
 
 // maxPerRequest bounds "n", and with it how far seeds of one request reach.
@@ -91,11 +90,6 @@ func (e *Engine) encode(r *critic.Request, prompt []int32, s record.Sampling, fr
 		}
 	}
 	return json.Marshal(&b)
-}
-
-// begun says whether a conversation ends in a turn that the model is to go on with.
-func begun(messages []tokenizer.Message) bool {
-	return critic.OpenTurn(messages) != ""
 }
 
 // answer is what a server sends for either route.

@@ -48,12 +48,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{s: s, w: w, r: r, ctx: r.Context(), id: requestID(r), began: time.Now(), done: func() {}}
 	w.Header().Set("X-Request-Id", c.id)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	defer func() { s.bodies.give(c.held) }()
 	err := c.do()
 	if err != nil {
 		c.fail(err)
 	}
 	c.log()
-	s.bodies.give(c.held)
 }
 
 // do finds the route and has it answer, or gives the error that is the answer.
