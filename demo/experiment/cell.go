@@ -403,12 +403,12 @@ func (c *cell) critiques(ctx context.Context, p *plan) ([]*record.Record, error)
 func (c *cell) rewritten(ctx context.Context, p *plan) ([]*record.Record, error) {
 	model := c.base
 	if p.critic != "" {
-		main, err := c.plan(&variant{name: p.critic}, nil)
+		writer, err := c.plan(named(p.critic), nil)
 		if err != nil {
 			return nil, err
 		}
 		var done func()
-		if model, done, err = c.train(ctx, main); err != nil {
+		if model, done, err = c.train(ctx, writer); err != nil {
 			return nil, err
 		}
 		defer done()

@@ -124,7 +124,8 @@ type Difference struct {
 	What      string    `json:"what"` // the same at every task
 	A         string    `json:"a"`
 	B         string    `json:"b"`
-	Diff      Interval  `json:"difference"` // mean over the seeds that both have; interval over the prompts
+	Ablation  bool      `json:"ablation,omitempty"` // one of the rows of the ablations is compared
+	Diff      Interval  `json:"difference"`         // mean over the seeds that both have; interval over the prompts
 	Seeds     []float64 `json:"seeds"`
 	OverSeeds *Interval `json:"over_seeds,omitempty"` // t interval over the seeds
 

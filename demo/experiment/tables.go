@@ -3,7 +3,6 @@ package experiment
 // The tables: rows from the measured models, their intervals and differences, curves, and critiques to read.
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -151,7 +150,7 @@ func (b *builder) model(c *cell, v *variant, e *entry) error {
 		if err := b.add(c, v, e, e.Reading, "eval "+number(p.t), p); err != nil {
 			return err
 		}
-		if v.rewards() && v.group == "" && p.at == atChosen {
+		if v.rewards() && (v.group == "" || v.scored) && p.at == atChosen {
 			if err := b.add(c, v, e, readScore, "eval "+number(p.t), p); err != nil {
 				return err
 			}
@@ -284,14 +283,29 @@ func (b *builder) differences() {
 		b.compare(d.what, d.x, d.y)
 	}
 	noisy := b.row(noise, "ours", readReward, atChosen)
+	before := len(b.Differences)
 	for _, row := range b.Rows {
 		switch row.Ablation {
 		case "":
 		case noise:
-			b.compare("", row, noisy)
+			b.compare(row.Name()+" − ours", row, noisy)
 		default:
-			b.compare("", row, mine)
+			b.compare(row.Name()+" − ours", row, mine)
 		}
+	}
+	head := b.row(again, anyLinear, readReward, atChosen)
+	for _, d := range []struct {
+		what string
+		y    *Row
+	}{
+		{"its reward − its own score", b.row(again, anyLinear, readScore, atChosen)},
+		{"λ linear − constant", b.row(again, anyConstant, readReward, atChosen)},
+		{"the head − SFT on the critiques that margin selects there", b.row(again, againSFT, readScore, atChosen)},
+	} {
+		b.compare(again+": "+d.what, head, d.y)
+	}
+	for i := range b.Differences[before:] {
+		b.Differences[before+i].Ablation = true
 	}
 }
 
@@ -301,7 +315,7 @@ func (b *builder) compare(what string, x, y *Row) {
 		return
 	}
 	var list [][]float64
-	d := Difference{What: cmp.Or(what, x.Name()+" − ours"), A: x.Full(), B: y.Full()}
+	d := Difference{What: what, A: x.Full(), B: y.Full()}
 	for _, s := range x.Seeds {
 		i := slices.IndexFunc(y.Seeds, func(o SeedRow) bool { return o.Seed == s.Seed })
 		if i < 0 {

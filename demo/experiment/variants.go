@@ -24,6 +24,7 @@ type variant struct {
 	refined func([]*record.Record)        // changes what is trained on; may be nil
 	flipped float64                       // share of the pairs whose labels are turned round
 	rewrite func(*pipeline.Config) string // makes critiques of its own, by the model of another variant ("": the base); nil: those of the cell
+	scored  bool                          // also read by the scores in its critiques, as those of the main table are
 	curve   bool                          // also measured at temperature 1, and for several m
 	samples int                           // critiques of an evaluation response; 0: those of averaged
 	tuned   bool                          // its settings are looked for on the validation split
@@ -52,6 +53,14 @@ const (
 const (
 	data  = "data"
 	noise = "a fifth of the labels turned round"
+	again = "second round on summaries' model" // which writes better critiques than the base, wrong ones among them
+)
+
+// Names in the group again.
+const (
+	anyLinear   = "any two, λ linear, 6 epochs"
+	anyConstant = "any two, λ constant, 6 epochs"
+	againSFT    = "margin, SFT"
 )
 
 // publishedAs is the method as far as its sources tell it: pairs whose mean scores agree with the label; the meta-judge's best two, or a
@@ -71,6 +80,25 @@ func asDefault(c *pipeline.Config) {
 	c.Train.LambdaSchedule, c.Train.LambdaBeta, c.Train.LambdaHold, c.Train.LMWeight = d.Train.LambdaSchedule, d.Train.LambdaBeta, d.Train.LambdaHold, d.Train.LMWeight
 	c.Train.Pairing = d.Train.Pairing
 }
+
+// usualSampling samples critiques as criticrm run does by itself.
+func usualSampling(c *pipeline.Config) string {
+	d := pipeline.Default()
+	c.Generate.Temperature, c.Generate.TopP = d.Generate.Temperature, d.Generate.TopP
+	return ""
+}
+
+// anyTwo trains a second round on two critiques of each response, whatever they say, twice as long: so that the head meets wrong ones, often enough.
+func anyTwo(schedule string) func(*pipeline.Config) {
+	return func(c *pipeline.Config) {
+		c.Filter.Rule, c.Refine.Mode, c.Refine.TopK = critic.FilterNone, critic.RefineRandomAll, 2
+		c.Train.Epochs *= 2
+		lambda(schedule)(c)
+	}
+}
+
+// ofSummaries lets the model that was trained on summaries write the critiques.
+func ofSummaries(*pipeline.Config) string { return merged }
 
 func lambda(schedule string) func(*pipeline.Config) {
 	return func(c *pipeline.Config) { c.Train.LambdaSchedule, c.Train.LambdaHold = schedule, 1./3 }
@@ -108,8 +136,14 @@ func controls() []*variant {
 	}
 }
 
-// ablations change one thing about ours.
-func ablations() (list []*variant) {
+// ablations change one thing about ours; the first ones, what has no other place.
+func ablations() []*variant {
+	list := []*variant{
+		{name: "with their own sampling", group: "product defaults", change: asDefault, rewrite: usualSampling},
+		{name: anyLinear, group: again, change: anyTwo("linear"), rewrite: ofSummaries, scored: true},
+		{name: anyConstant, group: again, change: anyTwo("constant"), rewrite: ofSummaries, scored: true},
+		{name: againSFT, group: again, method: trainer.SFT, rewrite: ofSummaries},
+	}
 	for _, a := range []struct {
 		group, name string
 		change      func(*pipeline.Config)
@@ -169,6 +203,12 @@ func allVariants() (list []*variant) {
 		}
 	}
 	return list
+}
+
+// named is a variant of the main table or the controls.
+func named(name string) *variant {
+	list := slices.Concat(mainVariants(), controls())
+	return list[slices.IndexFunc(list, func(v *variant) bool { return v.name == name })]
 }
 
 func epochs(n float64) func(*pipeline.Config) {

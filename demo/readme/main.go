@@ -262,10 +262,8 @@ func unsure(d experiment.Difference) string {
 	return ""
 }
 
-// isAblation says whether ours is compared with itself, but for one thing.
-func isAblation(d experiment.Difference) bool {
-	return strings.HasSuffix(d.What, " − ours") && !strings.HasPrefix(d.What, "second round")
-}
+// isAblation says whether a difference belongs to the rows of the ablations.
+func isAblation(d experiment.Difference) bool { return d.Ablation }
 
 func points(d experiment.Difference) string {
 	return fmt.Sprintf("%+.1f [%+.1f, %+.1f]", d.Diff.Value, d.Diff.Low, d.Diff.High)
