@@ -152,20 +152,20 @@ func (c *cell) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if c.Text != nil {
-		return nil
-	}
-	if list := demo.Candidates(evalSeed, c.task.Pairs(evalSeed, min(c.Held, candidatesOf), demo.Evaluation), candidates, .3); list != nil {
+	if list := c.candidates(); list != nil {
 		_, err = c.write(c.task.Name+"-candidates.jsonl", list)
 	}
 	return err
 }
 
-// Evaluation questions that have several replies to pick the best of, and how many.
-const (
-	candidatesOf = 200
-	candidates   = 6
-)
+// candidates are several replies to each of the first evaluation questions, to pick the best of; nil where the task has none.
+func (c *cell) candidates() []*record.Record {
+	const questions, replies, right = 200, 6, .3
+	if c.Text != nil {
+		return nil
+	}
+	return demo.Candidates(evalSeed, c.task.Pairs(evalSeed, min(c.Held, questions), demo.Evaluation), replies, right)
+}
 
 // splitFile is the file of a task's validation or evaluation pairs, the same for all seeds.
 func (c *cell) splitFile(split demo.Split) string {

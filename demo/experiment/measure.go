@@ -50,7 +50,7 @@ type entry struct {
 	Reading    string             `json:"reading"`
 	Chosen     *float64           `json:"temperature,omitempty"` // chosen on the validation split; nil: it writes no critiques
 	Valid      map[string]float64 `json:"valid"`                 // accuracy on the validation split by temperature, %
-	Files      map[string]string  `json:"files"`                 // "valid 0.3", "eval 0.3", for models without critiques "eval": paths in the run's directory
+	Files      map[string]string  `json:"files"`                 // "valid 0.3", "eval 0.3", "best 0.3", for models without critiques "eval": paths in the run's directory
 	Accuracy   float64            `json:"accuracy"`              // on the evaluation pairs, at the chosen temperature
 	Train      float64            `json:"train_seconds"`
 	Seconds    float64            `json:"seconds"`
@@ -92,7 +92,7 @@ func (c *cell) measurer(p *plan, model string) (*measurer, error) {
 }
 
 // measure chooses the temperature of a model and measures it on the evaluation pairs: at that, at 0, and, for a curve, at 1 and at the best
-// one above 0.
+// one above 0, at which it also reads replies to pick the best of.
 func (c *cell) measure(ctx context.Context, p *plan, model string) (*entry, error) {
 	m, err := c.measurer(p, model)
 	if err != nil {
@@ -120,7 +120,10 @@ func (c *cell) measure(ctx context.Context, p *plan, model string) (*entry, erro
 			m.Accuracy = percent(d.correct(p.reading(), m.of(p.variant, t)))
 		}
 	}
-	return m.entry, nil
+	if list := c.candidates(); p.curve && list != nil {
+		err = m.write(ctx, "best", list, m.entry.above(), c.averaged)
+	}
+	return m.entry, err
 }
 
 // validate measures on the validation split, at every temperature, and chooses one.
@@ -196,23 +199,28 @@ func (m *measurer) pairsOf(split demo.Split) (string, []*record.Record) {
 // at lets the model write critiques of a split at a temperature, and keeps them with their scores and rewards.
 func (m *measurer) at(ctx context.Context, split demo.Split, t float64, samples int) (*measured, error) {
 	name, rs := m.pairsOf(split)
+	if err := m.write(ctx, name, rs, t, samples); err != nil {
+		return nil, err
+	}
+	return measureRecords(rs)
+}
+
+// write lets the model write critiques of records at a temperature, and keeps them under a name.
+func (m *measurer) write(ctx context.Context, name string, rs []*record.Record, t float64, samples int) error {
 	o := critic.DefaultScoreOptions()
 	o.Critiques = samples
 	o.Sampling = record.Sampling{Temperature: float32(t), TopP: 1, MaxTokens: m.Generate.MaxTokens, Seed: m.Eval.Seed}
 	if err := pipeline.Local(m.engine).Ask(&o); err != nil {
-		return nil, err
+		return err
 	}
 	write := critic.Generate
 	if m.rewards() {
 		write = critic.Score
 	}
 	if _, err := write(ctx, m.engine, rs, o); err != nil {
-		return nil, err
+		return err
 	}
-	if err := m.keep(name+" "+number(t), fmt.Sprintf("%s.%s.T%g", m.plan.key, name, t), rs); err != nil {
-		return nil, err
-	}
-	return measureRecords(rs)
+	return m.keep(name+" "+number(t), fmt.Sprintf("%s.%s.T%g", m.plan.key, name, t), rs)
 }
 
 // keep leaves records pair by pair: critiques with their scores and rewards, but for the tokens.
