@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
 
@@ -16,6 +17,7 @@ func newDemo() *cobra.Command {
 	o := experiment.Options{Seeds: []uint64{0}}
 	var dev deviceFlags
 	var seeds []uint
+	var tables bool
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the whole method on the embedded model and compare it with its rivals",
@@ -24,10 +26,24 @@ held-out pairs with a scalar reward model, the base model as judge, training on 
 defaults of 'criticrm run', and training on the same critiques without a reward head. Each model reads at the temperature that is best for
 it on a validation split. The Critic-RM is a run of 'criticrm run' (critic-rm in --output_dir, with its recipe and pairs). It ends with
 tables, results.json, report.html, and what each model wrote about each pair (pairs/), from which recount.py makes the tables again.
-A demo that was interrupted goes on, and --full goes on behind a plain one: what is measured is not made again.`,
+A demo that was interrupted goes on, and --full goes on behind a plain one: what is measured is not made again. With
+--tables nothing is: the tables, the report and the files of critiques are made anew from what a demo has measured, if by an earlier program.`,
 		Example: "  criticrm demo\n  criticrm demo --full --seeds 0,1,2 --output_dir runs/full",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if tables {
+				for _, name := range []string{"full", "parts", "seeds", "tasks", "base", "device"} {
+					if cmd.Flags().Changed(name) {
+						return fmt.Errorf("demo: --tables makes the tables of all that is measured in output_dir: leave out --%s", name)
+					}
+				}
+				r, err := experiment.Again(o.Dir)
+				if err != nil {
+					return err
+				}
+				printResults(cmd.OutOrStdout(), r, o.Dir)
+				return nil
+			}
 			o.Full = o.Full || len(o.Parts) > 0
 			if len(seeds) > 0 {
 				o.Seeds = nil
@@ -47,10 +63,7 @@ A demo that was interrupted goes on, and --full goes on behind a plain one: what
 			if err != nil {
 				return err
 			}
-			w := cmd.OutOrStdout()
-			r.WriteExamples(w)
-			r.WriteTable(w)
-			fmt.Fprintf(w, "\nresults: %s   report: %s\n", filepath.Join(o.Dir, "results.json"), filepath.Join(o.Dir, "report.html"))
+			printResults(cmd.OutOrStdout(), r, o.Dir)
 			return nil
 		},
 	}
@@ -60,10 +73,18 @@ A demo that was interrupted goes on, and --full goes on behind a plain one: what
 	f.BoolVar(&o.Full, "full", false, "all tasks, three seeds, controls and ablations: several hours; goes on after any interruption")
 	f.StringSliceVar(&o.Parts, "parts", nil, "of --full, do these now, and main: "+strings.Join(experiment.PartNames(), ", ")+" (the same command goes on with more of them)")
 	f.UintSliceVar(&seeds, "seeds", nil, "seeds, one run of the experiment each (default 0; with --full 0,1,2)")
+	f.BoolVar(&tables, "tables", false, "make tables, report and files of critiques anew from what is measured in output_dir, also by an earlier program; trains nothing")
 	f.StringSliceVar(&o.Tasks, "tasks", nil, "tasks by name (default: the first two; with --full all): "+strings.Join(taskNames(), ", "))
 	dev.bind(f)
 	cmd.AddCommand(newReal(), newText())
 	return cmd
+}
+
+// printResults ends a demo.
+func printResults(w io.Writer, r *experiment.Results, dir string) {
+	r.WriteExamples(w)
+	r.WriteTable(w)
+	fmt.Fprintf(w, "\nresults: %s   report: %s\n", filepath.Join(dir, "results.json"), filepath.Join(dir, "report.html"))
 }
 
 func newBase() *cobra.Command {

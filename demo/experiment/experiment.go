@@ -157,20 +157,14 @@ func (r *runner) all(ctx context.Context) error {
 	for _, p := range r.parts {
 		r.models += len(p.variants) * len(r.tasks) * len(r.Seeds)
 	}
-	var cells []*cell
-	for i, seed := range r.Seeds {
-		row := make([]*cell, len(r.tasks))
-		for j, t := range r.tasks {
-			row[j] = &cell{runner: r, task: t, seed: seed, first: i == 0 && j == 0,
-				Pairs: atMost(r.Pairs, t.most.pairs), Held: atMost(r.Held, t.most.held), Valid: atMost(r.Valid, t.most.valid)}
-		}
-		cells = append(cells, row...)
+	cells := r.cells()
+	for row := range slices.Chunk(cells, len(r.tasks)) { // of one seed
 		for _, p := range r.parts {
 			for _, c := range row {
 				if err := c.run(ctx, p); err != nil {
 					return err
 				}
-				if err := r.tables(cells); err != nil {
+				if err := r.tables(cells, false); err != nil {
 					return err
 				}
 			}
@@ -181,7 +175,7 @@ func (r *runner) all(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	return r.tables(cells, true)
 }
 
 // prepare writes what the cells read.

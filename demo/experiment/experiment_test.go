@@ -116,8 +116,8 @@ func recounts(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, field := range []string{"accuracy", "value", "temperature", "low"} {
-		other := regexp.MustCompile(`"`+field+`": [0-9.]+`).ReplaceAll(b, []byte(`"`+field+`": 33`))
+	for _, field := range []string{`"accuracy": `, `"value": `, `"temperature": `, `"low": `, `"difference": {\s*"value": `} {
+		other := regexp.MustCompile(`(`+field+`)-?[0-9.]+`).ReplaceAll(b, []byte(`${1}33`))
 		if err := os.WriteFile(path, other, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -127,6 +127,34 @@ func recounts(t *testing.T, dir string) {
 	}
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// madeAgain wants the same tables from a run that is there, and files of critiques that are gone. A run that has measured nothing has none.
+func madeAgain(t *testing.T, dir string) {
+	path := filepath.Join(dir, resultsFile)
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []string{reportFile, critiquesDir} {
+		if err := os.RemoveAll(filepath.Join(dir, gone)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Again(dir); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the tables are others: %v", err)
+	}
+	for _, back := range []string{reportFile, critiquesDir + "/misread-0-critic-rm-margin-ours.jsonl"} {
+		if _, err := os.Stat(filepath.Join(dir, back)); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := Again(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no demo has measured a model there") {
+		t.Error(err)
 	}
 }
 
@@ -170,6 +198,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("results.json: %v, complete %v, %d rows, want %d; seconds %v", err, back.Complete, len(back.Tasks[0].Rows), len(r.Tasks[0].Rows), back.Seconds)
 	}
 	t.Run("recount", func(t *testing.T) { recounts(t, dir) })
+	t.Run("again", func(t *testing.T) { madeAgain(t, dir) })
 
 	knowsItself(t, filepath.Join(dir, runDir, "round-1", "train", "model"), value(ours, func(row *Row) bool {
 		return row.Reading == readReward && row.Temperature() == "1" && row.M() == "8"

@@ -1,4 +1,4 @@
-"""Makes the tables of `criticrm demo` again from what the models wrote about each pair: python3 recount.py [directory of the demo]
+"""Makes the tables and paired differences of `criticrm demo` again from what the models wrote about each pair: python3 recount.py [directory of the demo]
 
 results.json says which rows there are, pairs/ has critiques, scores and rewards. A figure that is another in results.json is an error."""
 import glob, gzip, json, os, random, re, struct, sys
@@ -35,6 +35,14 @@ def temperature(path):  # the best on the validation split, the lowest of the be
         best = max(best, (mean([correct(p, reading, results["averaged"] if t else 1) for p in pairs]), -t))
     return -best[1]
 
+def full(row):  # name of a row, as differences have it
+    name = (row["ablation"] + ": " if "ablation" in row else "") + row["method"]
+    if row["reading"] == "own score" and row["method"] != "LLM judge (base)":
+        name += ", own score"
+    t, m = ([str(s.get(key)) for s in row["seeds"]] for key in ("temperature", "m"))
+    one = lambda texts: texts[0] if len(set(texts)) == 1 else "/".join(texts)
+    return name if t[0] == "None" else f"{name} (T = {one(t)}, m = {one(m)})"
+
 def interval(pairs, values, draws=400):  # 95 %, bootstrap over the prompts
     prompts, rng = {}, random.Random(1)
     for p, v in zip(pairs, values):
@@ -43,21 +51,36 @@ def interval(pairs, values, draws=400):  # 95 %, bootstrap over the prompts
     means = sorted(map(mean, drawn))
     return means[draws // 40], means[-1 - draws // 40]
 
+def same(what, here, there, within):
+    if abs(here - there) > within:
+        faults.append(f"{what}: {here} here, {there} in results.json")
+
+def hold(name, pairs, seeds, there, at):  # the mean over seeds and its interval against those of results.json
+    values = [mean(v) for v in zip(*seeds)]
+    value, (low, high) = 100 * mean(values), interval(pairs, values)
+    about = (high - low) / 5 + 100 / len(pairs)  # other draws
+    for what, x, within in ("value", value, 1e-6), ("low", low, about), ("high", high, about):
+        same(f"{name}, {what}", x, there[what], within)
+    print(f"{name:90} {at:14} {value:.1f} [{low:.1f}, {high:.1f}]")
+
 with open(os.path.join(root, "results.json"), encoding="utf-8") as f:
     results = json.load(f)
-faults, same = [], lambda what, a, b, within: [] if abs(a - b) <= within else [f"{what}: {a} here, {b} in results.json"]
+faults = []
 for task in results["tasks"]:
+    rows = {}
     for row in task["table"]:
-        name, seeds = f"{task['name']}: {row.get('ablation', '')} {row['method']}, {row['reading']}", []
+        name, seeds = f"{task['name']}: {row.get('ablation', '')} {row['method']}, {row['reading']}", rows.setdefault(full(row), {})
         for s in row["seeds"]:
             pairs = read(path := os.path.join(root, s["file"]))
-            seeds.append([correct(p, row["reading"], s["m"]) for p in pairs])
-            faults += same(f"{name}, seed {s['seed']}", 100 * mean(seeds[-1]), s["accuracy"], 1e-6)
+            seeds[s["seed"]] = [correct(p, row["reading"], s["m"]) for p in pairs]
+            same(f"{name}, seed {s['seed']}", 100 * mean(seeds[s["seed"]]), s["accuracy"], 1e-6)
             if row["at"] == "chosen" and s["m"]:
-                faults += same(name + ", T", temperature(path), s["temperature"], 0)
-        values = [mean(v) for v in zip(*seeds)]
-        value, (low, high), there = 100 * mean(values), interval(pairs, values), row["overall"]
-        about = (high - low) / 5 + 100 / len(pairs)  # other draws
-        faults += same(name, value, there["value"], 1e-6) + same(name + ", low", low, there["low"], about) + same(name + ", high", high, there["high"], about)
-        print(f"{name:80} T {s.get('temperature', '-'):<4} m {s['m']:<3} {value:.1f} [{low:.1f}, {high:.1f}]")
+                same(name + ", T", temperature(path), s["temperature"], 0)
+        hold(name, pairs, seeds.values(), row["overall"], f"T {s.get('temperature', '-')} m {s['m']}")
+    for d in task["differences"]:  # paired, of the seeds that both rows have
+        if d["a"] not in rows or d["b"] not in rows:
+            faults.append(f"{task['name']}: {d['what']}: {d['a']} or {d['b']} is no row of results.json")
+            continue
+        a, b = rows[d["a"]], rows[d["b"]]
+        hold(f"{task['name']}: {d['what']}", pairs, [[x - y for x, y in zip(a[seed], b[seed])] for seed in a if seed in b], d["difference"], "points")
 sys.exit("\n".join(faults) or None)

@@ -43,8 +43,8 @@ func (r *Results) HTML() ([]byte, error) {
 // taskPage is what the page shows of a task.
 type taskPage struct {
 	*Task
-	Accuracy, Ablations, Critiques template.HTML
-	Plots                          []template.HTML
+	Accuracy, Ablations template.HTML
+	Critiques, Plots    []template.HTML
 }
 
 func (t *Task) page(full bool) (*taskPage, error) {
@@ -52,7 +52,7 @@ func (t *Task) page(full bool) (*taskPage, error) {
 	tables := []struct {
 		to    *template.HTML
 		table *report.Table
-	}{{&p.Accuracy, t.accuracyTable(t.rows(func(r *Row) bool { return r.Ablation == "" }), full)}, {&p.Critiques, t.qualityTable()}}
+	}{{&p.Accuracy, t.accuracyTable(t.rows(func(r *Row) bool { return r.Ablation == "" }), full)}}
 	if list := t.rows(func(r *Row) bool { return r.Ablation != "" }); len(list) > 0 {
 		tables = append(tables, struct {
 			to    *template.HTML
@@ -64,6 +64,13 @@ func (t *Task) page(full bool) (*taskPage, error) {
 		if *part.to, err = part.table.HTML(); err != nil {
 			return nil, err
 		}
+	}
+	for _, table := range t.CritiqueTables() {
+		h, err := table.HTML()
+		if err != nil {
+			return nil, err
+		}
+		p.Critiques = append(p.Critiques, h)
 	}
 	losses, shares := t.lossPlots()
 	for _, plot := range []*report.Plot{curvePlot("Accuracy against critiques averaged", "critiques m", t.ByM), losses, shares,

@@ -40,7 +40,6 @@ type Results struct {
 type Task struct {
 	Name        string       `json:"name"`
 	Title       string       `json:"title"`
-	Base        string       `json:"base,omitempty"` // sha256 of the base model's weights at each seed
 	Categories  []string     `json:"categories"`
 	Rows        []*Row       `json:"table"`
 	Differences []Difference `json:"differences"`
@@ -191,6 +190,15 @@ func (r *Row) Headline() bool {
 
 // AtChosen says whether the temperature is the one chosen on the validation split, and m what goes with it.
 func (r *Row) AtChosen() bool { return r.At == atChosen }
+
+// Recipe says whether the row is a way of training on critiques, read by its rewards at its chosen temperature: what defaults could be.
+func (r *Row) Recipe() bool {
+	critiques := len(r.Seeds) > 0 && r.Seeds[0].M > 0 && r.Pairs > 0
+	return critiques && r.AtChosen() && r.Reading == readReward && r.Ablation != noise && r.Method != placebo
+}
+
+// Defaults says whether the row is the product's defaults, on the critiques that all rows share.
+func (r *Row) Defaults() bool { return r.Method == defaults && r.Recipe() }
 
 // Short says whether the row is one of the few that a first look needs: every method at its chosen temperature, and what temperature and
 // number of critiques do to the main method and the judge.

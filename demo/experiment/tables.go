@@ -21,8 +21,8 @@ import (
 	"criticrm/trainer"
 )
 
-// tables makes the results from what is measured so far, and leaves them.
-func (r *runner) tables(cells []*cell) error {
+// tables makes the results from what is measured so far, and leaves them. What the critiques are worth, which takes longer, is for the last time.
+func (r *runner) tables(cells []*cell, last bool) error {
 	res := r.results
 	res.Tasks, res.Seconds, res.Stages = nil, map[string]float64{}, nil
 	for _, t := range r.tasks {
@@ -42,6 +42,11 @@ func (r *runner) tables(cells []*cell) error {
 			continue
 		}
 		b.finish()
+		if last {
+			if err := b.critiques(cells); err != nil {
+				return err
+			}
+		}
 		res.Tasks = append(res.Tasks, b.Task)
 	}
 	return r.save()
@@ -222,7 +227,7 @@ func (r *Row) fill(boot *measure.Bootstrap) {
 		r.Valid += s.Valid / float64(len(r.Seeds))
 	}
 	e := boot.Mean(meanOver(list))
-	r.Overall, r.OverSeeds = interval(e.Mean, e.Interval), overSeeds(each)
+	r.Overall, r.OverSeeds = interval(e.Mean, e.Interval), OverSeeds(each)
 	r.Categories = byCategory(e)
 }
 
@@ -230,8 +235,8 @@ func interval(mean float64, i measure.Interval) Interval {
 	return Interval{100 * mean, 100 * i.Low, 100 * i.High}
 }
 
-// overSeeds is the 95 % t interval of the mean of x; nil for fewer than two values.
-func overSeeds(x []float64) *Interval {
+// OverSeeds is the 95 % t interval of the mean of x; nil for fewer than two values.
+func OverSeeds(x []float64) *Interval {
 	if len(x) < 2 {
 		return nil
 	}
@@ -331,7 +336,7 @@ func (b *builder) compare(what string, x, y *Row) {
 		return
 	}
 	e := b.boot.Mean(meanOver(list))
-	d.Diff, d.OverSeeds, d.Categories = interval(e.Mean, e.Interval), overSeeds(d.Seeds), byCategory(e)
+	d.Diff, d.OverSeeds, d.Categories = interval(e.Mean, e.Interval), OverSeeds(d.Seeds), byCategory(e)
 	b.Differences = append(b.Differences, d)
 }
 
@@ -362,7 +367,7 @@ func addPoint(curves *[]Curve, name string, x int, y Interval) {
 	slices.SortFunc(c.Points, func(a, b Point) int { return int(a.X - b.X) })
 }
 
-// shown reads what the page shows of the first seed: accuracy against m at two temperatures, the critiques, the training.
+// shown reads what the page shows of the first seed: accuracy against m at two temperatures, critiques to read, the training.
 func (b *builder) shown(c *cell) error {
 	for _, v := range b.parts[0].variants {
 		e := b.finished[c.key(v)]
@@ -377,13 +382,6 @@ func (b *builder) shown(c *cell) error {
 			for m := 1; m <= averaged; m *= 2 {
 				est := b.boot.Mean(d.correct(e.Reading, m))
 				addPoint(&b.ByM, fmt.Sprintf("%s, T = %g", v.name, t), m, interval(est.Mean, est.Interval))
-			}
-			if t == 1 && (v.name == llmJudge || v.name == ours) {
-				q, err := c.quality(v.name, d)
-				if err != nil {
-					return err
-				}
-				b.Quality = append(b.Quality, q)
 			}
 		}
 	}

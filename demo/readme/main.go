@@ -5,11 +5,12 @@
 //
 // RESULTS may be several files, separated by commas: rows that the first does not have are the next one's, marked where they are means of fewer seeds.
 //
-// NAME is main and differences (of all tasks, the rows that stand above the fold, a column for each), run (its seeds and program), or TASK:all, TASK:ablations, TASK:differences and TASK:choices. What the
-// pages do not ask for is left out; what they ask for and the run does not have is an error.
+// NAME is main and differences (of all tasks, the rows that stand above the fold, a column for each), validation (recipes by their mean over the tasks' validation splits), run (its seeds and
+// program), or TASK:all, TASK:ablations, TASK:differences, TASK:critiques and TASK:choices. What the pages do not ask for is left out; what they ask for and the run does not have is an error.
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -17,8 +18,11 @@ import (
 	"slices"
 	"strings"
 
+	"gonum.org/v1/gonum/stat"
+
 	"criticrm/checkpoint"
 	"criticrm/demo/experiment"
+	"criticrm/report"
 )
 
 func main() {
@@ -75,6 +79,8 @@ func part(r *experiment.Results, name string) (string, error) {
 		return seeds(r) + "\nProgram: " + r.Version + ".\n", nil
 	case "differences":
 		return mainDifferences(r), nil
+	case "validation":
+		return validation(r)
 	}
 	task, what, _ := strings.Cut(name, ":")
 	for _, t := range r.Tasks {
@@ -91,13 +97,26 @@ func part(r *experiment.Results, name string) (string, error) {
 			return table(t, func(row *experiment.Row) bool { return row.Ablation != "" || row.Headline() }) + "\n" + differences(t, isAblation), nil
 		case "differences":
 			return differences(t, func(d experiment.Difference) bool { return !isAblation(d) }), nil
+		case "critiques":
+			tables := t.CritiqueTables()
+			if len(tables) == 0 {
+				return "", fmt.Errorf("demo:%s: the run says nothing of critiques", name)
+			}
+			var b strings.Builder
+			for i, table := range tables {
+				if i > 0 {
+					b.WriteByte('\n')
+				}
+				markdown(&b, table)
+			}
+			return b.String(), nil
 		case "choices":
 			if len(t.Notes) == 0 {
 				return "Nothing was looked for in this run: the settings are the recipe's.\n", nil
 			}
 			return "- " + strings.Join(t.Notes, "\n- ") + "\n", nil
 		}
-		return "", fmt.Errorf("demo:%s: want all, ablations, differences or choices of a task", name)
+		return "", fmt.Errorf("demo:%s: want all, ablations, differences, critiques or choices of a task", name)
 	}
 	return "", fmt.Errorf("demo:%s: the run has no task %s", name, task)
 }
@@ -196,6 +215,82 @@ func same(row, like *experiment.Row) bool {
 		return row.AtChosen()
 	}
 	return row.Temperature() == like.Temperature() && row.M() == like.M()
+}
+
+// markdown writes a table of the report.
+func markdown(b *strings.Builder, t *report.Table) {
+	fmt.Fprintf(b, "| %s |\n%s|\n", strings.Join(t.Head, " | "), strings.Repeat("|---", len(t.Head)))
+	for _, row := range t.Rows {
+		for _, c := range row.Cells {
+			b.WriteString("| " + strings.TrimRight(c.Text+" "+c.Small, " ") + " ")
+		}
+		b.WriteString("|\n")
+	}
+}
+
+// validation has the recipes that all tasks have measured on all pairs with their labels as they are, by the mean over the tasks of the accuracy on
+// the validation splits, each model at its best temperature. The difference to the product's defaults has a t interval over the seeds.
+func validation(r *experiment.Results) (string, error) {
+	type recipe struct {
+		name  string
+		tasks []float64
+		seeds []float64 // mean over the tasks
+	}
+	var list []*recipe
+	var reference *recipe
+	for _, row := range r.Tasks[0].Rows {
+		if !row.Recipe() || row.Pairs != r.TrainPairs {
+			continue
+		}
+		x := &recipe{name: row.Name(), seeds: make([]float64, len(row.Seeds))}
+		for _, t := range r.Tasks {
+			i := slices.IndexFunc(t.Rows, func(o *experiment.Row) bool {
+				return o.Recipe() && o.Name() == row.Name() && len(o.Seeds) == len(row.Seeds)
+			})
+			if i < 0 || len(t.Rows[i].Seeds) != t.SeedCount() {
+				break
+			}
+			x.tasks = append(x.tasks, t.Rows[i].Valid)
+			for k, s := range t.Rows[i].Seeds {
+				x.seeds[k] += s.Valid / float64(len(r.Tasks))
+			}
+		}
+		if len(x.tasks) == len(r.Tasks) {
+			if list = append(list, x); row.Defaults() {
+				reference = x
+			}
+		}
+	}
+	if reference == nil {
+		return "", fmt.Errorf("demo:validation: the run has no row of the product's defaults at all tasks")
+	}
+	slices.SortStableFunc(list, func(a, b *recipe) int { return cmp.Compare(stat.Mean(b.seeds, nil), stat.Mean(a.seeds, nil)) })
+	var b strings.Builder
+	b.WriteString("| recipe |")
+	for _, t := range r.Tasks {
+		b.WriteString(" " + t.Name + " |")
+	}
+	b.WriteString(" mean | seeds | − defaults, over the seeds |\n" + strings.Repeat("|---", len(r.Tasks)+4) + "|\n")
+	for _, x := range list {
+		fmt.Fprintf(&b, "| %s |", x.name)
+		for _, v := range x.tasks {
+			fmt.Fprintf(&b, " %.1f |", v)
+		}
+		var each []string
+		ahead := make([]float64, len(x.seeds))
+		for k, v := range x.seeds {
+			each, ahead[k] = append(each, fmt.Sprintf("%.1f", v)), v-reference.seeds[k]
+		}
+		difference := "–"
+		if x != reference {
+			difference = fmt.Sprintf("%+.1f", stat.Mean(ahead, nil))
+			if i := experiment.OverSeeds(ahead); i != nil {
+				difference += fmt.Sprintf(" [%+.1f, %+.1f]", i.Low, i.High)
+			}
+		}
+		fmt.Fprintf(&b, " %.1f | %s | %s |\n", stat.Mean(x.seeds, nil), strings.Join(each, " "), difference)
+	}
+	return b.String(), nil
 }
 
 func table(t *experiment.Task, want func(*experiment.Row) bool) string {
