@@ -85,7 +85,7 @@ tokenizers: setup      ## ids of a million generated strings of each tokenizer, 
 
 readme: setup          ## put the tables of `criticrm demo --full` into README.md and docs, and its plots: make readme RESULTS=runs/demo/results.json (PAGES=docs/ablations.md: into this page alone)
 	@mkdir -p build
-	$(GO) run ./demo/readme "$(RESULTS)" build/report.html $(or $(PAGES),README.md docs/results.md docs/ablations.md)
+	$(GO) run ./demo/readme "$(RESULTS)" build/report.html $(or $(PAGES),README.md docs/results.md docs/ablations.md docs/critiques.md)
 	@[ "$(PAGES)" ] || sed 's#</head>#<style>h1,p,h2,h2+h3,h2+h3+div{display:none}</style></head>#' build/report.html >build/plots.html
 	@[ "$(PAGES)" ] || sh scripts/chromium.sh build/plots.html docs/report.png 1200 880
 

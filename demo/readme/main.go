@@ -1,7 +1,7 @@
 // Command readme puts the tables of a run of `criticrm demo`, best of --full, into pages, between the lines <!-- demo:NAME --> and <!-- end -->, so
 // that no figure there is typed by hand. Each table stands in one of the pages. It also writes the run's report:
 //
-//	go run ./demo/readme runs/demo/results.json build/report.html README.md docs/results.md docs/ablations.md
+//	go run ./demo/readme runs/demo/results.json build/report.html README.md docs/results.md docs/ablations.md docs/critiques.md
 //
 // RESULTS may be several files, separated by commas: rows that the first does not have are the next one's, marked where they are means of fewer seeds.
 //
