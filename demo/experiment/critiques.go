@@ -282,6 +282,9 @@ func (t *Task) CritiqueTables() (tables []*report.Table) {
 			rows := t.ofModel(name)
 			for _, l := range lines(name) {
 				cells, some := []report.Cell{{Text: l.name}, {Text: temperatureOf(rows)}}, false
+				if l.nobodys {
+					cells[1].Text = "–"
+				}
 				for _, figure := range l.figures {
 					f, ok := meanFigure(rows, figure)
 					if some = some || ok; !ok {
@@ -292,6 +295,14 @@ func (t *Task) CritiqueTables() (tables []*report.Table) {
 				}
 				if some {
 					table.Rows = append(table.Rows, report.Row{Cells: cells})
+				}
+			}
+		}
+		for i := len(heads) + 1; i > 1; i-- { // what no model has is left out
+			if !slices.ContainsFunc(table.Rows, func(r report.Row) bool { return r.Cells[i].Text != "–" }) {
+				table.Head = slices.Delete(table.Head, i, i+1)
+				for k, r := range table.Rows {
+					table.Rows[k].Cells = slices.Delete(r.Cells, i, i+1)
 				}
 			}
 		}
@@ -308,20 +319,21 @@ func (t *Task) CritiqueTables() (tables []*report.Table) {
 	add("verdict by", verdictFigures(), func(name string) (list []line) {
 		for _, of := range []struct{ what, figure string }{{"a score", "score m=1"}, {fmt.Sprintf("mean of %d scores", averaged), fmt.Sprintf("score m=%d", averaged)},
 			{"a reward", "reward m=1"}, {fmt.Sprintf("mean of %d rewards", averaged), fmt.Sprintf("reward m=%d", averaged)}} {
-			list = append(list, line{name + ": " + of.what, each(of.figure, verdictFigures())})
+			list = append(list, line{name + ": " + of.what, each(of.figure, verdictFigures()), false})
 		}
 		if name == ours {
-			list = append(list, line{everyWrong, each(everyWrong, verdictFigures())})
+			list = append(list, line{everyWrong, each(everyWrong, verdictFigures()), true})
 		}
 		return list
 	})
 	add("first wrong step by", []string{"exact", "at most one off", "none, of right replies", "harmonic mean of exact and none"}, func(name string) []line {
-		return []line{{name + ": one critique", each("one critique", stepFigures())}, {fmt.Sprintf("%s: most of %d", name, averaged), each("majority of critiques", stepFigures())}}
+		return []line{{name + ": one critique", each("one critique", stepFigures()), false},
+			{fmt.Sprintf("%s: most of %d", name, averaged), each("majority of critiques", stepFigures()), false}}
 	})
 	one, many, other := revise.Own+" m=1", fmt.Sprintf("%s m=%d", revise.Own, averaged), revise.Shuffled+" m=1"
 	add("reasoning of", []string{"sound", unsound, "wrong reply becomes right", fmt.Sprintf("by the commonest of %d", averaged), "by another prompt's critique",
 		"right reply becomes wrong", fmt.Sprintf("by the commonest of %d", averaged)}, func(name string) []line {
-		return []line{{name, []string{sound, unsound, mended + one, mended + many, mended + other, spoilt + one, spoilt + many}}}
+		return []line{{name, []string{sound, unsound, mended + one, mended + many, mended + other, spoilt + one, spoilt + many}, false}}
 	})
 	var of []string
 	for _, n := range []int{1, 2, 4, 6} {
@@ -331,9 +343,10 @@ func (t *Task) CritiqueTables() (tables []*report.Table) {
 		for _, by := range []string{quality.PickScore, quality.PickReward, quality.PickAny} {
 			l := line{name: name + ": " + by}
 			if by == quality.PickAny {
-				if l.name = by; name != ours {
+				if name != ours {
 					continue
 				}
+				l.name, l.nobodys = by, true
 			}
 			for _, n := range of {
 				l.figures = append(l.figures, n+", "+by)
@@ -349,4 +362,5 @@ func (t *Task) CritiqueTables() (tables []*report.Table) {
 type line struct {
 	name    string
 	figures []string
+	nobodys bool // no model's
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,8 +95,8 @@ func TestQualityRowOfWork(t *testing.T) {
 		t.Errorf("%d tables", len(tables))
 	}
 	for _, table := range tables {
-		if _, err := table.HTML(); err != nil {
-			t.Error(err)
+		if _, err := table.HTML(); err != nil || len(table.Head) != len(table.Rows[0].Cells) || slices.Contains(table.Head, "wrong reply becomes right") {
+			t.Errorf("%v, %v", table.Head, err)
 		}
 	}
 }
