@@ -99,6 +99,7 @@ esac
 
 out=${2:?usage: gpu.sh run DIR one|two|three|four|part ...}
 shift 2
+# shellcheck disable=SC2046 # names of entries, a word each
 case ${1:-one} in
 one) set -- $(for entry in $one; do echo "${entry%:*}"; done) ;;
 two) set -- $(for entry in $two; do echo "${entry%:*}"; done) ;;

@@ -24,7 +24,7 @@ $bad"
 "$GO" test ./internal/links
 
 if command -v shellcheck >/dev/null 2>&1; then
-	shellcheck -S warning scripts/*.sh scripts/hooks/*
+	shellcheck -S warning scripts/*.sh scripts/hooks/* bench/*.sh examples/*.sh .ci/run
 else
 	echo "lint: shellcheck is not installed: the scripts are not checked"
 fi
