@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -203,7 +204,7 @@ func (l *Live) Rewards(ctx context.Context, texts [][]int32) ([]float32, error) 
 // run is the one goroutine that uses the model.
 func (l *Live) run(d *model.Decoder) {
 	defer close(l.ended)
-	var active []*writing
+	var active []*writing // that the decoder has
 	for {
 		l.mu.Lock()
 		work, leave := l.work, l.leave
@@ -215,30 +216,35 @@ func (l *Live) run(d *model.Decoder) {
 			return
 		}
 		l.turn.Lock()
-		for _, w := range work {
-			if err := l.add(d, w); err != nil {
-				w.err = err
-				close(w.done)
-				continue
+		err := guarded(func() error {
+			for len(work) > 0 {
+				w := work[0]
+				active, work = append(active, w), work[1:]
+				if err := l.add(d, w); err != nil {
+					active = active[:len(active)-1]
+					w.err = err
+					close(w.done)
+				}
 			}
-			active = append(active, w)
-		}
-		for _, w := range leave {
-			if i := slices.Index(active, w); i >= 0 {
-				d.Cancel(w.d)
-				active = slices.Delete(active, i, i+1)
-				close(w.done)
+			for _, w := range leave {
+				if i := slices.Index(active, w); i >= 0 {
+					d.Cancel(w.d)
+					active = slices.Delete(active, i, i+1)
+					close(w.done)
+				}
 			}
-		}
-		var err error
-		if texts {
-			err = l.evaluate()
-		}
-		if err == nil && d != nil && !d.Idle() {
-			err = d.Step()
-		}
+			if texts {
+				if err := l.evaluate(); err != nil {
+					return err
+				}
+			}
+			if d == nil || d.Idle() {
+				return nil
+			}
+			return d.Step()
+		})
 		if err != nil { // nobody knows what the device holds: all fail, and the next ones begin anew
-			l.fail(fmt.Errorf("engine: %w", err), active)
+			l.fail(fmt.Errorf("engine: %w", err), append(active, work...))
 			active = nil
 			var lost kernels.Lost
 			if d != nil && !errors.As(err, &lost) {
@@ -270,6 +276,16 @@ func (l *Live) run(d *model.Decoder) {
 			<-l.wake
 		}
 	}
+}
+
+// guarded makes a panic an error, with the stack: on this goroutine it would end the process, and with it what everybody else has asked for.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f()
 }
 
 // end answers whatever comes with the error that has ended the work, until Close.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -263,6 +264,47 @@ func TestLiveRefuses(t *testing.T) {
 	}
 	if _, err := l.Generate(ctx, serve.Work{N: 1, Prompt: []int32{1}}); !errors.Is(err, errClosed) {
 		t.Errorf("after Close: %v", err)
+	}
+}
+
+// What panics fails all that is under way, with the stack, and what comes then has the answers that it has alone.
+func TestLivePanics(t *testing.T) {
+	l := live(t, open(t, tinyDir(t, true), Options{}), LiveOptions{})
+	ctx := t.Context()
+	w := serve.Work{N: 3, Prompt: []int32{7, 8, 9}, Sampling: record.Sampling{MaxTokens: 12, TopP: 1, Temperature: 1, Reward: true}}
+	texts := [][]int32{{5, 6}, {5, 6, 7}}
+	before := make([]answer, 2)
+	ask := func(list []answer) {
+		t.Helper()
+		for i, a := range []asked{{work: w}, {texts: texts}} {
+			var err error
+			if list[i], err = l.answer(ctx, a); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ask(before)
+	beside := make(chan error)
+	for range 3 {
+		go func() {
+			_, err := l.Generate(ctx, serve.Work{N: 64, Prompt: []int32{1}, Sampling: record.Sampling{MaxTokens: 100, TopP: 1, Temperature: 1}})
+			beside <- err
+		}()
+	}
+	bad := w
+	bad.Token = func(int, []int32) { panic("a planted one") }
+	if _, err := l.Generate(ctx, bad); err == nil || !strings.Contains(err.Error(), "panic: a planted one") || !strings.Contains(err.Error(), "live_test.go") {
+		t.Errorf("got %v", err)
+	}
+	for range 3 {
+		if err := <-beside; err != nil && !strings.Contains(err.Error(), "a planted one") {
+			t.Error(err)
+		}
+	}
+	after := make([]answer, 2)
+	ask(after)
+	if !after[0].same(before[0]) || !after[1].same(before[1]) {
+		t.Error("answers are others behind a panic")
 	}
 }
 
