@@ -22,12 +22,18 @@ func (r *Results) Join(other *Results) error {
 			return err
 		}
 	}
+	if r.Validation == nil {
+		r.Validation = other.Validation
+	}
 	r.Full = r.Full || other.Full
 	r.Complete = false
 	return nil
 }
 
 func (t *Task) join(other *Task) error {
+	if t.Quality == nil {
+		t.Quality = other.Quality
+	}
 	for _, theirs := range other.Rows {
 		i := slices.IndexFunc(t.Rows, func(row *Row) bool {
 			return row.Method == theirs.Method && row.Ablation == theirs.Ablation && row.Reading == theirs.Reading && row.At == theirs.At && row.Pairs == theirs.Pairs

@@ -34,6 +34,7 @@ type Results struct {
 	Seconds    map[string]float64 `json:"seconds"`  // per kind of model, summed over tasks and seeds
 	Stages     []string           `json:"stages"`   // order of Seconds
 	Tasks      []*Task            `json:"tasks"`
+	Validation []Recipe           `json:"validation,omitempty"` // recipes, the best first
 }
 
 // Task are the figures of one task.
@@ -190,15 +191,6 @@ func (r *Row) Headline() bool {
 
 // AtChosen says whether the temperature is the one chosen on the validation split, and m what goes with it.
 func (r *Row) AtChosen() bool { return r.At == atChosen }
-
-// Recipe says whether the row is a way of training on critiques, read by its rewards at its chosen temperature: what defaults could be.
-func (r *Row) Recipe() bool {
-	critiques := len(r.Seeds) > 0 && r.Seeds[0].M > 0 && r.Pairs > 0
-	return critiques && r.AtChosen() && r.Reading == readReward && r.Ablation != noise && r.Method != placebo
-}
-
-// Defaults says whether the row is the product's defaults, on the critiques that all rows share.
-func (r *Row) Defaults() bool { return r.Method == defaults && r.Recipe() }
 
 // Short says whether the row is one of the few that a first look needs: every method at its chosen temperature, and what temperature and
 // number of critiques do to the main method and the judge.

@@ -49,6 +49,12 @@ func (r *runner) tables(cells []*cell, last bool) error {
 		}
 		res.Tasks = append(res.Tasks, b.Task)
 	}
+	if last {
+		var err error
+		if res.Validation, err = r.validation(); err != nil {
+			return err
+		}
+	}
 	return r.save()
 }
 
@@ -227,7 +233,7 @@ func (r *Row) fill(boot *measure.Bootstrap) {
 		r.Valid += s.Valid / float64(len(r.Seeds))
 	}
 	e := boot.Mean(meanOver(list))
-	r.Overall, r.OverSeeds = interval(e.Mean, e.Interval), OverSeeds(each)
+	r.Overall, r.OverSeeds = interval(e.Mean, e.Interval), overSeeds(each)
 	r.Categories = byCategory(e)
 }
 
@@ -235,8 +241,8 @@ func interval(mean float64, i measure.Interval) Interval {
 	return Interval{100 * mean, 100 * i.Low, 100 * i.High}
 }
 
-// OverSeeds is the 95 % t interval of the mean of x; nil for fewer than two values.
-func OverSeeds(x []float64) *Interval {
+// overSeeds is the 95 % t interval of the mean of x; nil for fewer than two values.
+func overSeeds(x []float64) *Interval {
 	if len(x) < 2 {
 		return nil
 	}
@@ -336,7 +342,7 @@ func (b *builder) compare(what string, x, y *Row) {
 		return
 	}
 	e := b.boot.Mean(meanOver(list))
-	d.Diff, d.OverSeeds, d.Categories = interval(e.Mean, e.Interval), OverSeeds(d.Seeds), byCategory(e)
+	d.Diff, d.OverSeeds, d.Categories = interval(e.Mean, e.Interval), overSeeds(d.Seeds), byCategory(e)
 	b.Differences = append(b.Differences, d)
 }
 

@@ -10,15 +10,18 @@
 package main
 
 import (
-	"cmp"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 
-	"gonum.org/v1/gonum/stat"
+	"github.com/klauspost/compress/gzip"
 
 	"criticrm/checkpoint"
 	"criticrm/demo/experiment"
@@ -31,14 +34,12 @@ func main() {
 	}
 	var r *experiment.Results
 	for _, path := range strings.Split(os.Args[1], ",") {
-		b, err := os.ReadFile(path)
+		next, err := read(path)
 		check(err)
-		var next experiment.Results
-		check(json.Unmarshal(b, &next))
 		if r == nil {
-			r = &next
+			r = next
 		} else {
-			check(r.Join(&next))
+			check(r.Join(next))
 		}
 	}
 	html, err := r.HTML()
@@ -52,7 +53,66 @@ func main() {
 			fail(fmt.Errorf("%s: %w", path, err))
 		}
 		check(checkpoint.WriteFileAtomic(path, []byte(page)))
+		if from := source(path, page); from != "" {
+			check(keep(r, from))
+		}
 	}
+}
+
+// read reads results, compressed or not.
+func read(path string) (*experiment.Results, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasSuffix(path, ".gz") {
+		z, err := gzip.NewReader(bytes.NewReader(b))
+		if err == nil {
+			b, err = io.ReadAll(z)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	var r experiment.Results
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &r, nil
+}
+
+// keep leaves results for the next one who wants to see them.
+func keep(r *experiment.Results, path string) error {
+	b, err := r.JSON()
+	if err != nil {
+		return err
+	}
+	var packed bytes.Buffer
+	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		return err
+	}
+	if _, err = z.Write(b); err == nil {
+		err = z.Close()
+	}
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return checkpoint.WriteFileAtomic(path, packed.Bytes())
+}
+
+var from = regexp.MustCompile(`<!-- demo:from (\S+\.json\.gz) -->`)
+
+// source is the file of the results that a page is made from; "": it does not say.
+func source(path, page string) string {
+	m := from.FindStringSubmatch(page)
+	if m == nil {
+		return ""
+	}
+	return filepath.Join(filepath.Dir(path), filepath.FromSlash(m[1]))
 }
 
 var marked = regexp.MustCompile(`(?s)(<!-- demo:([^ ]+) -->\n).*?(<!-- end -->)`)
@@ -228,67 +288,34 @@ func markdown(b *strings.Builder, t *report.Table) {
 	}
 }
 
-// validation has the recipes that all tasks have measured on all pairs with their labels as they are, by the mean over the tasks of the accuracy on
-// the validation splits, each model at its best temperature. The difference to the product's defaults has a t interval over the seeds.
+// validation has the recipes by the mean over the tasks of the accuracy on the validation splits, and how far they are ahead of the product's defaults.
 func validation(r *experiment.Results) (string, error) {
-	type recipe struct {
-		name  string
-		tasks []float64
-		seeds []float64 // mean over the tasks
+	if len(r.Validation) == 0 {
+		return "", errors.New("demo:validation: the run has no recipes that all tasks have measured")
 	}
-	var list []*recipe
-	var reference *recipe
-	for _, row := range r.Tasks[0].Rows {
-		if !row.Recipe() || row.Pairs != r.TrainPairs {
-			continue
-		}
-		x := &recipe{name: row.Name(), seeds: make([]float64, len(row.Seeds))}
-		for _, t := range r.Tasks {
-			i := slices.IndexFunc(t.Rows, func(o *experiment.Row) bool {
-				return o.Recipe() && o.Name() == row.Name() && len(o.Seeds) == len(row.Seeds)
-			})
-			if i < 0 || len(t.Rows[i].Seeds) != t.SeedCount() {
-				break
-			}
-			x.tasks = append(x.tasks, t.Rows[i].Valid)
-			for k, s := range t.Rows[i].Seeds {
-				x.seeds[k] += s.Valid / float64(len(r.Tasks))
-			}
-		}
-		if len(x.tasks) == len(r.Tasks) {
-			if list = append(list, x); row.Defaults() {
-				reference = x
-			}
-		}
-	}
-	if reference == nil {
-		return "", fmt.Errorf("demo:validation: the run has no row of the product's defaults at all tasks")
-	}
-	slices.SortStableFunc(list, func(a, b *recipe) int { return cmp.Compare(stat.Mean(b.seeds, nil), stat.Mean(a.seeds, nil)) })
 	var b strings.Builder
 	b.WriteString("| recipe |")
 	for _, t := range r.Tasks {
 		b.WriteString(" " + t.Name + " |")
 	}
-	b.WriteString(" mean | seeds | − defaults, over the seeds |\n" + strings.Repeat("|---", len(r.Tasks)+4) + "|\n")
-	for _, x := range list {
-		fmt.Fprintf(&b, "| %s |", x.name)
-		for _, v := range x.tasks {
+	b.WriteString(" mean | seeds | − defaults | over the seeds |\n" + strings.Repeat("|---", len(r.Tasks)+5) + "|\n")
+	for _, x := range r.Validation {
+		fmt.Fprintf(&b, "| %s |", x.Name)
+		for _, v := range x.Tasks {
 			fmt.Fprintf(&b, " %.1f |", v)
 		}
 		var each []string
-		ahead := make([]float64, len(x.seeds))
-		for k, v := range x.seeds {
-			each, ahead[k] = append(each, fmt.Sprintf("%.1f", v)), v-reference.seeds[k]
+		for _, v := range x.Seeds {
+			each = append(each, fmt.Sprintf("%.1f", v))
 		}
-		difference := "–"
-		if x != reference {
-			difference = fmt.Sprintf("%+.1f", stat.Mean(ahead, nil))
-			if i := experiment.OverSeeds(ahead); i != nil {
-				difference += fmt.Sprintf(" [%+.1f, %+.1f]", i.Low, i.High)
-			}
+		ahead, over := "–", "–"
+		if x.Ahead != nil {
+			ahead = fmt.Sprintf("%+.1f [%+.1f, %+.1f]", x.Ahead.Value, x.Ahead.Low, x.Ahead.High)
 		}
-		fmt.Fprintf(&b, " %.1f | %s | %s |\n", stat.Mean(x.seeds, nil), strings.Join(each, " "), difference)
+		if x.OverSeeds != nil {
+			over = fmt.Sprintf("[%+.1f, %+.1f]", x.OverSeeds.Low, x.OverSeeds.High)
+		}
+		fmt.Fprintf(&b, " %.1f | %s | %s | %s |\n", x.Mean, strings.Join(each, " "), ahead, over)
 	}
 	return b.String(), nil
 }

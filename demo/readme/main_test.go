@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -23,5 +25,40 @@ func TestUnsure(t *testing.T) {
 		if strings.Contains(got, "] ° |") != x.want || strings.Contains(got, "\n° Zero") != x.want {
 			t.Errorf("%v: %s", x, got)
 		}
+	}
+}
+
+// Pages that say which run they are of have its figures, to the last digit.
+func TestPagesAreOfTheirRuns(t *testing.T) {
+	root := filepath.Join("..", "..")
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := 0
+	for _, path := range append(pages, filepath.Join(root, "README.md")) {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		from := source(path, string(b))
+		if from == "" {
+			continue
+		}
+		held++
+		r, err := read(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page, err := fill(r, string(b))
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if page != string(b) {
+			t.Errorf("%s has other figures than %s: go run ./demo/readme %s build/report.html %s", path, from, from, path)
+		}
+	}
+	if held < 2 {
+		t.Errorf("%d pages are held against their runs, want the ablations and the critiques at least", held)
 	}
 }

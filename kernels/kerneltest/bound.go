@@ -20,7 +20,8 @@ import (
 // is measured on the very inputs of the case, where a single number may be exact by luck; the others are there for that.
 // The floor is 4 units in the last place of the largest value, for the exponentials of math libraries, and half a unit in
 // bfloat16, because a result may lie on either side of a rounding boundary; 1e-12 counts as zero. Logarithms of sums count
-// as 1 at least: the sum is rounded near 1, and it is luck if the naive one is not.
+// as 1 at least: the sum is rounded near 1, and it is luck if the naive one is not. So do losses of rewards: they are made of differences of rewards
+// near 1, whose own error is held to that floor.
 //
 // Both the largest error of a buffer and, from 64 elements on, its root mean square are held to that, the latter against the
 // naive root mean square. Integers must be those of the reference, or of the naive run where these differ. Numbers that are

@@ -136,7 +136,7 @@ const (
 // RewardLoss is the reward head, the loss on its rewards (of pairs, of scores or of ranked lists) joined with the critique loss, and the
 // gradient; see kernels.h for the losses.
 type RewardLoss[T Real] struct {
-	Loss                                 []T     `arg:"out f32 6 each"`
+	Loss                                 []T     `arg:"out f32 6 each log"`
 	Reward                               []T     `arg:"out f32 L"`
 	DReward                              []T     `arg:"out f32 L"`
 	DX                                   []T     `arg:"out real L,H"`
