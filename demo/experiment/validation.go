@@ -23,8 +23,8 @@ type Recipe struct {
 	OverSeeds *Interval `json:"over_seeds,omitempty"` // of the same difference
 }
 
-// validation compares the recipes that all tasks have measured at the seeds at which they have the product's defaults, on all pairs, with their
-// labels as they are. It is nil where there is one task alone, or the defaults are not there.
+// validation compares the recipes that all tasks have measured, on all pairs with their labels as they are, at the seeds that all of them have. It is
+// nil where there is one task alone, or the product's defaults are not there.
 func (r *runner) validation() (list []Recipe, err error) {
 	if len(r.results.Tasks) < 2 || r.Text != nil {
 		return nil, nil
@@ -36,17 +36,20 @@ func (r *runner) validation() (list []Recipe, err error) {
 		}
 	}
 	boot := measure.NewBootstrapBy(prompts, tasks, 2000, .95, 1)
-	all := r.every()
-	seeds := r.seedsOf(all[slices.IndexFunc(all, func(v *variant) bool { return v.name == defaults })])
-	if len(seeds) == 0 {
+	var recipes []*variant
+	seeds := r.Seeds
+	for _, v := range r.every() {
+		if of := r.seedsOf(v); v.recipe() && len(of) > 0 {
+			recipes = append(recipes, v)
+			seeds = slices.DeleteFunc(slices.Clone(seeds), func(s uint64) bool { return !slices.Contains(of, s) })
+		}
+	}
+	if len(seeds) == 0 || !slices.ContainsFunc(recipes, func(v *variant) bool { return v.name == defaults }) {
 		return nil, nil
 	}
 	var reference [][]float64
 	correct := map[string][][]float64{} // by seed, of all tasks' pairs in order
-	for _, v := range all {
-		if !v.recipe() || !slices.Equal(r.seedsOf(v), seeds) {
-			continue
-		}
+	for _, v := range recipes {
 		x := Recipe{Name: v.label(), Tasks: make([]float64, len(r.tasks))}
 		for _, seed := range seeds {
 			var of []float64

@@ -9,8 +9,8 @@ import (
 	"criticrm/record"
 )
 
-// The recipes are compared over all tasks, at the seeds of the product's defaults, on the validation split at the temperature that was chosen there;
-// what is no recipe, or was measured at fewer seeds, is not among them.
+// The recipes are compared over all tasks, at the seeds that all of them have, on the validation split at the temperature that was chosen there; what is
+// no recipe is not among them.
 func TestValidation(t *testing.T) {
 	o := Options{Dir: t.TempDir(), Seeds: []uint64{0, 1, 2}, Tasks: []string{"misread", "work"}, Full: true, Pairs: 60, Held: 40, Valid: 40}
 	r := &runner{Options: o, finished: map[string]*entry{}, figures: map[string]*measure.Report{}}
@@ -55,7 +55,6 @@ func TestValidation(t *testing.T) {
 		has(placebo, uint64(seed), 40)
 		has(noise+": ours", uint64(seed), 40)
 	}
-	has("K: 4", 0, 40)
 	list, err := r.validation()
 	if err != nil || len(list) != 3 || list[0].Name != ours || list[1].Name != defaults || list[2].Name != "K: 2" {
 		t.Fatalf("%+v, %v", list, err)
@@ -64,5 +63,9 @@ func TestValidation(t *testing.T) {
 	if first.Mean != 65 || len(first.Seeds) != 2 || first.Seeds[0] != 60 || first.Tasks[1] != 65 || math.Abs(first.Ahead.Value-10) > 1e-9 || first.Ahead.Low < 2 || first.Ahead.Low > 8 ||
 		first.OverSeeds.High-first.OverSeeds.Low > 1e-9 || list[1].Ahead != nil || list[2].Ahead.Value > -4 {
 		t.Errorf("%+v %v %v", first, first.Ahead, list[2].Ahead)
+	}
+	has("K: 4", 0, 40)
+	if list, err = r.validation(); err != nil || len(list) != 4 || list[0].Name != "K: 4" || len(list[1].Seeds) != 1 {
+		t.Errorf("%+v, %v", list, err)
 	}
 }
