@@ -296,9 +296,9 @@ func (b *builder) differences() {
 	noisy := b.row(noise, "ours", readReward, atChosen)
 	before := len(b.Differences)
 	for _, row := range b.Rows {
-		switch row.Ablation {
-		case "":
-		case noise:
+		switch {
+		case row.Ablation == "", row.Ablation == again && row.Reading == readScore && row.Method != againSFT: // compared with its own rewards below
+		case row.Ablation == noise:
 			b.compare(row.Name()+" − ours", row, noisy)
 		default:
 			b.compare(row.Name()+" − ours", row, mine)
