@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync"
 
@@ -216,7 +215,7 @@ func (l *Live) run(d *model.Decoder) {
 			return
 		}
 		l.turn.Lock()
-		err := guarded(func() error {
+		err := serve.Safely(func() error {
 			for len(work) > 0 {
 				w := work[0]
 				active, work = append(active, w), work[1:]
@@ -276,16 +275,6 @@ func (l *Live) run(d *model.Decoder) {
 			<-l.wake
 		}
 	}
-}
-
-// guarded makes a panic an error, with the stack: on this goroutine it would end the process, and with it what everybody else has asked for.
-func guarded(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return f()
 }
 
 // end answers whatever comes with the error that has ended the work, until Close.

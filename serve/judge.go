@@ -83,11 +83,12 @@ func (s *Server) judge(ctx context.Context, items []item, o reading) ([]verdict,
 	return out, s.each(ctx, len(each), func(ctx context.Context, i int) error { return each[i](ctx) })
 }
 
-// safely makes a panic an error: one on another goroutine than the request's would end the server.
-func safely(f func() error) (err error) {
+// Safely makes a panic an error, with the stack: one on another goroutine than the request's would end the server, and with it what everybody else
+// has asked for. A [Backend] calls it where it uses the model.
+func Safely(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("serve: panic: %v\n%s", p, debug.Stack())
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
 	return f()
@@ -288,7 +289,7 @@ func (s *Server) each(ctx context.Context, n int, f func(ctx context.Context, i 
 	var failed error
 	for i := range n {
 		wg.Go(func() {
-			if err := safely(func() error { return f(ctx, i) }); err != nil {
+			if err := Safely(func() error { return f(ctx, i) }); err != nil {
 				once.Do(func() { failed = err; cancel(err) })
 			}
 		})

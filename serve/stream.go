@@ -118,7 +118,7 @@ func (f *feed) take() []drawn {
 // follow does the work on a goroutine of its own and gives each what it feeds, in order, until the work is done; its error is follow's.
 func (f *feed) follow(work func() error, each func(d drawn) error) error {
 	done := make(chan error, 1)
-	go func() { done <- safely(work) }()
+	go func() { done <- Safely(work) }()
 	var failed error // of each: the client is gone, or all is said that will be; the work ends by its context
 	give := func() {
 		for _, d := range f.take() {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"criticrm/demo"
 	"criticrm/demo/experiment"
@@ -32,10 +33,14 @@ A demo that was interrupted goes on, and --full goes on behind a plain one: what
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if tables {
-				for _, name := range []string{"full", "parts", "seeds", "tasks", "base", "device"} {
-					if cmd.Flags().Changed(name) {
-						return fmt.Errorf("demo: --tables makes the tables of all that is measured in output_dir: leave out --%s", name)
+				var idle error
+				cmd.Flags().Visit(func(f *pflag.Flag) {
+					if f.Name != "tables" && f.Name != "output_dir" {
+						idle = inputError{fmt.Errorf("demo: --tables makes the tables of all that is measured in output_dir: leave out --%s", f.Name)}
 					}
+				})
+				if idle != nil {
+					return idle
 				}
 				r, err := experiment.Again(o.Dir)
 				if err != nil {
@@ -84,6 +89,10 @@ A demo that was interrupted goes on, and --full goes on behind a plain one: what
 func printResults(w io.Writer, r *experiment.Results, dir string) {
 	r.WriteExamples(w)
 	r.WriteTable(w)
+	if n := len(r.Tasks[0].Quality); n > 0 {
+		q := r.Tasks[0].Quality[n-1]
+		fmt.Fprintf(w, "\nall figures of a model's critiques: criticrm critique-eval --in %s --valid %s\n", filepath.Join(dir, q.File), filepath.Join(dir, q.ValidFile))
+	}
 	fmt.Fprintf(w, "\nresults: %s   report: %s\n", filepath.Join(dir, "results.json"), filepath.Join(dir, "report.html"))
 }
 

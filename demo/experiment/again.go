@@ -40,6 +40,9 @@ func Again(dir string) (*Results, error) {
 	if err := r.readFinished(); err != nil {
 		return nil, err
 	}
+	if len(r.finished) == 0 {
+		return nil, fmt.Errorf("demo: %s is not there, or empty: what the models wrote is gone, and %s stays as it is", r.in(finishedFile), r.in(resultsFile))
+	}
 	if err := checkpoint.WriteFileAtomic(r.in(recountFile), recount); err != nil {
 		return nil, err
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"criticrm/checkpoint"
 	"criticrm/critic"
@@ -237,14 +236,7 @@ func meanFigure(rows []QualityRow, name string) (mean Interval, ok bool) {
 
 // temperatureOf are the temperatures of a model's rows, one if they are equal.
 func temperatureOf(rows []QualityRow) string {
-	var list []string
-	for _, q := range rows {
-		list = append(list, number(q.Temperature))
-	}
-	if len(slices.Compact(slices.Clone(list))) == 1 {
-		list = list[:1]
-	}
-	return strings.Join(list, "/")
+	return ofSeeds(rows, func(q QualityRow) string { return number(q.Temperature) })
 }
 
 // writeQuality tells what the critiques are worth, a line for each model.
@@ -255,7 +247,7 @@ func (t *Task) writeQuality(w io.Writer) {
 			continue
 		}
 		if i == 0 {
-			fmt.Fprintf(w, "\nthe critiques against the truth, %%; 'criticrm critique-eval --in %s --valid %s' has all figures, with intervals\n", rows[0].File, rows[0].ValidFile)
+			fmt.Fprintln(w, "\nthe critiques against the truth, %")
 		}
 		text := func(name string) string {
 			f, ok := meanFigure(rows, name)

@@ -153,8 +153,18 @@ func madeAgain(t *testing.T, dir string) {
 			t.Error(err)
 		}
 	}
-	if _, err := Again(t.TempDir()); err == nil || !strings.Contains(err.Error(), "no demo has measured a model there") {
+	other := t.TempDir()
+	if _, err := Again(other); err == nil || !strings.Contains(err.Error(), "no demo has measured a model there") {
 		t.Error(err)
+	}
+	if err := os.WriteFile(filepath.Join(other, resultsFile), before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Again(other); err == nil || !strings.Contains(err.Error(), "what the models wrote is gone") {
+		t.Error(err)
+	}
+	if after, err := os.ReadFile(filepath.Join(other, resultsFile)); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("tables without their pairs are lost: %v", err)
 	}
 }
 

@@ -165,8 +165,13 @@ func (r *Row) M() string {
 }
 
 func (r *Row) perSeed(of func(SeedRow) string) string {
+	return ofSeeds(r.Seeds, of)
+}
+
+// ofSeeds says something once if it is the same of all, else of each.
+func ofSeeds[T any](seeds []T, of func(T) string) string {
 	var list []string
-	for _, s := range r.Seeds {
+	for _, s := range seeds {
 		list = append(list, of(s))
 	}
 	if len(slices.Compact(slices.Clone(list))) == 1 {

@@ -180,7 +180,7 @@ func (b *bound) checkPart(i, lo, hi int, got, want []float64) string {
 		}
 	}
 	size = math.Sqrt(size / float64(max(len(want), 1)))
-	if b.outputs[i].Log {
+	if b.outputs[i].Unit {
 		largest, size = max(largest, 1), max(size, 1)
 	}
 	naiveMax, naiveRMS := b.naiveError(i, lo, hi)

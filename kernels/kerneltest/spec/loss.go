@@ -8,8 +8,8 @@ import (
 // CritiqueLoss is the LM head with cross-entropy: logit[r, v] = softCap(x[r]·w[v]), ce[r] = log Σ_v exp(logit[r, v]) - logit[r, target[r]],
 // loss = loss_scale · Σ_r weight[r]·ce[r], logprob = -ce; with DX also the gradient of grad_scale · Σ_r weight[r]·ce[r].
 type CritiqueLoss[T Real] struct {
-	Loss                 []T     `arg:"out f32 1 log"`
-	LogProb              []T     `arg:"out f32 R log"`
+	Loss                 []T     `arg:"out f32 1 unit"`
+	LogProb              []T     `arg:"out f32 R unit"`
 	DX                   []T     `arg:"out real R,H or-nil"`
 	DW                   []T     `arg:"+= f32 V,H or-nil"`
 	X                    []T     `arg:"in real R,H"`
@@ -136,7 +136,7 @@ const (
 // RewardLoss is the reward head, the loss on its rewards (of pairs, of scores or of ranked lists) joined with the critique loss, and the
 // gradient; see kernels.h for the losses.
 type RewardLoss[T Real] struct {
-	Loss                                 []T     `arg:"out f32 6 each log"`
+	Loss                                 []T     `arg:"out f32 6 each unit"`
 	Reward                               []T     `arg:"out f32 L"`
 	DReward                              []T     `arg:"out f32 L"`
 	DX                                   []T     `arg:"out real L,H"`

@@ -8,7 +8,7 @@ import (
 // Sample draws one token for each row of logits; see kernels.h.
 type Sample[T Real] struct {
 	ID                []int32  `arg:"out i32 B"`
-	LogProb           []T      `arg:"out f32 B log"`
+	LogProb           []T      `arg:"out f32 B unit"`
 	Logits            []T      `arg:"in f32 B,V exact"`
 	Key               []uint64 `arg:"in u64 B"`
 	Step              []int32  `arg:"in i32 B"`
@@ -81,7 +81,7 @@ func (o *Sample[T]) draw(logits []T, u float64) int {
 
 // LogProbs gives log-probabilities of some tokens of each row of logits; see kernels.h.
 type LogProbs[T Real] struct {
-	LogProb []T     `arg:"out f32 M log"`
+	LogProb []T     `arg:"out f32 M unit"`
 	Logits  []T     `arg:"in f32 B,V exact"`
 	Ptr     []int32 `arg:"in i32 B+1"`
 	ID      []int32 `arg:"in i32 M"`

@@ -56,7 +56,7 @@ type Arg struct {
 	Nil   bool // an optional argument that is left out
 	Exact bool // ties of the values matter: no jitter
 	Each  bool // elements have different units: one tolerance each
-	Log   bool // a sum near 1 has gone through a logarithm, or numbers near 1 were taken from each other: an absolute error like that of 1 is natural
+	Unit  bool // a sum near 1 has gone through a logarithm, or numbers near 1 were taken from each other: an absolute error like that of 1 is natural
 	Value reflect.Value
 }
 
@@ -150,8 +150,8 @@ func parse(op reflect.Value, tag string) (a Arg) {
 			a.Exact = op.FieldByName("Ties").Bool()
 		case "each":
 			a.Each = true
-		case "log":
-			a.Log = true
+		case "unit":
+			a.Unit = true
 		default:
 			panic("spec: flag of " + tag)
 		}
