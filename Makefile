@@ -19,7 +19,7 @@ BUILD := $(GO) build -trimpath -buildvcs=$(shell git rev-parse -q HEAD >/dev/nul
 help:                  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r name what; do printf '%-15s%s\n' "$$name" "$$what"; done
 
-demo: build            ## the whole method on the embedded models, in about five minutes
+demo: build            ## the whole method on the embedded models, in five or six minutes
 	$(BIN) demo $(ARGS)
 
 real: build            ## the whole method on a real instruct model (fetches SmolLM2-135M, 93 MB), in about ten minutes: make real ARGS=--full
